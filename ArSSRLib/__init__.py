@@ -1,0 +1,64 @@
+"""ArSSR: MR volumes at any scale, through the shortest path there is.
+
+Three hops carry a volume from file to file::
+
+    from ArSSRLib import load_model, read_volume, upsample, write_volume
+
+    volume = read_volume("brain.nii.gz")
+    sharper = upsample(volume, load_model("arssr2"), 2.0)
+    write_volume(sharper, "brain_2x.nii.gz")
+
+The public names are loaded when they are first asked for, so importing this package needs
+neither PyTorch nor numpy: Slicer can look at the version before anything is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ArSSRLib.checkpoint import load_model
+    from ArSSRLib.errors import ArSSRError
+    from ArSSRLib.geometry import VolumeGeometry
+    from ArSSRLib.io import read_volume, write_volume
+    from ArSSRLib.upsampling import upsample
+    from ArSSRLib.volume import Volume
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "ArSSRError",
+    "Volume",
+    "VolumeGeometry",
+    "__version__",
+    "load_model",
+    "read_volume",
+    "upsample",
+    "write_volume",
+]
+
+_ROOMS = {
+    "ArSSRError": "errors",
+    "Volume": "volume",
+    "VolumeGeometry": "geometry",
+    "load_model": "checkpoint",
+    "read_volume": "io",
+    "upsample": "upsampling",
+    "write_volume": "io",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its room the first time it is used (PEP 562)."""
+    if name not in _ROOMS:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,76 @@
+"""Cell-centered positions of a grid, unitless.
+
+Coordinates -1 and +1 are the outer faces of the first and the last voxel (``align_corners=False``). The order is
+always (k, j, i), as in arrays. Millimeters live in `geometry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+AxisTriple = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class QueryGrid:
+    """The fine voxels of one block, axis by axis in (k, j, i) order.
+
+    Attributes:
+        query: Coordinates in the whole volume, three float64 vectors in [-1, 1]; they enter the decoder.
+        sampling: Continuous voxel indices in the coarse crop, three float64 vectors; 0 is the center of its first
+            voxel. They only read the feature map.
+    """
+
+    query: AxisTriple
+    sampling: AxisTriple
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of fine voxels along k, j, i."""
+        k, j, i = (len(axis) for axis in self.sampling)
+        return (k, j, i)
+
+
+def cell_centers(count: int) -> Tensor:
+    """Return the coordinates of ``count`` voxel centers along one axis, shape (count,), float64."""
+    return (2 * torch.arange(count, dtype=torch.float64) + 1) / count - 1
+
+
+def index_of(coordinate: Tensor, count: int) -> Tensor:
+    """Turn coordinates in [-1, 1] into continuous indices along an axis of ``count`` voxels."""
+    return ((coordinate + 1) * count - 1) / 2
+
+
+def coordinate_of(index: Tensor, count: int) -> Tensor:
+    """Turn continuous indices along an axis of ``count`` voxels into coordinates in [-1, 1]."""
+    return (2 * index + 1) / count - 1
+
+
+def whole_grid(coarse_shape: tuple[int, int, int], fine_shape: tuple[int, int, int]) -> QueryGrid:
+    """Return the query grid of a whole volume of ``fine_shape`` read from one of ``coarse_shape``, both (k, j, i)."""
+    k, j, i = (cell_centers(fine) for fine in fine_shape)
+    sampling = tuple(index_of(axis, n) for axis, n in zip((k, j, i), coarse_shape, strict=True))
+    return QueryGrid(query=(k, j, i), sampling=(sampling[0], sampling[1], sampling[2]))
+
+
+def linear_taps(position: Tensor, count: int, *, padding: str = "border") -> tuple[Tensor, Tensor]:
+    """Return the two voxels that linear interpolation reads, and their weights.
+
+    Args:
+        position: Continuous voxel indices along one axis, any shape (*S).
+        count: Number of voxels along the axis.
+        padding: "border" repeats the outermost voxel; "zeros" takes what lies outside for zero.
+
+    Returns:
+        Indices inside the axis, int64, and weights in the type of ``position``, both of shape (*S, 2).
+    """
+    lower = torch.floor(position)
+    fraction = position - lower
+    index = torch.stack([lower, lower + 1], dim=-1).long()
+    weight = torch.stack([1 - fraction, fraction], dim=-1)
+    if padding == "zeros":
+        weight = weight * ((index >= 0) & (index < count))
+    return index.clamp(0, count - 1), weight

@@ -1,0 +1,237 @@
+"""Where a voxel grid sits in the patient.
+
+Axis orders, stated once for the whole engine:
+
+* arrays and tensors are indexed ``[k, j, i]``; their extent is a ``shape``;
+* ``size``, ``spacing``, ``origin`` and ``direction`` follow ITK: ``(i, j, k)``, LPS, mm.
+
+Nothing here knows about intensities, files, PyTorch or Slicer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Headers store single-precision numbers, so axes that are perpendicular on the scanner miss it by about 1e-6;
+# 1e-3 is a shear of 0.06 degrees, 0.1 mm over a field of view of 200 mm.
+MAXIMUM_SHEAR = 1e-3
+# More than any scanner makes or any machine holds; a larger request is a typing error.
+MAXIMUM_VOXELS = 2**40
+
+
+@dataclass(frozen=True)
+class VolumeGeometry:
+    """Voxel grid placed in patient space.
+
+    Attributes:
+        size: Number of voxels along i, j, k.
+        spacing: Distance between neighboring voxel centers along i, j, k, in mm.
+        origin: Center of voxel (0, 0, 0), in LPS mm.
+        direction: 3x3 row-major matrix as in ITK; column n is the unit vector of axis n.
+
+    Raises:
+        InputError: If the size is empty, or the spacing, origin or direction cannot place a grid.
+    """
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = IDENTITY
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that is empty, sheared, singular or not finite."""
+        if len(self.size) != 3 or min(self.size) < 1:
+            msg = f"The volume has size {_times(self.size)}; at least one voxel along each of three axes is needed."
+            raise InputError(msg)
+        numbers = np.concatenate([self.spacing, self.origin, self.direction])
+        if not np.isfinite(numbers).all() or min(self.spacing) <= 0:
+            msg = (
+                f"The voxel spacing {self.spacing} mm or the origin {self.origin} mm is not usable; correct the header."
+            )
+            raise InputError(msg)
+        axes = self._axes()
+        if np.abs(axes.T @ axes - np.eye(3)).max() > MAXIMUM_SHEAR:
+            msg = (
+                "The axes of the volume are not perpendicular (sheared or singular direction matrix); "
+                "resample it to a rectangular grid first, for example with Slicer's Resample Scalar Volume module."
+            )
+            raise InputError(msg)
+
+    @classmethod
+    def from_ras_affine(cls, size: Sequence[int], affine: npt.ArrayLike) -> VolumeGeometry:
+        """Return the grid that a NIfTI-style affine describes.
+
+        Args:
+            size: Number of voxels along i, j, k.
+            affine: 4x4 matrix from voxel index (i, j, k, 1) to RAS mm.
+
+        Raises:
+            InputError: If the affine is not finite, singular or sheared.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+            lps = LPS_TO_RAS @ np.asarray(affine, dtype=np.float64)
+            spacing = np.linalg.norm(lps[:3, :3], axis=0)
+        if not (np.isfinite(lps).all() and np.isfinite(spacing).all() and (spacing > 0).all()):
+            msg = "The affine of the volume is singular or not finite; correct the orientation in its header."
+            raise InputError(msg)
+        return cls(
+            size=_three_ints(size),
+            spacing=_three(spacing),
+            origin=_three(lps[:3, 3]),
+            direction=tuple(float(x) for x in (lps[:3, :3] / spacing).ravel()),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Extent of the array on this grid, in (k, j, i) order."""
+        return (self.size[2], self.size[1], self.size[0])
+
+    @property
+    def extent(self) -> tuple[float, float, float]:
+        """Edge lengths of the field of view along i, j, k, in mm, from outer face to outer face."""
+        return _three(np.multiply(self.spacing, self.size))
+
+    @property
+    def affine(self) -> FloatArray:
+        """4x4 matrix from voxel index (i, j, k, 1) to LPS mm."""
+        affine = np.eye(4)
+        affine[:3, :3] = self._axes() * self.spacing
+        affine[:3, 3] = self.origin
+        return affine
+
+    @property
+    def ras_affine(self) -> FloatArray:
+        """4x4 matrix from voxel index (i, j, k, 1) to RAS mm."""
+        return np.asarray(LPS_TO_RAS @ self.affine)
+
+    def corners(self) -> FloatArray:
+        """Return the eight outer corners of the field of view, shape (8, 3), in LPS mm."""
+        index = np.array(list(itertools.product(*[(-0.5, n - 0.5) for n in self.size])))
+        return np.asarray(index @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def upsampled(self, scale: float | Sequence[float]) -> VolumeGeometry:
+        """Return the finer grid that fills exactly the same field of view.
+
+        Args:
+            scale: Factor of at least 1, or one along each of i, j, k; unitless.
+
+        Returns:
+            The grid of ``round(scale * size)`` voxels; its outer faces are those of this one.
+
+        Raises:
+            InputError: If a factor is below 1, not finite, or asks for an impossible size.
+        """
+        factors = parse_scale(scale)
+        with np.errstate(over="ignore"):
+            size = np.floor(np.multiply(factors, self.size) + 0.5)
+            voxels = float(np.prod(size))
+        if voxels > MAXIMUM_VOXELS:
+            gigabytes = voxels * 4 / 1e9
+            msg = (
+                f"Scale {_times(factors)} would make a volume of {_times(size)} voxels "
+                f"({gigabytes:.3g} GB); choose a smaller scale."
+            )
+            raise InputError(msg)
+        # Not spacing / scale: the size was rounded, the field of view was not.
+        # The quotient first, so that an axis that keeps its size keeps its spacing to the last bit.
+        spacing = np.multiply(self.spacing, np.divide(self.size, size))
+        # Not the old origin: the first voxel is smaller, its outer face stays where it was.
+        origin = np.asarray(self.origin) + self._axes() @ (spacing - self.spacing) / 2
+        return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
+
+    def matches(self, other: VolumeGeometry, tolerance_mm: float = 1e-4) -> bool:
+        """Tell whether ``other`` has the same size and the same corners within ``tolerance_mm``."""
+        return self.size == other.size and bool(np.abs(self.corners() - other.corners()).max() <= tolerance_mm)
+
+    def _axes(self) -> FloatArray:
+        return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
+
+
+def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
+    """Return a scale as one factor for each of i, j, k.
+
+    Raises:
+        InputError: If there are not one or three factors, or one is below 1 or not finite.
+    """
+    given = [scale] if isinstance(scale, int | float | np.number) else list(scale)
+    if len(given) not in (1, 3):
+        msg = f"Scale must be one factor or three (i, j, k), got {len(given)}."
+        raise InputError(msg)
+    factors = [float(x) for x in given]
+    for factor in factors:
+        if not math.isfinite(factor):
+            msg = f"Scale must be a finite factor of at least 1, got {factor}."
+            raise InputError(msg)
+        if factor < 1:
+            msg = (
+                f"Scale must be at least 1, got {factor:g}. To coarsen a volume, use Slicer's Resample Scalar Volume "
+                "module or another resampling tool."
+            )
+            raise InputError(msg)
+    return _three(factors * (3 // len(factors)))
+
+
+def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]) -> tuple[float, float, float]:
+    """Return the factors along i, j, k that lead to a voxel spacing in mm, one value or three.
+
+    An axis that is already as fine as asked is left as it is when its spacing is within 1 % of the target.
+
+    Raises:
+        InputError: If a spacing is not positive, or coarser than that of the volume.
+    """
+    given = [spacing] if isinstance(spacing, int | float | np.number) else list(spacing)
+    if len(given) not in (1, 3) or not all(math.isfinite(x) and x > 0 for x in given):
+        msg = f"Spacing must be one positive length in mm, or three (i, j, k), got {' '.join(map(str, given))}."
+        raise InputError(msg)
+    target = np.asarray(given * (3 // len(given)), dtype=np.float64)
+    factors = np.asarray(geometry.spacing) / target
+    if (factors < 0.99).any():
+        msg = (
+            f"Spacing {_times(target)} mm is coarser than the {_times(geometry.spacing)} mm of the volume along an "
+            "axis; ask for the same spacing or a finer one along every axis."
+        )
+        raise InputError(msg)
+    return _three(np.maximum(factors, 1.0))
+
+
+def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float, float, float]:
+    """Return the factors along i, j, k that lead to a number of voxels along i, j, k.
+
+    Raises:
+        InputError: If the size is not three whole numbers, each at least that of the volume.
+    """
+    if len(size) != 3 or any(new < old for new, old in zip(size, geometry.size, strict=True)):
+        msg = f"Size must be three numbers of voxels of at least {_times(geometry.size)}, got {_times(size)}."
+        raise InputError(msg)
+    return _three(np.divide(size, geometry.size))
+
+
+def scale_for_isotropic(geometry: VolumeGeometry) -> tuple[float, float, float]:
+    """Return the factors along i, j, k that bring every axis to the finest spacing of the volume."""
+    return _three(np.divide(geometry.spacing, min(geometry.spacing)))
+
+
+def _three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
+    a, b, c = (float(x) for x in values)
+    return (a, b, c)
+
+
+def _three_ints(values: Sequence[int] | FloatArray) -> tuple[int, int, int]:
+    a, b, c = (int(x) for x in values)
+    return (a, b, c)
+
+
+def _times(values: Sequence[float] | FloatArray) -> str:
+    return " x ".join(f"{x:.10g}" for x in values)
