@@ -1,0 +1,104 @@
+"""Which coarse crop serves which block of fine voxels, within a memory limit.
+
+A tile owns a block of coarse voxels and all fine voxels whose centers lie in them; its crop is that block and a halo.
+With the halo of the model, tiles are exact: they are written side by side, never blended. Nothing here knows about
+networks; what a coarse voxel costs is a number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ArSSRLib.errors import MemoryLimitError
+
+Shape = tuple[int, int, int]
+Slices = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One step of the work.
+
+    Attributes:
+        crop: Coarse voxels to encode, halo included, along k, j, i.
+        block: Fine voxels to write, along k, j, i.
+    """
+
+    crop: Slices
+    block: Slices
+
+    @property
+    def crop_voxels(self) -> int:
+        """Number of coarse voxels to encode."""
+        return math.prod(s.stop - s.start for s in self.crop)
+
+    @property
+    def block_voxels(self) -> int:
+        """Number of fine voxels to write."""
+        return math.prod(s.stop - s.start for s in self.block)
+
+
+def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int) -> list[Tile]:
+    """Divide a volume into the tiles that encode the fewest voxels.
+
+    Args:
+        coarse: Shape of the input, (k, j, i).
+        fine: Shape of the output, (k, j, i), each at least that of the input.
+        halo: Coarse voxels that a crop needs beyond its block.
+        maximum_crop: Largest number of voxels of a crop.
+
+    Returns:
+        Tiles in memory order; their blocks cover the output once.
+
+    Raises:
+        MemoryLimitError: If even the smallest crop is larger.
+    """
+    # The work of a plan is a product over the axes, so each axis is measured on its own.
+    options = [[_axis_blocks(n, parts, halo) for parts in _part_counts(n)] for n in coarse]
+    sums = [np.array([sum(stop - start for start, stop in crops) for _, crops in axis]) for axis in options]
+    largest = [np.array([max(stop - start for start, stop in crops) for _, crops in axis]) for axis in options]
+    work = sums[0][:, None, None] * sums[1][:, None] * sums[2].astype(np.float64)
+    peak = largest[0][:, None, None] * largest[1][:, None] * largest[2].astype(np.float64)
+    if peak.min() > maximum_crop:
+        msg = (
+            f"The smallest tile needs {int(peak.min())} voxels, the memory limit has room for {max(0, maximum_crop)}; "
+            "raise the limit, choose a smaller scale or restrict the volume to a region."
+        )
+        raise MemoryLimitError(msg)
+    best = np.unravel_index(np.argmin(np.where(peak <= maximum_crop, work, np.inf)), work.shape)
+    axes = [
+        [
+            (slice(*crop), slice(first_fine(block[0], n, m), first_fine(block[1], n, m)))
+            for block, crop in zip(*options[axis][best[axis]], strict=True)
+        ]
+        for axis, (n, m) in enumerate(zip(coarse, fine, strict=True))
+    ]
+    return [Tile((k[0], j[0], i[0]), (k[1], j[1], i[1])) for k, j, i in itertools.product(*axes)]
+
+
+def first_fine(voxel: int, coarse: int, fine: int) -> int:
+    """Return the first of ``fine`` voxels whose center lies in coarse voxel ``voxel`` of ``coarse`` or beyond it."""
+    # (m + 0.5) / fine >= voxel / coarse, in whole numbers so that neighbors never overlap or leave a gap.
+    return -((coarse - 2 * voxel * fine) // (2 * coarse))
+
+
+def split(length: int, parts: int) -> list[tuple[int, int]]:
+    """Divide ``length`` voxels into ``parts`` ranges whose lengths differ by at most one."""
+    edges = [length * part // parts for part in range(parts + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def _axis_blocks(length: int, parts: int, halo: int) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]]:
+    """Return the blocks of one axis and their crops, as (start, stop)."""
+    blocks = split(length, parts)
+    return blocks, [(max(0, start - halo), min(length, stop + halo)) for start, stop in blocks]
+
+
+def _part_counts(length: int) -> list[int]:
+    """Return how many parts an axis may be divided into: every count up to 16, then every block length down to 1."""
+    return sorted({*range(1, min(16, length) + 1), *(math.ceil(length / block) for block in range(1, 17))})
