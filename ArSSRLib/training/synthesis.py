@@ -1,0 +1,39 @@
+"""Random contrasts of a patch: gain, gamma, and tone curves that no scanner has, so that not only T1 is learned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+KNOTS = 6
+
+
+def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, curve: float) -> Tensor:
+    """Change the contrast of one patch at random.
+
+    Args:
+        patch: Normalized intensities, any shape; negative values (noise about 0) keep their sign.
+        generator: Source of randomness, on the CPU.
+        gamma: Probability of a power curve with an exponent in [0.7, 1.5].
+        curve: Probability of a piecewise linear tone curve through random knots, instead of the power.
+
+    Returns:
+        A patch of the same shape.
+    """
+    draw = torch.rand(4, generator=generator).tolist()
+    patch = patch * (0.8 + 0.4 * draw[0])
+    if draw[1] < curve:
+        return _tone_curve(patch, generator)
+    if draw[1] < curve + gamma:
+        exponent = 0.7 * (1.5 / 0.7) ** draw[2]
+        return patch.sign() * patch.abs().pow(exponent)
+    return patch
+
+
+def _tone_curve(patch: Tensor, generator: torch.Generator) -> Tensor:
+    """Map 0 to 0 and the rest of [0, 1.2] through random heights, linearly between them."""
+    heights = torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]).to(patch.device)
+    position = (patch / 1.2).clamp(0, 1) * KNOTS
+    lower = position.floor().clamp_max(KNOTS - 1)
+    index = lower.long()
+    return torch.lerp(heights[index], heights[index + 1], position - lower)

@@ -1,0 +1,118 @@
+"""How good a model is on whole volumes that it was not trained on, beside cubic and back-projection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ArSSRLib.coordinates import whole_grid
+from ArSSRLib.interpolation import acquisition_matrices, apply_matrices, back_project, cubic_upsample
+from ArSSRLib.metrics import brain_mask, psnr, ssim
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.config import SuperResolutionModel
+
+# Scales along k, j, i that every model is judged by, and the two profiles.
+SETTINGS = tuple(
+    (scale, profile)
+    for profile in ("point", "gaussian")
+    for scale in ((2.0, 2.0, 2.0), (3.0, 3.0, 3.0), (4.0, 4.0, 4.0), (4.0, 1.0, 1.0))
+)
+BACK_PROJECTIONS = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume, coarsened in one way.
+
+    Attributes:
+        subject: Name of its file.
+        scale: Factors along k, j, i.
+        profile: "point" or "gaussian".
+        truth: Shape (k, j, i), normalized.
+        coarse: Shape (k', j', i').
+        cubic: Cubic interpolation, shape of ``truth``.
+        back_projected: Cubic and 10 back-projections, shape of ``truth``.
+        mask: Voxels that count, shape of ``truth``.
+    """
+
+    subject: str
+    scale: tuple[float, float, float]
+    profile: str
+    truth: npt.NDArray[np.float32]
+    coarse: Tensor
+    cubic: npt.NDArray[np.float32]
+    back_projected: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Quality of three methods on one case; PSNR in dB and SSIM in the mask, each for the methods by name."""
+
+    subject: str
+    scale: tuple[float, float, float]
+    profile: str
+    psnr: dict[str, float]
+    ssim: dict[str, float]
+
+    @property
+    def gain(self) -> float:
+        """DB of the model over the floor, the better of cubic and back-projection."""
+        return self.psnr["model"] - max(self.psnr["cubic"], self.psnr["back_projection"])
+
+
+def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, float, float], profile: str) -> Case:
+    """Coarsen a volume of shape (k, j, i) by ``scale`` and prepare what the model is compared with."""
+    fine = torch.from_numpy(truth)
+    shape = [max(1, round(n / s)) for n, s in zip(fine.shape, scale, strict=True)]
+    matrices = acquisition_matrices(fine.shape, shape, profile=profile)
+    coarse = apply_matrices(fine, matrices)
+    cubic = cubic_upsample(coarse, fine.shape)
+    corrected = back_project(coarse, cubic, matrices, BACK_PROJECTIONS)
+    return Case(subject, scale, profile, truth, coarse, cubic.numpy(), corrected.numpy(), brain_mask(truth))
+
+
+@torch.no_grad()
+def predict(
+    model: SuperResolutionModel, coarse: Tensor, shape: Sequence[int], device: torch.device
+) -> npt.NDArray[np.float32]:
+    """Upsample a normalized volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile."""
+    old, new = coarse.shape, torch.Size(shape)
+    scale = torch.tensor([[n / o for n, o in zip(new, old, strict=True)]], dtype=torch.float32, device=device)
+    feature_map = model.encode(coarse[None, None].to(device), scale)
+    grid = whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2]))
+    fine: Tensor = model.query_grid(feature_map, grid, scale)
+    return fine.float().cpu().numpy()
+
+
+def score_case(model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False) -> Score:
+    """Judge the model on one case; SSIM takes longer and is left empty unless asked for."""
+    results = {
+        "cubic": case.cubic,
+        "back_projection": case.back_projected,
+        "model": predict(model, case.coarse, case.truth.shape, device),
+    }
+    return Score(
+        case.subject,
+        case.scale,
+        case.profile,
+        {name: psnr(case.truth, result, case.mask) for name, result in results.items()},
+        {name: ssim(case.truth, result, case.mask) for name, result in results.items()} if with_ssim else {},
+    )
+
+
+def mean_gains(scores: Iterable[Score]) -> dict[str, float]:
+    """Return the mean gain over the floor in dB by setting, such as "2x2x2 point", and by all settings under "mean"."""
+    by_setting: dict[str, list[float]] = {}
+    for score in scores:
+        name = "x".join(f"{s:g}" for s in reversed(score.scale)) + f" {score.profile}"
+        by_setting.setdefault(name, []).append(score.gain)
+    gains = {name: float(np.mean(values)) for name, values in by_setting.items()}
+    return {**gains, "mean": float(np.mean(list(gains.values())))}
