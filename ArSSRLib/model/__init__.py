@@ -1,0 +1,4 @@
+"""The networks: tensors in, tensors out.
+
+A layer, a channel, a feature map or an activation lives here; millimeters, files and scanner units do not.
+"""

@@ -1,0 +1,207 @@
+"""The published network: an encoder on the coarse grid, and a decoder that answers for any point.
+
+It keeps what the published weights were trained with, defects included: absolute coordinates, zero padding, and no
+knowledge of the scale. This file knows tensors only: no millimeters, no files, no scanner units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ArSSRLib.coordinates import QueryGrid, linear_taps
+from ArSSRLib.errors import InputError
+from ArSSRLib.model.config import ArSSRConfig
+from ArSSRLib.model.decoder import Decoder, combine_taps, sample_features
+from ArSSRLib.model.encoders import ENCODERS, WIDTH
+
+# Fine voxels decoded at once: few enough that the decoder's activations stay in the cache of a processor core, or
+# enough to fill a GPU.
+CHUNK_VOXELS = {"cpu": 2048}
+CHUNK_VOXELS_ELSEWHERE = 131072
+
+# Which key of the authors' checkpoints gives an encoder away, and which holds the size of its feature map.
+_ENCODER_KEYS = {
+    "RDN": ("encoder.sfe1.weight", "encoder.output.weight"),
+    "ResCNN": ("encoder.conv_start.0.weight", "encoder.conv_end.0.weight"),
+    "SRResNet": ("encoder.features.0.0.weight", "encoder.features.20.0.weight"),
+}
+
+
+class ArSSR(nn.Module):
+    """The published network; loads the authors' checkpoints as they are.
+
+    Args:
+        config: Encoder, widths and depth.
+
+    Source:
+        Wu et al. 2023, https://doi.org/10.1109/JBHI.2022.3223106
+    """
+
+    # Where the weights come from, as `load_model` found them.
+    name: str = ""
+    sha256: str = ""
+
+    def __init__(self, config: ArSSRConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ENCODERS[config.encoder](config.feature_channels)
+        self.decoder = Decoder(config.feature_channels + 3, config.decoder_depth, config.decoder_width)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Coarse voxels that a feature sees to each side."""
+        return self.encoder.receptive_radius
+
+    @property
+    def halo(self) -> int:
+        """Coarse margin that makes a tile exact: the receptive radius, and the neighbor that interpolation reads."""
+        return self.receptive_radius + 1
+
+    @property
+    def bytes_per_coarse_voxel(self) -> int:
+        """Bytes that encoding holds per coarse voxel at its peak, in fp32 and without gradients."""
+        return 4 * max(self.encoder.live_channels, 2 * WIDTH + self.config.feature_channels)
+
+    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Turn a volume into a feature map.
+
+        Args:
+            volume: Normalized intensities, shape (N, 1, D, H, W).
+            scale: Not used: the published network is never told the scale.
+
+        Returns:
+            Feature map, shape (N, C, D, H, W).
+
+        Raises:
+            ValueError: If ``volume`` is not (N, 1, D, H, W), or has no voxel.
+        """
+        if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
+            msg = f"volume must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
+            raise ValueError(msg)
+        feature_map: Tensor = self.encoder(volume)
+        return feature_map
+
+    def query(
+        self,
+        feature_map: Tensor,
+        coordinates: Tensor,
+        scale: Tensor | None = None,
+        *,
+        sampling_coordinates: Tensor | None = None,
+    ) -> Tensor:
+        """Answer for scattered points.
+
+        Args:
+            feature_map: From `encode`, shape (N, C, D, H, W).
+            coordinates: Points in the whole volume in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are its
+                outer faces. They enter the decoder.
+            scale: Not used: the published network is never told the scale.
+            sampling_coordinates: The same points in the crop that was encoded, shape (N, K, 3), unitless; -1 and +1
+                are the outer faces of the crop. None when the crop is the whole volume.
+
+        Returns:
+            Intensities, shape (N, K), at least float32.
+
+        Raises:
+            ValueError: If ``feature_map`` has another number of channels, or coordinates are not (N, K, 3).
+        """
+        self._check_feature_map(feature_map)
+        sampling = coordinates if sampling_coordinates is None else sampling_coordinates
+        if sampling.shape != coordinates.shape:
+            msg = f"sampling_coordinates must be {tuple(coordinates.shape)}, got {tuple(sampling.shape)}."
+            raise ValueError(msg)
+        features = sample_features(feature_map, sampling)
+        intensities: Tensor = self.decoder(torch.cat([features, coordinates.to(features.dtype)], dim=-1))
+        return intensities.to(features.dtype)
+
+    @torch.no_grad()
+    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor | None = None) -> Tensor:
+        """Answer for a regular block of fine voxels; equal to `query` at its points, faster, and without gradients.
+
+        Args:
+            feature_map: From `encode`, shape (1, C, d, h, w).
+            grid: Where the fine voxels lie.
+            scale: Not used: the published network is never told the scale.
+
+        Returns:
+            Intensities, shape ``grid.shape``, float32.
+
+        Raises:
+            ValueError: If ``feature_map`` is not (1, C, d, h, w), or the grid leaves it.
+        """
+        self._check_feature_map(feature_map)
+        _check_grid(feature_map, grid)
+        device = feature_map.device
+        # Types first, then the device: MPS knows no float64.
+        coordinates = [axis.float().to(device) for axis in grid.query]
+        taps = []
+        for position, count in zip(grid.sampling, feature_map.shape[2:], strict=True):
+            index, weight = linear_taps(position, count, padding="zeros")
+            taps.append((index.to(device), weight.float().to(device)))
+        features = feature_map[0].permute(1, 2, 3, 0).contiguous()
+        result = torch.empty(grid.shape, device=device)
+        plane_chunks, row_chunks = _chunks(grid.shape, CHUNK_VOXELS.get(device.type, CHUNK_VOXELS_ELSEWHERE))
+        for planes in plane_chunks:
+            slab = combine_taps(features, 0, *(tap[planes] for tap in taps[0]))
+            for rows in row_chunks:
+                block = combine_taps(combine_taps(slab, 1, *(tap[rows] for tap in taps[1])), 2, *taps[2])
+                points = block.new_empty(*block.shape[:-1], block.shape[-1] + 3)
+                points[..., :-3] = block
+                points[..., -3] = coordinates[0][planes, None, None]
+                points[..., -2] = coordinates[1][rows, None]
+                points[..., -1] = coordinates[2]
+                result[planes, rows] = self.decoder(points)
+        return result
+
+    def _check_feature_map(self, feature_map: Tensor) -> None:
+        channels = self.config.feature_channels
+        if feature_map.ndim != 5 or feature_map.shape[1] != channels:
+            msg = f"feature_map must be (N, {channels}, D, H, W), got {tuple(feature_map.shape)}."
+            raise ValueError(msg)
+
+
+def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
+    """Tell which published network a checkpoint of the authors holds.
+
+    Args:
+        shapes: Name and shape of every tensor in it.
+
+    Raises:
+        InputError: If it holds none.
+    """
+    for encoder, (start, end) in _ENCODER_KEYS.items():
+        if start in shapes and len(shapes.get(end, ())) == 5 and len(shapes.get("decoder.stage_one.0.weight", ())) == 2:
+            return ArSSRConfig(
+                encoder=encoder,
+                feature_channels=shapes[end][0],
+                decoder_depth=sum(key.startswith("decoder.stage_one.") and key.endswith(".weight") for key in shapes),
+                decoder_width=shapes["decoder.stage_one.0.weight"][0],
+            )
+    msg = f"none of the published encoders ({', '.join(_ENCODER_KEYS)}) with its decoder is in it"
+    raise InputError(msg)
+
+
+def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:
+    """Refuse a block that the feature map cannot answer for: it would be dark, not wrong to the eye."""
+    if len(feature_map) != 1:
+        msg = f"feature_map must hold one volume, got {len(feature_map)}; query one after the other."
+        raise ValueError(msg)
+    for name, query, sampling, count in zip("kji", grid.query, grid.sampling, feature_map.shape[2:], strict=True):
+        if query.ndim != 1 or query.shape != sampling.shape or len(query) == 0:
+            msg = f"Axis {name} of the grid must be two vectors of one length, got {query.shape} and {sampling.shape}."
+            raise ValueError(msg)
+        low, high = sampling.min().item(), sampling.max().item()
+        if not (low > -0.5 - 1e-6 and high < count - 0.5 + 1e-6):
+            msg = f"Axis {name} of the grid samples indices {low:g} to {high:g}, but the crop has {count} voxels there."
+            raise ValueError(msg)
+
+
+def _chunks(shape: tuple[int, int, int], voxels: int) -> tuple[list[slice], list[slice]]:
+    """Split a block into planes, and these into rows, so that a chunk holds about as many ``voxels``."""
+    depth, height, width = shape
+    planes = max(1, voxels // (height * width))
+    rows = max(1, voxels // (planes * width))
+    return [slice(k, k + planes) for k in range(0, depth, planes)], [slice(j, j + rows) for j in range(0, height, rows)]

@@ -1,0 +1,90 @@
+"""Feature vectors and query coordinates to intensities, and the interpolation that makes the vectors.
+
+The layers bear the names of the authors' checkpoints.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module):
+    """Two stages of linear layers, each layer followed by a ReLU, the input added between them.
+
+    Args:
+        inputs: Channels of the feature map and three coordinates.
+        depth: Linear layers of a stage.
+        width: Channels between them.
+
+    Source:
+        Wu et al. 2023, Fig. 2; the text counts the layers differently, the published checkpoints have this shape.
+    """
+
+    def __init__(self, inputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.stage_one = _stage([inputs, *[width] * (depth - 1), inputs])
+        self.stage_two = _stage([inputs, *[width] * (depth - 1), 1])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Turn points, shape (*S, inputs), into intensities, shape (*S,)."""
+        return cast("Tensor", self.stage_two(points + self.stage_one(points))).squeeze(-1)
+
+
+def _stage(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def sample_features(feature_map: Tensor, coordinates: Tensor) -> Tensor:
+    """Interpolate a feature map trilinearly at scattered points.
+
+    Args:
+        feature_map: Encoder output, shape (N, C, D, H, W).
+        coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless;
+            -1 and +1 are the outer faces of the first and the last voxel.
+
+    Returns:
+        One feature vector per point, shape (N, K, C), at least float32.
+
+    Raises:
+        ValueError: If ``coordinates`` is not (N, K, 3) with the N of ``feature_map``.
+
+    Source:
+        Wu et al. 2023, Eq. 4 and Fig. 3, https://doi.org/10.1109/JBHI.2022.3223106
+    """
+    if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
+        msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
+        raise ValueError(msg)
+    dtype = torch.promote_types(feature_map.dtype, torch.float32)
+    grid = coordinates.flip(-1)[:, None, None].to(dtype)  # grid_sample reads (x, y, z): (N, 1, 1, K, 3)
+    # Zero padding dims the outermost half voxel; the published weights were trained with it.
+    features = F.grid_sample(feature_map.to(dtype), grid, padding_mode="zeros", align_corners=False)
+    return features[:, :, 0, 0].transpose(1, 2)
+
+
+def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted sum of a few slices of an array for each position along one axis.
+
+    Args:
+        array: Any array.
+        axis: The axis that is interpolated.
+        index: Slices that each of M positions reads, shape (M, T), int64.
+        weight: Their weights, shape (M, T); the result has the larger type of ``array`` and ``weight``.
+
+    Returns:
+        ``array`` with M entries along ``axis``.
+    """
+    shape = [1] * array.ndim
+    shape[axis] = len(index)
+    *others, last = range(index.shape[1])
+    total = array.index_select(axis, index[:, last]) * weight[:, last].view(shape)
+    for tap in reversed(others):
+        total.addcmul_(array.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
+    return total

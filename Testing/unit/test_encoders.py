@@ -1,0 +1,113 @@
+"""The published encoders: how many parameters, how far they see, and the same result with and without gradients."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ArSSRLib.model.encoders import ENCODERS, WIDTH, DenseBlock, convolve_parts
+
+# Wu et al. 2023; the parameters of each encoder and how many voxels it sees to each side.
+PUBLISHED = {"RDN": (5_918_784, 28), "ResCNN": (2_214_912, 20), "SRResNet": (4_317_376, 39)}
+
+
+class PeakMemory(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations made and that are still alive."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak, self.alive = 0, weakref.WeakValueDictionary()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.alive[id(result)] = result
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in self.alive.values()}
+        self.peak = max(self.peak, sum(storages.values()))
+        return result
+
+
+@pytest.fixture(scope="module", params=PUBLISHED)
+def encoder(request):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return ENCODERS[request.param](128)
+
+
+def name_of(encoder):
+    return type(encoder).__name__
+
+
+def test_an_encoder_has_the_parameters_of_the_paper(encoder):
+    assert sum(p.numel() for p in encoder.parameters()) == PUBLISHED[name_of(encoder)][0]
+
+
+def test_an_encoder_states_the_receptive_radius_of_the_paper(encoder):
+    assert encoder.receptive_radius == PUBLISHED[name_of(encoder)][1]
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_feature_sees_exactly_as_far_as_the_encoder_states(encoder, axis):
+    radius = encoder.receptive_radius
+    middle = radius + 2
+    shape = [2, 2, 2]
+    shape[axis] = 2 * middle + 1
+    volume = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(2), requires_grad=True)
+
+    # The signs of the channels differ, or their gradients would cancel nothing and prove less.
+    feature = encoder(volume).movedim(axis + 2, 0)[middle]
+    gradient = torch.autograd.grad((feature * torch.randn_like(feature)).sum(), volume)[0]
+
+    seen = gradient.movedim(axis + 2, 0).flatten(1).abs().amax(1).nonzero().flatten()
+    assert (seen.min().item(), seen.max().item()) == (middle - radius, middle + radius)
+
+
+def test_the_lean_path_agrees_with_the_one_that_trains(encoder):
+    volume = torch.rand(2, 1, 5, 7, 6, generator=torch.Generator().manual_seed(3))
+
+    trained = encoder(volume).detach()
+    with torch.no_grad():
+        lean = encoder(volume)
+
+    torch.testing.assert_close(lean, trained, atol=1e-5, rtol=1e-5)
+
+
+def test_encoding_holds_what_the_encoder_states_and_not_much_less(encoder):
+    volume = torch.rand(1, 1, 6, 6, 6)
+
+    with torch.no_grad(), PeakMemory() as memory:
+        encoder(volume)
+
+    channels = memory.peak / (4 * volume.numel())
+    # What is stated was measured from outside: it includes the workspace of the convolutions.
+    assert 0.8 * encoder.live_channels < channels <= encoder.live_channels
+
+
+def test_the_lean_path_leaves_the_volume_as_it_was(encoder):
+    volume = torch.rand(1, 1, 4, 4, 4)
+    before = volume.clone()
+
+    with torch.no_grad():
+        encoder(volume)
+
+    assert torch.equal(volume, before)
+
+
+def test_every_parameter_learns(encoder):
+    encoder(torch.rand(1, 1, 4, 4, 4)).square().sum().backward()
+
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+def test_convolving_the_parts_equals_convolving_their_concatenation():
+    convolution = DenseBlock().layers[2].conv
+    parts = [torch.rand(2, WIDTH, 3, 4, 5) for _ in range(3)]
+
+    with torch.no_grad():
+        expected = convolution(torch.cat(parts, dim=1))
+        found = convolve_parts(convolution, parts.copy())
+
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
