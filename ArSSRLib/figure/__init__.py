@@ -1,0 +1,262 @@
+"""Pictures of volumes side by side, to judge with the eye what upsampling did.
+
+Every panel shows the same points of the patient, whatever its grid: three planes in radiological orientation, along
+the axes of the first volume, in true proportions and in one gray window, voxels drawn as they are. Where to look is
+in `views`; this is the only file that knows matplotlib. Nothing here measures quality.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.figure.views import (
+    Box,
+    Image,
+    View,
+    Window,
+    detail,
+    finest,
+    gray_window,
+    orthogonal_views,
+    quiet_corner,
+    sample,
+)
+from ArSSRLib.volume import Volume
+
+FOOTER = "For research, not for diagnosis"
+_BACKGROUND, _TEXT, _MUTED, _ACCENT = "#000000", "#f4f4f4", "#9aa1ab", "#ffb300"
+_DPI = 150
+_COLUMN_INCHES, _MAXIMUM_INCHES = 3.2, 13.0
+_GAP, _LEFT, _TOP, _BOTTOM = 0.06, 0.34, 0.62, 0.36  # inches
+
+
+def save_comparison(
+    path: str | os.PathLike[str],
+    panels: Sequence[tuple[str, Volume]],
+    *,
+    inset: bool = True,
+    difference_to: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Draw volumes side by side: a column for each, a row for each plane.
+
+    Args:
+        path: A PNG file.
+        panels: Titles and volumes, the first of which gives the axes and the field of view.
+        inset: Enlarge a detail in a corner of every picture, and mark where it is.
+        difference_to: Number of the panel, from 0, that the others are compared with in one more row: the absolute
+            difference in the plane where it is largest.
+        overwrite: Replace a file that exists.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: If there is no panel, ``difference_to`` is none of them, or a volume lies elsewhere in the patient.
+        OutputError: If the file cannot be written. Nothing is left behind.
+    """
+    path = Path(path)
+    _refuse(path, panels, difference_to, overwrite)
+    volumes = [volume for _, volume in panels]
+    planes = orthogonal_views(volumes)
+    images = [[sample(volume, plane) for volume in volumes] for plane in planes]
+    _require_overlap(panels, images)
+    window = gray_window(images)
+    differences = None if difference_to is None else _largest_difference(images, difference_to)
+    figure, grid = _canvas([*planes, *([planes[differences]] if differences is not None else [])], panels)
+    for plane, pictures, row in zip(planes, images, grid, strict=False):
+        box = detail(pictures[finest(volumes)], plane, window) if inset else None
+        corner = quiet_corner(pictures, box, plane, window) if box else None
+        for picture, axes in zip(pictures, row, strict=True):
+            _draw(axes, picture, plane, window)
+            if box and corner:
+                _draw_inset(axes, picture, plane, window, (box, corner))
+        _annotate(row[0], plane)
+    _draw_scale_bar(grid[0][0], planes[0])
+    if differences is not None and difference_to is not None:
+        _draw_differences(grid[-1], planes[differences], images[differences], (difference_to, panels[difference_to][0]))
+    _save(figure, path)
+    return path
+
+
+def _refuse(path: Path, panels: Sequence[object], difference_to: int | None, overwrite: bool) -> None:
+    if not panels:
+        msg = "A comparison needs at least one volume, got none."
+        raise InputError(msg)
+    if difference_to is not None and not 0 <= difference_to < len(panels):
+        msg = f"difference_to must be the number of a panel, 0 to {len(panels) - 1}, got {difference_to}."
+        raise InputError(msg)
+    if path.suffix.lower() != ".png":
+        msg = f"{path}: {path.suffix!r} is not a format for pictures; use .png."
+        raise OutputError(msg)
+    if path.is_dir() or (path.exists() and not overwrite):
+        msg = f"{path}: exists already; choose another name, or allow overwriting it."
+        raise OutputError(msg)
+
+
+def _require_overlap(panels: Sequence[tuple[str, Volume]], images: Sequence[Sequence[Image]]) -> None:
+    for number, (title, _) in enumerate(panels):
+        if not any(np.isfinite(pictures[number]).any() for pictures in images):
+            msg = (
+                f"The volume {title!r} has nothing to show where {panels[0][0]!r} lies: it is elsewhere or not finite; "
+                "compare volumes of one examination."
+            )
+            raise InputError(msg)
+
+
+def _canvas(rows: Sequence[View], panels: Sequence[tuple[str, Volume]]) -> tuple[Figure, list[list[Axes]]]:
+    """Return an empty figure and its axes by row and column, all at one scale of mm to inches."""
+    widest, total = max(view.width for view in rows), sum(view.height for view in rows)
+    scale = min(_COLUMN_INCHES / widest, _MAXIMUM_INCHES / total)
+    # Room for a title even where the anatomy is narrow.
+    column = max(widest * scale, 0.6 * _COLUMN_INCHES)
+    width = _LEFT + len(panels) * (column + _GAP) + _GAP
+    height = _TOP + total * scale + len(rows) * _GAP + _BOTTOM
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=_BACKGROUND)
+    grid, top = [], _TOP
+    for view in rows:
+        box = [column / width, view.height * scale / height]
+        bottom = 1 - (top + view.height * scale) / height
+        lefts = [(_LEFT + n * (column + _GAP)) / width for n in range(len(panels))]
+        grid.append([figure.add_axes((left, bottom, box[0], box[1]), facecolor=_BACKGROUND) for left in lefts])
+        top += view.height * scale + _GAP
+    for axes in (axes for row in grid for axes in row):
+        axes.set_axis_off()
+    for n, (title, volume) in enumerate(panels):
+        center = (_LEFT + n * (column + _GAP) + column / 2) / width
+        spacing = " \N{MULTIPLICATION SIGN} ".join(f"{x:.3g}" for x in volume.geometry.spacing)
+        _write(
+            figure,
+            (center, 1 - 0.27 / height),
+            _short(title, int(column * 9)),
+            size=13,
+            weight="bold",
+            ha="center",
+            va="center",
+        )
+        _write(figure, (center, 1 - 0.49 / height), f"{spacing} mm", size=9, color=_MUTED, ha="center", va="center")
+    _write(figure, (0.5, 0.16 / height), FOOTER, size=9, color=_MUTED, ha="center", va="center")
+    return figure, grid
+
+
+def _draw(axes: Axes, picture: Image, view: View, window: Window) -> None:
+    axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], **_placed(view))
+    axes.set(xlim=(0, view.width), ylim=(view.height, 0))
+
+
+def _placed(view: View) -> dict[str, Any]:
+    extent = (0, view.width, view.height, 0)
+    return {"extent": extent, "aspect": "equal", "interpolation": "antialiased", "interpolation_stage": "data"}
+
+
+def _draw_inset(axes: Axes, picture: Image, view: View, window: Window, boxes: tuple[Box, Box]) -> None:
+    """Mark a box in a picture, and draw what is in it into another one."""
+    (left, top, width, height), (at_left, at_top, large, tall) = boxes
+    axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=_ACCENT, linewidth=1.3))
+    bottom = 1 - (at_top + tall) / view.height
+    closer = axes.inset_axes((at_left / view.width, bottom, large / view.width, tall / view.height))
+    closer.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], **_placed(view))
+    closer.set(xlim=(left, left + width), ylim=(top + height, top), xticks=[], yticks=[], facecolor=_BACKGROUND)
+    for spine in closer.spines.values():
+        spine.set(edgecolor=_ACCENT, linewidth=1.6)
+
+
+def _annotate(axes: Axes, view: View) -> None:
+    """Write the name of the plane beside the first picture, and where its edges are in the patient."""
+    box = axes.get_position()
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        place = (_LEFT * 0.45 / figure.get_figwidth(), (box.y0 + box.y1) / 2)
+        _write(figure, place, view.name, size=11, color=_MUTED, rotation=90, ha="center", va="center")
+    places = {(0.02, 0.5): "left", (0.98, 0.5): "right", (0.5, 0.985): "top", (0.5, 0.015): "bottom"}
+    for letter, ((x, y), side) in zip(view.letters, places.items(), strict=True):
+        across, along = (side, "center") if side in ("left", "right") else ("center", side)
+        _write(axes, (x, y), letter, size=9, ha=across, va=along, transform=axes.transAxes)
+
+
+def _draw_scale_bar(axes: Axes, view: View) -> None:
+    length = max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or n < view.width / 3)
+    x, y = 0.04 * view.width, view.height - 0.05 * view.height
+    axes.plot([x, x + length], [y, y], color=_TEXT, linewidth=2, solid_capstyle="butt")
+    _write(axes, (x, y - 0.015 * view.height), f"{length} mm", size=8, va="bottom")
+
+
+def _largest_difference(images: Sequence[Sequence[Image]], reference: int) -> int:
+    """Return the number of the view in which the panels differ most from the reference."""
+    means = [
+        sum(float(np.nan_to_num(np.abs(picture - pictures[reference])).mean()) for picture in pictures)
+        for pictures in images
+    ]
+    return int(np.argmax(means))
+
+
+def _draw_differences(row: Sequence[Axes], view: View, pictures: Sequence[Image], to: tuple[int, str]) -> None:
+    """Draw absolute differences to a panel, given by number and title; its place shows the scale of colors."""
+    reference, title = to
+    differences = [np.abs(picture - pictures[reference]) for picture in pictures]
+    finite = np.concatenate([d[np.isfinite(d)] for n, d in enumerate(differences) if n != reference] or [np.zeros(1)])
+    highest = float(np.percentile(finite, 99.7)) if finite.size else 0.0
+    for axes, difference in zip(row, differences, strict=True):
+        drawn = axes.imshow(difference, cmap="inferno", vmin=0, vmax=highest or 1.0, **_placed(view))
+        axes.set(xlim=(0, view.width), ylim=(view.height, 0))
+    _annotate(row[0], replace(view, name=f"Difference, {view.name.lower()}"))
+    place, figure = row[reference], row[reference].get_figure(root=True)
+    place.clear()
+    place.set_axis_off()
+    bar = place.inset_axes((0.14, 0.47, 0.72, 0.06))
+    if figure is not None:
+        colors = figure.colorbar(drawn, cax=bar, orientation="horizontal")
+        colors.outline.set_edgecolor(_MUTED)
+    bar.tick_params(colors=_MUTED, labelsize=8)
+    bar.set_title(f"|difference to {_short(title, 16)}|", color=_TEXT, fontsize=10, pad=8, parse_math=False)
+
+
+def _short(title: str, letters: int) -> str:
+    words = " ".join(title.split())
+    return words if len(words) <= letters else words[: letters - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _write(on: Figure | Axes, place: tuple[float, float], text: str, *, size: float, **style: Any) -> None:  # noqa: ANN401 - matplotlib's own
+    """Write text as it is: a dollar sign in a title is no formula."""
+    style.setdefault("color", _TEXT)
+    outline = withStroke(linewidth=1.8, foreground=_BACKGROUND)  # to be read on bright tissue, too
+    on.text(*place, text, fontsize=size, parse_math=False, path_effects=[outline], **style)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write the picture, completely or not at all."""
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; that is no reason to write to the standard error.
+        warnings.simplefilter("ignore")
+        FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
+    temporary = path.with_name(f".arssr-{secrets.token_hex(4)}.png")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, ValueError) as error:
+        msg = f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another folder or name."
+        raise OutputError(msg) from error
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink()

@@ -1,0 +1,189 @@
+"""Where a picture looks, and what it finds there: planes through the patient, sampled by position.
+
+Everything is in LPS mm, so volumes on different grids show the same points. Nothing here draws.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import Volume
+
+FloatArray = npt.NDArray[np.float64]
+Image = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]
+Window = tuple[float, float]
+
+# Of the larger edge of a view. About twice the pixels of a panel: voxel edges stay sharp in print.
+SAMPLES = 900
+#: Edge of the enlarged detail, as a part of the larger edge of a view.
+DETAIL = 0.14
+#: How much it is enlarged, and how much of the smaller edge of the view its picture covers at most.
+ENLARGEMENT, COVERED = 2.5, 0.42
+# Of the range between background and bright tissue; below it is air.
+_FOREGROUND = 0.12
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle in the patient, seen as radiologists do.
+
+    Attributes:
+        name: Of the plane.
+        corner: Upper left corner, in LPS mm.
+        right: Unit vector along its upper edge, in LPS.
+        down: Unit vector along its left edge, in LPS.
+        width: In mm.
+        height: In mm.
+        letters: Of the patient directions at the left, right, upper and lower edge.
+    """
+
+    name: str
+    corner: FloatArray
+    right: FloatArray
+    down: FloatArray
+    width: float
+    height: float
+    letters: str
+
+
+def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
+    """Return the axial, coronal and sagittal plane through the middle of the anatomy."""
+    geometry = volumes[0].geometry
+    left, posterior, superior = _anatomical_axes(geometry)
+    focus = _snapped(_middle(volumes[0]), volumes[finest(volumes)].geometry)
+    center = geometry.corners().mean(axis=0)
+    directions = {
+        "Axial": (left, posterior, "RLAP"),
+        "Coronal": (left, -superior, "RLSI"),
+        "Sagittal": (posterior, -superior, "APSI"),
+    }
+    # One width for all: where the anatomy is narrow, a detail has room beside it.
+    width = max(_reach(geometry, left), _reach(geometry, posterior))
+    planes = []
+    for name, (right, down, letters) in directions.items():
+        height = _reach(geometry, down)
+        normal = np.cross(right, down)
+        middle = center + normal * ((focus - center) @ normal)
+        planes.append(View(name, middle - right * width / 2 - down * height / 2, right, down, width, height, letters))
+    return planes
+
+
+def _reach(geometry: VolumeGeometry, axis: FloatArray) -> float:
+    """Return the length of the field of view along one of its axes, in mm."""
+    return float(np.ptp(geometry.corners() @ axis))
+
+
+def _anatomical_axes(geometry: VolumeGeometry) -> FloatArray:
+    """Return the axes of a grid that point most to the left, to the back and to the head, shape (3, 3), in LPS."""
+    axes = np.reshape(geometry.direction, (3, 3)).T
+    order = max(itertools.permutations(range(3)), key=lambda p: sum(abs(axes[p[n], n]) for n in range(3)))
+    return np.stack([axes[p] * (1.0 if axes[p, n] > 0 else -1.0) for n, p in enumerate(order)])
+
+
+def _middle(volume: Volume) -> FloatArray:
+    """Return the center of the anatomy, in LPS mm: of its bounding box, which bright spots do not pull at."""
+    every = 2 if min(volume.array.shape) > 16 else 1  # a large volume is as well described by an eighth of it
+    array = np.nan_to_num(volume.array[::every, ::every, ::every].astype(np.float64), posinf=0, neginf=0)
+    low, high = np.percentile(array, [1, 99.5])
+    inside = array > low + _FOREGROUND * (high - low)
+    index = []
+    for axis in (2, 1, 0):
+        # A line of voxels counts once it holds more than a speck.
+        amount = inside.sum(axis=tuple(n for n in range(3) if n != axis))
+        filled = np.flatnonzero(amount > 0.02 * amount.max()) if amount.max() else np.arange(array.shape[axis])
+        index.append(every * (filled[0] + filled[-1]) / 2)
+    return np.asarray((volume.geometry.affine @ [*index, 1.0])[:3])
+
+
+def finest(volumes: Sequence[Volume]) -> int:
+    """Return the number of the volume with the smallest voxels; of equals, the last, where the reference is put."""
+    return min(range(len(volumes)), key=lambda n: (np.round(np.prod(volumes[n].geometry.spacing), 9), -n))
+
+
+def _snapped(point: FloatArray, geometry: VolumeGeometry) -> FloatArray:
+    """Return the nearest voxel center, also of a grid continued beyond its field of view.
+
+    No plane then runs between two slices of the finest grid, where rounding would choose one.
+    """
+    index = np.round(np.linalg.solve(geometry.affine, [*point, 1.0])[:3])
+    return np.asarray((geometry.affine @ [*index, 1.0])[:3])
+
+
+def sample(volume: Volume, view: View) -> Image:
+    """Return the voxels that a view cuts, shape (rows, columns); NaN outside of the volume."""
+    columns, rows = (_centers(edge, max(view.width, view.height) / SAMPLES) for edge in (view.width, view.height))
+    to_index = np.linalg.inv(volume.geometry.affine)
+    start = to_index[:3, :3] @ view.corner + to_index[:3, 3]
+    right, down = to_index[:3, :3] @ view.right, to_index[:3, :3] @ view.down
+    # Rounded first: a position between two slices must not flicker with its last bit.
+    points = start + rows[:, None, None] * down + columns[None, :, None] * right
+    index = np.floor(np.round(points, 6) + 0.5).astype(np.int64)
+    inside = ((index >= 0) & (index < volume.geometry.size)).all(axis=-1)
+    i, j, k = np.moveaxis(index.clip(0, np.subtract(volume.geometry.size, 1)), -1, 0)
+    image = np.where(inside, volume.array[k, j, i].astype(np.float64), np.nan)
+    return np.where(np.isfinite(image), image, np.nan)
+
+
+def _centers(edge: float, pixel: float) -> FloatArray:
+    """Return the centers of pixels of about a given size that fill an edge, in mm."""
+    count = max(1, round(edge / pixel))
+    return (np.arange(count) + 0.5) * edge / count
+
+
+def gray_window(images: Sequence[Sequence[Image]]) -> Window:
+    """Return the gray values drawn black and white, the same for all pictures."""
+    values = np.concatenate([picture[::4, ::4].ravel() for pictures in images for picture in pictures])
+    low, high = np.percentile(values[np.isfinite(values)], [1.0, 99.6]) if np.isfinite(values).any() else (0.0, 1.0)
+    return (float(low), float(high) if high > low else float(low) + max(1.0, 0.1 * abs(float(low))))
+
+
+def detail(image: Image, view: View, window: Window) -> Box | None:
+    """Return where to look closer: the square with most detail inside the anatomy.
+
+    Returns:
+        Left, top, width and height in mm from the corner of the view; None if the view is too narrow for one.
+    """
+    side = DETAIL * max(view.width, view.height)
+    if side > min(view.width, view.height):
+        return None
+    pixel = view.width / image.shape[1]
+    count = max(2, round(side / pixel))
+    gray = np.nan_to_num((image - window[0]) / (window[1] - window[0])).clip(0, 1)
+    step = np.abs(np.gradient(gray)).sum(axis=0)
+    tissue = _box_mean((gray > _FOREGROUND).astype(np.float64), count)
+    # All tissue: otherwise the outline of the head wins, which is the easiest part to get right.
+    score = _box_mean(step, count) * (tissue >= min(0.98, float(tissue.max())))
+    row, column = np.unravel_index(int(np.argmax(score)), score.shape)
+    return (float(column) * pixel, float(row) * pixel, side, side)
+
+
+def _box_mean(values: FloatArray, count: int) -> FloatArray:
+    """Return the mean over every square of ``count`` pixels, by its upper left pixel."""
+    total = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    n = count
+    return np.asarray((total[n:, n:] - total[:-n, n:] - total[n:, :-n] + total[:-n, :-n]) / n**2)
+
+
+def quiet_corner(images: Sequence[Image], box: Box, view: View, window: Window) -> Box:
+    """Return the corner where an enlarged detail hides least of the anatomy, and not the detail itself, in mm."""
+    side = min(ENLARGEMENT * box[2], COVERED * min(view.width, view.height))
+    gap = 0.012 * max(view.width, view.height)
+    lefts, tops = (gap, view.width - side - gap), (gap, view.height - side - gap)
+
+    def hidden(corner: Box) -> float:
+        left, top = corner[:2]
+        overlaps = left < box[0] + box[2] and box[0] < left + side and top < box[1] + box[3] and box[1] < top + side
+        per_mm = images[0].shape[1] / view.width
+        rows = slice(round(top * per_mm), round((top + side) * per_mm))
+        columns = slice(round(left * per_mm), round((left + side) * per_mm))
+        gray = [(np.nan_to_num(image[rows, columns]) - window[0]) / (window[1] - window[0]) for image in images]
+        return float(np.mean([(g > _FOREGROUND).mean() for g in gray])) + 10 * overlaps
+
+    return min(((left, top, side, side) for left in reversed(lefts) for top in reversed(tops)), key=hidden)

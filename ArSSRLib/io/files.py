@@ -1,0 +1,142 @@
+"""Names of files, and how a file comes into being: all of it or nothing.
+
+What is inside a file is the business of its format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from ArSSRLib.errors import ArSSRError, OutputError
+
+#: End of a file name to the room that reads it.
+ROOMS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".img": "nifti",
+    ".mgh": "nifti",
+    ".mgz": "nifti",
+    ".nrrd": "itk",
+    ".nhdr": "itk",
+    ".mha": "itk",
+    ".mhd": "itk",
+}
+SUPPORTED_SUFFIXES = tuple(ROOMS)
+WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mgz", ".mgh")
+# Header and voxels in two files cannot be replaced in one step, and get separated by users.
+_ONE_FILE_INSTEAD = {".hdr": ".nii.gz", ".img": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"}
+
+
+def suffix_of(path: Path) -> str:
+    """Return the end of a file name that tells its format, in lower case; ``.nii.gz`` counts as one."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def validate_output(
+    path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
+) -> Path:
+    """Refuse an output that could not be written, before hours are spent on computing it.
+
+    Args:
+        path: Where a volume is to be written.
+        overwrite: Whether a file that exists may be replaced.
+        source: The input, which is never replaced, whatever ``overwrite`` says; also when a link leads to it.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If the format cannot be written, the folder is missing or refuses new files, the file exists,
+            or it is the input.
+    """
+    path = Path(path)
+    _refuse_format(path)
+    try:
+        if path.is_dir():
+            msg = f"{path}: is a folder; name a file in it, for example {path / 'result.nii.gz'}."
+            raise OutputError(msg)
+        if path.exists():
+            if source is not None and Path(source).exists() and path.samefile(source):
+                msg = f"{path}: is the input, which is never replaced; choose another name for the output."
+                raise OutputError(msg)
+            if not overwrite:
+                msg = f"{path}: exists already; choose another name, or allow overwriting it."
+                raise OutputError(msg)
+        _probe(_destination(path).parent)
+    except ArSSRError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path, suffix: str) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
+
+    Args:
+        path: Where the file is to appear. A symbolic link is followed.
+        suffix: End of the temporary name, from which a library may choose the format.
+
+    Raises:
+        OutputError: If anything could not be written. Whatever was raised, no temporary file remains.
+    """
+    destination = _destination(path)
+    # Hidden and short: the name of the output may already be as long as the file system allows.
+    temporary = destination.with_name(f".arssr-{secrets.token_hex(4)}{suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(destination)
+    except ArSSRError as error:
+        msg = f"{path}: {str(error).rstrip('.')}."
+        raise OutputError(msg) from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _destination(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _refuse_format(path: Path) -> None:
+    suffix = suffix_of(path)
+    if suffix in WRITABLE_SUFFIXES:
+        return
+    if suffix in _ONE_FILE_INSTEAD:
+        found = f"{suffix} keeps header and voxels in two files, which could be separated"
+        advice = f"use {_ONE_FILE_INSTEAD[suffix]}"
+    elif suffix in (".dcm", ".ima"):
+        found, advice = "DICOM can be read but not written", "use .nii.gz or .nrrd"
+    else:
+        found = f"{suffix!r} is not a format to write" if suffix else "has no suffix that tells the format"
+        advice = f"use one of {', '.join(WRITABLE_SUFFIXES)}"
+    msg = f"{path}: {found}; {advice}."
+    raise OutputError(msg)
+
+
+def _probe(folder: Path) -> None:
+    """Create and delete a file: permission bits tell too little about network drives, quotas and root."""
+    if not folder.is_dir():
+        msg = f"{folder}: is not an existing folder; create it first or choose another one."
+        raise OutputError(msg)
+    probe = folder / f".arssr-{secrets.token_hex(4)}"
+    try:
+        probe.touch(exist_ok=False)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"{path}: cannot be written ({reason}); free some space or choose another folder or name.")

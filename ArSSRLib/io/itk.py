@@ -1,0 +1,162 @@
+"""NRRD and MetaImage files, by SimpleITK.
+
+They speak our dialect already: arrays ``[k, j, i]``, geometry in LPS mm, in double precision.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
+from ArSSRLib.io import quiet, voxels
+from ArSSRLib.io.files import suffix_of
+from ArSSRLib.volume import FileHeader, Volume
+
+_COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
+_FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+# What ends the header of a one-file volume, and which field says that the rest is compressed.
+_COMPRESSED = {
+    ".nrrd": (re.compile(rb"\n\r?\n"), re.compile(rb"^encoding: *gz", re.MULTILINE | re.IGNORECASE)),
+    ".mha": (
+        re.compile(rb"^ElementDataFile *= *LOCAL *\r?\n", re.MULTILINE),
+        re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE),
+    ),
+}
+# Fields of NRRD by which the voxels do not follow the header directly.
+_ELSEWHERE = re.compile(rb"^(data ?file|line ?skip|byte ?skip):", re.MULTILINE | re.IGNORECASE)
+_LONGEST_HEADER = 2**20
+# Where either format keeps a free text.
+_DESCRIPTION_KEYS = {".nrrd": "NRRD_content", ".mha": "Comment"}
+
+
+def read(path: Path) -> Volume:
+    """Read a NRRD or MetaImage file, with its voxels in the same file or in a second one.
+
+    Raises:
+        InputError: If the file is damaged or is not one 3-D gray-scale volume.
+    """
+    try:
+        with silence():
+            reader = open_reader(path, _FORMATS[suffix_of(path)])
+            _require_gray_volume(reader)
+            _compare_checksum(path)
+            image = reader.Execute()
+    except (RuntimeError, zlib.error) as error:
+        # The cause that ITK states is often wrong ("No such file or directory" for half a file); it stays in the chain.
+        msg = "is damaged, cut short or not what its name says; copy or export it again"
+        raise InputError(msg) from error
+    # The copy of a view, one copy in all; the view dies with the image.
+    stored = sitk.GetArrayViewFromImage(image)
+    array = voxels.in_memory(stored.reshape(stored.shape[-3:]))
+    description = next((image.GetMetaData(k) for k in _DESCRIPTION_KEYS.values() if image.HasMetaDataKey(k)), "")
+    header = FileHeader(dtype=stored.dtype.newbyteorder("="), description=" ".join(description.split()))
+    return Volume(array, _geometry(image), header)
+
+
+def write(volume: Volume, path: Path, description: str) -> None:
+    """Write a NRRD or MetaImage file, compressed.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    geometry = volume.geometry
+    try:
+        with silence():
+            image = sitk.GetImageFromArray(voxels.for_storage(volume.array, volume.header))
+            image.SetSpacing(geometry.spacing)
+            image.SetOrigin(geometry.origin)
+            image.SetDirection(geometry.direction)
+            image.SetMetaData(_DESCRIPTION_KEYS[path.suffix], description)
+            sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        # ITK knows no more than where in its code it noticed.
+        msg = "the disk may be full"
+        raise OSError(msg) from error
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep ITK, GDCM and MetaIO from writing to the standard error."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        with quiet.native_stderr():
+            yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
+    """Return a reader that has read the header of a file.
+
+    Args:
+        path: The file.
+        image_io: ITK's name of the format; left to itself, ITK guesses, and does not know names in upper case.
+
+    Raises:
+        RuntimeError: If the file is not of that format.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _compare_checksum(path: Path) -> None:
+    """Decompress the voxels once for the checksum at their end, which ITK does not look at.
+
+    Raises:
+        zlib.error: If a single bit is wrong or missing.
+    """
+    if suffix_of(path) not in _COMPRESSED:
+        return
+    end_of_header, compressed = _COMPRESSED[suffix_of(path)]
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+        end = end_of_header.search(start)
+        if end is None or not compressed.search(start, 0, end.end()) or _ELSEWHERE.search(start, 0, end.end()):
+            return
+        file.seek(end.end())
+        stream = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # zlib or gzip, whichever it is
+        while not stream.eof:
+            block = file.read(2**20)
+            if not block:
+                msg = "the compressed voxels end too early"
+                raise zlib.error(msg)
+            stream.decompress(block)
+
+
+def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
+    size = list(reader.GetSize())
+    while len(size) > 3 and size[-1] == 1:
+        size.pop()
+    if len(size) != 3:
+        times = " x ".join(str(n) for n in size)
+        advice = "split it first" if len(size) > 3 else "stack the slices to a volume first"
+        msg = f"has {len(size)} dimensions ({times}), 3 are needed: {advice}"
+        raise InputError(msg)
+    channels = reader.GetNumberOfComponents()
+    if channels != 1 or reader.GetPixelIDValue() in _COMPLEX:
+        what = f"{channels} channels" if channels != 1 else "complex voxels"
+        msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
+        raise InputError(msg)
+
+
+def _geometry(image: sitk.Image) -> VolumeGeometry:
+    dimension = image.GetDimension()
+    affine = np.eye(4)
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
+    affine[:3, 3] = image.GetOrigin()[:3]
+    # Through the one place that checks and normalizes an affine; flipping two signs twice is exact.
+    return VolumeGeometry.from_ras_affine(image.GetSize()[:3], LPS_TO_RAS @ affine)

@@ -1,0 +1,234 @@
+"""NIfTI-1, NIfTI-2 and MGH files, by nibabel.
+
+Their affines lead to RAS and their voxels are indexed ``[i, j, k]``; both end here.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import traceback
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
+from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
+from nibabel.nifti2 import Nifti2Header, Nifti2Image
+
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import quiet, voxels
+from ArSSRLib.volume import FileHeader, Volume
+
+LOGGER = logging.getLogger(__name__)
+
+Affine = npt.NDArray[np.float64]
+
+_MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
+# Headers are single precision: two forms of the same grid agree better than this.
+_FORMS_AGREE_MM = 1e-3
+_MAXIMUM_NIFTI1_SIZE = 32767
+_DESCRIPTION_BYTES = 79
+_MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
+
+
+def read(path: Path) -> Volume:
+    """Read a NIfTI or MGH file.
+
+    The affine is the sform where one is set, else the qform, else spacing alone with a warning. Where both are set
+    and differ by more than 1e-3 mm, the sform is used, with a warning.
+
+    Raises:
+        InputError: If the file is damaged or is not one 3-D gray-scale volume.
+    """
+    image = _open(path)
+    size = _size(image.shape)
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iuf":
+        what = "colors" if dtype.fields else f"voxels of type {dtype}"
+        msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
+        raise InputError(msg)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused there, with words
+        affine, header = _orientation(image, path)
+        geometry = VolumeGeometry.from_ras_affine(size, affine)
+    proxy: Any = image.dataobj
+    slope, intercept = float(proxy.slope), float(proxy.inter)
+    array = voxels.in_memory(_stored(image, size).T, slope=slope, intercept=intercept)
+    return Volume(
+        array,
+        geometry,
+        FileHeader(dtype=dtype.newbyteorder("="), scaled=voxels.is_scaled(slope, intercept), **header),
+    )
+
+
+def write(volume: Volume, path: Path, description: str) -> None:
+    """Write a NIfTI or MGH file, chosen by the end of the name.
+
+    Raises:
+        OutputError: If the format cannot hold the volume.
+    """
+    image = _mgh(volume) if path.suffix in (".mgh", ".mgz") else _nifti(volume, description)
+    with _tidy():
+        image.to_filename(path)
+
+
+@contextmanager
+def _tidy() -> Iterator[None]:
+    """Hide the warnings of nibabel, and close the files that it leaves open when it fails."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except BaseException as error:
+            # Its frames hold the file as long as the exception lives, and Windows deletes no open file.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+
+def _open(path: Path) -> Nifti1Pair | MGHImage:
+    """Read the header; what nibabel raises on a damaged one is not documented, so everything is caught."""
+    try:
+        with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path), _tidy():
+            image = nib.load(path, mmap=False)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system refused, not the content
+        msg = f"is damaged or not what its name says ({_one_line(error)}); export it again"
+        raise InputError(msg) from error
+    if isinstance(image, Nifti1Pair | MGHImage):
+        return image
+    msg = f"is {type(image).__name__}, whose orientation is not defined; convert it to NIfTI first"
+    raise InputError(msg)
+
+
+def _one_line(error: Exception) -> str:
+    """Return the last line of an exception, which is the telling one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int, int]:
+    size = [int(n) for n in shape]
+    while len(size) > 3 and size[-1] == 1:
+        size.pop()
+    times = " x ".join(str(n) for n in size)
+    if len(size) > 3:
+        msg = f"has {len(size)} dimensions ({times}), 3 are needed: split it, for example with nibabel or fslsplit"
+        raise InputError(msg)
+    if len(size) < 3:
+        msg = f"has {len(size)} dimensions ({times}), 3 are needed: stack the slices to a volume first"
+        raise InputError(msg)
+    if min(size) < 1:
+        msg = f"has no voxels ({times}); export it again"
+        raise InputError(msg)
+    return (size[0], size[1], size[2])
+
+
+def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return the voxels as stored, shape (i, j, k), after making sure that all of them are there."""
+    proxy: Any = image.dataobj
+    promised = proxy.offset + math.prod(size) * proxy.dtype.itemsize
+    found = _bytes_in(Path(image.file_map["image"].filename or ""))
+    if found < promised:
+        msg = f"is cut short: its header promises {promised:,} bytes, it has {found:,}; copy or export it again"
+        raise InputError(msg)
+    raw: npt.NDArray[Any] = proxy.get_unscaled()
+    return raw.reshape(size, order="F")
+
+
+def _bytes_in(path: Path) -> int:
+    """Return the size of a file once decompressed; reading to the end is what compares the checksum."""
+    if path.suffix.lower() not in (".gz", ".mgz"):
+        return path.stat().st_size
+    total = 0
+    try:
+        with gzip.open(path) as file:
+            while block := file.read(2**20):
+                total += len(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        msg = f"is damaged or cut short ({_one_line(error)}); copy or export it again"
+        raise InputError(msg) from error
+    return total
+
+
+def _orientation(image: Nifti1Pair | MGHImage, path: Path) -> tuple[Affine, dict[str, Any]]:
+    """Return the affine to RAS mm, and the fields of the `FileHeader` that only these formats have."""
+    affine = np.array(image.affine, dtype=np.float64)
+    header = image.header
+    if not isinstance(header, Nifti1Header):
+        return affine, {}
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:
+        unit = "unknown"
+    qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
+    if not qform_code and not sform_code:
+        LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
+    elif qform_code and sform_code and not _same(affine, _qform(header)):
+        LOGGER.warning("%s: its sform and its qform place the voxels differently; the sform is used", path)
+        qform_code = sform_code
+    affine[:3] *= _MILLIMETERS[unit]
+    window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
+    return affine, {
+        "spatial_unit": unit,
+        "description": _text(header["descrip"]),
+        # A form that was not set is written as the one that was, under its code.
+        "qform_code": qform_code or sform_code or 1,
+        "sform_code": sform_code or qform_code or 1,
+        "metadata": {name: repr(value) for name, value in window.items() if value and math.isfinite(value)},
+    }
+
+
+def _qform(header: Nifti1Header) -> Affine | None:
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except ValueError:  # quaternion longer than 1
+        return None
+
+
+def _same(sform: Affine, qform: Affine | None) -> bool:
+    return qform is not None and bool(np.abs(sform - qform).max() <= _FORMS_AGREE_MM)
+
+
+def _text(field: npt.NDArray[Any]) -> str:
+    return " ".join(bytes(field.item()).split(b"\0")[0].decode("utf-8", "replace").split())
+
+
+def _nifti(volume: Volume, description: str) -> Nifti1Image:
+    said = volume.header
+    large = max(volume.geometry.size) > _MAXIMUM_NIFTI1_SIZE
+    header = Nifti2Header() if large else Nifti1Header()
+    # nibabel computes slope and intercept when the type of the header is an integer and the array is not.
+    scaled = said.scaled and said.dtype is not None and said.dtype.kind in "iu"
+    array = volume.array if scaled else voxels.for_storage(volume.array, said)
+    header.set_data_dtype(said.dtype if scaled else array.dtype)
+    header.set_xyzt_units("mm")
+    header["descrip"] = description.encode()[:_DESCRIPTION_BYTES].decode(errors="ignore").encode()
+    for name in ("cal_min", "cal_max"):
+        header[name] = float(said.metadata.get(name, 0))
+    image = (Nifti2Image if large else Nifti1Image)(array.T, None, header)
+    affine = volume.geometry.ras_affine
+    image.set_sform(affine, code=max(1, said.sform_code))
+    image.set_qform(affine, code=max(1, said.qform_code), strip_shears=True)
+    return image
+
+
+def _mgh(volume: Volume) -> MGHImage:
+    """Return an MGH image, of the smallest of its few types that holds the voxels."""
+    array = voxels.for_storage(volume.array, volume.header)
+    dtype = next((np.dtype(t) for t in _MGH_TYPES if np.can_cast(array.dtype, t)), np.dtype(np.float32))
+    if array.dtype.kind == "f" and array.dtype != dtype:
+        msg = "has values beyond the range of float32, the only real type of MGH; use .nii.gz or .nrrd"
+        raise OutputError(msg)
+    header = MGHHeader()
+    header.set_data_dtype(dtype)
+    return MGHImage(array.astype(dtype, copy=False).T, volume.geometry.ras_affine, header)

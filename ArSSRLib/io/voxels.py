@@ -1,0 +1,106 @@
+"""Which type voxels have in memory and in a file.
+
+In memory: integers as they are stored when they are intensities, else float32, else float64. In a file: what the file
+of the volume held. Nothing here knows a format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.volume import FileHeader
+
+Voxels = npt.NDArray[Any]
+
+
+def in_memory(stored: Voxels, *, slope: float = 1.0, intercept: float = 0.0) -> Voxels:
+    """Return stored voxels as intensities in the type the engine works with.
+
+    Args:
+        stored: Voxels as a file holds them, shape (k, j, i), any byte order.
+        slope: Factor from stored numbers to intensities.
+        intercept: Added after the factor.
+
+    Returns:
+        A new contiguous array of the native byte order, shape (k, j, i).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not is_scaled(slope, intercept):
+            return np.array(stored, dtype=_unscaled_type(stored), order="C")
+        # Slab by slab in double precision: 32-bit integers do not fit into float32, a whole copy not into memory.
+        values = np.empty(stored.shape, dtype=_float_for(_limits(stored) * slope + intercept))
+        for slab, source in zip(values, stored, strict=True):
+            slab[...] = source * np.float64(slope) + intercept
+        return values
+
+
+def is_scaled(slope: float, intercept: float) -> bool:
+    """Tell whether a slope or an intercept changes the stored numbers."""
+    return (slope, intercept) != (1, 0)
+
+
+def for_storage(array: Voxels, header: FileHeader) -> Voxels:
+    """Return voxels in the type to store them in, for a format without slope and intercept.
+
+    Args:
+        array: Intensities, shape (k, j, i).
+        header: What the file of the volume held.
+
+    Returns:
+        ``array`` itself if it is of the right type already.
+    """
+    wanted = np.dtype(np.uint8) if header.dtype == np.bool_ else header.dtype
+    if wanted is None or header.scaled or wanted.kind not in "iu":
+        kept: Voxels = array.astype(_unscaled_type(array, smaller=True), copy=False)
+        return kept
+    return array if array.dtype == wanted else rounded(array, wanted)
+
+
+def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
+    """Return voxels rounded half to even and clipped to the range of an integer type; NaN becomes 0.
+
+    Args:
+        array: Intensities, shape (k, j, i).
+        dtype: An integer type.
+    """
+    info = np.iinfo(dtype)
+    if array.dtype.kind in "iu":
+        own = np.iinfo(array.dtype)
+        clipped: Voxels = np.clip(array, max(info.min, own.min), min(info.max, own.max)).astype(dtype)
+        return clipped
+    # The largest 64-bit integers round up to 2**63 and 2**64 as floats, which do not fit any more.
+    highest = float(info.max) if int(float(info.max)) <= info.max else np.nextafter(float(info.max), 0)
+    values = np.empty(array.shape, dtype=dtype)
+    for slab, source in zip(values, array, strict=True):
+        slab[...] = np.nan_to_num(np.rint(source, dtype=np.float64), nan=0.0).clip(float(info.min), highest)
+    return values
+
+
+def _unscaled_type(array: Voxels, *, smaller: bool = False) -> np.dtype[Any]:
+    dtype = array.dtype.newbyteorder("=")
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f":
+        return _float_for(_limits(array))
+    # Few programs read 64-bit integers, and numpy makes them unasked.
+    if smaller and dtype == np.int64 and np.abs(_limits(array)).max() <= np.iinfo(np.int32).max:
+        return np.dtype(np.int32)
+    return dtype
+
+
+def _float_for(limits: npt.NDArray[np.float64]) -> np.dtype[Any]:
+    """Return float32 where it can hold the limits, neither infinite nor vanishing; else float64."""
+    largest = np.abs(limits).max()
+    single = np.finfo(np.float32)
+    return np.dtype(np.float32 if largest == 0 or single.tiny <= largest <= single.max else np.float64)
+
+
+def _limits(array: Voxels) -> npt.NDArray[np.float64]:
+    """Return the smallest and the largest finite voxel, or zeros."""
+    if array.dtype.kind != "f":
+        return np.array([array.min(), array.max()], dtype=np.float64)
+    finite = np.isfinite(array)
+    return np.array([array.min(where=finite, initial=0.0), array.max(where=finite, initial=0.0)], dtype=np.float64)
