@@ -50,4 +50,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build dist demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build dist demo_output bench_output .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

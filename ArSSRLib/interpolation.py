@@ -250,3 +250,24 @@ def spline_at_points(coefficients: Tensor, positions: Sequence[Tensor]) -> Tenso
             values = torch.gather(flat, 1, index).view(*row.shape, 4)
             total = total + weight.to(flat.dtype) * (values * taps[2][1].to(flat.dtype)).sum(-1)
     return total
+
+
+def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted sum of a few slices of an array for each position along one axis.
+
+    Args:
+        array: Any array.
+        axis: The axis that is interpolated.
+        index: Slices that each of M positions reads, shape (M, T), int64.
+        weight: Their weights, shape (M, T); the result has the larger type of ``array`` and ``weight``.
+
+    Returns:
+        ``array`` with M entries along ``axis``.
+    """
+    shape = [1] * array.ndim
+    shape[axis] = len(index)
+    *others, last = range(index.shape[1])
+    total = array.index_select(axis, index[:, last]) * weight[:, last].view(shape)
+    for tap in reversed(others):
+        total.addcmul_(array.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
+    return total

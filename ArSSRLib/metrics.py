@@ -58,7 +58,7 @@ def ssim_map(reference: FloatArray, result: FloatArray, *, sigma: float | None =
     """Return the local structural similarity index of each voxel, in the shape of ``reference``; see `ssim`."""
     x, y = reference.astype(np.float64), result.astype(np.float64)
 
-    def window(values: FloatArray) -> FloatArray:
+    def _window(values: FloatArray) -> FloatArray:
         if sigma is None:
             return np.asarray(ndimage.uniform_filter(values, 7))
         return np.asarray(ndimage.gaussian_filter(values, sigma, truncate=3.5))
@@ -66,10 +66,10 @@ def ssim_map(reference: FloatArray, result: FloatArray, *, sigma: float | None =
     data_range = float(reference.max()) - float(reference.min())
     # scikit-image uses the sample covariance for the uniform window and the plain one for the Gaussian.
     unbiased = 7**x.ndim / (7**x.ndim - 1) if sigma is None else 1.0
-    mean_x, mean_y = window(x), window(y)
-    variance_x = unbiased * (window(x * x) - mean_x**2)
-    variance_y = unbiased * (window(y * y) - mean_y**2)
-    covariance = unbiased * (window(x * y) - mean_x * mean_y)
+    mean_x, mean_y = _window(x), _window(y)
+    variance_x = unbiased * (_window(x * x) - mean_x**2)
+    variance_y = unbiased * (_window(y * y) - mean_y**2)
+    covariance = unbiased * (_window(x * y) - mean_x * mean_y)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     return np.asarray(numerator / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))

@@ -97,6 +97,8 @@ def upsample(
     result = np.empty(plan.geometry.shape, dtype=plan.dtype)
     lowest, highest = array.min(), array.max()
     if lowest == highest:  # no anatomy, and nothing for a network to add
+        if plan.dtype.kind == "f":  # of double precision, it may be beyond single
+            lowest = np.clip(np.float64(lowest), -np.finfo(plan.dtype).max, np.finfo(plan.dtype).max)
         result[...] = lowest
         report(1.0)
         return volume.with_array(result, plan.geometry)
@@ -143,7 +145,7 @@ def plan_upsampling(
     if memory_limit is None:
         limit = base + int(DEFAULT_SHARE * (free_memory(device) - (on_host if device.type == "cpu" else 0)))
     elif memory_limit > 0:
-        limit = int(memory_limit * 1e9)
+        limit = int(min(memory_limit, 1e9) * 1e9)
     else:
         msg = f"The memory limit must be a positive number of GB, got {memory_limit:g}."
         raise InputError(msg)
@@ -205,7 +207,7 @@ def _answer(
     scale = scale.to(device)
     feature_map = model.encode(torch.from_numpy(coarse)[None, None].to(device), scale)
     depth = tile.block[0].stop - tile.block[0].start
-    slabs = min(depth, max(1, tile.block_voxels // SLAB_VOXELS))
+    slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
     for start, stop in split(depth, slabs):
         rows = slice(tile.block[0].start + start, tile.block[0].start + stop)
         block = (rows, tile.block[1], tile.block[2])

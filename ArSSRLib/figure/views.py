@@ -177,7 +177,7 @@ def quiet_corner(images: Sequence[Image], box: Box, view: View, window: Window) 
     gap = 0.012 * max(view.width, view.height)
     lefts, tops = (gap, view.width - side - gap), (gap, view.height - side - gap)
 
-    def hidden(corner: Box) -> float:
+    def _hidden(corner: Box) -> float:
         left, top = corner[:2]
         overlaps = left < box[0] + box[2] and box[0] < left + side and top < box[1] + box[3] and box[1] < top + side
         per_mm = images[0].shape[1] / view.width
@@ -186,4 +186,4 @@ def quiet_corner(images: Sequence[Image], box: Box, view: View, window: Window) 
         gray = [(np.nan_to_num(image[rows, columns]) - window[0]) / (window[1] - window[0]) for image in images]
         return float(np.mean([(g > _FOREGROUND).mean() for g in gray])) + 10 * overlaps
 
-    return min(((left, top, side, side) for left in reversed(lefts) for top in reversed(tops)), key=hidden)
+    return min(((left, top, side, side) for left in reversed(lefts) for top in reversed(tops)), key=_hidden)

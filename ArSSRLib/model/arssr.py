@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ArSSRLib.coordinates import QueryGrid, linear_taps
 from ArSSRLib.errors import InputError
+from ArSSRLib.interpolation import combine_taps
 from ArSSRLib.model.config import ArSSRConfig
-from ArSSRLib.model.decoder import Decoder, combine_taps, sample_features
+from ArSSRLib.model.decoder import Decoder, sample_features
 from ArSSRLib.model.encoders import ENCODERS, WIDTH
 
 # Fine voxels decoded at once: few enough that the decoder's activations stay in the cache of a processor core, or

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
-from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_taps
+from ArSSRLib.interpolation import combine_taps, spline_at_points, spline_coefficients, spline_taps
 from ArSSRLib.model.config import ArSSR2Config
 
 # Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
@@ -37,26 +37,27 @@ MODULATOR_WIDTH = 32
 DETAIL_RADIUS = 2
 DETAIL_GAIN = 10.0
 RESIDUAL_GAIN = 0.05
+# Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
+# adds a fraction of its branch, and a unit that is off still learns.
+BRANCH_GAIN = 0.2
+SLOPE = 0.1
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around a ReLU, modulated by the scale, added to the input."""
+    """Two convolutions around a rectifier, modulated by the scale, added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv3d(channels, channels, 3, padding=1, padding_mode="replicate")
         self.second = nn.Conv3d(channels, channels, 3, padding=1, padding_mode="replicate")
-        # A small start of each branch keeps the sum of many near its input.
-        nn.init.normal_(self.second.weight, std=0.2 / math.sqrt(27 * channels))
-        nn.init.zeros_(cast("Tensor", self.second.bias))
 
     def forward(self, features: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         """Return features of the shape (N, C, D, H, W) given; ``gain`` and ``shift`` have shape (N, C, 1, 1, 1)."""
         hidden = self.first(features)
         if not torch.is_grad_enabled():  # the same sums, in the memory that is there
-            hidden = self.second(hidden.mul_(1 + gain).add_(shift).relu_())
-            return cast("Tensor", hidden.add_(features))
-        return features + cast("Tensor", self.second(F.relu(hidden * (1 + gain) + shift)))
+            hidden = self.second(F.leaky_relu_(hidden.mul_(1 + gain).add_(shift), SLOPE))
+            return cast("Tensor", hidden.mul_(BRANCH_GAIN).add_(features))
+        return features + BRANCH_GAIN * cast("Tensor", self.second(F.leaky_relu(hidden * (1 + gain) + shift, SLOPE)))
 
 
 class ArSSR2(nn.Module):
@@ -89,7 +90,7 @@ class ArSSR2(nn.Module):
             layer = name.rpartition(".")[0]
             if layer in ("scale_modulation.2", "output"):
                 nn.init.zeros_(parameter)
-            elif layer in ("head", "tail") or layer.endswith("first") or layer.startswith("hidden"):
+            elif layer in ("head", "tail") or layer.startswith(("blocks", "hidden")):
                 nn.init.zeros_(parameter) if parameter.ndim == 1 else nn.init.kaiming_normal_(
                     parameter, nonlinearity="relu"
                 )
@@ -205,9 +206,9 @@ class ArSSR2(nn.Module):
 
     def _decode(self, features: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         """Turn interpolated features and their modulation, shape (*S, C), into residuals, shape (*S,)."""
-        hidden = F.relu(torch.addcmul(shift, features, gain))
+        hidden = F.leaky_relu_(torch.addcmul(shift, features, gain), SLOPE)
         for layer in self.hidden:
-            hidden = F.relu(layer(hidden))
+            hidden = F.leaky_relu_(layer(hidden), SLOPE)
         return RESIDUAL_GAIN * cast("Tensor", self.output(hidden)).squeeze(-1)
 
     def _axis_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,7 +223,8 @@ class ArSSR2(nn.Module):
         """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for factors of shape (N, 3)."""
         modulation = self.scale_modulation(torch.log2(scale))
         modulation = modulation.view(len(scale), 2, self.config.blocks, self.config.channels, 1, 1, 1)
-        return modulation[:, 0].unbind(1), modulation[:, 1].unbind(1)
+        # Bounded, so that no scale can multiply features from block to block.
+        return (0.5 * torch.tanh(modulation[:, 0])).unbind(1), modulation[:, 1].unbind(1)
 
     def _checked_scale(self, scale: Tensor | None, like: Tensor) -> Tensor:
         if scale is None:
@@ -266,18 +268,8 @@ def _spline_on_grid(coefficients: Tensor, grid: QueryGrid) -> Tensor:
     """Evaluate a spline, coefficients (d, h, w), on a block of fine voxels; returns shape ``grid.shape``."""
     for axis in range(3):
         index, weight = spline_taps(grid.sampling[axis], coefficients.shape[axis])
-        coefficients = _combine(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))
+        coefficients = combine_taps(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))
     return coefficients
-
-
-def _combine(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
-    """Return weighted sums of a few slices of ``array`` along one axis; index and weight have shape (M, T)."""
-    shape = [1] * array.ndim
-    shape[axis] = len(index)
-    total = array.index_select(axis, index[:, 0]) * weight[:, 0].view(shape)
-    for tap in range(1, index.shape[1]):
-        total.addcmul_(array.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
-    return total
 
 
 def _lerp(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:

@@ -67,24 +67,3 @@ def sample_features(feature_map: Tensor, coordinates: Tensor) -> Tensor:
     # Zero padding dims the outermost half voxel; the published weights were trained with it.
     features = F.grid_sample(feature_map.to(dtype), grid, padding_mode="zeros", align_corners=False)
     return features[:, :, 0, 0].transpose(1, 2)
-
-
-def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted sum of a few slices of an array for each position along one axis.
-
-    Args:
-        array: Any array.
-        axis: The axis that is interpolated.
-        index: Slices that each of M positions reads, shape (M, T), int64.
-        weight: Their weights, shape (M, T); the result has the larger type of ``array`` and ``weight``.
-
-    Returns:
-        ``array`` with M entries along ``axis``.
-    """
-    shape = [1] * array.ndim
-    shape[axis] = len(index)
-    *others, last = range(index.shape[1])
-    total = array.index_select(axis, index[:, last]) * weight[:, last].view(shape)
-    for tap in reversed(others):
-        total.addcmul_(array.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
-    return total

@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -241,10 +240,10 @@ def _stop_requested() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT, so that a step is finished and saved before leaving."""
     received: list[int] = []
 
-    def note(number: int, _: FrameType | None) -> None:
+    def _note(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, _note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:

@@ -1,0 +1,72 @@
+"""The validation table: every volume, scale and slice profile, beside cubic interpolation and back-projection.
+
+    python -m ArSSRLib.training.table arssr2 FOLDER --output table.md
+
+Each volume of the folder is taken for the truth, made coarser, upsampled again, and compared inside its mask.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.device import resolve_device
+from ArSSRLib.io import find_volumes
+from ArSSRLib.training.dataset import load_normalized, resample_isotropic
+from ArSSRLib.training.validation import SETTINGS, Score, make_case, score_case
+
+METHODS = ("cubic", "back_projection", "model")
+
+
+def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto") -> list[Score]:
+    """Judge a model on every volume of a folder in every setting.
+
+    Args:
+        model_name: Name or path of the model.
+        folder: Volumes that the model was not trained on.
+        spacing: Isotropic spacing of the truth in mm, to which volumes are resampled first; 0 keeps their grids.
+        device: Where to compute.
+    """
+    target = resolve_device(device)
+    model = load_model(model_name).to(target)
+    scores = []
+    for path in find_volumes(folder):
+        truth = resample_isotropic(load_normalized(path), spacing).array
+        for scale, profile in SETTINGS:
+            case = make_case(path.name.partition(".")[0], truth, scale, profile)
+            scores.append(score_case(model, case, target, with_ssim=True))
+    return scores
+
+
+def as_markdown(scores: Iterable[Score]) -> str:
+    """Return scores as a Markdown table, PSNR in dB / SSIM for each method, and the gain over the better of two."""
+    lines = [
+        "| volume | scale | profile | cubic | cubic + 10 back-projections | ArSSR | gain over the floor, dB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for score in scores:
+        cells = [f"{score.psnr[method]:.2f} / {score.ssim[method]:.4f}" for method in METHODS]
+        scale = " x ".join(f"{s:g}" for s in reversed(score.scale))
+        lines.append(f"| {score.subject} | {scale} | {score.profile} | {' | '.join(cells)} | {score.gain:+.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table, and write it if an output is named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--spacing", type=float, default=1.2, help="spacing of the truth in mm; 0 keeps each grid")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args(arguments)
+    table = as_markdown(scores_of(args.model, args.folder, spacing=args.spacing, device=args.device))
+    print(table)
+    if args.output:
+        args.output.write_text(table, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
