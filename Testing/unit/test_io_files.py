@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from messages import one_line
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.geometry import VolumeGeometry
@@ -20,13 +21,6 @@ TWO_FILES = (".nhdr", ".mhd", ".hdr", ".img")
 def volume() -> Volume:
     array = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
     return Volume(array, VolumeGeometry((5, 4, 3), (0.5, 0.75, 2.0), (-10.0, 20.0, 30.0)))
-
-
-def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    assert message.endswith(".")
-    return message
 
 
 # --- refusing an output

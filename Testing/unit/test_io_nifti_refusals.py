@@ -80,7 +80,7 @@ def test_a_quaternion_that_is_no_rotation_is_refused(tmp_path):
     def spoil(header):
         header["quatern_b"] = header["quatern_c"] = 0.9
 
-    refused(save(tmp_path / "a.nii", qform=(AFFINE, 1), edit=spoil))
+    assert "a.nii" in refused(save(tmp_path / "a.nii", qform=(AFFINE, 1), edit=spoil))
 
 
 def test_a_quaternion_that_is_no_rotation_does_not_matter_beside_an_sform(tmp_path, caplog):

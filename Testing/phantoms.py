@@ -1,0 +1,88 @@
+"""Synthetic volumes with known answers; nothing is downloaded.
+
+A phantom is defined in millimeters, so it can be sampled on any grid: what upsampling should return is the same
+phantom on the finer grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import Volume
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A Gaussian in the patient.
+
+    Attributes:
+        center: In LPS mm.
+        sigma: Standard deviation, in mm.
+        height: Intensity at the center, in scanner units.
+    """
+
+    center: tuple[float, float, float]
+    sigma: float
+    height: float
+
+
+def rotation(*degrees: float) -> tuple[float, ...]:
+    """Return the 3x3 row-major matrix of rotations about x, y and z, one after the other."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        turn = np.eye(3)
+        a, b = [n for n in range(3) if n != axis]
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return tuple(float(x) for x in matrix.ravel())
+
+
+def positions(geometry: VolumeGeometry) -> np.ndarray:
+    """Return the center of every voxel, shape (k, j, i, 3), in LPS mm."""
+    k, j, i = np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij")
+    index = np.stack([i, j, k], axis=-1)
+    return index @ geometry.affine[:3, :3].T + geometry.affine[:3, 3]
+
+
+def point_at(geometry: VolumeGeometry, fraction: Sequence[float]) -> tuple[float, float, float]:
+    """Return the point at a fraction of the field of view along i, j, k, in LPS mm; 0 and 1 are outer faces."""
+    index = np.multiply(fraction, geometry.size) - 0.5
+    x, y, z = geometry.affine[:3, :3] @ index + geometry.affine[:3, 3]
+    return (float(x), float(y), float(z))
+
+
+def blobs_in(geometry: VolumeGeometry) -> tuple[Blob, ...]:
+    """Return three blobs that a grid resolves well, placed so that no two axes can be confused."""
+    sigma = max(geometry.spacing) * 1.6
+    fractions = ((0.50, 0.46, 0.55), (0.35, 0.62, 0.42), (0.66, 0.40, 0.60))
+    heights = (900.0, 500.0, 300.0)
+    return tuple(
+        Blob(point_at(geometry, fraction), sigma, height) for fraction, height in zip(fractions, heights, strict=True)
+    )
+
+
+def sample(blobs: Sequence[Blob], geometry: VolumeGeometry, *, background: float = 0.0) -> Volume:
+    """Return the blobs on a grid, float32."""
+    points = positions(geometry)
+    array = np.full(geometry.shape, background)
+    for blob in blobs:
+        array += blob.height * np.exp(-0.5 * ((points - blob.center) ** 2).sum(-1) / blob.sigma**2)
+    return Volume(array.astype(np.float32), geometry)
+
+
+def centroid(volume: Volume) -> np.ndarray:
+    """Return the center of mass of a volume, shape (3,), in LPS mm."""
+    weights = volume.array.astype(np.float64)
+    return (positions(volume.geometry) * weights[..., None]).sum(axis=(0, 1, 2)) / weights.sum()
+
+
+def labels(geometry: VolumeGeometry) -> Volume:
+    """Return a segmentation of four regions, int16."""
+    k, j, _ = np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij")
+    array = (2 * (k >= geometry.shape[0] // 2) + (j >= geometry.shape[1] // 2)).astype(np.int16)
+    return Volume(array, geometry)

@@ -1,0 +1,98 @@
+"""Cell-centered positions: -1 and +1 are outer faces."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from ArSSRLib.coordinates import QueryGrid, cell_centers, coordinate_of, index_of, linear_taps, whole_grid
+
+COUNTS = st.integers(1, 400)
+
+
+@given(count=COUNTS)
+def test_the_outer_faces_are_half_a_cell_beyond_the_outermost_centers(count):
+    centers = cell_centers(count)
+
+    assert centers.shape == (count,)
+    assert float(centers[0]) - 1 / count == pytest.approx(-1)
+    assert float(centers[-1]) + 1 / count == pytest.approx(1)
+
+
+@given(count=COUNTS)
+def test_cells_have_one_width(count):
+    torch.testing.assert_close(cell_centers(count).diff(), torch.full((count - 1,), 2 / count, dtype=torch.float64))
+
+
+@given(count=COUNTS)
+def test_the_index_of_a_voxel_center_is_its_number(count):
+    torch.testing.assert_close(index_of(cell_centers(count), count), torch.arange(count, dtype=torch.float64))
+
+
+@given(count=COUNTS, index=st.floats(-3, 403))
+def test_index_and_coordinate_are_inverse(count, index):
+    position = torch.tensor([index], dtype=torch.float64)
+
+    torch.testing.assert_close(index_of(coordinate_of(position, count), count), position)
+
+
+@given(count=st.integers(1, 40), factor=st.integers(1, 5))
+def test_a_whole_factor_puts_the_fine_centers_evenly_into_each_coarse_voxel(count, factor):
+    position = whole_grid((count, 1, 1), (count * factor, 1, 1)).sampling[0]
+    inside = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
+
+    expected = (torch.arange(count, dtype=torch.float64)[:, None] + inside).flatten()
+
+    torch.testing.assert_close(position, expected)
+
+
+def test_a_whole_grid_has_the_fine_shape():
+    grid = whole_grid((3, 4, 5), (6, 9, 13))
+
+    assert grid.shape == (6, 9, 13)
+    assert [len(axis) for axis in grid.query] == [6, 9, 13]
+
+
+def test_the_shape_of_a_grid_is_that_of_its_axes():
+    axes = tuple(torch.zeros(n, dtype=torch.float64) for n in (2, 3, 4))
+
+    assert QueryGrid(axes, axes).shape == (2, 3, 4)
+
+
+@given(count=st.integers(1, 20), position=st.floats(-0.5, 19.5))
+def test_linear_weights_sum_to_1(count, position):
+    _, weight = linear_taps(torch.tensor([min(position, count - 0.5)], dtype=torch.float64), count)
+
+    assert float(weight.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_linear_taps_equal_grid_sample(count, padding):
+    values = torch.randn(count, dtype=torch.float64, generator=torch.Generator().manual_seed(count))
+    position = torch.linspace(-0.5, count - 0.5, 83, dtype=torch.float64)
+
+    index, weight = linear_taps(position, count, padding=padding)
+
+    coordinate = (2 * position + 1) / count - 1
+    grid = torch.stack([coordinate, torch.zeros_like(coordinate)], dim=-1)[None, None]
+    expected = functional.grid_sample(
+        values[None, None, None], grid, padding_mode=padding, align_corners=False
+    ).flatten()
+    torch.testing.assert_close((values[index] * weight).sum(-1), expected, rtol=0, atol=1e-12)
+
+
+@given(count=st.integers(1, 9), position=st.floats(-4, 12))
+def test_linear_taps_never_leave_the_axis(count, position):
+    index, _ = linear_taps(torch.tensor([position], dtype=torch.float64), count)
+
+    assert 0 <= int(index.min()) <= int(index.max()) < count
+
+
+def test_linear_taps_keep_the_shape_of_the_positions():
+    index, weight = linear_taps(torch.zeros(2, 3, 5), 4)
+
+    assert index.shape == weight.shape == (2, 3, 5, 2)

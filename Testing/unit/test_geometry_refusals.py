@@ -1,0 +1,143 @@
+"""What cannot be a grid, and which scale cannot be meant: refused in one line that says what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import phantoms
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from messages import one_line
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+
+
+@st.composite
+def geometries(draw) -> VolumeGeometry:
+    """Draw a grid whose axes are rotated; a mirrored one is sheared no differently."""
+    return VolumeGeometry(
+        size=draw(st.tuples(*[st.integers(1, 300)] * 3)),
+        spacing=draw(st.tuples(*[st.floats(0.05, 12)] * 3)),
+        direction=phantoms.rotation(*draw(st.tuples(*[st.integers(-180, 180)] * 3))),
+    )
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize("scale", [0, -2, 0.5, 0.999, (2, 2, 0.5)])
+def test_a_scale_below_1_is_refused(oblique_geometry, scale):
+    with pytest.raises(InputError, match="at least 1") as error:
+        oblique_geometry.upsampled(scale)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, -math.inf, (2, math.nan, 2)])
+def test_a_scale_that_is_not_finite_is_refused(oblique_geometry, scale):
+    with pytest.raises(InputError, match="finite") as error:
+        oblique_geometry.upsampled(scale)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("scale", [1e9, 1e308, (1e9, 1, 1)])
+def test_a_scale_beyond_any_machine_is_refused_by_the_size_it_would_make(oblique_geometry, scale):
+    with pytest.raises(InputError, match="choose a smaller scale") as error:
+        oblique_geometry.upsampled(scale)
+
+    assert "GB" in one_line(error)
+
+
+@pytest.mark.parametrize("scale", [(), (2, 2), (2, 2, 2, 2)])
+def test_two_factors_are_refused(oblique_geometry, scale):
+    with pytest.raises(InputError, match=rf"got {len(scale)}") as error:
+        oblique_geometry.upsampled(scale)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("scale", [2, 2.0, np.float32(2), np.int64(2), [2], (2, 2, 2), np.array([2, 2, 2])])
+def test_a_scale_is_any_kind_of_number(oblique_geometry, scale):
+    assert oblique_geometry.upsampled(scale).size == (40, 36, 18)
+
+
+@given(geometry=geometries(), axes=st.permutations(range(3)), degrees=st.floats(0.2, 60))
+def test_a_sheared_affine_is_refused(geometry, axes, degrees):
+    affine = geometry.ras_affine
+    first, second = affine[:3, axes[0]].copy(), affine[:3, axes[1]]
+    sheared = second / np.linalg.norm(second) + np.tan(np.radians(degrees)) * first / np.linalg.norm(first)
+    affine[:3, axes[1]] = sheared * np.linalg.norm(second)
+
+    with pytest.raises(InputError, match="sheared") as error:
+        VolumeGeometry.from_ras_affine(geometry.size, affine)
+
+    assert one_line(error)
+
+
+@given(geometry=geometries())
+def test_the_rounding_of_a_header_in_single_precision_is_no_shear(geometry):
+    assume(max(geometry.spacing) / min(geometry.spacing) < 1e3)
+
+    again = VolumeGeometry.from_ras_affine(geometry.size, geometry.ras_affine.astype(np.float32))
+
+    np.testing.assert_allclose(again.spacing, geometry.spacing, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(np.diag([1.0, 1.0, 0.0]), id="zero axis"),
+        pytest.param(np.zeros((3, 3)), id="all zero"),
+        pytest.param(np.ones((3, 3)), id="parallel axes"),
+        pytest.param(np.diag([1.0, 1e-320, 1.0]), id="spacing that is no normal number"),
+    ],
+)
+def test_a_singular_affine_is_refused(columns):
+    affine = np.eye(4)
+    affine[:3, :3] = columns
+
+    with pytest.raises(InputError, match="singular") as error:
+        VolumeGeometry.from_ras_affine((4, 4, 4), affine)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200])
+@pytest.mark.parametrize("element", [(0, 0), (1, 0)])
+def test_an_affine_that_is_not_finite_is_refused(value, element):
+    affine = np.eye(4)
+    affine[element] = value
+
+    with pytest.raises(InputError, match="not finite") as error:
+        VolumeGeometry.from_ras_affine((4, 4, 4), affine)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_origin_that_is_not_finite_is_refused(value):
+    affine = np.eye(4)
+    affine[0, 3] = value
+
+    with pytest.raises(InputError, match="not finite"):
+        VolumeGeometry.from_ras_affine((4, 4, 4), affine)
+
+
+@pytest.mark.parametrize("size", [(0, 4, 4), (4, -1, 4), (4, 4)])
+def test_an_empty_grid_is_refused(size):
+    with pytest.raises(InputError, match="at least one voxel") as error:
+        VolumeGeometry(size, (1.0, 1.0, 1.0))
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("spacing", [(1, 1, 0), (1, -1, 1), (math.nan, 1, 1), (math.inf, 1, 1)])
+def test_an_unusable_spacing_is_refused(spacing):
+    with pytest.raises(InputError, match="correct the header") as error:
+        VolumeGeometry((4, 4, 4), spacing)
+
+    assert one_line(error)

@@ -1,0 +1,108 @@
+"""Simulated acquisitions and their reversal, beside the resampling that they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from ArSSRLib.interpolation import (
+    acquisition_matrices,
+    apply_matrices,
+    back_project,
+    centered_positions,
+    cubic_upsample,
+    simulate_low_resolution,
+)
+
+
+def random_volume(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def scipy_spline(volume: np.ndarray, positions: list[np.ndarray]) -> np.ndarray:
+    """Interpolate at scattered positions, or on the grid that they span."""
+    return ndimage.map_coordinates(volume, positions, order=3, mode="mirror")
+
+
+def smooth_volume(*shape: int) -> torch.Tensor:
+    axes = [np.cos(np.linspace(0, (2 + n) * np.pi, length)) for n, length in enumerate(shape)]
+    return torch.from_numpy(np.einsum("k,j,i->kji", *axes))
+
+
+# --- acquisitions
+
+
+def test_point_sampling_is_the_spline_at_the_coarse_centers():
+    values = np.random.default_rng(0).normal(size=24)
+
+    matrix = acquisition_matrices([24], [10], profile="point")[0]
+
+    positions = (np.arange(10) + 0.5) * 2.4 - 0.5
+    np.testing.assert_allclose(matrix @ values, scipy_spline(values, [positions]), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_gaussian_acquisition_attenuates_as_its_transfer_function(factor):
+    count, cycles = 40 * factor, 0.2 / factor
+    matrix = acquisition_matrices([count], [40], profile="gaussian")[0]
+    positions = centered_positions(count, 40)
+
+    result = matrix @ np.cos(2 * np.pi * cycles * np.arange(count))
+
+    sigma = factor / (2 * np.sqrt(2 * np.log(2)))
+    attenuation = np.exp(-2 * (np.pi * cycles * sigma) ** 2)
+    expected = attenuation * np.cos(2 * np.pi * cycles * positions)
+    np.testing.assert_allclose(result[8:-8], expected[8:-8], rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("profile", ["point", "gaussian"])
+def test_an_axis_that_is_not_coarsened_stays_as_it_is(profile):
+    np.testing.assert_allclose(acquisition_matrices([9], [9], profile=profile)[0], np.eye(9), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("profile", ["point", "gaussian"])
+@given(fine=st.integers(1, 60), scale=st.floats(1, 6))
+def test_an_acquisition_keeps_a_constant(profile, fine, scale):
+    coarse = max(1, round(fine / scale))
+
+    matrix = acquisition_matrices([fine], [coarse], profile=profile)[0]
+
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-9)
+
+
+def test_an_unknown_slice_profile_is_refused():
+    with pytest.raises(ValueError, match='got "box"'):
+        acquisition_matrices([8], [4], profile="box")
+
+
+def test_simulation_coarsens_each_axis_by_its_own_factor():
+    assert simulate_low_resolution(random_volume(12, 12, 12), (1, 2, 5)).shape == (12, 6, 2)
+
+
+def test_a_volume_thinner_than_the_scale_keeps_one_voxel():
+    assert simulate_low_resolution(random_volume(1, 2, 12), (4, 8, 4)).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("profile", ["point", "gaussian"])
+def test_back_projection_makes_the_result_agree_with_the_measurement(profile):
+    truth = smooth_volume(24, 20, 22) + 0.05 * random_volume(24, 20, 22)
+    matrices = acquisition_matrices((24, 20, 22), (12, 10, 11), profile=profile)
+    coarse = apply_matrices(truth, matrices)
+    cubic = cubic_upsample(coarse, truth.shape)
+
+    corrected = back_project(coarse, cubic, matrices)
+
+    before = (coarse - apply_matrices(cubic, matrices)).abs().max()
+    after = (coarse - apply_matrices(corrected, matrices)).abs().max()
+    assert float(after) < 0.2 * float(before)
+
+
+def test_no_iteration_changes_nothing():
+    fine = random_volume(8, 8, 8)
+    matrices = acquisition_matrices((8, 8, 8), (4, 4, 4), profile="gaussian")
+
+    assert back_project(random_volume(4, 4, 4), fine, matrices, iterations=0) is fine

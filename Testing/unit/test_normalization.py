@@ -1,0 +1,172 @@
+"""Scanner units to about [0, 1] and back, whatever the units are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ArSSRLib.normalization import SAMPLED_VOXELS, IntensityRange, replace_non_finite
+
+
+def scan(seed: int = 0) -> np.ndarray:
+    """Return a head in air: half of the voxels 0, the others between 200 and 1000."""
+    generator = np.random.default_rng(seed)
+    values = generator.uniform(200, 1000, (12, 12, 12))
+    return np.where(generator.random(values.shape) < 0.5, 0, values)
+
+
+@given(gain=st.floats(1e-6, 1e30))
+def test_the_unit_of_the_scanner_drops_out(gain):
+    plain = IntensityRange.of(scan()).normalize(scan())
+
+    scaled = IntensityRange.of(gain * scan()).normalize(gain * scan())
+
+    np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-6)
+
+
+@given(offset=st.floats(-1e4, -1.0))
+def test_a_volume_with_negative_voxels_may_begin_anywhere(offset):
+    base = scan() - 500
+    array = base + offset + 499 * (offset > -499)
+    assert array.min() < 0
+    plain = IntensityRange.of(base).normalize(base)
+
+    moved = IntensityRange.of(array).normalize(array)
+
+    np.testing.assert_allclose(moved, plain, rtol=0, atol=1e-5)
+
+
+def test_air_of_a_volume_without_negative_voxels_is_0():
+    array = scan()
+
+    assert (IntensityRange.of(array).normalize(array)[array == 0] == 0).all()
+
+
+def test_background_does_not_decide_the_range():
+    head = scan()
+    in_air = np.zeros((40, 12, 12))
+    in_air[:12] = head
+
+    assert IntensityRange.of(in_air).width == pytest.approx(IntensityRange.of(head).width)
+
+
+def test_one_bright_voxel_changes_nothing():
+    array = np.random.default_rng(0).uniform(0, 1000, (30, 30, 30))
+    outlier = array.copy()
+    outlier[3, 4, 5] = 1e9
+
+    assert IntensityRange.of(outlier).width == pytest.approx(IntensityRange.of(array).width, rel=1e-3)
+
+
+def test_the_ceiling_is_a_high_percentile_of_the_foreground():
+    array = np.concatenate([np.zeros(5000), np.arange(1.0, 1001.0)])
+
+    assert IntensityRange.of(array).width == pytest.approx(np.percentile(np.arange(1.0, 1001.0), 99.9))
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False, width=32), min_size=1, max_size=30))
+def test_restore_undoes_normalize(values):
+    array = np.array(values)
+    intensities = IntensityRange.of(array)
+
+    restored = intensities.restore(intensities.normalize(array))
+
+    np.testing.assert_allclose(restored, array, rtol=0, atol=1e-5 * (abs(array).max() + intensities.width))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pytest.param(np.zeros(8), id="all zero"),
+        pytest.param(np.full(8, 7.0), id="constant"),
+        pytest.param(np.full(8, -7.0), id="negative constant"),
+        pytest.param(np.full(8, 1e30), id="huge constant"),
+        pytest.param(np.array([-3.0, -2.0, -1.0]), id="negative only"),
+        pytest.param(np.array([5.0]), id="one voxel"),
+        pytest.param(np.array([1e30, 2e30]), id="huge"),
+        pytest.param(np.array([1e-30, 2e-30]), id="tiny"),
+        pytest.param(np.array([1.0, 1.0 + 1e-15]), id="rounding"),
+        pytest.param(np.array([np.nan, np.inf]), id="nothing finite"),
+        pytest.param(np.array([np.nan, 1.0, 2.0, -np.inf]), id="some finite"),
+        pytest.param(np.array([-32768, 32767], dtype=np.int16), id="all of int16"),
+        pytest.param(np.array([False, True]), id="mask"),
+    ],
+)
+def test_the_width_is_positive_and_finite(array):
+    intensities = IntensityRange.of(array)
+
+    assert 0 < intensities.width < np.inf
+    assert np.isfinite(intensities.floor)
+
+
+def test_non_finite_voxels_do_not_count():
+    array = scan()
+    broken = np.concatenate([array.ravel(), [np.nan, np.inf, -np.inf]])
+
+    assert IntensityRange.of(broken) == IntensityRange.of(array)
+
+
+def test_a_large_volume_has_the_range_of_its_sample():
+    array = np.random.default_rng(0).gamma(2.0, 100.0, 3 * SAMPLED_VOXELS + 17)
+
+    assert IntensityRange.of(array).width == pytest.approx(np.percentile(array, 99.9), rel=0.02)
+
+
+def test_sixteen_bit_integers_keep_their_last_bit():
+    array = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
+    intensities = IntensityRange.of(array)
+
+    np.testing.assert_array_equal(np.rint(intensities.restore(intensities.normalize(array))), array)
+
+
+def test_what_leaves_single_precision_is_clipped_to_it():
+    restored = IntensityRange(0.0, 3e38).restore(np.float32([-2.0, 0.5, 2.0]))
+
+    np.testing.assert_allclose(restored, np.float32([-np.finfo(np.float32).max, 1.5e38, np.finfo(np.float32).max]))
+
+
+def test_normalized_intensities_are_single_precision():
+    assert IntensityRange(0.0, 1e30).normalize(np.array([1e30])).dtype == np.float32
+
+
+# --- non-finite voxels
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_voxels_that_are_no_numbers_become_background_and_infinity_the_brightest(dtype):
+    array = np.array([1, np.nan, 5, np.inf, -np.inf, 3], dtype=dtype)
+
+    replaced, count = replace_non_finite(array)
+
+    assert count == 3
+    assert replaced.tolist() == [1, 1, 5, 5, 1, 3]
+
+
+def test_a_finite_array_is_the_same_object():
+    array = np.arange(5.0)
+
+    assert replace_non_finite(array)[0] is array
+    assert replace_non_finite(array)[1] == 0
+
+
+def test_integers_are_finite():
+    array = np.arange(5)
+
+    assert replace_non_finite(array) == (array, 0)
+
+
+def test_replacing_leaves_the_array_as_it_was():
+    array = np.array([1.0, np.nan])
+
+    replace_non_finite(array)
+
+    assert np.isnan(array[1])
+
+
+def test_nothing_finite_becomes_0():
+    replaced, count = replace_non_finite(np.full((2, 2, 2), np.nan))
+
+    assert count == 8
+    assert not replaced.any()

@@ -1,0 +1,297 @@
+"""upsample: tiles, types, odd volumes, progress and memory. Where the voxels come to lie is tested in `integration`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from messages import one_line
+
+from ArSSRLib import upsampling
+from ArSSRLib.errors import InputError, MemoryLimitError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.upsampling import plan_upsampling, query_grid_of, upsample
+from ArSSRLib.volume import FileHeader, Volume
+
+CPU = torch.device("cpu")
+# Where a tiled result may differ from the whole one, as a part of the intensity range.
+EXACT = 1e-5
+
+
+class Ruler(torch.nn.Module):
+    """A network that answers with its query coordinates, or with the voxel that its sampling coordinates name."""
+
+    halo, bytes_per_coarse_voxel = 2, 4
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def encode(self, volume, scale=None):
+        return volume
+
+    def query_grid(self, feature_map, grid, scale=None):
+        if self.what == "query":
+            k, j, i = grid.query
+            return (k[:, None, None] + 10 * j[:, None] + 100 * i).float()
+        k, j, i = (axis.round().long() for axis in grid.sampling)
+        return feature_map[0, 0][k][:, j][:, :, i]
+
+
+class Cancelled(Exception):  # noqa: N818
+    """What a user's callback raises."""
+
+
+def volume_of(array: np.ndarray, **header) -> Volume:
+    return Volume(array, VolumeGeometry(array.shape[::-1], (1.0, 1.0, 2.0)), FileHeader(**header))
+
+
+def scan(*shape: int, seed: int = 0) -> np.ndarray:
+    """Return intensities between 0 and 1000 that vary within a few voxels, float32."""
+    return (1000 * np.random.default_rng(seed).random(shape)).astype(np.float32)
+
+
+def run(array: np.ndarray, model, scale=2, **options) -> np.ndarray:
+    """Upsample on the CPU in single precision."""
+    return upsample(volume_of(array), model, scale, **({"device": "cpu", "precision": "fp32"} | options)).array
+
+
+@pytest.fixture
+def limit_crops_to(monkeypatch):
+    """Return a function that gives the memory limit, in GB, under which crops have so many voxels at most."""
+    monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
+    monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
+
+    def gigabytes(voxels: int, array: np.ndarray, model, scale) -> float:
+        whole = plan_upsampling(volume_of(array), model, scale, device=CPU)
+        base = whole.memory - array.size * model.bytes_per_coarse_voxel
+        return (base + voxels * model.bytes_per_coarse_voxel + 1) / 1e9
+
+    return gigabytes
+
+
+@pytest.fixture
+def encodings(monkeypatch) -> list[tuple[int, ...]]:
+    """Return the shapes of all crops that our network encodes from now on."""
+    shapes = []
+    encode = ArSSR2.encode
+
+    def recorded(self, volume, scale=None):
+        shapes.append(tuple(volume.shape[2:]))
+        return encode(self, volume, scale)
+
+    monkeypatch.setattr(ArSSR2, "encode", recorded)
+    return shapes
+
+
+# --- tiles
+
+
+@pytest.mark.parametrize("scale", [2, 1.37, (1, 2.7, 3.3)])
+def test_tiled_equals_untiled(tiny_model, limit_crops_to, encodings, scale):
+    array = scan(45, 39, 7)
+    whole = run(array, tiny_model, scale)
+    assert len(encodings) == 1
+
+    tiled = run(array, tiny_model, scale, memory_limit=limit_crops_to(37 * 36 * 7, array, tiny_model, scale))
+
+    assert len(encodings) >= 1 + 4
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=EXACT * 1000)
+
+
+@pytest.mark.parametrize(("encoder", "scale"), [("ResCNN", 2.5), ("RDN", (1, 2.7, 1.3)), ("SRResNet", (2, 1.2, 1.7))])
+def test_the_published_network_is_the_same_tiled_though_it_is_told_where_it_is(limit_crops_to, encoder, scale):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(ArSSRConfig(encoder=encoder, feature_channels=8, decoder_depth=2, decoder_width=16)).eval()
+    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # or its last ReLU may answer 0 to everything
+    array = scan(2 * model.halo + 17, 2, 1)
+    whole = run(array, model, scale)
+    assert whole.std() > 10
+
+    fractions = []
+    limit = limit_crops_to((2 * model.halo + 7) * 2, array, model, scale)
+    tiled = run(array, model, scale, memory_limit=limit, progress=fractions.append)
+
+    assert len(fractions) > 3
+
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=EXACT * 1000)
+
+
+def test_query_coordinates_are_those_of_the_whole_volume(limit_crops_to):
+    array, model, scale = scan(13, 12, 11) - 500, Ruler("query"), (1.3, 2.0, 2.7)
+    intensities = IntensityRange.of(array)
+    limit = limit_crops_to(7 * 7 * 7, array, model, scale)
+
+    result = run(array, model, scale, memory_limit=limit)
+
+    k, j, i = ((2 * np.arange(n) + 1) / n - 1 for n in result.shape)
+    expected = k[:, None, None] + 10 * j[:, None] + 100 * i
+    np.testing.assert_allclose(result, expected * intensities.width + intensities.floor, rtol=1e-5, atol=0.05)
+
+
+def test_sampling_coordinates_are_those_of_the_crop(limit_crops_to):
+    array, model, scale = scan(13, 12, 11), Ruler("sampling"), (1.3, 2.0, 2.7)
+    limit = limit_crops_to(7 * 7 * 7, array, model, scale)
+
+    result = run(array, model, scale, memory_limit=limit)
+
+    # Every fine voxel shows the coarse one that holds its center.
+    inside = [
+        np.floor((np.arange(m) + 0.5) * n / m).astype(int) for m, n in zip(result.shape, array.shape, strict=True)
+    ]
+    np.testing.assert_allclose(result, array[np.ix_(*inside)], rtol=1e-5)
+
+
+def test_a_query_grid_places_the_same_points_in_the_volume_and_in_the_crop():
+    grid = query_grid_of(
+        (slice(4, 7), slice(0, 2), slice(9, 10)), (slice(1, 6), slice(0, 4), slice(2, 5)), (6, 4, 5), (12, 10, 15)
+    )
+
+    assert grid.shape == (3, 2, 1)
+    np.testing.assert_allclose(grid.query[0], [9 / 12 - 1, 11 / 12 - 1, 13 / 12 - 1])
+    np.testing.assert_allclose(grid.sampling[0], [4.5 / 2 - 0.5 - 1, 5.5 / 2 - 0.5 - 1, 6.5 / 2 - 0.5 - 1])
+    np.testing.assert_allclose(grid.sampling[2], [9.5 / 3 - 0.5 - 2])
+
+
+def test_a_large_block_is_answered_in_slabs_without_a_seam(tiny_model, monkeypatch, encodings):
+    array = scan(9, 8, 7)
+    whole = run(array, tiny_model, 1.7)
+
+    monkeypatch.setattr(upsampling, "SLAB_VOXELS", 700)
+    in_slabs = run(array, tiny_model, 1.7)
+
+    assert len(encodings) == 2
+    np.testing.assert_allclose(in_slabs, whole, rtol=0, atol=1e-3)
+
+
+def test_a_slab_has_its_number_of_voxels_at_most(tiny_model, monkeypatch):
+    shapes = []
+    query_grid = ArSSR2.query_grid
+
+    def recorded(self, feature_map, grid, scale=None):
+        shapes.append(grid.shape)
+        return query_grid(self, feature_map, grid, scale)
+
+    monkeypatch.setattr(ArSSR2, "query_grid", recorded)
+    monkeypatch.setattr(upsampling, "SLAB_VOXELS", 1000)
+
+    run(scan(10, 7, 7), tiny_model)
+
+    assert sum(shape[0] for shape in shapes) == 20
+    assert max(math.prod(shape) for shape in shapes) <= 1000
+
+
+# --- memory
+
+
+@pytest.mark.parametrize("gigabytes", [1e-9, 1e-3, 0.01])
+def test_a_limit_that_holds_no_tile_is_refused(tiny_model, gigabytes):
+    with pytest.raises(MemoryLimitError, match=r"memory limit of .* GB is too small.*raise the limit") as error:
+        run(scan(8, 8, 8), tiny_model, memory_limit=gigabytes)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("gigabytes", [0, -1, math.nan])
+def test_a_limit_that_is_no_amount_is_refused(tiny_model, gigabytes):
+    with pytest.raises(InputError, match="positive number of GB") as error:
+        run(scan(4, 4, 4), tiny_model, memory_limit=gigabytes)
+
+    assert one_line(error)
+
+
+def test_no_end_of_memory_is_no_limit(tiny_model):
+    array = scan(4, 4, 4)
+
+    np.testing.assert_array_equal(run(array, tiny_model, memory_limit=math.inf), run(array, tiny_model))
+
+
+def test_a_result_that_does_not_fit_is_refused_before_anything_is_computed(tiny_model, monkeypatch, encodings):
+    monkeypatch.setattr(upsampling, "free_memory", lambda _: 4_000)
+
+    with pytest.raises(MemoryLimitError, match=r"10 x 10 x 10 voxels.*choose a smaller scale") as error:
+        run(scan(5, 5, 5), tiny_model, 2, progress=encodings.append)
+
+    assert one_line(error)
+    assert not encodings
+
+
+def test_a_plan_stays_within_its_limit(tiny_model, limit_crops_to):
+    array = scan(45, 39, 30)
+    limit = limit_crops_to(35**3, array, tiny_model, 2)
+
+    plan = plan_upsampling(volume_of(array), tiny_model, 2, device=CPU, memory_limit=limit)
+
+    assert len(plan.tiles) > 1
+    assert plan.memory <= limit * 1e9
+    assert max(tile.crop_voxels for tile in plan.tiles) <= 35**3
+
+
+def test_without_a_limit_part_of_the_free_memory_is_taken(tiny_model, monkeypatch):
+    array = scan(45, 39, 30)
+    free = 200_000_000 + array.size * tiny_model.bytes_per_coarse_voxel
+    monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
+    monkeypatch.setattr(upsampling, "free_memory", lambda _: free)
+
+    plan = plan_upsampling(volume_of(array), tiny_model, 1, device=CPU)
+
+    assert plan.memory <= free
+
+
+def test_a_device_that_runs_out_of_memory_is_reported_in_one_line(tiny_model, monkeypatch):
+    def encode(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(ArSSR2, "encode", encode)
+
+    with pytest.raises(MemoryLimitError, match=r"tile of 512 voxels.*smaller memory limit") as error:
+        run(scan(8, 8, 8), tiny_model)
+
+    assert one_line(error)
+
+
+# --- progress
+
+
+def test_progress_rises_from_0_to_1(tiny_model, limit_crops_to, encodings):
+    array, fractions = scan(45, 39, 7), []
+
+    run(array, tiny_model, memory_limit=limit_crops_to(37 * 36 * 7, array, tiny_model, 2), progress=fractions.append)
+
+    assert fractions[0] == 0
+    assert fractions[-1] == 1
+    assert all(before <= after for before, after in itertools.pairwise(fractions))
+    assert len(fractions) > len(encodings) > 1
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_raising_from_the_callback_stops_before_the_next_tile(tiny_model, limit_crops_to, encodings, calls):
+    array, fractions = scan(45, 39, 7), []
+    limit = limit_crops_to(37 * 36 * 7, array, tiny_model, 2)
+
+    def cancel(fraction: float) -> None:
+        fractions.append(fraction)
+        if len(fractions) == calls:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(array, tiny_model, memory_limit=limit, progress=cancel)
+
+    # The first call comes before any tile.
+    assert len(encodings) == calls - 1
+    assert len(fractions) == calls
+
+
+def test_a_constant_volume_is_finished_too(tiny_model):
+    fractions = []
+
+    run(np.ones((3, 3, 3), np.float32), tiny_model, progress=fractions.append)
+
+    assert fractions == [0, 1]
