@@ -1,0 +1,130 @@
+"""The ``arssr`` command: arguments, exit codes and the one place where errors become text.
+
+What each command does lives in `commands`, which is imported only once a command is called, so that ``arssr --help``
+needs neither PyTorch nor numpy. The training command loads its package only when called, too.
+
+Exit codes: 0 done; 1 some volumes of a folder failed, or a defect; 2 the request cannot be met; 130 interrupted;
+143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers, one_line
+from ArSSRLib.errors import ArSSRError
+
+EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
+
+logger = logging.getLogger("ArSSRLib.cli")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``arssr`` command.
+
+    Args:
+        argv: Arguments after the program's name; those of the process when None.
+
+    Returns:
+        The exit code, see the head of this file.
+    """
+    arguments = join_numbers(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser(add_training=_training_arguments(arguments)).parse_args(arguments)
+        with logging_to_stderr(args.verbose), termination_as_exit():
+            return run(args)
+    except KeyboardInterrupt:
+        print("arssr: interrupted; nothing was left behind", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DEFECT
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command that was parsed, and turn whatever it raises into one line and an exit code."""
+    try:
+        module, function = args.action
+        return int(getattr(import_module(module), function)(args))
+    except BrokenPipeError:
+        raise
+    except (ArSSRError, OSError, MemoryError) as error:
+        logger.debug("Refused because of:", exc_info=True)
+        print_error(error)
+        return EXIT_REFUSED
+    except Exception as error:  # the last line of defense: a user never sees a traceback unasked
+        logger.debug("Failed because of:", exc_info=True)
+        print_error(f"unexpected {type(error).__name__}: {error}; this is a defect, run again with -v and report it")
+        return EXIT_DEFECT
+
+
+def print_error(error: Exception | str) -> None:
+    """Print an error on stderr as one line."""
+    print(f"arssr: error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def logging_to_stderr(verbose: bool) -> Iterator[None]:
+    """Show what the engine logs: warnings, and everything when ``verbose``."""
+    engine = logging.getLogger("ArSSRLib")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LowerCaseLevel("arssr: %(levelname)s: %(message)s"))
+    level, propagate = engine.level, engine.propagate
+    engine.addHandler(handler)
+    engine.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    engine.propagate = False
+    try:
+        yield
+    finally:
+        engine.removeHandler(handler)
+        engine.setLevel(level)
+        engine.propagate = propagate
+
+
+@contextlib.contextmanager
+def termination_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that a half-written file is removed, as Ctrl-C does."""
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        """Leave as sys.exit does."""
+        raise SystemExit(EXIT_TERMINATED)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _training_arguments(arguments: Sequence[str]) -> Callable[[argparse.ArgumentParser], None] | None:
+    """Return what adds the options of ``arssr train`` if that is the command; nobody else waits for PyTorch."""
+    if arguments[:1] != ["train"]:
+        return None
+    from ArSSRLib.training import cli as training  # noqa: PLC0415
+
+    return training.add_arguments
+
+
+class _LowerCaseLevel(logging.Formatter):
+    """Writes "warning" as argparse writes "error"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        record = copy.copy(record)
+        record.levelname = record.levelname.lower()
+        return super().format(record)

@@ -1,0 +1,214 @@
+"""The arguments of every command: names, values, help.
+
+Kept free of PyTorch and numpy, so that ``arssr --help`` is immediate. What a command does with its arguments lives in
+the file named beside it here, as (module, function).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from ArSSRLib import __version__
+
+DEFAULT_MODEL_NAME = "arssr2"
+EXIT_REFUSED = 2
+# Options that take one number or three, so that "--scale 2 2 1 IN OUT" does not swallow IN and OUT.
+NUMBER_OPTIONS = ("--scale", "--spacing", "--size")
+
+EXAMPLES = """examples:
+  arssr upsample brain.nii.gz brain_2x.nii.gz --scale 2
+  arssr upsample thick.nrrd isotropic.nrrd --isotropic
+  arssr upsample study/ sharper/ --spacing 0.8 --device cuda
+  arssr info brain_2x.nii.gz
+"""
+UPSAMPLE_USAGE = """arssr upsample INPUT OUTPUT
+       (--scale S | --scale SX SY SZ | --spacing MM | --spacing X Y Z | --size I J K | --isotropic)
+       [options]"""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that refuses in one line instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where help is, and leave with exit code 2."""
+        self.exit(EXIT_REFUSED, f"arssr: error: {one_line(message)}; see {self.prog} --help\n")
+
+
+def one_line(text: str) -> str:
+    """Return a text without its line breaks."""
+    return " ".join(text.split())
+
+
+def join_numbers(argv: Sequence[str]) -> list[str]:
+    """Join the numbers after ``--scale``, ``--spacing`` and ``--size`` into one argument each."""
+    arguments: list[str] = []
+    rest = list(argv)
+    while rest:
+        token = rest.pop(0)
+        if token == "--":
+            return [*arguments, token, *rest]
+        if token in NUMBER_OPTIONS and rest and not rest[0].startswith("--"):
+            numbers = [rest.pop(0)]
+            while rest and is_number(rest[0]):
+                numbers.append(rest.pop(0))
+            token = f"{token}={','.join(numbers)}"
+        arguments.append(token)
+    return arguments
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number, nan and inf included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse one number or three, joined by commas."""
+    parts = text.split(",")
+    for part in parts:
+        if not is_number(part):
+            msg = f'"{part}" is not a number'
+            raise argparse.ArgumentTypeError(msg)
+    if len(parts) not in (1, 3):
+        msg = f"give one number, or three for the axes i, j, k, not {len(parts)}"
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(float(part) for part in parts)
+
+
+def lengths(text: str) -> tuple[float, ...]:
+    """Parse one positive number or three, joined by commas."""
+    values = numbers(text)
+    for value in values:
+        positive(str(value))
+    return values
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Parse three whole numbers of voxels, joined by commas."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+        msg = f'give three whole numbers of voxels for the axes i, j, k, not "{" ".join(parts)}"'
+        raise argparse.ArgumentTypeError(msg)
+    return tuple(int(part) for part in parts)
+
+
+def positive(text: str) -> float:
+    """Parse a positive number."""
+    if not is_number(text) or not 0 < float(text) < float("inf"):
+        msg = f"give a positive number, not {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return float(text)
+
+
+def build_parser(*, add_training: Callable[[argparse.ArgumentParser], None] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    Args:
+        add_training: Adds the options of ``arssr train``; without it, that command has none but ``--verbose``.
+    """
+    parser = OneLineParser(
+        prog="arssr",
+        description="Super-resolution of 3-D MR volumes at any scale.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"arssr {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_upsample(commands)
+    _add_models(commands)
+    _add_info(commands)
+    _add_convert(commands)
+    train = _add_command(commands, "train", "train a model from a TOML recipe", ("ArSSRLib.training.cli", "run"))
+    if add_training is not None:
+        add_training(train)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _add_command(
+    commands: Commands[OneLineParser], name: str, summary: str, action: tuple[str, str], usage: str | None = None
+) -> OneLineParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        usage=usage,
+        allow_abbrev=False,
+    )
+    command.add_argument("-v", "--verbose", action="store_true", help="log every step, and the traceback of an error")
+    command.set_defaults(action=action)
+    return command
+
+
+def _add_upsample(commands: Commands[OneLineParser]) -> None:
+    command = _add_command(
+        commands,
+        "upsample",
+        "make the voxels of a volume, or of every volume in a folder, smaller",
+        ("ArSSRLib.commands.upsample", "run"),
+        usage=UPSAMPLE_USAGE,
+    )
+    command.add_argument("input", metavar="INPUT", help="volume, DICOM series, or folder of volumes")
+    command.add_argument("output", metavar="OUTPUT", help="volume to write, or folder when INPUT holds many")
+    target = command.add_argument_group("how fine (one of these)").add_mutually_exclusive_group(required=True)
+    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one along each of i, j, k")
+    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing to reach in mm, or one per axis")
+    target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels to reach along i, j, k")
+    target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
+    compute = command.add_argument_group("how to compute")
+    compute.add_argument(
+        "--model", default=DEFAULT_MODEL_NAME, metavar="NAME|PATH", help="see arssr models (default: %(default)s)"
+    )
+    compute.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    compute.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="(default: %(default)s)"
+    )
+    compute.add_argument(
+        "--memory-limit", type=positive, metavar="GB", help="memory to stay within (default: what is free)"
+    )
+    files = command.add_argument_group("what to read and write")
+    files.add_argument("--series", metavar="UID", help="series of a DICOM folder that holds several")
+    files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
+    files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    files.add_argument("--figure", metavar="PNG", help="also draw before and after")
+    files.add_argument(
+        "--progress",
+        default="auto",
+        choices=("auto", "json", "none"),
+        help="auto: a bar on a terminal; json: one object a line on stdout (default: %(default)s)",
+    )
+
+
+def _add_models(commands: Commands[OneLineParser]) -> None:
+    command = _add_command(
+        commands, "models", "list the models, show the card of one, or verify them", ("ArSSRLib.commands.models", "run")
+    )
+    command.add_argument("task", nargs="?", default="list", choices=("list", "show", "verify"), help="(default: list)")
+    command.add_argument("name", nargs="?", metavar="NAME", help="model to show or verify (verify: default is all)")
+
+
+def _add_info(commands: Commands[OneLineParser]) -> None:
+    command = _add_command(
+        commands, "info", "describe a volume or a file of weights", ("ArSSRLib.commands.info", "run")
+    )
+    command.add_argument("file", metavar="FILE", help="volume, DICOM series, or weights")
+
+
+def _add_convert(commands: Commands[OneLineParser]) -> None:
+    command = _add_command(
+        commands,
+        "convert-checkpoint",
+        "convert a checkpoint of the published ArSSR code to safetensors",
+        ("ArSSRLib.commands.models", "convert"),
+    )
+    command.add_argument("source", metavar="SOURCE", help="checkpoint to read; nothing in it is executed")
+    command.add_argument("target", metavar="TARGET", help=".safetensors file to write")
+    command.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")

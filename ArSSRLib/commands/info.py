@@ -1,0 +1,86 @@
+"""``arssr info``: what a volume or a file of weights is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ArSSRLib.checkpoint import load_model, read_metadata
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume
+from ArSSRLib.volume import Volume
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
+
+Rows = list[tuple[str, str]]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what a file holds, one property a line.
+
+    Raises:
+        ArSSRError: If the file cannot be read.
+    """
+    path = Path(args.file)
+    rows = describe_weights(path) if path.suffix.lower() in WEIGHTS_SUFFIXES else describe_volume(read_volume(path))
+    width = max(len(name) for name, _ in rows)
+    print(path)
+    for name, text in rows:
+        print(f"  {name:<{width}}  {text}")
+    return 0
+
+
+def describe_volume(volume: Volume) -> Rows:
+    """Return the properties of a volume, as (name, text)."""
+    geometry, header = volume.geometry, volume.header
+    stored = "" if header.dtype is None else f"{header.dtype}{', with slope and intercept' if header.scaled else ''}"
+    rows = [
+        ("size", f"{_by(geometry.size)} voxels (i, j, k)"),
+        ("spacing", f"{_by(geometry.spacing)} mm"),
+        ("field of view", f"{_by(geometry.extent)} mm"),
+        ("orientation", orientation(geometry)),
+        ("origin", f"{', '.join(f'{x:.6g}' for x in geometry.origin)} LPS mm"),
+        ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
+        ("range", value_range(volume)),
+        ("description", header.description),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def value_range(volume: Volume) -> str:
+    """Return the smallest and largest intensity, and how many voxels are no number."""
+    finite = np.isfinite(volume.array)
+    missing = volume.array.size - int(np.count_nonzero(finite))
+    if missing == volume.array.size:
+        return "no voxel is a finite number"
+    low, high = volume.array[finite].min(), volume.array[finite].max()
+    note = f"; {missing} of {volume.array.size} voxels are NaN or infinite" if missing else ""
+    return f"{low:.6g} to {high:.6g}{note}"
+
+
+def orientation(geometry: VolumeGeometry) -> str:
+    """Return where i, j and k lead, as "RAS" for right, anterior, superior, and how far they are from those axes."""
+    axes = np.array(geometry.direction).reshape(3, 3)
+    nearest = [int(n) for n in np.abs(axes).argmax(axis=0)]
+    letters = ["LR", "PA", "SI"]  # an axis of LPS points to the first when positive
+    code = "".join(letters[row][0 if axes[row, column] > 0 else 1] for column, row in enumerate(nearest))
+    tilt = max(float(np.degrees(np.arccos(min(1.0, abs(axes[row, n]))))) for n, row in enumerate(nearest))
+    handed = "right" if np.linalg.det(axes) > 0 else "left"
+    return f"{code}, {'along the axes' if tilt < 0.01 else f'oblique by up to {tilt:.1f} degrees'}, {handed}-handed"
+
+
+def describe_weights(path: Path) -> Rows:
+    """Return the properties of a file of weights, as (name, text)."""
+    model = load_model(path)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    rows = [(name.replace("_", " "), str(value)) for name, value in dataclasses.asdict(model.config).items()]
+    rows += [("parameters", f"{count:,}"), ("SHA-256", model.sha256)]
+    return [*rows, *sorted(read_metadata(path).items())]
+
+
+def _by(values: Iterable[float]) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)

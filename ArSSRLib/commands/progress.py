@@ -1,0 +1,69 @@
+"""How a command tells how far it is: a bar for a person, JSON lines for a program, or nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+
+
+class Reporter:
+    """Reports the work on one volume after the other.
+
+    Args:
+        mode: "auto" draws a bar if stderr is a terminal; "json" prints one object a line on stdout, each with a
+            "stage": read, upsample (with "fraction"), write, draw, done (with "output" and what it is), or failed (with
+            "message"); "none" leaves only the closing line of each volume.
+    """
+
+    def __init__(self, mode: str) -> None:
+        self._json = mode == "json"
+        self._draws = mode == "auto" and sys.stderr.isatty()
+        self._bar: tqdm[Any] | None = None
+        self._source = ""
+
+    def stage(self, name: str, source: str) -> None:
+        """Enter a stage of the work on the volume ``source``."""
+        self._source = source
+        self._say(stage=name, input=source)
+
+    def fraction(self, value: float) -> None:
+        """Take note of the part of the upsampling that is done, in [0, 1]."""
+        self._say(stage="upsample", input=self._source, fraction=round(value, 4))
+        if self._draws:
+            if self._bar is None:
+                # disable=None would ask the terminal again; it was asked above.
+                name = Path(self._source).name
+                self._bar = tqdm(
+                    total=100, desc=name, bar_format=BAR_FORMAT, leave=False, mininterval=0, file=sys.stderr
+                )
+            self._bar.update(100 * value - self._bar.n)
+
+    def done(self, result: Mapping[str, Any], line: str) -> None:
+        """Report a volume that was written: as data, or as a line for a person."""
+        self.close()
+        self._say(stage="done", input=self._source, **result)
+        if not self._json:
+            print(line, flush=True)
+
+    def failed(self, source: str, message: str) -> None:
+        """Report a volume that could not be upsampled."""
+        self.close()
+        self._say(stage="failed", input=source, message=message)
+        print(f"arssr: error: {message}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _say(self, **fields: Any) -> None:  # noqa: ANN401  whatever JSON can hold
+        if self._json:
+            print(json.dumps(fields), flush=True)

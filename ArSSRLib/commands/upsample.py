@@ -1,0 +1,266 @@
+"""``arssr upsample``: a file in, a finer file out; or a folder of them."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ArSSRLib.checkpoint import load_model, registry
+from ArSSRLib.commands.arguments import one_line
+from ArSSRLib.commands.labels import label_count
+from ArSSRLib.commands.progress import Reporter
+from ArSSRLib.device import describe_device, resolve_device, resolve_precision
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.geometry import VolumeGeometry, parse_scale, scale_for_isotropic, scale_for_size, scale_for_spacing
+from ArSSRLib.io import WRITABLE_SUFFIXES, find_volumes, read_volume, validate_output, write_volume
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import Volume
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.config import SuperResolutionModel
+
+Factors = tuple[float, float, float]
+
+# What a volume in two files becomes.
+SINGLE_FILE_SUFFIX = {".nhdr": ".nrrd", ".mhd": ".mha"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one call of the command applies to every volume.
+
+    Attributes:
+        args: The arguments.
+        model: Loads the model, once.
+        reporter: Where progress goes.
+    """
+
+    args: argparse.Namespace
+    model: Callable[[], SuperResolutionModel]
+    reporter: Reporter
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upsample the volume, or every volume of the folder, that was asked for.
+
+    Returns:
+        0, or 1 if a volume of a folder failed.
+
+    Raises:
+        ArSSRError: If the request as a whole cannot be met.
+    """
+    source, target = Path(args.input), Path(args.output)
+    if args.scale is not None:
+        parse_scale(args.scale)  # before any work; what depends on the volume is checked once it is read
+    resolve_precision(args.precision, resolve_device(args.device))
+    if args.figure:
+        _check_figure(Path(args.figure), args)
+    job = Job(args, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
+    try:
+        volumes = find_volumes(source) if source.is_dir() and args.series is None else []
+        if volumes:
+            return _upsample_folder(volumes, target, job)
+        _upsample_file(source, target, job)
+        return 0
+    finally:
+        job.reporter.close()
+
+
+def _upsample_folder(volumes: Sequence[Path], folder: Path, job: Job) -> int:
+    """Upsample volumes into a folder, under their own names; a bad one never stops the others."""
+    if job.args.figure:
+        msg = "--figure draws one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
+        raise InputError(msg)
+    if folder.resolve() == volumes[0].parent.resolve():
+        msg = f"{folder}: is the folder of the input; choose another one for the output, where names can be kept."
+        raise OutputError(msg)
+    job.model()  # a missing model is one error, not one for each volume
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{folder}: cannot be created ({error.strerror}); choose another folder for the output."
+        raise OutputError(msg) from error
+    failed: list[str] = []
+    taken: dict[str, Path] = {}
+    for source in volumes:
+        try:
+            name = _writable_name(source)
+            if taken.setdefault(name, source) is not source:
+                msg = f"{source}: its result would have the name of that of {taken[name].name}; rename one of the two."
+                raise OutputError(msg)
+            _upsample_file(source, folder / name, job)
+        except Exception as error:
+            # Also what nobody foresaw: after a night, the other volumes must be there.
+            logger.debug("%s failed because of:", source, exc_info=True)
+            message = one_line(str(error)) or type(error).__name__
+            job.reporter.failed(str(source), message if str(source) in message else f"{source}: {message}")
+            failed.append(source.name)
+    if failed:
+        logger.warning("%d of %d volumes failed: %s", len(failed), len(volumes), ", ".join(failed))
+    return 1 if failed else 0
+
+
+def _upsample_file(source: Path, target: Path, job: Job) -> None:
+    """Take one volume from file to file."""
+    started = time.monotonic()
+    args, reporter = job.args, job.reporter
+    _refuse_existing(target, args)
+    validate_output(target, overwrite=args.overwrite, source=source)
+    reporter.stage("read", str(source))
+    volume = read_volume(source, series=args.series)
+    if not args.force:
+        _refuse_labels(volume, source)
+    factors = _factors(volume.geometry, args)
+    model = job.model()
+    logger.info(
+        "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s)",
+        source,
+        _by(volume.geometry.size),
+        _by(volume.geometry.spacing),
+        volume.array.dtype,
+        _by(factors),
+        model.name,
+        model.sha256,
+    )
+    _warn_outside_training(model, factors)
+    reporter.stage("upsample", str(source))
+    result = upsample(
+        volume,
+        model,
+        factors,
+        device=args.device,
+        precision=args.precision,
+        memory_limit=args.memory_limit,
+        progress=reporter.fraction,
+    )
+    reporter.stage("write", str(source))
+    write_volume(result, target, overwrite=args.overwrite, description=provenance(model, factors))
+    if args.figure:
+        reporter.stage("draw", str(source))
+        _draw(volume, result, args)
+    _report(result, target, job, seconds=time.monotonic() - started)
+
+
+def provenance(model: SuperResolutionModel, factors: Factors) -> str:
+    """Return which model made a volume at which scale, short enough for the description field of NIfTI."""
+    name = model.name.encode("ascii", "replace").decode()[:24]
+    scale = "x".join(f"{factor:.4g}" for factor in (factors if len(set(factors)) > 1 else factors[:1]))
+    return f"{name} x{scale} sha {model.sha256[:8]}"
+
+
+def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
+    """Return the scale that was asked for in one of four ways, along i, j, k."""
+    if args.scale is not None:
+        factors = parse_scale(args.scale)
+    elif args.spacing is not None:
+        factors = scale_for_spacing(geometry, args.spacing)
+    elif args.size is not None:
+        factors = scale_for_size(geometry, args.size)
+    else:
+        factors = scale_for_isotropic(geometry)
+    finer = geometry.upsampled(factors)
+    if finer.size == geometry.size:
+        msg = (
+            f"A volume of {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm would stay as it is; "
+            "ask for a larger scale or a finer spacing."
+        )
+        raise InputError(msg)
+    # The factors that the rounded size stands for: what is reported is what was done.
+    i, j, k = (new / old for new, old in zip(finer.size, geometry.size, strict=True))
+    return (i, j, k)
+
+
+def _writable_name(source: Path) -> str:
+    """Return the name of the result of a volume in a folder: its own, or that of a format in one file."""
+    if source.name.lower().endswith(WRITABLE_SUFFIXES):
+        return source.name
+    return f"{source.stem}{SINGLE_FILE_SUFFIX.get(source.suffix.lower(), '.nii.gz')}"
+
+
+def _refuse_existing(path: Path, args: argparse.Namespace) -> None:
+    if path.is_file() and not args.overwrite:
+        msg = f"{path}: exists already; choose another name, or add --overwrite."
+        raise OutputError(msg)
+
+
+def _check_figure(path: Path, args: argparse.Namespace) -> None:
+    """Refuse a picture that could not be drawn, before hours are spent on the volume."""
+    if find_spec("matplotlib") is None:
+        msg = "--figure needs matplotlib, which is not installed: pip install matplotlib."
+        raise InputError(msg)
+    if path.suffix.lower() != ".png":
+        msg = f"{path}: pictures are drawn as PNG; choose a name that ends in .png."
+        raise OutputError(msg)
+    if not path.parent.is_dir():
+        msg = f"{path.parent}: is not an existing folder; create it first or choose another one for the picture."
+        raise OutputError(msg)
+    _refuse_existing(path, args)
+
+
+def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
+    """Draw the input beside the result."""
+    from ArSSRLib.figure import save_comparison  # noqa: PLC0415  only this option needs matplotlib
+
+    panels = [
+        (f"Before, {_by(before.geometry.spacing)} mm", before),
+        (f"After, {_by(after.geometry.spacing)} mm", after),
+    ]
+    save_comparison(args.figure, panels, overwrite=args.overwrite)
+
+
+def _refuse_labels(volume: Volume, source: Path) -> None:
+    count = label_count(volume.array)
+    if count:
+        msg = (
+            f"{source}: looks like a label map ({count} different whole numbers), which smooth interpolation spoils; "
+            "resample it with nearest neighbor instead, or add --force if it is an image."
+        )
+        raise InputError(msg)
+
+
+def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
+    """Say so when a scale is larger than the model has ever seen."""
+    largest = getattr(model.config, "max_scale", None)
+    for entry in registry():
+        if entry.sha256 == model.sha256:
+            largest = entry.trained_scales[1]
+    if largest is not None and max(factors) > largest:
+        logger.warning(
+            "Scale %s is beyond what model %s was trained for (up to %g); judge the result with care.",
+            _by(factors),
+            model.name,
+            largest,
+        )
+
+
+def _report(result: Volume, target: Path, job: Job, *, seconds: float) -> None:
+    """Say what was written, where, with what, and how long it took."""
+    model, geometry = job.model(), result.geometry
+    device = resolve_device(job.args.device)
+    fields = {
+        "output": str(target),
+        "size": list(geometry.size),
+        "spacing": list(geometry.spacing),
+        "seconds": round(seconds, 2),
+        "device": str(device),
+        "model": model.name,
+        "sha256": model.sha256,
+    }
+    line = (
+        f"{target}: {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm, "
+        f"in {seconds:.1f} s on {describe_device(device)}, model {model.name}"
+    )
+    job.reporter.done(fields, line)
+
+
+def _by(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)

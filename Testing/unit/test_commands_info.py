@@ -1,0 +1,81 @@
+"""What a file is, in words."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import phantoms
+import pytest
+
+from ArSSRLib.cli import main
+from ArSSRLib.commands.info import describe_volume, orientation, value_range
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import write_volume
+from ArSSRLib.volume import Volume
+
+
+@pytest.mark.parametrize("code", ["RAS", "LPS", "LAS", "PIR", "SLA"])
+def test_the_orientation_code_is_that_of_nibabel(code):
+    affine = np.eye(4)
+    affine[:3, :3] = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(tuple(code)), (4, 5, 6))[:3, :3]
+    geometry = VolumeGeometry.from_ras_affine((4, 5, 6), affine)
+
+    assert orientation(geometry).split(",")[0] == "".join(nib.aff2axcodes(affine))
+
+
+def test_obliqueness_is_told_in_degrees():
+    geometry = VolumeGeometry((4, 4, 4), (1, 1, 1), direction=phantoms.rotation(0, 0, 15))
+
+    assert "oblique by up to 15.0 degrees, right-handed" in orientation(geometry)
+
+
+def test_a_left_handed_grid_is_named(left_handed_geometry):
+    assert orientation(left_handed_geometry).endswith("along the axes, left-handed")
+
+
+def test_voxels_that_are_no_number_are_counted(phantom):
+    array = phantom.array.copy()
+    array[0, 0, :3] = (np.nan, np.inf, -np.inf)
+
+    text = value_range(phantom.with_array(array))
+
+    assert text.endswith(f"; 3 of {array.size} voxels are NaN or infinite")
+    assert text.startswith(f"{array[np.isfinite(array)].min():.6g} to {array[np.isfinite(array)].max():.6g}")
+
+
+def test_a_volume_without_any_number_is_described():
+    geometry = VolumeGeometry((2, 2, 2), (1, 1, 1))
+
+    assert value_range(Volume(np.full((2, 2, 2), np.nan), geometry)) == "no voxel is a finite number"
+
+
+def test_the_field_of_view_is_in_mm(phantom):
+    rows = dict(describe_volume(phantom))
+
+    assert rows["size"] == "20 x 18 x 9 voxels (i, j, k)"
+    assert rows["field of view"] == "18 x 19.8 x 22.5 mm"
+
+
+def test_a_file_is_described_on_stdout(phantom, tmp_path, capsys):
+    path = write_volume(phantom, tmp_path / "brain.nii.gz")
+
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{path}\n")
+    assert "20 x 18 x 9" in printed
+
+
+def test_weights_are_described_with_their_configuration_and_metadata(tiny_weights, tiny_model, capsys):
+    assert main(["info", str(tiny_weights)]) == 0
+    printed = capsys.readouterr().out
+    count = sum(parameter.numel() for parameter in tiny_model.parameters())
+    assert f"{count:,}" in printed
+    assert "arssr2" in printed
+    assert "Tiny" in printed
+
+
+def test_a_file_that_is_neither_is_refused(tmp_path, capsys):
+    (tmp_path / "notes.safetensors").write_text("hello, this is not a checkpoint")
+
+    assert main(["info", str(tmp_path / "notes.safetensors")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,101 @@
+"""Listing, showing and verifying models, and converting checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from ArSSRLib.cli import main
+from ArSSRLib.commands import models
+from ArSSRLib.errors import CheckpointError
+
+
+class Entry:
+    """What `arssr models` asks of an entry of the registry."""
+
+    def __init__(self, name, path, sha256):
+        self.name, self.path, self.sha256 = name, path, sha256
+        self.title, self.license, self.contrast, self.trained_scales = "For tests", "CC0-1.0", "T1w", (1.0, 8.0)
+
+    def card_text(self):
+        return "# Card\n\nMade from nothing.\n"
+
+
+@pytest.fixture
+def registered(tiny_weights, monkeypatch):
+    """Two models, the second of which is damaged."""
+    right = hashlib.sha256(tiny_weights.read_bytes()).hexdigest()
+    entries = [Entry("arssr2", tiny_weights, right), Entry("other", tiny_weights, "0" * 64)]
+
+    def verify(entry):
+        if entry.sha256 != right:
+            msg = f"The weights of {entry.name} are not those that were published."
+            raise CheckpointError(msg)
+        return entry.path
+
+    monkeypatch.setattr(models, "registry", lambda: entries)
+    monkeypatch.setattr(models, "verify", verify)
+    return entries
+
+
+def test_models_are_listed_and_the_default_is_named(registered, capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["arssr2", "other"]
+    assert "(default)" in lines[0]
+    assert "scales 1 to 8" in lines[0]
+
+
+def test_the_card_of_a_model_is_shown(registered, capsys):
+    assert main(["models", "show", "other"]) == 0
+    assert capsys.readouterr().out == "# Card\n\nMade from nothing.\n"
+
+
+def test_a_wrong_checksum_is_told_and_exits_with_1(registered, capsys):
+    assert main(["models", "verify"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith("arssr2: ")
+    assert "other" in printed.err
+
+
+def test_one_model_can_be_verified(registered, capsys):
+    assert main(["models", "verify", "arssr2"]) == 0
+    assert registered[0].sha256 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["show", "nonsense"], ["verify", "nonsense"], ["show"], ["list", "arssr2"]])
+def test_a_name_that_does_not_fit_is_refused(arguments, registered, capsys):
+    assert main(["models", *arguments]) == 2
+    assert "arssr2" in capsys.readouterr().err
+
+
+def test_the_bundled_models_are_what_was_published(capsys):
+    assert main(["models", "verify"]) == 0
+    assert "arssr2" in capsys.readouterr().out
+
+
+def test_a_published_checkpoint_becomes_safetensors_that_can_be_used(tmp_path, capsys):
+    import torch  # noqa: PLC0415
+
+    from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
+    from ArSSRLib.model.config import ArSSRConfig, build_model  # noqa: PLC0415
+
+    torch.manual_seed(3)
+    model = build_model(ArSSRConfig(encoder="ResCNN"))
+    torch.save(model.state_dict(), tmp_path / "published.pkl")
+
+    assert main(["convert-checkpoint", str(tmp_path / "published.pkl"), str(tmp_path / "ours.safetensors")]) == 0
+
+    ours = load_model(tmp_path / "ours.safetensors")
+    assert ours.config == model.config
+    assert all(torch.equal(ours.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+def test_converting_replaces_nothing_unasked(tmp_path, tiny_weights, capsys):
+    target = tmp_path / "there.safetensors"
+    target.write_bytes(b"mine")
+
+    assert main(["convert-checkpoint", str(tiny_weights), str(target)]) == 2
+    assert target.read_bytes() == b"mine"
+    assert "exists" in capsys.readouterr().err
