@@ -1,0 +1,136 @@
+"""The arrows of the layout: who may import whom, read from the source with `ast`, nothing is run.
+
+A file imports only from lower floors, and the engine never imports Slicer.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = ROOT / "ArSSRLib"
+FILES = sorted(ENGINE.rglob("*.py"))
+SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "PythonQt"}
+FLOORS = {
+    "errors": 0,
+    "geometry": 1,
+    "coordinates": 1,
+    "interpolation": 1,
+    "normalization": 1,
+    "metrics": 1,
+    "device": 1,
+    "model": 2,
+    "kernels": 2,
+    "tiling": 2,
+    "volume": 2,
+    "upsampling": 3,
+    "checkpoint": 3,
+    "io": 3,
+    "figure": 3,
+    "cli": 4,
+    "commands": 4,
+    "worker": 4,
+    "__init__": 5,
+    "__main__": 5,
+    "training": 4,
+    "evaluation": 4,
+}
+# Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}}
+# Which outside package is for which room only; everything else on the floor does without.
+ONLY_IN = {
+    "SimpleITK": {"io"},
+    "nibabel": {"io"},
+    "pydicom": {"io"},
+    "matplotlib": {"figure", "evaluation"},
+    "safetensors": {"checkpoint"},
+    "tqdm": {"commands", "worker", "training", "evaluation"},
+    "argparse": {"cli", "commands", "worker", "training", "evaluation"},
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ENGINE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path, *, at_file_scope: bool = False) -> set[str]:
+    """Return the dotted names that a file imports; relative ones are made absolute."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ["ArSSRLib", *path.relative_to(ENGINE).parts[:-1]]
+    names = set()
+    for node in ast.iter_child_nodes(tree) if at_file_scope else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *(node.module or "").split(".")]).rstrip(".")
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def engine_rooms(names: set[str]) -> set[str]:
+    """Return the rooms of the engine among imported names."""
+    return {name.split(".")[1] for name in names if name.startswith("ArSSRLib.")} & set(FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ENGINE).as_posix())
+def test_a_file_imports_only_from_lower_floors(path):
+    room = room_of(path)
+    assert room in FLOORS, f"{path.name} has no floor: add it to the layout and to this test"
+
+    not_below = {other for other in engine_rooms(imports_of(path)) if FLOORS[other] >= FLOORS[room]}
+
+    assert not_below - {room} - MAY_ALSO_IMPORT.get(room, set()) == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ENGINE).as_posix())
+def test_the_engine_never_imports_slicer(path):
+    assert {name.split(".")[0] for name in imports_of(path)} & SLICER_ONLY == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ENGINE).as_posix())
+def test_an_outside_package_is_imported_in_its_room_only(path):
+    outside = {name.split(".")[0] for name in imports_of(path)}
+
+    assert {name for name in outside & set(ONLY_IN) if room_of(path) not in ONLY_IN[name]} == set()
+
+
+def test_the_command_line_loads_training_only_when_called():
+    names = imports_of(ENGINE / "cli.py", at_file_scope=True)
+
+    assert engine_rooms(names) & {"training", "evaluation", "worker"} == set()
+
+
+def test_model_knows_tensors_only():
+    rooms = set().union(*(engine_rooms(imports_of(path)) for path in FILES if room_of(path) == "model"))
+
+    assert rooms <= {"errors", "coordinates", "interpolation", "kernels", "model"}
+
+
+def test_geometry_knows_millimeters_only():
+    outside = {name.split(".")[0] for name in imports_of(ENGINE / "geometry.py")}
+
+    assert outside & {"torch", "scipy", "nibabel", "SimpleITK"} == set()
+
+
+def test_no_room_is_called_utils():
+    names = {path.stem for path in FILES} | {path.parent.name for path in FILES}
+
+    assert names & {"utils", "util", "helpers", "helper", "common", "misc"} == set()
+
+
+def test_cmake_lists_exactly_the_files_on_disk():
+    listing = (ENGINE / "CMakeLists.txt").read_text(encoding="utf-8")
+    listed = re.findall(r"^\s+([\w./-]+\.\w+)\s*$", listing, flags=re.MULTILINE)
+    on_disk = {
+        path.relative_to(ENGINE).as_posix()
+        for path in ENGINE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.name != "CMakeLists.txt"
+    }
+
+    assert len(listed) == len(set(listed))
+    assert set(listed) == on_disk
