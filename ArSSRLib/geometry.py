@@ -165,11 +165,14 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
     Raises:
         InputError: If there are not one or three factors, or one is below 1 or not finite.
     """
-    given = [scale] if isinstance(scale, int | float | np.number) else list(scale)
-    if len(given) not in (1, 3):
-        msg = f"Scale must be one factor or three (i, j, k), got {len(given)}."
+    try:
+        factors = np.atleast_1d(np.asarray(scale, dtype=np.float64)).tolist()
+    except (TypeError, ValueError) as error:
+        msg = f"Scale must be one factor or three (i, j, k), got {scale!r}."
+        raise InputError(msg) from error
+    if len(factors) not in (1, 3):
+        msg = f"Scale must be one factor or three (i, j, k), got {len(factors)}."
         raise InputError(msg)
-    factors = [float(x) for x in given]
     for factor in factors:
         if not math.isfinite(factor):
             msg = f"Scale must be a finite factor of at least 1, got {factor}."

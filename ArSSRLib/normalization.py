@@ -16,6 +16,7 @@ FLOOR_PERCENTILE = 0.1
 CEILING_PERCENTILE = 99.9
 # A percentile of a million evenly spread voxels is that of all of them, and takes no time.
 SAMPLED_VOXELS = 1_000_000
+LARGEST = float(np.finfo(np.float64).max) / 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class IntensityRange:
         """
         stride = max(1, array.size // SAMPLED_VOXELS)
         values = array.reshape(-1)[::stride].astype(np.float64)
-        values = values[np.isfinite(values)]
+        # Half of the largest number, so that the width of the range is a number too.
+        values = values[np.isfinite(values)].clip(-LARGEST, LARGEST)
         if values.size == 0:
             return cls(0.0, 1.0)
         floor = 0.0 if values.min() >= 0 else float(np.percentile(values, FLOOR_PERCENTILE))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from messages import one_line
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.geometry import VolumeGeometry, parse_scale
 
 
 @st.composite
@@ -141,3 +141,9 @@ def test_an_unusable_spacing_is_refused(spacing):
         VolumeGeometry((4, 4, 4), spacing)
 
     assert one_line(error)
+
+
+@pytest.mark.parametrize("scale", ["abc", ["a", "b", "c"], {}])
+def test_a_scale_that_is_no_number_is_refused(scale):
+    with pytest.raises(InputError, match="Scale must be one"):
+        parse_scale(scale)

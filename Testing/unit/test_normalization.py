@@ -170,3 +170,9 @@ def test_nothing_finite_becomes_0():
 
     assert count == 8
     assert not replaced.any()
+
+
+def test_the_range_of_the_largest_numbers_is_a_number():
+    intensities = IntensityRange.of(np.array([-1.7e308, 0.0, 1.7e308]))
+
+    assert np.isfinite(intensities.width)
