@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import numpy as np
@@ -197,10 +198,17 @@ def back_project(coarse: Tensor, fine: Tensor, matrices: Sequence[FloatArray], i
     return fine
 
 
+def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which products on a device are not rounded to the 8 bits of bf16 by autocast."""
+    try:
+        return torch.autocast(device.type, enabled=False)
+    except RuntimeError:  # a PyTorch that has no autocast for this device: there is nothing to switch off
+        return nullcontext()
+
+
 def spline_coefficients(volume: Tensor) -> Tensor:
     """Return the cubic B-spline coefficients of a volume of shape (..., D, H, W), in the same shape."""
-    # Autocast would take these products for a network's and round intensities to the 8 bits of bf16.
-    with torch.autocast(volume.device.type, enabled=False):
+    with in_full_precision(volume.device):
         for axis in (-3, -2, -1):
             matrix = torch.as_tensor(spline_prefilter(volume.shape[axis]), dtype=volume.dtype, device=volume.device)
             volume = torch.movedim(torch.movedim(volume, axis, -1) @ matrix.T, -1, axis)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ def upsample(
         result[...] = lowest
         report(1.0)
         return volume.with_array(result, plan.geometry)
-    autocast = torch.autocast(target.type, number_format, enabled=number_format != torch.float32)
+    full = number_format == torch.float32
+    autocast = nullcontext() if full else torch.autocast(target.type, number_format)
     try:
         with torch.inference_mode(), autocast:
             _fill(result, array, model.to(target).eval(), plan=plan, device=target, report=report)
