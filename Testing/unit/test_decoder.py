@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ArSSRLib.coordinates import cell_centers, index_of, linear_taps
-from ArSSRLib.model.decoder import Decoder, combine_taps, sample_features
+from ArSSRLib.interpolation import combine_taps
+from ArSSRLib.model.decoder import Decoder, sample_features
 
 
 def test_the_decoder_has_the_parameters_of_the_published_checkpoints():
