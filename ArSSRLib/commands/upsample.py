@@ -210,10 +210,7 @@ def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
     """Draw the input beside the result."""
     from ArSSRLib.figure import save_comparison  # noqa: PLC0415  only this option needs matplotlib
 
-    panels = [
-        (f"Before, {_by(before.geometry.spacing)} mm", before),
-        (f"After, {_by(after.geometry.spacing)} mm", after),
-    ]
+    panels = [("Before", before), ("After", after)]  # the picture itself states the spacing
     save_comparison(args.figure, panels, overwrite=args.overwrite)
 
 
