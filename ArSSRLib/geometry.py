@@ -144,10 +144,14 @@ class VolumeGeometry:
                 f"({gigabytes:.3g} GB); choose a smaller scale."
             )
             raise InputError(msg)
+        return self.resized(_three_ints(size))
+
+    def resized(self, size: Sequence[int]) -> VolumeGeometry:
+        """Return the grid of ``size`` voxels along i, j, k, finer or coarser, with exactly these outer faces."""
         # Not spacing / scale: the size was rounded, the field of view was not.
         # The quotient first, so that an axis that keeps its size keeps its spacing to the last bit.
         spacing = np.multiply(self.spacing, np.divide(self.size, size))
-        # Not the old origin: the first voxel is smaller, its outer face stays where it was.
+        # Not the old origin: the first voxel has another size, its outer face stays where it was.
         origin = np.asarray(self.origin) + self._axes() @ (spacing - self.spacing) / 2
         return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
 

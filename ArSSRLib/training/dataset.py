@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.interpolation import apply_matrices, bandlimited_matrix, centered_positions
 from ArSSRLib.io import find_volumes, read_volume
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
@@ -85,15 +84,7 @@ def resample_isotropic(volume: Volume, spacing: float) -> Volume:
         for old, new in zip(geometry.shape, reversed(size), strict=True)
     ]
     array = apply_matrices(torch.from_numpy(volume.array.astype(np.float32)), matrices).numpy()
-    new_spacing = np.divide(geometry.extent, size)
-    origin = geometry.affine[:3, :3] @ ((new_spacing / geometry.spacing - 1) / 2) + geometry.origin
-    grid = VolumeGeometry(
-        (size[0], size[1], size[2]),
-        (float(new_spacing[0]), float(new_spacing[1]), float(new_spacing[2])),
-        (float(origin[0]), float(origin[1]), float(origin[2])),
-        geometry.direction,
-    )
-    return volume.with_array(array, grid)
+    return volume.with_array(array, geometry.resized(size))
 
 
 def load_normalized(path: Path) -> Volume:

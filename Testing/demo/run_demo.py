@@ -60,12 +60,7 @@ def coarsened(truth: Volume) -> Volume:
 
     A Gaussian of a full width at half maximum of one coarse voxel along every axis, sampled at the coarse centers.
     """
-    fine = truth.geometry
-    spacing = np.multiply(fine.spacing, SCALE)
-    # The first coarse voxel begins at the outer face of the first fine one.
-    origin = fine.origin + np.reshape(fine.direction, (3, 3)) @ (spacing - fine.spacing) / 2
-    size = tuple(n // SCALE for n in fine.size)
-    geometry = VolumeGeometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), fine.direction)
+    geometry = truth.geometry.resized([n // SCALE for n in truth.geometry.size])
     array = simulate_low_resolution(torch.from_numpy(truth.array), (SCALE,) * 3, profile="gaussian")
     return truth.with_array(array.numpy(), geometry)
 
