@@ -5,14 +5,27 @@ The only file that asks the machine what it can do.
 
 from __future__ import annotations
 
+import platform
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import torch
+import torch.nn.functional as F
 
 from ArSSRLib.errors import DeviceError
 
+# How PyTorch and the libraries under it say that memory ran out, where they raise no error of their own for it.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|ALLOC_FAILED|bad_?alloc|could not create a memory object",
+    re.IGNORECASE,
+)
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What Linux tells about the processor and about this process.
+PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 CGROUP_LIMIT, CGROUP_USE = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 
 
@@ -72,6 +85,11 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
+def precision_name(number_format: torch.dtype) -> str:
+    """Return the name of a number format: "fp32", "bf16" or "fp16"."""
+    return next(name for name, dtype in PRECISIONS.items() if dtype == number_format)
+
+
 def has_amx() -> bool:
     """Tell whether the CPU multiplies bf16 matrices in hardware tiles (AMX)."""
     try:
@@ -100,8 +118,104 @@ def used_memory(device: torch.device) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that this process ever held on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    try:
+        # Linux's getrusage also remembers the parent from before the program was replaced; VmHWM does not.
+        peak = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="ascii"), re.MULTILINE)
+        return int(peak[1]) * 1024 if peak else used_memory(device)
+    except OSError:
+        import resource  # noqa: PLC0415 - Windows has none
+
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def total_memory(device: torch.device) -> int:
+    """Return the bytes of memory that a device has, in use or not."""
+    if device.type == "cuda":
+        _, total = torch.cuda.mem_get_info(device)
+        return int(total)
+    return int(psutil.virtual_memory().total)
+
+
+def available_devices() -> list[torch.device]:
+    """Return the devices that are there, in the order in which "auto" prefers them; the CPU is the last."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = [f"cuda:{number}" for number in range(count)]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    return [torch.device(name) for name in (*names, "cpu")]
+
+
+def device_name(device: torch.device) -> str:
+    """Return a device by the name of its maker: the processor with its threads, or the GPU."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    return f"{processor_name()}{threads}"
+
+
+def processor_name() -> str:
+    """Return the processor as its maker calls it, or its architecture where nobody tells."""
+    for ask in (_processor_on_linux, _processor_on_windows, _processor_on_mac):
+        try:
+            name = " ".join(ask().split())
+        except (OSError, ImportError, subprocess.SubprocessError):  # another system
+            continue
+        if name:
+            return name
+    return platform.processor() or platform.machine()
+
+
+def smoke_test(device: torch.device) -> str:
+    """Compute one small convolution and compare it with what it must be.
+
+    Returns:
+        "ok", or what is wrong, in one line. A GPU that PyTorch was not built for is found here, not after an hour.
+    """
+    # Ones around ones: every voxel becomes the number of its neighbors inside the volume, itself included.
+    line = torch.tensor([2.0, 3.0, 3.0, 2.0])
+    expected = line[:, None, None] * line[:, None] * line
+    try:
+        ones, kernel = torch.ones(1, 1, 4, 4, 4, device=device), torch.ones(1, 1, 3, 3, 3, device=device)
+        found = F.conv3d(ones, kernel, padding=1)[0, 0].cpu()
+    except RuntimeError as error:
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    if torch.equal(found, expected):
+        return "ok"
+    return f"a convolution is wrong by up to {float((found - expected).abs().max()):.3g}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of PyTorch, numpy or Python says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
 def describe_device(device: torch.device) -> str:
     """Return a device as a person would name it."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def _processor_on_linux() -> str:
+    found = re.search(r"^model name\s*:(.*)$", PROCESSOR.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _processor_on_windows() -> str:
+    import winreg  # noqa: PLC0415 - on Windows only
+
+    key = "HARDWARE\\DESCRIPTION\\System\\CentralProcessor\\0"
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as processor:  # type: ignore[attr-defined, unused-ignore]
+        return str(winreg.QueryValueEx(processor, "ProcessorNameString")[0])  # type: ignore[attr-defined, unused-ignore]
+
+
+def _processor_on_mac() -> str:
+    command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout

@@ -27,3 +27,7 @@ class DeviceError(ArSSRError, RuntimeError):
 
 class MemoryLimitError(ArSSRError, MemoryError):
     """A job that does not fit into the memory it may use."""
+
+
+class DependencyError(ArSSRError, ImportError):
+    """A package that is not installed, or cannot be loaded."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from ArSSRLib.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
+Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -155,6 +157,24 @@ class VolumeGeometry:
         origin = np.asarray(self.origin) + self._axes() @ (spacing - self.spacing) / 2
         return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
 
+    def cropped(self, start: Sequence[int], size: Sequence[int]) -> VolumeGeometry:
+        """Return the grid of a box of these voxels; they stay where they are.
+
+        Args:
+            start: First voxel along i, j, k.
+            size: Number of voxels along i, j, k.
+
+        Raises:
+            InputError: If the box is empty or leaves the grid.
+        """
+        box = parse_region([(first, first + count) for first, count in zip(start, size, strict=False)], self.size)
+        corner = [first for first, _ in box]
+        # A corner at 0 adds exact zeros: a crop from the first voxel has the origin of the grid to the last bit.
+        origin = np.asarray(self.origin) + self._axes() @ np.multiply(self.spacing, corner)
+        return VolumeGeometry(
+            _three_ints([stop - first for first, stop in box]), self.spacing, _three(origin), self.direction
+        )
+
     def matches(self, other: VolumeGeometry, tolerance_mm: float = 1e-4) -> bool:
         """Tell whether ``other`` has the same size and the same corners within ``tolerance_mm``."""
         return self.size == other.size and bool(np.abs(self.corners() - other.corners()).max() <= tolerance_mm)
@@ -188,6 +208,33 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
             )
             raise InputError(msg)
     return _three(factors * (3 // len(factors)))
+
+
+def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region:
+    """Return a half-open box of voxels as plain numbers: (first, stop) along each of i, j, k.
+
+    Args:
+        region: First voxel and the voxel behind the last, along i, j, k.
+        size: Number of voxels of the grid along i, j, k.
+
+    Raises:
+        InputError: If it is not three pairs of whole numbers, or the box is empty or leaves the grid.
+    """
+    try:
+        pairs = [(operator.index(first), operator.index(stop)) for first, stop in region]
+    except (TypeError, ValueError) as error:
+        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {region!r:.80}."
+        raise InputError(msg) from error
+    if len(pairs) != 3:
+        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {len(pairs)}."
+        raise InputError(msg)
+    if not all(0 <= first < stop <= n for (first, stop), n in zip(pairs, size, strict=True)):
+        msg = (
+            f"The region {' x '.join(f'[{first}, {stop})' for first, stop in pairs)} is empty or leaves the grid of "
+            f"{_times(size)} voxels; choose a box inside it."
+        )
+        raise InputError(msg)
+    return (pairs[0], pairs[1], pairs[2])
 
 
 def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]) -> tuple[float, float, float]:

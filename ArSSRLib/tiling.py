@@ -43,23 +43,29 @@ class Tile:
         return math.prod(s.stop - s.start for s in self.block)
 
 
-def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int) -> list[Tile]:
-    """Divide a volume into the tiles that encode the fewest voxels.
+def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int, region: Slices | None = None) -> list[Tile]:
+    """Divide a volume, or a region of it, into the tiles that encode the fewest voxels.
 
     Args:
         coarse: Shape of the input, (k, j, i).
         fine: Shape of the output, (k, j, i), each at least that of the input.
         halo: Coarse voxels that a crop needs beyond its block.
         maximum_crop: Largest number of voxels of a crop.
+        region: Box of fine voxels that is wanted, along k, j, i, not empty; all of them when None.
 
     Returns:
-        Tiles in memory order; their blocks cover the output once.
+        Tiles in memory order; their blocks cover the region once.
 
     Raises:
         MemoryLimitError: If even the smallest crop is larger.
     """
     # The work of a plan is a product over the axes, so each axis is measured on its own.
-    options = [[_axis_blocks(n, parts, halo) for parts in _part_counts(n)] for n in coarse]
+    wanted = region or (slice(0, fine[0]), slice(0, fine[1]), slice(0, fine[2]))
+    spans = [_coarse_span(part, n, m) for part, n, m in zip(wanted, coarse, fine, strict=True)]
+    options = [
+        [_axis_blocks(span, parts, halo, n) for parts in _part_counts(span[1] - span[0])]
+        for span, n in zip(spans, coarse, strict=True)
+    ]
     sums = [np.array([sum(stop - start for start, stop in crops) for _, crops in axis]) for axis in options]
     largest = [np.array([max(stop - start for start, stop in crops) for _, crops in axis]) for axis in options]
     work = sums[0][:, None, None] * sums[1][:, None] * sums[2].astype(np.float64)
@@ -73,7 +79,7 @@ def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int) -> l
     best = np.unravel_index(np.argmin(np.where(peak <= maximum_crop, work, np.inf)), work.shape)
     axes = [
         [
-            (slice(*crop), slice(first_fine(block[0], n, m), first_fine(block[1], n, m)))
+            (slice(*crop), _fine_block(block, n, m, within=wanted[axis]))
             for block, crop in zip(*options[axis][best[axis]], strict=True)
         ]
         for axis, (n, m) in enumerate(zip(coarse, fine, strict=True))
@@ -93,10 +99,24 @@ def split(length: int, parts: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _axis_blocks(length: int, parts: int, halo: int) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]]:
-    """Return the blocks of one axis and their crops, as (start, stop)."""
-    blocks = split(length, parts)
+def _coarse_span(part: slice, coarse: int, fine: int) -> tuple[int, int]:
+    """Return the first coarse voxel that holds a center of some fine voxels, and the one behind the last."""
+    first, last = ((2 * index + 1) * coarse // (2 * fine) for index in (part.start, part.stop - 1))
+    return first, last + 1
+
+
+def _axis_blocks(
+    span: tuple[int, int], parts: int, halo: int, length: int
+) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]]:
+    """Return the blocks of a span of one axis and their crops, as (start, stop)."""
+    blocks = [(span[0] + start, span[0] + stop) for start, stop in split(span[1] - span[0], parts)]
     return blocks, [(max(0, start - halo), min(length, stop + halo)) for start, stop in blocks]
+
+
+def _fine_block(block: tuple[int, int], coarse: int, fine: int, *, within: slice) -> slice:
+    """Return the fine voxels of a block of coarse ones that are wanted."""
+    start, stop = (first_fine(edge, coarse, fine) for edge in block)
+    return slice(max(start, within.start), min(stop, within.stop))
 
 
 def _part_counts(length: int) -> list[int]:

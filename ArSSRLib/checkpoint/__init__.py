@@ -7,18 +7,44 @@ Two formats are read and one is written:
 
 What a file claims is checked before memory is given to it: first its configuration, then the name and the shape of
 every tensor. The registry of bundled weights is read here too. Nothing here knows about volumes.
+
+The registry needs no PyTorch; what reads and writes weights is loaded when it is first asked for.
 """
 
-from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL, RegistryEntry, registry, verify
-from ArSSRLib.checkpoint.files import convert_checkpoint, load_model, read_metadata, save_model
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL, RegistryEntry, find_entry, registry, sha256_of, verify
+
+if TYPE_CHECKING:
+    from ArSSRLib.checkpoint.files import convert_checkpoint, load_model, read_metadata, save_model
 
 __all__ = [
     "DEFAULT_MODEL",
     "RegistryEntry",
     "convert_checkpoint",
+    "find_entry",
     "load_model",
     "read_metadata",
     "registry",
     "save_model",
+    "sha256_of",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs PyTorch the first time it is used (PEP 562)."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(import_module(f"{__name__}.files"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -32,6 +32,49 @@ def test_geometry_and_volumes_need_no_pytorch():
     assert "torch" not in loaded_after("from ArSSRLib import ArSSRError, Volume, VolumeGeometry")
 
 
+def test_slicer_plans_and_exchanges_volumes_without_pytorch():
+    code = """
+from ArSSRLib import Volume, VolumeGeometry, read_volume, write_volume
+from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, registry, verify
+from ArSSRLib.io import itk
+from ArSSRLib.planning import plan
+verify(find_entry(DEFAULT_MODEL))
+numbers = {"halo": 1, "bytes_per_coarse_voxel": 1, "base_memory": 0, "available_memory": 10**10}
+plan(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, **numbers)"""
+
+    assert "torch" not in loaded_after(code)
+
+
+def test_a_job_is_refused_before_anything_heavy_is_loaded():
+    code = """
+from ArSSRLib.errors import InputError
+from ArSSRLib.worker import main
+from ArSSRLib.worker.job import job_from_table
+try:
+    job_from_table({"format": 2})
+except InputError:
+    print()"""
+
+    assert loaded_after(code) == set()
+
+
+def test_the_registry_of_weights_needs_nothing_installed():
+    assert loaded_after("from ArSSRLib.checkpoint import registry, sha256_of; dir(registry)") == set()
+
+
+def test_what_reads_weights_is_found_in_the_package_when_it_is_asked_for():
+    code = """
+import ArSSRLib.checkpoint as checkpoint
+assert "load_model" in dir(checkpoint)
+assert all(getattr(checkpoint, name) is not None for name in checkpoint.__all__)
+try:
+    checkpoint.nonsense
+except AttributeError as error:
+    assert "nonsense" in str(error)"""
+
+    assert "torch" in loaded_after(code)
+
+
 def test_every_public_name_can_be_loaded():
     code = "import ArSSRLib\nassert all(getattr(ArSSRLib, name) is not None for name in ArSSRLib.__all__)"
 

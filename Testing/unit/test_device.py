@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,11 +12,19 @@ from messages import one_line
 
 from ArSSRLib import device
 from ArSSRLib.device import (
+    available_devices,
     describe_device,
+    device_name,
     free_memory,
     has_amx,
+    is_out_of_memory,
+    peak_memory,
+    precision_name,
+    processor_name,
     resolve_device,
     resolve_precision,
+    smoke_test,
+    total_memory,
     used_memory,
 )
 from ArSSRLib.errors import DeviceError
@@ -200,3 +210,163 @@ def test_a_gpu_is_described_by_its_name(monkeypatch):
 
 def test_an_apple_gpu_is_described_by_its_kind():
     assert describe_device(torch.device("mps")) == "mps"
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_precision_has_one_name(name):
+    assert precision_name(resolve_precision(name, CPU)) == name
+
+
+def test_the_peak_is_never_below_what_is_held():
+    held = torch.ones(20_000_000)
+
+    peak = peak_memory(CPU)
+    del held
+
+    assert peak >= 80_000_000
+    assert peak_memory(CPU) >= peak
+
+
+def test_the_peak_outlives_what_was_held():
+    before = peak_memory(CPU)
+
+    # Larger than anything these tests hold otherwise, and touched, so that it is really there.
+    torch.ones(60_000_000).add_(1)
+
+    assert used_memory(CPU) < peak_memory(CPU)
+    assert peak_memory(CPU) >= before
+
+
+def test_without_the_status_of_linux_the_peak_is_asked_from_the_system(monkeypatch, tmp_path):
+    expected = peak_memory(CPU)
+    monkeypatch.setattr(device, "STATUS", tmp_path / "missing")
+
+    # In kB on Linux, in bytes on a Mac, which is where it is asked.
+    assert peak_memory(CPU) * 1024 == pytest.approx(expected, rel=0.05)
+
+
+def test_the_machine_has_at_least_the_memory_that_is_free():
+    assert total_memory(CPU) >= free_memory(CPU)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to",
+        "[enforce fail at alloc_cpu.cpp:83] data. DefaultCPUAllocator: not enough memory: you tried to",
+        "MPS backend out of memory (MPS allocated: 5.00 GB)",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "std::bad_alloc",
+    ],
+)
+def test_what_libraries_say_when_memory_ran_out_is_known(message):
+    assert is_out_of_memory(RuntimeError(message))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError()])
+def test_errors_made_for_it_need_no_words(error):
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), OSError()])
+def test_other_errors_are_no_lack_of_memory(error):
+    assert not is_out_of_memory(error)
+
+
+# --- which devices, and whether they work
+
+
+@pytest.mark.parametrize(
+    ("hardware", "expected"),
+    [({}, ["cpu"]), ({"gpus": 2}, ["cuda:0", "cuda:1", "cpu"]), ({"apple": True}, ["mps", "cpu"])],
+)
+def test_all_devices_are_listed_with_the_one_that_auto_takes_first(machine, hardware, expected):
+    machine(**hardware)
+
+    assert [str(found) for found in available_devices()] == expected
+    assert resolve_device("auto").type == torch.device(expected[0]).type
+
+
+def test_the_cpu_computes_what_is_right():
+    assert smoke_test(CPU) == "ok"
+
+
+def test_a_device_that_computes_nonsense_is_found_out(monkeypatch):
+    monkeypatch.setattr(device.F, "conv3d", lambda ones, *_, **__: ones)
+
+    assert smoke_test(CPU) == "a convolution is wrong by up to 26"
+
+
+def test_a_device_that_cannot_compute_says_why_in_one_line(monkeypatch):
+    def conv3d(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available\nfor execution on the device")
+
+    monkeypatch.setattr(device.F, "conv3d", conv3d)
+
+    assert smoke_test(CPU) == "CUDA error: no kernel image is available for execution on the device"
+
+
+def test_the_cpu_is_named_by_its_processor_and_its_threads(monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Core  i7-9750H CPU\nmodel name\t: Core  i7\n")
+    monkeypatch.setattr(device, "PROCESSOR", tmp_path / "cpuinfo")
+
+    assert device_name(CPU) == f"Core i7-9750H CPU ({torch.get_num_threads()} threads)"
+
+
+def test_windows_is_asked_for_its_processor(monkeypatch, tmp_path):
+    class Key:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    registry = SimpleNamespace(HKEY_LOCAL_MACHINE=0, OpenKey=lambda *_: Key(), QueryValueEx=lambda _, name: (name, 1))
+    monkeypatch.setattr(device, "PROCESSOR", tmp_path / "missing")
+    monkeypatch.setitem(sys.modules, "winreg", registry)
+
+    assert processor_name() == "ProcessorNameString"
+
+
+@pytest.fixture
+def mac(monkeypatch, tmp_path):
+    """Return a function that makes ``sysctl`` a script, on a system that is neither Linux nor Windows."""
+    monkeypatch.setattr(device, "PROCESSOR", tmp_path / "missing")
+    monkeypatch.setitem(sys.modules, "winreg", None)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def answers(script: str) -> None:
+        (tmp_path / "sysctl").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "sysctl").chmod(0o755)
+
+    return answers
+
+
+def test_a_mac_is_asked_for_its_processor(mac):
+    mac("echo Apple M4")
+
+    assert processor_name() == "Apple M4"
+
+
+def test_a_processor_that_nobody_names_is_an_architecture(mac, monkeypatch):
+    mac("exit 1")
+    monkeypatch.setattr(device.platform, "processor", lambda: "")
+    monkeypatch.setattr(device.platform, "machine", lambda: "riscv64")
+
+    assert processor_name() == "riscv64"
+
+
+def test_a_gpu_is_named_by_its_maker(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Quadro")
+
+    assert device_name(torch.device("cuda:1")) == "Quadro"
+
+
+def test_the_memory_of_a_gpu_is_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (3, 8))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 5)
+
+    gpu = torch.device("cuda:0")
+
+    assert (free_memory(gpu), total_memory(gpu), peak_memory(gpu)) == (3, 8, 5)

@@ -26,6 +26,17 @@ def jobs(draw) -> dict:
     return {"coarse": coarse, "fine": fine, "halo": halo, "maximum_crop": limit}
 
 
+@st.composite
+def regions(draw) -> tuple[dict, tuple[slice, ...]]:
+    """Draw a job and a box of its fine voxels."""
+    job = draw(jobs())
+    box = []
+    for m in job["fine"]:
+        start = draw(st.integers(0, m - 1))
+        box.append(slice(start, draw(st.integers(start + 1, m))))
+    return job, tuple(box)
+
+
 def plan(job: dict) -> list[Tile]:
     return plan_tiles(job["coarse"], job["fine"], halo=job["halo"], maximum_crop=job["maximum_crop"])
 
@@ -43,6 +54,31 @@ def test_blocks_cover_the_output_exactly_once(job):
         written[tile.block] += 1
 
     assert (written == 1).all()
+
+
+@given(drawn=regions())
+def test_the_blocks_of_a_region_cover_it_exactly_once_and_nothing_else(drawn):
+    job, box = drawn
+    written = np.zeros(job["fine"], dtype=int)
+
+    for tile in plan_tiles(**{name: job[name] for name in ("coarse", "fine", "halo", "maximum_crop")}, region=box):
+        written[tile.block] += 1
+
+    assert (written[box] == 1).all()
+    assert written.sum() == written[box].size
+
+
+@given(drawn=regions())
+def test_the_crops_of_a_region_hold_its_halo_and_no_more(drawn):
+    job, box = drawn
+
+    tiles = plan_tiles(job["coarse"], job["fine"], halo=job["halo"], maximum_crop=10**9, region=box)
+
+    (tile,) = tiles
+    for crop, part, n, m in zip(tile.crop, box, job["coarse"], job["fine"], strict=True):
+        first = math.floor(center_in_coarse_voxels(part.start, n, m))
+        last = math.floor(center_in_coarse_voxels(part.stop - 1, n, m))
+        assert crop == slice(max(0, first - job["halo"]), min(n, last + 1 + job["halo"]))
 
 
 @given(job=jobs())

@@ -120,7 +120,6 @@ def test_the_published_network_is_the_same_tiled_though_it_is_told_where_it_is(l
     tiled = run(array, model, scale, memory_limit=limit, progress=fractions.append)
 
     assert len(fractions) > 3
-
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=EXACT * 1000)
 
 
@@ -251,10 +250,20 @@ def test_a_device_that_runs_out_of_memory_is_reported_in_one_line(tiny_model, mo
 
     monkeypatch.setattr(ArSSR2, "encode", encode)
 
-    with pytest.raises(MemoryLimitError, match=r"tile of 512 voxels.*smaller memory limit") as error:
+    with pytest.raises(MemoryLimitError, match=r"tile of 512 voxels.*smaller memory limit, a smaller region") as error:
         run(scan(8, 8, 8), tiny_model)
 
     assert one_line(error)
+
+
+def test_another_error_of_the_network_is_not_taken_for_a_lack_of_memory(tiny_model, monkeypatch):
+    def encode(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(ArSSR2, "encode", encode)
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(scan(8, 8, 8), tiny_model)
 
 
 # --- progress
@@ -271,8 +280,9 @@ def test_progress_rises_from_0_to_1(tiny_model, limit_crops_to, encodings):
     assert len(fractions) > len(encodings) > 1
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3])
-def test_raising_from_the_callback_stops_before_the_next_tile(tiny_model, limit_crops_to, encodings, calls):
+# A tile of the tiny model: one call after each of four convolutions, one after the encoding, one after the slab.
+@pytest.mark.parametrize(("calls", "tiles_begun"), [(1, 0), (2, 1), (7, 1), (8, 2)])
+def test_raising_from_the_callback_stops_at_once(tiny_model, limit_crops_to, encodings, calls, tiles_begun):
     array, fractions = scan(45, 39, 7), []
     limit = limit_crops_to(37 * 36 * 7, array, tiny_model, 2)
 
@@ -284,9 +294,30 @@ def test_raising_from_the_callback_stops_before_the_next_tile(tiny_model, limit_
     with pytest.raises(Cancelled):
         run(array, tiny_model, memory_limit=limit, progress=cancel)
 
-    # The first call comes before any tile.
-    assert len(encodings) == calls - 1
+    assert len(encodings) == tiles_begun
     assert len(fractions) == calls
+
+
+def test_a_work_that_was_stopped_leaves_no_trace_in_the_model(tiny_model):
+    def cancel(fraction: float) -> None:
+        if fraction > 0:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(scan(5, 5, 5), tiny_model, progress=cancel)
+
+    assert not any(module._forward_hooks for module in tiny_model.modules())
+
+
+def test_the_encoding_of_a_large_tile_is_told_step_by_step(tiny_model, encodings):
+    fractions = []
+
+    run(scan(20, 20, 20), tiny_model, progress=fractions.append)
+
+    assert len(encodings) == 1
+    share = 20 / (20 + 8)  # a coarse voxel costs as much as 20 fine ones, of which it has 8
+    assert sum(0 < fraction < share - 1e-9 for fraction in fractions) == 3
+    assert any(fraction == pytest.approx(share) for fraction in fractions)
 
 
 def test_a_constant_volume_is_finished_too(tiny_model):

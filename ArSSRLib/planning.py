@@ -1,0 +1,152 @@
+"""What an upsampling will make, hold and take, told from numbers before anything is computed.
+
+Nothing here knows about networks or devices: what a network needs and what a machine has free are arguments. So Slicer
+plans in its own process, where PyTorch is never loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import InputError, MemoryLimitError
+from ArSSRLib.geometry import Region, VolumeGeometry, parse_region
+from ArSSRLib.tiling import Slices, Tile, plan_tiles
+
+# Part of the free memory that is taken when no limit is given.
+DEFAULT_SHARE = 0.6
+# Fine voxels answered between two calls of the callback.
+SLAB_VOXELS = 2_000_000
+# Bytes a fine voxel of a slab needs while it is answered and converted.
+SLAB_BYTES = 24
+# Encoding a coarse voxel takes about as long as answering this many fine ones.
+ENCODING_COST = 20.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an upsampling will do, known before it starts.
+
+    Attributes:
+        geometry: Grid of the output.
+        dtype: Type of the output's voxels.
+        tiles: Steps of the work; their blocks count from the first voxel of the whole fine grid.
+        memory: Bytes that the process is expected to hold on the device at most.
+        cost: Size of the work, unitless: proportional to the time on one device with one model.
+    """
+
+    geometry: VolumeGeometry
+    dtype: np.dtype[Any]
+    tiles: list[Tile]
+    memory: int
+    cost: float
+
+
+def plan(
+    geometry: VolumeGeometry,
+    dtype: npt.DTypeLike,
+    scale: float | Sequence[float],
+    *,
+    halo: int,
+    bytes_per_coarse_voxel: int,
+    base_memory: int,
+    available_memory: int,
+    host_memory: int | None = None,
+    memory_limit: float | None = None,
+    region: Sequence[Sequence[int]] | None = None,
+) -> Plan:
+    """Return what `ArSSRLib.upsampling.upsample` will do; nothing is computed.
+
+    Args:
+        geometry: Grid of the input.
+        dtype: Type of the input's voxels.
+        scale: Factor of at least 1, or one along each of i, j, k; unitless.
+        halo: Coarse margin that the network needs, in voxels.
+        bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
+        base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
+        available_memory: Bytes that are free on the device.
+        host_memory: Bytes that are free in the main memory, where the input and the output are, if the device has its
+            own; None when it is the CPU.
+        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what
+            is free.
+        region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
+
+    Raises:
+        InputError: If the scale, the region or the limit is impossible.
+        MemoryLimitError: If the job does not fit into the limit, or into the memory that is free.
+    """
+    fine = geometry.upsampled(scale)
+    box = whole_region(fine) if region is None else parse_region(region, fine.size)
+    target = fine.cropped([first for first, _ in box], [stop - first for first, stop in box])
+    result_type = output_type(np.dtype(dtype))
+    input_voxels, fine_voxels = (math.prod(grid.size) for grid in (geometry, target))
+    on_host = fine_voxels * result_type.itemsize + input_voxels * 4
+    _require_room(target, on_host, available_memory if host_memory is None else host_memory)
+    on_device = on_host if host_memory is None else 0
+    base = base_memory + on_device
+    limit = _limit_in_bytes(memory_limit, base + int(DEFAULT_SHARE * (available_memory - on_device)))
+    slab = SLAB_VOXELS * SLAB_BYTES
+    try:
+        tiles = plan_tiles(
+            geometry.shape,
+            fine.shape,
+            halo=halo,
+            maximum_crop=(limit - base - slab) // bytes_per_coarse_voxel,
+            region=slices_of(box),
+        )
+    except MemoryLimitError as error:
+        msg = (
+            f"The memory limit of {limit / 1e9:.3g} GB is too small: {(base + slab) / 1e9:.3g} GB are needed for the "
+            f"program, its input and its output, and the rest holds no tile. {error}"
+        )
+        raise MemoryLimitError(msg) from error
+    peak = base + slab + max(tile.crop_voxels for tile in tiles) * bytes_per_coarse_voxel
+    cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
+    return Plan(target, result_type, tiles, peak, cost)
+
+
+def encoding_cost(tile: Tile) -> float:
+    """Return the part of a tile's cost that its crop takes; each fine voxel of its block costs 1."""
+    return ENCODING_COST * tile.crop_voxels
+
+
+def output_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of a result: integers keep theirs, masks become small integers, all others float32."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    return dtype if dtype.kind in "iu" else np.dtype(np.float32)
+
+
+def whole_region(geometry: VolumeGeometry) -> Region:
+    """Return the box of all voxels of a grid, (first, stop) along i, j, k."""
+    i, j, k = geometry.size
+    return ((0, i), (0, j), (0, k))
+
+
+def slices_of(region: Region) -> Slices:
+    """Return a box, given along i, j, k, as slices of an array along k, j, i."""
+    i, j, k = region
+    return (slice(*k), slice(*j), slice(*i))
+
+
+def _require_room(geometry: VolumeGeometry, needed: int, available: int) -> None:
+    if needed > available:
+        msg = (
+            f"The result of {' x '.join(map(str, geometry.size))} voxels takes {needed / 1e9:.3g} GB, and "
+            f"{available / 1e9:.3g} GB of memory are free; choose a smaller scale or restrict the volume to a region."
+        )
+        raise MemoryLimitError(msg)
+
+
+def _limit_in_bytes(gigabytes: float | None, default: int) -> int:
+    if gigabytes is None:
+        return default
+    if gigabytes > 0:
+        return int(min(gigabytes, 1e9) * 1e9)
+    msg = f"The memory limit must be a positive number of GB, got {gigabytes:g}."
+    raise InputError(msg)

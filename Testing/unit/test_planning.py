@@ -1,0 +1,127 @@
+"""What a job will make, hold and take, told before it starts and without PyTorch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from messages import one_line
+
+from ArSSRLib import planning, upsampling
+from ArSSRLib.errors import InputError, MemoryLimitError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.planning import SLAB_BYTES, SLAB_VOXELS, plan
+from ArSSRLib.upsampling import plan_upsampling
+from ArSSRLib.volume import Volume
+
+GRID = VolumeGeometry((40, 30, 20), (1.0, 1.0, 3.0))
+VOXELS = 40 * 30 * 20
+SLAB = SLAB_VOXELS * SLAB_BYTES
+# A network that needs a kilobyte a voxel, and a machine with plenty.
+NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000}
+PLENTY = {"base_memory": 0, "available_memory": 10**12}
+
+
+def test_a_plan_names_the_grid_and_the_type_of_the_result():
+    job = plan(GRID, np.int16, (1, 1, 3), **NETWORK, **PLENTY)
+
+    assert job.geometry == GRID.upsampled((1, 1, 3))
+    assert job.dtype == np.int16
+
+
+@pytest.mark.parametrize(("stored", "expected"), [("i2", "i2"), ("u8", "u8"), ("?", "u1"), ("f8", "f4"), ("f2", "f4")])
+def test_integers_keep_their_type_and_all_else_becomes_single_precision(stored, expected):
+    assert plan(GRID, stored, 2, **NETWORK, **PLENTY).dtype == np.dtype(expected)
+
+
+def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and_the_largest_tile():
+    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
+
+    assert job.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + 1000 * VOXELS
+
+
+def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
+    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12, host_memory=10**12)
+
+    assert job.memory == 777 + SLAB + 1000 * VOXELS
+
+
+def test_the_cost_is_that_of_every_crop_and_of_every_fine_voxel():
+    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
+
+    assert job.cost == planning.ENCODING_COST * VOXELS + 8 * VOXELS
+
+
+def test_smaller_tiles_cost_more():
+    whole = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
+
+    limit = (whole.memory - 1000 * VOXELS // 2) / 1e9
+    tiled = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, memory_limit=limit)
+
+    assert len(tiled.tiles) > 1
+    assert tiled.cost == whole.cost + planning.ENCODING_COST * (sum(t.crop_voxels for t in tiled.tiles) - VOXELS)
+    assert tiled.memory <= limit * 1e9
+
+
+def test_a_region_costs_its_voxels_and_their_halo():
+    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, region=((20, 40), (10, 20), (0, 4)))
+
+    assert job.geometry.size == (20, 10, 4)
+    assert job.cost == planning.ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
+    assert job.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
+
+
+def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
+    memory = {"base_memory": 0, "available_memory": 10**8, "host_memory": 10**6}
+    with pytest.raises(MemoryLimitError, match="choose a smaller scale or restrict the volume to a region") as error:
+        plan(GRID, np.int16, 4, **NETWORK, **memory)
+
+    assert one_line(error)
+    assert plan(GRID, np.int16, 4, **NETWORK, **memory, region=((0, 40), (0, 40), (0, 40))).geometry.size == (
+        40,
+        40,
+        40,
+    )
+
+
+def test_without_a_limit_part_of_what_is_free_is_taken():
+    free = 2 * (SLAB + 20 * VOXELS + 1000 * VOXELS)
+
+    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=10**9, available_memory=free)
+
+    assert job.memory - 10**9 <= planning.DEFAULT_SHARE * free + 20 * VOXELS
+
+
+@pytest.mark.parametrize("limit", [0, -1, math.nan])
+def test_a_limit_that_is_no_amount_is_refused(limit):
+    with pytest.raises(InputError, match="positive number of GB") as error:
+        plan(GRID, np.int16, 2, **NETWORK, **PLENTY, memory_limit=limit)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("arguments", [{"scale": 0.5}, {"scale": 2, "region": ((0, 81), (0, 1), (0, 1))}])
+def test_what_cannot_be_made_is_refused(arguments):
+    with pytest.raises(InputError) as error:
+        plan(GRID, np.int16, **arguments, **NETWORK, **PLENTY)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_model, monkeypatch, kind):
+    monkeypatch.setattr(upsampling, "used_memory", lambda device: {"cpu": 300_000_000, "cuda": 5_000}[device.type])
+    monkeypatch.setattr(upsampling, "free_memory", lambda device: {"cpu": 10**10, "cuda": 10**9}[device.type])
+    array = np.ones(GRID.shape, dtype=np.int16)
+    numbers = {"halo": tiny_model.halo, "bytes_per_coarse_voxel": tiny_model.bytes_per_coarse_voxel}
+    if kind == "cpu":
+        numbers |= {"base_memory": 300_000_000, "available_memory": 10**10}
+    else:
+        numbers |= {"base_memory": 5_000, "available_memory": 10**9, "host_memory": 10**10}
+    options = {"memory_limit": 0.9, "region": ((0, 50), (3, 60), (10, 20))}
+
+    job = plan_upsampling(Volume(array, GRID), tiny_model, 2, device=torch.device(kind), **options)
+
+    assert job == plan(GRID, np.int16, 2, **numbers, **options)
