@@ -1,0 +1,112 @@
+"""The process that the Slicer panel starts: a job file in, JSON lines out.
+
+``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`) or tells what the
+machine can do (`probing`), and says on its standard output how far it is, one JSON object a line (`events`). It stops
+when it is asked to, wherever it is (`cancellation`).
+
+Exit codes: 0 done; 1 a defect; 2 the job cannot be done; 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib import __version__
+from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
+from ArSSRLib.worker.cancellation import Cancellation, CancelledError
+from ArSSRLib.worker.events import Events, logging_as_events, one_line, take_standard_output
+from ArSSRLib.worker.job import UpsampleJob, read_job
+
+EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the worker as a process of its own: standard output and signals belong to it.
+
+    Args:
+        arguments: The job file.
+
+    Returns:
+        The exit code, see the head of this file.
+    """
+    events = Events(take_standard_output())
+    cancellation = Cancellation(events)
+    cancellation.watch()
+    try:
+        return run(arguments, events, cancellation)
+    finally:
+        cancellation.end()
+
+
+def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> int:
+    """Do the job of a file; the last event is done, error or cancelled, and nothing is raised.
+
+    Args:
+        arguments: The job file.
+        events: Where to tell what happens.
+        cancellation: Who may ask to stop.
+
+    Returns:
+        The exit code, see the head of this file.
+    """
+    try:
+        events.send("started", version=__version__, pid=os.getpid())
+        with logging_as_events(events):
+            fields = _do(arguments, events, cancellation)
+        events.end("done", **fields)
+        return EXIT_DONE
+    except CancelledError:
+        events.end("cancelled")
+        return EXIT_CANCELLED
+    except BaseException as error:  # the last line of defense: whoever reads the lines must be told
+        known = _as_known(error)
+        if known is not None:
+            events.end("error", kind=type(known).__name__, message=one_line(known))
+            return EXIT_REFUSED
+        with contextlib.suppress(CancelledError):
+            events.send("log", level="debug", message=traceback.format_exc())
+        message = f"Unexpected {type(error).__name__}: {one_line(error)}; this is a defect, report it with the log."
+        events.end("error", kind=type(error).__name__, message=message)
+        return EXIT_DEFECT
+
+
+def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> dict[str, Any]:
+    """Read the job and do it; returns the fields of the event "done"."""
+    if len(arguments) != 1:
+        msg = f"The worker takes one job file, got {len(arguments)} arguments: python -m ArSSRLib.worker JOB.json."
+        raise InputError(msg)
+    job = read_job(Path(arguments[0]))
+    cancellation.check()
+    # Imported here: a job that cannot be done is refused before anything is loaded.
+    if isinstance(job, UpsampleJob):
+        from ArSSRLib.worker.volumes import upsample_volumes  # noqa: PLC0415
+
+        return upsample_volumes(job, events, cancellation)
+    from ArSSRLib.worker.probing import probe  # noqa: PLC0415
+
+    return probe(job, cancellation)
+
+
+def _as_known(error: BaseException) -> ArSSRError | None:
+    """Return what the engine raises on purpose: the error itself, or that memory ran out; None for a defect."""
+    if isinstance(error, ArSSRError):
+        return error
+    ran_out = isinstance(error, MemoryError)
+    with contextlib.suppress(Exception):  # without PyTorch, no error of PyTorch
+        from ArSSRLib.device import is_out_of_memory  # noqa: PLC0415
+
+        ran_out = ran_out or is_out_of_memory(error)
+    if not ran_out:
+        return None
+    msg = (
+        "Memory ran out before the volume was finished; choose a smaller memory limit, a smaller region or scale, "
+        "or close other programs."
+    )
+    logging.getLogger(__name__).debug("Memory ran out:", exc_info=error)
+    return MemoryLimitError(msg)

@@ -1,0 +1,162 @@
+"""What the worker tells: one JSON object a line on the standard output, and nothing else there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ArSSRLib.worker.cancellation import CancelledError
+
+_STDOUT, _STDERR = 1, 2
+# At most about ten times a second: more is no use to a person.
+SECONDS_BETWEEN = 0.1
+# The speed is known once it was measured for so long, and over such a part of a volume: the first steps are odd.
+SECONDS_TO_KNOW, PART_TO_KNOW = 0.5, 0.05
+# Part of the work on a volume that is writing it.
+WRITING_SHARE = 0.02
+
+
+def take_standard_output() -> int:
+    """Return a descriptor of the standard output that nobody else knows; what others print goes to stderr."""
+    descriptor = os.dup(_STDOUT)
+    os.dup2(_STDERR, _STDOUT)
+    return descriptor
+
+
+class Events:
+    """Sends events, also from several threads, until the last one.
+
+    Args:
+        descriptor: Where the lines go; whole lines are written at once.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def send(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Send one event; nothing follows the last.
+
+        Raises:
+            CancelledError: If nobody reads any more: whoever started the worker is gone.
+        """
+        with self._lock:
+            self._write(event, fields)
+
+    def end(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Send the last event, if it was not sent before; whether somebody reads it makes no difference."""
+        with self._lock, contextlib.suppress(CancelledError):
+            self._write(event, fields)
+            self._ended = True
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        if self._ended:
+            return
+        # ASCII is UTF-8, and a line cut anywhere inside a character does not exist.
+        line = memoryview(json.dumps({"event": event, **fields}, allow_nan=False).encode("ascii") + b"\n")
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            self._ended = True
+            raise CancelledError from error
+
+
+class Progress:
+    """Tells how far the work on several volumes is, and how long it will still take.
+
+    Args:
+        events: Where to tell.
+        check: Called first; raises when the work shall stop.
+        volumes: Number of volumes.
+        clock: Seconds that pass.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        check: Callable[[], None],
+        volumes: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._events = events
+        self._check = check
+        self._volumes = volumes
+        self._clock = clock
+        self._volume = 1
+        self._started: float | None = None
+        self._told = -1.0
+        self._told_at = float("-inf")
+
+    def stage(self, name: str, volume: int) -> None:
+        """Enter a stage of the work on a volume, counted from 1."""
+        self._check()
+        self._volume = volume
+        self._events.send("stage", stage=name, volume=volume, volumes=self._volumes)
+
+    def upsampled(self, part: float) -> None:
+        """Take note of the part of the upsampling of this volume that is done, in [0, 1]."""
+        self._tell((self._volume - 1 + part * (1 - WRITING_SHARE)) / self._volumes)
+
+    def written(self) -> None:
+        """Take note of a volume that is finished."""
+        self._tell(self._volume / self._volumes)
+
+    def _tell(self, fraction: float) -> None:
+        self._check()
+        now = self._clock()
+        if self._started is None:
+            self._started = now
+        due = now - self._told_at >= SECONDS_BETWEEN or fraction == 1
+        if fraction <= self._told or not due:
+            return
+        self._told, self._told_at = fraction, now
+        elapsed = now - self._started
+        known = elapsed >= SECONDS_TO_KNOW and fraction * self._volumes >= PART_TO_KNOW
+        left = round(elapsed * (1 - fraction) / fraction, 1) if known else None
+        self._events.send(
+            "progress", fraction=round(fraction, 4), volume=self._volume, volumes=self._volumes, seconds_left=left
+        )
+
+
+@contextlib.contextmanager
+def logging_as_events(events: Events) -> Iterator[None]:
+    """Send what the engine logs as events."""
+    engine = logging.getLogger("ArSSRLib")
+    handler = _LogEvents(events)
+    level, propagate = engine.level, engine.propagate
+    engine.addHandler(handler)
+    engine.setLevel(logging.INFO)
+    engine.propagate = False
+    try:
+        yield
+    finally:
+        engine.removeHandler(handler)
+        engine.setLevel(level)
+        engine.propagate = propagate
+
+
+class _LogEvents(logging.Handler):
+    """Sends log records as events, one line each."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        level = "warning" if record.levelno >= logging.WARNING else "info"
+        self._events.send("log", level=level, message=one_line(record.getMessage()))
+
+
+def one_line(message: object) -> str:
+    """Return a message without line breaks."""
+    return " ".join(str(message).split())

@@ -1,0 +1,30 @@
+"""The packages that the worker's tasks need, and what to do where one is missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ArSSRLib.errors import DependencyError
+
+# What it is imported as, to what people call it.
+REQUIRED = {"torch": "PyTorch", "psutil": "psutil", "safetensors": "safetensors"}
+
+
+def load_packages() -> None:
+    """Import what every task needs.
+
+    Raises:
+        DependencyError: If a package is not installed, or is there and cannot be loaded.
+    """
+    for name, title in REQUIRED.items():
+        try:
+            import_module(name)
+        except (ImportError, OSError) as error:  # Windows raises OSError for a library that torch lacks
+            source = "with the PyTorch extension of Slicer" if name == "torch" else "from the ArSSR module"
+            advice = f"in Slicer {source}, elsewhere by: pip install {name}"
+            if isinstance(error, ModuleNotFoundError) and error.name == name:
+                msg = f"{title} is not installed; install it {advice}."
+            else:
+                reason = " ".join(str(error).split()).rstrip(".")
+                msg = f"{title} is installed but cannot be loaded ({reason}); install it again {advice}."
+            raise DependencyError(msg) from error

@@ -1,0 +1,157 @@
+"""The task "probe": what this machine can do, how fast it is, and what the models need."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ArSSRLib import __version__
+from ArSSRLib.checkpoint import find_entry
+from ArSSRLib.errors import ArSSRError, DependencyError
+from ArSSRLib.worker.cancellation import Cancellation
+from ArSSRLib.worker.events import one_line
+from ArSSRLib.worker.job import ProbeJob
+from ArSSRLib.worker.packages import load_packages
+
+if TYPE_CHECKING:
+    import torch
+
+    from ArSSRLib.model.config import SuperResolutionModel
+
+# Edges of the cubes that are upsampled to measure the speed, in voxels.
+SMALLEST_CUBE, LARGEST_CUBE = 12, 128
+SECONDS_TO_MEASURE = 1.0
+MEASURED_SCALE = 2.0
+
+
+def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
+    """Tell what this machine can do.
+
+    Args:
+        job: Which models to tell about, and whether to measure.
+        cancellation: Asked at every step.
+
+    Returns:
+        The fields of the event "done". Where PyTorch cannot be used, "problem" says why.
+
+    Raises:
+        CancelledError: If it was asked to stop.
+    """
+    fields: dict[str, Any] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "torch": None,
+        "problem": None,
+        "cuda_build": None,
+        "devices": [],
+        "models": {},
+        "base_memory": 0,
+        "speed": {},
+    }
+    try:
+        load_packages()
+    except DependencyError as error:
+        return {**fields, "problem": one_line(error)}
+    return {**fields, **_probe_with_torch(job, cancellation)}
+
+
+def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
+    """Return the fields that need PyTorch."""
+    import torch  # noqa: PLC0415
+
+    from ArSSRLib.device import (  # noqa: PLC0415
+        available_devices,
+        device_name,
+        free_memory,
+        smoke_test,
+        total_memory,
+        used_memory,
+    )
+
+    devices, working = [], []
+    for device in available_devices():
+        cancellation.check()
+        # Before the memory: a device that does not work may not even tell how much it has.
+        smoke = smoke_test(device)
+        memory = {"free_memory": 0, "total_memory": 0}
+        if smoke == "ok":
+            working.append(device)
+            memory = {"free_memory": free_memory(device), "total_memory": total_memory(device)}
+        devices.append({"id": str(device), "name": device_name(device), **memory, "smoke": smoke})
+    models, networks = _describe_models(job.models, cancellation)
+    for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # what a worker at work has loaded
+        import_module(name)
+    base_memory = used_memory(torch.device("cpu"))
+    speed = {
+        str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
+        for device in (working if job.measure else [])
+    }
+    return {
+        "torch": str(torch.__version__),
+        "cuda_build": torch.version.cuda,
+        "devices": devices,
+        "models": models,
+        "base_memory": base_memory,
+        "speed": speed,
+    }
+
+
+def _describe_models(
+    names: tuple[str, ...], cancellation: Cancellation
+) -> tuple[dict[str, dict[str, Any]], dict[str, SuperResolutionModel]]:
+    """Return the facts about each model, or why it cannot be used, and the networks of those that can."""
+    from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
+
+    facts: dict[str, dict[str, Any]] = {}
+    networks = {}
+    for name in names:
+        cancellation.check()
+        try:
+            entry, network = find_entry(name), load_model(name)
+        except ArSSRError as error:
+            facts[name] = {"error": one_line(error)}
+            continue
+        largest = getattr(network.config, "max_scale", None)
+        trained = entry.trained_scales if entry else None if largest is None else (1.0, largest)
+        networks[name] = network
+        facts[name] = {
+            "halo": network.halo,
+            "bytes_per_coarse_voxel": network.bytes_per_coarse_voxel,
+            "sha256": network.sha256,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "trained_scales": trained and list(trained),
+        }
+    return facts, networks
+
+
+def _seconds_per_cost(network: SuperResolutionModel, device: torch.device, cancellation: Cancellation) -> float | None:
+    """Return the time that one unit of a plan's cost takes; None where that cannot be measured."""
+    try:
+        _time(network, device, SMALLEST_CUBE, cancellation)  # the first call prepares what others reuse
+        seconds, cost = _time(network, device, SMALLEST_CUBE, cancellation)
+        edge = int(min(LARGEST_CUBE, SMALLEST_CUBE * (SECONDS_TO_MEASURE / seconds) ** (1 / 3)))
+        if edge > SMALLEST_CUBE:
+            seconds, cost = _time(network, device, edge, cancellation)
+    except ArSSRError:  # no memory left, for example: the work itself will say so
+        return None
+    return seconds / cost
+
+
+def _time(
+    network: SuperResolutionModel, device: torch.device, edge: int, cancellation: Cancellation
+) -> tuple[float, float]:
+    """Return the seconds that upsampling a cube takes, and its cost."""
+    import numpy as np  # noqa: PLC0415
+
+    from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
+    from ArSSRLib.upsampling import plan_upsampling, upsample  # noqa: PLC0415
+    from ArSSRLib.volume import Volume  # noqa: PLC0415
+
+    array = np.random.default_rng(0).random((edge, edge, edge), dtype=np.float32)
+    volume = Volume(array, VolumeGeometry((edge, edge, edge), (1.0, 1.0, 1.0)))
+    cost = plan_upsampling(volume, network, MEASURED_SCALE, device=device).cost
+    started = time.perf_counter()
+    upsample(volume, network, MEASURED_SCALE, device=str(device), progress=lambda _: cancellation.check())
+    return time.perf_counter() - started, cost

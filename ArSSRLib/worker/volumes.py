@@ -1,0 +1,162 @@
+"""The task "upsample": volumes from file to file, one after the other, all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib import __version__
+from ArSSRLib.checkpoint import find_entry
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.geometry import parse_scale
+from ArSSRLib.io import read_volume, validate_output, write_volume
+from ArSSRLib.io.files import suffix_of
+from ArSSRLib.worker.cancellation import Cancellation
+from ArSSRLib.worker.events import Events, Progress
+from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
+from ArSSRLib.worker.packages import load_packages
+
+
+def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
+    """Upsample the volumes of a job with one model that is loaded once.
+
+    The results lie in hidden folders beside their final names until the last one is finished, so that a job that ends
+    early, for whatever reason, leaves none of them.
+
+    Args:
+        job: What to do.
+        events: Where to tell about it.
+        cancellation: Asked at every step.
+
+    Returns:
+        The fields of the event "done".
+
+    Raises:
+        ArSSRError: If the job cannot be done.
+        CancelledError: If it was asked to stop.
+    """
+    started = time.monotonic()
+    _check_before_loading(job)
+    progress = Progress(events, cancellation.check, len(job.volumes))
+    progress.stage("load", 1)
+    load_packages()
+    from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
+    from ArSSRLib.device import (  # noqa: PLC0415
+        device_name,
+        peak_memory,
+        precision_name,
+        resolve_device,
+        resolve_precision,
+    )
+    from ArSSRLib.upsampling import upsample  # noqa: PLC0415
+
+    device = resolve_device(job.device)
+    precision = precision_name(resolve_precision(job.precision, device))
+    model = load_model(job.model, device=device)
+    results = []
+    with _hidden_folders(job.volumes, cancellation) as hidden:
+        for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
+            begun = time.monotonic()
+            progress.stage("read", number)
+            volume = read_volume(files.source)
+            progress.stage("upsample", number)
+            result = upsample(
+                volume,
+                model,
+                job.scale,
+                device=str(device),
+                precision=precision,
+                memory_limit=job.memory_limit,
+                region=job.region,
+                progress=progress.upsampled,
+            )
+            progress.stage("write", number)
+            write_volume(result, unfinished, compress=False)
+            progress.written()
+            size, spacing = list(result.geometry.size), list(result.geometry.spacing)
+            seconds = round(time.monotonic() - begun, 3)
+            results.append({"output": str(files.target), "size": size, "spacing": spacing, "seconds": seconds})
+            del volume, result  # or the next volume would be read beside them
+        cancellation.no_more()
+        _publish(hidden, job.volumes)
+    return {
+        "results": results,
+        "device": str(device),
+        "device_name": device_name(device),
+        "precision": precision,
+        "model": model.name,
+        "sha256": model.sha256,
+        "scale": list(job.scale),
+        "region": job.region,
+        "version": __version__,
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory": peak_memory(device),
+    }
+
+
+def _check_before_loading(job: UpsampleJob) -> None:
+    """Refuse what cannot be done before seconds are spent on loading, and hours on computing.
+
+    Raises:
+        ArSSRError: If the scale or the model is impossible, or a file cannot be read or written.
+    """
+    parse_scale(job.scale)
+    find_entry(job.model)
+    sources = {os.path.realpath(files.source) for files in job.volumes}
+    taken: set[str] = set()
+    for files in job.volumes:
+        if not os.path.exists(files.source):
+            msg = f"{files.source}: does not exist; check the path of the input."
+            raise InputError(msg)
+        validate_output(files.target, overwrite=True, source=files.source)
+        target = os.path.realpath(files.target)
+        if target in sources or target in taken:
+            what = "an input, which is never replaced" if target in sources else "the output of two volumes"
+            msg = f"{files.target}: is {what}; choose another name for the output."
+            raise OutputError(msg)
+        taken.add(target)
+
+
+@contextlib.contextmanager
+def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) -> Iterator[list[Path]]:
+    """Give a file name for each unfinished result, in a hidden folder beside its final name."""
+    folders: dict[Path, Path] = {}
+    try:
+        for files in volumes:
+            parent = Path(os.path.realpath(files.target)).parent
+            if parent not in folders:
+                folders[parent] = parent / f".arssr-{secrets.token_hex(4)}"
+                cancellation.remove_if_left(folders[parent])
+                folders[parent].mkdir()
+        yield [
+            folders[Path(os.path.realpath(files.target)).parent] / f"{number}{suffix_of(files.target)}"
+            for number, files in enumerate(volumes)
+        ]
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        msg = f"The result cannot be written ({error.strerror or error}); free some space or choose another folder."
+        raise OutputError(msg) from error
+    finally:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(hidden: Sequence[Path], volumes: Sequence[VolumeFiles]) -> None:
+    """Give all results their final names, or none."""
+    published: list[Path] = []
+    try:
+        for unfinished, files in zip(hidden, volumes, strict=True):
+            target = Path(os.path.realpath(files.target))
+            unfinished.replace(target)
+            published.append(target)
+    except OSError:
+        for target in published:
+            target.unlink(missing_ok=True)
+        raise

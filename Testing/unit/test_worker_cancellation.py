@@ -1,0 +1,241 @@
+"""Stopping the worker: who may ask, and what happens when the work does not listen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from worker_events import Told, events_in
+
+from ArSSRLib.worker import cancellation
+from ArSSRLib.worker.cancellation import Cancellation, CancelledError
+from ArSSRLib.worker.events import Events
+
+
+@pytest.fixture
+def told(tmp_path):
+    return Told(tmp_path / "told")
+
+
+@pytest.fixture
+def pipe():
+    """A standard input: the end to listen to, and the end of whoever started the worker."""
+    reading, writing = os.pipe()
+    yield reading, writing
+    for descriptor in (reading, writing):
+        with contextlib.suppress(OSError):  # closed by the test
+            os.close(descriptor)
+
+
+class Process:
+    """A worker's cancellation that listens in a thread and would end this process, but only takes note of it."""
+
+    def __init__(self, events, stdin: int, monkeypatch) -> None:
+        self.codes: list[int] = []
+        self.left = threading.Event()
+        monkeypatch.setattr(cancellation, "_end_children", lambda: None)
+        self.cancellation = Cancellation(events, stdin=stdin, leave=self._leave)
+        # Not `watch`, which would take the signals of the tests.
+        self.thread = threading.Thread(target=self.cancellation._listen, daemon=True)
+        self.thread.start()
+
+    def _leave(self, code: int) -> None:
+        self.codes.append(code)
+        self.left.set()
+
+    def asked(self, seconds: float = 5) -> bool:
+        """Tell whether the work is asked to stop within so many seconds."""
+        return self.cancellation._asked.wait(seconds)
+
+    def end(self) -> None:
+        """End the work and its listening."""
+        self.cancellation.end()
+        os.write(self.cancellation._wake_end, b"\0")
+        self.thread.join(5)
+
+
+@pytest.fixture
+def process(told, pipe, monkeypatch):
+    process = Process(told.events, pipe[0], monkeypatch)
+    yield process
+    process.end()
+
+
+@pytest.mark.parametrize("message", [b"cancel\n", b"cancel\r\n", b"hello\ncancel\n", b"x" * 10_000 + b"\ncancel\n"])
+def test_the_line_cancel_asks_to_stop(process, pipe, message):
+    os.write(pipe[1], message)
+
+    assert process.asked()
+    with pytest.raises(CancelledError):
+        process.cancellation.check()
+
+
+def test_a_line_may_arrive_in_pieces(process, pipe):
+    os.write(pipe[1], b"can")
+    assert not process.asked(0.1)
+
+    os.write(pipe[1], b"cel\n")
+
+    assert process.asked()
+
+
+def test_other_lines_do_not(process, pipe):
+    os.write(pipe[1], b"cancellation\nhello\n")
+
+    assert not process.asked(0.2)
+    process.cancellation.check()
+
+
+def test_the_end_of_the_input_does_because_whoever_started_the_worker_has_gone(process, pipe):
+    os.close(pipe[1])
+
+    assert process.asked()
+
+
+def test_a_signal_does(process):
+    os.write(process.cancellation._wake_end, b"\x0f")  # as Python does when one arrives
+
+    assert process.asked()
+
+
+def test_work_that_stops_in_time_is_left_alone(process, pipe, monkeypatch):
+    monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.2)
+    os.write(pipe[1], b"cancel\n")
+    assert process.asked()
+    process.cancellation.end()
+    process.thread.join(5)
+
+    assert process.codes == []
+
+
+def test_work_that_does_not_is_left_with_nothing_behind(process, pipe, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
+    monkeypatch.setattr(cancellation, "SECONDS_TO_SAY_SO", 30)
+    folder = tmp_path / ".arssr-1"
+    process.cancellation.remove_if_left(folder)
+    process.cancellation.remove_if_left(tmp_path / "never made")
+    folder.mkdir()
+    (folder / "half.nrrd").write_bytes(b"half")
+
+    os.write(pipe[1], b"cancel\n")
+
+    assert process.left.wait(5)
+    assert process.codes == [130]
+    assert not folder.exists()
+    assert told.lines() == [{"event": "cancelled"}]
+
+
+def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
+    monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    while True:  # nobody reads: the pipe is full
+        try:
+            os.write(writing, b"\n" * 65536)
+        except BlockingIOError:
+            break
+    os.set_blocking(writing, True)
+    process = Process(Events(writing), pipe[0], monkeypatch)
+
+    os.write(pipe[1], b"cancel\n")
+
+    assert process.left.wait(5)
+    os.set_blocking(reading, False)
+    while process.thread.is_alive():  # let the thread of this test go
+        os.read(reading, 10**6)
+        process.thread.join(0.1)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_once_results_get_their_names_nobody_stops_it(process, pipe, monkeypatch):
+    monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
+    process.cancellation.no_more()
+
+    os.write(pipe[1], b"cancel\n")
+
+    process.thread.join(5)
+
+    assert process.codes == []
+    assert not process.thread.is_alive()
+
+
+def test_before_that_a_request_still_counts(process):
+    process.cancellation.request()
+
+    with pytest.raises(CancelledError):
+        process.cancellation.no_more()
+
+
+@pytest.mark.parametrize("kind", ["file", "/dev/null", "closed"])
+def test_an_input_that_is_no_pipe_is_not_listened_to(told, tmp_path, monkeypatch, kind):
+    (tmp_path / "input").write_text("cancel\n")
+    descriptor = os.open(os.devnull if kind == "/dev/null" else tmp_path / "input", os.O_RDONLY)
+    if kind == "closed":
+        os.close(descriptor)
+    process = Process(told.events, descriptor, monkeypatch)
+
+    assert not process.asked(0.2)
+
+    process.end()
+    if kind != "closed":
+        os.close(descriptor)
+
+
+def test_being_cancelled_is_no_failure_that_a_library_may_swallow():
+    assert not issubclass(CancelledError, Exception)
+
+
+def test_the_children_of_the_process_are_ended():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    cancellation._end_children()
+
+    assert child.wait(5) != 0
+    assert psutil.Process().is_running()
+
+
+# --- Windows, where a pipe cannot be waited for
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Return the list of what a pipe holds at each look: a number of bytes, or None once it is closed."""
+    looks: list[int | None] = []
+
+    def peek(_handle: int, _size: int) -> tuple[int, int]:
+        if not looks:
+            return 0, 0
+        count = looks.pop(0)
+        if count is None:
+            raise BrokenPipeError
+        return count, 0
+
+    monkeypatch.setattr(cancellation.sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "_winapi", SimpleNamespace(PeekNamedPipe=peek))
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(get_osfhandle=lambda descriptor: descriptor))
+    monkeypatch.setattr(cancellation, "SECONDS_BETWEEN_LOOKS", 0.01)
+    return looks
+
+
+@pytest.mark.parametrize("message", [b"cancel\n", None])
+def test_on_windows_the_pipe_is_looked_at_and_read_only_when_it_holds_something(
+    told, pipe, windows, monkeypatch, message
+):
+    process = Process(told.events, pipe[0], monkeypatch)
+    time.sleep(0.05)
+    assert not process.asked(0.05)
+
+    os.write(pipe[1], message or b"")
+    windows.extend([0, len(message) if message else None])
+
+    assert process.asked()
+    process.end()
+    assert events_in(told.path.read_bytes()) == []
