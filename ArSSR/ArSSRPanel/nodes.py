@@ -1,0 +1,136 @@
+"""A volume node as a `Volume` of the engine, and back: voxels, place, looks and neighbors.
+
+This is where the two dialects meet: RAS and MRML nodes on one side, LPS and arrays on the other. The node of an input
+is only read. Which nodes may be upsampled is decided in `request`; files and processes are known elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+if TYPE_CHECKING:
+    from ArSSRLib.geometry import VolumeGeometry
+    from ArSSRLib.volume import Volume
+
+
+def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
+    """Return the grid of a volume node before its parent transforms.
+
+    Raises:
+        InputError: If the node has no voxels, or its IJK to RAS matrix is singular, sheared or not finite.
+    """
+    from ArSSRLib.geometry import VolumeGeometry
+
+    image = node.GetImageData()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    affine = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
+    return VolumeGeometry.from_ras_affine(image.GetDimensions() if image else (0, 0, 0), affine)
+
+
+def volumeFromNode(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+    """Return the voxels of a volume node, as a view that cannot be written to, and their place before transforms.
+
+    Raises:
+        InputError: If the node is not one gray-scale volume on a rectangular grid.
+    """
+    from ArSSRLib.volume import FileHeader, Volume
+
+    geometry = geometryOf(node)
+    array = numpy_support.vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
+    array = array.reshape(geometry.shape)
+    array.flags.writeable = False
+    # The type is stated so that a file between two processes keeps it, also 64-bit integers.
+    return Volume(array, geometry, FileHeader(dtype=array.dtype))
+
+
+def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
+    """Give a volume node the voxels and the place of a volume; what it held before is released."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(volume.geometry.size)
+    image.AllocateScalars(numpy_support.get_vtk_array_type(volume.array.dtype), 1)
+    # A new image, not the old one filled anew: a frame of a sequence may share the old one with its proxy.
+    numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = volume.array.ravel()
+    modifying = node.StartModify()
+    try:
+        node.SetIJKToRASMatrix(_vtkMatrix(volume.geometry.ras_affine))
+        node.SetAndObserveImageData(image)
+    finally:
+        node.EndModify(modifying)
+
+
+def describeParentTransform(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """Return None without a parent transform, "linear" under linear ones, else what a non-linear one means."""
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return None
+    if transform.IsTransformToWorldLinear():
+        return "linear"
+    return (
+        f'The volume is under the non-linear transform "{transform.GetName()}". It is upsampled as it is before that '
+        "transform, and so are the spacing and the scale meant; the result is put under the same transform."
+    )
+
+
+def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show ``target`` as ``source`` is shown: window and level, color, threshold, interpolation, unit."""
+    target.SetVoxelValueQuantity(source.GetVoxelValueQuantity())
+    target.SetVoxelValueUnits(source.GetVoxelValueUnits())
+    shown, display = source.GetDisplayNode(), target.GetDisplayNode()
+    if shown is None:
+        if display is None:
+            target.CreateDefaultDisplayNodes()
+        return
+    if display is None:
+        # Not CreateDefaultDisplayNodes: it would search all voxels for levels that are replaced below.
+        display = target.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    modifying = display.StartModify()
+    try:
+        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+        display.SetInterpolate(shown.GetInterpolate())
+        display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
+        # Automatic levels would be computed anew from the voxels of the target: equal intensities would look different.
+        display.SetAutoWindowLevel(False)
+        display.SetAutoThreshold(False)
+        display.SetApplyThreshold(shown.GetApplyThreshold())
+        display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
+        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    finally:
+        display.EndModify(modifying)
+    target.SetAndObserveDisplayNodeID(display.GetID())
+
+
+def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
+    """Put ``target`` under the parent transform, and into the folder or study, of ``source``."""
+    if source.IsA("vtkMRMLTransformableNode"):
+        transform = source.GetParentTransformNode()  # GetTransformNodeID would touch the time stamp of the input
+        target.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(source.GetScene())
+    item = hierarchy.GetItemByDataNode(source)
+    if item == hierarchy.GetInvalidItemID():
+        return
+    parent = hierarchy.GetItemParent(item)
+    placed = hierarchy.GetItemByDataNode(target)
+    if placed == hierarchy.GetInvalidItemID():
+        hierarchy.CreateItem(parent, target)
+    else:
+        hierarchy.SetItemParent(placed, parent)
+
+
+def outputName(node: slicer.vtkMRMLNode, scale: Sequence[float]) -> str:
+    """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" where the axes differ (i, j, k)."""
+    factors = [f"{factor:.3g}" for factor in scale]
+    label = f"{factors[0]}x" if len(set(factors)) == 1 else "x".join(factors)
+    return f"{node.GetName() or 'Volume'} ArSSR {label}"
+
+
+def _vtkMatrix(affine: Any) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(np.asarray(affine).ravel().tolist())
+    return matrix

@@ -1,0 +1,272 @@
+"""The worker seen from outside: started, listened to, asked to stop, and ended for certain.
+
+It runs in PythonSlicer with Slicer's own environment, since PyTorch lives there. It works with an event loop, by the
+signals of QProcess, and without one, by `WorkerProcess.wait`. Nothing here knows nodes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import qt
+
+Event = dict[str, Any]
+
+# The worker stops by itself within a second; what it has not done by then is taken from it.
+PATIENCE = 1.3
+# How often a blocking wait looks at the clock, in ms.
+POLL = 50
+START_TIMEOUT = 30_000
+# Lines of the standard error kept for the log.
+TAIL = 40
+# Exit codes that a process has when the system took it for lack of memory: SIGKILL, told in two ways.
+_KILLED = (9, 137)
+WORKER = "ArSSRLib.worker"
+
+
+class WorkerProcess:
+    """One job in a process of its own.
+
+    Args:
+        job: What to do, as the worker's job file says it.
+        folder: Folder for the job file, in which the worker runs; it outlives the worker.
+        onEvent: Called with each message before the last.
+        onEnd: Called once, when the process is gone: with the message "done", or "cancelled", or with an exception
+            that says what happened and what to do next.
+    """
+
+    def __init__(
+        self,
+        job: Mapping[str, Any],
+        folder: Path,
+        *,
+        onEvent: Callable[[Event], object],
+        onEnd: Callable[[Event | Exception], object],
+    ) -> None:
+        self._job = dict(job)
+        self._folder = folder
+        self._onEvent = onEvent
+        self._onEnd = onEnd
+        self._process = None
+        self._unread = b""
+        self._last: Event | None = None
+        self._tail: deque[str] = deque(maxlen=TAIL)
+        self._deadline: float | None = None
+        self._ended = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the process was started and its end is not yet told."""
+        return self._process is not None and not self._ended
+
+    def start(self) -> None:
+        """Start the process; it is listened to by the event loop, or by `wait`.
+
+        Raises:
+            OutputError: If the job file cannot be written.
+            DependencyError: If there is no PythonSlicer, or it does not start.
+        """
+        from ArSSRLib.errors import DependencyError, OutputError
+
+        program, path = pythonExecutable(), self._folder / "job.json"
+        try:
+            path.write_text(json.dumps(self._job), encoding="utf-8")
+        except OSError as error:
+            msg = f"{path} cannot be written ({error.strerror}); free some space on the disk."
+            raise OutputError(msg) from error
+        process = qt.QProcess()
+        process.setProcessEnvironment(_environment())
+        process.setWorkingDirectory(str(self._folder))  # the first place in which `python -m` looks for packages
+        process.start(program, ["-m", WORKER, str(path)])
+        if not process.waitForStarted(START_TIMEOUT):
+            msg = f"{program} could not be started ({process.errorString()}); install Slicer again."
+            raise DependencyError(msg)
+        self._process = process
+        process.connect("readyReadStandardOutput()", self._onReadyRead)
+        process.connect("readyReadStandardError()", self._onReadyRead)
+        process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
+
+    def wait(self) -> None:
+        """Listen to the process until it has ended and that is told; needs no event loop.
+
+        What the callbacks raise, and Ctrl+C, come out of here; then `abandon` is due.
+        """
+        if self.running:
+            self._process.blockSignals(True)  # one listener is enough, and what it raises is not swallowed
+        while self.running:
+            if not self._process.waitForReadyRead(POLL):
+                self._process.waitForFinished(POLL)
+            if self._process.state() == qt.QProcess.NotRunning:
+                self._end()
+                return
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._kill()
+            self._read()
+
+    def cancel(self) -> None:
+        """Ask the worker to stop; returns at once. Its end is told within 2 s."""
+        if not self.running or self._deadline is not None:
+            return
+        self._process.closeWriteChannel()  # the end of its input is the sign to stop
+        self._deadline = time.monotonic() + PATIENCE
+        qt.QTimer.singleShot(int(1000 * PATIENCE), self._onPatienceOver)
+
+    def abandon(self) -> None:
+        """End the process and its children now; nothing is told any more."""
+        if self.running:
+            self._ended = True
+            self._process.blockSignals(True)
+            self._kill()
+            self._process.waitForFinished(2000)
+            self._release()
+
+    def _onPatienceOver(self) -> None:
+        if self.running:
+            self._kill()
+
+    def _onReadyRead(self) -> None:
+        self._guarded(self._read)
+
+    def _onFinished(self, *_: object) -> None:
+        self._guarded(self._end)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step in a slot, where what is raised would only be printed."""
+        try:
+            step()
+        except Exception as error:
+            logging.exception("A run of ArSSR was ended by an error in Slicer.")
+            if self.running:
+                onEnd = self._onEnd
+                self.abandon()
+                onEnd(error)
+
+    def _read(self) -> None:
+        """Take what the process has said since the last time."""
+        if self._ended:
+            return
+        self._tail.extend(self._process.readAllStandardError().data().decode("utf-8", "replace").splitlines())
+        *lines, self._unread = (self._unread + self._process.readAllStandardOutput().data()).split(b"\n")
+        for line in lines:
+            event = _parse(line)
+            if event is None:
+                continue
+            if event["event"] in ("done", "error", "cancelled"):
+                self._last = event
+            else:
+                self._onEvent(event)
+            if self._ended:  # a callback may have abandoned the run
+                return
+
+    def _end(self) -> None:
+        """Tell the end, once."""
+        self._read()
+        if self._ended:
+            return
+        self._ended = True
+        last, code, onEnd = self._last, self._process.exitCode(), self._onEnd
+        self._release()
+        if last is not None and last["event"] == "error":
+            if self._tail:
+                logging.info("The ArSSR worker wrote:\n%s", "\n".join(self._tail))
+            onEnd(_errorFromEvent(last))
+        elif last is not None:
+            onEnd(last)
+        elif self._deadline is not None:  # it was killed because it did not stop by itself
+            onEnd({"event": "cancelled"})
+        else:
+            logging.error("The ArSSR worker ended with code %d and wrote:\n%s", code, "\n".join(self._tail))
+            onEnd(_errorFromExit(code, self._tail[-1] if self._tail else ""))
+
+    def _release(self) -> None:
+        """Let go of the process and of who listens: a slot would keep them, and their nodes, for good."""
+        self._process.deleteLater()
+        self._process = self._onEvent = self._onEnd = None
+
+    def _kill(self) -> None:
+        """End the process and its children: PythonSlicer starts the interpreter as a child of its own."""
+        with contextlib.suppress(Exception):  # without psutil, or gone already; the lines below do for that
+            import psutil
+
+            root = psutil.Process(self._process.processId())
+            for process in [*root.children(recursive=True), root]:
+                process.kill()
+        self._process.kill()
+
+
+def pythonExecutable() -> str:
+    """Return the Python of this Slicer.
+
+    Raises:
+        DependencyError: If there is none.
+    """
+    from ArSSRLib.errors import DependencyError
+
+    own = Path(sys.executable or "")
+    found = shutil.which("PythonSlicer") or shutil.which("PythonSlicer", path=str(own.parent))
+    if found:
+        return found
+    if own.stem.lower().startswith("python"):  # never Slicer itself, which would open a second window
+        return str(own)
+    msg = "PythonSlicer was not found beside Slicer's program files; install Slicer again."
+    raise DependencyError(msg)
+
+
+def _environment() -> qt.QProcessEnvironment:
+    """Return Slicer's own environment, completed so that the worker finds the engine and speaks UTF-8."""
+    import ArSSRLib
+
+    environment = qt.QProcessEnvironment.systemEnvironment()
+    engine = str(Path(ArSSRLib.__file__).resolve().parents[1])
+    before = environment.value("PYTHONPATH", "")
+    environment.insert("PYTHONPATH", f"{engine}{os.pathsep}{before}" if before else engine)
+    environment.insert("PYTHONUTF8", "1")
+    environment.insert("PYTHONUNBUFFERED", "1")
+    return environment
+
+
+def _parse(line: bytes) -> Event | None:
+    """Return the message of a line; None where a library has written something else."""
+    try:
+        event = json.loads(line)
+        return event if isinstance(event["event"], str) else None
+    except (ValueError, TypeError, KeyError):
+        if line.strip():
+            logging.info("ArSSR worker: %s", line.decode("utf-8", "replace").strip())
+        return None
+
+
+def _errorFromEvent(event: Event) -> Exception:
+    """Return the exception that the worker has told."""
+    from ArSSRLib import errors
+
+    kind = getattr(errors, str(event.get("kind")), errors.ArSSRError)
+    if not (isinstance(kind, type) and issubclass(kind, errors.ArSSRError)):
+        kind = errors.ArSSRError
+    return kind(str(event.get("message") or "The worker failed and did not say why; see the application log."))
+
+
+def _errorFromExit(code: int, lastLine: str) -> Exception:
+    """Return what is to be told of a worker that ended without a word."""
+    from ArSSRLib.errors import ArSSRError, MemoryLimitError
+
+    if code in _KILLED:
+        return MemoryLimitError(
+            f"The ArSSR worker was ended from outside (code {code}), most likely because the machine ran out of "
+            "memory. Close other programs, or choose a smaller memory limit, scale or region, and try again."
+        )
+    said = f" Its last words: {lastLine[:200].strip()}" if lastLine else ""
+    return ArSSRError(
+        f"The ArSSR worker ended unexpectedly (code {code}). Start it again, on the CPU if it was on another device; "
+        f"if it happens again, report it with the application log.{said}"
+    )

@@ -1,0 +1,259 @@
+"""What a user asks for, checked before anything is started.
+
+Every refusal says what was found, what was expected and what to do next. Nothing is changed, written or computed here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import slicer
+
+from ArSSRPanel import sequences
+from ArSSRPanel.nodes import geometryOf
+from ArSSRPanel.provenance import isResult
+from ArSSRPanel.region import regionOf
+
+if TYPE_CHECKING:
+    from ArSSRLib.geometry import Region, VolumeGeometry
+
+Factors = tuple[float, float, float]
+Spacing = float | Sequence[float]
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Request:
+    """An upsampling that can be started.
+
+    Attributes:
+        inputVolume: Volume node, or sequence node of volumes.
+        outputVolume: Node that takes the result; None makes a new one.
+        scale: Factors along i, j, k that the rounded size stands for, unitless.
+        roi: Region of interest, or None for the whole volume.
+        region: The region of interest in voxels of the upsampled grid, (first, stop) along i, j, k; None without.
+        model: Name of a bundled model, or path of a weights file.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        memoryLimit: Most memory to hold on the device, in GB (1e9 bytes); None takes what is free.
+        allFrames: Whether every frame of the sequence is upsampled, not only the one that is shown.
+        inputGeometry: Grid of the input when it was asked for.
+    """
+
+    inputVolume: slicer.vtkMRMLNode
+    outputVolume: slicer.vtkMRMLNode | None
+    scale: Factors
+    roi: slicer.vtkMRMLMarkupsROINode | None
+    region: Region | None
+    model: str
+    device: str
+    precision: str
+    memoryLimit: float | None
+    allFrames: bool
+    inputGeometry: VolumeGeometry
+
+    @property
+    def outputGeometry(self) -> VolumeGeometry:
+        """Grid of the result, cut to the region of interest."""
+        return self.outputGeometryOf(self.inputGeometry)
+
+    def outputGeometryOf(self, geometry: VolumeGeometry) -> VolumeGeometry:
+        """Return the grid of the result for a volume on another grid of the same size."""
+        fine = geometry.upsampled(self.scale)
+        if self.region is None:
+            return fine
+        return fine.cropped([first for first, _ in self.region], [stop - first for first, stop in self.region])
+
+
+def makeRequest(
+    inputVolume: slicer.vtkMRMLNode | None,
+    outputVolume: slicer.vtkMRMLNode | None = None,
+    *,
+    scale: float | Sequence[float] | None = None,
+    spacing: Spacing | None = None,
+    isotropic: bool = False,
+    roi: slicer.vtkMRMLMarkupsROINode | None = None,
+    model: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    memoryLimit: float | None = None,
+    allFrames: bool = False,
+) -> Request:
+    """Return a request that can be started; exactly one of scale, spacing and isotropic says how fine.
+
+    Args:
+        inputVolume: A scalar volume, or a sequence of them, by which every frame is meant.
+        outputVolume: Node that takes the result; None makes a new one.
+        scale: Factor of at least 1, or one along each of i, j, k; unitless.
+        spacing: Voxel spacing to reach, in mm, or one along each of i, j, k.
+        isotropic: Bring every axis to the finest spacing of the volume.
+        roi: Only what lies in it is made; None makes all.
+        model: Name of a bundled model, or path of a weights file; None takes the default.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        memoryLimit: Most memory to hold on the device, in GB (1e9 bytes); None takes what is free.
+        allFrames: Upsample every frame of the sequence that ``inputVolume`` is a frame of.
+
+    Raises:
+        InputError: If a node or a number cannot be used.
+        CheckpointError: If there is no such model.
+    """
+    allFrames = allFrames or sequences.isSequence(inputVolume)
+    frames = sequences.framesOf(inputVolume) if allFrames else [_require(inputVolume)]
+    for frame in frames:
+        _requireGrayVolume(frame)
+    _requireOutput(outputVolume, inputVolume, allFrames=allFrames)
+    geometry = geometryOf(frames[0])
+    factors = _factors(geometry, scale=scale, spacing=spacing, isotropic=isotropic)
+    region = None
+    if roi is not None:
+        _requireRegion(roi, frames)
+        region = regionOf(roi, sequences.placeOf(inputVolume) if allFrames else inputVolume, factors)
+    return Request(
+        inputVolume=inputVolume,
+        outputVolume=outputVolume,
+        scale=factors,
+        roi=roi,
+        region=region,
+        model=_model(model),
+        device=device,
+        precision=_precision(precision),
+        memoryLimit=_memoryLimit(memoryLimit),
+        allFrames=allFrames,
+        inputGeometry=geometry,
+    )
+
+
+def _require(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLNode:
+    if node is None:
+        _refuse("No input volume is chosen; choose one, or load one with File / Add Data.")
+    if not hasattr(node, "IsA") or node.GetScene() is None:
+        _refuse(f"The input is {_kindOf(node)} that is not in the scene; pass a volume node of the scene.")
+    return node
+
+
+def _requireGrayVolume(node: slicer.vtkMRMLNode) -> None:
+    name = node.GetName()
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        _refuse(f'"{name}" is a label map, and labels have no values in between; upsample the volume it was drawn on.')
+    if node.GetClassName() != "vtkMRMLScalarVolumeNode":
+        _refuse(f'"{name}" is {_kindOf(node)}; a gray-scale volume is needed: choose a scalar volume.')
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
+        _refuse(f'"{name}" has no voxels; load it again or choose another volume.')
+    if image.GetNumberOfScalarComponents() != 1:
+        _refuse(
+            f'"{name}" has {image.GetNumberOfScalarComponents()} values per voxel, one is needed; '
+            "extract a channel first, for example with the Vector To Scalar Volume module."
+        )
+    if min(image.GetDimensions()) < 2:
+        _refuse(
+            f'"{name}" is a single slice ({_by(image.GetDimensions())} voxels); a volume with at least 2 voxels along '
+            "every axis is needed."
+        )
+
+
+def _requireOutput(output: slicer.vtkMRMLNode | None, source: slicer.vtkMRMLNode, *, allFrames: bool) -> None:
+    if output is None:
+        return
+    _require(output)
+    if output is source or (allFrames and output is sequences.sequenceOf(source)):
+        _refuse(f'"{output.GetName()}" is the input, which is never changed; choose another output, or a new one.')
+    if allFrames and sequences.isSequence(source) and not sequences.isSequence(output):
+        _refuse(f'"{output.GetName()}" cannot take the frames of a sequence; choose a sequence node, or a new output.')
+    if allFrames and sequences.isSequence(output):
+        return
+    if output.GetClassName() != "vtkMRMLScalarVolumeNode":
+        _refuse(f'The output "{output.GetName()}" is {_kindOf(output)}; choose a scalar volume, or a new one.')
+    shown = sequences.sequenceOf(output)
+    if shown is not None and not (allFrames and isResult(shown)):
+        _refuse(
+            f'The output "{output.GetName()}" shows the frames of the sequence "{shown.GetName()}", which would be '
+            "lost; choose another output, or a new one."
+        )
+
+
+def _requireRegion(roi: slicer.vtkMRMLNode, frames: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> None:
+    if not hasattr(roi, "IsA") or not roi.IsA("vtkMRMLMarkupsROINode"):
+        _refuse(f"The region of interest is {_kindOf(roi)}; draw one with the Markups module.")
+    first = geometryOf(frames[0])
+    if not all(geometryOf(frame).matches(first) for frame in frames):
+        _refuse("The frames of the sequence lie at different places; upsample them without a region of interest.")
+
+
+def _factors(
+    geometry: VolumeGeometry, *, scale: float | Sequence[float] | None, spacing: Spacing | None, isotropic: bool
+) -> Factors:
+    from ArSSRLib.geometry import parse_scale, scale_for_isotropic, scale_for_spacing
+
+    given = (scale is not None) + (spacing is not None) + bool(isotropic)
+    if given != 1:
+        _refuse(f"Give exactly one of scale, spacing and isotropic; got {given}.")
+    if scale is not None:
+        factors = parse_scale(scale)
+    elif spacing is not None:
+        factors = scale_for_spacing(geometry, _numbers(spacing))
+    else:
+        factors = scale_for_isotropic(geometry)
+    fine = geometry.upsampled(factors)
+    if fine.size == geometry.size:
+        _refuse(
+            f"A volume of {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm would stay as it is; "
+            "ask for a larger scale or a finer spacing."
+        )
+    i, j, k = (new / old for new, old in zip(fine.size, geometry.size, strict=True))
+    return (i, j, k)
+
+
+def _numbers(spacing: Spacing) -> list[float]:
+    try:
+        return [float(length) for length in np.ravel(np.asarray(spacing, dtype=np.float64))]
+    except (TypeError, ValueError):
+        _refuse(f"Spacing must be one positive length in mm, or three (i, j, k), got {spacing!r}.")
+
+
+def _model(model: str | None) -> str:
+    from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
+    from ArSSRLib.errors import CheckpointError
+
+    chosen = os.fspath(model) if model else DEFAULT_MODEL
+    if find_entry(chosen) is None:
+        chosen = os.path.abspath(os.path.expanduser(chosen))  # the worker runs in a folder of its own
+        if not os.path.isfile(chosen):
+            msg = f"There is no weights file {chosen}; choose an existing file, or a bundled model."
+            raise CheckpointError(msg)
+    return chosen
+
+
+def _precision(precision: str) -> str:
+    if precision not in PRECISIONS:
+        _refuse(f"Precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    return precision
+
+
+def _memoryLimit(limit: float | None) -> float | None:
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not 0 < limit < math.inf:
+        _refuse(f"The memory limit must be a positive number of GB, or None for what is free, got {limit!r}.")
+    return float(limit)
+
+
+def _kindOf(node: Any) -> str:
+    return f"a {node.GetNodeTagName()} node" if hasattr(node, "GetNodeTagName") else f"a Python {type(node).__name__}"
+
+
+def _by(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.4g}" for value in values)
+
+
+def _refuse(message: str) -> NoReturn:
+    from ArSSRLib.errors import InputError
+
+    raise InputError(message)

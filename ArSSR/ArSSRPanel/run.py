@@ -1,0 +1,300 @@
+"""One upsampling from node to node, in the background or waited for.
+
+The input is written to a private folder, the worker does the work, and the result enters the scene when it is complete.
+However a run ends, the worker is gone, the folder deleted and nobody listens any more before the end is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from ArSSRPanel import exchange, outputs, sequences
+from ArSSRPanel.nodes import volumeFromNode
+from ArSSRPanel.process import Event, WorkerProcess
+from ArSSRPanel.request import Request
+
+if TYPE_CHECKING:
+    from ArSSRLib.geometry import VolumeGeometry
+    from ArSSRLib.volume import Volume
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_active: Run | None = None
+
+
+class RunCancelled(Exception):  # noqa: N818 - it is no error
+    """A run that was waited for was stopped; the message says why if it was not the user."""
+
+
+class Run:
+    """An upsampling that can be started once.
+
+    Args:
+        request: From `makeRequest`.
+        onProgress: Called with the finished fraction, 0 to 1, and the seconds left or None.
+        onStage: Called with "start", "load", "read", "upsample", "write" or "show", the volume, from 1, and how many.
+        onLog: Called with "info" or "warning" and a line.
+        onFinished: Called with the output node.
+        onError: Called with the exception.
+        onCancelled: Called with the reason in one line, empty if the user asked for it.
+
+    Exactly one of the last three is called, last; none if the run ends by `cleanup`.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        onProgress: Callable[[float, float | None], object] | None = None,
+        onStage: Callable[[str, int, int], object] | None = None,
+        onLog: Callable[[str, str], object] | None = None,
+        onFinished: Callable[[slicer.vtkMRMLNode], object] | None = None,
+        onError: Callable[[Exception], object] | None = None,
+        onCancelled: Callable[[str], object] | None = None,
+    ) -> None:
+        self.request = request
+        self.outputNode: slicer.vtkMRMLNode | None = None
+        self.result: Event = {}
+        self._onProgress = onProgress or _ignore
+        self._onStage = onStage or _ignore
+        self._onLog = onLog or _ignore
+        self._onFinished = onFinished or _ignore
+        self._onError = onError or _ignore
+        self._onCancelled = onCancelled or _ignore
+        self._scene: slicer.vtkMRMLScene | None = None
+        self._observers: list[int] = []
+        self._folder: Path | None = None
+        self._worker: WorkerProcess | None = None
+        self._files: list[tuple[Path, Path]] = []
+        self._grids: list[VolumeGeometry] = []
+        self._failure: BaseException | None = None
+        self._waiting = False
+        self._running = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the run is started and not over."""
+        return self._running
+
+    def start(self) -> None:
+        """Start the worker; from here on Qt's event loop, or `wait`, carries the run.
+
+        Raises:
+            InputError: If a run is under way, or a node has changed or gone since the request was made.
+            OutputError: If the disk has no room for the files.
+            DependencyError: If there is no Python to run the worker in.
+        """
+        global _active
+        _requireIdle()
+        self._scene = self.request.inputVolume.GetScene()
+        _requirePresent(self._watched(), self._scene)
+        self._running, _active = True, self
+        try:
+            self._onStage("start", 1, 1)
+            self._folder = exchange.makeFolder()
+            self._writeInputs()
+            self._worker = WorkerProcess(self._job(), self._folder, onEvent=self._tell, onEnd=self._onEnd)
+            self._observe()
+            self._worker.start()
+        except BaseException:
+            self._leave()
+            raise
+
+    def wait(self) -> slicer.vtkMRMLNode:
+        """Wait for the end and return the output node; needs no event loop.
+
+        Raises:
+            ArSSRError: As the worker told it.
+            RunCancelled: If the run was stopped.
+            BaseException: What a callback raised, or Ctrl+C; the worker is ended.
+        """
+        self._waiting = True
+        try:
+            if self._worker is not None:
+                self._worker.wait()
+        except BaseException:
+            self._leave()
+            raise
+        if self._failure is not None:
+            raise self._failure
+        return self.outputNode
+
+    def cancel(self) -> None:
+        """Ask the run to stop; returns at once, and `onCancelled` follows within 2 s."""
+        if self._running and self._worker is not None:
+            self._worker.cancel()
+
+    def abandon(self) -> None:
+        """End the run now; no callback is called."""
+        self._leave()
+
+    def _watched(self) -> list[slicer.vtkMRMLNode]:
+        """Return the nodes without which the run has no purpose."""
+        request = self.request
+        sequence = sequences.sequenceOf(request.inputVolume) if request.allFrames else None
+        return [node for node in (request.inputVolume, request.outputVolume, sequence) if node is not None]
+
+    def _frames(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
+        if self.request.allFrames:
+            return sequences.framesOf(self.request.inputVolume)
+        return [self.request.inputVolume]
+
+    def _writeInputs(self) -> None:
+        """Write every input and note where its result will be and lie."""
+        from ArSSRLib.errors import InputError
+
+        volumes = [volumeFromNode(frame) for frame in self._frames()]
+        if volumes[0].geometry != self.request.inputGeometry:
+            msg = f'"{self.request.inputVolume.GetName()}" has changed since it was chosen; start again.'
+            raise InputError(msg)
+        self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
+        exchange.requireSpace(self._folder, sum(map(_bytesOf, volumes, self._grids)))
+        for number, volume in enumerate(volumes, start=1):
+            files = (self._folder / f"{number}.nrrd", self._folder / f"{number}-result.nrrd")
+            exchange.writeInput(volume, files[0])
+            self._files.append(files)
+
+    def _job(self) -> dict[str, Any]:
+        request = self.request
+        return {
+            "format": 1,
+            "task": "upsample",
+            "model": request.model,
+            "device": request.device,
+            "precision": request.precision,
+            "memory_limit": request.memoryLimit,
+            "scale": list(request.scale),
+            "region": None if request.region is None else [list(pair) for pair in request.region],
+            "volumes": [{"input": str(source), "output": str(target)} for source, target in self._files],
+        }
+
+    def _observe(self) -> None:
+        scene = slicer.vtkMRMLScene
+        self._observers = [
+            self._scene.AddObserver(scene.StartCloseEvent, lambda *_: self._stop("The scene was closed.")),
+            self._scene.AddObserver(scene.NodeRemovedEvent, lambda *_: self._onNodeRemoved()),
+        ]
+
+    def _onNodeRemoved(self) -> None:
+        gone = [node for node in self._watched() if not self._scene.IsNodePresent(node)]
+        if gone:
+            self._stop(f'"{gone[0].GetName()}" was removed from the scene; nothing was added.')
+
+    def _stop(self, reason: str) -> None:
+        """End the run now, for a reason that is not the user's."""
+        if self._running:
+            self._leave()
+            self._failure = RunCancelled(f"The run was stopped. {reason}")
+            self._report(self._onCancelled, reason)
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        """Hand on a message of the worker."""
+        if event["event"] == "progress":
+            self._onProgress(float(event["fraction"]), event.get("seconds_left"))
+        elif event["event"] == "stage":
+            self._onStage(event["stage"], event["volume"], event["volumes"])
+        elif event["event"] == "log":
+            logging.log(_LEVELS.get(event["level"], logging.INFO), "ArSSR: %s", event["message"])
+            if event["level"] != "debug":
+                self._onLog(event["level"], event["message"])
+
+    def _onEnd(self, end: Event | Exception) -> None:
+        """Show the result, or say why there is none; the worker is gone."""
+        if isinstance(end, dict) and end["event"] == "done":
+            try:
+                self._onStage("show", len(self._files), len(self._files))
+                self._show(end)
+            except Exception as error:
+                logging.exception("The result of ArSSR could not be shown.")
+                end = error
+        self._leave()
+        if isinstance(end, Exception):
+            self._failure = end
+            self._report(self._onError, end)
+        elif end["event"] == "cancelled":
+            self._failure = RunCancelled("The run was cancelled.")
+            self._report(self._onCancelled, "")
+        else:
+            self._report(self._onFinished, self.outputNode)
+
+    def _show(self, done: Event) -> None:
+        self._unobserve()  # what enters the scene from here on does not end the run
+        self._scene.SaveStateForUndo()
+        if self.request.allFrames:
+            self.outputNode = outputs.showSequence(self.request, self._results(), done)
+        else:
+            self.outputNode = outputs.showVolume(self.request, next(self._results()), done)
+        self.result = done
+
+    def _results(self) -> Iterator[Volume]:
+        """Yield the results one at a time, each on the grid that was computed here."""
+        for (_source, target), grid in zip(self._files, self._grids, strict=True):
+            yield exchange.readOutput(target, grid)
+
+    def _unobserve(self) -> None:
+        for tag in self._observers:
+            self._scene.RemoveObserver(tag)
+        self._observers = []
+
+    def _leave(self) -> None:
+        """Leave nothing behind: no observer, no process, no file."""
+        global _active  # noqa: PLW0603
+        self._running = False
+        if _active is self:
+            _active = None
+        self._unobserve()
+        if self._worker is not None:
+            self._worker.abandon()
+        if self._folder is not None:
+            exchange.removeFolder(self._folder)
+
+    def _report(self, callback: Callable[..., object], argument: object) -> None:
+        """Call the last callback; in a slot, what it raises would only be printed."""
+        try:
+            callback(argument)
+        except Exception:
+            if self._waiting:
+                raise
+            logging.exception("What was to follow a run of ArSSR failed.")
+
+
+def activeRun() -> Run | None:
+    """Return the run that is under way, if there is one."""
+    return _active
+
+
+def cleanup() -> None:
+    """End the run that is under way, if there is one, without a word; for a module that is unloaded or reloaded."""
+    if _active is not None:
+        _active.abandon()
+
+
+def _requireIdle() -> None:
+    from ArSSRLib.errors import InputError
+
+    if _active is not None:
+        msg = f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait for its end, or cancel it.'
+        raise InputError(msg)
+
+
+def _requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene | None) -> None:
+    from ArSSRLib.errors import InputError
+
+    for node in nodes:
+        if scene is None or not scene.IsNodePresent(node):
+            msg = f'"{node.GetName()}" is no longer in the scene; choose another volume.'
+            raise InputError(msg)
+
+
+def _bytesOf(volume: Volume, grid: VolumeGeometry) -> int:
+    """Return how much a volume and its result take on the disk, at most."""
+    return volume.array.nbytes + math.prod(grid.size) * volume.array.itemsize
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing; for a callback that was not given."""

@@ -1,0 +1,294 @@
+"""However a run ends, the worker is gone, no file and no half-made node is left, and the next step is told."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import slicer
+import slicer_runs
+from ArSSRPanel import exchange, outputs, run
+from ArSSRPanel.run import Run, RunCancelled
+from slicer_runs import PROMPT, Told, large_volume, volume, wait, worker_processes
+
+from ArSSRLib.errors import ArSSRError, CheckpointError, DeviceError, InputError, MemoryLimitError, OutputError
+
+
+@pytest.fixture(autouse=True)
+def temporary(scene, tmp_path, monkeypatch):
+    """A temporary folder that must be empty at the end, without a run under way."""
+    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ask(tiny_weights):
+    """Make a request for the tiny model on the CPU."""
+    return slicer_runs.asker(tiny_weights)
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """Make a request, and let a worker that only repeats voxels do every run of the test."""
+    return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """Make a request, and let a worker do every run of the test that waits to be cancelled."""
+    return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch, slow=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"memoryLimit": 0.001}, MemoryLimitError, "too small"),
+        ({"device": "cuda:7"}, DeviceError, "cuda"),
+    ],
+)
+def test_an_error_of_the_engine_is_raised_as_itself_and_leaves_no_node(ask, scene, options, kind, message):
+    told = Told()
+    source = volume()
+    count = scene.GetNumberOfNodes()
+    request = ask(source, **options)
+
+    with pytest.raises(kind, match=message):
+        wait(request, **told.callbacks())
+
+    assert [(name, type(error)) for name, error in told.last] == [("onError", kind)]
+    assert scene.GetNumberOfNodes() == count
+
+
+def test_weights_that_cannot_be_used_are_told_by_name(ask, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
+        wait(ask(volume(), model=str(tmp_path / "broken.safetensors")))
+
+
+@pytest.mark.parametrize("cancelWhen", ["started", "upsampling"])
+def test_cancel_ends_a_run_soon_and_leaves_nothing(ask, scene, slicerHost, cancelWhen):
+    told = Told()
+    source = large_volume()
+    count = scene.GetNumberOfNodes()
+    started = Run(ask(source), **told.callbacks())
+    started.start()
+    pids = worker_processes()
+    if cancelWhen == "upsampling":
+        assert slicerHost.wait_until(lambda: any(fraction > 0 for fraction, _ in told["onProgress"]), timeout=60)
+    began = time.monotonic()
+    started.cancel()
+    assert time.monotonic() - began < 0.1
+    assert slicerHost.wait_until(lambda: told.last, timeout=60)
+
+    assert time.monotonic() - began < PROMPT
+    assert told.last == [("onCancelled", "")]
+    assert scene.GetNumberOfNodes() == count
+    assert worker_processes() & pids == set()
+
+
+def test_a_run_that_is_waited_for_can_be_cancelled_by_its_callback(slow):
+    started = Run(slow(volume()), onProgress=lambda *_: started.cancel())
+    started.start()
+
+    with pytest.raises(RunCancelled):
+        started.wait()
+
+
+def test_what_a_callback_raises_ends_a_run_that_is_waited_for(slow):
+    def onProgress(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wait(slow(volume()), onProgress=onProgress)
+
+    assert run.activeRun() is None
+    assert worker_processes() == set()
+
+
+def test_ctrl_c_ends_the_worker(slow):
+    def onProgress(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait(slow(volume()), onProgress=onProgress)
+
+    assert worker_processes() == set()
+
+
+def test_a_worker_that_is_killed_is_told_and_leaves_nothing(ask, scene, slicerHost):
+    told = Told()
+    source = volume()
+    count = scene.GetNumberOfNodes()
+    Run(ask(source), **told.callbacks()).start()
+    for pid in worker_processes():
+        os.kill(pid, signal.SIGKILL)
+    assert slicerHost.wait_until(lambda: told.last, timeout=60)
+
+    assert isinstance(told.last[0][1], ArSSRError)
+    assert scene.GetNumberOfNodes() == count
+    assert run.activeRun() is None
+
+
+def test_closing_the_scene_ends_the_run(ask, slicerHost):
+    told = Told()
+    Run(ask(large_volume()), **told.callbacks()).start()
+
+    slicerHost.closeScene()
+
+    assert told.last == [("onCancelled", "The scene was closed.")]
+    assert worker_processes() == set()
+    count = len(told.calls)
+    slicerHost.wait_until(lambda: False, timeout=0.3)
+    assert len(told.calls) == count
+
+
+@pytest.mark.parametrize("gone", ["input", "output"])
+def test_removing_a_node_of_the_run_ends_it(ask, scene, gone):
+    told = Told()
+    nodes = {"input": large_volume(), "output": volume(name="Out")}
+    Run(ask(nodes["input"], nodes["output"]), **told.callbacks()).start()
+    scene.RemoveNode(volume(name="Other"))
+    assert told.last == []
+
+    scene.RemoveNode(nodes[gone])
+
+    assert told.last == [("onCancelled", f'"{nodes[gone].GetName()}" was removed from the scene; nothing was added.')]
+    assert worker_processes() == set()
+
+
+def test_a_module_that_is_unloaded_ends_its_run_without_a_word(ask, slicerHost):
+    told = Told()
+    Run(ask(large_volume()), **told.callbacks()).start()
+
+    run.cleanup()
+
+    count = len(told.calls)
+    slicerHost.wait_until(lambda: False, timeout=0.3)
+    assert told.last == []
+    assert len(told.calls) == count
+    assert worker_processes() == set()
+
+
+def test_a_second_run_is_refused_while_one_is_under_way(ask):
+    Run(ask(large_volume())).start()
+
+    with pytest.raises(InputError, match='"Large" is still being upsampled; wait for its end, or cancel it'):
+        Run(ask(volume())).start()
+
+    assert run.activeRun() is not None
+    run.cleanup()
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(ask, monkeypatch):
+    monkeypatch.setattr(exchange.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+
+    with pytest.raises(OutputError, match=r"needs .* GB for temporary files in .* 1e-06 GB are free; free some space"):
+        Run(ask(volume())).start()
+
+    assert run.activeRun() is None
+
+
+def test_a_temporary_folder_that_is_not_there_is_told(ask, monkeypatch, tmp_path):
+    monkeypatch.setattr(slicer.app, "temporaryPath", str(tmp_path / "gone"))
+
+    with pytest.raises(OutputError, match=r"gone cannot be written to .* Application Settings"):
+        Run(ask(volume())).start()
+
+
+def test_a_volume_that_has_changed_since_it_was_chosen_is_refused(ask):
+    source = volume()
+    request = ask(source)
+    source.SetOrigin(1, 2, 3)
+
+    with pytest.raises(InputError, match='"T1" has changed since it was chosen'):
+        Run(request).start()
+
+
+def test_a_node_that_has_gone_since_it_was_chosen_is_refused(ask, scene):
+    source = volume()
+    request = ask(source)
+    scene.RemoveNode(source)
+
+    with pytest.raises(InputError, match="no longer in the scene"):
+        Run(request).start()
+
+
+def test_a_result_that_cannot_be_shown_leaves_no_node(quick, scene, monkeypatch):
+    source = volume()
+    count = scene.GetNumberOfNodes()
+
+    def fail(*_):
+        raise RuntimeError("no place")
+
+    monkeypatch.setattr(outputs, "placeBeside", fail)
+
+    with pytest.raises(RuntimeError, match="no place"):
+        wait(quick(source))
+
+    assert scene.GetNumberOfNodes() == count
+
+
+def test_a_result_of_another_size_is_refused(quick, scene, monkeypatch):
+    source = volume()
+    request = quick(source)
+    count = scene.GetNumberOfNodes()
+    started = Run(request)
+    started.start()
+    started._grids = [source_grid.upsampled(1.5) for source_grid in started._grids]
+
+    with pytest.raises(OutputError, match="was expected; nothing was added"):
+        started.wait()
+
+    assert scene.GetNumberOfNodes() == count
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_run_that_is_over_lets_go_of_its_nodes(quick, slicerHost, blocking):
+    started = Run(quick(volume()))
+    started.start()
+    if blocking:
+        started.wait()
+    assert slicerHost.wait_until(lambda: run.activeRun() is None, timeout=60)
+    memory = weakref.ref(started)
+    del started
+    slicerHost.process_events(0.1)
+    gc.collect()
+
+    assert memory() is None
+
+
+def test_names_of_temporary_files_tell_nothing_of_the_patient(ask, temporary):
+    started = Run(ask(volume(name="DOE^JANE")))
+    started.start()
+    names = [path.name for path in temporary.rglob("*")]
+    run.cleanup()
+
+    assert names
+    assert "DOE" not in " ".join(names)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps other users out by where the folder lies")
+def test_only_this_user_can_open_the_temporary_folder(ask, temporary):
+    Run(ask(volume())).start()
+    modes = [path.stat().st_mode & 0o777 for path in temporary.iterdir()]
+    run.cleanup()
+
+    assert modes == [0o700]
+
+
+def test_only_folders_of_dead_slicers_are_swept(temporary, monkeypatch):
+    gone = 2**22 + 1  # above what Linux, macOS and Windows give out by default
+    kept = [f"ArSSR-{os.getpid()}-abcd", "ArSSR-notes", f"Other-{gone}-abcd", f"ArSSR-{gone}"]
+    for name in [*kept, f"ArSSR-{gone}-abcd"]:
+        (temporary / name).mkdir()
+        (temporary / name / "1.nrrd").touch()
+
+    assert exchange.sweepLeftOvers() == 1
+    assert sorted(path.name for path in temporary.iterdir()) == sorted(kept)
+    for name in kept:
+        exchange.removeFolder(temporary / name)
