@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   arssr upsample brain.nii.gz brain_2x.nii.gz --scale 2
   arssr upsample thick.nrrd isotropic.nrrd --isotropic
   arssr upsample study/ sharper/ --spacing 0.8 --device cuda
+  arssr upsample dicom/ dicom_2x/ --scale 2
   arssr info brain_2x.nii.gz
 """
 UPSAMPLE_USAGE = """arssr upsample INPUT OUTPUT
@@ -157,7 +158,11 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         usage=UPSAMPLE_USAGE,
     )
     command.add_argument("input", metavar="INPUT", help="volume, DICOM series, or folder of volumes")
-    command.add_argument("output", metavar="OUTPUT", help="volume to write, or folder when INPUT holds many")
+    command.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="volume to write; folder when INPUT holds many, or for a DICOM series",
+    )
     target = command.add_argument_group("how fine (one of these)").add_mutually_exclusive_group(required=True)
     target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one along each of i, j, k")
     target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing to reach in mm, or one per axis")
@@ -200,6 +205,7 @@ def _add_info(commands: Commands[OneLineParser]) -> None:
         commands, "info", "describe a volume or a file of weights", ("ArSSRLib.commands.info", "run")
     )
     command.add_argument("file", metavar="FILE", help="volume, DICOM series, or weights")
+    command.add_argument("--series", metavar="UID", help="series of a DICOM folder that holds several")
 
 
 def _add_convert(commands: Commands[OneLineParser]) -> None:

@@ -26,7 +26,10 @@ def run(args: argparse.Namespace) -> int:
         ArSSRError: If the file cannot be read.
     """
     path = Path(args.file)
-    rows = describe_weights(path) if path.suffix.lower() in WEIGHTS_SUFFIXES else describe_volume(read_volume(path))
+    if path.suffix.lower() in WEIGHTS_SUFFIXES:
+        rows = describe_weights(path)
+    else:
+        rows = describe_volume(read_volume(path, series=args.series))
     width = max(len(name) for name, _ in rows)
     print(path)
     for name, text in rows:

@@ -16,10 +16,11 @@ from ArSSRLib.checkpoint import load_model, registry
 from ArSSRLib.commands.arguments import one_line
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
+from ArSSRLib.commands.target import refuse_existing, target_for
 from ArSSRLib.device import describe_device, resolve_device, resolve_precision
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry, parse_scale, scale_for_isotropic, scale_for_size, scale_for_spacing
-from ArSSRLib.io import WRITABLE_SUFFIXES, find_volumes, read_volume, validate_output, write_volume
+from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         volumes = find_volumes(source) if source.is_dir() and args.series is None else []
         if volumes:
             return _upsample_folder(volumes, target, job)
-        _upsample_file(source, target, job)
+        _upsample_file(source, args.output, job)
         return 0
     finally:
         job.reporter.close()
@@ -97,7 +98,7 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, job: Job) -> int:
             if taken.setdefault(name, source) is not source:
                 msg = f"{source}: its result would have the name of that of {taken[name].name}; rename one of the two."
                 raise OutputError(msg)
-            _upsample_file(source, folder / name, job)
+            _upsample_file(source, str(folder / name), job)
         except Exception as error:
             # Also what nobody foresaw: after a night, the other volumes must be there.
             logger.debug("%s failed because of:", source, exc_info=True)
@@ -109,12 +110,11 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, job: Job) -> int:
     return 1 if failed else 0
 
 
-def _upsample_file(source: Path, target: Path, job: Job) -> None:
-    """Take one volume from file to file."""
+def _upsample_file(source: Path, output: str, job: Job) -> None:
+    """Take one volume from file to file, or from a DICOM series to a derived one."""
     started = time.monotonic()
     args, reporter = job.args, job.reporter
-    _refuse_existing(target, args)
-    validate_output(target, overwrite=args.overwrite, source=source)
+    target = target_for(output, source, args)
     reporter.stage("read", str(source))
     volume = read_volume(source, series=args.series)
     if not args.force:
@@ -143,11 +143,13 @@ def _upsample_file(source: Path, target: Path, job: Job) -> None:
         progress=reporter.fraction,
     )
     reporter.stage("write", str(source))
-    write_volume(result, target, overwrite=args.overwrite, description=provenance(model, factors))
+    device = describe_device(resolve_device(args.device))
+    derivation = Derivation(model.name, model.sha256, factors, device)
+    target.write(result, derivation, provenance(model, factors))
     if args.figure:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)
-    _report(result, target, job, seconds=time.monotonic() - started)
+    _report(result, output, job, seconds=time.monotonic() - started)
 
 
 def provenance(model: SuperResolutionModel, factors: Factors) -> str:
@@ -186,12 +188,6 @@ def _writable_name(source: Path) -> str:
     return f"{source.stem}{SINGLE_FILE_SUFFIX.get(source.suffix.lower(), '.nii.gz')}"
 
 
-def _refuse_existing(path: Path, args: argparse.Namespace) -> None:
-    if path.is_file() and not args.overwrite:
-        msg = f"{path}: exists already; choose another name, or add --overwrite."
-        raise OutputError(msg)
-
-
 def _check_figure(path: Path, args: argparse.Namespace) -> None:
     """Refuse a picture that could not be drawn, before hours are spent on the volume."""
     if find_spec("matplotlib") is None:
@@ -203,7 +199,7 @@ def _check_figure(path: Path, args: argparse.Namespace) -> None:
     if not path.parent.is_dir():
         msg = f"{path.parent}: is not an existing folder; create it first or choose another one for the picture."
         raise OutputError(msg)
-    _refuse_existing(path, args)
+    refuse_existing(path, args)
 
 
 def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
@@ -227,24 +223,26 @@ def _refuse_labels(volume: Volume, source: Path) -> None:
 def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
     """Say so when a scale is larger than the model has ever seen."""
     largest = getattr(model.config, "max_scale", None)
+    seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
     for entry in registry():
         if entry.sha256 == model.sha256:
-            largest = entry.trained_scales[1]
-    if largest is not None and max(factors) > largest:
+            seen = entry.covers(factors)
+            limits = f"up to {entry.trained_scales[1]:g}, and {entry.trained_thick_scale:g} along one axis alone"
+    if not seen:
         logger.warning(
-            "Scale %s is beyond what model %s was trained for (up to %g); judge the result with care.",
+            "Scale %s is beyond what model %s was trained for (%s); judge the result with care.",
             _by(factors),
             model.name,
-            largest,
+            limits,
         )
 
 
-def _report(result: Volume, target: Path, job: Job, *, seconds: float) -> None:
+def _report(result: Volume, output: str, job: Job, *, seconds: float) -> None:
     """Say what was written, where, with what, and how long it took."""
     model, geometry = job.model(), result.geometry
     device = resolve_device(job.args.device)
     fields = {
-        "output": str(target),
+        "output": str(Path(output)),
         "size": list(geometry.size),
         "spacing": list(geometry.spacing),
         "seconds": round(seconds, 2),
@@ -253,7 +251,7 @@ def _report(result: Volume, target: Path, job: Job, *, seconds: float) -> None:
         "sha256": model.sha256,
     }
     line = (
-        f"{target}: {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm, "
+        f"{Path(output)}: {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm, "
         f"in {seconds:.1f} s on {describe_device(device)}, model {model.name}"
     )
     job.reporter.done(fields, line)

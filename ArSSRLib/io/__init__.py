@@ -3,7 +3,7 @@
 `read_volume` and `write_volume` are the two ends of the path of a volume. Whatever the format, an array is indexed
 ``[k, j, i]`` and its geometry is in LPS mm. Formats are told apart by the end of the file name, DICOM also by content:
 
-* NIfTI-1, NIfTI-2 and MGH, in `nifti`; NRRD and MetaImage, in `itk`; DICOM, read only, in `dicom`.
+* NIfTI-1, NIfTI-2 and MGH, in `nifti`; NRRD and MetaImage, in `itk`; DICOM, in `dicom`, and back in `derived`.
 
 Each library is loaded when its first file arrives, so a machine without nibabel, as Slicer is, still reads NRRD.
 The type of the voxels is decided in `voxels`; how a file comes into being, all of it or nothing, in `files`.
@@ -12,25 +12,47 @@ The type of the voxels is decided in `voxels`; how a file comes into being, all 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
-from ArSSRLib.io.files import ROOMS, SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, replacing, suffix_of, validate_output
+from ArSSRLib.io.derivation import Derivation
+from ArSSRLib.io.files import (
+    ROOMS,
+    SUPPORTED_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    replacing,
+    replacing_folder,
+    suffix_of,
+    validate_output,
+    validate_series_folder,
+)
 from ArSSRLib.volume import Volume
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
     "WRITABLE_SUFFIXES",
+    "Derivation",
+    "find_series",
     "find_volumes",
+    "is_dicom",
     "read_volume",
     "validate_output",
+    "validate_series_folder",
+    "validate_series_source",
+    "write_derived_series",
     "write_volume",
 ]
 
-_LIBRARIES = {"nifti": "nibabel", "itk": "SimpleITK", "dicom": "SimpleITK and pydicom"}
+_LIBRARIES = {
+    "nifti": "nibabel",
+    "itk": "SimpleITK",
+    "dicom": "SimpleITK and pydicom",
+    "derived": "SimpleITK and pydicom",
+}
 
 
 def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> Volume:
@@ -68,13 +90,17 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
         msg = f"{path}: {str(error).rstrip('.')}."
         raise InputError(msg) from error
     except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions."
-        raise InputError(msg) from error
+        raise _cannot_read(path, error) from error
     return volume
 
 
 def write_volume(
-    volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = False, description: str | None = None
+    volume: Volume,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    description: str | None = None,
+    compress: bool = True,
 ) -> Path:
     """Write a volume to a file, completely or not at all.
 
@@ -89,6 +115,8 @@ def write_volume(
         overwrite: Replace a file that exists.
         description: What was done, kept as ``ArSSR <version>: <description>`` in the header, the first 79 bytes of it
             in NIfTI. By default the description that the volume came with.
+        compress: Make NRRD and MetaImage files small; without it they are several times faster to write. The names of
+            NIfTI and MGH files say already which it is.
 
     Returns:
         ``path``.
@@ -99,9 +127,93 @@ def write_volume(
     target = validate_output(path, overwrite=overwrite)
     suffix = suffix_of(target)
     codec = _load(ROOMS[suffix], OutputError)
+    options = {"compress": compress} if ROOMS[suffix] == "itk" else {}
     with replacing(target, suffix) as temporary:
-        codec.write(volume, temporary, _described(volume, description))
+        codec.write(volume, temporary, _described(volume, description), **options)
     return target
+
+
+def write_derived_series(
+    volume: Volume,
+    folder: str | os.PathLike[str],
+    *,
+    sources: Sequence[str | os.PathLike[str]],
+    derivation: Derivation,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a volume that came from DICOM as a derived series of MR images, completely or not at all.
+
+    The series belongs to the study, the patient and the frame of reference of its source, is marked as derived and
+    secondary, and names the source images of every slice, this program, the model and its checksum. Integers
+    that fit into 16 bits are stored as they are; anything else, floating point too, in 65536 steps of a stated slope.
+
+    Args:
+        volume: What to write; shape (k, j, i), geometry in LPS mm, in the coordinates of its source.
+        folder: A new or empty folder. Its parent exists.
+        sources: The files of the one MR series that the volume was made from: slices, or one multi-frame file.
+        derivation: What was done to them.
+        overwrite: Replace a series that we wrote into ``folder`` earlier.
+
+    Returns:
+        The files, in the order of k.
+
+    Raises:
+        InputError: If the source is not one MR series, or cannot be read.
+        OutputError: If the series cannot be written. Nothing is left behind.
+    """
+    files = [Path(source) for source in sources]
+    target = validate_series_folder(folder, overwrite=overwrite, source=files[0] if files else None)
+    writer = _load("derived", OutputError)
+    with replacing_folder(target) as temporary:
+        names = writer.write(volume, temporary, files, derivation)
+    return [target / name for name in names]
+
+
+def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
+    """Return the files of a DICOM series, in the order of their names.
+
+    Args:
+        path: A folder, which is searched without its subfolders, or a file.
+        series: Series instance UID, or description, where there are several.
+
+    Raises:
+        InputError: If there is no series, or several to choose from.
+    """
+    path = Path(path)
+    try:
+        files: list[Path] = _load("dicom", InputError).find(path, series)
+    except InputError as error:
+        msg = f"{path}: {str(error).rstrip('.')}."
+        raise InputError(msg) from error
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    return files
+
+
+def validate_series_source(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
+    """Return the files of a DICOM series as `find_series` does, if a derived series can be made of it.
+
+    Raises:
+        InputError: If it is not MR, or lacks what places it in its study; or as `find_series` does.
+    """
+    files = find_series(path, series=series)
+    try:
+        _load("derived", OutputError).require_mr(files)
+    except InputError as error:
+        msg = f"{path}: {str(error).rstrip('.')}."
+        raise InputError(msg) from error
+    return files
+
+
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path would be read as DICOM: a file by its mark, a folder whenever it holds no other volume."""
+    path = Path(path)
+    if path.is_dir():
+        return not find_volumes(path)
+    try:
+        return _reader_for(path) == "dicom"
+    except (InputError, OSError):
+        return False
 
 
 def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
@@ -145,6 +257,10 @@ def _reader_for(path: Path) -> str:
             return "dicom"
     msg = f"is neither DICOM nor a format known by its name; expected one of {', '.join(SUPPORTED_SUFFIXES)}"
     raise InputError(msg)
+
+
+def _cannot_read(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions.")
 
 
 def _load(room: str, refusal: type[ArSSRError]) -> Any:  # noqa: ANN401 - a module has no narrower type

@@ -1,4 +1,4 @@
-"""DICOM series, read only: headers by pydicom, voxels by SimpleITK (GDCM), which also decompresses.
+"""DICOM series, reading: headers by pydicom, voxels by SimpleITK (GDCM), which also decompresses.
 
 The grid is computed from the position of every slice, never from a slice thickness, so a missing slice is found
 instead of being stretched over. Nothing that identifies a patient leaves this room.
@@ -55,7 +55,7 @@ def read(path: Path, series: str | None) -> Volume:
         try:
             headers = _headers(path)
             files = _choose(headers, series)
-            planes = [plane for file in files for plane in _planes(headers[file], file)]
+            planes = [plane for file in files for plane in planes_of(headers[file], file)]
         except (ArSSRError, OSError):
             raise
         except Exception as error:  # pydicom decodes a value when it is asked for, and raises what it likes
@@ -75,6 +75,21 @@ def read(path: Path, series: str | None) -> Volume:
         metadata={"Modality": _words(first.get("Modality"))},
     )
     return Volume(voxels.in_memory(stored), geometry, header)
+
+
+def find(path: Path, series: str | None) -> list[Path]:
+    """Return the files of one series, in the order of their names.
+
+    Args:
+        path: A folder, which is searched without its subfolders, or a file.
+        series: Series instance UID or description; needed where there are several.
+
+    Raises:
+        InputError: If there is no series, or several to choose from.
+    """
+    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _choose(_headers(path), series)
 
 
 def _headers(path: Path) -> dict[Path, Dataset]:
@@ -147,8 +162,16 @@ def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
     return f"{count} slice{'s' * (count != 1)}"
 
 
-def _planes(dataset: Dataset, file: Path) -> list[Plane]:
-    """Return the slices of a file, in its order."""
+def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
+    """Return the slices of a file, in its order.
+
+    Args:
+        dataset: Its header.
+        file: Its name, for the message.
+
+    Raises:
+        InputError: If it is no stack of gray-scale slices with a place each.
+    """
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         msg = "has colors; real gray-scale values are needed: export the original series"
         raise InputError(msg)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,9 @@ ROOMS = {
 }
 SUPPORTED_SUFFIXES = tuple(ROOMS)
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mgz", ".mgh")
+# The slices of a series we write, numbered from 1; by this name a folder of ours is known again.
+SLICE_NAME = "ArSSR_{:04d}.dcm"
+_SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")
 # Header and voxels in two files cannot be replaced in one step, and get separated by users.
 _ONE_FILE_INSTEAD = {".hdr": ".nii.gz", ".img": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"}
 
@@ -76,6 +81,34 @@ def validate_output(
     return path
 
 
+def validate_series_folder(
+    path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
+) -> Path:
+    """Refuse a folder into which a DICOM series could not be written, before hours are spent on computing it.
+
+    Args:
+        path: The folder; it is new or empty, or holds a series written by us that may be replaced.
+        overwrite: Whether such a series may be replaced. Anything else never is.
+        source: The input, a file or a folder, which is never replaced.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If it is a file, holds other files, is that of the input, or its parent refuses new folders.
+    """
+    path = Path(path)
+    try:
+        if path.exists():
+            _refuse_folder(path, overwrite=overwrite, source=None if source is None else Path(source))
+        _probe(_destination(path).parent)
+    except ArSSRError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
 @contextlib.contextmanager
 def replacing(path: Path, suffix: str) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
@@ -105,6 +138,58 @@ def replacing(path: Path, suffix: str) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``, which takes its place when the block ends well.
+
+    Args:
+        path: Where the folder is to appear; what is there must have been allowed by `validate_series_folder`.
+
+    Raises:
+        OutputError: If anything could not be written. Whatever was raised, no temporary folder remains, and what was
+            at ``path`` is there again.
+    """
+    destination = _destination(path)
+    temporary, old = (destination.with_name(f".arssr-{secrets.token_hex(4)}") for _ in range(2))
+    try:
+        temporary.mkdir()
+        yield temporary
+        # Not forced onto the disk as a single file is: that would be one wait for each of hundreds of slices.
+        if destination.exists():
+            destination.replace(old)
+        temporary.replace(destination)
+    except ArSSRError as error:
+        msg = f"{path}: {str(error).rstrip('.')}."
+        raise type(error)(msg) from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        if old.exists() and not destination.exists():
+            old.replace(destination)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
+    if not path.is_dir():
+        msg = f"{path}: is a file; name a new folder for the DICOM series."
+        raise OutputError(msg)
+    home = source if source is None or source.is_dir() else source.parent
+    if home is not None and home.exists() and path.samefile(home):
+        msg = f"{path}: is the folder of the input, which is never replaced; choose another folder for the output."
+        raise OutputError(msg)
+    held = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+    if not held:
+        return
+    if not overwrite:
+        msg = f"{path}: exists already and holds {len(held)} files; choose a new folder, or allow overwriting."
+        raise OutputError(msg)
+    others = [name for name in held if not _SLICE_PATTERN.fullmatch(name)]
+    if others:
+        msg = f"{path}: holds more than a series written by ArSSR, such as {others[0]}; choose a new folder."
+        raise OutputError(msg)
+
+
 def _destination(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
@@ -117,7 +202,7 @@ def _refuse_format(path: Path) -> None:
         found = f"{suffix} keeps header and voxels in two files, which could be separated"
         advice = f"use {_ONE_FILE_INSTEAD[suffix]}"
     elif suffix in (".dcm", ".ima"):
-        found, advice = "DICOM can be read but not written", "use .nii.gz or .nrrd"
+        found, advice = "DICOM is written as a series, one file a slice", "name a folder, or use .nii.gz or .nrrd"
     else:
         found = f"{suffix!r} is not a format to write" if suffix else "has no suffix that tells the format"
         advice = f"use one of {', '.join(WRITABLE_SUFFIXES)}"

@@ -62,8 +62,8 @@ def read(path: Path) -> Volume:
     return Volume(array, _geometry(image), header)
 
 
-def write(volume: Volume, path: Path, description: str) -> None:
-    """Write a NRRD or MetaImage file, compressed.
+def write(volume: Volume, path: Path, description: str, *, compress: bool = True) -> None:
+    """Write a NRRD or MetaImage file.
 
     Raises:
         OSError: If the disk refuses.
@@ -76,7 +76,7 @@ def write(volume: Volume, path: Path, description: str) -> None:
             image.SetOrigin(geometry.origin)
             image.SetDirection(geometry.direction)
             image.SetMetaData(_DESCRIPTION_KEYS[path.suffix], description)
-            sitk.WriteImage(image, str(path), useCompression=True)
+            sitk.WriteImage(image, str(path), useCompression=compress)
     except RuntimeError as error:
         # ITK knows no more than where in its code it noticed.
         msg = "the disk may be full"

@@ -31,7 +31,7 @@ def volume() -> Volume:
     [
         ("a.txt", "is not a format to write"),
         ("a", "has no suffix"),
-        ("a.dcm", "DICOM can be read but not written"),
+        ("a.dcm", "DICOM is written as a series"),
         *((f"a{suffix}", "two files") for suffix in TWO_FILES),
         ("missing/a.nii", "is not an existing folder"),
         ("file.nii/a.nii", "is not an existing folder"),

@@ -189,3 +189,13 @@ def test_standard_error_works_again_after_reading(tmp_path, capfd):
     os.write(2, b"still here")
 
     assert capfd.readouterr().err == "still here"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_without_compression_the_voxels_are_the_same_and_the_file_larger(tmp_path, oblique_geometry, suffix):
+    volume = Volume(np.zeros(oblique_geometry.shape, np.int16), oblique_geometry)
+    small = write_volume(volume, tmp_path / f"small{suffix}")
+    plain = write_volume(volume, tmp_path / f"plain{suffix}", compress=False)
+
+    np.testing.assert_array_equal(read_volume(plain).array, read_volume(small).array)
+    assert plain.stat().st_size > volume.array.nbytes > small.stat().st_size

@@ -1,0 +1,89 @@
+"""Where a result goes: a file under the name that was given, or a derived DICOM series in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ArSSRLib.errors import OutputError
+from ArSSRLib.io import (
+    SUPPORTED_SUFFIXES,
+    Derivation,
+    is_dicom,
+    validate_output,
+    validate_series_folder,
+    validate_series_source,
+    write_derived_series,
+    write_volume,
+)
+from ArSSRLib.io.files import suffix_of
+from ArSSRLib.volume import Volume
+
+
+class FileTarget:
+    """A file in the format of its name."""
+
+    def __init__(self, path: Path, source: Path, args: argparse.Namespace) -> None:
+        refuse_existing(path, args)
+        self._path = validate_output(path, overwrite=args.overwrite, source=source)
+        self._overwrite = args.overwrite
+
+    def write(self, volume: Volume, derivation: Derivation, description: str) -> None:
+        """Write the file; its header keeps the description."""
+        write_volume(volume, self._path, overwrite=self._overwrite, description=description)
+
+
+class SeriesTarget:
+    """A folder of DICOM slices that belong to the study of their source."""
+
+    def __init__(self, path: Path, source: Path, args: argparse.Namespace) -> None:
+        self._path = validate_series_folder(path, overwrite=args.overwrite, source=source)
+        self._sources: Sequence[Path] = validate_series_source(source, series=args.series)
+        self._overwrite = args.overwrite
+
+    def write(self, volume: Volume, derivation: Derivation, description: str) -> None:
+        """Write the series; each slice says how it was derived."""
+        write_derived_series(
+            volume, self._path, sources=self._sources, derivation=derivation, overwrite=self._overwrite
+        )
+
+
+def target_for(output: str, source: Path, args: argparse.Namespace) -> FileTarget | SeriesTarget:
+    """Return where to write the result of one volume, after refusing what could not be written.
+
+    Args:
+        output: As it was given. A folder for a derived series if ``source`` is DICOM and this has no ending that tells
+            a format, ends in a separator, or is a folder already.
+        source: The input.
+        args: The arguments.
+
+    Raises:
+        OutputError: If nothing can be written there.
+        InputError: If a derived series is asked for, and the source is not one MR series.
+    """
+    if not _names_folder(output):
+        return FileTarget(Path(output), source, args)
+    if source.exists() and args.series is None and not is_dicom(source):
+        msg = (
+            f"{output}: names a folder, which is for a DICOM series, and {source} is not DICOM; "
+            f"name a file, for example {Path(output) / 'result.nii.gz'}."
+        )
+        raise OutputError(msg)
+    return SeriesTarget(Path(output), source, args)
+
+
+def refuse_existing(path: Path, args: argparse.Namespace) -> None:
+    """Refuse a file that exists and may not be replaced, in the words of the command line."""
+    if path.is_file() and not args.overwrite:
+        msg = f"{path}: exists already; choose another name, or add --overwrite."
+        raise OutputError(msg)
+
+
+def _names_folder(output: str) -> bool:
+    """Tell a folder from a file: "T1_v1.5" is a folder, "T1.nii" and the mistyped "T1.nii.bz2" are files."""
+    suffix = suffix_of(Path(output))
+    if Path(output).is_dir() or output.endswith(("/", os.sep)):
+        return True
+    return suffix not in SUPPORTED_SUFFIXES and not any(letter.isalpha() for letter in suffix)
