@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -36,7 +36,8 @@ class RegistryEntry:
         license: SPDX identifier of the weights.
         card: The model card beside the registry, Markdown.
         contrast: What it was trained on, as "T1w".
-        trained_scales: Smallest and largest scale of the training, unitless.
+        trained_scales: Smallest and largest scale of the training for all axes, unitless.
+        trained_thick_scale: Largest scale of the training for one axis alone, unitless.
     """
 
     name: str
@@ -47,11 +48,19 @@ class RegistryEntry:
     card: str
     contrast: str
     trained_scales: tuple[float, float]
+    trained_thick_scale: float
 
     @property
     def path(self) -> Path:
         """The weights file."""
         return _weights_folder() / self.file
+
+    def covers(self, factors: Sequence[float]) -> bool:
+        """Tell whether the training has seen scales as large as these, along i, j, k."""
+        *others, largest = sorted(factors)
+        return max(others) <= self.trained_scales[1] and largest <= max(
+            self.trained_scales[1], self.trained_thick_scale
+        )
 
     def card_text(self) -> str:
         """Return the model card as Markdown.
@@ -139,4 +148,8 @@ def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
     if not re.fullmatch("[0-9a-f]{64}", table["sha256"]):
         msg = f"the sha256 of {table['name']} should be 64 hexadecimal digits"
         raise ValueError(msg)
-    return RegistryEntry(**{**table, "trained_scales": (float(least), float(largest))})
+    numbers = {
+        "trained_scales": (float(least), float(largest)),
+        "trained_thick_scale": float(table["trained_thick_scale"]),
+    }
+    return RegistryEntry(**{**table, **numbers})

@@ -54,7 +54,8 @@ def _list(entries: Sequence[RegistryEntry]) -> None:
         least, largest = entry.trained_scales
         default = " (default)" if entry.name == DEFAULT_MODEL else ""
         print(
-            f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g}, "
+            f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g} "
+            f"(one axis to {entry.trained_thick_scale:g}), "
             f"{entry.license}"
         )
 

@@ -22,7 +22,8 @@ def weights_folder(monkeypatch, tmp_path, tiny_model):
     (folder / "brain.md").write_text("# Brain\n", encoding="utf-8")
     (folder / "registry.toml").write_text(
         f'[[models]]\nname = "brain"\ntitle = "Brains"\nfile = "brain.safetensors"\nsha256 = "{digest}"\n'
-        'license = "Apache-2.0"\ncard = "brain.md"\ncontrast = "T1w"\ntrained_scales = [1, 4]\n',
+        'license = "Apache-2.0"\ncard = "brain.md"\ncontrast = "T1w"\n'
+        "trained_scales = [1, 4]\ntrained_thick_scale = 8\n",
         encoding="utf-8",
     )
     monkeypatch.setattr(bundled, "_weights_folder", lambda: folder)
@@ -34,6 +35,23 @@ def test_a_bundled_model_is_loaded_by_its_name(weights_folder, tiny_model):
 
     assert all(torch.equal(found.state_dict()[key], tensor) for key, tensor in tiny_model.state_dict().items())
     assert (found.name, found.sha256) == ("brain", registry()[0].sha256)
+
+
+@pytest.mark.parametrize(
+    ("factors", "covered"),
+    [
+        ((4, 4, 4), True),
+        ((1, 1, 8), True),
+        ((8, 1, 4), True),
+        ((5, 5, 1), False),
+        ((1, 9, 1), False),
+        ((8, 8, 8), False),
+    ],
+)
+def test_a_model_knows_what_its_training_covers(weights_folder, factors, covered):
+    (entry,) = registry()
+
+    assert entry.covers(factors) is covered
 
 
 def test_an_entry_tells_about_its_model(weights_folder):

@@ -16,7 +16,8 @@ class Entry:
 
     def __init__(self, name, path, sha256):
         self.name, self.path, self.sha256 = name, path, sha256
-        self.title, self.license, self.contrast, self.trained_scales = "For tests", "CC0-1.0", "T1w", (1.0, 8.0)
+        self.title, self.license, self.contrast, self.trained_scales = "For tests", "CC0-1.0", "T1w", (1.0, 4.0)
+        self.trained_thick_scale = 8.0
 
     def card_text(self):
         return "# Card\n\nMade from nothing.\n"
@@ -44,7 +45,7 @@ def test_models_are_listed_and_the_default_is_named(registered, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["arssr2", "other"]
     assert "(default)" in lines[0]
-    assert "scales 1 to 8" in lines[0]
+    assert "scales 1 to 4 (one axis to 8)" in lines[0]
 
 
 def test_the_card_of_a_model_is_shown(registered, capsys):
