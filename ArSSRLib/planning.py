@@ -70,10 +70,8 @@ def plan(
         bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
         base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
         available_memory: Bytes that are free on the device.
-        host_memory: Bytes that are free in the main memory, where the input and the output are, if the device has its
-            own; None when it is the CPU.
-        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what
-            is free.
+        host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
+        memory_limit: Most memory to hold on the device, in GB (1e9 bytes); None takes part of what is free.
         region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
 
     Raises:

@@ -138,6 +138,7 @@ def _fill(
     finished = 0.0
 
     def add(cost: float) -> None:
+        """Tell that work of this cost is done."""
         nonlocal finished
         finished += cost
         # The last call belongs to `upsample`, which makes it exactly 1.
@@ -185,6 +186,7 @@ def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[f
     left = cost
 
     def count(module: torch.nn.Module, *_: object) -> None:
+        """Tell that a convolution is done."""
         nonlocal left
         left -= shares[module]
         add(shares[module])

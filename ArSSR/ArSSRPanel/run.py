@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _active: Run | None = None
+# For a callback that was not given.
+_ignore: Callable[..., object] = lambda *_: None  # noqa: E731
 
 
 class RunCancelled(Exception):  # noqa: N818 - it is no error
@@ -294,7 +296,3 @@ def _requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene 
 def _bytesOf(volume: Volume, grid: VolumeGeometry) -> int:
     """Return how much a volume and its result take on the disk, at most."""
     return volume.array.nbytes + math.prod(grid.size) * volume.array.itemsize
-
-
-def _ignore(*_: object) -> None:
-    """Do nothing; for a callback that was not given."""

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import find_entry
@@ -21,6 +21,12 @@ from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress
 from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
 from ArSSRLib.worker.packages import load_packages
+
+if TYPE_CHECKING:
+    import torch
+
+    from ArSSRLib.geometry import VolumeGeometry
+    from ArSSRLib.model.config import SuperResolutionModel
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
@@ -54,7 +60,6 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
         resolve_device,
         resolve_precision,
     )
-    from ArSSRLib.upsampling import upsample  # noqa: PLC0415
 
     device = resolve_device(job.device)
     precision = precision_name(resolve_precision(job.precision, device))
@@ -63,26 +68,12 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
-            progress.stage("read", number)
-            volume = read_volume(files.source)
-            progress.stage("upsample", number)
-            result = upsample(
-                volume,
-                model,
-                job.scale,
-                device=str(device),
-                precision=precision,
-                memory_limit=job.memory_limit,
-                region=job.region,
-                progress=progress.upsampled,
+            grid = _upsample_one(
+                files.source, unfinished, number, job=job, model=model, device=device, progress=progress
             )
-            progress.stage("write", number)
-            write_volume(result, unfinished, compress=False)
-            progress.written()
-            size, spacing = list(result.geometry.size), list(result.geometry.spacing)
             seconds = round(time.monotonic() - begun, 3)
-            results.append({"output": str(files.target), "size": size, "spacing": spacing, "seconds": seconds})
-            del volume, result  # or the next volume would be read beside them
+            entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
+            results.append({**entry, "seconds": seconds})
         cancellation.no_more()
         _publish(hidden, job.volumes)
     return {
@@ -98,6 +89,38 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
         "seconds": round(time.monotonic() - started, 3),
         "peak_memory": peak_memory(device),
     }
+
+
+def _upsample_one(
+    source: Path,
+    target: Path,
+    number: int,
+    *,
+    job: UpsampleJob,
+    model: SuperResolutionModel,
+    device: torch.device,
+    progress: Progress,
+) -> VolumeGeometry:
+    """Take one volume from file to file and return the grid of the result; nothing of it stays in memory."""
+    from ArSSRLib.upsampling import upsample  # noqa: PLC0415 - needs PyTorch
+
+    progress.stage("read", number)
+    volume = read_volume(source)
+    progress.stage("upsample", number)
+    result = upsample(
+        volume,
+        model,
+        job.scale,
+        device=str(device),
+        precision=job.precision,
+        memory_limit=job.memory_limit,
+        region=job.region,
+        progress=progress.upsampled,
+    )
+    progress.stage("write", number)
+    write_volume(result, target, compress=False)
+    progress.written()
+    return result.geometry
 
 
 def _check_before_loading(job: UpsampleJob) -> None:
