@@ -1,0 +1,391 @@
+"""ArSSR in 3D Slicer: the module, its parameters, its panel, its logic and its self-test.
+
+Thin: what only Slicer can do lives in the rooms of `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker
+process. Nothing heavy is imported here, so the module loads before anything is installed.
+"""
+
+import enum
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import qt
+import slicer
+import slicer.util
+import vtk
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+Factor = Annotated[float, WithinRange(1.0, 16.0)]
+Millimeters = Annotated[float, WithinRange(0.05, 20.0)]
+
+
+def findEngine() -> None:
+    """Make ArSSRLib importable: installed it lies beside this file, in a source tree one folder up."""
+    if importlib.util.find_spec("ArSSRLib") is None:
+        sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+
+class ArSSR(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        """Describe the module to Slicer."""
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("ArSSR")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
+        parent.dependencies = ["SampleData", "SubjectHierarchy"]
+        parent.contributors = ["The ArSSR extension authors"]
+        parent.helpText = _(
+            "Sharpens MR volumes: voxels of any smaller size, isotropic or for each axis, by a neural network. "
+            "The result lies exactly over the original. For research, not for diagnosis."
+        )
+        parent.acknowledgementText = _(
+            'The method: Wu Q. et al., <a href="https://doi.org/10.1109/JBHI.2022.3223106">An Arbitrary Scale '
+            "Super-Resolution Approach for 3D MR Images via Implicit Neural Representation</a>, IEEE JBHI 27 (2023)."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the tutorial's volume in Slicer's Sample Data module."""
+    findEngine()
+    from ArSSRPanel import sample_data
+
+    sample_data.registerSampleData()
+
+
+class ScaleMode(enum.Enum):
+    """How the new voxel size is chosen."""
+
+    FACTOR = "factor"
+    AXES = "axes"
+    SPACING = "spacing"
+    ISOTROPIC = "isotropic"
+
+    def label(self) -> str:
+        """Return what the panel shows."""
+        return {
+            ScaleMode.FACTOR: _("Isotropic factor"),
+            ScaleMode.AXES: _("Per axis"),
+            ScaleMode.SPACING: _("Target spacing"),
+            ScaleMode.ISOTROPIC: _("Make isotropic"),
+        }[self]
+
+
+@parameterNodeWrapper
+class ArSSRParameterNode:
+    """The state of the panel, saved with the scene: factors are unitless, spacings in mm, the memory limit in GB."""
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    outputVolume: vtkMRMLScalarVolumeNode
+    roi: vtkMRMLMarkupsROINode
+    allFrames: bool = False
+    mode: ScaleMode = ScaleMode.FACTOR
+    scale: Factor = 2.0
+    scaleI: Factor = 1.0
+    scaleJ: Factor = 1.0
+    scaleK: Factor = 2.0
+    spacingI: Millimeters = 1.0
+    spacingJ: Millimeters = 1.0
+    spacingK: Millimeters = 1.0
+    model: str = ""
+    device: str = "auto"
+    memoryLimit: Annotated[float, WithinRange(0.0, 4096.0)] = 0.0
+    result: vtkMRMLScalarVolumeNode
+    showDifference: bool = True
+
+    def options(self) -> dict[str, Any]:
+        """Return what the panel asks for, as the arguments of `ArSSRLogic.process`."""
+        options: dict[str, Any] = {
+            "roi": self.roi,
+            "model": self.model or None,
+            "device": self.device,
+            "memoryLimit": self.memoryLimit or None,
+            "allFrames": self.allFrames,
+        }
+        if self.mode == ScaleMode.FACTOR:
+            options["scale"] = self.scale
+        elif self.mode == ScaleMode.AXES:
+            options["scale"] = (self.scaleI, self.scaleJ, self.scaleK)
+        elif self.mode == ScaleMode.SPACING:
+            options["spacing"] = (self.spacingI, self.spacingJ, self.spacingK)
+        else:
+            options["isotropic"] = True
+        return options
+
+
+class ArSSRLogic(ScriptedLoadableModuleLogic):
+    """Sharpens volume nodes, for scripts and for the panel."""
+
+    def __init__(self) -> None:
+        """Make the engine importable."""
+        ScriptedLoadableModuleLogic.__init__(self)
+        findEngine()
+
+    def getParameterNode(self) -> ArSSRParameterNode:
+        """Return the state of the panel."""
+        return ArSSRParameterNode(super().getParameterNode())
+
+    def process(
+        self, inputVolume: vtkMRMLScalarVolumeNode, outputVolume: vtkMRMLScalarVolumeNode | None = None, **options: Any
+    ) -> vtkMRMLScalarVolumeNode:
+        """Sharpen a volume and wait for it; no dialog is shown.
+
+        Args:
+            inputVolume: The volume; it is not changed. A sequence node is sharpened frame by frame.
+            outputVolume: Node to put the result into; a new one is made when None.
+            options: Exactly one of ``scale`` (a factor from 1, or three along the axes i, j, k), ``spacing`` (mm, one
+                or three) and ``isotropic=True``; and any of ``roi`` (a Markups ROI node), ``model`` (name or file of
+                weights), ``device`` ("auto", "cpu", "cuda", "cuda:N", "mps"), ``precision``, ``memoryLimit`` (GB),
+                ``allFrames`` (the whole sequence that the volume belongs to), ``onProgress(fraction, secondsLeft)``.
+
+        Returns:
+            The node of the result.
+
+        Raises:
+            ArSSRError: If the request cannot be met; the message says what to do.
+        """
+        run = self.processAsync(inputVolume, outputVolume, **options)
+        return run.wait()
+
+    def processAsync(
+        self, inputVolume: vtkMRMLScalarVolumeNode, outputVolume: vtkMRMLScalarVolumeNode | None = None, **options: Any
+    ) -> Any:
+        """Begin to sharpen a volume and return at once.
+
+        The arguments are those of `process`, and the callbacks of `ArSSRPanel.run.Run`: ``onProgress``, ``onStage``,
+        ``onLog``, and one of ``onFinished(node)``, ``onError(error)``, ``onCancelled(reason)`` at the end.
+
+        Returns:
+            The run; its ``cancel()`` ends it.
+
+        Raises:
+            ArSSRError: If the request cannot be met.
+        """
+        from ArSSRPanel.dependencies import requireInstallation
+        from ArSSRPanel.request import makeRequest
+        from ArSSRPanel.run import Run
+
+        callbacks = {name: options.pop(name) for name in list(options) if name.startswith("on")}
+        run = Run(makeRequest(inputVolume, outputVolume, **options), **callbacks)
+        requireInstallation()
+        run.start()
+        return run
+
+
+class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: what the user does goes to the logic, what the logic reports goes to the panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        """Prepare the panel; `setup` builds it."""
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: ArSSRLogic | None = None
+        self._parameterNode: ArSSRParameterNode | None = None
+        self._guiTag: Any = None
+
+    def setup(self) -> None:
+        """Build the panel from its .ui file."""
+        ScriptedLoadableModuleWidget.setup(self)
+        self.logic = ArSSRLogic()
+        from ArSSRPanel.compare import Comparison
+        from ArSSRPanel.controller import RunController
+        from ArSSRPanel.engine_section import EngineSection
+        from ArSSRPanel.exchange import sweepLeftOvers
+        from ArSSRPanel.log_section import LogSection
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/ArSSR.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.comparison = Comparison()
+        self.log = LogSection(self.ui)
+        self.controller = RunController(self.ui, onResult=self.onResult, log=self.log.add)
+        self.engine = EngineSection(self.ui, onChanged=self.updatePanel, log=self.log.add)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self._connect()
+        sweepLeftOvers()
+        self.initializeParameterNode()
+        self.engine.lookAround()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        ui.scaleSlider.valueChanged.connect(self.onSlider)
+        ui.scaleSpinBox.valueChanged.connect(self.onSpinBox)
+        ui.applyButton.clicked.connect(self.onApply)
+        ui.cancelButton.clicked.connect(self.onCancel)
+        ui.compareButton.toggled.connect(self.onCompare)
+        ui.differenceCheckBox.toggled.connect(self.onDifference)
+        ui.exportDicomButton.clicked.connect(self.onExport)
+
+    def cleanup(self) -> None:
+        """End what is under way; Slicer closes, or the module is reloaded."""
+        from ArSSRPanel.run import cleanup
+
+        cleanup()
+        self.engine.stop()
+        self.comparison.stop()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Show the state of the scene; the module is opened."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Stop following the parameter node; another module is opened. A run goes on."""
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """Reload the module with its rooms and the engine; Slicer itself would reload this file alone."""
+        self.cleanup()
+        for name in [name for name in sys.modules if name.split(".")[0] in ("ArSSRPanel", "ArSSRLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the nodes of a scene that is about to be closed."""
+        self.ui.compareButton.checked = False
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Begin again with an empty scene."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Follow the parameter node of the scene, and choose the first volume if none is chosen."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.inputVolume is None:
+            first = slicer.mrmlScene.GetFirstNode(None, "vtkMRMLScalarVolumeNode", None, False)
+            if first is not None:
+                self._parameterNode.inputVolume = first
+
+    def setParameterNode(self, parameterNode: ArSSRParameterNode | None) -> None:
+        """Follow a parameter node instead of the one before."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
+        self._parameterNode = parameterNode
+        self.engine.setParameterNode(parameterNode)
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
+            self.updatePanel()
+
+    def updatePanel(self, caller: Any = None, event: Any = None) -> None:
+        """Show what Apply would make, and whether it can."""
+        parameters = self._parameterNode
+        if parameters is None:
+            return
+        from ArSSRPanel.sequences import sequenceOf
+
+        self.ui.modePages.currentIndex = list(ScaleMode).index(parameters.mode)
+        inSequence = parameters.inputVolume is not None and sequenceOf(parameters.inputVolume) is not None
+        self.ui.allFramesCheckBox.visible = inSequence
+        if parameters.allFrames and not inSequence:
+            parameters.allFrames = False
+        self.engine.show(parameters)
+        self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
+        self._updateResultButtons(parameters.result)
+
+    def _updateResultButtons(self, result: vtkMRMLScalarVolumeNode | None) -> None:
+        from ArSSRPanel.dicom import isFromDicom
+        from ArSSRPanel.provenance import sourceOf
+
+        source = None if result is None else sourceOf(result)
+        self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
+        self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
+
+    def onSlider(self, value: float) -> None:
+        """Carry the slider to the number beside it."""
+        self.ui.scaleSpinBox.value = round(value, 2)
+
+    def onSpinBox(self, value: float) -> None:
+        """Carry the number to the slider, which ends at 4."""
+        blocked = self.ui.scaleSlider.blockSignals(True)
+        self.ui.scaleSlider.value = min(value, self.ui.scaleSlider.maximum)
+        self.ui.scaleSlider.blockSignals(blocked)
+
+    def onApply(self, checked: bool = False) -> None:
+        """Begin a run."""
+        self.ui.compareButton.checked = False
+        parameters = self._parameterNode
+        self.controller.start(self.logic, parameters.inputVolume, parameters.outputVolume, parameters.options())
+
+    def onCancel(self, checked: bool = False) -> None:
+        """End the run."""
+        self.controller.cancel()
+
+    def onResult(self, node: vtkMRMLScalarVolumeNode) -> None:
+        """Show a result, in place of what the slice views show; it has the same field of view."""
+        self.logic.getParameterNode().result = node  # the panel may be closed meanwhile
+        slicer.util.setSliceViewerLayers(background=node, fit=False)
+
+    def onCompare(self, checked: bool) -> None:
+        """Show before and after side by side, or put the views back."""
+        from ArSSRPanel.provenance import sourceOf
+
+        if not checked:
+            self.comparison.stop()
+            return
+        result = self._parameterNode.result
+        with slicer.util.tryWithErrorDisplay(_("The comparison cannot be shown."), waitCursor=True):
+            self.comparison.start(
+                sourceOf(result),
+                result,
+                difference=self._parameterNode.showDifference,
+                onProgress=self.controller.showFraction,
+            )
+
+    def onDifference(self, checked: bool) -> None:
+        """Add or remove the difference view of a comparison that is shown."""
+        if self.ui.compareButton.checked:
+            self._parameterNode.showDifference = checked
+            self.onCompare(True)
+
+    def onExport(self, checked: bool = False) -> None:
+        """Write the result as a derived DICOM series into a folder that the user names."""
+        from ArSSRPanel.export import exportResult
+
+        parentFolder = qt.QFileDialog.getExistingDirectory(None, _("Where to put the folder of the new DICOM series"))
+        if not parentFolder:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):
+            folder, count = exportResult(self._parameterNode.result, Path(parentFolder))
+            message = _("{count} DICOM files were written to {folder}.").format(count=count, folder=folder)
+            self.log.add(message)
+            slicer.util.infoDisplay(message)
+
+
+class ArSSRTest(ScriptedLoadableModuleTest):
+    """One smoke test on a phantom with a tiny model; needs no network. The rest is in Testing/slicer."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self) -> None:
+        """Run every test."""
+        self.setUp()
+        self.test_ResultLiesOverItsInput()
+
+    def test_ResultLiesOverItsInput(self) -> None:
+        """A phantom becomes twice as fine and stays where it is; the input is not changed."""
+        findEngine()
+        from ArSSRPanel.selftest import resultLiesOverItsInput
+
+        self.delayDisplay("ArSSR: sharpening a phantom")
+        self.delayDisplay(resultLiesOverItsInput(slicer.util.getModuleLogic("ArSSR")))

@@ -1,0 +1,115 @@
+"""The choosers of models and devices: what they offer, and what is said about the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ArSSRPanel.estimate import chosenDevice, describeMemory
+
+AUTOMATIC = "auto"
+
+
+def fillModels(comboBox: Any, current: str) -> str:
+    """Offer the models that come with ArSSR, and the file that was chosen, if one was.
+
+    Args:
+        comboBox: The chooser; its items carry the name of a model or the path of a file.
+        current: What is chosen; a model that is not there any more gives way to the default.
+
+    Returns:
+        What is chosen now.
+    """
+    from ArSSRLib.checkpoint import DEFAULT_MODEL, registry
+
+    offered = {entry.name: f"{entry.name}: {entry.title}" for entry in registry()}
+    if current and current not in offered and Path(current).is_file():
+        offered[current] = Path(current).name
+    chosen = current if current in offered else DEFAULT_MODEL
+    _fill(comboBox, offered, chosen)
+    return chosen
+
+
+def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) -> str:
+    """Offer every device that the probe found, by name; before it is back, only the automatic choice and the CPU.
+
+    Returns:
+        What is chosen now; a device that is not there any more gives way to the automatic choice.
+    """
+    offered = {AUTOMATIC: _("Automatic: the fastest that works")}
+    if facts is None or not facts["devices"]:
+        offered["cpu"] = _("CPU")
+    else:
+        for device in facts["devices"]:
+            name = device["name"] if device["id"] == "cpu" else f"{device['name']} ({device['id']})"
+            memory = describeMemory(device["free_memory"])
+            offered[device["id"]] = _("{name}, {memory} free").format(name=name, memory=memory)
+    chosen = current if current in offered else AUTOMATIC
+    _fill(comboBox, offered, chosen)
+    return chosen
+
+
+def describeDevices(facts: Mapping[str, Any], device: str) -> str:
+    """Return what the probe found, in plain words: PyTorch's version and build, the test of the chosen device."""
+    if not facts["torch"]:
+        return facts["problem"] or _("PyTorch is not installed.")
+    build = _("built for CUDA {version}").format(version=facts["cuda_build"]) if facts["cuda_build"] else _("CPU build")
+    lines = [_("PyTorch {version}, {build}.").format(version=facts["torch"], build=build)]
+    chosen = chosenDevice(device, facts)
+    if chosen["smoke"] == "ok":
+        lines.append(_("{name} passed its test operation.").format(name=chosen["name"]))
+    else:
+        lines.append(
+            _("{name} failed its test operation: {reason}").format(name=chosen["name"], reason=chosen["smoke"])
+        )
+    if chosen["id"] == "cpu":
+        graphics = [other["name"] for other in facts["devices"] if other["id"] != "cpu"]
+        if graphics:
+            lines.append(_("This runs on the processor although {name} is there.").format(name=", ".join(graphics)))
+        elif facts["cuda_build"]:
+            lines.append(_("No graphics processor was found, so this runs on the processor: minutes, not seconds."))
+        else:
+            lines.append(
+                _(
+                    "This runs on the processor: minutes, not seconds. If this computer has an NVIDIA graphics "
+                    "processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend."
+                )
+            )
+    return " ".join(lines)
+
+
+def modelCard(name: str) -> str:
+    """Return what is known of a model, as Markdown: checksum, license and contrast first, then its card."""
+    from ArSSRLib.checkpoint import find_entry, sha256_of
+
+    entry = find_entry(name)
+    if entry is None:
+        checksum = sha256_of(Path(name)) if Path(name).is_file() else _("the file is not there any more")
+        return _(
+            "**{name}**: weights from a file, without a card. Ask whoever made it.\n\nSHA-256 `{checksum}`"
+        ).format(name=Path(name).name, checksum=checksum)
+    least, largest = entry.trained_scales
+    head = _(
+        "License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; SHA-256 `{checksum}`"
+    ).format(
+        license=entry.license,
+        contrast=entry.contrast,
+        least=f"{least:g}",
+        largest=f"{largest:g}",
+        thick=f"{entry.trained_thick_scale:g}",
+        checksum=entry.sha256,
+    )
+    return f"{head}\n\n{entry.card_text()}"
+
+
+def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
+    """Replace the items of a chooser without telling anybody."""
+    blocked = comboBox.blockSignals(True)
+    comboBox.clear()
+    for value, text in offered.items():
+        comboBox.addItem(text, value)
+    comboBox.currentIndex = list(offered).index(chosen)
+    comboBox.blockSignals(blocked)

@@ -1,0 +1,148 @@
+"""A run as the panel shows it: what it would make, how far it is, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import slicer
+import slicer.util
+from slicer.i18n import tr as _
+
+from ArSSRPanel.estimate import Estimate, describeTime, estimateRun
+from ArSSRPanel.request import makeRequest
+
+# What the bar counts; its maximum in the .ui file.
+BAR_STEPS = 1000
+
+
+class RunController:
+    """Starts and ends runs, and shows them.
+
+    Args:
+        ui: The widgets of the panel.
+        onResult: Called with the node of a result.
+        log: Takes a line for the log.
+    """
+
+    def __init__(self, ui: Any, *, onResult: Callable[[Any], object], log: Callable[[str], object]) -> None:
+        """Show that nothing is under way."""
+        self._ui = ui
+        self._onResult = onResult
+        self._log = log
+        self._run: Any = None
+        self._stage = ""
+        self._ready = False
+
+    def showEstimate(self, parameters: Any, facts: Mapping[str, Any] | None, *, installed: bool) -> None:
+        """Show what Apply would make, and whether it can; Apply says in its tool tip why it cannot."""
+        estimate = _estimate(parameters, facts)
+        ui = self._ui
+        ui.resultLabel.text = estimate.text or _("Nothing yet.")
+        notes = [note for note in (estimate.problem, estimate.warning) if note]
+        ui.warningLabel.text = "\n".join(notes)
+        ui.warningLabel.visible = bool(notes)
+        reason = estimate.problem
+        if not reason and not installed:
+            reason = _("PyTorch has to be installed first: see Model and device.")
+        self._ready = not reason
+        ui.applyButton.toolTip = reason or _("Make the sharper volume. The input is not changed.")
+        self._showButtons()
+
+    def start(self, logic: Any, inputVolume: Any, outputVolume: Any, options: Mapping[str, Any]) -> None:
+        """Begin a run; what prevents it is shown, never raised."""
+        from ArSSRLib.errors import ArSSRError
+
+        self._stage = _("Starting")
+        self._show(0.0, None)
+        try:
+            self._run = logic.processAsync(
+                inputVolume,
+                outputVolume,
+                **options,
+                onProgress=self._show,
+                onStage=self._onStage,
+                onLog=lambda level, message: self._log(message) if level != "debug" else None,
+                onFinished=self._onFinished,
+                onError=self._onError,
+                onCancelled=self._onCancelled,
+            )
+        except ArSSRError as error:
+            self._onError(error)
+            return
+        self._log(_("Started: {name}").format(name=self._ui.resultLabel.text.replace("\n", ", ")))
+        self._showButtons()
+
+    def cancel(self) -> None:
+        """Ask the run to end."""
+        if self._run is not None:
+            self._ui.statusLabel.text = _("Cancelling...")
+            self._run.cancel()
+
+    def showFraction(self, fraction: float) -> None:
+        """Show how far work in this process is, and let the window breathe."""
+        self._ui.progressBar.visible = fraction < 1
+        self._ui.progressBar.value = round(BAR_STEPS * fraction)
+        slicer.app.processEvents()
+
+    def _onStage(self, stage: str, volume: int, volumes: int) -> None:
+        names = {
+            "start": _("Starting"),
+            "load": _("Loading the model"),
+            "read": _("Reading the volume"),
+            "upsample": _("Sharpening"),
+            "write": _("Writing the result"),
+            "show": _("Adding the result to the scene"),
+        }
+        self._stage = names.get(stage, stage)
+        if volumes > 1:
+            self._stage = _("{stage}, frame {volume} of {volumes}").format(
+                stage=self._stage, volume=volume, volumes=volumes
+            )
+        self._ui.statusLabel.text = self._stage
+
+    def _show(self, fraction: float, secondsLeft: float | None) -> None:
+        ui = self._ui
+        ui.progressBar.visible = True
+        ui.progressBar.value = round(BAR_STEPS * fraction)
+        ui.statusLabel.text = self._stage
+        if secondsLeft is not None:
+            ui.statusLabel.text = _("{stage}, {time} left").format(stage=self._stage, time=describeTime(secondsLeft))
+
+    def _onFinished(self, node: Any) -> None:
+        self._end(_("Done: {name}").format(name=node.GetName()))
+        self._onResult(node)
+
+    def _onCancelled(self, reason: str) -> None:
+        self._end(
+            _("Cancelled: {reason}").format(reason=reason) if reason else _("Cancelled. Nothing was left behind.")
+        )
+
+    def _onError(self, error: Exception) -> None:
+        self._end(_("Not done: {reason}").format(reason=error))
+        slicer.util.errorDisplay(str(error), windowTitle="ArSSR")
+
+    def _end(self, message: str) -> None:
+        self._run = None
+        self._ui.progressBar.visible = False
+        self._ui.statusLabel.text = message
+        self._log(message)
+        self._showButtons()
+
+    def _showButtons(self) -> None:
+        running = self._run is not None
+        self._ui.applyButton.enabled = self._ready and not running
+        self._ui.cancelButton.enabled = running
+
+
+def _estimate(parameters: Any, facts: Mapping[str, Any] | None) -> Estimate:
+    """Return what the panel's state would make; what is wrong with it is a problem, not an error."""
+    from ArSSRLib.errors import ArSSRError
+
+    if parameters.inputVolume is None:
+        return Estimate("", problem=_("Select an input volume."))
+    try:
+        request = makeRequest(parameters.inputVolume, parameters.outputVolume, **parameters.options())
+        return estimateRun(request, facts)
+    except ArSSRError as error:
+        return Estimate("", problem=str(error))

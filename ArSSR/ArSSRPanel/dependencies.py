@@ -1,0 +1,170 @@
+"""What ArSSR needs beyond Slicer, and how it gets there: PyTorch through the PyTorch extension, the rest through pip.
+
+Nothing is installed without a question that says what and how much. PyTorch is looked for without importing it: it runs
+in the worker process only.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+
+import slicer
+import slicer.util
+from slicer.i18n import tr as _
+
+TORCH_REQUIREMENT = ">=2.2"
+# Small packages that Slicer does not bring. Installed without their dependencies: they need none, and Slicer's own
+# numpy, SimpleITK and requests must stay as they are.
+PACKAGES = ("safetensors>=0.4.3", "psutil>=5.9")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What is installed.
+
+    Attributes:
+        torch: Version of PyTorch, None if it is not installed or too old to be used.
+        oldTorch: Version of a PyTorch that is too old, else None.
+        missing: Requirements of the small packages that are not met.
+    """
+
+    torch: str | None
+    oldTorch: str | None
+    missing: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether a run can start."""
+        return self.torch is not None and not self.missing
+
+
+def findInstallation() -> Installation:
+    """Look for what ArSSR needs; nothing is imported."""
+    torch = _versionOf("torch")
+    usable = torch is not None and _meets(torch, TORCH_REQUIREMENT.removeprefix(">="))
+    missing = tuple(requirement for requirement in PACKAGES if not _isMet(requirement))
+    return Installation(torch if usable else None, None if usable else torch, missing)
+
+
+def describeInstallation(found: Installation) -> str:
+    """Return one line on what is installed or missing, for the panel."""
+    if found.complete:
+        return _("PyTorch {version} is installed.").format(version=found.torch)
+    if found.oldTorch:
+        return _("PyTorch {version} is too old; ArSSR needs {requirement}. Press Install PyTorch to update it.").format(
+            version=found.oldTorch, requirement=TORCH_REQUIREMENT
+        )
+    if found.torch is None:
+        return _("ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what that means.")
+    return _("PyTorch {version} is installed, but not {missing}. Press Install to add it.").format(
+        version=found.torch, missing=", ".join(found.missing)
+    )
+
+
+def describeDownload(found: Installation) -> str:
+    """Return what an installation would fetch, where it would go and how large it is: the question before it."""
+    lines = [_("ArSSR needs packages that are not part of Slicer. These would be downloaded and installed:")]
+    if found.torch is None:
+        lines.append(
+            _(
+                "- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about "
+                "0.2 GB to download and 1 GB on disk for a CPU, about 3 GB to download and 7 GB on disk for an NVIDIA "
+                "graphics processor"
+            ).format(requirement=TORCH_REQUIREMENT)
+        )
+    if found.missing:
+        lines.append(_("- {packages}: less than 2 MB").format(packages=", ".join(found.missing)))
+    lines.append(
+        _(
+            "They go into Slicer's own Python, and can be removed there again (PyTorch in the module PyTorch Utils). "
+            "No image data is sent anywhere. Install them now?"
+        )
+    )
+    return "\n\n".join(lines)
+
+
+def install() -> Installation:
+    """Ask, then install what is missing.
+
+    Returns:
+        What is installed afterwards; the same as before when the user said no.
+
+    Raises:
+        DependencyError: If the PyTorch extension is not there, or an installation failed.
+    """
+    found = findInstallation()
+    if found.complete or not slicer.util.confirmOkCancelDisplay(describeDownload(found), _("ArSSR: install PyTorch")):
+        return found
+    if found.missing:
+        _guarded(lambda: slicer.util.pip_install(["--no-deps", *found.missing]), ", ".join(found.missing))
+    if found.torch is None:
+        logic = _pyTorchLogic()
+        # The question above named it and its size; a second one would ask the same.
+        _guarded(
+            lambda: logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT), "PyTorch"
+        )
+    return findInstallation()
+
+
+def _pyTorchLogic() -> object:
+    """Return the logic of the PyTorch extension."""
+    from ArSSRLib.errors import DependencyError
+
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        msg = _(
+            "The PyTorch extension, through which ArSSR installs PyTorch, is not there. Open the Extensions Manager, "
+            "install the extension named PyTorch, restart Slicer and press Install PyTorch again."
+        )
+        raise DependencyError(msg) from error
+    return PyTorchUtils.PyTorchUtilsLogic()
+
+
+def _guarded(action: object, what: str) -> None:
+    """Run an installation; what goes wrong becomes one line with the next step."""
+    from ArSSRLib.errors import DependencyError
+
+    try:
+        action()
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = _(
+            "{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and "
+            "try again; View > Python Console shows what pip said."
+        ).format(what=what, reason=reason)
+        raise DependencyError(msg) from error
+
+
+def _versionOf(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _isMet(requirement: str) -> bool:
+    package, least = requirement.split(">=")
+    version = _versionOf(package)
+    return version is not None and _meets(version, least)
+
+
+def _meets(version: str, least: str) -> bool:
+    from packaging.version import Version
+
+    return Version(version) >= Version(least)
+
+
+def requireInstallation() -> None:
+    """Check that a run can start.
+
+    Raises:
+        DependencyError: If something is not installed; the message says how to get it.
+    """
+    from ArSSRLib.errors import DependencyError
+
+    found = findInstallation()
+    if not found.complete:
+        msg = _("{state} It is in the ArSSR module, under Model and device.").format(state=describeInstallation(found))
+        raise DependencyError(msg)

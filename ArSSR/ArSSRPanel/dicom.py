@@ -1,0 +1,88 @@
+"""From a volume node to the DICOM files it was loaded from, and a result back to DICOM as a derived series.
+
+What such a series says and how it is written is the engine's matter; here are nodes and Slicer's DICOM database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from ArSSRPanel import nodes
+
+# Written by Slicer's DICOM module on what it loads: the instances of a volume, one for each slice or one for all.
+INSTANCES = "DICOM.instanceUIDs"
+
+
+def isFromDicom(volumeNode: slicer.vtkMRMLNode) -> bool:
+    """Tell whether a volume was loaded from DICOM; its files may be gone nevertheless."""
+    return bool((volumeNode.GetAttribute(INSTANCES) or "").split())
+
+
+def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
+    """Return the DICOM files that a volume was loaded from, each once, in the order of its slices.
+
+    Raises:
+        InputError: If the volume has left the scene, was not loaded from DICOM, or files of it cannot be found.
+    """
+    from ArSSRLib.errors import InputError
+
+    if volumeNode is None:
+        msg = "The volume that the result was made from is not in the scene any more; load it again from DICOM."
+        raise InputError(msg)
+    name = volumeNode.GetName()
+    if not isFromDicom(volumeNode):
+        msg = (
+            f'"{name}" was not loaded from DICOM, so no derived series can be made of it; '
+            "save the result as NRRD or NIfTI, or load the source through Slicer's DICOM module."
+        )
+        raise InputError(msg)
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None or not database.isOpen:
+        msg = "Slicer's DICOM database is not open, so the source cannot be found; open it in the DICOM module."
+        raise InputError(msg)
+    instances = list(dict.fromkeys(volumeNode.GetAttribute(INSTANCES).split()))
+    files = [database.fileForInstance(instance) for instance in instances]
+    missing = sum(not (file and Path(file).is_file()) for file in files)
+    if missing:
+        msg = (
+            f'{missing} of the {len(files)} DICOM files of "{name}" cannot be found any more; '
+            "import the series again in the DICOM module, load it, and run ArSSR on it."
+        )
+        raise InputError(msg)
+    return files
+
+
+def exportDerivedSeries(
+    sourceNode: slicer.vtkMRMLNode | None,
+    resultNode: slicer.vtkMRMLScalarVolumeNode,
+    folder: str | Path,
+    *,
+    provenance: Mapping[str, Any],
+) -> list[str]:
+    """Write a result as a derived series of the study that its source belongs to, completely or not at all.
+
+    The result is written where it lies before its parent transforms, as its source was scanned.
+
+    Args:
+        sourceNode: What the result was made from, loaded from DICOM; None if it has left the scene.
+        resultNode: The result.
+        folder: A new or empty folder; its parent exists.
+        provenance: How it was made: model (its name), sha256, scale (along i, j, k), and device or not.
+
+    Returns:
+        The files, one a slice, in the order of k.
+
+    Raises:
+        ArSSRError: If the source cannot be found, is not MR, or the series cannot be written.
+    """
+    from ArSSRLib.io import Derivation, write_derived_series
+
+    i, j, k = provenance["scale"]
+    derivation = Derivation(provenance["model"], provenance["sha256"], (i, j, k), provenance.get("device") or "")
+    files = sourceInstanceFiles(sourceNode)
+    volume = nodes.volumeFromNode(resultNode)
+    return [str(file) for file in write_derived_series(volume, folder, sources=files, derivation=derivation)]

@@ -1,0 +1,131 @@
+"""The section of the panel on the model and the device: what there is, what it is, and how to get what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import qt
+import slicer.util
+from slicer.i18n import tr as _
+
+from ArSSRPanel import dependencies
+from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
+from ArSSRPanel.probe import Probe
+
+
+class EngineSection:
+    """Shows models and devices, and keeps what the worker's probe found out.
+
+    Args:
+        ui: The widgets of the panel.
+        onChanged: Called when what is known of models and devices has changed.
+        log: Takes a line for the log.
+
+    Attributes:
+        facts: What the probe reported, None while it is not known.
+        installed: Whether everything a run needs is installed.
+    """
+
+    def __init__(self, ui: Any, *, onChanged: Callable[[], object], log: Callable[[str], object]) -> None:
+        """Connect the widgets of the section."""
+        self._ui = ui
+        self._onChanged = onChanged
+        self._log = log
+        self._parameters: Any = None
+        self._probe: Probe | None = None
+        self._shown: tuple[str, str] | None = None
+        self.facts: Mapping[str, Any] | None = None
+        self.installed = False
+        ui.modelComboBox.currentIndexChanged.connect(self._onModel)
+        ui.modelFileButton.clicked.connect(self._onModelFile)
+        ui.modelCardButton.toggled.connect(self._onCard)
+        ui.deviceComboBox.currentIndexChanged.connect(self._onDevice)
+        ui.checkDevicesButton.clicked.connect(self._onCheck)
+        ui.installButton.clicked.connect(self._onInstall)
+
+    def setParameterNode(self, parameters: Any) -> None:
+        """Read and write another parameter node, or none."""
+        self._parameters = parameters
+        self._shown = None
+
+    def show(self, parameters: Any) -> None:
+        """Show the model and the device of the parameter node, if they are not shown already."""
+        if self._shown == (parameters.model, parameters.device):
+            return
+        model = fillModels(self._ui.modelComboBox, parameters.model)
+        device = fillDevices(self._ui.deviceComboBox, self.facts, parameters.device)
+        self._shown = (model, device)
+        parameters.model, parameters.device = model, device
+        if self._ui.modelCardButton.checked:
+            self._onCard(True)
+        if self.facts is not None:
+            self._ui.environmentLabel.text = describeDevices(self.facts, device)
+
+    def lookAround(self) -> None:
+        """Look for what is installed, and let the worker test the devices; returns at once."""
+        self.stop()
+        found = dependencies.findInstallation()
+        self.installed, self.facts, self._shown = found.complete, None, None
+        ui = self._ui
+        ui.environmentLabel.text = dependencies.describeInstallation(found)
+        ui.installButton.visible = not found.complete
+        if found.complete:
+            ui.environmentLabel.text += " " + _("Testing the devices...")
+            models = [ui.modelComboBox.itemData(index) for index in range(ui.modelComboBox.count)]
+            self._probe = Probe(models, measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
+            self._probe.start()
+        self._onChanged()
+
+    def stop(self) -> None:
+        """Stop testing devices."""
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
+
+    def _onProbed(self, facts: Mapping[str, Any]) -> None:
+        self._probe, self.facts, self._shown = None, facts, None
+        self.installed = facts["torch"] is not None
+        self._ui.installButton.visible = not self.installed
+        self._ui.environmentLabel.text = describeDevices(facts, "auto")
+        self._log(self._ui.environmentLabel.text)
+        self._onChanged()
+
+    def _onProbeFailed(self, error: Exception) -> None:
+        self._probe = None
+        self._ui.environmentLabel.text = _("The devices could not be tested: {reason}").format(reason=error)
+        self._log(self._ui.environmentLabel.text)
+
+    def _onModel(self, index: int) -> None:
+        if self._parameters is not None and index >= 0:
+            self._parameters.model = self._ui.modelComboBox.itemData(index)
+
+    def _onModelFile(self, checked: bool = False) -> None:
+        kinds = _("Weights (*.safetensors *.pkl *.pt *.pth)")
+        path = qt.QFileDialog.getOpenFileName(None, _("File of weights"), "", kinds)
+        if path and self._parameters is not None:
+            self._parameters.model = path
+            self.lookAround()  # what the file costs is known to the worker alone
+
+    def _onCard(self, checked: bool) -> None:
+        self._ui.modelCardBrowser.visible = checked
+        if checked:
+            self._ui.modelCardBrowser.setMarkdown(modelCard(self._ui.modelComboBox.currentData))
+
+    def _onDevice(self, index: int) -> None:
+        if self._parameters is not None and index >= 0:
+            self._parameters.device = self._ui.deviceComboBox.itemData(index)
+
+    def _onCheck(self, checked: bool = False) -> None:
+        self.lookAround()
+
+    def _onInstall(self, checked: bool = False) -> None:
+        """Ask, install, and look around again."""
+        from ArSSRLib.errors import DependencyError
+
+        try:
+            self._log(dependencies.describeInstallation(dependencies.install()))
+        except DependencyError as error:
+            self._log(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle="ArSSR")
+        self.lookAround()

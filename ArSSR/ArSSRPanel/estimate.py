@@ -1,0 +1,132 @@
+"""What a run would make, before it starts: the grid of the result, its memory and its time on the chosen device.
+
+The numbers come from the engine's own plan and from what the probe measured; PyTorch is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ArSSRPanel.request import Request
+from ArSSRPanel.sequences import numberOfFrames
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would make.
+
+    Attributes:
+        text: The grid, the memory and the time as far as they are known, for the panel.
+        warning: Why the result may not be what is wanted, or "".
+        problem: Why the run cannot be done, or "".
+    """
+
+    text: str
+    warning: str = ""
+    problem: str = ""
+
+
+def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
+    """Return what a run would make.
+
+    Args:
+        request: What the panel asks for.
+        facts: What the worker's probe reported, None while it is not known.
+    """
+    grid = request.outputGeometry
+    frames = numberOfFrames(request.inputVolume) if request.allFrames else 1
+    text = _("{size} voxels of {spacing} mm").format(size=_by(grid.size), spacing=_by(grid.spacing, "{:.2f}"))
+    if frames > 1:
+        text = _("{frames} frames of {text}").format(frames=frames, text=text)
+    warning = _outsideTraining(request)
+    if facts is None or "halo" not in facts["models"].get(request.model, {}):
+        return Estimate(text, warning)
+    from ArSSRLib.errors import ArSSRError
+
+    try:
+        memory, seconds = _cost(request, facts)
+    except ArSSRError as error:
+        return Estimate(text, warning, str(error))
+    lines = [text, _("about {memory} of memory").format(memory=describeMemory(memory))]
+    if seconds is not None:
+        lines[1] += _(", {time}").format(time=describeTime(seconds * frames))
+    return Estimate("\n".join(lines), warning)
+
+
+def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None]:
+    """Return the memory in bytes that one volume takes on the device, and the seconds, if that was measured."""
+    from ArSSRLib.planning import plan
+
+    device = chosenDevice(request.device, facts)
+    onCPU = device["id"] == "cpu"
+    model = facts["models"][request.model]
+    array = request.inputVolume.GetImageData().GetPointData().GetScalars()
+    inputBytes = array.GetNumberOfTuples() * array.GetDataTypeSize()
+    planned = plan(
+        request.inputGeometry,
+        _numpyType(array),
+        request.scale,
+        halo=model["halo"],
+        bytes_per_coarse_voxel=model["bytes_per_coarse_voxel"],
+        base_memory=facts["base_memory"] + inputBytes if onCPU else 0,
+        available_memory=device["free_memory"],
+        host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
+        memory_limit=request.memoryLimit,
+        region=request.region,
+    )
+    rate = facts["speed"].get(device["id"], {}).get(request.model)
+    return planned.memory, None if rate is None else planned.cost * rate
+
+
+def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the device of a name among those the probe found; "auto" is the first that passed its test."""
+    working = [device for device in facts["devices"] if device["smoke"] == "ok"] or facts["devices"]
+    for device in working:
+        if name in ("auto", device["id"]) or (name == "cuda" and device["id"] == "cuda:0"):
+            return device
+    return working[-1]
+
+
+def _outsideTraining(request: Request) -> str:
+    """Return a warning when a factor is larger than the model has seen, else ""."""
+    from ArSSRLib.checkpoint import find_entry
+
+    entry = find_entry(request.model)
+    if entry is None or entry.covers(request.scale):
+        return ""
+    return _(
+        "A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): "
+        "judge with care."
+    ).format(
+        factor=f"{max(request.scale):.3g}",
+        largest=f"{entry.trained_scales[1]:g}",
+        thick=f"{entry.trained_thick_scale:g}",
+    )
+
+
+def describeMemory(count: float) -> str:
+    """Return a number of bytes as a person says it."""
+    return f"{count / 1e9:.1f} GB" if count >= 0.95e9 else f"{count / 1e6:.0f} MB"
+
+
+def describeTime(seconds: float) -> str:
+    """Return a duration as a person says it."""
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    if seconds < 5400:
+        return _("{count} min").format(count=round(seconds / 60))
+    return _("{count} h").format(count=f"{seconds / 3600:.1f}")
+
+
+def _numpyType(array: Any) -> Any:
+    from vtk.util.numpy_support import get_numpy_array_type
+
+    return get_numpy_array_type(array.GetDataType())
+
+
+def _by(values: Sequence[float], form: str = "{}") -> str:
+    return " x ".join(form.format(value) for value in values)

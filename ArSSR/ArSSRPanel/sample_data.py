@@ -1,0 +1,109 @@
+"""The volume of the tutorial, offered in Slicer's Sample Data module under a category of our own.
+
+It is Slicer's own sample "MRHead", downloaded from where Slicer downloads it and checked against the same SHA-256, and
+made into thick slices here, by averaging neighbors as a scanner with thick slices would. So the truth is known: the
+original is loaded beside it. Slicer's Sample Data module says about it: donated to the 3D Slicer project by the person
+visible in the images, to be used without any restrictions. Nothing of it is part of this extension.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from ArSSRLib.volume import Volume
+
+CATEGORY = "ArSSR"
+SAMPLE_NAME = "MR head, thick slices"
+LICENSE = "Donated to the 3D Slicer project by the person visible in the images, to be used without any restrictions."
+SHA256 = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
+FILE_NAME = "MR-head.nrrd"
+TRUTH_NAME = "MRHead"
+# Slices at most this many times as thick as the voxels in them are wide: what the bundled model was trained for.
+LARGEST_RATIO = 4
+
+
+def registerSampleData() -> None:
+    """Offer the data set; registering it twice does nothing."""
+    import SampleData
+
+    thumbnail = Path(__file__).parent.parent / "Resources" / "SampleData" / "ArSSRThickHead.png"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=SAMPLE_NAME,
+        uris=_uri(),
+        fileNames=FILE_NAME,
+        nodeNames=TRUTH_NAME,
+        checksums=f"SHA256:{SHA256}",
+        thumbnailFileName=str(thumbnail),
+        customDownloader=downloadAndShow,
+    )
+
+
+def downloadAndShow(_source: object = None) -> None:
+    """Load the data set after a click in the Sample Data module, and show it; an error is shown, too."""
+    with slicer.util.tryWithErrorDisplay(_("The sample data set could not be loaded."), waitCursor=True):
+        thick, _original = loadThickHead()
+        slicer.util.setSliceViewerLayers(background=thick, fit=True)
+
+
+def loadThickHead() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode]:
+    """Return the head in thick slices, and the original it was averaged from.
+
+    Raises:
+        InputError: If it cannot be downloaded, or what arrived is not what was expected; it is deleted then.
+    """
+    from ArSSRPanel import nodes
+
+    path = _download()
+    truth = slicer.util.loadVolume(str(path), {"name": TRUTH_NAME, "show": False})
+    volume = thickened(nodes.volumeFromNode(truth))
+    name = f"{TRUTH_NAME}, {volume.geometry.spacing[2]:.2g} mm slices"
+    thick = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    nodes.updateNodeFromVolume(thick, volume)
+    nodes.copyAppearance(truth, thick)
+    nodes.placeBeside(truth, thick)
+    thick.SetDescription(f"Slicer's sample {TRUTH_NAME}, slices averaged by ArSSR. {LICENSE}")
+    return thick, truth
+
+
+def thickened(volume: Volume) -> Volume:
+    """Return a volume with as many slices averaged into one as the model can undo; what is left over is cut off."""
+    import numpy as np
+
+    spacing = volume.geometry.spacing
+    together = max(2, int(LARGEST_RATIO * min(spacing[:2]) / spacing[2] + 1e-6))
+    columns, rows, slices = volume.geometry.size
+    count = slices // together
+    kept = volume.array[: count * together].reshape(count, together, rows, columns)
+    means = kept.mean(axis=1)
+    array = (np.rint(means) if volume.array.dtype.kind in "iu" else means).astype(volume.array.dtype)
+    field = volume.geometry.cropped((0, 0, 0), (columns, rows, count * together))
+    return volume.with_array(array, field.resized((columns, rows, count)))
+
+
+def _uri() -> str:
+    return f"{slicer.util.TESTING_DATA_URL}SHA256/{SHA256}"
+
+
+def _download() -> Path:
+    """Return the file in Slicer's cache, downloaded if it is not there yet, once its checksum is right."""
+    import SampleData
+
+    from ArSSRLib.errors import InputError
+
+    try:
+        path = Path(SampleData.SampleDataLogic().downloadFileIntoCache(_uri(), FILE_NAME, f"SHA256:{SHA256}"))
+    except (OSError, ValueError) as error:
+        msg = f"{FILE_NAME} could not be downloaded ({error}); check the connection and Slicer's proxy settings."
+        raise InputError(msg) from error
+    # Slicer deletes a damaged download, but returns its path all the same.
+    if path.is_file() and slicer.util.computeChecksum("SHA256", str(path)) == SHA256:
+        return path
+    path.unlink(missing_ok=True)
+    msg = f"{FILE_NAME} arrived damaged (wrong SHA-256) and was deleted; try again, later or elsewhere."
+    raise InputError(msg)

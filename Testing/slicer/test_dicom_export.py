@@ -1,0 +1,143 @@
+"""A result goes back to DICOM beside its source; DICOM that cannot be found is told, not guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+import slicer
+from ArSSRPanel import dicom, nodes
+from dicom_series import write_frames, write_series
+
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import find_series, read_volume
+from ArSSRLib.volume import Volume
+
+PROVENANCE = {"model": "arssr2", "sha256": "ab" * 32, "scale": (1.0, 1.0, 2.0), "device": "cpu"}
+
+
+class Database:
+    """Stand-in for Slicer's DICOM database: it knows where the file of an instance is, or answers with nothing."""
+
+    def __init__(self, files):
+        self.isOpen = True
+        self.files = {str(pydicom.dcmread(file).SOPInstanceUID): str(file) for file in files}
+
+    def fileForInstance(self, instance):
+        return self.files.get(instance, "")
+
+
+@pytest.fixture
+def database(tmp_path, oblique_geometry, monkeypatch):
+    array = np.random.default_rng(2).integers(0, 3000, oblique_geometry.shape).astype(np.int16)
+    write_series(tmp_path / "source", Volume(array, oblique_geometry))
+    known = Database(find_series(tmp_path / "source"))
+    monkeypatch.setattr(slicer, "dicomDatabase", known, raising=False)
+    return known
+
+
+def addNode(scene, volume: Volume, instances: str | None = None):
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "T1")
+    nodes.updateNodeFromVolume(node, volume)
+    if instances is not None:
+        node.SetAttribute("DICOM.instanceUIDs", instances)
+    return node
+
+
+@pytest.fixture
+def source(scene, database, tmp_path):
+    return addNode(scene, read_volume(tmp_path / "source"), " ".join(database.files))
+
+
+@pytest.fixture
+def result(scene, source):
+    geometry = nodes.geometryOf(source).upsampled((1, 1, 2))
+    array = np.random.default_rng(5).integers(0, 3000, geometry.shape).astype(np.int16)
+    return addNode(scene, Volume(array, geometry))
+
+
+def test_a_result_is_written_beside_its_source_where_it_lies(tmp_path, source, result):
+    files = dicom.exportDerivedSeries(source, result, str(tmp_path / "out"), provenance=PROVENANCE)
+
+    written = read_volume(tmp_path / "out")
+    np.testing.assert_array_equal(written.array, slicer.util.arrayFromVolume(result))
+    np.testing.assert_allclose(written.geometry.affine, nodes.geometryOf(result).affine, atol=1e-6)
+    first = pydicom.dcmread(files[0])
+    assert len(files) == 18
+    assert (first.PatientID, first.StudyInstanceUID) == ("4711", "1.2.3.4")
+    assert first.SeriesDescription == "T1 axial ArSSR 1x1x2"
+    assert "ab" * 32 in first.DerivationDescription
+
+
+def test_parent_transforms_do_not_move_what_is_written(scene, tmp_path, source, result):
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = slicer.util.vtkMatrixFromArray(np.array([[1, 0, 0, 50], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+    transform.SetMatrixTransformToParent(matrix)
+    for node in (source, result):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+
+    dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+
+    np.testing.assert_allclose(
+        read_volume(tmp_path / "out").geometry.corners(), read_volume(tmp_path / "source").geometry.corners(), atol=1e-6
+    )
+
+
+def test_the_files_of_a_volume_come_in_the_order_of_its_slices_each_once(database, source):
+    backward = list(reversed(database.files))
+    source.SetAttribute("DICOM.instanceUIDs", " ".join(backward + backward[:1]))
+
+    assert dicom.sourceInstanceFiles(source) == [database.files[instance] for instance in backward]
+
+
+def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, database, result):
+    volume = Volume(np.zeros((9, 18, 20), np.int16), VolumeGeometry((20, 18, 9), (1, 1, 2)))
+    write_frames(tmp_path / "frames.dcm", volume)
+    frames = Database([tmp_path / "frames.dcm"])
+    database.files = frames.files
+    source = addNode(scene, volume, " ".join(list(frames.files) * 9))
+
+    assert dicom.sourceInstanceFiles(source) == [str(tmp_path / "frames.dcm")]
+    assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)) == 18
+
+
+def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, result):
+    assert dicom.isFromDicom(source)
+    assert not dicom.isFromDicom(result)
+    with pytest.raises(InputError, match=r'"T1" was not loaded from DICOM.*save the result as NRRD'):
+        dicom.sourceInstanceFiles(result)
+
+
+def test_a_source_that_left_the_scene_is_told(tmp_path, database, result):
+    with pytest.raises(InputError, match="not in the scene any more; load it again"):
+        dicom.exportDerivedSeries(None, result, tmp_path / "out", provenance=PROVENANCE)
+
+
+def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
+    first, second, *_ = find_series(tmp_path / "source")
+    first.unlink()
+    database.files = {instance: file for instance, file in database.files.items() if file != str(second)}
+
+    with pytest.raises(InputError, match=r'2 of the 9 DICOM files of "T1" cannot be found any more; import'):
+        dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("closed", ["absent", "closed"])
+def test_a_database_that_is_not_open_is_told(monkeypatch, database, source, closed):
+    database.isOpen = False
+    if closed == "absent":
+        monkeypatch.delattr(slicer, "dicomDatabase")
+
+    with pytest.raises(InputError, match="database is not open"):
+        dicom.sourceInstanceFiles(source)
+
+
+def test_a_folder_in_use_is_refused_and_kept(tmp_path, source, result):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+
+    with pytest.raises(OutputError, match="choose a new folder"):
+        dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]

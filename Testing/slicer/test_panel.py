@@ -1,0 +1,209 @@
+"""What the panel shows and allows before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+
+from ArSSRLib.checkpoint import registry
+
+
+@pytest.fixture
+def volume(scene):
+    """A thick-sliced volume in the scene."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "T1")
+    slicer.util.updateVolumeFromArray(node, np.arange(6 * 20 * 24, dtype=np.int16).reshape(6, 20, 24))
+    node.SetSpacing(1.0, 1.5, 4.0)
+    return node
+
+
+@pytest.fixture
+def parameters(volume, panel):
+    """The parameter node of a panel that shows the volume."""
+    return panel._parameterNode
+
+
+def test_the_first_volume_of_the_scene_is_chosen(parameters, volume):
+    assert parameters.inputVolume is volume
+
+
+def test_label_maps_are_not_offered(parameters, panel):
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+
+    panel.ui.inputVolumeSelector.setCurrentNode(labels)
+
+    assert panel.ui.inputVolumeSelector.currentNode() is not labels
+
+
+def test_dragging_the_slider_changes_scale_and_shows_the_result(parameters, panel):
+    panel.ui.scaleSlider.value = 2.5
+
+    assert parameters.scale == pytest.approx(2.5)
+    assert panel.ui.resultLabel.text.startswith("60 x 50 x 15 voxels of 0.40 x 0.60 x 1.60 mm")
+
+
+def test_a_typed_factor_may_leave_the_slider_behind(parameters, panel):
+    panel.ui.scaleSpinBox.value = 6.0
+
+    assert parameters.scale == pytest.approx(6.0)
+    assert panel.ui.scaleSlider.value == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [
+        ("AXES", {"scaleI": 1.0, "scaleJ": 1.5, "scaleK": 4.0}, "24 x 30 x 24 voxels of 1.00 x 1.00 x 1.00 mm"),
+        (
+            "SPACING",
+            {"spacingI": 0.5, "spacingJ": 0.5, "spacingK": 2.0},
+            "48 x 60 x 12 voxels of 0.50 x 0.50 x 2.00 mm",
+        ),
+        ("ISOTROPIC", {}, "24 x 30 x 24 voxels of 1.00 x 1.00 x 1.00 mm"),
+    ],
+)
+def test_every_way_of_choosing_shows_its_grid(parameters, panel, module, mode, values, expected):
+    parameters.mode = module.ScaleMode[mode]
+    for name, value in values.items():
+        setattr(parameters, name, value)
+
+    assert panel.ui.resultLabel.text.startswith(expected)
+
+
+def test_the_page_follows_the_way_of_choosing(parameters, panel, module):
+    for index, mode in enumerate(module.ScaleMode):
+        parameters.mode = mode
+
+        assert panel.ui.modePages.currentIndex == index
+        assert panel.ui.modeComboBox.currentText == mode.label()
+
+
+def test_a_factor_beyond_the_training_is_warned_of(parameters, panel):
+    parameters.scale = 5.0
+
+    assert "beyond what the model was trained for" in panel.ui.warningLabel.text
+    assert panel.ui.warningLabel.isVisibleTo(panel.parent)
+
+
+def test_a_factor_inside_the_training_is_not_warned_of(parameters, panel):
+    parameters.scale = 3.0
+
+    assert panel.ui.warningLabel.text == ""
+
+
+def test_memory_and_time_are_shown_once_the_devices_are_tested(parameters, panel, slicerHost):
+    assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
+
+    assert "of memory" in panel.ui.resultLabel.text
+    assert panel.ui.resultLabel.text.rstrip().endswith((" s", " min"))
+
+
+def test_every_device_is_named_and_the_processor_is_warned_of(parameters, panel, slicerHost):
+    assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
+
+    shown = [panel.ui.deviceComboBox.itemText(index) for index in range(panel.ui.deviceComboBox.count)]
+    for device in panel.engine.facts["devices"]:
+        assert any(device["name"] in text for text in shown)
+    parameters.device = "cpu"
+    assert "minutes, not seconds" in panel.ui.environmentLabel.text or "although" in panel.ui.environmentLabel.text
+
+
+def test_apply_says_why_it_cannot(scene, panel):
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.toolTip == "Select an input volume."
+
+
+def test_apply_can_once_there_is_a_volume(parameters, panel):
+    assert panel.ui.applyButton.enabled
+
+
+def test_a_volume_without_voxels_is_explained(parameters, panel):
+    parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+
+    assert not panel.ui.applyButton.enabled
+    assert "has no voxels" in panel.ui.warningLabel.text
+
+
+def test_the_card_tells_license_contrast_and_checksum(parameters, panel):
+    panel.ui.modelCardButton.checked = True
+
+    text = panel.ui.modelCardBrowser.plainText
+    entry = registry()[0]
+    assert entry.license in text
+    assert entry.contrast in text
+    assert entry.sha256 in text
+    assert "For research, not for diagnosis" in text
+
+
+def test_all_frames_are_offered_only_for_a_sequence(parameters, panel):
+    assert not panel.ui.allFramesCheckBox.isVisibleTo(panel.parent)
+
+
+def test_the_panel_says_that_it_is_not_for_diagnosis(parameters, panel):
+    assert "not for diagnosis" in panel.ui.noticeLabel.text
+
+
+def test_the_state_is_saved_with_the_scene(parameters, panel, module, tmp_path, slicerHost):
+    parameters.mode = module.ScaleMode.AXES
+    parameters.scaleK = 3.5
+    path = str(tmp_path / "scene.mrml")
+    slicer.mrmlScene.SetURL(path)
+    assert slicer.mrmlScene.Commit(path)
+
+    slicerHost.closeScene()
+    assert panel._parameterNode.scaleK == pytest.approx(2.0)
+    slicer.mrmlScene.SetURL(path)
+    slicer.mrmlScene.Import()
+    panel.enter()
+
+    assert panel._parameterNode.mode == module.ScaleMode.AXES
+    assert panel.ui.scaleKSpinBox.value == pytest.approx(3.5)
+
+
+def test_a_closed_scene_leaves_an_empty_panel(parameters, panel, slicerHost):
+    slicerHost.closeScene()
+
+    assert panel._parameterNode.inputVolume is None
+    assert not panel.ui.applyButton.enabled
+
+
+def test_the_module_can_be_left_and_entered(parameters, panel):
+    panel.exit()
+    panel.enter()
+
+    panel.ui.scaleSpinBox.value = 3.0
+    assert panel._parameterNode.scale == pytest.approx(3.0)
+
+
+LOAD = """
+import sys, time
+sys.path[:0] = [{root!r}, {testing!r}]
+sys.modules["torch"] = None  # as if it were not installed
+import host
+session = host.boot()
+started = time.perf_counter()
+module = session.loadModule({path!r})
+loaded = time.perf_counter()
+panel = session.makeWidget(module)
+shown = time.perf_counter()
+print("LOADED", loaded - started, shown - loaded, *(name for name in {heavy!r} if sys.modules.get(name)))
+session.closeWidget(module)
+"""
+
+
+def test_the_module_and_its_panel_need_nothing_heavy(slicerHost):
+    root = Path(__file__).resolve().parents[2]
+    heavy = ("torch", "SimpleITK", "scipy", "nibabel", "safetensors", "pydicom", "matplotlib")
+    code = LOAD.format(
+        root=str(root), testing=str(root / "Testing"), path=str(root / "ArSSR" / "ArSSR.py"), heavy=heavy
+    )
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("LOADED")]
+    assert line.split()[3:] == []
