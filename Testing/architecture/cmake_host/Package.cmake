@@ -1,0 +1,7 @@
+# What packaging refuses to start without.
+
+foreach(_file IN ITEMS EXTENSION_README_FILE EXTENSION_LICENSE_FILE)
+  if(NOT EXISTS "${${_file}}")
+    message(FATAL_ERROR "${_file} is not set to an existing file: ${${_file}}")
+  endif()
+endforeach()
