@@ -267,11 +267,11 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self) -> None:
         """Follow the parameter node of the scene, and choose the first volume if none is chosen."""
+        from ArSSRPanel.nodes import firstGrayVolume
+
         self.setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.inputVolume is None:
-            first = slicer.mrmlScene.GetFirstNode(None, "vtkMRMLScalarVolumeNode", None, False)
-            if first is not None:
-                self._parameterNode.inputVolume = first
+            self._parameterNode.inputVolume = self.ui.inputVolumeSelector.currentNode() or firstGrayVolume()
 
     def setParameterNode(self, parameterNode: ArSSRParameterNode | None) -> None:
         """Follow a parameter node instead of the one before."""

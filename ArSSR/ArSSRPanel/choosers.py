@@ -42,6 +42,7 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
     offered = {AUTOMATIC: _("Automatic: the fastest that works")}
     if facts is None or not facts["devices"]:
         offered["cpu"] = _("CPU")
+        offered.setdefault(current, current)  # a scene may name a device; whether it is here is not known yet
     else:
         for device in facts["devices"]:
             name = device["name"] if device["id"] == "cpu" else f"{device['name']} ({device['id']})"
@@ -93,7 +94,8 @@ def modelCard(name: str) -> str:
         ).format(name=Path(name).name, checksum=checksum)
     least, largest = entry.trained_scales
     head = _(
-        "License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; SHA-256 `{checksum}`"
+        "License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; "
+        "SHA-256 `{checksum}`"
     ).format(
         license=entry.license,
         contrast=entry.contrast,

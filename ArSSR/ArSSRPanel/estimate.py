@@ -99,8 +99,8 @@ def _outsideTraining(request: Request) -> str:
     if entry is None or entry.covers(request.scale):
         return ""
     return _(
-        "A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): "
-        "judge with care."
+        "A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis "
+        "alone): judge with care."
     ).format(
         factor=f"{max(request.scale):.3g}",
         largest=f"{entry.trained_scales[1]:g}",

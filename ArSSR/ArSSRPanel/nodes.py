@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
+import slicer.util
 import vtk
 from vtk.util import numpy_support
 
@@ -32,6 +33,13 @@ def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     node.GetIJKToRASMatrix(matrix)
     affine = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
     return VolumeGeometry.from_ras_affine(image.GetDimensions() if image else (0, 0, 0), affine)
+
+
+def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the first volume of the scene that can be sharpened; a label map, which is a kind of volume, cannot."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    shown = (volume for volume in volumes if not volume.GetHideFromEditors())
+    return next((volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
 
 
 def volumeFromNode(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:

@@ -41,6 +41,32 @@ def test_label_maps_are_not_offered(parameters, panel):
     assert panel.ui.inputVolumeSelector.currentNode() is not labels
 
 
+def test_a_label_map_is_never_chosen_by_itself(scene, module, slicerHost):
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    gray = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "gray")
+
+    panel = slicerHost.makeWidget(module)
+
+    assert panel._parameterNode.inputVolume is gray
+
+
+def test_a_device_of_a_scene_is_kept_until_it_is_known_whether_it_is_here(parameters, panel):
+    panel.engine.stop()
+    panel.engine.facts = None
+
+    parameters.device = "cuda:7"
+
+    assert parameters.device == "cuda:7"
+    assert panel.ui.deviceComboBox.currentData == "cuda:7"
+
+
+def test_a_device_that_is_not_here_gives_way(parameters, panel, slicerHost):
+    parameters.device = "cuda:7"
+    assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
+
+    assert parameters.device == "auto"
+
+
 def test_dragging_the_slider_changes_scale_and_shows_the_result(parameters, panel):
     panel.ui.scaleSlider.value = 2.5
 
