@@ -1,0 +1,158 @@
+"""Stand-in for the widgets of slicer.parameterNodeWrapper: how a parameter and a widget follow each other.
+
+The pairs of widget and type are Slicer's; any other pair is refused, as there.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import ctk
+import qt
+import slicer
+
+from host import parameter_types as types
+from host.parameter_types import first, is_node_class, split
+
+
+class Connector:
+    """Reads, writes and watches one widget; children say how."""
+
+    signal = ""
+
+    def __init__(self, widget: Any, datatype: Any) -> None:
+        self.widget = widget
+        self.plain, self.annotations = split(datatype)
+        self._changed: Callable[[], None] | None = None
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Apply the annotations to the widget."""
+
+    def read(self) -> Any:
+        """Return the value that the widget shows."""
+        return getattr(self.widget, self.attribute)
+
+    def write(self, value: Any) -> None:
+        """Show a value."""
+        if value != getattr(self.widget, self.attribute):
+            setattr(self.widget, self.attribute, value)
+
+    attribute = ""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the user changes the widget."""
+        if self.signal:
+            self._changed = changed
+            getattr(self.widget, self.signal).connect(changed)
+
+    def release(self) -> None:
+        """Stop watching."""
+        if self._changed is not None:
+            getattr(self.widget, self.signal).disconnect(self._changed)
+            self._changed = None
+
+
+class _Checked(Connector):
+    signal, attribute = "toggled", "checked"
+
+    def prepare(self) -> None:
+        if not self.widget.checkable:
+            self.widget.checkable = True
+
+
+class _Text(Connector):
+    signal, attribute = "textChanged", "text"
+
+
+class _Label(Connector):
+    attribute = "text"
+
+
+class _Number(Connector):
+    signal, attribute = "valueChanged", "value"
+
+    def prepare(self) -> None:
+        limits = first(self.annotations, types.WithinRange)
+        low = limits or first(self.annotations, types.Minimum)
+        high = limits or first(self.annotations, types.Maximum)
+        if type(self.widget) in {ctk.ctkSliderWidget, qt.QSlider} and (low is None or high is None):
+            msg = f"Cannot have a connection to {self.widget.className()} where the type is unbounded."
+            raise RuntimeError(msg)
+        decimals = types.Decimals(0) if self.plain is int else first(self.annotations, types.Decimals)
+        if decimals is not None and hasattr(self.widget, "decimals"):
+            self.widget.decimals = decimals.value
+        step = first(self.annotations, types.SingleStep)
+        if step is not None:
+            self.widget.singleStep = step.value
+        unlimited = 2**31 - 1
+        self.widget.minimum = low.minimum if low is not None else -unlimited
+        self.widget.maximum = high.maximum if high is not None else unlimited
+
+    def read(self) -> Any:
+        return self.plain(self.widget.value)
+
+
+class _Combo(Connector):
+    """A combo box: one item for each choice, or for each member of an Enum."""
+
+    signal = "currentIndexChanged"
+
+    def prepare(self) -> None:
+        if issubclass(self.plain, enum.Enum):
+            self._values = list(self.plain)
+            labels = [member.label() if hasattr(member, "label") else member.name for member in self._values]
+        else:
+            choice = first(self.annotations, types.Choice)
+            if choice is None:
+                msg = "ComboBoxToStringableConnector requires the Choice annotation to be used."
+                raise RuntimeError(msg)
+            self._values = list(choice.choices)
+            labels = [str(value) for value in self._values]
+        self.widget.clear()
+        self.widget.addItems(labels)
+
+    def read(self) -> Any:
+        return self._values[self.widget.currentIndex]
+
+    def write(self, value: Any) -> None:
+        self.widget.currentIndex = self._values.index(value)
+
+
+class _Node(Connector):
+    signal = "currentNodeChanged"
+
+    def prepare(self) -> None:
+        self.widget.nodeTypes = [self.plain.__name__]
+
+    def read(self) -> Any:
+        return self.widget.currentNode()
+
+    def write(self, value: Any) -> None:
+        self.widget.setCurrentNode(value)
+
+
+def connector_for(widget: Any, datatype: Any) -> Connector:
+    """Return what ties a parameter of a type to a widget.
+
+    Raises:
+        RuntimeError: If Slicer has no connection between the two.
+    """
+    plain = split(datatype)[0]
+    member = isinstance(plain, type) and issubclass(plain, enum.Enum)
+    pairs: list[tuple[type[Connector], bool, tuple[Any, ...]]] = [
+        (_Checked, plain is bool, (qt.QCheckBox, ctk.ctkCheckBox, qt.QPushButton)),
+        (_Number, plain is int, (qt.QSlider, qt.QSpinBox)),
+        (_Number, plain in {int, float}, (qt.QDoubleSpinBox, ctk.ctkSliderWidget, ctk.ctkDoubleSpinBox)),
+        (_Combo, member or plain in {int, float, str, bool}, (qt.QComboBox, ctk.ctkComboBox)),
+        (_Text, plain is str, (qt.QLineEdit,)),
+        (_Label, plain is str, (qt.QLabel,)),
+        (_Node, is_node_class(plain), (slicer.qMRMLNodeComboBox,)),
+    ]
+    for connector, fits, widgets in pairs:
+        if fits and type(widget) in widgets:
+            return connector(widget, datatype)
+    msg = f"Unable to create GUI connector from datatype '{datatype}' to widget type '{type(widget)}'."
+    raise RuntimeError(msg)

@@ -1,0 +1,22 @@
+"""Stand-in for slicer.i18n: the functions that mark text for translation; the host speaks English."""
+
+from __future__ import annotations
+
+import slicer
+
+
+def translate(context: str, text: str) -> str:
+    """Return the text in the language of the application."""
+    return str(slicer.app.translate(context, text))
+
+
+def tr(text: str) -> str:
+    """Return the text in the language of the application; imported as `_` by modules.
+
+    Raises:
+        TypeError: If it is given anything but one text, as `_(f"...")` written with a comma would.
+    """
+    if not isinstance(text, str):
+        msg = f"Only text can be translated, got {text!r}."
+        raise TypeError(msg)
+    return translate("ArSSR", text)

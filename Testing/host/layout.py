@@ -1,0 +1,147 @@
+# ruff: noqa: N801  the names are Slicer's
+"""The slice views of the application: real layout and slice logics, and nothing that draws on a screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+from PySide6.QtCore import Property, Signal
+
+from host.ctk_widgets import ctkSliderWidget
+
+
+class qMRMLSliceControllerWidget(QtWidgets.QWidget):
+    """The bar of a slice view."""
+
+    def __init__(self, logic: Any) -> None:
+        super().__init__()
+        self._logic = logic
+        self._slider = ctkSliderWidget(self)
+
+    def fitSliceToBackground(self) -> None:
+        """Show the whole background volume."""
+        self._logic.FitSliceToBackground()
+
+    def sliceOffsetSlider(self) -> QtWidgets.QWidget:
+        """Return the slider of the slice offset."""
+        return self._slider
+
+    def setSliceLink(self, linked: bool) -> None:
+        """Link this view to the others."""
+        self._logic.GetSliceCompositeNode().SetLinkedControl(linked)
+
+
+class qMRMLSliceWidget(QtWidgets.QWidget):
+    """A slice view without its picture; `host.slices` computes that without a screen."""
+
+    def __init__(self, logic: Any) -> None:
+        super().__init__()
+        self._logic = logic
+        self._controller = qMRMLSliceControllerWidget(logic)
+
+    def mrmlSliceNode(self) -> Any:
+        """Return the vtkMRMLSliceNode."""
+        return self._logic.GetSliceNode()
+
+    def mrmlSliceCompositeNode(self) -> Any:
+        """Return the vtkMRMLSliceCompositeNode."""
+        return self._logic.GetSliceCompositeNode()
+
+    def sliceLogic(self) -> Any:
+        """Return the vtkMRMLSliceLogic."""
+        return self._logic
+
+    def sliceController(self) -> QtWidgets.QWidget:
+        """Return the bar."""
+        return self._controller
+
+
+class qSlicerLayoutManager(QtCore.QObject):
+    """Which views are shown; the nodes are made by Slicer's own vtkMRMLLayoutLogic."""
+
+    layoutChanged = Signal(int)
+
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
+        super().__init__(parent)
+        self._logic: Any = None
+        self._application_logic: Any = None
+        self._slices: dict[str, qMRMLSliceWidget] = {}
+
+    def observe(self, application_logic: Any) -> None:
+        """Make the views of a new scene."""
+        self._application_logic = application_logic
+        application_logic.SetSliceLogics(vtk.vtkCollection())
+        self._logic = slicer.vtkMRMLLayoutLogic()
+        self._slices.clear()
+        self._logic.SetMRMLScene(application_logic.GetMRMLScene())
+        self._set_layout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+    def release(self) -> None:
+        """Let go of the scene."""
+        if self._application_logic is not None:
+            self._application_logic.SetSliceLogics(None)
+        for widget in self._slices.values():
+            widget._logic.SetMRMLScene(None)
+        self._slices.clear()
+        if self._logic is not None:
+            self._logic.SetMRMLScene(None)
+        self._logic = self._application_logic = None
+
+    def _views(self) -> dict[str, qMRMLSliceWidget]:
+        scene = self._application_logic.GetMRMLScene()
+        nodes = scene.GetNodesByClass("vtkMRMLSliceNode")
+        nodes.UnRegister(None)
+        for index in range(nodes.GetNumberOfItems()):
+            node = nodes.GetItemAsObject(index)
+            if node.GetLayoutName() not in self._slices:
+                self._slices[node.GetLayoutName()] = qMRMLSliceWidget(self._slice_logic(node))
+        return self._slices
+
+    def _slice_logic(self, node: Any) -> Any:
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(self._application_logic)
+        logic.SetMRMLScene(self._application_logic.GetMRMLScene())
+        logic.SetSliceNode(node)
+        self._application_logic.GetSliceLogics().AddItem(logic)
+        return logic
+
+    def sliceViewNames(self) -> list[str]:
+        """Return the names of all slice views, shown or not."""
+        return list(self._views())
+
+    def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
+        """Return the slice view of a name, or None."""
+        return self._views().get(name)
+
+    def mrmlSliceLogics(self) -> Any:
+        """Return the vtkCollection of slice logics."""
+        self._views()
+        return self._application_logic.GetSliceLogics()
+
+    def layoutLogic(self) -> Any:
+        """Return the vtkMRMLLayoutLogic."""
+        return self._logic
+
+    def resetSliceViews(self) -> None:
+        """Show the whole background volume in every view."""
+        for widget in self._views().values():
+            widget.sliceController().fitSliceToBackground()
+
+    def _layout(self) -> int:
+        return int(self._logic.GetLayoutNode().GetViewArrangement())
+
+    def _set_layout(self, layout: int) -> None:
+        changed = layout != self._layout()
+        self._logic.GetLayoutNode().SetViewArrangement(layout)
+        self._views()
+        if changed:
+            self.layoutChanged.emit(layout)
+
+    def setLayout(self, layout: int) -> None:
+        """Show a layout, by its number."""
+        self._set_layout(layout)
+
+    layout = Property(int, _layout, _set_layout)

@@ -1,0 +1,62 @@
+"""The modules `qt` and `ctk`, and the widgets in `slicer`: every class dressed by `host.pythonqt`."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import shiboken6
+from PySide6 import QtCore, QtGui, QtNetwork, QtWidgets
+
+from host import ctk_widgets, loader, node_widgets
+from host.pythonqt import Wrapper, class_for
+from host.qt6_only import CLASSES
+
+_LIBRARIES = (QtCore, QtGui, QtWidgets, QtNetwork)
+_OWN = {"QUiLoader": loader.QUiLoader}
+
+
+class _QtModule(types.ModuleType):
+    """Module `qt`: dresses a class when it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = _OWN.get(name) or next((getattr(part, name) for part in _LIBRARIES if hasattr(part, name)), None)
+        is_class = isinstance(found, type) and issubclass(found, shiboken6.Object)
+        if not is_class or name in CLASSES:
+            msg = f"module 'qt' has no attribute '{name}'"
+            raise AttributeError(msg)
+        setattr(self, name, class_for(found))
+        return self.__dict__[name]
+
+
+def qt_module() -> types.ModuleType:
+    """Make the module `qt`."""
+    return _QtModule("qt", "Qt as PythonQt shows it, made by the test host.")
+
+
+def ctk_module() -> types.ModuleType:
+    """Make the module `ctk`."""
+    module = types.ModuleType("ctk", "The widgets of CTK that the test host has.")
+    fill(module, ctk_widgets.PRESENT, ctk_widgets.ABSENT)
+    return module
+
+
+def fill(module: types.ModuleType, present: tuple[type, ...], absent: tuple[str, ...]) -> None:
+    """Put widget classes into a module: those that the host has, and names of those that it has not."""
+    for native in present:
+        setattr(module, native.__name__, class_for(native))
+    for name in absent:
+        setattr(module, name, _absent(name))
+
+
+def fill_slicer(module: types.ModuleType) -> None:
+    """Put the widgets that know the scene into `slicer`."""
+    fill(module, node_widgets.PRESENT, node_widgets.ABSENT)
+
+
+def _absent(name: str) -> type:
+    def refuse(*_: object) -> None:
+        msg = f"The test host has no {name}. Use another widget, or add it to the host."
+        raise RuntimeError(msg)
+
+    return type(name, (Wrapper,), {"__init__": refuse})

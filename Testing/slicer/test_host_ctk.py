@@ -1,0 +1,80 @@
+"""The CTK widgets of the host behave as CTK's."""
+
+from __future__ import annotations
+
+import ctk
+import pytest
+import qt
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [("value", 0.0), ("minimum", 0.0), ("maximum", 99.0), ("decimals", 2), ("singleStep", 1.0), ("tracking", True)],
+)
+def test_the_defaults_of_a_slider_are_ctks(name, default):
+    assert getattr(ctk.ctkSliderWidget(), name) == default
+
+
+def test_a_slider_keeps_more_decimals_than_it_shows():
+    slider = ctk.ctkSliderWidget()
+    slider.value = 1.23456
+
+    assert slider.value == pytest.approx(1.23456, abs=1e-12)
+
+
+def test_a_spin_box_rounds_to_its_decimals():
+    box = ctk.ctkDoubleSpinBox()
+    box.decimals = 1
+    box.value = 1.26
+
+    assert box.value == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize("widget", [ctk.ctkSliderWidget, ctk.ctkDoubleSpinBox])
+def test_a_value_stays_within_its_limits_and_is_told_once(widget):
+    made, seen = widget(), []
+    made.maximum = 8
+    made.minimum = 1
+    made.valueChanged.connect(seen.append)
+    made.value = 20
+    made.value = 30
+
+    assert (made.value, seen) == (8, [8.0])
+
+
+def test_dragging_a_slider_goes_in_steps():
+    slider = ctk.ctkSliderWidget()
+    slider.minimum, slider.maximum, slider.singleStep = 1, 8, 0.5
+    slider.findChild(qt.QSlider).value = 123
+
+    assert slider.value == pytest.approx(2.0)  # 1 + 0.123 * 7 = 1.861, to the next half
+
+
+def test_folding_a_section_hides_what_it_shows_and_nothing_else_comes_back():
+    panel = qt.QWidget()
+    section = ctk.ctkCollapsibleButton("Advanced", panel)
+    shown, hidden = qt.QLabel("shown", section), qt.QLabel("hidden", section)
+    hidden.hide()
+    section.collapsed = True
+    folded = (shown.isHidden(), hidden.isHidden())
+    section.collapsed = False
+
+    assert folded == (True, True)
+    assert (shown.isHidden(), hidden.isHidden()) == (False, True)
+
+
+def test_folding_tells():
+    section, seen = ctk.ctkCollapsibleButton("Advanced"), []
+    section.connect("contentsCollapsed(bool)", seen.append)
+    section.collapsed = True
+    section.click()
+
+    assert seen == [True, False]
+    assert section.checked
+
+
+def test_a_combo_box_says_what_to_choose():
+    box = ctk.ctkComboBox()
+    box.defaultText = "Select a model"
+
+    assert (box.defaultText, box.currentIndex) == ("Select a model", -1)
