@@ -14,6 +14,7 @@ from ArSSRPanel.request import makeRequest
 
 # What the bar counts; its maximum in the .ui file.
 BAR_STEPS = 1000
+ERROR_STYLE = "color: #b00020;"
 
 
 class RunController:
@@ -54,6 +55,7 @@ class RunController:
         from ArSSRLib.errors import ArSSRError
 
         self._stage = _("Starting")
+        self._ui.statusLabel.styleSheet = ""
         self._show(0.0, None)
         try:
             self._run = logic.processAsync(
@@ -120,6 +122,7 @@ class RunController:
 
     def _onError(self, error: Exception) -> None:
         self._end(_("Not done: {reason}").format(reason=error))
+        self._ui.statusLabel.styleSheet = ERROR_STYLE
         slicer.util.errorDisplay(str(error), windowTitle="ArSSR")
 
     def _end(self, message: str) -> None:

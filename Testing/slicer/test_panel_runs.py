@@ -182,6 +182,7 @@ def test_an_error_is_shown_and_the_panel_goes_on(ready, volume, finish, messages
     assert "damaged.safetensors" in ready.ui.statusLabel.text
     assert [message.kind for message in messages if "damaged.safetensors" in message.text] == ["error"]
     assert ready._parameterNode.result is None
+    assert "color" in ready.ui.statusLabel.styleSheet
 
 
 def test_every_step_is_in_the_log(ready, finish):
