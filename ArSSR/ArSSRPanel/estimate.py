@@ -11,6 +11,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
 from ArSSRPanel.sequences import numberOfFrames
 
@@ -42,7 +43,7 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     text = _("{size} voxels of {spacing} mm").format(size=_by(grid.size), spacing=_by(grid.spacing, "{:.2f}"))
     if frames > 1:
         text = _("{frames} frames of {text}").format(frames=frames, text=text)
-    warning = _outsideTraining(request)
+    warning = "\n".join(filter(None, [_outsideTraining(request), bentTransform(request.inputVolume)]))
     if facts is None or "halo" not in facts["models"].get(request.model, {}):
         return Estimate(text, warning)
     from ArSSRLib.errors import ArSSRError

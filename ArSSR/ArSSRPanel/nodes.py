@@ -73,13 +73,11 @@ def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -
         node.EndModify(modifying)
 
 
-def describeParentTransform(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    """Return None without a parent transform, "linear" under linear ones, else what a non-linear one means."""
-    transform = node.GetParentTransformNode()
-    if transform is None:
-        return None
-    if transform.IsTransformToWorldLinear():
-        return "linear"
+def bentTransform(node: slicer.vtkMRMLNode) -> str:
+    """Return what a non-linear parent transform means for a run; "" without one, and under linear ones."""
+    transform = node.GetParentTransformNode() if node.IsA("vtkMRMLTransformableNode") else None
+    if transform is None or transform.IsTransformToWorldLinear():
+        return ""
     return (
         f'The volume is under the non-linear transform "{transform.GetName()}". It is upsampled as it is before that '
         "transform, and so are the spacing and the scale meant; the result is put under the same transform."

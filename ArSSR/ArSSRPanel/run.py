@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from ArSSRPanel import exchange, outputs, sequences
-from ArSSRPanel.nodes import volumeFromNode
+from ArSSRPanel.nodes import bentTransform, volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
 
@@ -98,6 +98,7 @@ class Run:
         self._running, _active = True, self
         try:
             self._onStage("start", 1, 1)
+            self._warn(bentTransform(self.request.inputVolume))
             self._folder = exchange.makeFolder()
             self._writeInputs()
             self._worker = WorkerProcess(self._job(), self._folder, onEvent=self._tell, onEnd=self._onEnd)
@@ -193,6 +194,11 @@ class Run:
             self._leave()
             self._failure = RunCancelled(f"The run was stopped. {reason}")
             self._report(self._onCancelled, reason)
+
+    def _warn(self, message: str) -> None:
+        if message:
+            logging.warning("ArSSR: %s", message)
+            self._onLog("warning", message)
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         """Hand on a message of the worker."""

@@ -178,16 +178,16 @@ def test_a_result_is_moved_to_the_folder_of_another_input(scene, thick):
 
 
 def test_parent_transforms_are_told_apart(scene, thick):
-    descriptions = [nodes.describeParentTransform(thick)]
+    descriptions = [nodes.bentTransform(thick)]
     thick.SetAndObserveTransformNodeID(mrml_volumes.add_transform(ROTATION).GetID())
-    descriptions.append(nodes.describeParentTransform(thick))
+    descriptions.append(nodes.bentTransform(thick))
     bent = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "Warp")
     spline = vtk.vtkThinPlateSplineTransform()
     bent.SetAndObserveTransformToParent(spline)
     thick.SetAndObserveTransformNodeID(bent.GetID())
-    descriptions.append(nodes.describeParentTransform(thick))
+    descriptions.append(nodes.bentTransform(thick))
 
-    assert descriptions[:2] == [None, "linear"]
+    assert descriptions[:2] == ["", ""]
     assert '"Warp"' in descriptions[2]
     assert "non-linear" in descriptions[2]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
+import vtk
 
 from ArSSRLib.checkpoint import registry
 
@@ -120,6 +121,17 @@ def test_a_factor_inside_the_training_is_not_warned_of(parameters, panel):
     parameters.scale = 3.0
 
     assert panel.ui.warningLabel.text == ""
+
+
+def test_a_non_linear_transform_is_explained(parameters, panel, volume):
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "Warp")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    volume.SetAndObserveTransformNodeID(bent.GetID())
+
+    panel.updatePanel()
+
+    assert 'non-linear transform "Warp"' in panel.ui.warningLabel.text
+    assert panel.ui.applyButton.enabled
 
 
 def test_memory_and_time_are_shown_once_the_devices_are_tested(parameters, panel, slicerHost):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import slicer
 import slicer_runs
+import vtk
 from ArSSRPanel import run
 from ArSSRPanel.run import Run
 from slicer_runs import Told, volume, wait
@@ -219,3 +220,16 @@ def test_the_process_of_slicer_never_loads_pytorch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
     assert result.stdout.split()[-1] == "False"
+
+
+def test_a_non_linear_transform_is_kept_and_explained(quick, scene):
+    source = volume()
+    bent = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "Warp")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    source.SetAndObserveTransformNodeID(bent.GetID())
+    told = Told()
+
+    result = wait(quick(source), onLog=told.callbacks()["onLog"])
+
+    assert result.GetParentTransformNode() is bent
+    assert any("before that transform" in message for _level, message in told["onLog"])
