@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -25,7 +26,6 @@ from ArSSRLib.device import (
     resolve_precision,
     smoke_test,
     total_memory,
-    used_memory,
 )
 from ArSSRLib.errors import DeviceError
 
@@ -190,12 +190,41 @@ def test_a_container_may_have_less(container, maximum, current, free):
     assert free_memory(CPU) == free
 
 
-def test_memory_in_use_grows_with_what_is_held():
-    before = used_memory(CPU)
+MEMORY = """
+import torch
+from ArSSRLib.device import peak_memory, used_memory
+cpu = torch.device("cpu")
+before = used_memory(cpu)
+held = torch.ones(60_000_000)
+during, peak_during = used_memory(cpu), peak_memory(cpu)
+del held
+print(before, during, used_memory(cpu), peak_during, peak_memory(cpu))
+"""
 
-    held = torch.ones(20_000_000)
 
-    assert used_memory(CPU) - before == pytest.approx(held.nbytes, rel=0.3)
+@pytest.fixture(scope="module")
+def memory_of_a_process():
+    """Memory of a fresh process before, while and after it held 240 MB, and its peak while and after.
+
+    A fresh one: this one may hold, and hand out again, what earlier tests have freed.
+    """
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
+    names = ("before", "during", "after", "peak_during", "peak_after")
+    return SimpleNamespace(**dict(zip(names, map(int, result.stdout.split()), strict=True)))
+
+
+def test_memory_in_use_grows_with_what_is_held(memory_of_a_process):
+    assert memory_of_a_process.during - memory_of_a_process.before == pytest.approx(240_000_000, rel=0.2)
+
+
+def test_the_peak_is_never_below_what_is_held(memory_of_a_process):
+    # Linux counts pages for each processor and adds them up now and then.
+    assert memory_of_a_process.peak_during > 0.99 * memory_of_a_process.during
+
+
+def test_the_peak_outlives_what_was_held(memory_of_a_process):
+    assert memory_of_a_process.after < memory_of_a_process.during - 200_000_000
+    assert memory_of_a_process.peak_after > 0.99 * memory_of_a_process.peak_during
 
 
 def test_the_cpu_is_described_with_its_threads():
@@ -215,26 +244,6 @@ def test_an_apple_gpu_is_described_by_its_kind():
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_a_precision_has_one_name(name):
     assert precision_name(resolve_precision(name, CPU)) == name
-
-
-def test_the_peak_is_never_below_what_is_held():
-    held = torch.ones(20_000_000)
-
-    peak = peak_memory(CPU)
-    del held
-
-    assert peak >= 80_000_000
-    assert peak_memory(CPU) >= peak
-
-
-def test_the_peak_outlives_what_was_held():
-    before = peak_memory(CPU)
-
-    # Larger than anything these tests hold otherwise, and touched, so that it is really there.
-    torch.ones(60_000_000).add_(1)
-
-    assert used_memory(CPU) < peak_memory(CPU)
-    assert peak_memory(CPU) >= before
 
 
 def test_without_the_status_of_linux_the_peak_is_asked_from_the_system(monkeypatch, tmp_path):
