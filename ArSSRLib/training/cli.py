@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from ArSSRLib.device import resolve_device
+from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
-from ArSSRLib.io import find_volumes
-from ArSSRLib.training.config import TrainingConfig, read_recipe
-from ArSSRLib.training.dataset import BatchSampler, load_normalized, load_training_volumes, resample_isotropic
-from ArSSRLib.training.loop import LAST, Trainer
+from ArSSRLib.training.checkpoints import LAST
+from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
+from ArSSRLib.training.loop import Trainer, hash_of_volumes
+from ArSSRLib.training.preparation import Preparation, TrainingVolume, hash_of, prepare, read_checked
+from ArSSRLib.training.processes import Processes, joined_processes
+from ArSSRLib.training.recipe import read_recipe
+from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, refuse_shared_voxels
 from ArSSRLib.training.validation import SETTINGS, Case, make_case
 
 logger = logging.getLogger(__name__)
@@ -23,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``arssr train`` to its parser."""
     parser.add_argument("recipe", type=Path, help="TOML file; see ArSSRLib/training/recipes")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
+    parser.add_argument(
+        "--init", metavar="MODEL", help="begin with the weights of a bundled model or a file, and take its architecture"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change a value of the recipe"
     )
@@ -34,48 +42,68 @@ def run(args: argparse.Namespace) -> int:
     """Train as the arguments say.
 
     Returns:
-        0 when the run reached its last step or was asked to stop and saved its state.
+        0 when the run reached its last step; 130 or 143 when it was interrupted or terminated and saved its state.
 
     Raises:
-        ArSSRError: If the recipe, the data or the checkpoint cannot be used.
+        ArSSRError: If the recipe, the data or the checkpoint cannot be used, or the loss is not a number.
     """
-    config = read_recipe(args.recipe, args.overrides)
-    device = resolve_device(args.device)
+    with joined_processes(args.device) as processes:
+        trainer = make_trainer(args, processes)
+        if args.resume:
+            trainer.resume()
+        stopped = trainer.fit(progress=not args.no_progress)
+    if processes.leads:
+        print(f"{trainer.config.output}: {trainer.step} of {trainer.config.steps} steps{_result(trainer)}")
+        if stopped:
+            print("The run was stopped and saved; continue it with --resume.")
+    return 128 + stopped if stopped else 0
+
+
+def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
+    """Read the recipe, the weights to begin with and the volumes; everything that can be refused is refused here.
+
+    Raises:
+        ArSSRError: If any of them cannot be used.
+    """
+    initial = load_model(args.init) if args.init else None
+    config = read_recipe(args.recipe, args.overrides, model=initial.config if initial else None)
     if not args.resume and (config.output / LAST).exists():
         msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
         raise InputError(msg)
-    refuse_shared_subjects(config)
-    grids = load_training_volumes(config.training_data, config.target_spacings, config.patch_size)
-    cases = validation_cases(config)
-    trainer = Trainer(config, BatchSampler(grids, config), cases, device)
-    if args.resume:
-        trainer.resume()
-    trainer.fit(progress=not args.no_progress)
-    print(f"{config.output}: {trainer.step} of {config.steps} steps, {trainer.best:+.2f} dB over the floor at best")
-    return 0
+    training = find_sources(config.training_data, "train")
+    validation = find_sources(config.validation_data, "val") if config.validation_data else []
+    refuse_shared_subjects(training, validation)
+    if not processes.leads:  # the leader prepares for all
+        processes.wait()
+    grids = load_training_volumes(training, config)
+    if processes.leads:
+        processes.wait()
+    cases = validation_cases(config, validation, grids[0])
+    sampler = BatchSampler(grids, config, device=processes.device, rank=processes.rank, world=processes.world)
+    data = hash_of_volumes([volume.voxel_hash for volume in grids[0]])
+    return Trainer(config, sampler, cases, processes=processes, initial=initial, data=data)
 
 
-def refuse_shared_subjects(config: TrainingConfig) -> None:
-    """Refuse to validate on what is trained on.
+def validation_cases(
+    config: TrainingConfig, sources: Sequence[Source], training: Sequence[TrainingVolume]
+) -> list[Case]:
+    """Return the validation volumes, on the coarsest target grid, in every setting.
 
     Raises:
-        InputError: If a file name stands in both folders.
+        InputError: If one cannot be read, or has the voxels of a training volume.
     """
-    shared = {path.name for path in find_volumes(config.training_data)} & {
-        path.name for path in find_volumes(config.validation_data)
-    }
-    if shared:
-        msg = f"{', '.join(sorted(shared))} is in both the training and the validation folder; keep it in one of them."
-        raise InputError(msg)
-
-
-def validation_cases(config: TrainingConfig) -> list[Case]:
-    """Return every validation volume, on the isotropic target grid, in every setting."""
-    spacing = max(config.target_spacings)
-    chosen = find_volumes(config.validation_data)[:: max(1, config.validation_stride)]
+    known = {volume.voxel_hash: volume.subject for volume in training}
+    preparation = Preparation(config.crop_and_pad, config.normalization, max(config.target_spacings))
+    chosen = sources[:: config.validation_stride]
     cases = []
-    for path in chosen:
-        truth = resample_isotropic(load_normalized(path), spacing).array
-        cases += [make_case(path.name, truth, scale, profile) for scale, profile in SETTINGS]
+    for source in chosen:
+        volume = read_checked(source.path)
+        refuse_shared_voxels(known, {hash_of(volume.array): source.path.name})
+        truth = prepare(volume, preparation).array
+        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in SETTINGS]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
+
+
+def _result(trainer: Trainer) -> str:
+    return f", {trainer.best:+.2f} dB over the floor at best" if trainer.cases else ""

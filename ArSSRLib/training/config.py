@@ -1,66 +1,99 @@
-"""TrainingConfig: one TOML file, every value documented, unknown keys refused by name."""
+"""TrainingConfig: every value that decides what a training run computes, and which values are impossible.
+
+Reading them from a TOML file lives in `recipe`.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-import typing
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig, model_config_from_dict
+from ArSSRLib.model.config import ModelConfig
+
+LARGEST_SCALE = 16
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that decides what a training run computes.
+    """One training run.
 
     Attributes:
-        training_data: Folder of high-resolution volumes to learn from.
-        validation_data: Folder of high-resolution volumes to choose the checkpoint by; none of the training subjects.
+        training_data: High-resolution volumes to learn from: a folder, or a CSV file with the columns path, split and
+            (if you like) subject, of which the rows with split "train" are read.
         output: Folder for checkpoints, log and final weights.
-        model: Architecture, the ``[model]`` table.
+        model: Architecture, the ``[model]`` table; `arssr train --init` takes it from the weights instead.
+        validation_data: Volumes to choose the checkpoint by, none of the training subjects: a folder, or a CSV file,
+            of which the rows with split "val" are read. Left out or "": the weights of the last step are the result.
+        cache: Folder for prepared volumes, which are made once; "" is a folder of the user, see `cache`.
+        crop_and_pad: Voxels along i, j, k to which each volume is cropped or padded with background about its center
+            before anything else; [] keeps its size.
+        normalization: "percentile" of the foreground, as upsampling does; "maximum" of the volume, as published.
         target_spacings: Isotropic spacings in mm to which each volume is resampled as ground truth; 0 keeps its grid.
         target_weights: How often each of these grids is drawn.
-        batch_items: Patches a step, each with its own scale, profile and volume.
+        fixed_patches: Cubes cut from each volume at random once, from which all patches are drawn, as published; 0
+            draws from whole volumes.
+        fixed_patch_size: Voxels along each axis of such a cube.
+        self_supervised: The volumes have thick slices: their in-plane resolution is the truth, and slices as thick
+            as theirs are simulated along an in-plane axis. See `drawing`.
+        batch_items: Patches a step and process, each with its own scale, profile and volume.
         patch_size: Coarse voxels along each axis of a patch.
         margin: Coarse voxels at the border of a patch in which no points are drawn, for they see its padding.
         points: Query points a patch.
         isotropic_share: Part of the items with one scale for all axes.
         thick_share: Part of the items with one thick axis; the rest has three independent scales.
         whole_scale_share: Part of the items whose scales are rounded to a whole or half number, as users ask for.
-        scale_range: Least and largest scale of isotropic and independent items.
-        thick_scale_range: Least and largest scale of a thick axis.
+        scale_range: Least and largest scale of isotropic and independent items, 1 to 16.
+        thick_scale_range: Least and largest scale of a thick axis, 1 to 16.
+        alignment: "centered": coarse and fine voxels are cells of one field of view. "endpoints": the centers of the
+            outermost coarse and fine voxels coincide in the simulated patch, as published, although the queries are
+            cells; everything but those two centers is then shifted.
+        degradation: "mixture" of the slice profiles and the noise below; "cubic": point sampling alone, as published.
         profile_weights: How often point sampling, Gaussian, box and k-space truncation are drawn.
         thickness_range: Slice thickness as a part of the coarse spacing.
         nominal_share: Part of the items whose slices are as thick as they are apart, as most protocols have them.
         noise_share: Part of the items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
+        coordinates: What the decoder is told: "relative" to the coarse voxel, which is how arssr2 is built; for the
+            published network, the position in the "patch", as published, or in the "volume", as in upsampling.
+        augmentation: Whether patches are flipped, their axes permuted and their intensities changed.
         gamma_share: Part of the items with a random power curve.
         curve_share: Part of the items with a random tone curve.
+        bias_share: Part of the items with a smooth bias field.
         steps: Optimizer steps of the whole run.
-        learning_rate: Largest learning rate of Adam.
+        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8).
+        schedule: "cosine" after a plateau; "halving" every ``halve_every`` steps, as published.
+        halve_every: Steps between two halvings.
         warm_up_steps: Steps over which the learning rate rises linearly.
         hold_share: Part of the steps at the largest learning rate before the cosine begins; 0 is a plain cosine.
-        gradient_clip: Largest norm of the gradient.
-        ema_decay: Decay a step of the averaged weights that are validated and exported.
-        squared_share: Weight of the root mean square in the loss; the rest is the mean absolute error.
+        gradient_clip: Largest norm of the gradient; 0 leaves it as it is.
+        ema_decay: Decay a step of the averaged weights that are validated and exported; 0 takes the weights themselves.
+        loss: "relative" to the error of cubic interpolation, item by item; "l1", as published.
+        squared_share: Weight of the root mean square in the relative loss; the rest is the mean absolute error.
         precision: "fp32", or "bf16" where the processor computes it faster.
+        compile: Whether PyTorch compiles the network; the first step then takes a minute or more.
         validate_every: Steps between validations.
         validation_stride: Every how manieth validation volume is used; 1 is all.
         checkpoint_every: Steps between checkpoints.
         seed: Seed of weights and of every draw.
+
+    Raises:
+        InputError: If a value is impossible, before anything is read.
     """
 
     training_data: Path
-    validation_data: Path
     output: Path
     model: ModelConfig
+    validation_data: Path | None = None
+    cache: Path | None = None
+    crop_and_pad: tuple[int, ...] = ()
+    normalization: str = "percentile"
     target_spacings: tuple[float, ...] = (0.0, 1.2)
     target_weights: tuple[float, ...] = (0.4, 0.6)
+    fixed_patches: int = 0
+    fixed_patch_size: int = 40
+    self_supervised: bool = False
     batch_items: int = 6
     patch_size: int = 20
     margin: int = 2
@@ -68,23 +101,32 @@ class TrainingConfig:
     isotropic_share: float = 0.55
     thick_share: float = 0.35
     whole_scale_share: float = 0.4
-    scale_range: tuple[float, float] = (1.25, 4.25)
-    thick_scale_range: tuple[float, float] = (1.5, 8.0)
-    profile_weights: tuple[float, float, float, float] = (0.5, 0.38, 0.08, 0.04)
-    thickness_range: tuple[float, float] = (0.6, 1.3)
+    scale_range: tuple[float, ...] = (1.25, 4.25)
+    thick_scale_range: tuple[float, ...] = (1.5, 8.0)
+    alignment: str = "centered"
+    degradation: str = "mixture"
+    profile_weights: tuple[float, ...] = (0.5, 0.38, 0.08, 0.04)
+    thickness_range: tuple[float, ...] = (0.6, 1.3)
     nominal_share: float = 0.5
     noise_share: float = 0.12
     noise_maximum: float = 0.03
+    coordinates: str = "relative"
+    augmentation: bool = True
     gamma_share: float = 0.2
     curve_share: float = 0.1
+    bias_share: float = 0.0
     steps: int = 20000
     learning_rate: float = 8e-4
+    schedule: str = "cosine"
+    halve_every: int = 62_400
     warm_up_steps: int = 200
     hold_share: float = 0.5
     gradient_clip: float = 0.5
     ema_decay: float = 0.999
+    loss: str = "relative"
     squared_share: float = 0.5
     precision: str = "fp32"
+    compile: bool = False
     validate_every: int = 1000
     validation_stride: int = 1
     checkpoint_every: int = 500
@@ -92,96 +134,95 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train, before anything is read."""
-        checks = {
-            "scale_range": 1 <= self.scale_range[0] <= self.scale_range[1] <= 16,
-            "thick_scale_range": 1 <= self.thick_scale_range[0] <= self.thick_scale_range[1] <= 16,
-            "patch_size": 4 <= self.patch_size <= 128,
-            "margin": 0 <= self.margin < self.patch_size / 2,
-            "target_spacings": len(self.target_spacings) == len(self.target_weights) > 0,
-            "steps": self.steps > self.warm_up_steps >= 0,
-            "hold_share": 0 <= self.hold_share <= 1,
-            "profile_weights": len(self.profile_weights) == 4 and sum(self.profile_weights) > 0,
-            "isotropic_share": self.isotropic_share >= 0 and self.isotropic_share + self.thick_share <= 1,
-            "batch_items": self.batch_items >= 1 and self.points >= 1,
-            "precision": self.precision in ("fp32", "bf16"),
-        }
-        for name, passed in checks.items():
-            if not passed:
-                value = getattr(self, name)
-                msg = (
-                    f"The recipe's {name} = {value} is impossible; see the description of TrainingConfig for its range."
-                )
-                raise InputError(msg)
+        _check_choices(self)
+        _check_numbers(self)
+        _check_combinations(self)
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Read a TOML recipe.
-
-    Args:
-        path: The recipe; relative folders in it are relative to the working directory.
-        overrides: ``key=value`` pairs, each value in TOML; ``model.key`` reaches into the model table.
-
-    Raises:
-        InputError: If the file cannot be read, or a key is unknown, missing or of another type.
-    """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read as a TOML recipe ({error}); begin with one of ArSSRLib/training/recipes."
-        raise InputError(msg) from error
-    for override in overrides:
-        _override(table, override)
-    return config_from_table(table, origin=str(path))
+def _check_choices(config: TrainingConfig) -> None:
+    choices = {
+        "normalization": ("percentile", "maximum"),
+        "alignment": ("centered", "endpoints"),
+        "degradation": ("mixture", "cubic"),
+        "coordinates": ("relative", "patch", "volume"),
+        "schedule": ("cosine", "halving"),
+        "loss": ("relative", "l1"),
+        "precision": ("fp32", "bf16"),
+    }
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            msg = f'The recipe\'s {name} = "{getattr(config, name)}" is unknown; choose one of {", ".join(known)}.'
+            raise InputError(msg)
 
 
-def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
-    """Turn a parsed TOML table into a configuration; ``origin`` names it in errors.
+def _check_numbers(config: TrainingConfig) -> None:
+    least = {
+        "batch_items": 1,
+        "points": 1,
+        "margin": 0,
+        "patch_size": 4,
+        "fixed_patches": 0,
+        "fixed_patch_size": 4,
+        "halve_every": 1,
+        "warm_up_steps": 0,
+        "validate_every": 1,
+        "validation_stride": 1,
+        "checkpoint_every": 1,
+        "noise_maximum": 0,
+        "gradient_clip": 0,
+        "seed": 0,
+    }
+    for name, smallest in least.items():
+        _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
+    for name in ("isotropic_share", "thick_share", "whole_scale_share", "nominal_share", "noise_share", "gamma_share"):
+        _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
+    for name in ("curve_share", "bias_share", "hold_share", "squared_share"):
+        _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
+    for name in ("scale_range", "thick_scale_range"):
+        expected = f"two numbers from 1 to {LARGEST_SCALE}, the lesser first"
+        _require(config, name, _rising(getattr(config, name), 1, LARGEST_SCALE), expected)
+    expected = "two numbers from 0.1 to 4, the lesser first"
+    _require(config, "thickness_range", _rising(config.thickness_range, 0.1, 4), expected)
+    _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
+    _require(config, "learning_rate", 0 < config.learning_rate <= 1, "a number above 0, at most 1")
+    _require(config, "ema_decay", 0 <= config.ema_decay < 1, "a number from 0 to below 1")
+    spacings = config.target_spacings
+    _require(config, "target_spacings", bool(spacings) and all(0 <= s <= 20 for s in spacings), "spacings in mm, or 0")
+    size = config.crop_and_pad
+    _require(config, "crop_and_pad", not size or (len(size) == 3 and min(size) >= 4), "three sizes of 4 or more, or []")
 
-    Raises:
-        InputError: If a key is unknown, missing or of another type.
-    """
-    hints = typing.get_type_hints(TrainingConfig)
-    unknown = sorted(set(table) - set(hints))
-    required = [f.name for f in dataclasses.fields(TrainingConfig) if f.default is dataclasses.MISSING]
-    missing = [name for name in required if name not in table]
-    if unknown or missing:
-        found = f"unknown keys {unknown}" if unknown else f"no {missing}"
-        msg = f"{origin} has {found}; the keys are {', '.join(hints)}."
+
+def _check_combinations(config: TrainingConfig) -> None:
+    _require(config, "patch_size", config.patch_size <= 128, "128 or less")
+    _require(config, "margin", config.margin < config.patch_size / 2, "less than half of patch_size")
+    _require(config, "steps", config.steps > config.warm_up_steps, "more than warm_up_steps")
+    _require(config, "thick_share", config.isotropic_share + config.thick_share <= 1, "at most 1 - isotropic_share")
+    _require(config, "curve_share", config.gamma_share + config.curve_share <= 1, "at most 1 - gamma_share")
+    weights = config.target_weights
+    _require(config, "target_weights", _weights(weights, len(config.target_spacings)), "one weight a target spacing")
+    if config.fixed_patches:
+        needed = config.patch_size * config.scale_range[0]
+        _require(config, "fixed_patch_size", config.fixed_patch_size >= needed, "patch_size times the least scale")
+    relative = config.model.kind == "arssr2"
+    expected = '"relative"' if relative else '"patch" (as published) or "volume"'
+    fits = relative == (config.coordinates == "relative")
+    _require(config, "coordinates", fits, f"{expected} for a network of kind {config.model.kind}")
+    own_grid = config.target_spacings == (0.0,)
+    _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
+
+
+def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> None:
+    if not passed:
+        value = getattr(config, name)
+        shown = list(value) if isinstance(value, tuple) else value
+        msg = f"The recipe's {name} = {shown} is impossible; expected {expected}."
         raise InputError(msg)
-    values = {name: _convert(name, value, hints[name]) for name, value in table.items() if name != "model"}
-    return TrainingConfig(**values, model=model_config_from_dict(table["model"]))
 
 
-def table_of(config: TrainingConfig) -> dict[str, Any]:
-    """Return a configuration as plain values, as it stands in a TOML file."""
-    table = dataclasses.asdict(config)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in table.items()}
+def _rising(values: tuple[float, ...], least: float, largest: float) -> bool:
+    return len(values) == 2 and least <= values[0] <= values[1] <= largest
 
 
-def _convert(name: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        if all(isinstance(x, int | float) for x in value):
-            return tuple(float(x) for x in value)
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif hint in (int, str) and type(value) is hint:
-        return value
-    msg = f"The recipe's {name} = {value!r} should be of type {getattr(hint, '__name__', hint)}."
-    raise InputError(msg)
-
-
-def _override(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        msg = f'An override is written key=value, got "{override}".'
-        raise InputError(msg)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *outer, name = key.strip().split(".")
-    for part in outer:
-        table = table.setdefault(part, {})
-    table[name] = value
+def _weights(values: Iterable[float], count: int) -> bool:
+    weights = list(values)
+    return len(weights) == count and min(weights) >= 0 and 0 < sum(weights) < float("inf")

@@ -1,54 +1,42 @@
-"""High-resolution volumes resident in memory, and batches drawn from them.
+"""Volumes to batches: coarse patches, query points and the true intensities there.
 
-A batch holds coarse patches, query points and the true intensities there. Every item draws its own volume, crop,
-orientation, contrast, scale and slice profile; the acquisition is simulated for the whole batch at once.
+A batch is a function of the seed, the step and the item's number alone. So a resumed run draws what an uninterrupted
+one would have drawn, and two processes with half the items each draw what one would have drawn alone. The acquisition
+is simulated for the whole batch at once, on the device.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
-from ArSSRLib.interpolation import apply_matrices, bandlimited_matrix, centered_positions
-from ArSSRLib.io import find_volumes, read_volume
-from ArSSRLib.normalization import IntensityRange, replace_non_finite
+from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import POINT, acquisition, add_rician_noise, degrade
-from ArSSRLib.training.synthesis import random_contrast
+from ArSSRLib.training.drawing import (
+    Grids,
+    check_thick_slices,
+    cut_fixed_patches,
+    draw_item,
+    draw_noise,
+    draw_profile,
+)
+from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare, read_checked, resample_isotropic
+from ArSSRLib.training.sources import Source
+from ArSSRLib.training.transfer import sent
 from ArSSRLib.volume import Volume
 
+__all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]
+
 logger = logging.getLogger(__name__)
-
-# Stored as 16-bit integers: 1 / 16384 of the intensity range is below the noise of any scanner, up to a value of 2.
-STORED_ONE = 16384
-FOREGROUND = 0.1
-CANDIDATES = 4096
-# Fine voxels kept around a patch for the tails of the kernels, beside a multiple of the scale.
-KERNEL_MARGIN = 6
-KERNEL_SCALES = 2.5
-
-
-@dataclass(frozen=True)
-class TrainingVolume:
-    """One volume on one grid.
-
-    Attributes:
-        subject: Name of its file.
-        stored: Intensities times STORED_ONE, int16, shape (k, j, i).
-        foreground: Indices of voxels that show anatomy, shape (M, 3), in (k, j, i) order.
-    """
-
-    subject: str
-    stored: Tensor
-    foreground: Tensor
 
 
 @dataclass(frozen=True)
@@ -59,202 +47,188 @@ class Batch:
         coarse: Simulated acquisition, shape (N, 1, n, n, n).
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3).
         coordinates: Query points in the patch, (k, j, i) order, [-1, 1], shape (N, K, 3).
+        placed: The same points in the volume, for a network that is told where in it they are; else ``coordinates``.
         truth: Intensities at the points, shape (N, K).
     """
 
     coarse: Tensor
     scale: Tensor
     coordinates: Tensor
+    placed: Tensor
     truth: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        moved = (x.to(device, non_blocking=True) for x in (self.coarse, self.scale, self.coordinates, self.truth))
-        return Batch(*moved)
-
-
-def resample_isotropic(volume: Volume, spacing: float) -> Volume:
-    """Return a volume at about ``spacing`` mm in the same field of view, without aliasing; 0 changes nothing."""
-    if spacing == 0:
-        return volume
-    geometry = volume.geometry
-    size = [max(1, round(extent / spacing)) for extent in geometry.extent]
-    matrices = [
-        bandlimited_matrix(old, centered_positions(old, new), old / new)
-        for old, new in zip(geometry.shape, reversed(size), strict=True)
-    ]
-    array = apply_matrices(torch.from_numpy(volume.array.astype(np.float32)), matrices).numpy()
-    return volume.with_array(array, geometry.resized(size))
 
 
 def load_normalized(path: Path) -> Volume:
     """Read a volume and return it as float32 in about [0, 1]."""
-    volume = read_volume(path)
-    array, _ = replace_non_finite(volume.array)
-    return volume.with_array(IntensityRange.of(array).normalize(array))
+    return prepare(read_checked(path), Preparation())
 
 
-def load_training_volumes(folder: Path, spacings: Sequence[float], patch_size: int) -> list[list[TrainingVolume]]:
-    """Read every volume of a folder on every target grid.
+def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> list[list[TrainingVolume]]:
+    """Prepare every volume on every target grid, or find it in the cache.
 
     Returns:
-        For each spacing, one training volume a file.
+        For each target spacing, one training volume a source, or the fixed cubes cut from it.
 
     Raises:
-        InputError: If the folder holds no volume, or one that is smaller than a patch or shows nothing.
+        InputError: If a volume cannot be read, is too small, shows nothing, or is oriented unlike the others where
+            patches are not turned.
     """
-    grids: list[list[TrainingVolume]] = [[] for _ in spacings]
-    for path in find_volumes(folder):
-        volume = load_normalized(path)
-        for spacing, grid in zip(spacings, grids, strict=True):
-            resampled = torch.from_numpy(resample_isotropic(volume, spacing).array)
-            if min(resampled.shape) < patch_size:
-                msg = (
-                    f"{path.name} has {' x '.join(map(str, resampled.shape))} voxels, fewer than a patch of "
-                    f"{patch_size}; remove it from {folder} or choose a smaller patch_size."
-                )
-                raise InputError(msg)
-            foreground = torch.nonzero(resampled > FOREGROUND)
-            if len(foreground) == 0:
-                msg = f"{path.name} shows nothing but background; remove it from {folder}."
-                raise InputError(msg)
-            stored = (resampled.clamp(-1.9, 1.9) * STORED_ONE).round().to(torch.int16)
-            chosen = foreground[:: max(1, len(foreground) // CANDIDATES)].clone()
-            grid.append(TrainingVolume(path.name, stored, chosen))
-    logger.info("%d training volumes on %d grids", len(grids[0]), len(grids))
+    folder = config.cache or default_folder()
+    grids: list[list[TrainingVolume]] = []
+    for spacing in config.target_spacings:
+        preparation = Preparation(config.crop_and_pad, config.normalization, spacing)
+        volumes = [prepared_volume(source.path, preparation, folder) for source in sources]
+        for volume in volumes:
+            _check_size(volume, config)
+        if not config.augmentation:
+            _refuse_mixed_orientations(volumes)
+        if config.fixed_patches:
+            generator = torch.Generator().manual_seed(config.seed)
+            volumes = [cube for volume in volumes for cube in cut_fixed_patches(volume, config, generator)]
+        grids.append(volumes)
+    logger.info("%d training volumes on %d grids, kept in %s", len(sources), len(grids), folder)
     return grids
 
 
+def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
+    edge, what = config.patch_size, "patch_size"
+    if config.fixed_patches:
+        edge, what = config.fixed_patch_size, "fixed_patch_size"
+    if min(volume.stored.shape) < edge:
+        size = " x ".join(map(str, reversed(volume.stored.shape)))
+        msg = (
+            f"{volume.subject} has {size} voxels, fewer than a {what} of {edge}; "
+            f"leave it out or choose a smaller {what}."
+        )
+        raise InputError(msg)
+    if config.self_supervised:
+        check_thick_slices(volume, config.patch_size)
+
+
+def _refuse_mixed_orientations(volumes: Sequence[TrainingVolume]) -> None:
+    first = volumes[0]
+    for volume in volumes[1:]:
+        if volume.orientation != first.orientation:
+            msg = (
+                f"{volume.subject} is stored along {volume.orientation}, {first.subject} along {first.orientation}; "
+                "store all alike, or say augmentation = true, which turns patches at random."
+            )
+            raise InputError(msg)
+
+
 class BatchSampler:
-    """Draws batches; the same seed and the same number of draws give the same batch.
+    """Draws batches; the same seed and step give the same batch.
 
     Args:
         grids: From `load_training_volumes`.
         config: What to draw.
+        device: Where batches are made. The volumes are moved there if they fit into half of its free memory.
+        rank: Number of this process among all that train together; it draws every item of its own part.
+        world: Number of processes.
     """
 
-    def __init__(self, grids: list[list[TrainingVolume]], config: TrainingConfig) -> None:
-        self._grids = grids
+    def __init__(
+        self, grids: Grids, config: TrainingConfig, *, device: torch.device | None = None, rank: int = 0, world: int = 1
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self._grids = _resident(grids, self.device)
         self._config = config
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self._first = rank * config.batch_items
+        self._total = world * config.batch_items
+        self._host = torch.Generator()
+        self._points = torch.Generator(self.device)
 
-    def draw(self) -> Batch:
-        """Return the next batch, on the CPU."""
+    def draw(self, step: int) -> Batch:
+        """Return the batch of a step."""
         config = self._config
-        items = [self._draw_item() for _ in range(config.batch_items)]
-        scale = torch.tensor([item.scale for item in items])
-        shape = [max(len_) for len_ in zip(*(item.patch.shape for item in items), strict=True)]
-        fine = torch.zeros((len(items), *shape))
-        for target, item in zip(fine, items, strict=True):
-            k, j, i = item.patch.shape
-            target[:k, :j, :i] = item.patch
-        first_face = torch.tensor([item.margins for item in items], dtype=torch.float32)
-        profile, thickness = self._draw_profiles(len(items))
-        matrices = [
+        items, profiles, noise, seeds = [], [], [], []
+        for number in range(self._first, self._first + config.batch_items):
+            seed = seed_of(config.seed, step, number)
+            self._host.manual_seed(seed)
+            items.append(draw_item(self._grids, config, self._host))
+            profiles.append(draw_profile(config, self._host) if config.degradation == "mixture" else (POINT, 1.0))
+            noise.append(draw_noise(config, self._host) if config.degradation == "mixture" else 0.0)
+            seeds.append(seed)
+        patches = [sent(item.patch, self.device) for item in items]
+        scale = self._sent([item.scale for item in items])
+        first_face = self._sent([item.margins for item in items])
+        profile, thickness = self._sent([p for p, _ in profiles]), self._sent([t for _, t in profiles])
+        longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
+        matrices = self._acquisitions(longest, scale, (profile, thickness), first_face)
+        coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
+        for number, (sigma, seed) in enumerate(zip(noise, seeds, strict=True)):
+            if sigma > 0:
+                self._points.manual_seed(seed ^ 2)
+                one = coarse[number : number + 1]
+                one.copy_(add_rician_noise(one, torch.full((1,), sigma, device=self.device), self._points))
+        index = self._draw_index(scale, seeds)
+        coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
+        placed = coordinates
+        if config.coordinates == "volume":
+            starts, lengths = (self._sent([getattr(i, name) for i in items]) for name in ("starts", "lengths"))
+            placed = 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
+        where = (index + first_face[:, None]).long().unbind(-1)
+        truth = [patch[where[0][n], where[1][n], where[2][n]] for n, patch in enumerate(patches)]
+        return Batch(coarse[:, None], scale, coordinates, placed, torch.stack(truth))
+
+    def of_rank(self, rank: int) -> BatchSampler:
+        """Return a sampler that draws what another process draws."""
+        world = self._total // self._config.batch_items
+        return BatchSampler(self._grids, self._config, device=self.device, rank=rank, world=world)
+
+    def _acquisitions(
+        self, shape: Sequence[int], scale: Tensor, slices: tuple[Tensor, Tensor], first_face: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        profile, thickness = slices
+        k, j, i = (
             acquisition(
                 shape[axis],
-                config.patch_size,
+                self._config.patch_size,
                 scale=scale[:, axis],
                 # An axis that keeps its resolution keeps its samples.
                 profile=torch.where(scale[:, axis] > 1, profile, POINT),
                 thickness=thickness,
                 first_face=first_face[:, axis],
+                endpoints=self._config.alignment == "endpoints",
             )
             for axis in range(3)
-        ]
-        coarse = degrade(fine, (matrices[0], matrices[1], matrices[2]))
-        coarse = add_rician_noise(coarse, self._draw_noise(len(items)), self.generator)
-        coordinates, truth = self._draw_points(fine, scale, first_face)
-        return Batch(coarse[:, None], scale, coordinates, truth)
+        )
+        return k, j, i
 
-    def _draw_item(self) -> _Item:
-        """Draw a volume, an orientation, a scale and the crop that a patch of that scale needs."""
-        config = self._config
-        grid = self._grids[self._choose(config.target_weights)]
-        volume = grid[self._integer(len(grid))]
-        order = torch.randperm(3, generator=self.generator).tolist()
-        flips = [axis for axis in range(3) if self._uniform() < 0.5]
-        stored = volume.stored.permute(order).flip(flips) if flips else volume.stored.permute(order)
-        center = volume.foreground[self._integer(len(volume.foreground))][order].tolist()
-        center = [stored.shape[a] - 1 - c if a in flips else c for a, c in enumerate(center)]
-        limits = [length / config.patch_size for length in stored.shape]
-        scale = [min(s, limit) for s, limit in zip(self._draw_scale(), limits, strict=True)]
-        margins = [math.ceil(KERNEL_MARGIN + KERNEL_SCALES * s) if s > 1 else 0 for s in scale]
-        starts, lengths = [], []
-        for middle, s, length in zip(center, scale, stored.shape, strict=True):
-            field = config.patch_size * s
-            start = math.floor(middle - self._uniform() * field)
-            starts.append(min(max(start, 0), max(0, math.floor(length - field))))
-            lengths.append(math.ceil(field))
-        patch = _replicated_crop(stored, starts, lengths, margins).float() / STORED_ONE
-        patch = random_contrast(patch, self.generator, gamma=config.gamma_share, curve=config.curve_share)
-        return _Item(patch, scale, margins)
-
-    def _draw_scale(self) -> list[float]:
-        config = self._config
-        kind = self._uniform()
-        if kind < config.isotropic_share:
-            scale = [self._between(config.scale_range)] * 3
-        elif kind < config.isotropic_share + config.thick_share:
-            scale = [1.0, 1.0, 1.0]
-            scale[self._integer(3)] = self._between(config.thick_scale_range)
-        else:
-            scale = [self._between(config.scale_range) for _ in range(3)]
-        if self._uniform() < config.whole_scale_share:
-            scale = [max(1.0, round(2 * s) / 2 if s < 3 else float(round(s))) for s in scale]
-        return scale
-
-    def _draw_profiles(self, count: int) -> tuple[Tensor, Tensor]:
-        low, high = self._config.thickness_range
-        profile = torch.tensor([self._choose(self._config.profile_weights) for _ in range(count)])
-        thickness = low + (high - low) * torch.rand(count, generator=self.generator)
-        nominal = torch.rand(count, generator=self.generator) < self._config.nominal_share
-        return profile, torch.where(nominal, 1.0, thickness)
-
-    def _draw_noise(self, count: int) -> Tensor:
-        noisy = torch.rand(count, generator=self.generator) < self._config.noise_share
-        return noisy * torch.rand(count, generator=self.generator) * self._config.noise_maximum
-
-    def _draw_points(self, fine: Tensor, scale: Tensor, first_face: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw fine voxels inside the margin; return their coordinates (N, K, 3) and intensities (N, K)."""
+    def _draw_index(self, scale: Tensor, seeds: list[int]) -> Tensor:
+        """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (N, K, 3)."""
         config = self._config
         first = torch.ceil(config.margin * scale - 0.5).clamp_min(0)
         last = torch.floor((config.patch_size - config.margin) * scale - 0.5)
-        draw = torch.rand((len(fine), config.points, 3), generator=self.generator)
+        draw = torch.empty((len(seeds), config.points, 3), device=self.device)
+        for target, seed in zip(draw, seeds, strict=True):
+            self._points.manual_seed(seed ^ 1)
+            target.uniform_(generator=self._points)
         index = first[:, None] + torch.floor(draw * (last - first + 1)[:, None])
-        index = torch.minimum(index, last[:, None])
-        coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
-        where = (index + first_face[:, None]).long()
-        flat = (where[..., 0] * fine.shape[2] + where[..., 1]) * fine.shape[3] + where[..., 2]
-        return coordinates, torch.gather(fine.flatten(1), 1, flat)
+        return torch.minimum(index, last[:, None])
 
-    def _uniform(self) -> float:
-        return float(torch.rand((), generator=self.generator))
-
-    def _between(self, limits: tuple[float, float]) -> float:
-        return limits[0] + (limits[1] - limits[0]) * self._uniform()
-
-    def _integer(self, count: int) -> int:
-        return int(torch.randint(count, (), generator=self.generator))
-
-    def _choose(self, weights: Iterable[float]) -> int:
-        return int(torch.multinomial(torch.tensor(list(weights)), 1, generator=self.generator))
+    def _sent(self, values: list[list[float]] | list[list[int]] | list[float] | list[int]) -> Tensor:
+        return sent(torch.tensor(values, dtype=torch.float32), self.device)
 
 
-@dataclass(frozen=True)
-class _Item:
-    patch: Tensor
-    scale: list[float]
-    margins: list[int]
+def seed_of(seed: int, step: int, number: int) -> int:
+    """Return the seed of one item of one step; items of any two steps have nothing in common."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
-def _replicated_crop(stored: Tensor, starts: list[int], lengths: list[int], margins: list[int]) -> Tensor:
-    """Cut a crop and its margins; beyond the volume the outermost voxel repeats."""
-    for axis, (start, length, margin) in enumerate(zip(starts, lengths, margins, strict=True)):
-        first, last = start - margin, start + length + margin
-        inside = stored.narrow(axis, max(0, first), min(last, stored.shape[axis]) - max(0, first))
-        if first < 0 or last > stored.shape[axis]:
-            index = torch.arange(first, last).clamp(0, stored.shape[axis] - 1) - max(0, first)
-            inside = inside.index_select(axis, index)
-        stored = inside
-    return stored
+def _degraded(patch: Tensor, matrices: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
+    """Apply one item's matrices to its crop, shape (k, j, i); returns shape (1, n, n, n).
+
+    Crops differ in shape by up to eight times along an axis: stacked as one tensor, most of it would be filling.
+    """
+    k, j, i = (matrix[number : number + 1, :, :count] for matrix, count in zip(matrices, patch.shape, strict=True))
+    return degrade(patch[None], (k, j, i))
+
+
+def _resident(grids: Grids, device: torch.device) -> Grids:
+    """Return volumes on the device, if it is another one and they fit into half of its free memory."""
+    size = sum(volume.stored.numel() * volume.stored.element_size() for grid in grids for volume in grid)
+    if device.type == "cpu" or size > free_memory(device) / 2:
+        return grids
+    return [[replace(volume, stored=volume.stored.to(device)) for volume in grid] for grid in grids]

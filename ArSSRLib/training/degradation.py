@@ -17,7 +17,14 @@ POINT, GAUSSIAN, BOX, KSPACE = range(4)
 
 
 def acquisition(
-    count: int, coarse: int, *, scale: Tensor, profile: Tensor, thickness: Tensor, first_face: Tensor
+    count: int,
+    coarse: int,
+    *,
+    scale: Tensor,
+    profile: Tensor,
+    thickness: Tensor,
+    first_face: Tensor,
+    endpoints: bool = False,
 ) -> Tensor:
     """Return the matrix of one axis for every item of a batch.
 
@@ -29,13 +36,19 @@ def acquisition(
         thickness: Slice thickness as a part of the coarse spacing: full width at half maximum of the Gaussian,
             width of the box, 1 / cut-off of the truncation; shape (N,). Below 1 there is a gap between slices.
         first_face: Position of the outer face of the first coarse voxel among the fine ones (0 is a face), shape (N,).
+        endpoints: Put the first and the last coarse center on the first and the last fine one of the patch, as the
+            published training does, instead of dividing one field of view into cells.
 
     Returns:
         Matrices, shape (N, coarse, count), float32; the rows of each sum to 1 away from the ends.
     """
     device = scale.device
     fine_index = torch.arange(count, device=device, dtype=torch.float32)
-    centers = first_face[:, None] + (torch.arange(coarse, device=device) + 0.5) * scale[:, None] - 0.5
+    index = torch.arange(coarse, device=device)
+    if endpoints:
+        centers = first_face[:, None] + index * ((scale * coarse - 1) / max(1, coarse - 1))[:, None]
+    else:
+        centers = first_face[:, None] + (index + 0.5) * scale[:, None] - 0.5
     # A sample at an end reads spline coefficients beyond it; without them a thin axis (scale 1) that is only
     # point-sampled would not stay as it is.
     knots = torch.arange(-2, count + 2, device=device, dtype=torch.float32)
@@ -57,10 +70,13 @@ def degrade(fine: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     Returns:
         Coarse patches, shape (N, k', j', i').
     """
-    # The longest axis last in memory goes first: it shrinks the data for the other two.
-    coarse = fine @ matrices[2][:, None].transpose(-1, -2)
-    coarse = matrices[1][:, None] @ coarse
-    return (matrices[0] @ coarse.flatten(2)).view(len(fine), -1, *coarse.shape[2:])
+    # One large product an item and axis; after the first, the data are so small that turning them costs little.
+    k, j, i = matrices
+    count, depth, height = fine.shape[:3]
+    rows = fine.flatten(1, 2) @ i.transpose(1, 2)
+    columns = rows.view(count, depth, height, -1).transpose(2, 3).flatten(1, 2) @ j.transpose(1, 2)
+    coarse = k @ columns.view(count, depth, -1)
+    return coarse.view(count, k.shape[1], i.shape[1], j.shape[1]).transpose(2, 3).contiguous()
 
 
 def add_rician_noise(coarse: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:

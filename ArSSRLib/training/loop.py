@@ -1,72 +1,42 @@
 """fit: steps, validation, checkpoints, resume.
 
-The state of a run is its model, averaged model, optimizer, step and generator; with them a resumed run draws the same
-batches and computes the same losses as one that was never interrupted.
+The state of a run is its model, averaged model, optimizer and step, for batches follow from the step. A resumed run
+therefore computes the same losses as one that was never interrupted. Nothing waits for the device between two logs.
 """
 
 from __future__ import annotations
 
-import csv
-import logging
+import copy
+import hashlib
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ArSSRLib.checkpoint import save_model
-from ArSSRLib.coordinates import index_of
-from ArSSRLib.errors import ArSSRError, CheckpointError
-from ArSSRLib.interpolation import spline_at_points, spline_coefficients
-from ArSSRLib.model.config import build_model, model_config_from_json, model_config_to_json
-from ArSSRLib.training.config import TrainingConfig, table_of
+from ArSSRLib.errors import ArSSRError, InputError
+from ArSSRLib.model.config import build_model
+from ArSSRLib.training.answer import Answer, compile_layers
+from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
+from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler
+from ArSSRLib.training.journal import Clock, Journal, summary
+from ArSSRLib.training.losses import learning_rate, losses_of
+from ArSSRLib.training.processes import Processes
+from ArSSRLib.training.recipe import table_of
+from ArSSRLib.training.stopping import stop_requested
 from ArSSRLib.training.validation import Case, mean_gains, score_case
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
 
-logger = logging.getLogger(__name__)
-
-LAST, BEST, LOG, NAN_BATCH = "last.pt", "best.safetensors", "log.csv", "nan_batch.pt"
-# Below this error of cubic interpolation (in parts of the intensity range) an item is not weighed up any further.
-SMALLEST_CUBIC_ERROR = 6e-3
+NAN_BATCH = "nan_batch.pt"
 LOG_EVERY = 50
-
-
-def relative_loss(result: Tensor, truth: Tensor, cubic: Tensor, squared_share: float) -> Tensor:
-    """Return the error of each item over that of cubic interpolation, averaged over items.
-
-    Easy and hard scales are weighed alike; without that, the hard ones drown the rest.
-
-    Args:
-        result: Shape (N, K).
-        truth: Shape (N, K).
-        cubic: Cubic interpolation of the coarse patch, shape (N, K).
-        squared_share: Weight of the root mean square; the mean absolute error has the rest.
-    """
-    error, reference = result - truth, cubic - truth
-    absolute = error.abs().mean(1) / reference.abs().mean(1).clamp_min(SMALLEST_CUBIC_ERROR)
-    squared = (error.square().mean(1) + 1e-12).sqrt() / reference.square().mean(1).sqrt().clamp_min(
-        SMALLEST_CUBIC_ERROR
-    )
-    return torch.lerp(absolute, squared, squared_share).mean()
-
-
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, a plateau, then a cosine to zero."""
-    if step < config.warm_up_steps:
-        return config.learning_rate * (step + 1) / config.warm_up_steps
-    plateau = config.warm_up_steps + config.hold_share * (config.steps - config.warm_up_steps)
-    progress = max(0.0, (step - plateau) / max(1.0, config.steps - plateau))
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+# Steps between two questions of several processes whether one of them was asked to stop; they wait for each other.
+AGREE_EVERY = 10
 
 
 class Trainer:
@@ -76,176 +46,237 @@ class Trainer:
         config: What to compute.
         sampler: Where batches come from.
         cases: What the averaged model is validated on.
-        device: Where to compute.
+        processes: Who computes, and where.
+        initial: Weights to begin with, of the architecture in ``config``; fresh ones when None.
+        data: Hash of the training volumes, see `hash_of_volumes`.
+
+    Raises:
+        InputError: If the weights are of another architecture.
     """
 
-    def __init__(self, config: TrainingConfig, sampler: BatchSampler, cases: list[Case], device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        sampler: BatchSampler,
+        cases: list[Case],
+        *,
+        processes: Processes,
+        initial: SuperResolutionModel | None = None,
+        data: str = "",
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config = config
-        self.device = device
-        self.sampler = sampler
-        self.cases = cases
-        self.model = build_model(config.model).to(device)
+        self.config, self.sampler, self.cases, self.processes, self.data = config, sampler, cases, processes, data
+        self.device = processes.device
+        self.model = build_model(config.model)
+        if initial is not None:
+            if initial.config != config.model:
+                msg = f"The weights to begin with are of {initial.config}, the recipe asks for {config.model}."
+                raise InputError(msg)
+            self.model.load_state_dict(initial.state_dict())
         # The order of memory in which 3-D convolutions are fastest.
-        nn.Module.to(self.model, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
-        self.step = 0
+        nn.Module.to(self.model, self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        if config.compile:
+            compile_layers(self.model)
+        self._answer = processes.wrapped(Answer(self.model, config.precision))
+        on_cuda = self.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=on_cuda)
+        self.step, self.validated = 0, 0
         self.seconds = 0.0
         self.best = -math.inf
+        self._clock = Clock(self.device)
+        self._window: list[Tensor] = []
+        self._journal: Journal | None = None
 
-    def fit(self, *, progress: bool = True) -> None:
+    def fit(self, *, progress: bool = True) -> int | None:
         """Train until the last step, or until SIGTERM or Ctrl-C, after which the state is saved.
+
+        Returns:
+            The number of the signal that ended the run early; None when it reached its last step.
 
         Raises:
             ArSSRError: If the loss is not a number; the batch is saved beside the checkpoints.
+            OutputError: If a checkpoint cannot be written; the one before it is unharmed.
         """
-        self.config.output.mkdir(parents=True, exist_ok=True)
-        with (
-            _stop_requested() as stop,
-            tqdm(total=self.config.steps, initial=self.step, disable=not progress, unit="step", smoothing=0.05) as bar,
-        ):
-            losses: list[Tensor] = []
-            while self.step < self.config.steps and not stop:
-                started = time.monotonic()
-                losses.append(self.train_step(self.sampler.draw().to(self.device)))
-                self.seconds += time.monotonic() - started
-                bar.update()
-                if self.step % LOG_EVERY == 0:
-                    self._log(losses, bar)
-                    losses.clear()
-                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                    self.validate()
-                if self.step % self.config.checkpoint_every == 0:
-                    self.save()
+        config = self.config
+        if self.processes.leads:
+            config.output.mkdir(parents=True, exist_ok=True)
+            self._journal = Journal(config.output, config.steps, first_step=self.step, progress=progress)
+        try:
+            with stop_requested() as received:
+                while not (stopped := self._agreed_stop(received)):
+                    if self._validation_is_due():
+                        self.validate(received)
+                    elif self.step < config.steps:
+                        self._advance()
+                    else:
+                        break
+                self._log()
+                self.save()
+        finally:
+            if self._journal:
+                self._journal.close()
+        if not stopped and self.processes.leads:
+            save_model(self.average, config.output / FINAL, metadata=self._metadata({}))
+        return stopped or None
+
+    def _agreed_stop(self, received: list[int]) -> int:
+        """Return the signal that any process received, or 0; several processes ask each other only now and then."""
+        due = self.step % AGREE_EVERY == 0 or self.step == self.config.steps or self._validation_is_due()
+        return self.processes.largest(received[0] if received else 0) if due or self.processes.world == 1 else 0
+
+    def _advance(self) -> None:
+        """Draw a batch, take a step, and log and save when it is time."""
+        started = time.monotonic()
+        self._clock.mark()
+        batch = self.sampler.draw(self.step)
+        self._clock.mark()
+        self._window.append(self.train_step(batch))
+        self._clock.mark()
+        self.seconds += time.monotonic() - started
+        if self._journal:
+            self._journal.count()
+        saving = self.step % self.config.checkpoint_every == 0
+        if saving or self.step % LOG_EVERY == 0 or self._validation_is_due():
+            self._log()
+        if saving:
             self.save()
 
     def train_step(self, batch: Batch) -> Tensor:
-        """Take one optimizer step and return its loss, a tensor on the device: nothing waits for it."""
+        """Take one optimizer step.
+
+        Returns:
+            The loss, the root mean square error over that of cubic, and the norm of the gradient, shape (3,); on the
+            device: nothing waits for them.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            feature_map = self.model.encode(batch.coarse, batch.scale)
-        result = self.model.query(feature_map, batch.coordinates, batch.scale)
-        cubic = _cubic_at(batch)
-        loss = relative_loss(result, batch.truth, cubic, self.config.squared_share)
+        result = self._answer(batch.coarse, batch.scale, batch.coordinates, batch.placed)
+        loss, ratio = losses_of(result, batch, self.config)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or math.inf)
         self.optimizer.step()
-        self.average.update_parameters(self.model)
+        self._average_weights()
         self.step += 1
-        self._last_batch = batch
-        return loss.detach()
+        return torch.stack([loss.detach(), ratio, norm])
 
-    def validate(self) -> dict[str, float]:
-        """Judge the averaged model, append to the log, and export it when it is the best so far."""
-        if not self.cases:
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Move the averaged weights towards the new ones; after the first step they are these."""
+        averaged, current = list(self.average.parameters()), list(self.model.parameters())
+        decay = self.config.ema_decay if self.step else 0.0
+        get_ema_multi_avg_fn(decay)(averaged, current, self.step)  # type: ignore[no-untyped-call]
+
+    def _validation_is_due(self) -> bool:
+        every, step = self.config.validate_every, self.step
+        return step > self.validated and bool(self.cases) and (step % every == 0 or step == self.config.steps)
+
+    def validate(self, received: list[int] | None = None) -> dict[str, float]:
+        """Judge the averaged model, log it, and export it when it is the best so far.
+
+        Args:
+            received: Signals that came in; with the first one, validation ends and is left for the resumed run.
+
+        Returns:
+            Mean gain over the floor in dB by setting, and under "mean"; empty when it was ended.
+        """
+        self._log()
+        scores = []
+        for case in self.cases[self.processes.rank :: self.processes.world]:
+            if not received:
+                scores.append(score_case(self.average, case, self.device))
+        scores = self.processes.joined(scores)
+        if len(scores) < len(self.cases):
             return {}
-        model = cast("SuperResolutionModel", self.average.module)
-        gains = mean_gains(score_case(model, case, self.device) for case in self.cases)
-        self._append({"step": self.step, "seconds": round(self.seconds), **{k: round(v, 3) for k, v in gains.items()}})
-        tqdm.write(f"step {self.step}: dB over the floor {_listed(gains)}")
+        self.validated = self.step
+        gains = mean_gains(scores)
+        if self._journal:
+            self._journal.record(self.step, self.seconds, {name: round(gain, 3) for name, gain in gains.items()})
+            self._journal.say(f"step {self.step}: dB over the floor {_listed(gains)}")
         if gains["mean"] > self.best:
             self.best = gains["mean"]
-            save_model(model, self.config.output / BEST, metadata=self._metadata(gains))
+            if self.processes.leads:
+                save_model(self.average, self.config.output / BEST, metadata=self._metadata(gains))
         return gains
 
     def save(self) -> None:
-        """Write everything that an exact resume needs, under a temporary name first."""
-        path = self.config.output / LAST
-        temporary = path.with_suffix(".tmp")
-        torch.save(self.state(), temporary)
-        temporary.replace(path)
+        """Write everything that an exact resume needs."""
+        if self.processes.leads:
+            write_state(self.config.output / LAST, self.state())
 
     def state(self) -> dict[str, Any]:
         """Return the state of the run as tensors, numbers and text."""
         return {
+            **self._identity(),
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.sampler.generator.get_state(),
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
-            "architecture": model_config_to_json(self.config.model),
+            "validated": self.validated,
         }
 
     def resume(self) -> None:
         """Continue from the last checkpoint in the output folder.
 
         Raises:
-            CheckpointError: If there is none, it cannot be read, or its architecture is another.
+            CheckpointError: If there is none, it cannot be read, or it belongs to another run.
         """
-        path = self.config.output / LAST
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:
-            msg = f"{path} cannot be resumed ({type(error).__name__}); start anew without --resume."
-            raise CheckpointError(msg) from error
-        if model_config_from_json(state["architecture"]) != self.config.model:
-            expected = model_config_to_json(self.config.model)
-            msg = (
-                f"{path} was trained with {state['architecture']}, the recipe asks for {expected}; name another output."
-            )
-            raise CheckpointError(msg)
+        state = read_state(self.config.output / LAST, self._identity(), self.device)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.generator.set_state(state["generator"].cpu())
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.step, self.validated = state["step"], state["validated"]
+        self.seconds, self.best = state["seconds"], state["best"]
 
-    def _log(self, losses: list[Tensor], bar: tqdm[Any]) -> None:
-        mean = float(torch.stack(losses).mean())
-        if not math.isfinite(mean):
-            torch.save(self._last_batch.__dict__, self.config.output / NAN_BATCH)
-            msg = (
-                f"The loss is not a number at step {self.step}; the batch is saved as {NAN_BATCH}. "
-                "Resume from the last checkpoint with a smaller learning_rate."
-            )
-            raise ArSSRError(msg)
-        # The loss is an error over that of cubic, so its logarithm is a gain.
-        bar.set_postfix(loss=f"{mean:.4f}", dB=f"{-20 * math.log10(mean):+.2f}")
-        self._append({"step": self.step, "seconds": round(self.seconds), "loss": round(mean, 5)})
+    def _identity(self) -> dict[str, Any]:
+        items = self.config.batch_items * self.processes.world
+        return {"recipe": table_of(self.config), "items": items, "data": self.data}
 
-    def _append(self, row: dict[str, float]) -> None:
-        with (self.config.output / LOG).open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            for name, value in row.items():
-                if name not in ("step", "seconds"):
-                    writer.writerow([row["step"], row["seconds"], name, value])
+    def _log(self) -> None:
+        """Wait for the steps since the last log, and record them; refuse to go on from a loss that is not a number."""
+        if not self._window:
+            return
+        values = self.processes.mean(torch.stack(self._window)).tolist()
+        first = self.step - len(values)
+        self._window.clear()
+        for offset, (loss, _, norm) in enumerate(values):
+            if not math.isfinite(loss + norm):
+                self._refuse_step(first + offset)
+        loss, ratio, norm = (sum(column) / len(values) for column in zip(*values, strict=True))
+        shown = summary(loss, ratio, self._clock.costs(), self.config.batch_items * self.processes.world)
+        shown |= {"gradient norm": round(norm, 4), "learning rate": learning_rate(self.config, self.step - 1)}
+        if self._journal:
+            self._journal.show(shown)
+            self._journal.record(self.step, self.seconds, shown)
+
+    def _refuse_step(self, step: int) -> None:
+        if self.processes.leads:
+            batches = [self.sampler.of_rank(rank).draw(step) for rank in range(self.processes.world)]
+            torch.save({"step": step, "batches": [vars(batch) for batch in batches]}, self.config.output / NAN_BATCH)
+        msg = (
+            f"The loss of step {step} or its gradient is not a number; its batch is saved in {NAN_BATCH}. Go on from "
+            "the last checkpoint with --resume and a smaller learning_rate."
+        )
+        raise ArSSRError(msg)
 
     def _metadata(self, gains: dict[str, float]) -> dict[str, str]:
+        recipe = {k: v for k, v in table_of(self.config).items() if not k.endswith(("_data", "output", "cache"))}
+        validated = {"validation_gain_db": _listed(gains)} if gains else {}
         return {
             "steps": str(self.step),
             "training_seconds": str(round(self.seconds)),
-            "validation_gain_db": _listed(gains),
-            "recipe": str({k: v for k, v in table_of(self.config).items() if not k.endswith(("_data", "output"))}),
+            "recipe": str(recipe),
+            **validated,
         }
 
 
-@torch.no_grad()
-def _cubic_at(batch: Batch) -> Tensor:
-    coarse = batch.coarse[:, 0]
-    positions = [index_of(batch.coordinates[..., axis], n) for axis, n in enumerate(coarse.shape[1:])]
-    return spline_at_points(spline_coefficients(coarse), positions)
+def hash_of_volumes(hashes: list[str]) -> str:
+    """Return one hash for the training volumes, by the hashes of their voxels in the order of training."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _listed(gains: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:+.2f}" for name, value in gains.items())
-
-
-@contextmanager
-def _stop_requested() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT, so that a step is finished and saved before leaving."""
-    received: list[int] = []
-
-    def _note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-
-    previous = {number: signal.signal(number, _note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

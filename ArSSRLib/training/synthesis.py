@@ -1,11 +1,15 @@
-"""Random contrasts of a patch: gain, gamma, and tone curves that no scanner has, so that not only T1 is learned."""
+"""Random contrasts of a patch: gain, gamma, bias field, and tone curves that no scanner has: not only T1 is learned."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from ArSSRLib.training.transfer import sent
+
 KNOTS = 6
+# Largest coefficient of the linear and of the square term of a bias field along an axis: up to 22 % an axis.
+BIAS_TERM = 0.1
 
 
 def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, curve: float) -> Tensor:
@@ -30,9 +34,20 @@ def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, 
     return patch
 
 
+def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiply a patch, shape (k, j, i), by a smooth field: the exponential of a square polynomial along each axis."""
+    terms = ((2 * torch.rand((3, 2), generator=generator) - 1) * BIAS_TERM).tolist()
+    for axis, (linear, square) in enumerate(terms):
+        shape = [1, 1, 1]
+        shape[axis] = patch.shape[axis]
+        x = torch.linspace(-1, 1, patch.shape[axis], device=patch.device).view(shape)
+        patch = patch * torch.exp(linear * x + square * x**2)
+    return patch
+
+
 def _tone_curve(patch: Tensor, generator: torch.Generator) -> Tensor:
     """Map 0 to 0 and the rest of [0, 1.2] through random heights, linearly between them."""
-    heights = torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]).to(patch.device)
+    heights = sent(torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]), patch.device)
     position = (patch / 1.2).clamp(0, 1) * KNOTS
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()

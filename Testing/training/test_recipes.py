@@ -1,16 +1,22 @@
 """Recipes: every shipped one is valid, and mistakes are refused by name before anything is read."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 import ArSSRLib.training.recipes as recipes_package
 from ArSSRLib.errors import ArSSRError
-from ArSSRLib.training.cli import refuse_shared_subjects
-from ArSSRLib.training.config import TrainingConfig, read_recipe
+from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.losses import learning_rate
+from ArSSRLib.training.recipe import config_from_table, read_recipe, table_of
 
-RECIPES = sorted(Path(recipes_package.__path__[0]).glob("*.toml"))
+FOLDER = Path(recipes_package.__path__[0])
+RECIPES = sorted(FOLDER.glob("*.toml"))
 MINIMAL = 'training_data = "a"\nvalidation_data = "b"\noutput = "c"\n[model]\nkind = "arssr2"\n'
+PUBLISHED = MINIMAL.replace("arssr2", "arssr").replace("[model]", 'coordinates = "patch"\n[model]')
 
 
 def written(tmp_path, text):
@@ -21,11 +27,44 @@ def written(tmp_path, text):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_valid(path):
-    assert read_recipe(path).steps > 0
+    model = ArSSR2Config() if path.stem == "fine_tune" else None
+
+    assert read_recipe(path, model=model).steps > 0
 
 
-def test_there_is_a_recipe_for_the_bundled_model():
-    assert "arssr2_cpu" in [path.stem for path in RECIPES]
+def test_the_shipped_recipes_are_those_that_are_described():
+    assert [path.stem for path in RECIPES] == ["arssr2_cpu", "arssr2_gpu", "fine_tune", "hcp1200", "published"]
+
+
+def test_every_key_of_a_recipe_is_described_once():
+    described = re.findall(r"^        (\w+): ", TrainingConfig.__doc__.partition("Raises:")[0], flags=re.MULTILINE)
+
+    assert sorted(described) == sorted(field.name for field in dataclasses.fields(TrainingConfig))
+
+
+def test_the_published_recipe_has_the_settings_of_the_paper():
+    config = read_recipe(FOLDER / "published.toml")
+
+    assert (config.batch_items, config.patch_size, config.points, config.scale_range) == (15, 10, 8000, (2.0, 4.0))
+    assert (config.loss, config.steps, config.model.encoder) == ("l1", 2500 * 780 * 6 // 15, "RDN")
+    assert [learning_rate(config, 200 * 312 * n) for n in range(3)] == [1e-4, 5e-5, 2.5e-5]
+
+
+@pytest.mark.parametrize(
+    "correction", ["alignment=centered", "degradation=mixture", "normalization=percentile", "coordinates=volume"]
+)
+def test_each_correction_of_the_published_recipe_has_a_key_of_its_own(correction):
+    corrected = table_of(read_recipe(FOLDER / "published.toml", [correction]))
+
+    published = table_of(read_recipe(FOLDER / "published.toml"))
+    assert [key for key in published if published[key] != corrected[key]] == [correction.partition("=")[0]]
+
+
+def test_hcp_is_cropped_and_padded_as_in_the_paper():
+    config = read_recipe(FOLDER / "hcp1200.toml")
+
+    assert config.crop_and_pad == (264, 264, 264)
+    assert config.training_data.suffix == ".csv"
 
 
 def test_an_override_replaces_a_value_of_the_recipe_or_of_its_model(tmp_path):
@@ -34,16 +73,50 @@ def test_an_override_replaces_a_value_of_the_recipe_or_of_its_model(tmp_path):
     assert (config.steps, config.model.blocks, config.output) == (777, 3, Path("elsewhere"))
 
 
+def test_a_configuration_survives_the_way_to_plain_values_and_back():
+    config = read_recipe(FOLDER / "hcp1200.toml")
+
+    assert config_from_table(table_of(config), origin="test") == config
+
+
+def test_a_recipe_without_validation_data_has_none(tmp_path):
+    assert read_recipe(written(tmp_path, MINIMAL.replace('"b"', '""'))).validation_data is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("stepz = 3\n" + MINIMAL, "stepz"),
-        ("steps = 'many'\n" + MINIMAL, "steps"),
-        ("scale_range = [4, 2]\n" + MINIMAL, "scale_range"),
+        ("stepz = 3\n" + MINIMAL, "unknown key stepz; did you mean steps"),
+        ("zzz = 3\n" + MINIMAL, "unknown key zzz; the keys are training_data"),
+        ("steps = 'many'\n" + MINIMAL, "steps = 'many' should be a whole number"),
+        ("steps = true\n" + MINIMAL, "steps = True should be a whole number"),
+        ("compile = 1\n" + MINIMAL, "compile = 1 should be true or false"),
+        ("target_weights = ['a', 'b']\n" + MINIMAL, "target_weights = 'a' should be a number"),
+        ("scale_range = [4, 2]\n" + MINIMAL, r"scale_range = \[4.0, 2.0\] is impossible; expected two numbers"),
         ("scale_range = [0.5, 2]\n" + MINIMAL, "scale_range"),
+        ("scale_range = [2, 17]\n" + MINIMAL, "scale_range"),
+        ("scale_range = [nan, 2]\n" + MINIMAL, "scale_range"),
+        ("thick_scale_range = [2]\n" + MINIMAL, "thick_scale_range"),
         ("margin = 10\npatch_size = 20\n" + MINIMAL, "margin"),
+        ("patch_size = 400\n" + MINIMAL, "patch_size"),
+        ("warm_up_steps = 100\nsteps = 100\n" + MINIMAL, "steps"),
+        ("learning_rate = 0\n" + MINIMAL, "learning_rate"),
+        ("learning_rate = nan\n" + MINIMAL, "learning_rate"),
+        ("noise_share = 1.5\n" + MINIMAL, "noise_share"),
+        ("isotropic_share = 0.7\nthick_share = 0.7\n" + MINIMAL, "thick_share"),
+        ("profile_weights = [0, 0, 0, 0]\n" + MINIMAL, "profile_weights"),
+        ("target_weights = [1]\n" + MINIMAL, "target_weights"),
+        ("ema_decay = 1.0\n" + MINIMAL, "ema_decay"),
+        ("validate_every = 0\n" + MINIMAL, "validate_every"),
+        ("crop_and_pad = [264]\n" + MINIMAL, "crop_and_pad"),
+        ("self_supervised = true\n" + MINIMAL, "target_spacings"),
+        ("alignment = 'corner'\n" + MINIMAL, 'alignment = "corner" is unknown; choose one of centered, endpoints'),
+        ("coordinates = 'patch'\n" + MINIMAL, "coordinates"),
+        (PUBLISHED.replace('"patch"', '"relative"'), "coordinates"),
+        ("fixed_patches = 6\nfixed_patch_size = 20\n" + MINIMAL, "fixed_patch_size"),
         (MINIMAL + "layers = 3\n", "layers"),
         ('output = "c"\n[model]\nkind = "arssr2"\n', "training_data"),
+        ('training_data = "a"\noutput = "c"\n', "--init MODEL"),
         ("= = =", "TOML"),
     ],
 )
@@ -52,17 +125,12 @@ def test_a_mistake_in_a_recipe_is_refused_by_name(tmp_path, text, reason):
         read_recipe(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(("override", "reason"), [("steps", "key=value"), ("steps.blocks=3", "steps is a value")])
+def test_a_mistake_in_an_override_is_refused_by_name(tmp_path, override, reason):
+    with pytest.raises(ArSSRError, match=reason):
+        read_recipe(written(tmp_path, "steps = 300\n" + MINIMAL), [override])
+
+
 def test_a_missing_recipe_is_refused(tmp_path):
     with pytest.raises(ArSSRError, match=r"nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
-
-
-def test_a_subject_in_both_folders_is_refused(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "sub-01.nii.gz").touch()
-    config = read_recipe(written(tmp_path, MINIMAL))
-    config = TrainingConfig(**{**config.__dict__, "training_data": tmp_path / "a", "validation_data": tmp_path / "b"})
-
-    with pytest.raises(ArSSRError, match=r"sub-01\.nii\.gz"):
-        refuse_shared_subjects(config)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.training.synthesis import KNOTS, random_contrast
+from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, random_bias_field, random_contrast
 
 SEEDS = st.integers(0, 10_000)
 
@@ -106,3 +106,27 @@ def test_curves_are_drawn_as_often_as_asked():
     unchanged = sum(torch.allclose(r / plain, (r / plain)[0].expand_as(r), atol=1e-4) for r in results)
 
     assert unchanged / 1000 == pytest.approx(0.7, abs=0.04)
+
+
+# --- bias field
+
+
+@given(seed=SEEDS)
+def test_a_bias_field_is_positive_and_as_smooth_as_a_square_polynomial_along_each_axis(seed):
+    field = random_bias_field(torch.ones(9, 11, 13, dtype=torch.float64), generator(seed)).log()
+
+    assert float(field.abs().max()) <= 3 * 2 * BIAS_TERM
+    for axis in range(3):
+        # The third difference of a square polynomial is nothing.
+        assert float(field.diff(n=3, dim=axis).abs().max()) < 1e-6
+
+
+def test_a_bias_field_differs_along_every_axis_and_from_draw_to_draw():
+    fields = [random_bias_field(torch.ones(9, 11, 13), generator(seed)) for seed in (0, 1)]
+
+    assert not torch.allclose(*fields, atol=1e-2)
+    assert all(float(fields[0].diff(dim=axis).abs().mean()) > 1e-4 for axis in range(3))
+
+
+def test_air_stays_0_in_a_bias_field():
+    assert not random_bias_field(torch.zeros(4, 5, 6), generator(0)).any()

@@ -1,0 +1,205 @@
+"""What one item of a batch is drawn from: a volume, an orientation, a scale, and the crop that a patch of it needs.
+
+Self-supervised: a volume with thick slices has no truth along its slice direction, but a fine one in the plane. Its
+slices are simulated along an in-plane axis, with the ratio of its own spacings as the scale; what the network learns
+there, it is asked for along the slice direction.
+
+Nothing here knows of batches, steps or devices; every draw comes from the generator that is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
+from ArSSRLib.training.synthesis import random_bias_field, random_contrast
+
+# Fine voxels kept around a patch for the tails of the kernels, beside a multiple of the scale.
+KERNEL_MARGIN = 6
+KERNEL_SCALES = 2.5
+# Least ratio of the spacings from which slices count as thick.
+THICK = 1.5
+
+Grids = Sequence[Sequence[TrainingVolume]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One crop of a volume; axes in (k, j, i) order after permutation and flips.
+
+    Attributes:
+        patch: Intensities, float32, the patch's field of view and its margins.
+        scale: Fine voxels per coarse voxel along each axis.
+        margins: Fine voxels before and after the field of view of the patch.
+        starts: First fine voxel of the field of view in the volume.
+        lengths: Voxels of the volume.
+    """
+
+    patch: Tensor
+    scale: list[float]
+    margins: list[int]
+    starts: list[int]
+    lengths: list[int]
+
+
+def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) -> Item:
+    """Draw a crop; ``grids`` holds the volumes of each target spacing."""
+    grid = grids[_choose(config.target_weights, generator)]
+    volume = grid[_integer(len(grid), generator)]
+    order, flips = [0, 1, 2], [False, False, False]
+    if config.augmentation:
+        order = torch.randperm(3, generator=generator).tolist()
+        flips = [uniform(generator) < 0.5 for _ in range(3)]
+    stored = volume.stored.permute(order)
+    center = volume.foreground[_integer(len(volume.foreground), generator)][order].tolist()
+    asked = _thick_slices(volume, generator) if config.self_supervised else draw_scale(config, generator)
+    scale, starts, lengths = [], [], []
+    # A thick axis belongs to the volume, not to the patch: it is permuted with it.
+    for axis, s in enumerate(asked[a] for a in order):
+        count = stored.shape[axis]
+        fitting = _fitting_scale(s, count, config)
+        field = config.patch_size * fitting
+        middle = count - 1 - center[axis] if flips[axis] else center[axis]
+        start = math.ceil(middle - uniform(generator) * field)
+        starts.append(min(max(start, 0), max(0, math.floor(count - field + 1e-6))))
+        lengths.append(math.ceil(field - 1e-6))
+        scale.append(fitting)
+    # Point sampling alone has no kernel whose width grows with the scale.
+    scales = KERNEL_SCALES if config.degradation == "mixture" else 0.0
+    margins = [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
+    patch = _replicated_crop(stored, starts, lengths, margins=margins, flips=flips) / STORED_ONE
+    if config.augmentation:
+        patch = random_contrast(patch, generator, gamma=config.gamma_share, curve=config.curve_share)
+        if uniform(generator) < config.bias_share:
+            patch = random_bias_field(patch, generator)
+    return Item(patch, scale, margins, starts, list(stored.shape))
+
+
+def draw_scale(config: TrainingConfig, generator: torch.Generator) -> list[float]:
+    """Draw the scale of each axis as the recipe says."""
+    kind = uniform(generator)
+    if kind < config.isotropic_share:
+        scale = [_between(config.scale_range, generator)] * 3
+    elif kind < config.isotropic_share + config.thick_share:
+        scale = [1.0, 1.0, 1.0]
+        scale[_integer(3, generator)] = _between(config.thick_scale_range, generator)
+    else:
+        scale = [_between(config.scale_range, generator) for _ in range(3)]
+    if uniform(generator) < config.whole_scale_share:
+        scale = [max(1.0, round(2 * s) / 2 if s < 3 else float(round(s))) for s in scale]
+    return scale
+
+
+def slice_axis_of(volume: TrainingVolume) -> tuple[int, float]:
+    """Return the axis of a volume along which its spacing is largest, and its ratio to the others' mean."""
+    axis = max(range(3), key=lambda a: volume.spacing[a])
+    in_plane = [s for a, s in enumerate(volume.spacing) if a != axis]
+    return axis, volume.spacing[axis] / math.sqrt(in_plane[0] * in_plane[1])
+
+
+def check_thick_slices(volume: TrainingVolume, patch_size: int) -> None:
+    """Refuse a volume from which thick slices cannot be learned by itself.
+
+    Raises:
+        InputError: If its slices are not thick, or the plane is too small to simulate them.
+    """
+    axis, ratio = slice_axis_of(volume)
+    if ratio < THICK:
+        shown = " x ".join(f"{s:g}" for s in reversed(volume.spacing))
+        msg = f"{volume.subject} has voxels of {shown} mm; self_supervised needs slices {THICK} times as thick as wide."
+        raise InputError(msg)
+    plane = min(count for a, count in enumerate(volume.stored.shape) if a != axis)
+    if plane < patch_size * ratio:
+        needed = math.ceil(patch_size * ratio)
+        msg = f"{volume.subject} is {plane} voxels wide, patches of {patch_size} need {needed}; lower patch_size."
+        raise InputError(msg)
+
+
+def cut_fixed_patches(
+    volume: TrainingVolume, config: TrainingConfig, generator: torch.Generator
+) -> list[TrainingVolume]:
+    """Cut the recipe's fixed cubes from a volume, each about a voxel that shows anatomy."""
+    edge = config.fixed_patch_size
+    cubes = []
+    for _ in range(config.fixed_patches):
+        center = volume.foreground[_integer(len(volume.foreground), generator)].tolist()
+        starts = [min(max(c - edge // 2, 0), n - edge) for c, n in zip(center, volume.stored.shape, strict=True)]
+        k, j, i = (slice(start, start + edge) for start in starts)
+        # Every voxel may be the middle of a patch: in a cube of the paper's size there is only one place for it.
+        middle = torch.full((1, 3), edge // 2)
+        cubes.append(replace(volume, stored=volume.stored[k, j, i], foreground=middle))
+    return cubes
+
+
+def uniform(generator: torch.Generator) -> float:
+    """Draw a number from [0, 1)."""
+    return float(torch.rand((), generator=generator))
+
+
+def _thick_slices(volume: TrainingVolume, generator: torch.Generator) -> list[float]:
+    axis, ratio = slice_axis_of(volume)
+    in_plane = [a for a in range(3) if a != axis]
+    scale = [1.0, 1.0, 1.0]
+    scale[in_plane[_integer(2, generator)]] = ratio
+    return scale
+
+
+def _fitting_scale(scale: float, count: int, config: TrainingConfig) -> float:
+    """Return the scale, or the largest one of which a patch fits into ``count`` voxels."""
+    scale = min(scale, count / config.patch_size)
+    if config.alignment == "endpoints":  # patches of whole voxels, as the published ones
+        return math.floor(config.patch_size * scale + 0.5) / config.patch_size
+    return scale
+
+
+def _between(limits: Sequence[float], generator: torch.Generator) -> float:
+    return limits[0] + (limits[1] - limits[0]) * uniform(generator)
+
+
+def _integer(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def _choose(weights: Iterable[float], generator: torch.Generator) -> int:
+    return int(torch.multinomial(torch.tensor(list(weights)), 1, generator=generator))
+
+
+def draw_profile(config: TrainingConfig, generator: torch.Generator) -> tuple[int, float]:
+    """Draw the slice profile of an item, by its number in `degradation`, and its relative thickness."""
+    low, high = config.thickness_range
+    profile, nominal = _choose(config.profile_weights, generator), uniform(generator) < config.nominal_share
+    thickness = low + (high - low) * uniform(generator)
+    return profile, 1.0 if nominal else thickness
+
+
+def draw_noise(config: TrainingConfig, generator: torch.Generator) -> float:
+    """Draw the standard deviation of an item's noise; 0 for most."""
+    noisy, height = uniform(generator) < config.noise_share, uniform(generator)
+    return height * config.noise_maximum if noisy else 0.0
+
+
+def _replicated_crop(
+    stored: Tensor, starts: list[int], lengths: list[int], *, margins: list[int], flips: list[bool]
+) -> Tensor:
+    """Cut a crop and its margins out of a volume flipped along some axes; beyond it the outermost voxel repeats."""
+    beyond: list[int] = []
+    for axis, (start, length, margin, flip) in enumerate(zip(starts, lengths, margins, flips, strict=True)):
+        count = stored.shape[axis]
+        first, last = start - margin, start + length + margin
+        before, after = max(0, -first), max(0, last - count)
+        first, last = first + before, last - after
+        if flip:  # the same voxels, counted from the other end
+            first, last = count - last, count - first
+        stored = stored.narrow(axis, first, last - first)
+        beyond = [before, after, *beyond]
+    flipped = [axis for axis, flip in enumerate(flips) if flip]
+    patch = stored.flip(flipped).float() if flipped else stored.float()
+    return F.pad(patch[None, None], beyond, mode="replicate")[0, 0] if any(beyond) else patch

@@ -1,0 +1,137 @@
+"""What a run tells: the progress line, log.csv, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+LOG, BOARD = "log.csv", "tensorboard"
+COLUMNS = ("step", "seconds", "name", "value")
+
+
+class Journal:
+    """The records of one run; only the process that leads has one.
+
+    Args:
+        folder: Where log.csv and the TensorBoard files go.
+        steps: Steps of the whole run.
+        first_step: Step from which it goes on; what was logged after it, by a run that was lost, is forgotten.
+        progress: Whether a progress line is shown.
+    """
+
+    def __init__(self, folder: Path, steps: int, *, first_step: int, progress: bool) -> None:
+        self._path = folder / LOG
+        self._forget_after(first_step)
+        self._board = _tensorboard(folder / BOARD, first_step)
+        self._bar = tqdm(
+            total=steps, initial=first_step, disable=not progress, unit="step", smoothing=0.05, dynamic_ncols=True
+        )
+
+    def count(self) -> None:
+        """Count one step."""
+        self._bar.update()
+
+    def record(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Write values of one step to the log and to TensorBoard."""
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([step, round(seconds), name, value] for name, value in values.items())
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Show values at the end of the progress line."""
+        self._bar.set_postfix_str(
+            f"loss {values['loss']:.4f}, {values['dB over cubic']:+.2f} dB over cubic, "
+            f"{values['patches/s']:.1f} patches/s, batch {values['batch ms']:.0f} ms, step {values['step ms']:.0f} ms"
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the progress line."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        """End the progress line and write what TensorBoard still holds."""
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _forget_after(self, step: int) -> None:
+        rows = []
+        if step and self._path.exists():
+            with self._path.open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= step]
+        with self._path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([COLUMNS, *rows])
+
+
+class Clock:
+    """Costs of drawing a batch and of taking a step with it, summed until they are read.
+
+    On CUDA the times are taken on the device, where nothing waits for them; elsewhere by the clock on the wall.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_cuda = device.type == "cuda"
+        self._marks: list[Any] = []
+
+    def mark(self) -> None:
+        """Note the time: before the batch, between batch and step, after the step."""
+        if self._on_cuda:
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._marks.append(event)
+        else:
+            self._marks.append(time.perf_counter())
+
+    def costs(self) -> tuple[float, float]:
+        """Return milliseconds a batch and milliseconds a step since the last call, and forget them.
+
+        On CUDA the last mark must have been reached.
+        """
+        pairs = [self._milliseconds(one, two) for one, two in zip(self._marks, self._marks[1:], strict=False)]
+        count = len(self._marks) // 3
+        self._marks.clear()
+        return sum(pairs[0::3]) / count, sum(pairs[1::3]) / count
+
+    def _milliseconds(self, one: Any, two: Any) -> float:  # noqa: ANN401 - an event or a number
+        return float(one.elapsed_time(two)) if self._on_cuda else 1000 * (two - one)
+
+
+def summary(loss: float, ratio: float, costs: tuple[float, float], patches: int) -> dict[str, float]:
+    """Return what is shown and logged of some steps.
+
+    Args:
+        loss: Mean of the loss.
+        ratio: Mean of the root mean square error over that of cubic interpolation.
+        costs: Milliseconds a batch and a step.
+        patches: Patches a step, of all processes.
+    """
+    batch, step = costs
+    return {
+        "loss": round(loss, 5),
+        "dB over cubic": round(-20 * math.log10(max(ratio, 1e-9)), 3),
+        "patches/s": round(1000 * patches / max(batch + step, 1e-3), 2),
+        "batch ms": round(batch, 2),
+        "step ms": round(step, 2),
+    }
+
+
+def _tensorboard(folder: Path, first_step: int) -> Any:  # noqa: ANN401 - None, or a class of an optional package
+    try:
+        module = importlib.import_module("torch.utils.tensorboard")
+    except ImportError:
+        logger.info("TensorBoard is not installed; there is log.csv. To have it: pip install ArSSRLib[train]")
+        return None
+    return module.SummaryWriter(str(folder), purge_step=first_step)

@@ -1,0 +1,125 @@
+"""Who is trained on and who validated on: read from a folder or a CSV file, and never both."""
+
+import numpy as np
+import pytest
+from training.runs import smooth_array, tiny_config, write_phantom
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.training.cli import validation_cases
+from ArSSRLib.training.preparation import TrainingVolume, hash_of
+from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, subject_of
+from ArSSRLib.training.split import main as split
+
+
+def table(tmp_path, text):
+    path = tmp_path / "data.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def touched(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_folder_gives_its_volumes(tmp_path):
+    touched(tmp_path, "b.nii.gz", "a.nrrd", "notes.txt")
+
+    assert [source.path.name for source in find_sources(tmp_path, "train")] == ["a.nrrd", "b.nii.gz"]
+
+
+def test_a_table_gives_the_rows_of_one_split_and_their_subjects(tmp_path):
+    touched(tmp_path, "one/t1.nii.gz", "two/t1.nii.gz", "three/t1.nii.gz")
+    data = table(tmp_path, "path,split,subject\none/t1.nii.gz,train,A\ntwo/t1.nii.gz,val,B\nthree/t1.nii.gz,test,C\n")
+
+    assert find_sources(data, "val") == [Source(tmp_path / "two/t1.nii.gz", "B", named=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,split\nmissing.nii.gz,train\n", r"line 2: .*missing\.nii\.gz does not exist"),
+        ("path,split\na.nii.gz,training\n", 'line 2: the split is "training"; expected one of train, val, test'),
+        ("path,split\n,train\n", "line 2: there is no path"),
+        ("file,split\na.nii.gz,train\n", "has the columns file, split; expected path"),
+        ("", "has the columns none"),
+        ("path,split\na.nii.gz,val\n", 'holds no volume; expected a row with split "train"'),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, reason):
+    touched(tmp_path, "a.nii.gz")
+
+    with pytest.raises(InputError, match=reason):
+        find_sources(table(tmp_path, text), "train")
+
+
+def test_a_folder_without_volumes_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no volume; expected"):
+        find_sources(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("sub-01_ses-2_T1w.nii.gz", "sub-01"),
+        ("ds000011_sub-01_T1w.nii.gz", "ds000011_sub-01"),
+        ("brain.nii.gz", "brain.nii.gz"),
+    ],
+)
+def test_the_subject_of_a_file_is_in_its_name(tmp_path, name, subject):
+    assert subject_of(tmp_path / name) == subject
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "found"),
+    [
+        (Source("a/brain.nii.gz", "brain"), Source("b/brain.nii.gz", "other"), "brain.nii.gz is in both"),
+        (Source("a/s1.nii.gz", "sub-1"), Source("b/s2.nii.gz", "sub-1"), r"sub-1 \(s2.nii.gz\) is in both"),
+        (Source("a/t1.nii.gz", "A", named=True), Source("a/t1.nii.gz", "B", named=True), "t1.nii.gz is in both"),
+    ],
+)
+def test_somebody_who_is_in_both_is_refused_by_name(tmp_path, training, validation, found):
+    one, two = (Source(tmp_path / s.path, s.subject, s.named) for s in (training, validation))
+
+    with pytest.raises(InputError, match=found):
+        refuse_shared_subjects([one], [two])
+
+
+def test_equal_file_names_of_named_subjects_are_accepted(tmp_path):
+    one, two = (Source(tmp_path / name / "t1.nii.gz", name, named=True) for name in "AB")
+
+    assert refuse_shared_subjects([one], [two]) is None  # it raises where it refuses
+
+
+def test_a_copy_under_another_name_and_type_is_refused(tmp_path):
+    array = np.rint(1000 * smooth_array((16, 18, 14), 1.0))
+    write_phantom(tmp_path / "val" / "copy.nrrd", array.astype(np.int16))
+    known = TrainingVolume("original.nii.gz", None, None, voxel_hash=hash_of(array.astype(np.float64)))
+
+    with pytest.raises(InputError, match=r"copy\.nrrd has the voxels of the training volume original\.nii\.gz"):
+        validation_cases(tiny_config(tmp_path), find_sources(tmp_path / "val", "val"), [known])
+
+
+def test_a_data_set_is_divided_by_subject(tmp_path, monkeypatch):
+    touched(tmp_path, *(f"data/{subject}/{scan}.nii.gz" for subject in range(10, 18) for scan in "ab"))
+    monkeypatch.chdir(tmp_path)
+
+    assert split(["data", "split.csv", "--pattern", "*/*.nii.gz", "--counts", "4", "2", "1"]) == 0
+
+    parts = {name: find_sources(tmp_path / "split.csv", name) for name in ("train", "val", "test")}
+    subjects = {name: {source.subject for source in sources} for name, sources in parts.items()}
+    assert {name: (len(parts[name]), len(subjects[name])) for name in parts} == {
+        "train": (8, 4),
+        "val": (4, 2),
+        "test": (2, 1),
+    }
+    assert len(set.union(*subjects.values())) == 7
+
+
+def test_a_division_of_more_subjects_than_there_are_is_refused(tmp_path, capsys):
+    touched(tmp_path, "sub-1_T1w.nii.gz")
+
+    assert split([str(tmp_path), str(tmp_path / "split.csv"), "--counts", "780", "111", "222"]) == 2
+    assert "has 1 subjects" in capsys.readouterr().err
