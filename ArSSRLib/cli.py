@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers, one_line
 from ArSSRLib.errors import ArSSRError
+from ArSSRLib.process import use_large_pages
 
 EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see the head of this file.
     """
+    use_large_pages()
     arguments = join_numbers(sys.argv[1:] if argv is None else argv)
     try:
         args = build_parser(add_training=_training_arguments(arguments)).parse_args(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ArSSRLib.errors import DependencyError
+from ArSSRLib.process import use_large_pages
 
 # What it is imported as, to what people call it.
 REQUIRED = {"torch": "PyTorch", "psutil": "psutil", "safetensors": "safetensors"}
@@ -16,6 +17,7 @@ def load_packages() -> None:
     Raises:
         DependencyError: If a package is not installed, or is there and cannot be loaded.
     """
+    use_large_pages()
     for name, title in REQUIRED.items():
         try:
             import_module(name)

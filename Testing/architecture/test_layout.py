@@ -17,6 +17,7 @@ FILES = sorted(ENGINE.rglob("*.py"))
 SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "PythonQt"}
 FLOORS = {
     "errors": 0,
+    "process": 0,
     "geometry": 1,
     "coordinates": 1,
     "interpolation": 1,
