@@ -19,6 +19,7 @@ from phantom import noisy_phantom
 from procedures import default_network
 
 from ArSSRLib.errors import ArSSRError
+from ArSSRLib.process import use_large_pages
 from ArSSRLib.upsampling import plan_upsampling, upsample
 
 STATUS = Path("/proc/self/status")
@@ -68,6 +69,7 @@ def measure_memory(size: tuple[int, int, int], scale: float, *, memory_limit: fl
         LargeJobError: If the process failed.
     """
     arguments = [*size, scale, memory_limit, threads]
+    use_large_pages()  # as the command line and the worker do; the child inherits it
     start = time.perf_counter()
     process = subprocess.run(
         [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=False
