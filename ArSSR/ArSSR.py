@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import qt
 import slicer
 import slicer.util
@@ -119,7 +120,9 @@ class ArSSRParameterNode:
         elif self.mode == ScaleMode.AXES:
             options["scale"] = (self.scaleI, self.scaleJ, self.scaleK)
         elif self.mode == ScaleMode.SPACING:
-            options["spacing"] = (self.spacingI, self.spacingJ, self.spacingK)
+            # An axis that is finer already is kept: nothing is made coarser here.
+            own = self.inputVolume.GetSpacing() if self.inputVolume is not None else (np.inf,) * 3
+            options["spacing"] = tuple(map(min, (self.spacingI, self.spacingJ, self.spacingK), own))
         else:
             options["isotropic"] = True
         return options

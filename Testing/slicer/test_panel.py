@@ -91,6 +91,11 @@ def test_a_typed_factor_may_leave_the_slider_behind(parameters, panel):
             {"spacingI": 0.5, "spacingJ": 0.5, "spacingK": 2.0},
             "48 x 60 x 12 voxels of 0.50 x 0.50 x 2.00 mm",
         ),
+        (
+            "SPACING",
+            {"spacingI": 3.0, "spacingJ": 1.0, "spacingK": 1.0},
+            "24 x 30 x 24 voxels of 1.00 x 1.00 x 1.00 mm",
+        ),
         ("ISOTROPIC", {}, "24 x 30 x 24 voxels of 1.00 x 1.00 x 1.00 mm"),
     ],
 )
@@ -100,6 +105,13 @@ def test_every_way_of_choosing_shows_its_grid(parameters, panel, module, mode, v
         setattr(parameters, name, value)
 
     assert panel.ui.resultLabel.text.startswith(expected)
+
+
+def test_an_axis_that_is_finer_already_is_kept_on_any_grid(parameters, panel, volume, module):
+    volume.SetSpacing(0.71875, 0.8671875, 3.0000012)
+    parameters.mode = module.ScaleMode.SPACING
+
+    assert panel.ui.resultLabel.text.startswith("24 x 20 x 18 voxels of 0.72 x 0.87 x 1.00 mm")
 
 
 def test_the_page_follows_the_way_of_choosing(parameters, panel, module):
