@@ -24,6 +24,8 @@ Event = dict[str, Any]
 
 # The worker stops by itself within a second; what it has not done by then is taken from it.
 PATIENCE = 1.3
+# How long killed children may take to go, in s; mostly it is a few ms.
+GRACE = 0.3
 # How often a blocking wait looks at the clock, in ms.
 POLL = 50
 START_TIMEOUT = 30_000
@@ -199,8 +201,11 @@ class WorkerProcess:
             import psutil
 
             root = psutil.Process(self._process.processId())
-            for process in [*root.children(recursive=True), root]:
+            children = root.children(recursive=True)
+            for process in [*children, root]:
                 process.kill()
+            # A killed process needs a moment to go. QProcess itself waits for the root.
+            psutil.wait_procs(children, timeout=GRACE)
         self._process.kill()
 
 
