@@ -21,9 +21,9 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers, one_line
-from ArSSRLib.errors import ArSSRError
-from ArSSRLib.process import use_large_pages
+from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers
+from ArSSRLib.errors import ArSSRError, one_line
+from ArSSRLib.process import engine_log_to, use_large_pages
 
 EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
@@ -79,19 +79,10 @@ def print_error(error: Exception | str) -> None:
 @contextlib.contextmanager
 def logging_to_stderr(verbose: bool) -> Iterator[None]:
     """Show what the engine logs: warnings, and everything when ``verbose``."""
-    engine = logging.getLogger("ArSSRLib")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LowerCaseLevel("arssr: %(levelname)s: %(message)s"))
-    level, propagate = engine.level, engine.propagate
-    engine.addHandler(handler)
-    engine.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    engine.propagate = False
-    try:
+    with engine_log_to(handler, logging.DEBUG if verbose else logging.WARNING):
         yield
-    finally:
-        engine.removeHandler(handler)
-        engine.setLevel(level)
-        engine.propagate = propagate
 
 
 @contextlib.contextmanager

@@ -5,6 +5,11 @@ reaches a user is a defect. Nothing here knows about files, tensors or Slicer.
 """
 
 
+def one_line(message: object) -> str:
+    """Return a message without its line breaks."""
+    return " ".join(str(message).split())
+
+
 class ArSSRError(Exception):
     """Base of everything the engine raises on purpose."""
 

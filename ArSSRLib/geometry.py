@@ -277,6 +277,22 @@ def scale_for_isotropic(geometry: VolumeGeometry) -> tuple[float, float, float]:
     return _three(np.divide(geometry.spacing, min(geometry.spacing)))
 
 
+def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[float, float, float]:
+    """Return the factors along i, j, k that the rounded size stands for: what is reported is what is done.
+
+    Raises:
+        InputError: If the factors change nothing on this grid.
+    """
+    finer = geometry.upsampled(factors)
+    if finer.size == geometry.size:
+        msg = (
+            f"A volume of {_times(geometry.size)} voxels of {_times(geometry.spacing, 6)} mm would stay as it is; "
+            "ask for a larger scale or a finer spacing."
+        )
+        raise InputError(msg)
+    return _three([new / old for new, old in zip(finer.size, geometry.size, strict=True)])
+
+
 def _three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
     a, b, c = (float(x) for x in values)
     return (a, b, c)
@@ -287,5 +303,5 @@ def _three_ints(values: Sequence[int] | FloatArray) -> tuple[int, int, int]:
     return (a, b, c)
 
 
-def _times(values: Sequence[float] | FloatArray) -> str:
-    return " x ".join(f"{x:.10g}" for x in values)
+def _times(values: Sequence[float] | FloatArray, digits: int = 10) -> str:
+    return " x ".join(f"{x:.{digits}g}" for x in values)

@@ -1,11 +1,14 @@
-"""What a process of our own asks of the system, before PyTorch is loaded: the command line's and the worker's.
+"""How a process of our own is set up, the command line's and the worker's: its memory, and where its log goes.
 
 Not for a process that somebody else started: a notebook keeps its settings.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
@@ -20,3 +23,19 @@ def use_large_pages() -> None:
         c10/core/impl/alloc_cpu.cpp of PyTorch, which reads the variable at its first allocation.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
+
+
+@contextlib.contextmanager
+def engine_log_to(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Give what the engine logs, from a level on, to one handler and to nobody else; afterwards all is as before."""
+    engine = logging.getLogger("ArSSRLib")
+    before, propagate = engine.level, engine.propagate
+    engine.addHandler(handler)
+    engine.setLevel(level)
+    engine.propagate = False
+    try:
+        yield
+    finally:
+        engine.removeHandler(handler)
+        engine.setLevel(before)
+        engine.propagate = propagate

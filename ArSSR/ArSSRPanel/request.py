@@ -190,7 +190,7 @@ def _requireRegion(roi: slicer.vtkMRMLNode, frames: Sequence[slicer.vtkMRMLScala
 def _factors(
     geometry: VolumeGeometry, *, scale: float | Sequence[float] | None, spacing: Spacing | None, isotropic: bool
 ) -> Factors:
-    from ArSSRLib.geometry import parse_scale, scale_for_isotropic, scale_for_spacing
+    from ArSSRLib.geometry import parse_scale, reached_scale, scale_for_isotropic, scale_for_spacing
 
     given = (scale is not None) + (spacing is not None) + bool(isotropic)
     if given != 1:
@@ -201,14 +201,7 @@ def _factors(
         factors = scale_for_spacing(geometry, _numbers(spacing))
     else:
         factors = scale_for_isotropic(geometry)
-    fine = geometry.upsampled(factors)
-    if fine.size == geometry.size:
-        _refuse(
-            f"A volume of {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm would stay as it is; "
-            "ask for a larger scale or a finer spacing."
-        )
-    i, j, k = (new / old for new, old in zip(fine.size, geometry.size, strict=True))
-    return (i, j, k)
+    return reached_scale(geometry, factors)
 
 
 def _numbers(spacing: Spacing) -> list[float]:

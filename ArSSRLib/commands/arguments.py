@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ArSSRLib import __version__
+from ArSSRLib.errors import one_line
 
 DEFAULT_MODEL_NAME = "arssr2"
 EXIT_REFUSED = 2
@@ -35,11 +36,6 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is, and leave with exit code 2."""
         self.exit(EXIT_REFUSED, f"arssr: error: {one_line(message)}; see {self.prog} --help\n")
-
-
-def one_line(text: str) -> str:
-    """Return a text without its line breaks."""
-    return " ".join(text.split())
 
 
 def join_numbers(argv: Sequence[str]) -> list[str]:

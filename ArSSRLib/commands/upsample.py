@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ArSSRLib.checkpoint import load_model, registry
-from ArSSRLib.commands.arguments import one_line
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
 from ArSSRLib.device import describe_device, resolve_device, resolve_precision
-from ArSSRLib.errors import InputError, OutputError
-from ArSSRLib.geometry import VolumeGeometry, parse_scale, scale_for_isotropic, scale_for_size, scale_for_spacing
+from ArSSRLib.errors import InputError, OutputError, one_line
+from ArSSRLib.geometry import (
+    VolumeGeometry,
+    parse_scale,
+    reached_scale,
+    scale_for_isotropic,
+    scale_for_size,
+    scale_for_spacing,
+)
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
@@ -169,16 +175,7 @@ def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
         factors = scale_for_size(geometry, args.size)
     else:
         factors = scale_for_isotropic(geometry)
-    finer = geometry.upsampled(factors)
-    if finer.size == geometry.size:
-        msg = (
-            f"A volume of {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm would stay as it is; "
-            "ask for a larger scale or a finer spacing."
-        )
-        raise InputError(msg)
-    # The factors that the rounded size stands for: what is reported is what was done.
-    i, j, k = (new / old for new, old in zip(finer.size, geometry.size, strict=True))
-    return (i, j, k)
+    return reached_scale(geometry, factors)
 
 
 def _writable_name(source: Path) -> str:

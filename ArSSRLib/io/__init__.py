@@ -11,8 +11,9 @@ The type of the voxels is decided in `voxels`; how a file comes into being, all 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,22 +76,13 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
         MemoryLimitError: If the voxels do not fit into memory.
     """
     path = Path(path)
-    try:
+    with _reading(path):
         room = _reader_for(path)
         if series is not None and room != "dicom":
             msg = "is not DICOM, so it has no series to choose from; leave the series out"
             raise InputError(msg)
         codec = _load(room, InputError)
         volume: Volume = codec.read(path, series) if room == "dicom" else codec.read(path)
-    except MemoryError as error:
-        msg = f"{path}: its voxels do not fit into memory; crop it or use a machine with more."
-        raise MemoryLimitError(msg) from error
-    except InputError as error:
-        # The rooms below know what is wrong, not what the user called the file.
-        msg = f"{path}: {str(error).rstrip('.')}."
-        raise InputError(msg) from error
-    except OSError as error:
-        raise _cannot_read(path, error) from error
     return volume
 
 
@@ -180,13 +172,8 @@ def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> l
         InputError: If there is no series, or several to choose from.
     """
     path = Path(path)
-    try:
+    with _reading(path):
         files: list[Path] = _load("dicom", InputError).find(path, series)
-    except InputError as error:
-        msg = f"{path}: {str(error).rstrip('.')}."
-        raise InputError(msg) from error
-    except OSError as error:
-        raise _cannot_read(path, error) from error
     return files
 
 
@@ -197,11 +184,8 @@ def validate_series_source(path: str | os.PathLike[str], *, series: str | None =
         InputError: If it is not MR, or lacks what places it in its study; or as `find_series` does.
     """
     files = find_series(path, series=series)
-    try:
+    with _reading(Path(path)):
         _load("derived", OutputError).require_mr(files)
-    except InputError as error:
-        msg = f"{path}: {str(error).rstrip('.')}."
-        raise InputError(msg) from error
     return files
 
 
@@ -257,6 +241,21 @@ def _reader_for(path: Path) -> str:
             return "dicom"
     msg = f"is neither DICOM nor a format known by its name; expected one of {', '.join(SUPPORTED_SUFFIXES)}"
     raise InputError(msg)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever is raised: the rooms below know what is wrong, not what the user called it."""
+    try:
+        yield
+    except MemoryError as error:
+        msg = f"{path}: its voxels do not fit into memory; crop it or use a machine with more."
+        raise MemoryLimitError(msg) from error
+    except InputError as error:
+        msg = f"{path}: {str(error).rstrip('.')}."
+        raise InputError(msg) from error
+    except OSError as error:
+        raise _cannot_read(path, error) from error
 
 
 def _cannot_read(path: Path, error: OSError) -> InputError:

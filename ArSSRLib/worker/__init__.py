@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib import __version__
-from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
+from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, one_line
 from ArSSRLib.worker.cancellation import Cancellation, CancelledError
-from ArSSRLib.worker.events import Events, logging_as_events, one_line, take_standard_output
+from ArSSRLib.worker.events import Events, logging_as_events, take_standard_output
 from ArSSRLib.worker.job import UpsampleJob, read_job
 
 EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ArSSRLib.errors import one_line
+from ArSSRLib.process import engine_log_to
 from ArSSRLib.worker.cancellation import CancelledError
 
 _STDOUT, _STDERR = 1, 2
@@ -130,18 +132,8 @@ class Progress:
 @contextlib.contextmanager
 def logging_as_events(events: Events) -> Iterator[None]:
     """Send what the engine logs as events."""
-    engine = logging.getLogger("ArSSRLib")
-    handler = _LogEvents(events)
-    level, propagate = engine.level, engine.propagate
-    engine.addHandler(handler)
-    engine.setLevel(logging.INFO)
-    engine.propagate = False
-    try:
+    with engine_log_to(_LogEvents(events), logging.INFO):
         yield
-    finally:
-        engine.removeHandler(handler)
-        engine.setLevel(level)
-        engine.propagate = propagate
 
 
 class _LogEvents(logging.Handler):
@@ -155,8 +147,3 @@ class _LogEvents(logging.Handler):
         """Send one record."""
         level = "warning" if record.levelno >= logging.WARNING else "info"
         self._events.send("log", level=level, message=one_line(record.getMessage()))
-
-
-def one_line(message: object) -> str:
-    """Return a message without line breaks."""
-    return " ".join(str(message).split())

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import find_entry
-from ArSSRLib.errors import ArSSRError, DependencyError
+from ArSSRLib.errors import ArSSRError, DependencyError, one_line
 from ArSSRLib.worker.cancellation import Cancellation
-from ArSSRLib.worker.events import one_line
 from ArSSRLib.worker.job import ProbeJob
 from ArSSRLib.worker.packages import load_packages
 

@@ -100,3 +100,27 @@ def module(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 def panel(slicerHost: Any, module: ModuleType) -> Any:
     """The widget of the module, set up and entered."""
     return slicerHost.makeWidget(module)
+
+
+@pytest.fixture
+def temporary(scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder that must be empty at the end, without a run under way."""
+    import slicer_runs
+
+    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ask(tiny_weights: Path) -> Callable[..., Any]:
+    """Make a request for the tiny model on the CPU."""
+    import slicer_runs
+
+    return slicer_runs.asker(tiny_weights)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make a request, and let a worker that only repeats voxels do every run of the test."""
+    import slicer_runs
+
+    return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))

@@ -15,11 +15,6 @@ VIEWS = ("Red", "Yellow", "Green")
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch, slicerHost):
-    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def volume(scene):
     return slicer_runs.volume()
 

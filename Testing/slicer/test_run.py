@@ -11,7 +11,6 @@ import mrml_volumes
 import numpy as np
 import pytest
 import slicer
-import slicer_runs
 import vtk
 from ArSSRPanel import run
 from ArSSRPanel.run import Run
@@ -25,22 +24,7 @@ from ArSSRLib.volume import Volume
 MOVED = np.array([[0.8, -0.6, 0.0, 11.0], [0.6, 0.8, 0.0, -7.0], [0.0, 0.0, 1.0, 3.5], [0.0, 0.0, 0.0, 1.0]])
 
 
-@pytest.fixture(autouse=True)
-def temporary(scene, tmp_path, monkeypatch):
-    """A temporary folder that must be empty at the end, without a run under way."""
-    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def ask(tiny_weights):
-    """Make a request for the tiny model on the CPU."""
-    return slicer_runs.asker(tiny_weights)
-
-
-@pytest.fixture
-def quick(tmp_path, monkeypatch):
-    """Make a request, and let a worker that only repeats voxels do every run of the test."""
-    return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 @pytest.mark.parametrize("kind", mrml_volumes.KINDS)

@@ -18,23 +18,7 @@ from slicer_runs import PROMPT, Told, large_volume, volume, wait, worker_process
 
 from ArSSRLib.errors import ArSSRError, CheckpointError, DeviceError, InputError, MemoryLimitError, OutputError
 
-
-@pytest.fixture(autouse=True)
-def temporary(scene, tmp_path, monkeypatch):
-    """A temporary folder that must be empty at the end, without a run under way."""
-    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def ask(tiny_weights):
-    """Make a request for the tiny model on the CPU."""
-    return slicer_runs.asker(tiny_weights)
-
-
-@pytest.fixture
-def quick(tmp_path, monkeypatch):
-    """Make a request, and let a worker that only repeats voxels do every run of the test."""
-    return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 @pytest.fixture

@@ -22,10 +22,7 @@ GRID = mrml_volumes.grid("oblique")
 FRAMES = [mrml_volumes.blob(GRID, height=height) for height in (300, 600, 900)]
 
 
-@pytest.fixture(autouse=True)
-def temporary(scene, tmp_path, monkeypatch):
-    """A temporary folder that must be empty at the end, without a run under way."""
-    yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import threading
 import pytest
 from worker_events import Told
 
+from ArSSRLib.errors import one_line
 from ArSSRLib.worker.cancellation import CancelledError
-from ArSSRLib.worker.events import Events, Progress, logging_as_events, one_line
+from ArSSRLib.worker.events import Events, Progress, logging_as_events
 
 
 class Clock:
