@@ -210,9 +210,15 @@ def spline_coefficients(volume: Tensor) -> Tensor:
     """Return the cubic B-spline coefficients of a volume of shape (..., D, H, W), in the same shape."""
     with in_full_precision(volume.device):
         for axis in (-3, -2, -1):
-            matrix = torch.as_tensor(spline_prefilter(volume.shape[axis]), dtype=volume.dtype, device=volume.device)
+            matrix = _prefilter_on(volume.shape[axis], volume.dtype, volume.device)
             volume = torch.movedim(torch.movedim(volume, axis, -1) @ matrix.T, -1, axis)
     return volume
+
+
+@lru_cache(maxsize=64)
+def _prefilter_on(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `spline_prefilter` as a tensor, copied once: each copy to a GPU waits for all that the GPU has to do."""
+    return torch.as_tensor(spline_prefilter(count), dtype=dtype, device=device)
 
 
 def spline_taps(position: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,9 @@ class TrainingConfig:
         nominal_share: Part of the items whose slices are as thick as they are apart, as most protocols have them.
         noise_share: Part of the items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
+        jitter_share: Part of the items with one thick axis whose slices differ in brightness, as those of a
+            two-dimensional acquisition do; the truth does not, so that the network evens them out.
+        jitter_maximum: Largest standard deviation of that, as a part of the brightness.
         coordinates: What the decoder is told: "relative" to the coarse voxel, which is how arssr2 is built; for the
             published network, the position in the "patch", as published, or in the "volume", as in upsampling.
         augmentation: Whether patches are flipped, their axes permuted and their intensities changed.
@@ -62,7 +65,8 @@ class TrainingConfig:
         curve_share: Part of the items with a random tone curve.
         bias_share: Part of the items with a smooth bias field.
         steps: Optimizer steps of the whole run.
-        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8).
+        optimizer: "muon" for the matrices of the network, with Adam for the rest: fewer steps; "adam", as published.
+        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8), and of Muon, whose updates are as large.
         schedule: "cosine" after a plateau; "halving" every ``halve_every`` steps, as published.
         halve_every: Steps between two halvings.
         warm_up_steps: Steps over which the learning rate rises linearly.
@@ -110,12 +114,15 @@ class TrainingConfig:
     nominal_share: float = 0.5
     noise_share: float = 0.12
     noise_maximum: float = 0.03
+    jitter_share: float = 0.0
+    jitter_maximum: float = 0.03
     coordinates: str = "relative"
     augmentation: bool = True
     gamma_share: float = 0.2
     curve_share: float = 0.1
     bias_share: float = 0.0
     steps: int = 20000
+    optimizer: str = "adam"
     learning_rate: float = 8e-4
     schedule: str = "cosine"
     halve_every: int = 62_400
@@ -145,6 +152,7 @@ def _check_choices(config: TrainingConfig) -> None:
         "alignment": ("centered", "endpoints"),
         "degradation": ("mixture", "cubic"),
         "coordinates": ("relative", "patch", "volume"),
+        "optimizer": ("adam", "muon"),
         "schedule": ("cosine", "halving"),
         "loss": ("relative", "l1"),
         "precision": ("fp32", "bf16"),
@@ -169,6 +177,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         "validation_stride": 1,
         "checkpoint_every": 1,
         "noise_maximum": 0,
+        "jitter_maximum": 0,
         "gradient_clip": 0,
         "seed": 0,
     }
@@ -176,7 +185,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
     for name in ("isotropic_share", "thick_share", "whole_scale_share", "nominal_share", "noise_share", "gamma_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("curve_share", "bias_share", "hold_share", "squared_share"):
+    for name in ("curve_share", "bias_share", "hold_share", "squared_share", "jitter_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
     for name in ("scale_range", "thick_scale_range"):
         expected = f"two numbers from 1 to {LARGEST_SCALE}, the lesser first"

@@ -28,6 +28,7 @@ from ArSSRLib.training.drawing import (
     draw_item,
     draw_noise,
     draw_profile,
+    draw_slice_gains,
 )
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare, read_checked, resample_isotropic
 from ArSSRLib.training.sources import Source
@@ -141,13 +142,14 @@ class BatchSampler:
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config = self._config
-        items, profiles, noise, seeds = [], [], [], []
+        items, profiles, noise, gains, seeds = [], [], [], [], []
         for number in range(self._first, self._first + config.batch_items):
             seed = seed_of(config.seed, step, number)
             self._host.manual_seed(seed)
             items.append(draw_item(self._grids, config, self._host))
             profiles.append(draw_profile(config, self._host) if config.degradation == "mixture" else (POINT, 1.0))
             noise.append(draw_noise(config, self._host) if config.degradation == "mixture" else 0.0)
+            gains.append(draw_slice_gains(config, items[-1].scale, self._host))
             seeds.append(seed)
         patches = [sent(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
@@ -156,7 +158,9 @@ class BatchSampler:
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (profile, thickness), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
-        for number, (sigma, seed) in enumerate(zip(noise, seeds, strict=True)):
+        for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
+            if gain is not None:
+                coarse[number] *= sent(gain, self.device)
             if sigma > 0:
                 self._points.manual_seed(seed ^ 2)
                 one = coarse[number : number + 1]

@@ -25,6 +25,7 @@ from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler
 from ArSSRLib.training.journal import Clock, Journal, summary
 from ArSSRLib.training.losses import learning_rate, losses_of
+from ArSSRLib.training.optimizers import make_optimizer
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import table_of
 from ArSSRLib.training.stopping import stop_requested
@@ -79,8 +80,7 @@ class Trainer:
         if config.compile:
             compile_layers(self.model)
         self._answer = processes.wrapped(Answer(self.model, config.precision))
-        on_cuda = self.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=on_cuda)
+        self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0
         self.best = -math.inf
