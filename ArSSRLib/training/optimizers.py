@@ -74,7 +74,7 @@ class MuonWithAdam(Optimizer):
             raise ValueError(msg)
         for weight, matrix in self._pairs:
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad, like=weight)
-        self._muon.step()
+        self._muon.step()  # type: ignore[no-untyped-call]
         self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:
