@@ -198,6 +198,22 @@ def spline_at_points(coefficients: Tensor, positions: Sequence[Tensor]) -> Tenso
     return total
 
 
+def spline_on_grid(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
+    """Evaluate a cubic spline on a regular grid.
+
+    Args:
+        coefficients: From `spline_coefficients`, shape (..., D, H, W).
+        positions: Continuous voxel indices along k, j, i, one vector an axis.
+
+    Returns:
+        Values, the last three axes as long as the vectors, in the type of ``coefficients``.
+    """
+    for axis, position in zip((-3, -2, -1), positions, strict=True):
+        index, weight = spline_taps(position, coefficients.shape[axis])
+        coefficients = combine_taps(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))
+    return coefficients
+
+
 def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted sum of a few slices of an array for each position along one axis.
 
