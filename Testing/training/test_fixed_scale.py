@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
 import torch
-from training.runs import logged, losses_of, rough_grids, smooth_array, tiny_config, trainer_of, write_phantom
+from training.runs import (
+    logged,
+    losses_of,
+    phantom_case,
+    rough_grids,
+    smooth_array,
+    tiny_config,
+    trainer_of,
+    write_phantom,
+)
 from training.test_recipes import FOLDER, written
 
 from ArSSRLib.checkpoint import load_model
@@ -100,6 +110,16 @@ def test_the_statistics_of_normalization_are_averaged_as_the_weights_are(tmp_pat
 
     assert not torch.equal(history[0], history[2])
     torch.testing.assert_close(trainer.average.network.units[2].norm.running_mean, expected)
+
+
+def test_judging_leaves_the_statistics_of_the_averaged_weights_alone(tmp_path):
+    trainer = trainer_of(config_of(tmp_path, "dcsrn"), [phantom_case()])
+    losses_of(trainer, 2)
+    before = copy.deepcopy(trainer.average.state_dict())
+
+    trainer.validate()
+
+    torch.testing.assert_close(trainer.average.state_dict(), before, rtol=0, atol=0)
 
 
 def test_a_run_from_recipe_to_weights_is_judged_at_its_own_scale(tmp_path, monkeypatch):

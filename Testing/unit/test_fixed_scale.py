@@ -163,11 +163,24 @@ def test_another_scale_is_refused_with_what_to_do(asked):
         upsample(scan(9, 10, 11), made("srcnn3d"), asked, device="cpu")
 
 
-@pytest.mark.parametrize(("coarse", "fine"), [(54, 109), (5, 12), (5, 13), (1, 2)])
-def test_a_grid_that_only_rounding_made_another_is_accepted(coarse, fine):
-    scale = 2.0 if fine in (109, 2) else 2.5
-
-    made("srcnn3d", scale).require_scale([coarse] * 3, [fine] * 3)
+@pytest.mark.parametrize(
+    ("scale", "coarse", "fine", "accepted"),
+    [
+        (2.0, 54, 109, True),  # 109 voxels were made 54
+        (2.0, 54, 107, True),
+        (2.0, 54, 110, False),
+        (2.5, 5, 13, True),  # 5 voxels shall be 12.5
+        (2.5, 5, 14, False),
+        (2.0, 1, 2, True),
+    ],
+)
+def test_only_what_rounding_to_whole_voxels_makes_is_taken_for_its_scale(scale, coarse, fine, accepted):
+    try:
+        made("srcnn3d", scale).require_scale([coarse] * 3, [fine] * 3)
+    except InputError:
+        assert not accepted
+    else:
+        assert accepted
 
 
 @pytest.mark.parametrize("kind", KINDS)
