@@ -98,6 +98,34 @@ def test_a_resumed_run_computes_the_losses_of_an_uninterrupted_one(tmp_path):
         torch.testing.assert_close(second.state()[name], uninterrupted.state()[name], rtol=0, atol=0)
 
 
+def test_a_step_in_half_precision_is_about_that_in_full(tmp_path):
+    full, half = (trainer_of(config_of(tmp_path, "rescnn", precision=precision)) for precision in ("fp32", "bf16"))
+
+    expected, found = losses_of(full, 1), losses_of(half, 1)
+
+    assert found != expected
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # of PyTorch's own tracer
+def test_a_compiled_network_computes_what_it_computes_plainly(tmp_path, monkeypatch):
+    # Tracing without a compiler for machine code: the same graphs, in seconds.
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend=backend))
+    expected = losses_of(trainer_of(config_of(tmp_path, "dcsrn")), 2)
+
+    trainer = trainer_of(config_of(tmp_path, "dcsrn", compile=True))
+
+    assert losses_of(trainer, 2) == pytest.approx(expected, rel=1e-5)
+    assert graphs
+
+
 def test_the_statistics_of_normalization_are_averaged_as_the_weights_are(tmp_path):
     trainer = trainer_of(config_of(tmp_path, "dcsrn", ema_decay=0.9))
     history = []
@@ -115,6 +143,7 @@ def test_the_statistics_of_normalization_are_averaged_as_the_weights_are(tmp_pat
 def test_judging_leaves_the_statistics_of_the_averaged_weights_alone(tmp_path):
     trainer = trainer_of(config_of(tmp_path, "dcsrn"), [phantom_case()])
     losses_of(trainer, 2)
+    trainer.config.output.mkdir()
     before = copy.deepcopy(trainer.average.state_dict())
 
     trainer.validate()
