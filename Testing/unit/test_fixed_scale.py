@@ -32,11 +32,13 @@ class Identity(torch.nn.Module):
 
 
 def made(kind: str, scale: float = 2.0, seed: int = 0):
-    """Return a network whose batch normalization, if it has any, has seen other statistics than 0 and 1."""
+    """Return a network that is no copy, whose normalization, if it has any, has seen other statistics than 0 and 1."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(FixedScaleConfig(kind=kind, scale=scale))
         for module in model.modules():
+            if isinstance(module, torch.nn.Conv3d):
+                module.reset_parameters()
             if isinstance(module, BatchNorm):
                 module.running_mean.normal_(0, 0.2)
                 module.running_var.uniform_(0.05, 0.2)
@@ -102,6 +104,15 @@ def test_the_network_gets_the_cubic_interpolation_on_the_grid_of_the_result(scal
     found = predict(interpolating(scale), volume[0, 0], fine, CPU)
 
     np.testing.assert_allclose(found, cubic_upsample(volume.double(), fine)[0, 0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_network_gives_the_cubic_interpolation(kind):
+    volume = 1 + random_volume(5, 4, 6)
+
+    found = predict(build_model(FixedScaleConfig(kind=kind)).eval(), volume[0, 0], (10, 8, 12), CPU)
+
+    np.testing.assert_allclose(found, cubic_upsample(volume.double(), (10, 8, 12))[0, 0], rtol=0, atol=1e-5)
 
 
 def test_a_point_gets_the_fine_voxel_that_it_lies_in():
