@@ -18,6 +18,7 @@ import torch
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.device import free_memory, is_out_of_memory, resolve_device, resolve_precision, used_memory
 from ArSSRLib.errors import MemoryLimitError
+from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
 from ArSSRLib.tiling import Slices, Tile, split
@@ -60,7 +61,7 @@ def upsample(
         without negative voxels has none afterwards.
 
     Raises:
-        InputError: If the scale or the region is impossible.
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
         DeviceError: If the device or the precision is not there.
         MemoryLimitError: If the job does not fit.
     """
@@ -102,9 +103,11 @@ def plan_upsampling(
     """Return what `upsample` will do with the same arguments; nothing is computed.
 
     Raises:
-        InputError: If the scale or the region is impossible.
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
         MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
     """
+    if isinstance(model, FixedScale):
+        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
     return plan(
         volume.geometry,
         volume.array.dtype,
@@ -168,6 +171,10 @@ def _answer(
     scale = scale.to(device)
     with _counted_encoding(model, encoding_cost(tile), add):
         feature_map = model.encode(torch.from_numpy(coarse)[None, None].to(device), scale)
+        if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
+            grid = query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape)
+            yield tile.block, model.query_grid(feature_map, grid, scale).cpu().numpy()
+            return
     depth = tile.block[0].stop - tile.block[0].start
     slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
     for start, stop in split(depth, slabs):

@@ -20,7 +20,7 @@ from ArSSRLib.training.preparation import Preparation, TrainingVolume, hash_of, 
 from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
 from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, refuse_shared_voxels
-from ArSSRLib.training.validation import SETTINGS, Case, make_case
+from ArSSRLib.training.validation import Case, make_case, settings_for
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def validation_cases(
         volume = read_checked(source.path)
         refuse_shared_voxels(known, {hash_of(volume.array): source.path.name})
         truth = prepare(volume, preparation).array
-        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in SETTINGS]
+        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in settings_for(config.model)]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
 

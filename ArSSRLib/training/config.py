@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
 
 LARGEST_SCALE = 16
 
@@ -44,7 +45,8 @@ class TrainingConfig:
         isotropic_share: Part of the items with one scale for all axes.
         thick_share: Part of the items with one thick axis; the rest has three independent scales.
         whole_scale_share: Part of the items whose scales are rounded to a whole or half number, as users ask for.
-        scale_range: Least and largest scale of isotropic and independent items, 1 to 16.
+        scale_range: Least and largest scale of isotropic and independent items, 1 to 16. A network for one scale
+            (srcnn3d, dcsrn, rescnn) fixes this and the three shares above: leave them out of its recipe.
         thick_scale_range: Least and largest scale of a thick axis, 1 to 16.
         alignment: "centered": coarse and fine voxels are cells of one field of view. "endpoints": the centers of the
             outermost coarse and fine voxels coincide in the simulated patch, as published, although the queries are
@@ -75,7 +77,8 @@ class TrainingConfig:
         ema_decay: Decay a step of the averaged weights that are validated and exported; 0 takes the weights themselves.
         loss: "relative" to the error of cubic interpolation, item by item; "l1", as published.
         squared_share: Weight of the root mean square in the relative loss; the rest is the mean absolute error.
-        precision: "fp32", or "bf16" where the processor computes it faster.
+        precision: "fp32", or "bf16" where the processor computes it faster; a network that gives the image itself
+            (srcnn3d, dcsrn) is computed in fp32 only.
         compile: Whether PyTorch compiles the network; the first step then takes a minute or more.
         validate_every: Steps between validations.
         validation_stride: Every how manieth validation volume is used; 1 is all.
@@ -212,12 +215,34 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.fixed_patches:
         needed = config.patch_size * config.scale_range[0]
         _require(config, "fixed_patch_size", config.fixed_patch_size >= needed, "patch_size times the least scale")
-    relative = config.model.kind == "arssr2"
-    expected = '"relative"' if relative else '"patch" (as published) or "volume"'
-    fits = relative == (config.coordinates == "relative")
+    published = config.model.kind == "arssr"
+    expected = '"patch" (as published) or "volume"' if published else '"relative"'
+    fits = published != (config.coordinates == "relative")
     _require(config, "coordinates", fits, f"{expected} for a network of kind {config.model.kind}")
     own_grid = config.target_spacings == (0.0,)
     _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
+    if isinstance(config.model, FixedScaleConfig):
+        _check_fixed_scale(config, config.model)
+
+
+def fixed_scale_values(model: FixedScaleConfig) -> dict[str, Any]:
+    """Return what a network for one scale fixes in a recipe: every item has this scale along every axis."""
+    scale = model.scale
+    return {"isotropic_share": 1.0, "thick_share": 0.0, "whole_scale_share": 0.0, "scale_range": (scale, scale)}
+
+
+def _check_fixed_scale(config: TrainingConfig, model: FixedScaleConfig) -> None:
+    for name, value in fixed_scale_values(model).items():
+        shown = list(value) if isinstance(value, tuple) else value
+        expected = f"{shown} for a network of scale {model.scale:g}; leave it out"
+        _require(config, name, getattr(config, name) == value, expected)
+    _require(config, "self_supervised", not config.self_supervised, "false for a network of one scale")
+    full = config.precision == "fp32" or model.kind == "rescnn"
+    _require(config, "precision", full, f'"fp32" for a network of kind {model.kind}, which gives the image itself')
+    length = config.patch_size * model.scale
+    whole = config.alignment == "centered" or abs(length - round(length)) < 1e-6
+    expected = f'a whole number when multiplied by {model.scale:g}, as alignment = "endpoints" needs'
+    _require(config, "patch_size", whole, expected)
 
 
 def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> None:

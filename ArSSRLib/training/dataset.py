@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
+from ArSSRLib.model.config import FixedScaleConfig
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import POINT, acquisition, add_rician_noise, degrade
@@ -92,13 +94,16 @@ def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> 
 
 
 def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
-    edge, what = config.patch_size, "patch_size"
+    edge, what, at_scale = config.patch_size, "patch_size", ""
+    if isinstance(config.model, FixedScaleConfig):  # a smaller field of view would be of a smaller scale
+        edge = math.ceil(config.patch_size * config.model.scale - 1e-6)
+        at_scale = f" at scale {config.model.scale:g}, which is {edge}"
     if config.fixed_patches:
-        edge, what = config.fixed_patch_size, "fixed_patch_size"
+        edge, what, at_scale = config.fixed_patch_size, "fixed_patch_size", ""
     if min(volume.stored.shape) < edge:
         size = " x ".join(map(str, reversed(volume.stored.shape)))
         msg = (
-            f"{volume.subject} has {size} voxels, fewer than a {what} of {edge}; "
+            f"{volume.subject} has {size} voxels, fewer than a {what} of {getattr(config, what)}{at_scale}; "
             f"leave it out or choose a smaller {what}."
         )
         raise InputError(msg)

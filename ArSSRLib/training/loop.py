@@ -76,7 +76,7 @@ class Trainer:
             self.model.load_state_dict(initial.state_dict())
         # The order of memory in which 3-D convolutions are fastest.
         nn.Module.to(self.model, self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         if config.compile:
             compile_layers(self.model)
         self._answer = processes.wrapped(Answer(self.model, config.precision))
@@ -163,8 +163,11 @@ class Trainer:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """Move the averaged weights towards the new ones; after the first step they are these."""
-        averaged, current = list(self.average.parameters()), list(self.model.parameters())
+        """Move the averaged weights towards the new ones; after the first step they are these.
+
+        So do the statistics of batch normalization: those of the averaged weights would need passes of their own.
+        """
+        averaged, current = ([*m.parameters(), *m.buffers()] for m in (self.average, self.model))
         decay = self.config.ema_decay if self.step else 0.0
         get_ema_multi_avg_fn(decay)(averaged, current, self.step)  # type: ignore[no-untyped-call]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig, model_config_from_dict
-from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.model.config import FixedScaleConfig, ModelConfig, model_config_from_dict
+from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig | None = None) -> TrainingConfig:
@@ -71,7 +71,10 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
         msg = f"{origin} lacks {', '.join(missing)}; add it to the recipe, or say {way}."
         raise InputError(msg)
     values = {name: _convert(name, value, hints[name]) for name, value in table.items() if name != "model"}
-    return TrainingConfig(**values, model=model_config_from_dict(table["model"]))
+    model = model_config_from_dict(table["model"])
+    if isinstance(model, FixedScaleConfig):  # so that model.scale is the only key to change
+        values = fixed_scale_values(model) | values
+    return TrainingConfig(**values, model=model)
 
 
 def table_of(config: TrainingConfig) -> dict[str, Any]:
