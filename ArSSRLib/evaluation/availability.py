@@ -3,5 +3,5 @@
 from ArSSRLib.errors import ArSSRError
 
 
-class MetricUnavailable(ArSSRError):
+class MetricUnavailable(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
     """A metric whose data or packages are missing; the message says how to get them."""
