@@ -10,6 +10,8 @@ from training.runs import smooth_array, tiny_config, write_phantom
 
 from ArSSRLib.errors import ArSSRError, InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io.sources import Source, find_sources, read_checked
+from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training import cache
 from ArSSRLib.training.cache import ABOUT, FOREGROUND, VOXELS, default_folder, key_of, prepared_volume
 from ArSSRLib.training.dataset import load_training_volumes
@@ -17,14 +19,10 @@ from ArSSRLib.training.preparation import (
     STORED_ONE,
     Preparation,
     crop_and_pad,
-    hash_of,
     orientation_of,
     prepare,
-    read_checked,
-    resample_isotropic,
 )
-from ArSSRLib.training.sources import Source, find_sources
-from ArSSRLib.volume import Volume
+from ArSSRLib.volume import Volume, hash_of
 
 FLIPPED = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 

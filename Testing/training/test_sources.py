@@ -5,10 +5,12 @@ import pytest
 from training.runs import smooth_array, tiny_config, write_phantom
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.io.sources import Source, find_sources, subject_of
 from ArSSRLib.training.cli import validation_cases
-from ArSSRLib.training.preparation import TrainingVolume, hash_of
-from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, subject_of
+from ArSSRLib.training.preparation import TrainingVolume
+from ArSSRLib.training.sources import refuse_shared_subjects
 from ArSSRLib.training.split import main as split
+from ArSSRLib.volume import hash_of
 
 
 def table(tmp_path, text):
