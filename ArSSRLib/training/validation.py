@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ArSSRLib.acquisition import acquisition_matrices, back_project
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.interpolation import acquisition_matrices, apply_matrices, back_project, cubic_upsample
+from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
 
 if TYPE_CHECKING:
