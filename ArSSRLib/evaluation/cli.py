@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.cases import write_inputs
+from ArSSRLib.evaluation.curves import draw_curves
+from ArSSRLib.evaluation.figures import FOLDER, draw_figures
 from ArSSRLib.evaluation.judging import why_unavailable
 from ArSSRLib.evaluation.methods import MissingMethod, weights_hash
 from ArSSRLib.evaluation.protocol import Method, Protocol, read_protocol, scale_label
@@ -34,9 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", type=Path, nargs="?", help=one)
     change = "change a value of the protocol"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="subjects at the same time (default: 1)")
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="subjects at the same time (default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--strict", action="store_true", help="fail where a method or a metric cannot run here")
+    parser.add_argument(
+        "--curves",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="instead of a protocol: draw the training curves of RUN ... into the last name, a PNG file",
+    )
+    inputs = "instead of evaluating: write what the methods are given, for another program to work on"
+    parser.add_argument("--inputs", type=Path, metavar="FOLDER", help=inputs)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
 
@@ -49,19 +61,25 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ArSSRError: If the protocol cannot be used, or nothing can be evaluated.
     """
+    if args.curves:
+        *runs, picture = args.curves
+        draw_curves(runs, picture)
+        print(f"{picture}: the curves of {len(runs)} runs.")
+        return DONE
     if args.protocol is None:
         msg = "Name a protocol, such as table1; the shipped ones are in ArSSRLib/evaluation/protocols."
         raise InputError(msg)
-    if args.jobs < 1:
-        msg = f"--jobs must be 1 or more, got {args.jobs}."
-        raise InputError(msg)
     protocol = read_protocol(args.protocol, args.overrides)
-    device = str(resolve_device(args.device))
     simulated, real = sources_of(protocol)
+    if args.inputs:
+        written = write_inputs(protocol, simulated, real, args.inputs)
+        print(f"{args.inputs}: {len(written)} volumes.")
+        return DONE
     protocol, left_out = what_can_run(protocol)
     if args.strict and left_out:
         raise InputError(" ".join(left_out))
     results = Results(protocol, weights_by_scale(protocol), left_out)
+    device = str(resolve_device(args.device))
     tasks = [Task(protocol, s, False, n < protocol.figure_subjects, device) for n, s in enumerate(simulated)]
     tasks += [Task(protocol, s, True, n < protocol.figure_subjects, device) for n, s in enumerate(real)]
     try:
@@ -69,9 +87,7 @@ def run(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, SystemExit) as stop:
         print(f"{protocol.output}: stopped; finished cells are kept, and the same command goes on from there.")
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
-    write_csv(results.rows(), protocol.output / CSV_NAME)
-    write_report(results, protocol.output / REPORT_NAME, command=_command(args))
-    return _ended(results, strict=args.strict)
+    return _ended(results, args)
 
 
 def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
@@ -124,6 +140,13 @@ def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
     return found
 
 
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"give a number of subjects, 1 or more, not {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
 def _named_apart(sources: Sequence[Source]) -> list[Source]:
     """Return sources of which no two have one name: scans of one subject are told apart by their files."""
     names = [subject_name(source) for source in sources]
@@ -168,15 +191,19 @@ def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bo
                 bar.write(f"{' '.join(word for word in dataclasses.astuple(event.place) if word)}: {event.reason}")
 
 
-def _ended(results: Results, *, strict: bool) -> int:
+def _ended(results: Results, args: argparse.Namespace) -> int:
+    """Write tables and pictures, and say what came out."""
     output = results.protocol.output
+    write_csv(results.rows(), output / CSV_NAME)
+    figures = draw_figures(results, output / FOLDER)
+    write_report(results, output / REPORT_NAME, command=_command(args), figures=figures)
     cells = [cell for cell in results.cells if cell.place.method]
     computed = sum(cell.computed for cell in cells)
     failed = len(results.failures)
     print(f"{output / REPORT_NAME}: {len(cells)} cells, {computed} of them computed now, {failed} failed.")
     for line in [*results.left_out, *(problem.reason for problem in results.missing)]:
         print(f"Left out: {line}")
-    return FAILED if results.failures or (strict and results.missing) else DONE
+    return FAILED if results.failures or (args.strict and results.missing) else DONE
 
 
 def _command(args: argparse.Namespace) -> str:

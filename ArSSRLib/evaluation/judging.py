@@ -150,6 +150,12 @@ def _sharpness(name: str) -> Callable[[Judged], list[Value]]:
     return measure
 
 
+def _segmentation(judged: Judged) -> list[Value]:
+    overlaps = _room("segmentation").dice_and_iou(judged.reference, judged.result, judged.spacing)
+    pairs = [(tissue, *numbers) for tissue, numbers in overlaps.items()]
+    return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
+
+
 def _room(name: str) -> ModuleType:
     try:
         return import_module(f"ArSSRLib.evaluation.{name}")
@@ -166,6 +172,7 @@ METRICS: dict[str, Metric] = {
     "ripple": Metric(_ripple, needs_truth=False),
     "lpips_alex": Metric(_lpips("alex")),
     "lpips_vgg": Metric(_lpips("vgg")),
+    "segmentation": Metric(_segmentation),
     "psi": Metric(_sharpness("psi"), needs_truth=False),
     "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,12 @@ import numpy as np
 
 from ArSSRLib.checkpoint import find_entry, load_model, sha256_of
 from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
+from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Acquisition, Array
 from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
 from ArSSRLib.upsampling import upsample
-from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
@@ -30,33 +29,6 @@ class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a 
     """Weights or results that are not there; the message says how to make them."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One volume, coarsened in one way.
-
-    Attributes:
-        subject: Who it shows.
-        coarse: What the methods are given.
-        fine: Grid that they answer on.
-        acquisition: Between the two grids.
-        scale: Asked for, along i, j, k.
-        degradation: Its name; "real" for a volume that was acquired so.
-    """
-
-    subject: str
-    coarse: Volume
-    fine: VolumeGeometry
-    acquisition: Acquisition
-    scale: Scale
-    degradation: str
-
-    @property
-    def factors(self) -> Scale:
-        """What the rounded sizes make of the scale, along i, j, k."""
-        i, j, k = (fine / coarse for fine, coarse in zip(self.fine.size, self.coarse.geometry.size, strict=True))
-        return (i, j, k)
-
-
 def identity_of(method: Method, case: Case) -> str:
     """Return what decides the answers of a method: the SHA-256 of its weights or of its file; "" for a formula.
 
@@ -68,7 +40,7 @@ def identity_of(method: Method, case: Case) -> str:
     if method.kind == "folder":
         path = result_file(method, case)
         if not path.is_file():
-            msg = f"{method.name}: there is no {path}. {method.how}".strip()
+            msg = f"{method.name}: there is no {path}. {_how(method, case.scale)}".strip()
             raise MissingMethod(msg)
         return sha256_of(path)
     return ""
@@ -89,12 +61,16 @@ def weights_hash(method: Method, scale: Scale) -> str:
     try:
         entry = find_entry(name)
     except CheckpointError as error:
-        msg = f"{method.name}: {error} {method.how}".strip()
+        msg = f"{method.name}: {error} {_how(method, scale)}".strip()
         raise MissingMethod(msg) from error
     if entry is None and not Path(name).is_file():
-        msg = f"{method.name}: there is no {name}. {method.how}".strip()
+        msg = f"{method.name}: there is no {name}. {_how(method, scale)}".strip()
         raise MissingMethod(msg)
     return entry.sha256 if entry else _file_hash(name, Path(name).stat().st_mtime_ns)
+
+
+def _how(method: Method, scale: Scale) -> str:
+    return method.how.format(scale=scale_label(scale))
 
 
 def result_file(method: Method, case: Case) -> Path:

@@ -22,6 +22,7 @@ from ArSSRLib.settings import converted, read_settings, refuse_unknown
 Scale = tuple[float, float, float]
 
 PROTOCOLS = Path(__file__).with_name("protocols")
+FIELDS = ("subject", "scale", "degradation")
 KINDS = ("cubic", "back_projection", "model", "folder")
 CROPS = ("none", "mask")
 
@@ -38,7 +39,7 @@ class Method:
             ("2", "2.5", "1x1x3"), so that a network of fixed scale has one file for each.
         files: Of a "folder": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in its name. It is
             never resampled: a file on another grid than the truth's is an error.
-        how: How to make the weights or the results, told when they are not there.
+        how: How to make the weights or the results, told when they are not there; with ``{scale}``, too.
     """
 
     name: str
@@ -206,7 +207,8 @@ def _check_methods(protocol: Protocol) -> None:
         _require(f"model of {method.name}", method.model, bool(method.model) == (method.kind == "model"), expected)
         expected = "a pattern with {subject}, {scale} and {degradation} for the kind folder, and for no other"
         _require(f"files of {method.name}", method.files, bool(method.files) == (method.kind == "folder"), expected)
-        for pattern, fields in ((method.model, ("scale",)), (method.files, ("subject", "scale", "degradation"))):
+        patterns = ((method.model, ("scale",)), (method.how, ("scale",)), (method.files, FIELDS))
+        for pattern, fields in patterns:
             _require(f"pattern of {method.name}", pattern, _fillable(pattern, fields), f"no fields but {fields}")
     known = f"one of {', '.join(names)}"
     _require("reference", protocol.reference_name, protocol.reference_name in names, known)

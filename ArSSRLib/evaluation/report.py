@@ -10,11 +10,12 @@ from importlib import metadata
 from pathlib import Path
 
 from ArSSRLib import __version__
+from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
-from ArSSRLib.evaluation.judging import HEADINGS
+from ArSSRLib.evaluation.judging import HEADINGS, WHOLE
 from ArSSRLib.evaluation.protocol import Protocol, scale_label
 from ArSSRLib.evaluation.results import Results, Row
-from ArSSRLib.evaluation.runner import REAL, Prepared, Problem
+from ArSSRLib.evaluation.runner import Prepared, Problem
 from ArSSRLib.evaluation.statistics import FEW_SUBJECTS, LEVEL, paired_difference, summary
 from ArSSRLib.evaluation.truth import crop_statement
 from ArSSRLib.io.files import replacing
@@ -104,7 +105,9 @@ def _measured(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def _means(rows: Sequence[Row], protocol: Protocol) -> str:
     scales = [scale_label(scale) for scale in protocol.scales]
     metric, region = rows[0].metric, rows[0].region
-    paper = [scale for scale in scales if any(_published(protocol, m.name, metric, scale) for m in protocol.methods)]
+    # The paper's numbers are of whole volumes.
+    known = scales if region == WHOLE else []
+    paper = [scale for scale in known if any(_published(protocol, m.name, metric, scale) for m in protocol.methods)]
     lines = []
     for method in protocol.methods:
         numbers = [[row.value for row in rows if (row.method, row.scale) == (method.name, scale)] for scale in scales]

@@ -12,26 +12,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ArSSRLib import __version__
 from ArSSRLib.errors import one_line
 from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation.cases import REAL, Case, cases_of, real_case
 from ArSSRLib.evaluation.cells import CellStore, Facts, Finished, key_of, lacking
-from ArSSRLib.evaluation.degradation import Array, acquisition, coarse_shape
+from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.judging import METRICS, Judged, Value
-from ArSSRLib.evaluation.methods import Case, MissingMethod, answer, identity_of
+from ArSSRLib.evaluation.methods import MissingMethod, answer, identity_of
 from ArSSRLib.evaluation.protocol import Method, Protocol, scale_label
 from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
-from ArSSRLib.geometry import scale_for_isotropic
 from ArSSRLib.io import write_volume
-from ArSSRLib.io.sources import Source, read_checked
+from ArSSRLib.io.sources import Source
 from ArSSRLib.metrics import Mask
 from ArSSRLib.volume import Volume, hash_of
 
 logger = logging.getLogger(__name__)
-
-REAL = "real"
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def evaluate(task: Task) -> Iterator[Event]:
     subject = subject_name(task.source)
     store = CellStore(task.protocol.output)
     try:
-        yield from _real_events(task, store, subject) if task.real else _truth_events(task, store)
+        yield from _real_events(task, store) if task.real else _truth_events(task, store)
     except Exception as error:
         yield _failure(Place(subject), error)
 
@@ -111,33 +107,21 @@ def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
     truth = prepare_truth(task.source, protocol)
     geometry = truth.volume.geometry
     yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash)
-    for scale in protocol.scales:
-        for degradation in protocol.degradations:
-            shape = coarse_shape(geometry.shape, scale)
-            matrices = acquisition(geometry.shape, shape, degradation)
-            coarse = truth.volume.with_array(matrices.coarsened(truth.volume.array), geometry.resized(shape[::-1]))
-            case = Case(truth.subject, coarse, geometry, matrices, scale, degradation)
-            facts = _facts(protocol, truth, case)
-            if task.pictured:
-                yield _kept_truth(store, case, truth.volume, facts)
-            yield from _case_events(task, store, case, facts, truth=truth)
+    for case in cases_of(truth, protocol):
+        facts = _facts(protocol, truth, case)
+        if task.pictured:
+            yield _kept_truth(store, case, truth.volume, facts)
+        yield from _case_events(task, store, case, facts, truth=truth)
 
 
-def _real_events(task: Task, store: CellStore, subject: str) -> Iterator[Event]:
+def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
     """Make a thick-slice volume isotropic with every method that needs no truth."""
-    volume = read_checked(task.source.path)
-    volume = volume.with_array(volume.array.astype(np.float32))
-    scale = scale_for_isotropic(volume.geometry)
-    # An axis that is finer than all but by rounding is left as it is.
-    scale = tuple(factor if factor > 1.05 else 1.0 for factor in scale)  # type: ignore[assignment]
-    fine = volume.geometry.upsampled(scale)
-    matrices = acquisition(fine.shape, volume.geometry.shape, task.protocol.real_profile)
-    case = Case(subject, volume, fine, matrices, scale, REAL)
-    voxel_hash = hash_of(volume.array)
-    yield Prepared(Place(subject, degradation=REAL), volume.geometry.size, volume.geometry.spacing, voxel_hash)
+    case = real_case(task.source, task.protocol)
+    geometry, voxel_hash = case.coarse.geometry, hash_of(case.coarse.array)
+    yield Prepared(Place(case.subject, degradation=REAL), geometry.size, geometry.spacing, voxel_hash)
     facts = {"voxels": voxel_hash, "real_profile": task.protocol.real_profile, **_case_facts(task.protocol, case)}
     if task.pictured:
-        yield _kept_truth(store, case, volume, facts)
+        yield _kept_truth(store, case, case.coarse, facts)
     yield from _case_events(task, store, case, facts, truth=None)
 
 
@@ -163,7 +147,7 @@ def _kept_truth(store: CellStore, case: Case, volume: Volume, facts: Facts) -> C
     place = Place(case.subject, scale_label(case.scale), case.degradation)
     path = store.picture(_file_name(place, "truth"), key_of({**facts, "method": "truth"}))
     if not path.exists():
-        write_volume(volume, path)
+        write_volume(Volume(volume.array, volume.geometry), path)
     return Cell(place, (), 0.0, computed=False, picture=path)
 
 

@@ -52,7 +52,8 @@ def prepare_truth(source: Source, protocol: Protocol) -> Truth:
     if float(volume.array.max()) == float(volume.array.min()):
         msg = f"{source.path.name} shows nothing: all its voxels are equal; leave it out."
         raise InputError(msg)
-    volume = resample_isotropic(volume.with_array(volume.array.astype(np.float32)), protocol.spacing)
+    # Without the header of its file: nothing rounds it to the integers that were stored there.
+    volume = resample_isotropic(Volume(volume.array.astype(np.float32), volume.geometry), protocol.spacing)
     mask = brain_mask(volume.array)
     box = [(0, n) for n in volume.array.shape]
     if protocol.crop == "mask":
@@ -60,9 +61,8 @@ def prepare_truth(source: Source, protocol: Protocol) -> Truth:
     if protocol.crop_size:
         box = [_middle(pair, size) for pair, size in zip(box, reversed(protocol.crop_size), strict=True)]
     if min(stop - first for first, stop in box) < LEAST_SIZE:
-        msg = (
-            f"{source.path.name} is {[b - a for a, b in box]} voxels (k, j, i) after cropping; needed are {LEAST_SIZE}."
-        )
+        found = " x ".join(str(stop - first) for first, stop in reversed(box))
+        msg = f"{source.path.name} has {found} voxels after cropping; needed are {LEAST_SIZE} along each axis."
         raise InputError(msg)
     k, j, i = (slice(*pair) for pair in box)
     start = [first for first, _ in reversed(box)]
