@@ -18,7 +18,7 @@ from ArSSRLib.evaluation.curves import draw_curves
 from ArSSRLib.evaluation.figures import FOLDER, draw_figures
 from ArSSRLib.evaluation.judging import why_unavailable
 from ArSSRLib.evaluation.methods import MissingMethod, weights_hash
-from ArSSRLib.evaluation.protocol import Method, Protocol, read_protocol, scale_label
+from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol, scale_label
 from ArSSRLib.evaluation.report import REPORT_NAME, write_report
 from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Problem, Task
@@ -108,12 +108,12 @@ def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
     Raises:
         InputError: If no method remains.
     """
-    left_out = []
+    left_out: list[str] = []
     methods = []
     for method in protocol.methods:
         missing = _missing(method, protocol)
-        left_out += missing
-        if not missing or len(missing) < len(protocol.scales):
+        left_out += dict.fromkeys(missing)
+        if not missing or len(missing) < len(_scales_of(protocol)):
             methods.append(method)
     metrics = []
     for name in protocol.metrics:
@@ -131,7 +131,7 @@ def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
     """Return the SHA-256 of the weights of every model by label of the scale, where they are there."""
     found: dict[str, dict[str, str]] = {}
     for method in protocol.methods:
-        for scale in protocol.scales or ((1.0, 1.0, 1.0),):
+        for scale in _scales_of(protocol):
             if method.kind == "model":
                 try:
                     found.setdefault(method.name, {})[scale_label(scale)] = weights_hash(method, scale)
@@ -160,12 +160,17 @@ def _named_apart(sources: Sequence[Source]) -> list[Source]:
 def _missing(method: Method, protocol: Protocol) -> list[str]:
     """Return a sentence for every scale at which the weights of a method are not there."""
     found = []
-    for scale in protocol.scales if method.kind == "model" else ():
+    for scale in _scales_of(protocol) if method.kind == "model" else ():
         try:
             weights_hash(method, scale)
         except MissingMethod as error:
             found.append(str(error))
-    return list(dict.fromkeys(found))
+    return found
+
+
+def _scales_of(protocol: Protocol) -> Sequence[Scale]:
+    """Return the scales at which weights are looked for; those of real volumes are known once they are read."""
+    return protocol.scales or ((1.0, 1.0, 1.0),)
 
 
 def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[str]) -> Protocol:
@@ -188,7 +193,8 @@ def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bo
                 bar.update()
             elif isinstance(event, Problem):
                 bar.update()
-                bar.write(f"{' '.join(word for word in dataclasses.astuple(event.place) if word)}: {event.reason}")
+                if not event.missing:  # told at the end
+                    bar.write(f"{' '.join(word for word in dataclasses.astuple(event.place) if word)}: {event.reason}")
 
 
 def _ended(results: Results, args: argparse.Namespace) -> int:
@@ -201,7 +207,7 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     computed = sum(cell.computed for cell in cells)
     failed = len(results.failures)
     print(f"{output / REPORT_NAME}: {len(cells)} cells, {computed} of them computed now, {failed} failed.")
-    for line in [*results.left_out, *(problem.reason for problem in results.missing)]:
+    for line in dict.fromkeys([*results.left_out, *(problem.reason for problem in results.missing)]):
         print(f"Left out: {line}")
     return FAILED if results.failures or (args.strict and results.missing) else DONE
 

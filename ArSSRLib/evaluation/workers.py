@@ -5,9 +5,10 @@ A process that dies takes its subject along and nothing else. Whatever ends the 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -19,6 +20,8 @@ from ArSSRLib.evaluation.runner import Event, Place, Problem, Task, evaluate
 from ArSSRLib.evaluation.truth import subject_name
 
 TERMINATED = 143
+# Seconds that a process may take to end by itself.
+PATIENCE = 10
 
 
 def events_of(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
@@ -40,9 +43,18 @@ def events_of(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
             for receiver in [receiver for receiver in running if receiver in ready]:
                 yield from _received(receiver, running)
     finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
+        _end(running)
+
+
+def _end(running: Mapping[Connection, tuple[BaseProcess, Task]]) -> None:
+    """End what still runs: by a signal, by a pipe that nobody reads, and at last without asking."""
+    for receiver, (process, _) in running.items():
+        process.terminate()
+        receiver.close()
+    for process, _ in running.values():
+        process.join(PATIENCE)
+        if process.is_alive():
+            process.kill()
             process.join()
 
 
@@ -75,16 +87,19 @@ def _received(receiver: Connection, running: dict[Connection, tuple[BaseProcess,
 def _work(task: Task, sender: Connection, threads: int) -> None:
     """Evaluate one subject in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which then ends this process
-    signal.signal(signal.SIGTERM, _leave)
+    stopped = []
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        """Unwind the stack, so that a half-written file is removed."""
+        stopped.append(number)  # libraries with a bare "except:" swallow what is raised while they are imported
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
-    for event in evaluate(task):
-        if parent is not None and not parent.is_alive():
-            return
-        sender.send(event)
-    sender.send(None)
-
-
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind the stack, so that a half-written file is removed."""
-    raise SystemExit(TERMINATED)
+    with contextlib.suppress(BrokenPipeError):  # the parent has left
+        for event in evaluate(task):
+            if stopped or (parent is not None and not parent.is_alive()):
+                return
+            sender.send(event)
+        sender.send(None)
