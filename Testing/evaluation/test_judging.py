@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from evaluation.tables import rough
 
+from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation import judging
 from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.evaluation.degradation import acquisition
@@ -110,6 +111,15 @@ def test_a_metric_that_lacks_something_says_so_before_anything_is_computed(monke
 
     assert why_unavailable("lpips_vgg") == "The weights of vgg are not here."
     assert why_unavailable("psnr") == ""
+
+
+def test_a_metric_that_dislikes_the_trial_is_left_to_the_cells(monkeypatch):
+    def dislike(_volume):
+        raise InputError("These are waves.")
+
+    pretend(monkeypatch, "perceptual", psi=dislike)
+
+    assert why_unavailable("psi") == ""
 
 
 def test_a_package_that_is_not_installed_makes_a_metric_unavailable(monkeypatch):
