@@ -175,11 +175,8 @@ def _scales_of(protocol: Protocol) -> Sequence[Scale]:
 
 def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[str]) -> Protocol:
     names = [method.name for method in methods]
-    published = tuple(row for row in protocol.published if row.method in names)
     reference = protocol.reference_name if protocol.reference_name in names else names[0]
-    return dataclasses.replace(
-        protocol, methods=tuple(methods), metrics=tuple(metrics), published=published, reference=reference
-    )
+    return dataclasses.replace(protocol, methods=tuple(methods), metrics=tuple(metrics), reference=reference)
 
 
 def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:

@@ -107,13 +107,16 @@ def _means(rows: Sequence[Row], protocol: Protocol) -> str:
     metric, region = rows[0].metric, rows[0].region
     # The paper's numbers are of whole volumes.
     known = scales if region == WHOLE else []
-    paper = [scale for scale in known if any(_published(protocol, m.name, metric, scale) for m in protocol.methods)]
+    # Those that could not run here stand in the table with the paper's numbers alone.
+    printed_too = [row.method for row in protocol.published if row.metric == metric]
+    names = dict.fromkeys([*(method.name for method in protocol.methods), *printed_too])
+    paper = [scale for scale in known if any(_published(protocol, name, metric, scale) for name in names)]
     lines = []
-    for method in protocol.methods:
-        numbers = [[row.value for row in rows if (row.method, row.scale) == (method.name, scale)] for scale in scales]
-        printed = [_published(protocol, method.name, metric, scale) or NOTHING for scale in paper]
+    for name in names:
+        numbers = [[row.value for row in rows if (row.method, row.scale) == (name, scale)] for scale in scales]
+        printed = [_published(protocol, name, metric, scale) or NOTHING for scale in paper]
         if any(numbers) or any(text != NOTHING for text in printed):
-            lines.append([method.name, *(_mean(metric, values) for values in numbers), *printed])
+            lines.append([name, *(_mean(metric, values) for values in numbers), *printed])
     head = [f"method, {region}", *map(_times, scales)]
     return markdown_table([*head, *(f"paper, {_times(scale)} (not comparable)" for scale in paper)], lines)
 

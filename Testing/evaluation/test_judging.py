@@ -13,6 +13,7 @@ from ArSSRLib.evaluation import judging
 from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.evaluation.degradation import acquisition
 from ArSSRLib.evaluation.judging import HEADINGS, METRICS, Judged, Value, why_unavailable
+from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.metrics import psnr, ssim
 
 
@@ -69,6 +70,15 @@ def test_the_consistency_has_the_range_of_the_input():
 @pytest.mark.parametrize(("scale", "count"), [((1.0, 1.0, 4.0), 1), ((2.0, 2.0, 2.0), 0), ((1.0, 2.0, 4.0), 0)])
 def test_only_volumes_with_one_thick_axis_have_a_ripple(scale, count):
     assert len(METRICS["ripple"].measure(judged(scale))) == count
+
+
+@pytest.mark.parametrize(("scale", "axis"), [((1.0, 1.0, 4.0), 0), ((1.0, 2.0, 1.0), 1), ((3.0, 1.0, 1.0), 2)])
+def test_the_ripple_is_that_along_the_thick_axis(scale, axis):
+    given = judged(scale)
+
+    (value,) = METRICS["ripple"].measure(given)
+
+    assert value.number == slice_ripple(given.result, axis, max(scale))
 
 
 @pytest.mark.parametrize("name", ["alex", "vgg"])

@@ -70,6 +70,14 @@ def test_the_numbers_of_the_paper_stand_apart_and_are_marked(tmp_path):
     assert row_of(text, "back")[0] == "| back | - | 36.55 |"
 
 
+def test_a_method_that_could_not_run_here_keeps_the_numbers_of_the_paper(tmp_path):
+    published = (Published("not here", "psnr", (2.0,), (36.55,)),)
+
+    text = report(tmp_path, cells("cubic", CUBIC_NUMBERS), published=published)
+
+    assert row_of(text, "not here") == ["| not here | - | 36.55 |"]
+
+
 def test_the_numbers_of_the_paper_are_not_set_beside_those_in_the_mask(tmp_path):
     published = (Published("cubic", "psnr", (2.0,), (36.55,)),)
 
