@@ -69,7 +69,9 @@ def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
     if path.suffix.lower() != ".png":
         msg = f"{path}: pictures are drawn as PNG; end with a name that ends in .png."
         raise OutputError(msg)
-    logs = {_name(run): read_log(run) for run in runs}
+    names = [_name(run) for run in runs]
+    # Folders of one name are told apart by where they lie.
+    logs = {str(run) if names.count(name) > 1 else name: read_log(run) for run, name in zip(runs, names, strict=True)}
     panels = [name for name in PANELS if any(name in log for log in logs.values())]
     figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), dpi=DPI, layout="constrained")
     for number, name in enumerate(panels):

@@ -23,7 +23,7 @@ Scale = tuple[float, float, float]
 
 PROTOCOLS = Path(__file__).with_name("protocols")
 FIELDS = ("subject", "scale", "degradation")
-KINDS = ("cubic", "back_projection", "model", "folder")
+KINDS = ("cubic", "back_projection", "model", "folder", "truth")
 CROPS = ("none", "mask")
 
 
@@ -34,7 +34,8 @@ class Method:
     Attributes:
         name: As it stands in tables and figures.
         kind: "cubic": spline of order 3; "back_projection": cubic, then 10 back-projections that know the slice
-            profile; "model": a network of ours; "folder": results of another program.
+            profile; "model": a network of ours; "folder": results of another program; "truth": the truth itself, by
+            what needs no other, as a yardstick of sharpness.
         model: Of a "model": name of a bundled one, or a file of weights. ``{scale}`` stands for the label of the scale
             ("2", "2.5", "1x1x3"), so that a network of fixed scale has one file for each.
         files: Of a "folder": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in its name. It is

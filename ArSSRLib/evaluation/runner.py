@@ -153,8 +153,8 @@ def _kept_truth(store: CellStore, case: Case, volume: Volume, facts: Facts) -> C
 
 def _case_events(task: Task, store: CellStore, case: Case, facts: Facts, *, truth: Truth | None) -> Iterator[Event]:
     for method in task.protocol.methods:
-        if truth is None and method.kind == "folder" and "{degradation}" not in method.files:
-            continue  # its results are of the simulated volumes
+        if truth is None and (method.kind == "truth" or (method.files and "{degradation}" not in method.files)):
+            continue  # there is no truth, and its results are of the simulated volumes
         place = Place(case.subject, scale_label(case.scale), case.degradation, method.name)
         try:
             yield _cell(task, store, (case, method, facts), truth=truth, place=place)
@@ -170,14 +170,19 @@ def _cell(
     case, method, facts = decided
     facts = {**facts, "method": method.kind, "identity": identity_of(method, case)}
     key = key_of(facts)
-    metrics = [name for name in task.protocol.metrics if truth is not None or not METRICS[name].needs_truth]
+    compared = truth is not None and method.kind != "truth"
+    metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
     finished = store.read(key)
     needed = lacking(finished, metrics)
-    picture = store.picture(_file_name(place, method.name), key) if task.pictured else None
+    kept = task.pictured and method.kind != "truth"  # the truth is in every picture already
+    picture = store.picture(_file_name(place, method.name), key) if kept else None
     computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
     if computed:
         started = time.monotonic()
-        result = answer(method, case, device=task.device, precision=task.protocol.precision)
+        if truth is not None and method.kind == "truth":
+            result = truth.volume.array
+        else:
+            result = answer(method, case, device=task.device, precision=task.protocol.precision)
         seconds = time.monotonic() - started
         if picture is not None and not picture.exists():
             write_volume(Volume(result, case.fine), picture)

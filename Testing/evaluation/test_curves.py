@@ -37,6 +37,14 @@ def test_every_run_is_a_curve_with_the_values_of_its_log(runs, tmp_path):
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_runs_of_one_name_are_told_apart(runs, tmp_path):
+    other = write_run(tmp_path / "elsewhere" / "one", [("loss", 100, 0.3)])
+
+    (axes,) = draw_curves([runs[0], other], tmp_path / "curves.png").axes
+
+    assert [line.get_label() for line in axes.get_lines()] == [str(runs[0]), str(other)]
+
+
 def test_what_training_logs_is_what_the_panels_show(tmp_path):
     journal = Journal(tmp_path, 10, first_step=0, progress=False)
     journal.record(5, 1.0, {**summary(0.5, 0.9, (1.0, 2.0), 6), "mean": 0.1})

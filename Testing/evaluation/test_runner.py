@@ -11,6 +11,7 @@ from ArSSRLib.evaluation import judging, runner
 from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.evaluation.judging import Metric
 from ArSSRLib.evaluation.protocol import Method
+from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem, Task, evaluate
 from ArSSRLib.io import read_volume
 from ArSSRLib.io.sources import Source
@@ -205,6 +206,17 @@ def test_a_real_volume_is_judged_by_what_needs_no_truth(tmp_path):
     found = numbers(cells)
     assert {metric for _, metric, _ in found} == {"consistency", "ripple"}
     assert found["back", "consistency", "volume"] > found["cubic", "consistency", "volume"]
+
+
+def test_the_truth_itself_is_a_yardstick_by_what_needs_no_other(subject, tmp_path):
+    protocol = protocol_of(
+        tmp_path, metrics=("psnr", "ripple"), scales=((1.0, 1.0, 3.0),), methods=(CUBIC, Method("truth", "truth"))
+    )
+
+    found = numbers(cells_of(task_of(subject, protocol)))
+
+    assert found["truth", "ripple", "volume"] == slice_ripple(read_volume(subject.path).array, 0, 20 / 7)
+    assert ("truth", "psnr", "volume") not in found
 
 
 def test_volumes_for_pictures_are_kept_and_made_again_when_they_are_gone(subject, tmp_path):
