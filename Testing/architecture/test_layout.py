@@ -18,6 +18,7 @@ SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "PythonQt"}
 FLOORS = {
     "errors": 0,
     "process": 0,
+    "settings": 1,
     "geometry": 1,
     "coordinates": 1,
     "interpolation": 1,
@@ -30,6 +31,7 @@ FLOORS = {
     "planning": 2,
     "tiling": 1,
     "volume": 2,
+    "resampling": 3,
     "upsampling": 3,
     "checkpoint": 3,
     "io": 3,
