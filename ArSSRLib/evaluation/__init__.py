@@ -1,0 +1,1 @@
+"""How models are judged. Imports the engine, is never imported by it."""
