@@ -182,7 +182,7 @@ def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[
     table = {}
     for label, name in enumerate(regions, start=1):
         one, other = reference == label, result == label
-        both, total = np.count_nonzero(one & other), np.count_nonzero(one) + np.count_nonzero(other)
+        both, total = int((one & other).sum()), int(one.sum() + other.sum())
         table[name] = (2 * both / total, both / (total - both)) if total else (float("nan"), float("nan"))
     return table
 
