@@ -53,6 +53,7 @@ ONLY_IN = {
     "pydicom": {"io"},
     "matplotlib": {"figure", "evaluation"},
     "safetensors": {"checkpoint"},
+    "ants": {"evaluation"},
     "tqdm": {"commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "commands", "worker", "training", "evaluation"},
 }
