@@ -12,7 +12,7 @@ import pytest
 from evaluation.tables import PROTOCOL, rough, table_of, write_subject, write_subjects
 
 from ArSSRLib.cli import main
-from ArSSRLib.evaluation import runner
+from ArSSRLib.evaluation import cli, runner
 from ArSSRLib.io import read_volume, write_volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,12 +56,7 @@ def test_a_protocol_becomes_a_table_a_report_and_pictures(folder, capsys):
 
     table = table_of(folder / "out")
     methods, regions = ("cubic", "back", "tiny"), ("volume", "mask")
-    cells = [
-        (subject, scale, "point", method)
-        for subject in ("sub-01", "sub-02")
-        for scale in ("1x1x3",)
-        for method in methods
-    ]
+    cells = [(subject, "1x1x3", "point", method) for subject in ("sub-01", "sub-02") for method in methods]
     expected = {(*cell, "psnr", region) for cell in cells for region in regions}
     expected |= {(*cell, "consistency", "volume") for cell in cells}
     expected |= {("thick", "1x1x3", "real", method, "consistency", "volume") for method in methods}
@@ -234,6 +229,23 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(folder, 
     assert code == 2
     assert reason in capsys.readouterr().err
     assert not (folder / "out").exists()
+
+
+def test_without_matplotlib_there_are_tables_and_a_word_on_pictures(folder, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+
+    assert main([*EVALUATE, "--set", "figure_subjects=1"]) == 2
+    assert "Pictures need matplotlib: pip install" in capsys.readouterr().err
+    assert main([*EVALUATE, "--set", "scales=[2]"]) == 0
+    assert main(["evaluate", "--curves", "run", "curves.png"]) == 2
+
+
+def test_the_table_needs_no_matplotlib():
+    code = "import sys, ArSSRLib.evaluation.cli; print('matplotlib' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
 
 
 def test_no_protocol_is_refused_with_where_they_are(capsys):
