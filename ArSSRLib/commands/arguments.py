@@ -190,10 +190,22 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
 
 def _add_models(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
-        commands, "models", "list the models, show the card of one, or verify them", ("ArSSRLib.commands.models", "run")
+        commands,
+        "models",
+        "list the models, show the card of one, or verify them; fetch, import or remove one",
+        ("ArSSRLib.commands.models", "run"),
     )
-    command.add_argument("task", nargs="?", default="list", choices=("list", "show", "verify"), help="(default: list)")
-    command.add_argument("name", nargs="?", metavar="NAME", help="model to show or verify (verify: default is all)")
+    command.add_argument(
+        "task",
+        nargs="?",
+        default="list",
+        choices=("list", "show", "verify", "fetch", "import", "remove"),
+        help="fetch is the only one that uses the network (default: list)",
+    )
+    command.add_argument(
+        "name", nargs="?", metavar="NAME|FILE", help="model; for import, a file of weights (verify: default is all)"
+    )
+    command.add_argument("--as", dest="alias", metavar="NAME", help="what to call an imported model")
 
 
 def _add_info(commands: Commands[OneLineParser]) -> None:

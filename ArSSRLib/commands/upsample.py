@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ArSSRLib.checkpoint import load_model, registry
+from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
@@ -27,6 +27,7 @@ from ArSSRLib.geometry import (
     scale_for_spacing,
 )
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
+from ArSSRLib.io.files import refuse_name
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -196,6 +197,7 @@ def _check_figure(path: Path, args: argparse.Namespace) -> None:
     if not path.parent.is_dir():
         msg = f"{path.parent}: is not an existing folder; create it first or choose another one for the picture."
         raise OutputError(msg)
+    refuse_name(path)
     refuse_existing(path, args)
 
 
@@ -221,7 +223,7 @@ def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> Non
     """Say so when a scale is larger than the model has ever seen."""
     largest = getattr(model.config, "max_scale", None)
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
-    for entry in registry():
+    for entry in installed_models():
         if entry.sha256 == model.sha256:
             seen = entry.covers(factors)
             limits = f"up to {entry.trained_scales[1]:g}, and {entry.trained_thick_scale:g} along one axis alone"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import parse_scale
 from ArSSRLib.io import read_volume, validate_output, write_volume
 from ArSSRLib.io.files import suffix_of
+from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress
 from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
@@ -154,7 +154,7 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
         for files in volumes:
             parent = Path(os.path.realpath(files.target)).parent
             if parent not in folders:
-                folders[parent] = parent / f".arssr-{secrets.token_hex(4)}"
+                folders[parent] = parent / hidden_name()
                 cancellation.remove_if_left(folders[parent])
                 folders[parent].mkdir()
         yield [
