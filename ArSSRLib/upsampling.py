@@ -40,6 +40,7 @@ def upsample(
     precision: str = "auto",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
+    planned: Callable[[Plan], object] | None = None,
     progress: Progress | None = None,
 ) -> Volume:
     """Return a volume on a finer grid in exactly the same field of view, or a region of it.
@@ -53,6 +54,7 @@ def upsample(
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; only what it needs is computed, and it
             comes out as if cut from the whole result. None for the whole.
+        planned: Called with what will be done, before anything is computed.
         progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
     Returns:
@@ -67,6 +69,8 @@ def upsample(
     target = resolve_device(device)
     number_format = resolve_precision(precision, target)
     job = plan_upsampling(volume, model, scale, device=target, memory_limit=memory_limit, region=region)
+    if planned is not None:
+        planned(job)
     report = progress or (lambda _: None)
     report(0.0)
     with _memory_errors(target, job):

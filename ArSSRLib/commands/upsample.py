@@ -28,6 +28,9 @@ from ArSSRLib.geometry import (
 )
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
 from ArSSRLib.io.files import refuse_name
+from ArSSRLib.leftovers import write_whole
+from ArSSRLib.planning import Plan
+from ArSSRLib.provenance import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -122,6 +125,8 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     started = time.monotonic()
     args, reporter = job.args, job.reporter
     target = target_for(output, source, args)
+    if args.provenance:
+        refuse_existing(sidecar_of(Path(output)), args)
     reporter.stage("read", str(source))
     volume = read_volume(source, series=args.series)
     if not args.force:
@@ -140,19 +145,19 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     )
     _warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
-    result = upsample(
-        volume,
-        model,
-        factors,
-        device=args.device,
-        precision=args.precision,
-        memory_limit=args.memory_limit,
-        progress=reporter.fraction,
-    )
+    plans: list[Plan] = []
+    how = {"device": args.device, "precision": args.precision, "memory_limit": args.memory_limit}
+    result = upsample(volume, model, factors, **how, planned=plans.append, progress=reporter.fraction)
     reporter.stage("write", str(source))
     device = describe_device(resolve_device(args.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
     target.write(result, derivation, provenance(model, factors))
+    if args.provenance:
+        record = record_of(volume, result, model, plans[0], scale=factors, **how)
+        write_whole(sidecar_of(Path(output)), record_as_json(record))
+    elif args.overwrite:
+        # The record of the result that was replaced would not be true of this one.
+        sidecar_of(Path(output)).unlink(missing_ok=True)
     if args.figure:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)

@@ -35,6 +35,7 @@ FLOORS = {
     "checkpoint": 3,
     "io": 3,
     "figure": 3,
+    "provenance": 3,
     "cli": 4,
     "commands": 4,
     "worker": 4,
