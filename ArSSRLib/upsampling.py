@@ -16,8 +16,15 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
-from ArSSRLib.device import free_memory, is_out_of_memory, resolve_device, resolve_precision, used_memory
-from ArSSRLib.errors import MemoryLimitError
+from ArSSRLib.device import (
+    free_memory,
+    is_device_failure,
+    is_out_of_memory,
+    resolve_device,
+    resolve_precision,
+    used_memory,
+)
+from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
 from ArSSRLib.tiling import Slices, Tile, split
@@ -73,7 +80,7 @@ def upsample(
         planned(job)
     report = progress or (lambda _: None)
     report(0.0)
-    with _memory_errors(target, job):
+    with _device_errors(target, job):
         array, replaced = replace_non_finite(volume.array)
         if replaced:
             logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
@@ -205,13 +212,20 @@ def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[f
 
 
 @contextlib.contextmanager
-def _memory_errors(device: torch.device, job: Plan) -> Iterator[None]:
-    """Turn whatever says that memory ran out into one line with the next step."""
+def _device_errors(device: torch.device, job: Plan) -> Iterator[None]:
+    """Turn whatever says that memory ran out, or that the device failed, into one line with the next step."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
-            raise
+            if isinstance(error, ArSSRError) or not is_device_failure(error):
+                raise
+            reason = one_line(error)[:160].rstrip(". ")
+            msg = (
+                f"The device {device} failed in the middle of the work ({reason}). Start again; if it happens again, "
+                "update its driver, or choose the CPU."
+            )
+            raise DeviceError(msg) from error
         other = "a smaller region or scale" if device.type == "cpu" else "a smaller region, or the CPU"
         msg = (
             f"The device {device} ran out of memory on a tile of {max(t.crop_voxels for t in job.tiles)} voxels. "

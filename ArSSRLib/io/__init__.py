@@ -120,7 +120,7 @@ def write_volume(
     suffix = suffix_of(target)
     codec = _load(ROOMS[suffix], OutputError)
     options = {"compress": compress} if ROOMS[suffix] == "itk" else {}
-    with replacing(target, suffix) as temporary:
+    with replacing(target, suffix, overwrite=overwrite) as temporary:
         codec.write(volume, temporary, _described(volume, description), **options)
     return target
 

@@ -125,12 +125,13 @@ def refuse_name(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, suffix: str) -> Iterator[Path]:
+def replacing(path: Path, suffix: str, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
 
     Args:
         path: Where the file is to appear. A symbolic link is followed.
         suffix: End of the temporary name, from which a library may choose the format.
+        overwrite: Whether it may take the place of another file; one that appeared meanwhile, too, stays otherwise.
 
     Raises:
         OutputError: If anything could not be written. Whatever was raised, no temporary file remains.
@@ -142,7 +143,10 @@ def replacing(path: Path, suffix: str) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(destination)
+        if overwrite:
+            temporary.replace(destination)
+        else:
+            _place_beside(temporary, destination)
     except ArSSRError as error:
         msg = f"{path}: {str(error).rstrip('.')}."
         raise OutputError(msg) from error
@@ -205,6 +209,17 @@ def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
     if others:
         msg = f"{path}: holds more than a series written by ArSSR, such as {others[0]}; choose a new folder."
         raise OutputError(msg)
+
+
+def _place_beside(temporary: Path, destination: Path) -> None:
+    """Give a file its name, unless there is one of that name: two runs may have begun with the same output."""
+    try:
+        os.link(temporary, destination)
+    except FileExistsError as error:
+        msg = "was written by another program meanwhile, and was not replaced; choose another name"
+        raise OutputError(msg) from error
+    except OSError:  # a file system without links, as on a memory stick
+        temporary.replace(destination)
 
 
 def _destination(path: Path) -> Path:

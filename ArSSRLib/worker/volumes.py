@@ -69,9 +69,10 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
-            grid, record = _upsample_one(
-                files.source, unfinished, number, job=job, model=model, device=device, progress=progress
-            )
+            with _named(unfinished, files.target):
+                grid, record = _upsample_one(
+                    files.source, unfinished, number, job=job, model=model, device=device, progress=progress
+                )
             seconds = round(time.monotonic() - begun, 3)
             entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": seconds, "record": record})
@@ -165,6 +166,16 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _named(unfinished: Path, target: Path) -> Iterator[None]:
+    """Name the result in what is raised, not the hidden file that it would have become."""
+    try:
+        yield
+    except OutputError as error:
+        msg = str(error).replace(str(unfinished), str(target))
+        raise OutputError(msg) from error
 
 
 def _publish(hidden: Sequence[Path], volumes: Sequence[VolumeFiles]) -> None:
