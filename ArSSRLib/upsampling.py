@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def upsample(
 
     Returns:
         The finer volume. Integer types are kept, by rounding and clipping; all others become float32. A volume
-        without negative voxels has none afterwards.
+        without negative voxels has none afterwards. The description of the input is not repeated: it may name somebody.
 
     Raises:
         InputError: If the scale or the region is impossible.
@@ -98,7 +99,9 @@ def upsample(
                 network = model.to(target).eval()
                 _fill(result, array, network, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
-    return volume.with_array(result, job.geometry)
+    # Free text of the input may name the patient, and is not true of the result any more.
+    header = replace(volume.header, description="")
+    return Volume(result, job.geometry, header)
 
 
 def plan_upsampling(
