@@ -71,7 +71,7 @@ def upsample(
 
     Raises:
         InputError: If the scale or the region is impossible.
-        DeviceError: If the device or the precision is not there.
+        DeviceError: If the device or the precision is not there, or the device fails in the middle.
         MemoryLimitError: If the job does not fit.
     """
     target = resolve_device(device)
@@ -88,9 +88,7 @@ def upsample(
         result = np.empty(job.geometry.shape, dtype=job.dtype)
         lowest, highest = array.min(), array.max()
         if lowest == highest:  # no anatomy, and nothing for a network to add
-            if job.dtype.kind == "f":  # of double precision, it may be beyond single
-                lowest = np.clip(np.float64(lowest), -np.finfo(job.dtype).max, np.finfo(job.dtype).max)
-            result[...] = lowest
+            result[...] = _within_range(lowest, job.dtype)
         else:
             full = number_format == torch.float32
             autocast = nullcontext() if full else torch.autocast(target.type, number_format)
@@ -100,8 +98,14 @@ def upsample(
                 _fill(result, array, network, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.
-    header = replace(volume.header, description="")
-    return Volume(result, job.geometry, header)
+    return Volume(result, job.geometry, replace(volume.header, description=""))
+
+
+def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
+    """Return a number as one that a type can hold: of double precision, it may be beyond single."""
+    if dtype.kind != "f":
+        return value
+    return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
 
 
 def plan_upsampling(

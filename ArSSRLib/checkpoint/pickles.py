@@ -49,7 +49,7 @@ def check_pickles(path: Path, data: bytes) -> None:
             _refuse("no weights, but a pickle of another program")
         for _ in range(_PICKLES_BEFORE_STORAGES - 1):
             _check_instructions(stream, limit=len(data))
-    except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except (ValueError, zipfile.BadZipFile, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0][:120].rstrip(". ") if str(error) else type(error).__name__
         msg = (
             f"{path}: is damaged, or holds what is not weights, and nothing in it was run ({reason}); "

@@ -73,9 +73,8 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
                 grid, record = _upsample_one(
                     files.source, unfinished, number, job=job, model=model, device=device, progress=progress
                 )
-            seconds = round(time.monotonic() - begun, 3)
             entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
-            results.append({**entry, "seconds": seconds, "record": record})
+            results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.no_more()
         _publish(hidden, job.volumes)
     return {
