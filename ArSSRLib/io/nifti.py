@@ -38,6 +38,8 @@ _MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
 _FORMS_AGREE_MM = 1e-3
 _MAXIMUM_NIFTI1_SIZE = 32767
 _DESCRIPTION_BYTES = 79
+# What may follow the voxels of a file that is otherwise in order.
+_SPARE_BYTES = 2**24
 _MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 
 
@@ -137,7 +139,7 @@ def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDA
     """Return the voxels as stored, shape (i, j, k), after making sure that all of them are there."""
     proxy: Any = image.dataobj
     promised = proxy.offset + math.prod(size) * proxy.dtype.itemsize
-    found = _bytes_in(Path(image.file_map["image"].filename or ""))
+    found = _bytes_in(Path(image.file_map["image"].filename or ""), promised + _SPARE_BYTES)
     if found < promised:
         msg = f"is cut short: its header promises {promised:,} bytes, it has {found:,}; copy or export it again"
         raise InputError(msg)
@@ -145,8 +147,12 @@ def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDA
     return raw.reshape(size, order="F")
 
 
-def _bytes_in(path: Path) -> int:
-    """Return the size of a file once decompressed; reading to the end is what compares the checksum."""
+def _bytes_in(path: Path, most: int) -> int:
+    """Return the size of a file once decompressed; reading to the end is what compares the checksum.
+
+    Raises:
+        InputError: If it is damaged, or holds more than ``most``: a small file may hold a thousand times its size.
+    """
     if path.suffix.lower() not in (".gz", ".mgz"):
         return path.stat().st_size
     total = 0
@@ -154,6 +160,9 @@ def _bytes_in(path: Path) -> int:
         with gzip.open(path) as file:
             while block := file.read(2**20):
                 total += len(block)
+                if total > most:
+                    msg = "unpacks to far more than its header promises; export it again"
+                    raise InputError(msg)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         msg = f"is damaged or cut short ({_one_line(error)}); copy or export it again"
         raise InputError(msg) from error
