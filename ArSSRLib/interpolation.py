@@ -136,68 +136,6 @@ def cubic_upsample(array: Tensor, shape: Sequence[int]) -> Tensor:
     return apply_matrices(array, [spline_matrix(old, centered_positions(old, new)) for old, new in pairs])
 
 
-def acquisition_matrices(fine: Sequence[int], coarse: Sequence[int], *, profile: str) -> list[FloatArray]:
-    """Return the matrices that simulate a coarse acquisition of a fine volume, axis by axis.
-
-    Args:
-        fine: Voxels of the fine grid along each axis.
-        coarse: Voxels of the coarse grid along each axis, in the same field of view.
-        profile: "point" samples the cubic spline at the coarse centers; "gaussian" blurs before with a full width at
-            half maximum of one coarse voxel along every axis that is coarsened.
-
-    Returns:
-        One matrix of shape (coarse, fine) per axis.
-
-    Raises:
-        ValueError: If the profile is unknown.
-    """
-    if profile not in ("point", "gaussian"):
-        msg = f'Slice profile must be "point" or "gaussian", got "{profile}".'
-        raise ValueError(msg)
-    matrices = []
-    for old, new in zip(fine, coarse, strict=True):
-        matrix = spline_matrix(old, centered_positions(old, new))
-        if profile == "gaussian" and new < old:
-            matrix = matrix @ gaussian_matrix(old, old / new)
-        matrices.append(matrix)
-    return matrices
-
-
-def simulate_low_resolution(array: Tensor, scale: Sequence[float], *, profile: str = "gaussian") -> Tensor:
-    """Simulate the coarse acquisition of a fine volume in the same field of view.
-
-    Args:
-        array: Fine volume, shape (k, j, i).
-        scale: Factor along k, j, i; the coarse lengths are rounded.
-        profile: "point" or "gaussian", see `acquisition_matrices`.
-
-    Returns:
-        Coarse volume, shape (k', j', i').
-    """
-    coarse = [max(1, round(n / s)) for n, s in zip(array.shape, scale, strict=True)]
-    return apply_matrices(array, acquisition_matrices(array.shape, coarse, profile=profile))
-
-
-def back_project(coarse: Tensor, fine: Tensor, matrices: Sequence[FloatArray], iterations: int = 10) -> Tensor:
-    """Correct a fine volume until its simulated acquisition agrees with the coarse one.
-
-    Args:
-        coarse: The measured volume, shape (k', j', i').
-        fine: A first estimate, shape (k, j, i).
-        matrices: The acquisition, from `acquisition_matrices`.
-        iterations: How often the cubically interpolated difference is added.
-
-    Returns:
-        The corrected fine volume, shape (k, j, i).
-
-    Source:
-        Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
-    """
-    for _ in range(iterations):
-        fine = fine + cubic_upsample(coarse - apply_matrices(fine, matrices), fine.shape)
-    return fine
-
-
 def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which products on a device are not rounded to the 8 bits of bf16 by autocast."""
     try:
@@ -210,9 +148,15 @@ def spline_coefficients(volume: Tensor) -> Tensor:
     """Return the cubic B-spline coefficients of a volume of shape (..., D, H, W), in the same shape."""
     with in_full_precision(volume.device):
         for axis in (-3, -2, -1):
-            matrix = torch.as_tensor(spline_prefilter(volume.shape[axis]), dtype=volume.dtype, device=volume.device)
+            matrix = _prefilter_on(volume.shape[axis], volume.dtype, volume.device)
             volume = torch.movedim(torch.movedim(volume, axis, -1) @ matrix.T, -1, axis)
     return volume
+
+
+@lru_cache(maxsize=64)
+def _prefilter_on(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `spline_prefilter` as a tensor, copied once: each copy to a GPU waits for all that the GPU has to do."""
+    return torch.as_tensor(spline_prefilter(count), dtype=dtype, device=device)
 
 
 def spline_taps(position: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -258,6 +202,22 @@ def spline_at_points(coefficients: Tensor, positions: Sequence[Tensor]) -> Tenso
             values = torch.gather(flat, 1, index).view(*row.shape, 4)
             total = total + weight.to(flat.dtype) * (values * taps[2][1].to(flat.dtype)).sum(-1)
     return total
+
+
+def spline_on_grid(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
+    """Evaluate a cubic spline on a regular grid.
+
+    Args:
+        coefficients: From `spline_coefficients`, shape (..., D, H, W).
+        positions: Continuous voxel indices along k, j, i, one vector an axis.
+
+    Returns:
+        Values, the last three axes as long as the vectors, in the type of ``coefficients``.
+    """
+    for axis, position in zip((-3, -2, -1), positions, strict=True):
+        index, weight = spline_taps(position, coefficients.shape[axis])
+        coefficients = combine_taps(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))
+    return coefficients
 
 
 def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:

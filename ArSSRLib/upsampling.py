@@ -26,6 +26,7 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
 from ArSSRLib.tiling import Slices, Tile, split
@@ -70,7 +71,7 @@ def upsample(
         without negative voxels has none afterwards. The description of the input is not repeated: it may name somebody.
 
     Raises:
-        InputError: If the scale or the region is impossible.
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
         DeviceError: If the device or the precision is not there, or the device fails in the middle.
         MemoryLimitError: If the job does not fit.
     """
@@ -120,9 +121,11 @@ def plan_upsampling(
     """Return what `upsample` will do with the same arguments; nothing is computed.
 
     Raises:
-        InputError: If the scale or the region is impossible.
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
         MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
     """
+    if isinstance(model, FixedScale):
+        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
     return plan(
         volume.geometry,
         volume.array.dtype,
@@ -186,6 +189,10 @@ def _answer(
     scale = scale.to(device)
     with _counted_encoding(model, encoding_cost(tile), add):
         feature_map = model.encode(torch.from_numpy(coarse)[None, None].to(device), scale)
+        if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
+            grid = query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape)
+            yield tile.block, model.query_grid(feature_map, grid, scale).cpu().numpy()
+            return
     depth = tile.block[0].stop - tile.block[0].start
     slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
     for start, stop in split(depth, slabs):

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
-from ArSSRLib.interpolation import combine_taps, spline_at_points, spline_coefficients, spline_taps
+from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_on_grid
 from ArSSRLib.model.config import ArSSR2Config
 
 # Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
@@ -182,7 +182,7 @@ class ArSSR2(nn.Module):
         """
         scale = self._checked_scale(scale, feature_map)
         device, dtype = feature_map.device, feature_map.dtype
-        result = _spline_on_grid(feature_map[0, -1], grid)
+        result = spline_on_grid(feature_map[0, -1], grid.sampling)
         features = feature_map[0, :-1].permute(1, 2, 3, 0)
         taps = []
         modulation = []
@@ -262,14 +262,6 @@ def _features_at_points(feature_map: Tensor, positions: list[Tensor]) -> Tensor:
         index.flatten(0, 1), rows, per_sample_weights=weight.flatten(0, 1).to(rows.dtype), mode="sum"
     )
     return bags.view(count, -1, channels)
-
-
-def _spline_on_grid(coefficients: Tensor, grid: QueryGrid) -> Tensor:
-    """Evaluate a spline, coefficients (d, h, w), on a block of fine voxels; returns shape ``grid.shape``."""
-    for axis in range(3):
-        index, weight = spline_taps(grid.sampling[axis], coefficients.shape[axis])
-        coefficients = combine_taps(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))
-    return coefficients
 
 
 def _lerp(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ from ArSSRLib.errors import InputError
 if TYPE_CHECKING:
     from ArSSRLib.model.arssr import ArSSR
     from ArSSRLib.model.arssr2 import ArSSR2
+    from ArSSRLib.model.fixed_scale import FixedScale
 
-    SuperResolutionModel: TypeAlias = ArSSR | ArSSR2
+    SuperResolutionModel: TypeAlias = ArSSR | ArSSR2 | FixedScale
 
 ENCODER_NAMES = ("RDN", "ResCNN", "SRResNet")
 
@@ -31,6 +32,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "blocks": (1, 32),
     "decoder_layers": (1, 16),
     "max_scale": (1.0, 64.0),
+    "scale": (1.0, 16.0),
 }
 
 
@@ -94,9 +96,35 @@ class ArSSR2Config:
         _check(self)
 
 
-ModelConfig: TypeAlias = ArSSRConfig | ArSSR2Config
+@dataclass(frozen=True, kw_only=True)
+class FixedScaleConfig:
+    """A network for one scale, on a volume that cubic interpolation has made fine; see `fixed_scale`.
 
-_KINDS: dict[str, type[ArSSRConfig] | type[ArSSR2Config]] = {"arssr": ArSSRConfig, "arssr2": ArSSR2Config}
+    Attributes:
+        kind: Names the architecture in files: "srcnn3d", "dcsrn" or "rescnn".
+        scale: Factor along every axis that it is trained for, unitless.
+
+    Raises:
+        InputError: If a value has another type or lies outside its range.
+    """
+
+    kind: str = "srcnn3d"
+    scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no network can have."""
+        _check(self)
+
+
+ModelConfig: TypeAlias = ArSSRConfig | ArSSR2Config | FixedScaleConfig
+
+_KINDS: dict[str, type[ArSSRConfig] | type[ArSSR2Config] | type[FixedScaleConfig]] = {
+    "arssr": ArSSRConfig,
+    "arssr2": ArSSR2Config,
+    "srcnn3d": FixedScaleConfig,
+    "dcsrn": FixedScaleConfig,
+    "rescnn": FixedScaleConfig,
+}
 
 
 def model_config_from_dict(table: object) -> ModelConfig:
@@ -145,12 +173,16 @@ def build_model(config: ModelConfig) -> SuperResolutionModel:
         from ArSSRLib.model.arssr import ArSSR  # noqa: PLC0415
 
         return ArSSR(config)
+    if isinstance(config, FixedScaleConfig):
+        from ArSSRLib.model.fixed_scale import FixedScale  # noqa: PLC0415
+
+        return FixedScale(config)
     from ArSSRLib.model.arssr2 import ArSSR2  # noqa: PLC0415
 
     return ArSSR2(config)
 
 
-def _check(config: ArSSRConfig | ArSSR2Config) -> None:
+def _check(config: ModelConfig) -> None:
     for field in dataclasses.fields(config):
         value, default = getattr(config, field.name), getattr(type(config), field.name)
         expected = type(default)
@@ -161,8 +193,9 @@ def _check(config: ArSSRConfig | ArSSR2Config) -> None:
         if type(value) is not expected:
             msg = f"The model's {field.name} is {_shown(value)}; it should be of type {expected.__name__}."
             raise InputError(msg)
-        if field.name == "kind" and value != default:
-            msg = f"The model's kind is {_shown(value)}; {type(config).__name__} describes {default}."
+        if field.name == "kind" and _KINDS.get(value) is not type(config):
+            described = ", ".join(kind for kind, described in _KINDS.items() if described is type(config))
+            msg = f"The model's kind is {_shown(value)}; {type(config).__name__} describes {described}."
             raise InputError(msg)
         if field.name in _BOUNDS:
             least, largest = _BOUNDS[field.name]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ArSSRLib.model.arssr import ArSSR
+from ArSSRLib.model.fixed_scale import FixedScale
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
@@ -19,7 +20,7 @@ class Answer(nn.Module):
 
     Args:
         model: The network.
-        precision: "fp32" or "bf16", of the encoder.
+        precision: "fp32" or "bf16", of the encoder, or of a network on the fine grid.
     """
 
     def __init__(self, model: SuperResolutionModel, precision: str) -> None:
@@ -31,6 +32,8 @@ class Answer(nn.Module):
         """Return intensities, shape (N, K); see `Batch` for the arguments."""
         with torch.autocast(coarse.device.type, torch.bfloat16) if self._bf16 else nullcontext():
             feature_map = self.model.encode(coarse, scale)
+            if isinstance(self.model, FixedScale):  # its layers are behind the interpolation
+                return self.model.query(feature_map, coordinates)
         if isinstance(self.model, ArSSR):
             return self.model.query(feature_map, placed, sampling_coordinates=coordinates)
         return self.model.query(feature_map, coordinates, scale)
@@ -41,6 +44,10 @@ def compile_layers(model: SuperResolutionModel) -> None:
 
     Not the whole network: the matrices of the spline are made once by numpy, and would be traced into every step.
     """
-    layers = [model.encoder, model.decoder] if isinstance(model, ArSSR) else list(model.blocks)
+    layers: list[nn.Module]
+    if isinstance(model, FixedScale):
+        layers = [model.network]
+    else:
+        layers = [model.encoder, model.decoder] if isinstance(model, ArSSR) else list(model.blocks)
     for layer in layers:
         layer.compile()

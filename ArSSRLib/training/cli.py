@@ -14,12 +14,13 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
+from ArSSRLib.training.growth import grown
 from ArSSRLib.training.loop import Trainer, hash_of_volumes
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, hash_of, prepare, read_checked
 from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
 from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, refuse_shared_voxels
-from ArSSRLib.training.validation import SETTINGS, Case, make_case
+from ArSSRLib.training.validation import Case, make_case, settings_for
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     """
     initial = load_model(args.init) if args.init else None
     config = read_recipe(args.recipe, args.overrides, model=initial.config if initial else None)
+    initial = grown(initial, config.model) if initial else None
     if not args.resume and (config.output / LAST).exists():
         msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
         raise InputError(msg)
@@ -100,7 +102,7 @@ def validation_cases(
         volume = read_checked(source.path)
         refuse_shared_voxels(known, {hash_of(volume.array): source.path.name})
         truth = prepare(volume, preparation).array
-        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in SETTINGS]
+        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in settings_for(config.model)]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
 
 LARGEST_SCALE = 16
 
@@ -44,7 +45,8 @@ class TrainingConfig:
         isotropic_share: Part of the items with one scale for all axes.
         thick_share: Part of the items with one thick axis; the rest has three independent scales.
         whole_scale_share: Part of the items whose scales are rounded to a whole or half number, as users ask for.
-        scale_range: Least and largest scale of isotropic and independent items, 1 to 16.
+        scale_range: Least and largest scale of isotropic and independent items, 1 to 16. A network for one scale
+            (srcnn3d, dcsrn, rescnn) fixes this and the three shares above: leave them out of its recipe.
         thick_scale_range: Least and largest scale of a thick axis, 1 to 16.
         alignment: "centered": coarse and fine voxels are cells of one field of view. "endpoints": the centers of the
             outermost coarse and fine voxels coincide in the simulated patch, as published, although the queries are
@@ -55,6 +57,9 @@ class TrainingConfig:
         nominal_share: Part of the items whose slices are as thick as they are apart, as most protocols have them.
         noise_share: Part of the items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
+        jitter_share: Part of the items with one thick axis whose slices differ in brightness, as those of a
+            two-dimensional acquisition do; the truth does not, so that the network evens them out.
+        jitter_maximum: Largest standard deviation of that, as a part of the brightness.
         coordinates: What the decoder is told: "relative" to the coarse voxel, which is how arssr2 is built; for the
             published network, the position in the "patch", as published, or in the "volume", as in upsampling.
         augmentation: Whether patches are flipped, their axes permuted and their intensities changed.
@@ -62,7 +67,8 @@ class TrainingConfig:
         curve_share: Part of the items with a random tone curve.
         bias_share: Part of the items with a smooth bias field.
         steps: Optimizer steps of the whole run.
-        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8).
+        optimizer: "muon" for the matrices of the network, with Adam for the rest: fewer steps; "adam", as published.
+        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8), and of Muon, whose updates are as large.
         schedule: "cosine" after a plateau; "halving" every ``halve_every`` steps, as published.
         halve_every: Steps between two halvings.
         warm_up_steps: Steps over which the learning rate rises linearly.
@@ -71,7 +77,8 @@ class TrainingConfig:
         ema_decay: Decay a step of the averaged weights that are validated and exported; 0 takes the weights themselves.
         loss: "relative" to the error of cubic interpolation, item by item; "l1", as published.
         squared_share: Weight of the root mean square in the relative loss; the rest is the mean absolute error.
-        precision: "fp32", or "bf16" where the processor computes it faster.
+        precision: "fp32", or "bf16" where the processor computes it faster; a network that gives the image itself
+            (srcnn3d, dcsrn) is computed in fp32 only.
         compile: Whether PyTorch compiles the network; the first step then takes a minute or more.
         validate_every: Steps between validations.
         validation_stride: Every how manieth validation volume is used; 1 is all.
@@ -110,12 +117,15 @@ class TrainingConfig:
     nominal_share: float = 0.5
     noise_share: float = 0.12
     noise_maximum: float = 0.03
+    jitter_share: float = 0.0
+    jitter_maximum: float = 0.03
     coordinates: str = "relative"
     augmentation: bool = True
     gamma_share: float = 0.2
     curve_share: float = 0.1
     bias_share: float = 0.0
     steps: int = 20000
+    optimizer: str = "adam"
     learning_rate: float = 8e-4
     schedule: str = "cosine"
     halve_every: int = 62_400
@@ -145,6 +155,7 @@ def _check_choices(config: TrainingConfig) -> None:
         "alignment": ("centered", "endpoints"),
         "degradation": ("mixture", "cubic"),
         "coordinates": ("relative", "patch", "volume"),
+        "optimizer": ("adam", "muon"),
         "schedule": ("cosine", "halving"),
         "loss": ("relative", "l1"),
         "precision": ("fp32", "bf16"),
@@ -169,6 +180,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         "validation_stride": 1,
         "checkpoint_every": 1,
         "noise_maximum": 0,
+        "jitter_maximum": 0,
         "gradient_clip": 0,
         "seed": 0,
     }
@@ -176,7 +188,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
     for name in ("isotropic_share", "thick_share", "whole_scale_share", "nominal_share", "noise_share", "gamma_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("curve_share", "bias_share", "hold_share", "squared_share"):
+    for name in ("curve_share", "bias_share", "hold_share", "squared_share", "jitter_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
     for name in ("scale_range", "thick_scale_range"):
         expected = f"two numbers from 1 to {LARGEST_SCALE}, the lesser first"
@@ -203,12 +215,34 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.fixed_patches:
         needed = config.patch_size * config.scale_range[0]
         _require(config, "fixed_patch_size", config.fixed_patch_size >= needed, "patch_size times the least scale")
-    relative = config.model.kind == "arssr2"
-    expected = '"relative"' if relative else '"patch" (as published) or "volume"'
-    fits = relative == (config.coordinates == "relative")
+    published = config.model.kind == "arssr"
+    expected = '"patch" (as published) or "volume"' if published else '"relative"'
+    fits = published != (config.coordinates == "relative")
     _require(config, "coordinates", fits, f"{expected} for a network of kind {config.model.kind}")
     own_grid = config.target_spacings == (0.0,)
     _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
+    if isinstance(config.model, FixedScaleConfig):
+        _check_fixed_scale(config, config.model)
+
+
+def fixed_scale_values(model: FixedScaleConfig) -> dict[str, Any]:
+    """Return what a network for one scale fixes in a recipe: every item has this scale along every axis."""
+    scale = model.scale
+    return {"isotropic_share": 1.0, "thick_share": 0.0, "whole_scale_share": 0.0, "scale_range": (scale, scale)}
+
+
+def _check_fixed_scale(config: TrainingConfig, model: FixedScaleConfig) -> None:
+    for name, value in fixed_scale_values(model).items():
+        shown = list(value) if isinstance(value, tuple) else value
+        expected = f"{shown} for a network of scale {model.scale:g}; leave it out"
+        _require(config, name, getattr(config, name) == value, expected)
+    _require(config, "self_supervised", not config.self_supervised, "false for a network of one scale")
+    full = config.precision == "fp32" or model.kind == "rescnn"
+    _require(config, "precision", full, f'"fp32" for a network of kind {model.kind}, which gives the image itself')
+    length = config.patch_size * model.scale
+    whole = config.alignment == "centered" or abs(length - round(length)) < 1e-6
+    expected = f'a whole number when multiplied by {model.scale:g}, as alignment = "endpoints" needs'
+    _require(config, "patch_size", whole, expected)
 
 
 def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
+from ArSSRLib.model.config import FixedScaleConfig
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import POINT, acquisition, add_rician_noise, degrade
@@ -28,6 +30,7 @@ from ArSSRLib.training.drawing import (
     draw_item,
     draw_noise,
     draw_profile,
+    draw_slice_gains,
 )
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare, read_checked, resample_isotropic
 from ArSSRLib.training.sources import Source
@@ -91,13 +94,16 @@ def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> 
 
 
 def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
-    edge, what = config.patch_size, "patch_size"
+    edge, what, at_scale = config.patch_size, "patch_size", ""
+    if isinstance(config.model, FixedScaleConfig):  # a smaller field of view would be of a smaller scale
+        edge = math.ceil(config.patch_size * config.model.scale - 1e-6)
+        at_scale = f" at scale {config.model.scale:g}, which is {edge}"
     if config.fixed_patches:
-        edge, what = config.fixed_patch_size, "fixed_patch_size"
+        edge, what, at_scale = config.fixed_patch_size, "fixed_patch_size", ""
     if min(volume.stored.shape) < edge:
         size = " x ".join(map(str, reversed(volume.stored.shape)))
         msg = (
-            f"{volume.subject} has {size} voxels, fewer than a {what} of {edge}; "
+            f"{volume.subject} has {size} voxels, fewer than a {what} of {getattr(config, what)}{at_scale}; "
             f"leave it out or choose a smaller {what}."
         )
         raise InputError(msg)
@@ -141,13 +147,14 @@ class BatchSampler:
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config = self._config
-        items, profiles, noise, seeds = [], [], [], []
+        items, profiles, noise, gains, seeds = [], [], [], [], []
         for number in range(self._first, self._first + config.batch_items):
             seed = seed_of(config.seed, step, number)
             self._host.manual_seed(seed)
             items.append(draw_item(self._grids, config, self._host))
             profiles.append(draw_profile(config, self._host) if config.degradation == "mixture" else (POINT, 1.0))
             noise.append(draw_noise(config, self._host) if config.degradation == "mixture" else 0.0)
+            gains.append(draw_slice_gains(config, items[-1].scale, self._host))
             seeds.append(seed)
         patches = [sent(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
@@ -156,7 +163,9 @@ class BatchSampler:
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (profile, thickness), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
-        for number, (sigma, seed) in enumerate(zip(noise, seeds, strict=True)):
+        for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
+            if gain is not None:
+                coarse[number] *= sent(gain, self.device)
             if sigma > 0:
                 self._points.manual_seed(seed ^ 2)
                 one = coarse[number : number + 1]

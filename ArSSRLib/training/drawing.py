@@ -186,6 +186,23 @@ def draw_noise(config: TrainingConfig, generator: torch.Generator) -> float:
     return height * config.noise_maximum if noisy else 0.0
 
 
+def draw_slice_gains(config: TrainingConfig, scale: Sequence[float], generator: torch.Generator) -> Tensor | None:
+    """Draw the brightness of each slice of a thick-slice item, shape (k, 1, 1), (1, j, 1) or (1, 1, i); None for most.
+
+    Slices are excited one after the other, often the odd ones before the even ones: a part of their difference
+    alternates, the rest has no order.
+    """
+    thick = [axis for axis, s in enumerate(scale) if s > 1]
+    if len(thick) != 1 or uniform(generator) >= config.jitter_share:
+        return None
+    height, interleaved = uniform(generator) * config.jitter_maximum, uniform(generator)
+    alternating = 1.0 - 2.0 * (torch.arange(config.patch_size) % 2)
+    random = torch.randn(config.patch_size, generator=generator)
+    shape = [1, 1, 1]
+    shape[thick[0]] = -1
+    return (1 + height * torch.lerp(random, alternating, interleaved)).view(shape)
+
+
 def _replicated_crop(
     stored: Tensor, starts: list[int], lengths: list[int], *, margins: list[int], flips: list[bool]
 ) -> Tensor:

@@ -25,6 +25,7 @@ from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler
 from ArSSRLib.training.journal import Clock, Journal, summary
 from ArSSRLib.training.losses import learning_rate, losses_of
+from ArSSRLib.training.optimizers import make_optimizer
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import table_of
 from ArSSRLib.training.stopping import stop_requested
@@ -75,12 +76,11 @@ class Trainer:
             self.model.load_state_dict(initial.state_dict())
         # The order of memory in which 3-D convolutions are fastest.
         nn.Module.to(self.model, self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         if config.compile:
             compile_layers(self.model)
         self._answer = processes.wrapped(Answer(self.model, config.precision))
-        on_cuda = self.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=on_cuda)
+        self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0
         self.best = -math.inf
@@ -163,8 +163,11 @@ class Trainer:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """Move the averaged weights towards the new ones; after the first step they are these."""
-        averaged, current = list(self.average.parameters()), list(self.model.parameters())
+        """Move the averaged weights towards the new ones; after the first step they are these.
+
+        So do the statistics of batch normalization: those of the averaged weights would need passes of their own.
+        """
+        averaged, current = ([*m.parameters(), *m.buffers()] for m in (self.average, self.model))
         decay = self.config.ema_decay if self.step else 0.0
         get_ema_multi_avg_fn(decay)(averaged, current, self.step)  # type: ignore[no-untyped-call]
 

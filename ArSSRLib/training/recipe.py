@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig, model_config_from_dict
-from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.model.config import FixedScaleConfig, ModelConfig, model_config_from_dict
+from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig | None = None) -> TrainingConfig:
@@ -24,7 +24,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
     Args:
         path: The recipe; relative folders in it are relative to the working directory.
         overrides: ``key=value`` pairs, each value in TOML; ``model.key`` reaches into the model table.
-        model: Architecture that takes the place of the recipe's; the recipe then needs none.
+        model: Architecture that takes the place of the recipe's; the recipe then needs none, and of the overrides
+            only ``model.blocks`` may speak of it.
 
     Raises:
         InputError: If the file cannot be read, a key is unknown, missing, of another type or impossible, or an
@@ -35,16 +36,18 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read as a TOML recipe ({error}); begin with one of ArSSRLib/training/recipes."
         raise InputError(msg) from error
-    for override in overrides:
-        _override(table, override)
     if model is not None:
         named = [override for override in overrides if override.strip().startswith("model")]
-        if named:
+        refused = [override for override in named if override.partition("=")[0].strip() != "model.blocks"]
+        if refused:
             msg = (
-                f"{named[0]} cannot be set with --init: the architecture comes with the weights; leave one of them out."
+                f"{refused[0]} cannot be set with --init: the architecture comes with the weights, "
+                "and only model.blocks may be larger; leave one of them out."
             )
             raise InputError(msg)
         table["model"] = dataclasses.asdict(model)
+    for override in overrides:
+        _override(table, override)
     return config_from_table(table, origin=str(path))
 
 
@@ -68,7 +71,10 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
         msg = f"{origin} lacks {', '.join(missing)}; add it to the recipe, or say {way}."
         raise InputError(msg)
     values = {name: _convert(name, value, hints[name]) for name, value in table.items() if name != "model"}
-    return TrainingConfig(**values, model=model_config_from_dict(table["model"]))
+    model = model_config_from_dict(table["model"])
+    if isinstance(model, FixedScaleConfig):  # so that model.scale is the only key to change
+        values = fixed_scale_values(model) | values
+    return TrainingConfig(**values, model=model)
 
 
 def table_of(config: TrainingConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ArSSRLib.checkpoint import load_model
 from ArSSRLib.device import resolve_device
 from ArSSRLib.io import find_volumes
 from ArSSRLib.training.dataset import load_normalized, resample_isotropic
-from ArSSRLib.training.validation import SETTINGS, Score, make_case, score_case
+from ArSSRLib.training.validation import Score, make_case, score_case, settings_for
 
 METHODS = ("cubic", "back_projection", "model")
 
@@ -34,7 +34,7 @@ def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "a
     scores = []
     for path in find_volumes(folder):
         truth = resample_isotropic(load_normalized(path), spacing).array
-        for scale, profile in SETTINGS:
+        for scale, profile in settings_for(model.config):
             case = make_case(path.name.partition(".")[0], truth, scale, profile)
             scores.append(score_case(model, case, target, with_ssim=True))
     return scores

@@ -11,15 +11,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ArSSRLib.acquisition import acquisition_matrices, back_project
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.interpolation import acquisition_matrices, apply_matrices, back_project, cubic_upsample
+from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
+from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
 
-# Scales along k, j, i that every model is judged by, and the two profiles.
-SETTINGS = tuple(
+Setting = tuple[tuple[float, float, float], str]
+# Scales along k, j, i that a model for any scale is judged by, and the two profiles.
+SETTINGS: tuple[Setting, ...] = tuple(
     (scale, profile)
     for profile in ("point", "gaussian")
     for scale in ((2.0, 2.0, 2.0), (3.0, 3.0, 3.0), (4.0, 4.0, 4.0), (4.0, 1.0, 1.0))
@@ -77,6 +80,13 @@ def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, 
     cubic = cubic_upsample(coarse, fine.shape)
     corrected = back_project(coarse, cubic, matrices, BACK_PROJECTIONS)
     return Case(subject, scale, profile, truth, coarse, cubic.numpy(), corrected.numpy(), brain_mask(truth))
+
+
+def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
+    """Return the scales along k, j, i and the profiles that a model is judged by; a network of one scale by its own."""
+    if isinstance(model, FixedScaleConfig):
+        return tuple(((model.scale,) * 3, profile) for profile in ("point", "gaussian"))
+    return SETTINGS
 
 
 @torch.no_grad()

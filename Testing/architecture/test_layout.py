@@ -21,6 +21,7 @@ FLOORS = {
     "geometry": 1,
     "coordinates": 1,
     "interpolation": 1,
+    "acquisition": 2,
     "normalization": 1,
     "metrics": 1,
     "device": 1,

@@ -13,7 +13,9 @@ import phantoms
 import pytest
 
 from ArSSRLib import write_volume
+from ArSSRLib.checkpoint import save_model
 from ArSSRLib.commands import upsample as command
+from ArSSRLib.model.config import FixedScaleConfig, build_model
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,16 @@ def test_unusable_input_is_refused_in_one_line(make, word, tmp_path, arssr, asse
     code = arssr(source, tmp_path / "out.nii.gz", "--scale", "2")
 
     assert_refused(code, tmp_path / "out.nii.gz", word)
+
+
+def test_a_scale_that_the_model_was_not_trained_for_is_refused(oblique_geometry, tmp_path, arssr, assert_refused):
+    source = write_volume(phantoms.sample(phantoms.blobs_in(oblique_geometry), oblique_geometry), tmp_path / "in.nii")
+    model = build_model(FixedScaleConfig(kind="srcnn3d", scale=2.0))
+    weights = save_model(model, tmp_path / "srcnn3d_x2.safetensors", metadata={})
+
+    code = arssr(source, tmp_path / "out.nii.gz", "--scale", "3", "--model", str(weights))
+
+    assert_refused(code, tmp_path / "out.nii.gz", "srcnn3d_x2 was trained for a scale of 2")
 
 
 # --- label maps

@@ -66,7 +66,8 @@ def test_a_table_of_splits_takes_the_place_of_two_folders(folder):
         (["--resume"], "nothing to continue"),
         (["--init", "nobody"], 'There is no model "nobody"'),
         (["--device", "cuda:99"], "cuda"),
-        (["--init", "arssr2", "--set", "model.blocks=3"], "model.blocks=3 cannot be set with --init"),
+        (["--init", "arssr2", "--set", "model.channels=9"], "model.channels=9 cannot be set with --init"),
+        (["--init", "arssr2", "--set", "model.blocks=3"], "have 6 residual blocks; model.blocks = 3 would lose some"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_first_step(folder, capsys, arguments, reason):
@@ -125,6 +126,19 @@ def test_fine_tuning_goes_on_where_it_stopped(folder):
 
     whole, resumed = (torch.load(folder / name / LAST, weights_only=True)["model"] for name in ("whole", "run"))
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
+
+
+def test_a_deeper_network_begins_with_the_weights_of_a_smaller_one(folder):
+    without_model(folder)
+    initial = build_model(ArSSR2Config(channels=8, blocks=1))
+    save_model(initial, folder / "initial.safetensors", metadata={})
+    deeper = ["--init", "initial.safetensors", "--set", "model.blocks=3", "--set", "learning_rate=1e-30"]
+
+    assert main([*TRAIN, *deeper]) == 0
+
+    tuned = load_model(folder / "run" / FINAL)
+    assert tuned.config.blocks == 3
+    torch.testing.assert_close(tuned.blocks[0].state_dict(), initial.blocks[0].state_dict())
 
 
 def test_a_volume_with_thick_slices_teaches_by_itself(folder):

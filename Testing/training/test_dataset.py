@@ -12,7 +12,7 @@ from ArSSRLib.coordinates import index_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import spline_at_points, spline_coefficients
 from ArSSRLib.training.dataset import BatchSampler
-from ArSSRLib.training.drawing import check_thick_slices, draw_item, slice_axis_of
+from ArSSRLib.training.drawing import check_thick_slices, draw_item, draw_slice_gains, slice_axis_of
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
 
 PLAIN = {"degradation": "cubic", "gamma_share": 0.0, "curve_share": 0.0}
@@ -275,3 +275,37 @@ def test_a_volume_that_cannot_teach_itself_is_refused(shape, spacing, reason):
 
     with pytest.raises(InputError, match=f"thick.nii.gz.*{reason}"):
         check_thick_slices(volume, 8)
+
+
+THICK = {"isotropic_share": 0.0, "thick_share": 1.0}
+
+
+def test_slices_of_different_brightness_leave_the_truth_as_it_is(config):
+    plain = dataclasses.replace(config, **PLAIN, **THICK)
+    even = BatchSampler(smooth_grids(), plain).draw(0)
+    uneven = BatchSampler(smooth_grids(), dataclasses.replace(plain, jitter_share=1.0, jitter_maximum=0.1)).draw(0)
+
+    torch.testing.assert_close(uneven.truth, even.truth, rtol=0, atol=0)
+    for item, scale in enumerate(even.scale):
+        thick = int(scale.argmax())
+        # One factor a slice, the same in all of it, and not the same in all slices.
+        factor = (uneven.coarse / even.coarse)[item, 0].movedim(thick, 0).flatten(1)
+        assert float(factor.std(1).max()) < 1e-4
+        assert 1e-4 < float(factor.mean(1).std()) < 0.3
+
+
+def test_only_thick_slices_differ_in_brightness(config):
+    draw = torch.Generator().manual_seed(0)
+    certain = dataclasses.replace(config, jitter_share=1.0)
+
+    assert draw_slice_gains(certain, [2.0, 2.0, 2.0], draw) is None
+    assert draw_slice_gains(certain, [1.0, 1.5, 2.0], draw) is None
+    assert draw_slice_gains(certain, [1.0, 4.0, 1.0], draw).shape == (1, config.patch_size, 1)
+
+
+def test_as_many_items_have_uneven_slices_as_the_recipe_says(config):
+    draw = torch.Generator().manual_seed(0)
+    some = dataclasses.replace(config, jitter_share=0.3)
+    count = sum(draw_slice_gains(some, [1.0, 1.0, 4.0], draw) is not None for _ in range(2000))
+
+    assert count / 2000 == pytest.approx(0.3, abs=0.04)

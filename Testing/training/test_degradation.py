@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.interpolation import acquisition_matrices
+from ArSSRLib.acquisition import acquisition_matrices
 from ArSSRLib.training.degradation import BOX, GAUSSIAN, KSPACE, POINT, acquisition, add_rician_noise, degrade
 
 PROFILES = {"point": POINT, "gaussian": GAUSSIAN, "box": BOX, "kspace": KSPACE}

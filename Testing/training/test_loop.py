@@ -32,6 +32,8 @@ OPTIONS = {
     "all augmentations": {"gamma_share": 0.5, "curve_share": 0.5, "bias_share": 1.0, "noise_share": 1.0},
     "volume coordinates": {**PUBLISHED, "coordinates": "volume"},
     "self-supervised": {"self_supervised": True},
+    "muon": {"optimizer": "muon"},
+    "slices of different brightness": {"isotropic_share": 0.0, "thick_share": 1.0, "jitter_share": 1.0},
 }
 
 
@@ -40,7 +42,11 @@ def config(tmp_path):
     return tiny_config(tmp_path)
 
 
-@pytest.mark.parametrize("options", [{}, {**PUBLISHED, "halve_every": 1000, "seed": 1}], ids=["ours", "published"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"optimizer": "muon"}, {**PUBLISHED, "halve_every": 1000, "seed": 1}],
+    ids=["ours", "muon", "published"],
+)
 def test_steps_on_one_batch_lower_its_loss(config, options):
     # Seed 1, for the published network dies at once from seed 0: the last rectifier answers 0 everywhere.
     trainer = trainer_of(dataclasses.replace(config, learning_rate=3e-3, steps=1000, **options))

@@ -13,6 +13,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import (
     ArSSR2Config,
     ArSSRConfig,
+    FixedScaleConfig,
     build_model,
     model_config_from_dict,
     model_config_from_json,
@@ -25,6 +26,7 @@ from ArSSRLib.model.config import (
     [
         ArSSRConfig(encoder="ResCNN", feature_channels=32, decoder_depth=3, decoder_width=64),
         ArSSR2Config(channels=8, blocks=2, feature_channels=16, decoder_layers=3, max_scale=4.5),
+        FixedScaleConfig(kind="dcsrn", scale=3.5),
     ],
 )
 def test_a_configuration_survives_json(config):
@@ -72,6 +74,9 @@ def test_an_unknown_kind_is_refused(kind):
         ("arssr2", "max_scale", float("nan")),
         ("arssr2", "max_scale", float("inf")),
         ("arssr2", "max_scale", 0.5),
+        ("rescnn", "scale", 0.5),
+        ("rescnn", "scale", 17),
+        ("rescnn", "scale", "2"),
     ],
 )
 def test_a_value_that_no_network_can_have_is_refused_by_name(kind, key, value):
@@ -82,6 +87,8 @@ def test_a_value_that_no_network_can_have_is_refused_by_name(kind, key, value):
 def test_a_configuration_cannot_claim_the_other_kind():
     with pytest.raises(InputError, match="kind"):
         ArSSR2Config(kind="arssr")
+    with pytest.raises(InputError, match="FixedScaleConfig describes srcnn3d, dcsrn, rescnn"):
+        FixedScaleConfig(kind="arssr")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"arssr"', "[" * 100000])

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ArSSRLib.interpolation import (
-    acquisition_matrices,
-    apply_matrices,
-    back_project,
-    centered_positions,
-    cubic_upsample,
-    simulate_low_resolution,
-)
+from ArSSRLib.acquisition import PROFILES, acquisition_matrices, back_project, simulate_low_resolution
+from ArSSRLib.interpolation import apply_matrices, centered_positions, cubic_upsample
 
 
 def random_volume(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -34,6 +28,34 @@ def smooth_volume(*shape: int) -> torch.Tensor:
 
 
 # --- acquisitions
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [((20, 24, 28), (10, 12, 14)), ((25, 30, 41), (10, 9, 1))])
+def test_the_literal_degradation_of_the_paper_is_the_zoom_of_scipy(fine, coarse):
+    volume = random_volume(*fine)
+
+    result = apply_matrices(volume, acquisition_matrices(fine, coarse, profile="endpoints"))
+
+    factors = [new / old for old, new in zip(fine, coarse, strict=True)]
+    # Not in its default mode, "constant": where rounding puts the last center outside, that answers 0.
+    expected = ndimage.zoom(volume.numpy(), factors, order=3, mode="mirror", grid_mode=False)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [2, 3, (1, 2, 4)])
+def test_a_box_is_the_mean_of_the_voxels_inside(scale):
+    volume = random_volume(12, 12, 12)
+    coarse = np.array(volume.shape) // scale
+
+    result = apply_matrices(volume, acquisition_matrices(volume.shape, coarse.tolist(), profile="box"))
+
+    torch.testing.assert_close(result, torch.nn.functional.avg_pool3d(volume[None], scale)[0])
+
+
+def test_a_box_across_a_voxel_takes_its_part():
+    matrix = acquisition_matrices([5], [2], profile="box")[0]
+
+    np.testing.assert_allclose(matrix, np.array([[2, 2, 1, 0, 0], [0, 0, 1, 2, 2]]) / 5, rtol=0, atol=1e-12)
 
 
 def test_point_sampling_is_the_spline_at_the_coarse_centers():
@@ -59,12 +81,12 @@ def test_a_gaussian_acquisition_attenuates_as_its_transfer_function(factor):
     np.testing.assert_allclose(result[8:-8], expected[8:-8], rtol=0, atol=5e-3)
 
 
-@pytest.mark.parametrize("profile", ["point", "gaussian"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_an_axis_that_is_not_coarsened_stays_as_it_is(profile):
     np.testing.assert_allclose(acquisition_matrices([9], [9], profile=profile)[0], np.eye(9), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("profile", ["point", "gaussian"])
+@pytest.mark.parametrize("profile", PROFILES)
 @given(fine=st.integers(1, 60), scale=st.floats(1, 6))
 def test_an_acquisition_keeps_a_constant(profile, fine, scale):
     coarse = max(1, round(fine / scale))
@@ -75,8 +97,8 @@ def test_an_acquisition_keeps_a_constant(profile, fine, scale):
 
 
 def test_an_unknown_slice_profile_is_refused():
-    with pytest.raises(ValueError, match='got "box"'):
-        acquisition_matrices([8], [4], profile="box")
+    with pytest.raises(ValueError, match='one of point, gaussian, box, endpoints, got "boxcar"'):
+        acquisition_matrices([8], [4], profile="boxcar")
 
 
 def test_simulation_coarsens_each_axis_by_its_own_factor():

@@ -1,0 +1,121 @@
+"""Simulated coarse acquisitions of a fine volume, and their reversal.
+
+An acquisition is one matrix per axis, from fine voxels to coarse ones; what such matrices are made of lives in
+`interpolation`. The random acquisitions that training draws, many at once on a device, live in `training.degradation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from ArSSRLib.interpolation import (
+    FloatArray,
+    apply_matrices,
+    centered_positions,
+    cubic_upsample,
+    gaussian_matrix,
+    spline_matrix,
+)
+
+PROFILES = ("point", "gaussian", "box", "endpoints")
+
+
+def acquisition_matrices(fine: Sequence[int], coarse: Sequence[int], *, profile: str) -> list[FloatArray]:
+    """Return the matrices that simulate a coarse acquisition of a fine volume, axis by axis.
+
+    Args:
+        fine: Voxels of the fine grid along each axis.
+        coarse: Voxels of the coarse grid along each axis, in the same field of view.
+        profile: "point" samples the cubic spline at the coarse centers; "gaussian" blurs before with a full width at
+            half maximum of one coarse voxel along every axis that is coarsened; "box" takes the mean of the fine
+            voxels inside each coarse one; "endpoints" is the zoom of the paper, see `endpoint_matrices`.
+
+    Returns:
+        One matrix of shape (coarse, fine) per axis.
+
+    Raises:
+        ValueError: If the profile is unknown.
+    """
+    if profile not in PROFILES:
+        msg = f'Slice profile must be one of {", ".join(PROFILES)}, got "{profile}".'
+        raise ValueError(msg)
+    if profile == "endpoints":
+        return endpoint_matrices(fine, coarse)
+    matrices = []
+    for old, new in zip(fine, coarse, strict=True):
+        if profile == "box":
+            matrices.append(mean_matrix(old, new))
+            continue
+        matrix = spline_matrix(old, centered_positions(old, new))
+        if profile == "gaussian" and new < old:
+            matrix = matrix @ gaussian_matrix(old, old / new)
+        matrices.append(matrix)
+    return matrices
+
+
+def endpoint_matrices(fine: Sequence[int], coarse: Sequence[int]) -> list[FloatArray]:
+    """Return the matrices of the degradation that the paper applied, axis by axis.
+
+    The centers of the outermost coarse voxels lie on those of the outermost fine ones. Whoever takes the result for
+    cells of the same field of view, as upsampling does, finds everything but the middle shifted: up to half the
+    difference of the spacings at the ends. It serves to compare with the paper's numbers like with like.
+
+    Args:
+        fine: Voxels of the fine grid along each axis.
+        coarse: Voxels of the coarse grid along each axis.
+
+    Returns:
+        One matrix of shape (coarse, fine) per axis: what ``scipy.ndimage.zoom(order=3, grid_mode=False)`` gives for
+        these lengths, but for a last plane that it sets to 0 where rounding puts its center outside the volume.
+
+    Source:
+        Wu et al. 2023, section III-D, https://doi.org/10.1109/JBHI.2022.3223106
+    """
+    # A lone coarse voxel lies on the first fine one, as in SciPy.
+    return [spline_matrix(old, np.linspace(0.0, max(0, old - 1), new)) for old, new in zip(fine, coarse, strict=True)]
+
+
+def mean_matrix(fine: int, coarse: int) -> FloatArray:
+    """Return the matrix that averages fine voxels over each coarse one, by the part inside it, (coarse, fine)."""
+    edges = np.arange(coarse + 1) * (fine / coarse)
+    voxels = np.arange(fine)
+    overlap = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
+    return np.asarray(np.clip(overlap, 0, None) * (coarse / fine))
+
+
+def simulate_low_resolution(array: Tensor, scale: Sequence[float], *, profile: str = "gaussian") -> Tensor:
+    """Simulate the coarse acquisition of a fine volume in the same field of view.
+
+    Args:
+        array: Fine volume, shape (k, j, i).
+        scale: Factor along k, j, i; the coarse lengths are rounded.
+        profile: One of `PROFILES`, see `acquisition_matrices`.
+
+    Returns:
+        Coarse volume, shape (k', j', i').
+    """
+    coarse = [max(1, round(n / s)) for n, s in zip(array.shape, scale, strict=True)]
+    return apply_matrices(array, acquisition_matrices(array.shape, coarse, profile=profile))
+
+
+def back_project(coarse: Tensor, fine: Tensor, matrices: Sequence[FloatArray], iterations: int = 10) -> Tensor:
+    """Correct a fine volume until its simulated acquisition agrees with the coarse one.
+
+    Args:
+        coarse: The measured volume, shape (k', j', i').
+        fine: A first estimate, shape (k, j, i).
+        matrices: The acquisition, from `acquisition_matrices`.
+        iterations: How often the cubically interpolated difference is added.
+
+    Returns:
+        The corrected fine volume, shape (k, j, i).
+
+    Source:
+        Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
+    """
+    for _ in range(iterations):
+        fine = fine + cubic_upsample(coarse - apply_matrices(fine, matrices), fine.shape)
+    return fine

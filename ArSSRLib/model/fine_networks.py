@@ -1,0 +1,156 @@
+"""The networks of one scale that the paper compares with: an interpolated volume in, a better one of its shape out.
+
+Written from the publications; convolutions pad with zeros, as published. Unlike published, each begins as good as its
+input, as our network does: those that give the image itself would spend a short budget on learning to copy it, 15 dB
+below cubic interpolation at first. Which grid they compute on, and how they are asked, lives in `fixed_scale`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ArSSRLib.model.encoders import ResCNN, channels_last, residual
+
+
+def begin_as_copy(*layers: nn.Conv3d) -> None:
+    """Let the first channel of each layer begin as a copy of the first one of the layer before."""
+    for layer in layers:
+        nn.init.zeros_(layer.weight[0])
+        k, j, i = (length // 2 for length in layer.kernel_size)
+        nn.init.ones_(layer.weight[0, 0, k, j, i])
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias[:1])
+
+
+class SRCNN3D(nn.Module):
+    """Three convolutions.
+
+    Attributes:
+        receptive_radius: Fine voxels that a result sees to each side.
+        live_channels: Values a fine voxel held at the peak without gradients, the workspace of the convolutions
+            included: the peak resident memory of blocks of 64^3 and 96^3 on a CPU, rounded up (162 and 160; DCSRN 312
+            and 289).
+        adds_to_input: Whether the network gives what is to be added to its input, not the image itself.
+
+    Source:
+        Pham et al. 2017, https://doi.org/10.1109/ISBI.2017.7950500
+    """
+
+    receptive_radius: ClassVar[int] = 4 + 0 + 2
+    live_channels: ClassVar[int] = 170
+    adds_to_input: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extract = nn.Conv3d(1, 64, 9, padding=4)
+        self.map = nn.Conv3d(64, 32, 1)
+        self.reconstruct = nn.Conv3d(32, 1, 5, padding=2)
+        begin_as_copy(self.extract, self.map, self.reconstruct)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn an interpolated volume, shape (N, 1, D, H, W), into a better one."""
+        features = F.relu(channels_last(self.extract(volume)), inplace=True)
+        return cast("Tensor", self.reconstruct(F.relu(self.map(features), inplace=True)))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization whose state is floating-point numbers alone, as checkpoints hold them.
+
+    PyTorch's own counts batches in a whole number, which only a cumulative average would need.
+
+    Args:
+        channels: Channels of the features.
+
+    Source:
+        Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
+    """
+
+    MOMENTUM: ClassVar[float] = 0.1
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalize features, shape (N, C, D, H, W): by the batch in training mode, by the running mean otherwise."""
+        mean, variance = cast("Tensor", self.running_mean), cast("Tensor", self.running_var)
+        return F.batch_norm(features, mean, variance, self.weight, self.bias, self.training, self.MOMENTUM)
+
+
+class DenseUnit(nn.Module):
+    """Batch normalization, ELU and a convolution, from all features so far to ``GROWTH`` more."""
+
+    GROWTH: ClassVar[int] = 24
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = BatchNorm(channels)
+        self.conv = nn.Conv3d(channels, self.GROWTH, 3, padding=1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return ``GROWTH`` new features, shape (N, GROWTH, D, H, W)."""
+        return cast("Tensor", self.conv(F.elu(self.norm(features), inplace=True)))
+
+
+class DCSRN(nn.Module):
+    """One dense block of four units between two convolutions; attributes as of `SRCNN3D`.
+
+    Source:
+        Chen et al. 2018, https://doi.org/10.1109/ISBI.2018.8363679
+    """
+
+    FIRST: ClassVar[int] = 48
+    UNITS: ClassVar[int] = 4
+    receptive_radius: ClassVar[int] = 1 + UNITS + 1
+    live_channels: ClassVar[int] = 320
+    adds_to_input: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [self.FIRST + unit * DenseUnit.GROWTH for unit in range(self.UNITS + 1)]
+        self.first = nn.Conv3d(1, self.FIRST, 3, padding=1, bias=False)
+        self.units = nn.ModuleList(DenseUnit(width) for width in widths[:-1])
+        self.reconstruct = nn.Conv3d(widths[-1], 1, 3, padding=1, bias=False)
+        begin_as_copy(self.first, self.reconstruct)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn an interpolated volume, shape (N, 1, D, H, W), into a better one."""
+        features = channels_last(self.first(volume))
+        for unit in self.units:
+            features = torch.cat([features, unit(features)], dim=1)
+        return cast("Tensor", self.reconstruct(features))
+
+
+class FineResCNN(ResCNN):
+    """Twenty convolutions with skips, their result added to the input; attributes as of `SRCNN3D`.
+
+    The encoder of that name with a single output channel.
+    """
+
+    adds_to_input: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        for parameter in self.conv_end.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Return what is to be added to an interpolated volume, shape (N, 1, D, H, W)."""
+        features = channels_last(self.conv_start(volume))
+        for block in (self.block1, self.block2, self.block3):
+            features = residual(block, features)
+        return cast("Tensor", self.conv_end(features))
+
+
+NETWORKS: dict[str, type[SRCNN3D] | type[DCSRN] | type[FineResCNN]] = {
+    "srcnn3d": SRCNN3D,
+    "dcsrn": DCSRN,
+    "rescnn": FineResCNN,
+}

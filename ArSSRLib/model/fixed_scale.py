@@ -1,0 +1,185 @@
+"""Networks for one scale, as the paper compares with: they improve a volume that cubic interpolation has made fine.
+
+The networks of `fine_networks` compute on the fine grid. So that they train, load and upsample like the networks for
+any scale, the feature map is the coefficients of the cubic spline, and the network itself runs once the fine grid is
+known: in `FixedScale.query_grid` on a block and as many fine voxels around it as the network sees, in
+`FixedScale.query` on the whole patch.
+
+This file knows tensors only: no millimeters, no files, no scanner units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ArSSRLib.coordinates import QueryGrid
+from ArSSRLib.errors import InputError
+from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
+from ArSSRLib.model.config import FixedScaleConfig
+from ArSSRLib.model.fine_networks import NETWORKS
+
+# Coarse voxels beyond those that a spline reads, after which its prefilter has forgotten (0.268 a voxel: 1e-7).
+PREFILTER_REACH = 12
+# Bytes of a fine voxel while it is answered and converted.
+ANSWER_BYTES = 24
+
+
+class FixedScale(nn.Module):
+    """Cubic interpolation to the fine grid of one scale, and a network on it.
+
+    Args:
+        config: Which network, and its scale.
+    """
+
+    # Plain attributes that `load_model` fills in.
+    name: str = ""
+    sha256: str = ""
+
+    def __init__(self, config: FixedScaleConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = NETWORKS[config.kind]()
+
+    @property
+    def receptive_radius(self) -> int:
+        """Coarse voxels that a result sees to each side, the four that a spline reads included."""
+        return math.ceil(self.network.receptive_radius / self.config.scale) + 2
+
+    @property
+    def halo(self) -> int:
+        """Coarse margin that makes a tile exact."""
+        return self.receptive_radius + PREFILTER_REACH
+
+    @property
+    def bytes_per_coarse_voxel(self) -> int:
+        """Bytes that a coarse voxel holds at the peak on the fine grid, in fp32 and without gradients."""
+        return math.ceil(self.config.scale**3 * (4 * self.network.live_channels + ANSWER_BYTES))
+
+    def require_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
+        """Refuse a grid of another scale than the network was trained for.
+
+        Args:
+            coarse: Voxels of the input along k, j, i.
+            fine: Voxels of the output along k, j, i; whatever rounds to the scale by whole voxels of either passes.
+
+        Raises:
+            InputError: If the grid is of another scale.
+        """
+        scale = self.config.scale
+        if any(abs(new - scale * old) > scale / 2 + 1e-6 for old, new in zip(coarse, fine, strict=True)):
+            asked = " x ".join(f"{new / old:.4g}" for old, new in zip(coarse[::-1], fine[::-1], strict=True))
+            msg = (
+                f"{self.name or self.config.kind} was trained for a scale of {scale:g} along every axis, not for "
+                f"{asked}. Ask for {scale:g}, choose a model for any scale such as arssr2, or train one for another "
+                "scale along every axis with --set model.scale=..."
+            )
+            raise InputError(msg)
+
+    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Turn a volume into the coefficients of its cubic spline.
+
+        Args:
+            volume: Normalized intensities, shape (N, 1, D, H, W).
+            scale: Not used: it is in the configuration.
+
+        Returns:
+            Feature map, shape (N, 1, D, H, W), float32.
+
+        Raises:
+            ValueError: If ``volume`` is not (N, 1, D, H, W), or has no voxel.
+        """
+        _check_shape("volume", volume)
+        return spline_coefficients(volume.float())
+
+    def query(self, feature_map: Tensor, coordinates: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Answer for scattered points, each with the fine voxel that it lies in.
+
+        Args:
+            feature_map: From `encode`, shape (N, 1, D, H, W), of a whole patch: its fine grid begins at its first face.
+            coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are the outer faces of the
+                patch.
+            scale: Not used: it is in the configuration.
+
+        Returns:
+            Intensities, shape (N, K), float32.
+
+        Raises:
+            ValueError: If ``coordinates`` is not (N, K, 3) with the N of ``feature_map``.
+        """
+        _check_shape("feature_map", feature_map)
+        if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
+            msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
+            raise ValueError(msg)
+        factor = self.config.scale
+        lengths = [n * factor for n in feature_map.shape[2:]]
+        # Every fine voxel whose center is inside; in a patch of no whole number of them, the last one may stand out.
+        positions = [(torch.arange(_centers(length), dtype=torch.float64) + 0.5) / factor - 0.5 for length in lengths]
+        fine = self._on_grid(feature_map, positions)[:, 0]
+        row = torch.zeros(coordinates.shape[:2], dtype=torch.int64, device=coordinates.device)
+        for axis, (length, count) in enumerate(zip(lengths, fine.shape[1:], strict=True)):
+            index = torch.floor((coordinates[..., axis] + 1) * (length / 2)).long()
+            row = row * count + index.clamp(0, count - 1)
+        return torch.gather(fine.flatten(1), 1, row)
+
+    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor | None = None) -> Tensor:
+        """Answer for a regular block of fine voxels.
+
+        Args:
+            feature_map: From `encode`, shape (1, 1, d, h, w).
+            grid: Where the fine voxels lie.
+            scale: Factors along k, j, i, shape (1, 3): how far apart they lie, once lengths were rounded to whole
+                voxels; that of the configuration when None.
+
+        Returns:
+            Intensities, shape ``grid.shape``, float32.
+
+        Raises:
+            ValueError: If ``feature_map`` is not (1, 1, d, h, w).
+        """
+        _check_shape("feature_map", feature_map)
+        factors = [self.config.scale] * 3 if scale is None else scale[0].tolist()
+        positions, inside = [], []
+        for position, factor, count in zip(grid.sampling, factors, feature_map.shape[2:], strict=True):
+            wider, before = _widened(position, factor, count, self.network.receptive_radius)
+            positions.append(wider)
+            inside.append(slice(before, before + len(position)))
+        k, j, i = inside
+        return self._on_grid(feature_map, positions)[0, 0, k, j, i]
+
+    def _on_grid(self, coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
+        """Interpolate at continuous coarse indices, one vector an axis, and improve: (N, 1, *lengths), float32."""
+        cubic = spline_on_grid(coefficients, positions)
+        if self.network.adds_to_input:
+            return cubic + cast("Tensor", self.network(cubic)).float()
+        # The image itself would be rounded to the 8 bits of bf16.
+        with in_full_precision(cubic.device):
+            return cast("Tensor", self.network(cubic))
+
+
+def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[Tensor, int]:
+    """Add up to ``radius`` fine voxels to both ends of an axis, as far as their centers lie in its ``count`` voxels.
+
+    Returns:
+        The longer vector of continuous coarse indices, and how many were put before the first.
+    """
+    before = min(radius, math.floor((position[0].item() + 0.5) * scale))
+    after = min(radius, math.floor((count - 0.5 - position[-1].item()) * scale))
+    lower = position[0] - torch.arange(before, 0, -1, dtype=position.dtype) / scale
+    upper = position[-1] + torch.arange(1, after + 1, dtype=position.dtype) / scale
+    return torch.cat([lower, position, upper]), before
+
+
+def _centers(length: float) -> int:
+    """Return how many voxels of length 1 have their centers within ``length``; rounding must not lose the last."""
+    return math.floor(length - 0.5 + 1e-6) + 1
+
+
+def _check_shape(name: str, tensor: Tensor) -> None:
+    if tensor.ndim != 5 or tensor.shape[1] != 1 or tensor.numel() == 0:
+        msg = f"{name} must be (N, 1, D, H, W) with at least one voxel, got {tuple(tensor.shape)}."
+        raise ValueError(msg)
