@@ -113,6 +113,15 @@ def test_an_outside_package_is_imported_in_its_room_only(path):
     assert {name for name in outside & set(ONLY_IN) if room_of(path) not in ONLY_IN[name]} == set()
 
 
+@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "ArSSR").rglob("*.py"))], ids=lambda path: path.name)
+def test_no_shell_is_ever_involved(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+    assert {ast.unparse(call.func) for call in calls} & {"os.system", "os.popen", "eval", "exec"} == set()
+    assert [call.lineno for call in calls if any(word.arg == "shell" for word in call.keywords)] == []
+
+
 def test_the_command_line_loads_training_only_when_called():
     names = imports_of(ENGINE / "cli.py", at_file_scope=True)
 
