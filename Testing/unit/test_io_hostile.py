@@ -7,7 +7,10 @@ import tracemalloc
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_series import write_series
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ArSSRLib import read_volume, write_volume
 from ArSSRLib.errors import InputError
@@ -74,3 +77,16 @@ def test_what_follows_the_voxels_is_no_reason_to_refuse_them(phantom, tmp_path, 
         file.write(b"\n# by another program\n")
 
     np.testing.assert_array_equal(read_volume(path).array, phantom.array)
+
+
+def test_a_deflated_dicom_bomb_is_not_unpacked(phantom, tmp_path):
+    write_series(tmp_path / "series", phantom.with_array(phantom.array.astype("i2")))
+    file = next((tmp_path / "series").iterdir())
+    slice_ = pydicom.dcmread(file)
+    slice_.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    slice_.add_new((0x0029, 0x0010), "LO", "BOMB")
+    slice_.add_new((0x0029, 0x1010), "OB", NOTHING)
+    slice_.save_as(file, enforce_file_format=True)
+    assert file.stat().st_size < 200_000
+
+    assert "deflated" in refusal(tmp_path / "series")
