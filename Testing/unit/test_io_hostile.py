@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
+import struct
 import tracemalloc
 import zlib
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -39,6 +42,19 @@ def test_a_gzip_bomb_is_not_unpacked(phantom, tmp_path, suffix):
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + NOTHING))
 
     assert "far more than its header promises" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_an_extension_of_nothing_is_not_unpacked(tmp_path, kind):
+    nib.save(kind(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / "v.nii")
+    content, start = (tmp_path / "v.nii").read_bytes(), 352 if kind is nib.Nifti1Image else 544
+    header = kind.header_class.from_fileobj(io.BytesIO(content), check=False)
+    header["vox_offset"] = start + len(NOTHING)
+    extension = struct.pack("<ii", len(NOTHING), 6) + NOTHING[8:]
+    whole = header.binaryblock + b"\1\0\0\0" + extension + content[start:]
+    (tmp_path / "v.nii.gz").write_bytes(gzip.compress(whole))
+
+    assert "begin at byte 50,000" in refusal(tmp_path / "v.nii.gz")
 
 
 def test_a_nrrd_bomb_is_not_unpacked(phantom, tmp_path):
