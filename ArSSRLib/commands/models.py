@@ -18,7 +18,7 @@ from ArSSRLib.checkpoint import (
     remove_model,
     verify,
 )
-from ArSSRLib.errors import CheckpointError, InputError
+from ArSSRLib.errors import CheckpointError, InputError, printable
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +60,9 @@ def convert(args: argparse.Namespace) -> int:
         ArSSRError: If the source cannot be used or the target cannot be written.
     """
     target = convert_checkpoint(Path(args.source), Path(args.target), overwrite=args.overwrite)
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB; use it with --model {target}")
+    print(
+        f"{printable(str(target))}: {target.stat().st_size / 1e6:.1f} MB; use it with --model {printable(str(target))}"
+    )
     return 0
 
 
@@ -85,11 +87,12 @@ def _list(entries: Sequence[RegistryEntry]) -> None:
         default = " (default)" if entry.name == DEFAULT_MODEL else ""
         if entry.url and not entry.path.exists():
             default = f" (not on this computer: arssr models fetch {entry.name})"
-        print(
+        line = (
             f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g} "
             f"(one axis to {entry.trained_thick_scale:g}), "
             f"{entry.license}"
         )
+        print(printable(line))
 
 
 def _verify(entries: Sequence[RegistryEntry]) -> int:

@@ -17,7 +17,7 @@ import torch
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.progress import Reporter
-from ArSSRLib.errors import ArSSRError, InputError
+from ArSSRLib.errors import ArSSRError, InputError, printable
 from ArSSRLib.io import find_volumes, read_volume, write_volume
 from ArSSRLib.io.files import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
@@ -80,16 +80,16 @@ def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Pat
         )
         return EXIT_DIFFERENT
     if np.array_equal(before.array, again.array, equal_nan=before.array.dtype.kind == "f"):
-        print(f"{path}: equal, bit by bit")
+        print(f"{printable(str(path))}: equal, bit by bit")
         return EXIT_EQUAL
     largest = float(np.abs(before.array.astype(np.float64) - again.array).max())
     allowed = tolerance(record, again.array)
     words = f"largest difference {largest:.6g}, tolerance {allowed:.6g} (scanner units)"
     # Not "larger than": a voxel that is no number in one of them is a difference too.
     if not largest <= allowed:
-        print(f"{path}: different: {words}")
+        print(f"{printable(str(path))}: different: {words}")
         return EXIT_DIFFERENT
-    print(f"{path}: equal within the tolerance: {words}")
+    print(f"{printable(str(path))}: equal within the tolerance: {words}")
     return EXIT_EQUAL
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from ArSSRLib import read_volume
+from ArSSRLib.cli import main
+from ArSSRLib.io import nifti
 
 # All that a shell would take apart.
 ODD_NAMES = [
@@ -109,3 +113,34 @@ def test_a_dash_is_no_file_and_the_message_says_so(source, target, brain, tmp_pa
     monkeypatch.chdir(tmp_path)
 
     assert_refused(arssr(source, target, "--scale", "1.5"), tmp_path / target, "standard input")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_name_that_is_no_text_is_a_name(brain, tmp_path, tiny_weights):
+    # In a process of its own: here, the standard output takes everything.
+    target = os.fsencode(tmp_path) + b"/caf\xe9.nii.gz"
+    command = [sys.executable, "-m", "ArSSRLib", "upsample", str(brain), target, "--scale", "1.5"]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--model", str(tiny_weights)],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"caf?.nii.gz: 30 x 27 x 14" in done.stdout
+    assert os.path.isfile(target)
+
+
+def test_what_a_terminal_would_obey_is_never_printed(phantom, tmp_path, arssr, capsys):
+    source = tmp_path / "v\x1b]0;title\x07.nii"
+    nifti.write(phantom, source, "\x1b[2J\x9b31m gone \u202e")
+
+    assert main(["info", str(source)]) == 0
+    arssr(source, tmp_path / "out.nii.gz", "--scale", "1.5", "-v")
+    arssr(source, tmp_path / "out\x1b.bad", "--scale", "1.5")
+
+    printed = capsys.readouterr()
+    for letter in "\x1b\x07\x9b\u202e":
+        assert letter not in printed.out + printed.err
+    assert "?[2J" in printed.out
