@@ -21,7 +21,7 @@ import atheris  # noqa: E402 - after the path was set
 GUIDING = {
     "files": ["ArSSRLib.io", "ArSSRLib.geometry", "nibabel", "pydicom.filereader", "pydicom.filebase"],
     "jobs": ["ArSSRLib.worker", "json"],
-    "weights": ["ArSSRLib.checkpoint", "ArSSRLib.model", "pickletools", "torch._weights_only_unpickler"],
+    "weights": ["ArSSRLib.checkpoint", "ArSSRLib.model", "pickletools"],
     "records": ["ArSSRLib.provenance", "json"],
 }
 MEGABYTES, SECONDS_AN_INPUT, LONGEST = 4096, 25, 4096
