@@ -1,10 +1,10 @@
 """The ``arssr`` command: arguments, exit codes and the one place where errors become text.
 
 What each command does lives in `commands`, which is imported only once a command is called, so that ``arssr --help``
-needs neither PyTorch nor numpy. The training command loads its package only when called, too.
+needs neither PyTorch nor numpy. Training and evaluation load their packages only when called, too.
 
-Exit codes: 0 done; 1 some volumes of a folder failed, or a defect; 2 the request cannot be met; 130 interrupted;
-143 terminated.
+Exit codes: 0 done; 1 some volumes of a folder or cells of a table failed, or a defect; 2 the request cannot be met;
+130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -42,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_large_pages()
     arguments = join_numbers(sys.argv[1:] if argv is None else argv)
     try:
-        args = build_parser(add_training=_training_arguments(arguments)).parse_args(arguments)
+        parser = build_parser(
+            add_training=_training_arguments if arguments[:1] == ["train"] else None,
+            add_evaluation=_evaluation_arguments if arguments[:1] == ["evaluate"] else None,
+        )
+        args = parser.parse_args(arguments)
         with logging_to_stderr(args.verbose), termination_as_exit():
             return run(args)
     except KeyboardInterrupt:
@@ -104,13 +108,18 @@ def termination_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _training_arguments(arguments: Sequence[str]) -> Callable[[argparse.ArgumentParser], None] | None:
-    """Return what adds the options of ``arssr train`` if that is the command; nobody else waits for PyTorch."""
-    if arguments[:1] != ["train"]:
-        return None
+def _training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``arssr train``; nobody else waits for PyTorch."""
     from ArSSRLib.training import cli as training  # noqa: PLC0415
 
-    return training.add_arguments
+    training.add_arguments(parser)
+
+
+def _evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``arssr evaluate``; nobody else waits for it."""
+    from ArSSRLib.evaluation import cli as evaluation  # noqa: PLC0415
+
+    evaluation.add_arguments(parser)
 
 
 class _LowerCaseLevel(logging.Formatter):

@@ -6,6 +6,7 @@ live in `io`, millimeters in `geometry`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -72,3 +73,10 @@ class Volume:
     def with_array(self, array: npt.NDArray[Any], geometry: VolumeGeometry | None = None) -> Volume:
         """Return a volume with the same header and other intensities, shape (k, j, i), and another grid if given."""
         return replace(self, array=array, geometry=geometry or self.geometry)
+
+
+def hash_of(array: npt.NDArray[Any]) -> str:
+    """Return the SHA-256 of the voxels, which is the same for a copy in another format or integer type."""
+    digest = hashlib.sha256(repr(array.shape).encode())
+    digest.update(np.ascontiguousarray(array, dtype=np.float32).data)
+    return digest.hexdigest()

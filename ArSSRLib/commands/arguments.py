@@ -102,11 +102,17 @@ def positive(text: str) -> float:
     return float(text)
 
 
-def build_parser(*, add_training: Callable[[argparse.ArgumentParser], None] | None = None) -> argparse.ArgumentParser:
+AddOptions = Callable[[argparse.ArgumentParser], None]
+
+
+def build_parser(
+    *, add_training: AddOptions | None = None, add_evaluation: AddOptions | None = None
+) -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     Args:
         add_training: Adds the options of ``arssr train``; without it, that command has none but ``--verbose``.
+        add_evaluation: Those of ``arssr evaluate``, likewise.
     """
     parser = OneLineParser(
         prog="arssr",
@@ -125,6 +131,10 @@ def build_parser(*, add_training: Callable[[argparse.ArgumentParser], None] | No
     train = _add_command(commands, "train", "train a model from a TOML recipe", ("ArSSRLib.training.cli", "run"))
     if add_training is not None:
         add_training(train)
+    summary = "compare methods as a TOML protocol says, in tables and figures"
+    evaluate = _add_command(commands, "evaluate", summary, ("ArSSRLib.evaluation.cli", "run"))
+    if add_evaluation is not None:
+        add_evaluation(evaluate)
     return parser
 
 

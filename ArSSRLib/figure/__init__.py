@@ -92,7 +92,7 @@ def save_comparison(
     _draw_scale_bar(grid[0][0], planes[0])
     if differences is not None and difference_to is not None:
         _draw_differences(grid[-1], planes[differences], images[differences], (difference_to, panels[difference_to][0]))
-    _save(figure, path)
+    save_figure(figure, path)
     return path
 
 
@@ -240,8 +240,12 @@ def _write(on: Figure | Axes, place: tuple[float, float], text: str, *, size: fl
     on.text(*place, text, fontsize=size, parse_math=False, path_effects=[outline], **style)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write the picture, completely or not at all."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, completely or not at all; a file of that name is replaced.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     content = io.BytesIO()
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; that is no reason to write to the standard error.

@@ -125,7 +125,7 @@ def refuse_name(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, suffix: str, *, overwrite: bool) -> Iterator[Path]:
+def replacing(path: Path, suffix: str, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
 
     Args:

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 
 from ArSSRLib.errors import OutputError
+from ArSSRLib.io.sources import read_checked
 from ArSSRLib.training.preparation import (
     PREPARATION_VERSION,
     Preparation,
     TrainingVolume,
-    hash_of,
     prepare,
-    read_checked,
     store,
 )
+from ArSSRLib.volume import hash_of
 
 VOXELS, FOREGROUND, ABOUT = "voxels.npy", "foreground.npy", "about.json"
 

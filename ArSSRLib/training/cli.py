@@ -11,16 +11,18 @@ import torch
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
+from ArSSRLib.io.sources import Source, find_sources, read_checked
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
 from ArSSRLib.training.growth import grown
 from ArSSRLib.training.loop import Trainer, hash_of_volumes
-from ArSSRLib.training.preparation import Preparation, TrainingVolume, hash_of, prepare, read_checked
+from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
-from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, refuse_shared_voxels
+from ArSSRLib.training.sources import refuse_shared_subjects, refuse_shared_voxels
 from ArSSRLib.training.validation import Case, make_case, settings_for
+from ArSSRLib.volume import hash_of
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,9 @@ from torch import Tensor
 
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
+from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.model.config import FixedScaleConfig
+from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import POINT, acquisition, add_rician_noise, degrade
@@ -32,8 +34,7 @@ from ArSSRLib.training.drawing import (
     draw_profile,
     draw_slice_gains,
 )
-from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare, read_checked, resample_isotropic
-from ArSSRLib.training.sources import Source
+from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.transfer import sent
 from ArSSRLib.volume import Volume
 

@@ -5,21 +5,16 @@ What is prepared once is kept by `cache`; patches are cut from it in `drawing`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.interpolation import apply_matrices, bandlimited_matrix, centered_positions
-from ArSSRLib.io import read_volume
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.volume import Volume
 
 # Stored as 16-bit integers: 1 / 16384 of the intensity range is below the noise of any scanner, up to a value of 2.
@@ -39,7 +34,7 @@ class TrainingVolume:
         stored: Intensities times STORED_ONE, int16, shape (k, j, i).
         foreground: Indices of voxels that show anatomy, shape (M, 3), in (k, j, i) order.
         spacing: Distance between voxel centers along k, j, i, in mm.
-        voxel_hash: Of the voxels in the file, see `hash_of`.
+        voxel_hash: Of the voxels in the file, see `ArSSRLib.volume.hash_of`.
         orientation: Which way the axes i, j, k run, such as "LPS"; see `orientation_of`.
     """
 
@@ -64,22 +59,6 @@ class Preparation:
     crop_and_pad: tuple[int, ...] = ()
     normalization: str = "percentile"
     spacing: float = 0.0
-
-
-def read_checked(path: Path) -> Volume:
-    """Read a volume in which every voxel is a number.
-
-    Raises:
-        InputError: If it cannot be read, or holds a voxel that is not a finite number.
-    """
-    volume = read_volume(path)
-    wrong = (
-        0 if volume.array.dtype.kind != "f" else int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
-    )
-    if wrong:
-        msg = f"{path.name} holds {wrong} voxels that are not a number or infinite; repair it or leave it out."
-        raise InputError(msg)
-    return volume
 
 
 def prepare(volume: Volume, preparation: Preparation) -> Volume:
@@ -128,27 +107,6 @@ def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
     corner = geometry.affine @ [*start, 1]
     origin = (float(corner[0]), float(corner[1]), float(corner[2]))
     return volume.with_array(array, replace(geometry, size=(size[0], size[1], size[2]), origin=origin))
-
-
-def resample_isotropic(volume: Volume, spacing: float) -> Volume:
-    """Return a volume at about ``spacing`` mm in the same field of view, without aliasing; 0 changes nothing."""
-    if spacing == 0:
-        return volume
-    geometry = volume.geometry
-    size = [max(1, round(extent / spacing)) for extent in geometry.extent]
-    matrices = [
-        bandlimited_matrix(old, centered_positions(old, new), old / new)
-        for old, new in zip(geometry.shape, reversed(size), strict=True)
-    ]
-    array = apply_matrices(torch.from_numpy(volume.array.astype(np.float32)), matrices).numpy()
-    return volume.with_array(array, geometry.resized(size))
-
-
-def hash_of(array: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of the voxels, which is the same for a copy in another format or integer type."""
-    digest = hashlib.sha256(repr(array.shape).encode())
-    digest.update(np.ascontiguousarray(array, dtype=np.float32).data)
-    return digest.hexdigest()
 
 
 def orientation_of(geometry: VolumeGeometry) -> str:

@@ -6,8 +6,6 @@ What the values mean and which are impossible lives in `config`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import tomllib
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import FixedScaleConfig, ModelConfig, model_config_from_dict
+from ArSSRLib.settings import converted, read_settings, refuse_unknown
 from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
 
@@ -31,11 +30,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
         InputError: If the file cannot be read, a key is unknown, missing, of another type or impossible, or an
             override speaks of the architecture that is given.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read as a TOML recipe ({error}); begin with one of ArSSRLib/training/recipes."
-        raise InputError(msg) from error
+    table = read_settings(path, overrides, kind="recipe", example="ArSSRLib/training/recipes")
     if model is not None:
         named = [override for override in overrides if override.strip().startswith("model")]
         refused = [override for override in named if override.partition("=")[0].strip() != "model.blocks"]
@@ -45,9 +40,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
                 "and only model.blocks may be larger; leave one of them out."
             )
             raise InputError(msg)
-        table["model"] = dataclasses.asdict(model)
-    for override in overrides:
-        _override(table, override)
+        grown = {"blocks": table["model"]["blocks"]} if named else {}
+        table["model"] = dataclasses.asdict(model) | grown
     return config_from_table(table, origin=str(path))
 
 
@@ -58,19 +52,16 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
         InputError: If a key is unknown, missing, of another type or impossible.
     """
     hints = typing.get_type_hints(TrainingConfig)
-    for name in table:
-        if name not in hints:
-            close = difflib.get_close_matches(name, hints, n=1)
-            guess = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(hints)}."
-            msg = f"{origin} has the unknown key {name}; {guess}"
-            raise InputError(msg)
+    refuse_unknown(table, hints, origin=origin)
     required = [f.name for f in dataclasses.fields(TrainingConfig) if f.default is dataclasses.MISSING]
     missing = [name for name in required if name not in table]
     if missing:
         way = "--init MODEL" if missing == ["model"] else f"--set {missing[0]}=..."
         msg = f"{origin} lacks {', '.join(missing)}; add it to the recipe, or say {way}."
         raise InputError(msg)
-    values = {name: _convert(name, value, hints[name]) for name, value in table.items() if name != "model"}
+    values = {
+        name: converted(name, value, hints[name], kind="recipe") for name, value in table.items() if name != "model"
+    }
     model = model_config_from_dict(table["model"])
     if isinstance(model, FixedScaleConfig):  # so that model.scale is the only key to change
         values = fixed_scale_values(model) | values
@@ -88,45 +79,3 @@ def table_of(config: TrainingConfig) -> dict[str, Any]:
         else:
             plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
-    if hint is Path and isinstance(value, str) and value:
-        return Path(value)
-    if hint == Path | None and isinstance(value, str):
-        return Path(value) if value else None
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        kind = typing.get_args(hint)[0]
-        return tuple(_convert(name, part, kind) for part in value)
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
-    msg = f"The recipe's {name} = {value!r} should be {_named(hint)}."
-    raise InputError(msg)
-
-
-def _named(hint: Any) -> str:  # noqa: ANN401 - a type, or what typing makes of several
-    if typing.get_origin(hint) is tuple:
-        return f"a list, each part {_named(typing.get_args(hint)[0])}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(hint, "a path")
-
-
-def _override(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        msg = f'An override is written key=value, got "{override}".'
-        raise InputError(msg)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *outer, name = key.strip().split(".")
-    for part in outer:
-        inner = table.setdefault(part, {})
-        if not isinstance(inner, dict):
-            msg = f'"{key.strip()}" cannot be set: {part} is a value, not a table; leave out what follows it.'
-            raise InputError(msg)
-        table = inner
-    table[name] = value

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.training.sources import SPLITS, subject_of
+from ArSSRLib.io.sources import SPLITS, subject_of
 
 
 def split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: int) -> list[tuple[Path, str, str]]:

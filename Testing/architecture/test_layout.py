@@ -18,6 +18,7 @@ SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "PythonQt"}
 FLOORS = {
     "errors": 0,
     "process": 0,
+    "settings": 1,
     "geometry": 1,
     "coordinates": 1,
     "interpolation": 1,
@@ -32,6 +33,7 @@ FLOORS = {
     "planning": 2,
     "tiling": 1,
     "volume": 2,
+    "resampling": 3,
     "upsampling": 3,
     "checkpoint": 3,
     "io": 3,
@@ -54,14 +56,15 @@ ONLY_IN = {
     "pydicom": {"io"},
     "matplotlib": {"figure", "evaluation"},
     "safetensors": {"checkpoint"},
+    "ants": {"evaluation"},
     # Who may open a connection. The tests of `checkpoint` show that it does so when asked, and then only.
     "pooch": {"checkpoint"},
     "requests": {"checkpoint"},
     "urllib": {"checkpoint"},
     "http": {"checkpoint"},
     "socket": {"checkpoint"},
-    # No shell is ever involved; the one child process asks macOS for the name of the processor.
-    "subprocess": {"device"},
+    # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself.
+    "subprocess": {"device", "evaluation"},
     "tqdm": {"commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "commands", "worker", "training", "evaluation"},
 }

@@ -10,6 +10,7 @@ from training.runs import smooth_array, tiny_config, write_phantom
 
 from ArSSRLib.errors import ArSSRError, InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io.sources import Source, find_sources, read_checked
 from ArSSRLib.training import cache
 from ArSSRLib.training.cache import ABOUT, FOREGROUND, VOXELS, default_folder, key_of, prepared_volume
 from ArSSRLib.training.dataset import load_training_volumes
@@ -17,24 +18,12 @@ from ArSSRLib.training.preparation import (
     STORED_ONE,
     Preparation,
     crop_and_pad,
-    hash_of,
     orientation_of,
     prepare,
-    read_checked,
-    resample_isotropic,
 )
-from ArSSRLib.training.sources import Source, find_sources
-from ArSSRLib.volume import Volume
+from ArSSRLib.volume import Volume, hash_of
 
 FLIPPED = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
-
-
-def test_resampling_keeps_the_field_of_view_of_an_oblique_volume(oblique_geometry):
-    volume = Volume(np.zeros(oblique_geometry.shape, np.float32), oblique_geometry)
-
-    corners = resample_isotropic(volume, 0.7).geometry.corners()
-
-    np.testing.assert_allclose(corners, oblique_geometry.corners(), atol=1e-9)
 
 
 def test_cropping_and_padding_leave_every_voxel_where_it_is(oblique_geometry):

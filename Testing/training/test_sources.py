@@ -5,16 +5,12 @@ import pytest
 from training.runs import smooth_array, tiny_config, write_phantom
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.io.sources import Source, find_sources
 from ArSSRLib.training.cli import validation_cases
-from ArSSRLib.training.preparation import TrainingVolume, hash_of
-from ArSSRLib.training.sources import Source, find_sources, refuse_shared_subjects, subject_of
+from ArSSRLib.training.preparation import TrainingVolume
+from ArSSRLib.training.sources import refuse_shared_subjects
 from ArSSRLib.training.split import main as split
-
-
-def table(tmp_path, text):
-    path = tmp_path / "data.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
+from ArSSRLib.volume import hash_of
 
 
 def touched(folder, *names):
@@ -22,54 +18,6 @@ def touched(folder, *names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-
-
-def test_a_folder_gives_its_volumes(tmp_path):
-    touched(tmp_path, "b.nii.gz", "a.nrrd", "notes.txt")
-
-    assert [source.path.name for source in find_sources(tmp_path, "train")] == ["a.nrrd", "b.nii.gz"]
-
-
-def test_a_table_gives_the_rows_of_one_split_and_their_subjects(tmp_path):
-    touched(tmp_path, "one/t1.nii.gz", "two/t1.nii.gz", "three/t1.nii.gz")
-    data = table(tmp_path, "path,split,subject\none/t1.nii.gz,train,A\ntwo/t1.nii.gz,val,B\nthree/t1.nii.gz,test,C\n")
-
-    assert find_sources(data, "val") == [Source(tmp_path / "two/t1.nii.gz", "B", named=True)]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("path,split\nmissing.nii.gz,train\n", r"line 2: .*missing\.nii\.gz does not exist"),
-        ("path,split\na.nii.gz,training\n", 'line 2: the split is "training"; expected one of train, val, test'),
-        ("path,split\n,train\n", "line 2: there is no path"),
-        ("file,split\na.nii.gz,train\n", "has the columns file, split; expected path"),
-        ("", "has the columns none"),
-        ("path,split\na.nii.gz,val\n", 'holds no volume; expected a row with split "train"'),
-    ],
-)
-def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, reason):
-    touched(tmp_path, "a.nii.gz")
-
-    with pytest.raises(InputError, match=reason):
-        find_sources(table(tmp_path, text), "train")
-
-
-def test_a_folder_without_volumes_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no volume; expected"):
-        find_sources(tmp_path, "train")
-
-
-@pytest.mark.parametrize(
-    ("name", "subject"),
-    [
-        ("sub-01_ses-2_T1w.nii.gz", "sub-01"),
-        ("ds000011_sub-01_T1w.nii.gz", "ds000011_sub-01"),
-        ("brain.nii.gz", "brain.nii.gz"),
-    ],
-)
-def test_the_subject_of_a_file_is_in_its_name(tmp_path, name, subject):
-    assert subject_of(tmp_path / name) == subject
 
 
 @pytest.mark.parametrize(

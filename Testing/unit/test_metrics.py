@@ -147,6 +147,21 @@ def test_a_volume_thinner_than_the_window_has_an_index():
     assert 0 < ssim(reference, result) < 1
 
 
+# --- both
+
+
+def test_psnr_and_ssim_are_those_of_scikit_image():
+    generator = np.random.default_rng(0)
+    reference = generator.gamma(2.0, 100.0, (14, 13, 15))
+    result = reference + 30 * generator.normal(size=reference.shape)
+
+    # scikit-image 0.26.0, data_range = max - min of the reference; the last with gaussian_weights=True, sigma=1.5,
+    # use_sample_covariance=False.
+    assert psnr(reference, result) == pytest.approx(30.150593592516493, rel=1e-12)
+    assert ssim(reference, result) == pytest.approx(0.9790002855519523, rel=1e-12)
+    assert ssim(reference, result, sigma=1.5) == pytest.approx(0.979184497074559, rel=1e-12)
+
+
 # --- mask
 
 

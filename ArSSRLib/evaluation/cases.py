@@ -1,0 +1,112 @@
+"""Cases: one volume, coarsened in one way, as every method is given it.
+
+They can be written as files, too, so that another program can be asked for its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.degradation import Acquisition, acquisition, coarse_shape
+from ArSSRLib.evaluation.protocol import Protocol, Scale, scale_label
+from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
+from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic
+from ArSSRLib.io import write_volume
+from ArSSRLib.io.sources import Source, read_checked
+from ArSSRLib.volume import Volume
+
+REAL = "real"
+# An axis of a real volume that is coarser than the finest by less is left as it is.
+THICKER = 1.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume, coarsened in one way.
+
+    Attributes:
+        subject: Who it shows.
+        coarse: What the methods are given.
+        fine: Grid that they answer on.
+        acquisition: Between the two grids.
+        scale: Asked for, along i, j, k.
+        degradation: Its name; "real" for a volume that was acquired so.
+    """
+
+    subject: str
+    coarse: Volume
+    fine: VolumeGeometry
+    acquisition: Acquisition
+    scale: Scale
+    degradation: str
+
+    @property
+    def factors(self) -> Scale:
+        """What the rounded sizes make of the scale, along i, j, k."""
+        i, j, k = (fine / coarse for fine, coarse in zip(self.fine.size, self.coarse.geometry.size, strict=True))
+        return (i, j, k)
+
+
+def cases_of(truth: Truth, protocol: Protocol) -> Iterator[Case]:
+    """Yield a truth in every scale and degradation of a protocol."""
+    geometry = truth.volume.geometry
+    for scale in protocol.scales:
+        for name in protocol.degradations:
+            shape = coarse_shape(geometry.shape, scale)
+            matrices = acquisition(geometry.shape, shape, name)
+            # Without the header of its file: nothing rounds it to the integers that were stored there.
+            coarse = Volume(matrices.coarsened(truth.volume.array), geometry.resized(shape[::-1]))
+            yield Case(truth.subject, coarse, geometry, matrices, scale, name)
+
+
+def real_case(source: Source, protocol: Protocol) -> Case:
+    """Return a thick-slice volume to be made isotropic.
+
+    Raises:
+        InputError: If it cannot be read, holds voxels that are not numbers, or has no thick slices.
+    """
+    volume = read_checked(source.path)
+    geometry = volume.geometry
+    if max(scale_for_isotropic(geometry)) <= THICKER:
+        shown = " x ".join(f"{s:.4g}" for s in geometry.spacing)
+        msg = f"{source.path.name} has voxels of {shown} mm, no thick slices; leave it out of the real volumes."
+        raise InputError(msg)
+    i, j, k = (factor if factor > THICKER else 1.0 for factor in scale_for_isotropic(geometry))
+    fine = geometry.upsampled((i, j, k))
+    matrices = acquisition(fine.shape, geometry.shape, protocol.real_profile)
+    coarse = Volume(volume.array.astype(np.float32), geometry)
+    return Case(subject_name(source), coarse, fine, matrices, (i, j, k), REAL)
+
+
+def write_inputs(protocol: Protocol, simulated: Sequence[Source], real: Sequence[Source], folder: Path) -> list[Path]:
+    """Write what the methods are given, and the truths, for another program to work on.
+
+    Args:
+        protocol: Which cases.
+        simulated: Volumes taken for the truth.
+        real: Thick-slice volumes.
+        folder: Where to; files of the same name are replaced.
+
+    Returns:
+        The files: ``{subject}_{scale}_{degradation}.nii.gz`` and ``{subject}_truth.nii.gz``.
+
+    Raises:
+        ArSSRError: If a volume cannot be used or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for source in simulated:
+        truth = prepare_truth(source, protocol)
+        written.append(write_volume(truth.volume, folder / f"{truth.subject}_truth.nii.gz", overwrite=True))
+        written += [_written(case, folder) for case in cases_of(truth, protocol)]
+    return [*written, *(_written(real_case(source, protocol), folder) for source in real)]
+
+
+def _written(case: Case, folder: Path) -> Path:
+    name = f"{case.subject}_{scale_label(case.scale)}_{case.degradation}.nii.gz"
+    return write_volume(case.coarse, folder / name, overwrite=True)

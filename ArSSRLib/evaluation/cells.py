@@ -1,0 +1,96 @@
+"""Finished cells of a table, each a small file whose name is the hash of all that decided it.
+
+A cell is one subject, scale, degradation and method. Its file comes into being at once or not at all, so whatever ends
+a run, what is finished is found again and never computed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ArSSRLib.errors import OutputError
+from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.io.files import replacing
+
+# Raised when the same facts give other numbers than before, so that no old cell is taken for a new one.
+CELL_VERSION = 1
+CELLS, PICTURED = "cells", "volumes"
+
+Facts = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the file of a cell holds.
+
+    Attributes:
+        values: By the metric that was asked for; an empty list where it says nothing about this cell.
+        seconds: What the method took.
+    """
+
+    values: dict[str, list[Value]]
+    seconds: float
+
+
+def key_of(facts: Facts) -> str:
+    """Return the hash of what decides a cell, 64 hexadecimal digits; names of people and methods are no facts."""
+    text = json.dumps({"cell_version": CELL_VERSION, **facts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class CellStore:
+    """The finished cells in an output folder.
+
+    Args:
+        output: The folder; it is made when it is not there.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._cells, self._pictured = output / CELLS, output / PICTURED
+        try:
+            self._cells.mkdir(parents=True, exist_ok=True)
+            self._pictured.mkdir(exist_ok=True)
+        except OSError as error:
+            msg = f"{output}: cannot be created ({error.strerror}); name another folder as output."
+            raise OutputError(msg) from error
+
+    def read(self, key: str) -> Finished | None:
+        """Return a finished cell, or None; a file that is none, such as of a full disk, counts as unfinished."""
+        try:
+            table = json.loads(self._file(key).read_text(encoding="utf-8"))
+            values = {name: [Value(*entry) for entry in entries] for name, entries in table["values"].items()}
+            return Finished(values, float(table["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, key: str, facts: Facts, finished: Finished) -> None:
+        """Keep a cell; what it held of other metrics before is kept beside.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        before = self.read(key)
+        values = {**(before.values if before else {}), **finished.values}
+        plain = {name: [list(asdict(value).values()) for value in entries] for name, entries in values.items()}
+        table = {"facts": dict(facts), "values": plain, "seconds": round(finished.seconds, 3)}
+        with replacing(self._file(key), ".json") as temporary:
+            temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+    def picture(self, name: str, key: str) -> Path:
+        """Return where the volume of a cell is kept for pictures."""
+        return self._pictured / f"{name}_{key[:12]}.nii.gz"
+
+    def _file(self, key: str) -> Path:
+        return self._cells / f"{key[:32]}.json"
+
+
+def lacking(finished: Finished | None, metrics: Iterable[str]) -> list[str]:
+    """Return which metrics a cell does not have yet."""
+    return [name for name in metrics if finished is None or name not in finished.values]

@@ -1,0 +1,216 @@
+"""arssr evaluate: a protocol in, tables and pictures out; or the training curves of some runs as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ArSSRLib.device import resolve_device
+from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.cases import write_inputs
+from ArSSRLib.evaluation.curves import draw_curves
+from ArSSRLib.evaluation.figures import FOLDER, draw_figures
+from ArSSRLib.evaluation.judging import why_unavailable
+from ArSSRLib.evaluation.methods import MissingMethod, weights_hash
+from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol, scale_label
+from ArSSRLib.evaluation.report import REPORT_NAME, write_report
+from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
+from ArSSRLib.evaluation.runner import Cell, Problem, Task
+from ArSSRLib.evaluation.truth import subject_name
+from ArSSRLib.evaluation.workers import events_of
+from ArSSRLib.io.sources import Source, find_sources
+
+logger = logging.getLogger(__name__)
+
+DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``arssr evaluate`` to its parser."""
+    one = "TOML file, or the name of one in ArSSRLib/evaluation/protocols"
+    parser.add_argument("protocol", type=Path, nargs="?", help=one)
+    change = "change a value of the protocol"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="subjects at the same time (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--strict", action="store_true", help="fail where a method or a metric cannot run here")
+    parser.add_argument(
+        "--curves",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="instead of a protocol: draw the training curves of RUN ... into the last name, a PNG file",
+    )
+    inputs = "instead of evaluating: write what the methods are given, for another program to work on"
+    parser.add_argument("--inputs", type=Path, metavar="FOLDER", help=inputs)
+    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate as the arguments say; finished cells are kept, whatever ends the run.
+
+    Returns:
+        0; 1 if a cell failed, or with ``--strict`` was left out; 130 or 143 when it was interrupted or terminated.
+
+    Raises:
+        ArSSRError: If the protocol cannot be used, or nothing can be evaluated.
+    """
+    if args.curves:
+        *runs, picture = args.curves
+        draw_curves(runs, picture)
+        print(f"{picture}: the curves of {len(runs)} runs.")
+        return DONE
+    if args.protocol is None:
+        msg = "Name a protocol, such as table1; the shipped ones are in ArSSRLib/evaluation/protocols."
+        raise InputError(msg)
+    protocol = read_protocol(args.protocol, args.overrides)
+    simulated, real = sources_of(protocol)
+    if args.inputs:
+        written = write_inputs(protocol, simulated, real, args.inputs)
+        print(f"{args.inputs}: {len(written)} volumes.")
+        return DONE
+    protocol, left_out = what_can_run(protocol)
+    if args.strict and left_out:
+        raise InputError(" ".join(left_out))
+    results = Results(protocol, weights_by_scale(protocol), left_out)
+    device = str(resolve_device(args.device))
+    tasks = [Task(protocol, s, False, n < protocol.figure_subjects, device) for n, s in enumerate(simulated)]
+    tasks += [Task(protocol, s, True, n < protocol.figure_subjects, device) for n, s in enumerate(real)]
+    try:
+        _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        print(f"{protocol.output}: stopped; finished cells are kept, and the same command goes on from there.")
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
+    return _ended(results, args)
+
+
+def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
+    """Return the volumes taken for the truth, and the real thick-slice ones, each under a name of its own.
+
+    Raises:
+        InputError: If there are none where some are named.
+    """
+    simulated = find_sources(protocol.subjects, protocol.split) if protocol.subjects else []
+    real = find_sources(protocol.real, protocol.split) if protocol.real else []
+    limit = protocol.subject_limit or None
+    return _named_apart(simulated[:limit]), _named_apart(real)
+
+
+def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
+    """Return the protocol without the methods and metrics that cannot run here, and a sentence on each of those.
+
+    Raises:
+        InputError: If no method remains.
+    """
+    left_out: list[str] = []
+    methods = []
+    for method in protocol.methods:
+        missing = _missing(method, protocol)
+        left_out += dict.fromkeys(missing)
+        if not missing or len(missing) < len(_scales_of(protocol)):
+            methods.append(method)
+    metrics = []
+    for name in protocol.metrics:
+        reason = why_unavailable(name)
+        if reason:
+            left_out.append(f"Metric {name}: {reason}")
+        else:
+            metrics.append(name)
+    if not methods or not metrics:
+        raise InputError(" ".join(["Nothing of the protocol can run here.", *left_out]))
+    return _limited(protocol, methods, metrics), left_out
+
+
+def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
+    """Return the SHA-256 of the weights of every model by label of the scale, where they are there."""
+    found: dict[str, dict[str, str]] = {}
+    for method in protocol.methods:
+        for scale in _scales_of(protocol):
+            if method.kind == "model":
+                try:
+                    found.setdefault(method.name, {})[scale_label(scale)] = weights_hash(method, scale)
+                except MissingMethod:
+                    logger.debug("%s has no weights for scale %s", method.name, scale_label(scale))
+    return found
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"give a number of subjects, 1 or more, not {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _named_apart(sources: Sequence[Source]) -> list[Source]:
+    """Return sources of which no two have one name: scans of one subject are told apart by their files."""
+    names = [subject_name(source) for source in sources]
+    apart = []
+    for source, name in zip(sources, names, strict=True):
+        stem = source.path.name.partition(".")[0]
+        apart.append(dataclasses.replace(source, subject=f"{name}_{stem}" if names.count(name) > 1 else name))
+    return apart
+
+
+def _missing(method: Method, protocol: Protocol) -> list[str]:
+    """Return a sentence for every scale at which the weights of a method are not there."""
+    found = []
+    for scale in _scales_of(protocol) if method.kind == "model" else ():
+        try:
+            weights_hash(method, scale)
+        except MissingMethod as error:
+            found.append(str(error))
+    return found
+
+
+def _scales_of(protocol: Protocol) -> Sequence[Scale]:
+    """Return the scales at which weights are looked for; those of real volumes are known once they are read."""
+    return protocol.scales or ((1.0, 1.0, 1.0),)
+
+
+def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[str]) -> Protocol:
+    names = [method.name for method in methods]
+    reference = protocol.reference_name if protocol.reference_name in names else names[0]
+    return dataclasses.replace(protocol, methods=tuple(methods), metrics=tuple(metrics), reference=reference)
+
+
+def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:
+    """Take note of every event, and tell a problem at once."""
+    protocol = results.protocol
+    settings = [len(protocol.scales) * len(protocol.degradations) if not task.real else 1 for task in tasks]
+    with tqdm(total=sum(settings) * len(protocol.methods), unit="cell", disable=not progress) as bar:
+        for event in events_of(tasks, jobs):
+            results.add(event)
+            if isinstance(event, Cell) and event.place.method:
+                bar.update()
+            elif isinstance(event, Problem):
+                bar.update()
+                if not event.missing:  # told at the end
+                    bar.write(f"{' '.join(word for word in dataclasses.astuple(event.place) if word)}: {event.reason}")
+
+
+def _ended(results: Results, args: argparse.Namespace) -> int:
+    """Write tables and pictures, and say what came out."""
+    output = results.protocol.output
+    write_csv(results.rows(), output / CSV_NAME)
+    figures = draw_figures(results, output / FOLDER)
+    write_report(results, output / REPORT_NAME, command=_command(args), figures=figures)
+    cells = [cell for cell in results.cells if cell.place.method]
+    computed = sum(cell.computed for cell in cells)
+    failed = len(results.failures)
+    print(f"{output / REPORT_NAME}: {len(cells)} cells, {computed} of them computed now, {failed} failed.")
+    for line in dict.fromkeys([*results.left_out, *(problem.reason for problem in results.missing)]):
+        print(f"Left out: {line}")
+    return FAILED if results.failures or (args.strict and results.missing) else DONE
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["arssr", "evaluate", str(args.protocol)]
+    for override in args.overrides:
+        words += ["--set", override]
+    return shlex.join(words)

@@ -1,0 +1,100 @@
+"""Training curves of one or several runs, from their logs, as in the paper's Figure 12."""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.figure import save_figure
+
+LOG = "log.csv"
+# What `ArSSRLib.training.journal` logs under a name, and the title of its panel.
+PANELS = {
+    "loss": "Training loss",
+    "dB over cubic": "Training: dB over cubic interpolation",
+    "mean": "Validation: mean gain over the floor, dB",
+}
+WIDTH, HEIGHT, DPI = 5.2, 3.8, 130
+
+Series = Mapping[str, list[tuple[int, float]]]
+
+
+def read_log(run: Path) -> Series:
+    """Return the values of a run by name: (step, value) in the order of the log.
+
+    Args:
+        run: The output folder of ``arssr train``, or its log.csv.
+
+    Raises:
+        InputError: If there is no log, or it is none of ours.
+    """
+    path = run / LOG if run.is_dir() else run
+    series: dict[str, list[tuple[int, float]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                series.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        msg = f"{path} cannot be read as the log of a run ({error}); name the output folder of arssr train."
+        raise InputError(msg) from error
+    if not any(name in series for name in PANELS):
+        msg = f"{path} holds none of {', '.join(PANELS)}; name the output folder of a run that has taken steps."
+        raise InputError(msg)
+    return series
+
+
+def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
+    """Draw what the runs logged, a color for each run and a panel for each kind of value that one of them has.
+
+    Args:
+        runs: Output folders of ``arssr train``.
+        path: A PNG file; one of that name is replaced.
+
+    Returns:
+        The figure, as it was written.
+
+    Raises:
+        InputError: If a run has no log, or there is none.
+        OutputError: If the picture cannot be written.
+    """
+    if not runs:
+        msg = "Curves need the output folder of a run or more before the picture, got none."
+        raise InputError(msg)
+    if path.suffix.lower() != ".png":
+        msg = f"{path}: pictures are drawn as PNG; end with a name that ends in .png."
+        raise OutputError(msg)
+    names = [_name(run) for run in runs]
+    # Folders of one name are told apart by where they lie.
+    logs = {str(run) if names.count(name) > 1 else name: read_log(run) for run, name in zip(runs, names, strict=True)}
+    panels = [name for name in PANELS if any(name in log for log in logs.values())]
+    figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), dpi=DPI, layout="constrained")
+    for number, name in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        _draw_panel(axes, {run: log[name] for run, log in logs.items() if name in log}, name)
+    save_figure(figure, path)
+    return figure
+
+
+def _name(run: Path) -> str:
+    return run.parent.name if run.name == LOG else run.name or str(run)
+
+
+def _draw_panel(axes: Axes, curves: Mapping[str, list[tuple[int, float]]], name: str) -> None:
+    for number, (run, points) in enumerate(curves.items()):
+        steps, values = zip(*points, strict=True)
+        marker = "o" if len(points) < 40 else ""
+        axes.plot(steps, values, label=run, color=f"C{number}", marker=marker, markersize=3, linewidth=1.2)
+    if name == "loss" and all(value > 0 for points in curves.values() for _, value in points):
+        axes.set_yscale("log")
+    if name != "loss":
+        axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set_title(PANELS[name], fontsize=10)
+    axes.set_xlabel("optimizer step")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, frameon=False)

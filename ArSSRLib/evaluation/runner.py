@@ -1,0 +1,228 @@
+"""One subject through all scales, degradations and methods: what happened comes out event by event.
+
+What is finished is read; what is not is computed, measured and kept at once. A cell that fails is told and the next
+one begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ArSSRLib import __version__
+from ArSSRLib.errors import one_line
+from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation.cases import REAL, Case, cases_of, real_case
+from ArSSRLib.evaluation.cells import CellStore, Facts, Finished, key_of, lacking
+from ArSSRLib.evaluation.degradation import Array
+from ArSSRLib.evaluation.judging import METRICS, Judged, Value
+from ArSSRLib.evaluation.methods import MissingMethod, answer, identity_of
+from ArSSRLib.evaluation.protocol import Method, Protocol, scale_label
+from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
+from ArSSRLib.io import write_volume
+from ArSSRLib.io.sources import Source
+from ArSSRLib.metrics import Mask
+from ArSSRLib.volume import Volume, hash_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One subject of a protocol.
+
+    Attributes:
+        protocol: What is evaluated; its methods and metrics are those that can run here.
+        source: Whose volume.
+        real: Whether it is a thick-slice volume without a truth.
+        pictured: Whether its volumes are kept for pictures.
+        device: Where networks compute.
+    """
+
+    protocol: Protocol
+    source: Source
+    real: bool
+    pictured: bool
+    device: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the table something happened: subject, label of the scale, degradation, method; "" for all."""
+
+    subject: str
+    scale: str = ""
+    degradation: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A subject that was read: size and spacing of its truth along i, j, k, and the hash of its voxels."""
+
+    place: Place
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    voxel_hash: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell; ``computed`` is False where it was found finished, ``picture`` the file of its volume."""
+
+    place: Place
+    values: tuple[Value, ...]
+    seconds: float
+    computed: bool
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A cell, or a whole subject, that is not in the table: ``missing`` or failed, and why."""
+
+    place: Place
+    reason: str
+    missing: bool = False
+
+
+Event = Prepared | Cell | Problem
+
+
+def evaluate(task: Task) -> Iterator[Event]:
+    """Yield what happens to one subject; only what ends the process is raised."""
+    subject = subject_name(task.source)
+    store = CellStore(task.protocol.output)
+    try:
+        yield from _real_events(task, store) if task.real else _truth_events(task, store)
+    except Exception as error:
+        yield _failure(Place(subject), error)
+
+
+def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
+    protocol = task.protocol
+    truth = prepare_truth(task.source, protocol)
+    geometry = truth.volume.geometry
+    yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash)
+    for case in cases_of(truth, protocol):
+        facts = _facts(protocol, truth, case)
+        if task.pictured:
+            yield _kept_truth(store, case, truth.volume, facts)
+        yield from _case_events(task, store, case, facts, truth=truth)
+
+
+def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
+    """Make a thick-slice volume isotropic with every method that needs no truth."""
+    case = real_case(task.source, task.protocol)
+    geometry, voxel_hash = case.coarse.geometry, hash_of(case.coarse.array)
+    yield Prepared(Place(case.subject, degradation=REAL), geometry.size, geometry.spacing, voxel_hash)
+    facts = {"voxels": voxel_hash, "real_profile": task.protocol.real_profile, **_case_facts(task.protocol, case)}
+    if task.pictured:
+        yield _kept_truth(store, case, case.coarse, facts)
+    yield from _case_events(task, store, case, facts, truth=None)
+
+
+def _facts(protocol: Protocol, truth: Truth, case: Case) -> dict[str, object]:
+    names = ("crop", "crop_margin", "crop_size", "mask")
+    rules = {name: getattr(protocol, name) for name in names}
+    return {"voxels": truth.voxel_hash, "truth_spacing": protocol.spacing, **rules, **_case_facts(protocol, case)}
+
+
+def _case_facts(protocol: Protocol, case: Case) -> dict[str, object]:
+    return {
+        "engine": __version__,
+        "scale": case.scale,
+        "degradation": case.degradation,
+        "size": case.fine.size,
+        "spacing": case.fine.spacing,
+        "precision": protocol.precision,
+    }
+
+
+def _kept_truth(store: CellStore, case: Case, volume: Volume, facts: Facts) -> Cell:
+    """Keep what the others are shown beside: the truth, or the input of a real volume."""
+    place = Place(case.subject, scale_label(case.scale), case.degradation)
+    path = store.picture(_file_name(place, "truth"), key_of({**facts, "method": "truth"}))
+    if not path.exists():
+        write_volume(Volume(volume.array, volume.geometry), path)
+    return Cell(place, (), 0.0, computed=False, picture=path)
+
+
+def _case_events(task: Task, store: CellStore, case: Case, facts: Facts, *, truth: Truth | None) -> Iterator[Event]:
+    for method in task.protocol.methods:
+        if truth is None and (method.kind == "truth" or (method.files and "{degradation}" not in method.files)):
+            continue  # there is no truth, and its results are of the simulated volumes
+        place = Place(case.subject, scale_label(case.scale), case.degradation, method.name)
+        try:
+            yield _cell(task, store, (case, method, facts), truth=truth, place=place)
+        except MissingMethod as error:
+            yield Problem(place, str(error), missing=True)
+        except Exception as error:  # after a night, the other cells must be there
+            yield _failure(place, error)
+
+
+def _cell(
+    task: Task, store: CellStore, decided: tuple[Case, Method, Facts], *, truth: Truth | None, place: Place
+) -> Cell:
+    case, method, facts = decided
+    facts = {**facts, "method": method.kind, "identity": identity_of(method, case)}
+    key = key_of(facts)
+    compared = truth is not None and method.kind != "truth"
+    metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
+    finished = store.read(key)
+    needed = lacking(finished, metrics)
+    kept = task.pictured and method.kind != "truth"  # the truth is in every picture already
+    picture = store.picture(_file_name(place, method.name), key) if kept else None
+    computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
+    if computed:
+        started = time.monotonic()
+        if truth is not None and method.kind == "truth":
+            result = truth.volume.array
+        else:
+            result = answer(method, case, device=task.device, precision=task.protocol.precision)
+        seconds = time.monotonic() - started
+        if picture is not None and not picture.exists():
+            write_volume(Volume(result, case.fine), picture)
+        mask = truth.mask if truth is not None and task.protocol.mask else None
+        values = _measured(case, result, needed, truth=truth, mask=mask)
+        store.write(key, facts, Finished(values, seconds))
+        finished = store.read(key)
+    if finished is None:
+        msg = f"The cell {key[:12]} was written and cannot be read again; look at the disk of the output."
+        raise OSError(msg)
+    told = tuple(value for name in metrics for value in finished.values.get(name, []))
+    return Cell(place, told, finished.seconds, computed, picture)
+
+
+def _measured(
+    case: Case, result: Array, metrics: list[str], *, truth: Truth | None, mask: Mask | None
+) -> dict[str, list[Value]]:
+    judged = Judged(
+        result,
+        case.coarse.array,
+        case.acquisition,
+        case.factors,
+        case.fine.spacing,
+        truth=None if truth is None else truth.volume.array,
+        mask=mask,
+    )
+    values = {}
+    for name in metrics:
+        try:
+            values[name] = METRICS[name].measure(judged)
+        except MetricUnavailable as error:  # asked for again in the next run
+            logger.warning("%s: %s", name, error)
+    return values
+
+
+def _file_name(place: Place, method: str) -> str:
+    words = "_".join((place.subject, place.scale, place.degradation, method))
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in words)
+
+
+def _failure(place: Place, error: Exception) -> Problem:
+    logger.debug("%s failed because of:", place, exc_info=True)
+    return Problem(place, one_line(str(error)) or type(error).__name__)

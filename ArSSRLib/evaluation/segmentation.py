@@ -1,0 +1,230 @@
+"""How well tissues are found again in a result: ANTs segments it and its truth, and their labels are compared.
+
+ANTs runs in an environment of its own, a process and two files away: `ants_job` is what runs there. Three tissues are
+told apart by intensity alone; six regions by the priors of the OASIS-30 Atropos set, where the user has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import InputError, one_line
+from ArSSRLib.evaluation.ants_job import NO_ANTS
+from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.metrics import Mask, brain_mask
+from ArSSRLib.volume import Volume
+
+FloatArray = npt.NDArray[np.floating]
+Labels = npt.NDArray[np.uint8]
+
+PYTHON_VARIABLE, PRIORS_VARIABLE = "ARSSR_ANTS_PYTHON", "ARSSR_ANTS_PRIORS"
+REQUIREMENTS = Path(__file__).with_name("ants_environment.txt")
+STEPS = (
+    f"make an environment of its own: python -m venv ants, ants/bin/python -m pip install -r {REQUIREMENTS}, "
+    f"and set {PYTHON_VARIABLE} to ants/bin/python"
+)
+# By mean intensity, from label 1 on; in a T1-weighted brain they are fluid, gray and white matter.
+TISSUES = ("darkest tissue", "middle tissue", "brightest tissue")
+# In the order of the priors of OASIS-30 Atropos.
+REGIONS = ("fluid", "cortical gray matter", "white matter", "deep gray matter", "brain stem", "cerebellum")
+# Percentiles in the mask that intensities are clipped to: else a few bright vessels are taken for a tissue.
+CLIPPED_TO = (2.5, 99.5)
+TEMPLATE, PRIORS = "T_template0_BrainCerebellum.nii.gz", "Priors2/priors{}.nii.gz"
+
+
+@dataclass(frozen=True)
+class Ants:
+    """An installation of ANTs.
+
+    Attributes:
+        python: The Python that can import it.
+        template: Brain that the priors belong to; None without priors.
+        priors: Probability of each of `REGIONS`, as files; empty to tell `TISSUES` apart by intensity.
+    """
+
+    python: str
+    template: Path | None = None
+    priors: tuple[Path, ...] = ()
+
+    @property
+    def regions(self) -> Sequence[str]:
+        """Names of the labels, from 1 on."""
+        return REGIONS if self.priors else TISSUES
+
+
+def configured_ants() -> Ants:
+    """Return the ANTs that the user has named: ARSSR_ANTS_PYTHON, and the folder of priors in ARSSR_ANTS_PRIORS.
+
+    The folder is that of OASIS-30 Atropos as it is distributed; volumes hold the brain alone then, as its template.
+
+    Raises:
+        MetricUnavailable: If none is named, or a file is missing; the message says what to do.
+    """
+    python = os.environ.get(PYTHON_VARIABLE, "")
+    if not python:
+        msg = f"The segmentation needs ANTs, and {PYTHON_VARIABLE} names no Python that has it; {STEPS}."
+        raise MetricUnavailable(msg)
+    folder = os.environ.get(PRIORS_VARIABLE, "")
+    if not folder:
+        return Ants(python)
+    template = Path(folder) / TEMPLATE
+    priors = tuple(Path(folder) / PRIORS.format(n + 1) for n in range(len(REGIONS)))
+    missing = [path for path in (template, *priors) if not path.is_file()]
+    if missing:
+        msg = f"{PRIORS_VARIABLE} names {folder}, and there is no {missing[0]}; name the folder of OASIS-30 Atropos."
+        raise MetricUnavailable(msg)
+    return Ants(python, template, priors)
+
+
+def dice_and_iou(
+    reference: FloatArray, result: FloatArray, spacing: tuple[float, float, float]
+) -> dict[str, tuple[float, float]]:
+    """Return how far the tissues of a result overlap those of the truth.
+
+    Args:
+        reference: The truth, shape (k, j, i).
+        result: What is judged, same shape.
+        spacing: Along i, j, k, in mm.
+
+    Returns:
+        Dice and intersection over union of each region, see `overlaps`; the mask of both is `brain_mask` of the truth.
+
+    Raises:
+        InputError: If the shapes differ, or ANTs cannot segment a volume.
+        MetricUnavailable: If there is no ANTs.
+    """
+    if reference.shape != result.shape:
+        msg = f"The segmentation compares volumes of one shape, got {reference.shape} and {result.shape}."
+        raise InputError(msg)
+    ants = configured_ants()
+    digest = hashlib.sha256(np.ascontiguousarray(reference).tobytes()).hexdigest()
+    truth = _labels_of(_Truth(ants, reference.shape, spacing, digest, reference))
+    return overlaps(truth, segment(result, brain_mask(reference), spacing, ants=ants), ants.regions)
+
+
+def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float], *, ants: Ants) -> Labels:
+    """Return the tissue of each voxel: N4 bias correction and Atropos of ANTs.
+
+    Args:
+        volume: Intensities, shape (k, j, i).
+        mask: Voxels to segment, same shape.
+        spacing: Along i, j, k, in mm.
+        ants: Which ANTs, with or without priors.
+
+    Returns:
+        Labels, shape (k, j, i): 0 outside the mask, else 1 and up, in the order of the priors, or of the mean
+        intensity.
+
+    Raises:
+        InputError: If ANTs cannot segment it.
+        MetricUnavailable: If the Python of ANTs is missing or lacks it.
+    """
+    if not mask.any():
+        msg = f"The mask of a volume of shape {volume.shape} is empty, so there is nothing to segment; look at it."
+        raise InputError(msg)
+    clipped = np.clip(volume, *np.percentile(volume[mask], CLIPPED_TO))
+    k, j, i = volume.shape
+    geometry = VolumeGeometry((i, j, k), spacing)
+    with tempfile.TemporaryDirectory(prefix="arssr-ants-") as name:
+        folder = Path(name)
+        image = write_volume(Volume(clipped.astype(np.float32), geometry), folder / "image.nii.gz")
+        inside = write_volume(Volume(mask.astype(np.uint8), geometry), folder / "mask.nii.gz")
+        job = {
+            "image": str(image),
+            "mask": str(inside),
+            "labels": str(folder / "labels.nii.gz"),
+            "classes": len(ants.regions),
+            "template": str(ants.template or ""),
+            "priors": [str(prior) for prior in ants.priors],
+        }
+        labels = _run(ants.python, job, folder)
+    if labels.shape != volume.shape:
+        msg = f"ANTs returned labels of shape {labels.shape}, expected {volume.shape}; install it again: {STEPS}."
+        raise InputError(msg)
+    return labels if ants.priors else ordered(labels, volume)
+
+
+def ordered(labels: Labels, volume: FloatArray) -> Labels:
+    """Return labels numbered anew, from 1 on, by the mean intensity of their voxels; 0 stays.
+
+    Args:
+        labels: Of each voxel, shape (k, j, i).
+        volume: Intensities, same shape.
+    """
+    found = [label for label in np.unique(labels) if label]
+    found.sort(key=lambda label: float(volume[labels == label].mean(dtype=np.float64)))
+    numbers = np.zeros(256, dtype=np.uint8)
+    numbers[found] = np.arange(1, len(found) + 1)
+    return np.asarray(numbers[labels])
+
+
+def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return Dice and intersection over union of each region, unitless, 1 where the two agree.
+
+    Args:
+        reference: Labels of the truth, any shape.
+        result: Labels of what is judged, same shape.
+        regions: Names of the labels 1, 2 and so on. A region that is in neither has no overlap, which is not a number.
+    """
+    table = {}
+    for label, name in enumerate(regions, start=1):
+        one, other = reference == label, result == label
+        both, total = int((one & other).sum()), int(one.sum() + other.sum())
+        table[name] = (2 * both / total, both / (total - both)) if total else (float("nan"), float("nan"))
+    return table
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A truth by its checksum: it is segmented once for all the methods that are compared with it."""
+
+    ants: Ants
+    shape: tuple[int, ...]
+    spacing: tuple[float, float, float]
+    digest: str
+    array: FloatArray = field(compare=False)
+
+
+@lru_cache(maxsize=1)
+def _labels_of(truth: _Truth) -> Labels:
+    return segment(truth.array, brain_mask(truth.array), truth.spacing, ants=truth.ants)
+
+
+def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
+    """Run a job, whose files lie in a folder, and return the labels that it wrote."""
+    file = folder / "job.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    # Isolated: neither our packages nor the modules beside the script may stand in for what that Python imports.
+    command = [python, "-I", str(Path(__file__).with_name("ants_job.py")), str(file)]
+    # One thread and a seed: the same volume has the same labels, and others work at the same time.
+    settings = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "ANTS_RANDOM_SEED": "1"}
+    scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    try:
+        done = subprocess.run(
+            command, env={**settings, **os.environ, **scratch}, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
+        raise MetricUnavailable(msg) from error
+    if done.returncode == NO_ANTS:
+        msg = f"{python} has no ANTs ({one_line(done.stderr)[-120:]}); {STEPS}."
+        raise MetricUnavailable(msg)
+    labels = Path(str(job["labels"]))
+    if done.returncode != 0 or not labels.is_file():
+        said = one_line(done.stderr)[-200:] or "it said nothing"
+        msg = f"ANTs could not segment a volume (exit code {done.returncode}: {said}); look at the volume and its mask."
+        raise InputError(msg)
+    return np.asarray(read_volume(labels).array).astype(np.uint8)

@@ -1,0 +1,116 @@
+"""Volumes that models learn from and are judged on: those of a folder, or of a CSV file of paths and splits.
+
+Each is read with the promise that every voxel is a number.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io import SUPPORTED_SUFFIXES, find_volumes, read_volume
+from ArSSRLib.volume import Volume
+
+SPLITS = ("train", "val", "test")
+# The subject in a file name of the Brain Imaging Data Structure, with whatever stands before it, such as a study.
+_SUBJECT = re.compile(r"^(?:.*[_-])?sub-[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume to be read.
+
+    Attributes:
+        path: Its file, or its folder of DICOM files.
+        subject: Who it shows: the CSV file's word, else "sub-..." and what stands before it in the file name, else
+            the file name.
+        named: Whether the CSV file named the subject; then equal file names mean nothing.
+    """
+
+    path: Path
+    subject: str
+    named: bool = False
+
+
+def find_sources(data: Path, split: str) -> list[Source]:
+    """Return the volumes of a folder, or the rows of one split of a CSV file.
+
+    Args:
+        data: A folder, searched without its subfolders, or a file ending in ".csv" with the columns path (relative to
+            the CSV file), split ("train", "val" or "test") and, if wanted, subject.
+        split: Which rows of a CSV file.
+
+    Raises:
+        InputError: If there is no volume, the CSV file cannot be read, or a row names no file or no known split.
+    """
+    if data.suffix.lower() == ".csv":
+        sources = _rows(data, split)
+    else:
+        sources = [Source(path, subject_of(path)) for path in find_volumes(data)]
+    if not sources:
+        expected = f'a row with split "{split}"' if data.suffix.lower() == ".csv" else ", ".join(SUPPORTED_SUFFIXES)
+        msg = f"{data} holds no volume; expected {expected}. Name another folder or CSV file."
+        raise InputError(msg)
+    return sources
+
+
+def subject_of(path: Path) -> str:
+    """Return whom a file shows, by its name alone."""
+    found = _SUBJECT.match(path.name)
+    return found[0] if found else path.name
+
+
+def read_checked(path: Path) -> Volume:
+    """Read a volume in which every voxel is a number.
+
+    Raises:
+        InputError: If it cannot be read, or holds a voxel that is not a finite number.
+    """
+    volume = read_volume(path)
+    wrong = (
+        0 if volume.array.dtype.kind != "f" else int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
+    )
+    if wrong:
+        msg = f"{path.name} holds {wrong} voxels that are not a number or infinite; repair it or leave it out."
+        raise InputError(msg)
+    return volume
+
+
+def _rows(path: Path, split: str) -> list[Source]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            rows = [{(key or "").strip(): value for key, value in row.items()} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{path} cannot be read as a CSV file ({error}); expected the columns path, split and perhaps subject."
+        raise InputError(msg) from error
+    if not {"path", "split"} <= set(columns):
+        msg = f"{path} has the columns {', '.join(columns) or 'none'}; expected path, split and perhaps subject."
+        raise InputError(msg)
+    sources = [_source(path, number, row, split) for number, row in enumerate(rows, start=2)]
+    return [source for source in sources if source is not None]
+
+
+def _source(table: Path, line: int, row: Mapping[str, str | None], split: str) -> Source | None:
+    name, found = ((row.get(key) or "").strip() for key in ("path", "split"))
+    if found not in SPLITS:
+        msg = f'{table}, line {line}: the split is "{found}"; expected one of {", ".join(SPLITS)}.'
+        raise InputError(msg)
+    if not name:
+        msg = f"{table}, line {line}: there is no path; name a volume or delete the line."
+        raise InputError(msg)
+    if found != split:
+        return None
+    file = table.parent / name
+    if not file.exists():
+        msg = f"{table}, line {line}: {file} does not exist; paths are relative to the CSV file."
+        raise InputError(msg)
+    subject = (row.get("subject") or "").strip()
+    return Source(file, subject or subject_of(file), named=bool(subject))

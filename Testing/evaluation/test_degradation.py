@@ -1,0 +1,53 @@
+"""Degradations: each with the spline that leads back on its own grid."""
+
+import numpy as np
+import pytest
+from evaluation.tables import rough
+from scipy import ndimage
+
+from ArSSRLib.acquisition import PROFILES
+from ArSSRLib.evaluation.degradation import DEGRADATIONS, acquisition, coarse_shape
+
+
+def test_every_profile_of_the_engine_has_a_sentence_and_no_other():
+    assert set(DEGRADATIONS) == set(PROFILES)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_constant_volume_stays_constant_there_and_back(name):
+    matrices = acquisition((20, 22, 24), (10, 9, 24), name)
+
+    coarse = matrices.coarsened(np.full((20, 22, 24), 7.0, np.float32))
+
+    np.testing.assert_allclose(coarse, np.full((10, 9, 24), 7.0), rtol=1e-5)
+    np.testing.assert_allclose(matrices.interpolated(coarse), np.full((20, 22, 24), 7.0), rtol=1e-5)
+
+
+def test_the_degradation_of_the_paper_and_its_spline_are_those_of_scipy():
+    fine = rough()
+    matrices = acquisition(fine.shape, (10, 11, 12), "endpoints")
+
+    coarse = matrices.coarsened(fine)
+    back = matrices.interpolated(coarse)
+
+    # grid_mode=False is SciPy's default; its mode "mirror" is the boundary of our spline.
+    expected = ndimage.zoom(fine.astype(np.float64), 0.5, order=3, mode="mirror")
+    np.testing.assert_allclose(coarse, expected, atol=0.02)
+    np.testing.assert_allclose(back, ndimage.zoom(coarse.astype(np.float64), 2, order=3, mode="mirror"), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["point", "gaussian", "box"])
+def test_cubic_interpolation_of_cells_is_that_of_scipy(name):
+    coarse = rough(shape=(10, 11, 12))
+    matrices = acquisition((20, 22, 24), coarse.shape, name)
+
+    positions = np.meshgrid(*[(np.arange(2 * n) + 0.5) / 2 - 0.5 for n in coarse.shape], indexing="ij")
+    expected = ndimage.map_coordinates(coarse.astype(np.float64), positions, order=3, mode="mirror")
+    np.testing.assert_allclose(matrices.interpolated(coarse), expected, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shape"), [((2, 2, 2), (10, 11, 12)), ((1, 1, 3), (7, 22, 24)), ((50, 1, 1), (20, 22, 1))]
+)
+def test_a_scale_along_i_j_k_coarsens_the_axes_of_the_array(scale, shape):
+    assert coarse_shape((20, 22, 24), scale) == shape

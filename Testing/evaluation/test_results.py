@@ -1,0 +1,53 @@
+"""The tidy table: one row for each number, whoever finished first."""
+
+import csv
+import math
+
+from evaluation.tables import protocol_of
+
+from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.evaluation.results import Results, write_csv
+from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
+
+
+def cell(subject, method, number, *, metric="psnr"):
+    return Cell(Place(subject, "2", "point", method), (Value(metric, "volume", number),), 0.1, computed=True)
+
+
+def results_of(tmp_path, *events):
+    results = Results(protocol_of(tmp_path), {}, [])
+    for event in events:
+        results.add(event)
+    return results
+
+
+def test_rows_come_in_the_order_of_subjects_and_methods(tmp_path):
+    events = [cell("b", "cubic", 1.0), cell("a", "back", 2.0), cell("a", "cubic", 3.0)]
+
+    rows = results_of(tmp_path, *events).rows()
+
+    assert [(row.subject, row.method, row.value) for row in rows] == [
+        ("a", "cubic", 3.0),
+        ("a", "back", 2.0),
+        ("b", "cubic", 1.0),
+    ]
+
+
+def test_the_file_has_one_number_a_row_to_the_last_digit(tmp_path):
+    results = results_of(tmp_path, cell("a", "cubic", 1 / 3), cell("b", "cubic", math.inf))
+
+    write_csv(results.rows(), tmp_path / "results.csv")
+
+    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0].values())[:-1] == ["a", "2", "point", "cubic", "psnr", "volume"]
+    assert [float(row["value"]) for row in rows] == [1 / 3, math.inf]
+
+
+def test_what_failed_and_what_is_missing_are_kept_apart(tmp_path):
+    failed, missing = Problem(Place("a"), "broken"), Problem(Place("b"), "not there", missing=True)
+    prepared = Prepared(Place("a"), (8, 8, 8), (1.0, 1.0, 1.0), "ab")
+
+    results = results_of(tmp_path, failed, missing, prepared)
+
+    assert (results.failures, results.missing, results.prepared) == ([failed], [missing], [prepared])

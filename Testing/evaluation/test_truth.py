@@ -1,0 +1,90 @@
+"""A volume becomes ground truth as the protocol says, and says who it shows."""
+
+import re
+
+import numpy as np
+import pytest
+from evaluation.tables import protocol_of, rough, write_subject
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.truth import crop_statement, prepare_truth, subject_name
+from ArSSRLib.io import read_volume
+from ArSSRLib.io.sources import Source, subject_of
+from ArSSRLib.volume import hash_of
+
+
+def source_of(path):
+    return Source(path, subject_of(path))
+
+
+@pytest.fixture
+def source(tmp_path):
+    array = np.zeros((40, 36, 32), np.float32)
+    array[10:30, 8:30, 4:28] = rough()
+    return source_of(write_subject(tmp_path / "sub-07_T1w.nii.gz", array=array))
+
+
+def test_without_a_crop_the_truth_is_the_volume(source, tmp_path):
+    truth = prepare_truth(source, protocol_of(tmp_path))
+
+    stored = read_volume(source.path)
+    np.testing.assert_array_equal(truth.volume.array, stored.array)
+    assert truth.volume.geometry == stored.geometry
+    assert truth.voxel_hash == hash_of(stored.array)
+
+
+def test_the_mask_and_a_margin_are_kept_where_they_were(source, tmp_path):
+    truth = prepare_truth(source, protocol_of(tmp_path, crop="mask", crop_margin=3))
+
+    where = np.argwhere(prepare_truth(source, protocol_of(tmp_path)).mask)
+    first, last = where.min(axis=0) - 3, where.max(axis=0) + 4
+    stored = read_volume(source.path)
+    k, j, i = (slice(max(0, a), b) for a, b in zip(first, last, strict=True))
+    np.testing.assert_array_equal(truth.volume.array, stored.array[k, j, i])
+    corner = stored.geometry.affine @ [i.start, j.start, k.start, 1]
+    np.testing.assert_allclose(truth.volume.geometry.origin, corner[:3])
+    assert truth.mask.shape == truth.volume.array.shape
+
+
+def test_a_size_crops_about_the_middle_and_never_pads(source, tmp_path):
+    truth = prepare_truth(source, protocol_of(tmp_path, crop_size=(12, 99, 10)))
+
+    np.testing.assert_array_equal(truth.volume.array, read_volume(source.path).array[15:25, :, 10:22])
+
+
+def test_a_spacing_resamples_in_the_same_field_of_view(source, tmp_path):
+    geometry = prepare_truth(source, protocol_of(tmp_path, spacing=2.0)).volume.geometry
+
+    assert geometry.size == (16, 18, 20)
+    np.testing.assert_allclose(geometry.corners(), read_volume(source.path).geometry.corners(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.full((12, 12, 12), 3.0, np.float32), "shows nothing: all its voxels are equal"),
+        (rough(shape=(12, 12, 6)), "has 6 x 12 x 12 voxels after cropping; needed are 8"),
+    ],
+)
+def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
+    source = source_of(write_subject(tmp_path / "a.nii.gz", array=array))
+
+    with pytest.raises(InputError, match=reason):
+        prepare_truth(source, protocol_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "not at all"),
+        ({"crop": "mask", "crop_margin": 4}, "bounding box of its mask and 4 voxels more"),
+        ({"crop_size": (8, 9, 10)}, r"to at most 8 x 9 x 10 voxels \(i, j, k\)"),
+    ],
+)
+def test_the_crop_is_said_in_words(tmp_path, changes, words):
+    assert re.search(words, crop_statement(protocol_of(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize(("name", "subject"), [("sub-01_T1w.nii.gz", "sub-01"), ("brain.one.nii.gz", "brain")])
+def test_the_name_of_a_subject_has_no_suffix(tmp_path, name, subject):
+    assert subject_name(source_of(tmp_path / name)) == subject

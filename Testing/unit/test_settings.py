@@ -1,0 +1,66 @@
+"""Settings from a TOML file: in the types that are wanted, changed one by one, and refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.settings import converted, read_settings, refuse_unknown
+
+
+def read(tmp_path, text, overrides=()):
+    path = tmp_path / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_settings(path, overrides, kind="recipe", example="the shipped ones")
+
+
+def test_overrides_are_toml_or_else_text_and_reach_into_tables(tmp_path):
+    table = read(tmp_path, "steps = 3\n", ["steps=4", "output=some/where", "model.blocks=2", "scales=[1, 2.5]"])
+
+    assert table == {"steps": 4, "output": "some/where", "model": {"blocks": 2}, "scales": [1, 2.5]}
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        (3, int, 3),
+        (3, float, 3.0),
+        (True, bool, True),
+        ("a", str, "a"),
+        ("a/b", Path, Path("a/b")),
+        ("", Path | None, None),
+        ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
+    ],
+)
+def test_a_value_comes_out_in_its_type(value, hint, expected):
+    found = converted("key", value, hint, kind="recipe")
+
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "words"),
+    [
+        (True, int, "a whole number"),
+        (1.5, int, "a whole number"),
+        (1, bool, "true or false"),
+        (1, str, "text"),
+        ("", Path, "a path"),
+        (["a"], tuple[float, ...], "a number"),
+        (3, tuple[float, ...], "a list, each part a number"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_name(value, hint, words):
+    with pytest.raises(InputError, match=f"The recipe's key = .* should be {words}"):
+        converted("key", value, hint, kind="recipe")
+
+
+@pytest.mark.parametrize(("name", "words"), [("stepz", r"did you mean steps\?"), ("zzz", "the keys are steps, output")])
+def test_an_unknown_key_is_refused_with_the_one_that_was_meant(name, words):
+    with pytest.raises(InputError, match=f"a.toml has the unknown key {name}; {words}"):
+        refuse_unknown([name], ["steps", "output"], origin="a.toml")
+
+
+def test_a_file_that_is_no_toml_is_refused_with_where_to_begin(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read as a TOML recipe .*begin with one of the shipped ones"):
+        read(tmp_path, "= = =")
