@@ -80,6 +80,13 @@ def test_a_storage_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     assert "larger than the whole file" in refusal(path)
 
 
+def test_a_number_of_hundreds_of_digits_is_refused(authors):
+    # Found by fuzzing: it does not fit into the floating-point number that a message would have shown.
+    rebuilt(authors, data_pkl=pickle.dumps({"weight": 10**400}, protocol=2))
+
+    assert "larger than the whole file" in refusal(authors)
+
+
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_a_class_named_by_other_ways_is_refused(authors, protocol):
     content = pickle.dumps({"weight": complex(1, 2)}, protocol=protocol)
