@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,12 @@ def _little_memory(_: Path) -> None:
 
 
 def _signal(number: int) -> Callable[..., None]:
-    return lambda *_, **__: os.kill(os.getpid(), number)
+    def send(*_: object, **__: object) -> None:
+        """Send it to this process, and wait until it arrives: another thread may be the one that takes it."""
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    return send
 
 
 def _device_error(*_: object, **__: object) -> None:
