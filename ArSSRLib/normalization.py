@@ -14,6 +14,10 @@ import numpy.typing as npt
 
 FLOOR_PERCENTILE = 0.1
 CEILING_PERCENTILE = 99.9
+# Negative values down to a tenth of the ceiling are the ringing of a filter around a background of 0, not a floor.
+RINGING = 0.1
+# Voxels up to a twentieth of the ceiling are background: air, its noise, or ringing.
+BACKGROUND = 0.05
 # A percentile of a million evenly spread voxels is that of all of them, and takes no time.
 SAMPLED_VOXELS = 1_000_000
 LARGEST = float(np.finfo(np.float64).max) / 2
@@ -35,8 +39,9 @@ class IntensityRange:
     def of(cls, array: npt.NDArray[Any]) -> IntensityRange:
         """Measure the range of an array of any shape; non-finite voxels are left out.
 
-        The floor is 0 for a volume without negative voxels, else a low percentile; the ceiling is a high percentile
-        of the voxels above the floor. A constant volume has the width of its value, or 1.
+        The floor is 0 for a volume without negative voxels, or with those of ringing, else a low percentile; the
+        ceiling is a high percentile of the foreground. How much air surrounds the anatomy therefore changes nothing. A
+        constant volume has the width of its value, or 1.
         """
         stride = max(1, array.size // SAMPLED_VOXELS)
         values = array.reshape(-1)[::stride].astype(np.float64)
@@ -45,8 +50,11 @@ class IntensityRange:
         if values.size == 0:
             return cls(0.0, 1.0)
         floor = 0.0 if values.min() >= 0 else float(np.percentile(values, FLOOR_PERCENTILE))
-        foreground = values[values > floor]
-        ceiling = float(np.percentile(foreground, CEILING_PERCENTILE)) if foreground.size else floor
+        ceiling = _ceiling_above(values, floor)
+        if -RINGING * ceiling < floor < 0:
+            floor = 0.0
+            ceiling = _ceiling_above(values, floor)
+        ceiling = _ceiling_above(values, floor + BACKGROUND * (ceiling - floor))
         width = ceiling - floor
         # Less than the rounding of the values themselves is no contrast.
         if width <= 1e-6 * max(abs(floor), abs(ceiling)):
@@ -67,6 +75,12 @@ class IntensityRange:
             return restored
         wide = array.astype(np.float64) * self.width + self.floor
         return np.clip(wide, -limit, limit).astype(np.float32)
+
+
+def _ceiling_above(values: npt.NDArray[np.float64], threshold: float) -> float:
+    """Return the high percentile of the values above a threshold; the threshold itself when there is none."""
+    above = values[values > threshold]
+    return float(np.percentile(above, CEILING_PERCENTILE)) if above.size else threshold
 
 
 def replace_non_finite(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:

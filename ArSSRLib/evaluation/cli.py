@@ -7,15 +7,14 @@ import dataclasses
 import logging
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ArSSRLib.device import resolve_device
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import DependencyError, InputError
 from ArSSRLib.evaluation.cases import write_inputs
-from ArSSRLib.evaluation.curves import draw_curves
-from ArSSRLib.evaluation.figures import FOLDER, draw_figures
 from ArSSRLib.evaluation.judging import why_unavailable
 from ArSSRLib.evaluation.methods import MissingMethod, weights_hash
 from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol, scale_label
@@ -62,14 +61,13 @@ def run(args: argparse.Namespace) -> int:
         ArSSRError: If the protocol cannot be used, or nothing can be evaluated.
     """
     if args.curves:
-        *runs, picture = args.curves
-        draw_curves(runs, picture)
-        print(f"{picture}: the curves of {len(runs)} runs.")
-        return DONE
+        return _draw_curves(args.curves)
     if args.protocol is None:
         msg = "Name a protocol, such as table1; the shipped ones are in ArSSRLib/evaluation/protocols."
         raise InputError(msg)
     protocol = read_protocol(args.protocol, args.overrides)
+    if protocol.figure_subjects:
+        _require_matplotlib()
     simulated, real = sources_of(protocol)
     if args.inputs:
         written = write_inputs(protocol, simulated, real, args.inputs)
@@ -198,7 +196,7 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     """Write tables and pictures, and say what came out."""
     output = results.protocol.output
     write_csv(results.rows(), output / CSV_NAME)
-    figures = draw_figures(results, output / FOLDER)
+    figures = _pictures(results)
     write_report(results, output / REPORT_NAME, command=_command(args), figures=figures)
     cells = [cell for cell in results.cells if cell.place.method]
     computed = sum(cell.computed for cell in cells)
@@ -207,6 +205,34 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     for line in dict.fromkeys([*results.left_out, *(problem.reason for problem in results.missing)]):
         print(f"Left out: {line}")
     return FAILED if results.failures or (args.strict and results.missing) else DONE
+
+
+def _require_matplotlib() -> None:
+    """Refuse pictures that could not be drawn, before hours are spent on the table."""
+    if find_spec("matplotlib") is None:
+        msg = (
+            "Pictures need matplotlib: pip install ArSSRLib[evaluate]; or leave them out with --set figure_subjects=0."
+        )
+        raise DependencyError(msg)
+
+
+def _draw_curves(names: Sequence[Path]) -> int:
+    """Draw the runs into the picture that is named last."""
+    _require_matplotlib()
+    from ArSSRLib.evaluation.curves import draw_curves  # noqa: PLC0415  only pictures need matplotlib
+
+    *runs, picture = names
+    draw_curves(runs, picture)
+    print(f"{picture}: the curves of {len(runs)} runs.")
+    return DONE
+
+
+def _pictures(results: Results) -> list[Path]:
+    if not results.protocol.figure_subjects:
+        return []
+    from ArSSRLib.evaluation.figures import FOLDER, draw_figures  # noqa: PLC0415  only pictures need matplotlib
+
+    return draw_figures(results, results.protocol.output / FOLDER)
 
 
 def _command(args: argparse.Namespace) -> str:

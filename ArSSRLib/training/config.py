@@ -63,6 +63,8 @@ class TrainingConfig:
         coordinates: What the decoder is told: "relative" to the coarse voxel, which is how arssr2 is built; for the
             published network, the position in the "patch", as published, or in the "volume", as in upsampling.
         augmentation: Whether patches are flipped, their axes permuted and their intensities changed.
+        gain_range: Least and largest factor of brightness. A coarse volume has fewer bright voxels than its truth, by
+            which training normalizes: in upsampling it arrives up to 1.4 times as bright.
         gamma_share: Part of the items with a random power curve.
         curve_share: Part of the items with a random tone curve.
         bias_share: Part of the items with a smooth bias field.
@@ -121,6 +123,7 @@ class TrainingConfig:
     jitter_maximum: float = 0.03
     coordinates: str = "relative"
     augmentation: bool = True
+    gain_range: tuple[float, ...] = (1.0, 1.0)
     gamma_share: float = 0.2
     curve_share: float = 0.1
     bias_share: float = 0.0
@@ -195,6 +198,8 @@ def _check_numbers(config: TrainingConfig) -> None:
         _require(config, name, _rising(getattr(config, name), 1, LARGEST_SCALE), expected)
     expected = "two numbers from 0.1 to 4, the lesser first"
     _require(config, "thickness_range", _rising(config.thickness_range, 0.1, 4), expected)
+    expected = "two numbers from 0.25 to 4, the lesser first"
+    _require(config, "gain_range", _rising(config.gain_range, 0.25, 4), expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
     _require(config, "learning_rate", 0 < config.learning_rate <= 1, "a number above 0, at most 1")
     _require(config, "ema_decay", 0 <= config.ema_decay < 1, "a number from 0 to below 1")

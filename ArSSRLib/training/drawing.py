@@ -80,6 +80,8 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
         patch = random_contrast(patch, generator, gamma=config.gamma_share, curve=config.curve_share)
         if uniform(generator) < config.bias_share:
             patch = random_bias_field(patch, generator)
+        if config.gain_range[0] < config.gain_range[1]:
+            patch = patch * _between(config.gain_range, generator)
     return Item(patch, scale, margins, starts, list(stored.shape))
 
 

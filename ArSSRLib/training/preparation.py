@@ -22,7 +22,7 @@ STORED_ONE = 16384
 FOREGROUND = 0.1
 CANDIDATES = 4096
 # Raised when the same file and settings give other voxels than before, so that no cache serves the old ones.
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ArSSRLib.acquisition import acquisition_matrices, back_project
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
+from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
 
 if TYPE_CHECKING:
@@ -93,13 +94,16 @@ def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
 def predict(
     model: SuperResolutionModel, coarse: Tensor, shape: Sequence[int], device: torch.device
 ) -> npt.NDArray[np.float32]:
-    """Upsample a normalized volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile."""
+    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range that it has by itself."""
+    # Not the range of the truth, which nobody has who upsamples.
+    intensities = IntensityRange.of(coarse.numpy())
+    coarse = torch.from_numpy(intensities.normalize(coarse.numpy()))
     old, new = coarse.shape, torch.Size(shape)
     scale = torch.tensor([[n / o for n, o in zip(new, old, strict=True)]], dtype=torch.float32, device=device)
     feature_map = model.encode(coarse[None, None].to(device), scale)
     grid = whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2]))
     fine: Tensor = model.query_grid(feature_map, grid, scale)
-    return fine.float().cpu().numpy()
+    return intensities.restore(fine.float().cpu().numpy())
 
 
 def score_case(model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False) -> Score:

@@ -12,7 +12,7 @@ import pytest
 from evaluation.tables import PROTOCOL, rough, table_of, write_subject, write_subjects
 
 from ArSSRLib.cli import main
-from ArSSRLib.evaluation import runner
+from ArSSRLib.evaluation import cli, runner
 from ArSSRLib.io import read_volume, write_volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,17 +51,12 @@ def interrupt_after(monkeypatch, count, error):
 def test_a_protocol_becomes_a_table_a_report_and_pictures(folder, capsys):
     write_subject(folder / "thick" / "thick.nii.gz", array=rough(shape=(8, 20, 22)), spacing=(1.0, 1.0, 3.0))
 
-    changes = ["figure_subjects=1", 'metrics=["psnr", "consistency"]', "real=thick"]
+    changes = ["figure_subjects=1", 'metrics=["psnr", "consistency"]', "real=thick", "scales=[[1, 1, 3]]"]
     assert main([*EVALUATE, *(word for change in changes for word in ("--set", change))]) == 0
 
     table = table_of(folder / "out")
     methods, regions = ("cubic", "back", "tiny"), ("volume", "mask")
-    cells = [
-        (subject, scale, "point", method)
-        for subject in ("sub-01", "sub-02")
-        for scale in ("2", "1x1x3")
-        for method in methods
-    ]
+    cells = [(subject, "1x1x3", "point", method) for subject in ("sub-01", "sub-02") for method in methods]
     expected = {(*cell, "psnr", region) for cell in cells for region in regions}
     expected |= {(*cell, "consistency", "volume") for cell in cells}
     expected |= {("thick", "1x1x3", "real", method, "consistency", "volume") for method in methods}
@@ -70,9 +65,9 @@ def test_a_protocol_becomes_a_table_a_report_and_pictures(folder, capsys):
     report = (folder / "out" / "report.md").read_text(encoding="utf-8")
     assert "--set figure_subjects=1" in report
     pictures = sorted(path.name for path in (folder / "out" / "figures").iterdir())
-    assert len(pictures) == 5
+    assert len(pictures) == 3
     assert all(picture in report for picture in pictures)
-    assert "15 cells, 15 of them computed now, 0 failed" in capsys.readouterr().out
+    assert "9 cells, 9 of them computed now, 0 failed" in capsys.readouterr().out
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(folder, capsys, monkeypatch):
@@ -234,6 +229,23 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(folder, 
     assert code == 2
     assert reason in capsys.readouterr().err
     assert not (folder / "out").exists()
+
+
+def test_without_matplotlib_there_are_tables_and_a_word_on_pictures(folder, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+
+    assert main([*EVALUATE, "--set", "figure_subjects=1"]) == 2
+    assert "Pictures need matplotlib: pip install" in capsys.readouterr().err
+    assert main([*EVALUATE, "--set", "scales=[2]"]) == 0
+    assert main(["evaluate", "--curves", "run", "curves.png"]) == 2
+
+
+def test_the_table_needs_no_matplotlib():
+    code = "import sys, ArSSRLib.evaluation.cli; print('matplotlib' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
 
 
 def test_no_protocol_is_refused_with_where_they_are(capsys):

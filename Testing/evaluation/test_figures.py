@@ -116,7 +116,8 @@ def test_a_montage_has_the_truth_first_and_error_maps_to_it(panels, drawn, tmp_p
     assert options["difference_to"] == 0
 
 
-def test_a_profile_runs_along_the_axis_that_was_coarsened_most(panels, drawn, tmp_path):
+def test_a_profile_runs_along_the_axis_that_was_coarsened_most(panels, drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "save_comparison", lambda path, *_, **__: path)
     results = Results(protocol_of(tmp_path), {}, [])
     results.cells += kept(tmp_path, "point", panels)
 

@@ -309,3 +309,16 @@ def test_as_many_items_have_uneven_slices_as_the_recipe_says(config):
     count = sum(draw_slice_gains(some, [1.0, 1.0, 4.0], draw) is not None for _ in range(2000))
 
     assert count / 2000 == pytest.approx(0.3, abs=0.04)
+
+
+def test_brightness_varies_in_patch_and_truth_alike(config):
+    plain = dataclasses.replace(config, **PLAIN)
+    one = BatchSampler(smooth_grids(), plain).draw(0)
+    other = BatchSampler(smooth_grids(), dataclasses.replace(plain, gain_range=(0.5, 2.0))).draw(0)
+
+    gain = (other.truth / one.truth).median(1).values
+    assert float(gain.min()) >= 0.5
+    assert float(gain.max()) <= 2
+    assert float(gain.std()) > 0.05
+    torch.testing.assert_close(other.coarse, one.coarse * gain.view(-1, 1, 1, 1, 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(other.truth, one.truth * gain[:, None], rtol=1e-4, atol=1e-5)

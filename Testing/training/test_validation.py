@@ -1,0 +1,20 @@
+"""Models are judged as they are used: on a coarse volume alone, whatever its units."""
+
+import numpy as np
+import torch
+from training.runs import CPU, TINY
+
+from ArSSRLib.model.config import build_model
+from ArSSRLib.training.validation import predict
+
+
+def test_a_coarse_volume_is_judged_in_the_range_that_it_has_by_itself():
+    torch.manual_seed(0)
+    model = build_model(TINY)
+    torch.nn.init.normal_(model.output.weight)  # something beside the spline
+    coarse = torch.rand((5, 6, 7), generator=torch.Generator().manual_seed(1))
+
+    plain = predict(model, coarse, (10, 12, 14), CPU)
+    brighter = predict(model, 300 * coarse, (10, 12, 14), CPU)
+
+    np.testing.assert_allclose(brighter / 300, plain, rtol=0, atol=1e-5)
