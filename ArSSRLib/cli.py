@@ -22,7 +22,7 @@ from types import FrameType
 from typing import NoReturn
 
 from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers
-from ArSSRLib.errors import ArSSRError, one_line
+from ArSSRLib.errors import ArSSRError, one_line, printable
 from ArSSRLib.process import engine_log_to, use_large_pages
 
 EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
@@ -123,10 +123,10 @@ def _evaluation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _LowerCaseLevel(logging.Formatter):
-    """Writes "warning" as argparse writes "error"."""
+    """Writes "warning" as argparse writes "error", and nothing that a terminal would obey."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
         record = copy.copy(record)
         record.levelname = record.levelname.lower()
-        return super().format(record)
+        return printable(super().format(record))

@@ -23,6 +23,9 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+# How they say that the device itself, or its driver, gave up in the middle.
+_FAILED = re.compile(r"CUDA error|cuDNN error|CUBLAS_STATUS|CUFFT_|NCCL|device-side|MPS backend|Metal", re.IGNORECASE)
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What Linux tells about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
@@ -194,6 +197,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def is_device_failure(error: BaseException) -> bool:
+    """Tell whether an error of PyTorch says that the device failed, for whatever reason but memory."""
+    return isinstance(error, RuntimeError) and _FAILED.search(str(error)) is not None
 
 
 def describe_device(device: torch.device) -> str:

@@ -6,8 +6,17 @@ reaches a user is a defect. Nothing here knows about files, tensors or Slicer.
 
 
 def one_line(message: object) -> str:
-    """Return a message without its line breaks."""
-    return " ".join(str(message).split())
+    """Return a message without its line breaks, and without what would command a terminal instead of being shown."""
+    return printable(" ".join(str(message).split()))
+
+
+def printable(text: str) -> str:
+    """Return a text with "?" for every character that no terminal shows, line breaks and tabs aside.
+
+    Names of files and texts in headers are anybody's: an escape sequence in them would be obeyed, and bytes that are no
+    text cannot be printed at all.
+    """
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
 
 
 class ArSSRError(Exception):

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,15 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
-from ArSSRLib.device import free_memory, is_out_of_memory, resolve_device, resolve_precision, used_memory
-from ArSSRLib.errors import MemoryLimitError
+from ArSSRLib.device import (
+    free_memory,
+    is_device_failure,
+    is_out_of_memory,
+    resolve_device,
+    resolve_precision,
+    used_memory,
+)
+from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
@@ -41,6 +49,7 @@ def upsample(
     precision: str = "auto",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
+    planned: Callable[[Plan], object] | None = None,
     progress: Progress | None = None,
 ) -> Volume:
     """Return a volume on a finer grid in exactly the same field of view, or a region of it.
@@ -54,32 +63,33 @@ def upsample(
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; only what it needs is computed, and it
             comes out as if cut from the whole result. None for the whole.
+        planned: Called with what will be done, before anything is computed.
         progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
     Returns:
         The finer volume. Integer types are kept, by rounding and clipping; all others become float32. A volume
-        without negative voxels has none afterwards.
+        without negative voxels has none afterwards. The description of the input is not repeated: it may name somebody.
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.
-        DeviceError: If the device or the precision is not there.
+        DeviceError: If the device or the precision is not there, or the device fails in the middle.
         MemoryLimitError: If the job does not fit.
     """
     target = resolve_device(device)
     number_format = resolve_precision(precision, target)
     job = plan_upsampling(volume, model, scale, device=target, memory_limit=memory_limit, region=region)
+    if planned is not None:
+        planned(job)
     report = progress or (lambda _: None)
     report(0.0)
-    with _memory_errors(target, job):
+    with _device_errors(target, job):
         array, replaced = replace_non_finite(volume.array)
         if replaced:
             logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
         result = np.empty(job.geometry.shape, dtype=job.dtype)
         lowest, highest = array.min(), array.max()
         if lowest == highest:  # no anatomy, and nothing for a network to add
-            if job.dtype.kind == "f":  # of double precision, it may be beyond single
-                lowest = np.clip(np.float64(lowest), -np.finfo(job.dtype).max, np.finfo(job.dtype).max)
-            result[...] = lowest
+            result[...] = _within_range(lowest, job.dtype)
         else:
             full = number_format == torch.float32
             autocast = nullcontext() if full else torch.autocast(target.type, number_format)
@@ -88,7 +98,15 @@ def upsample(
                 network = model.to(target).eval()
                 _fill(result, array, network, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
-    return volume.with_array(result, job.geometry)
+    # Free text of the input may name the patient, and is not true of the result any more.
+    return Volume(result, job.geometry, replace(volume.header, description=""))
+
+
+def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
+    """Return a number as one that a type can hold: of double precision, it may be beyond single."""
+    if dtype.kind != "f":
+        return value
+    return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
 
 
 def plan_upsampling(
@@ -208,13 +226,20 @@ def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[f
 
 
 @contextlib.contextmanager
-def _memory_errors(device: torch.device, job: Plan) -> Iterator[None]:
-    """Turn whatever says that memory ran out into one line with the next step."""
+def _device_errors(device: torch.device, job: Plan) -> Iterator[None]:
+    """Turn whatever says that memory ran out, or that the device failed, into one line with the next step."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
-            raise
+            if isinstance(error, ArSSRError) or not is_device_failure(error):
+                raise
+            reason = one_line(error)[:160].rstrip(". ")
+            msg = (
+                f"The device {device} failed in the middle of the work ({reason}). Start again; if it happens again, "
+                "update its driver, or choose the CPU."
+            )
+            raise DeviceError(msg) from error
         other = "a smaller region or scale" if device.type == "cpu" else "a smaller region, or the CPU"
         msg = (
             f"The device {device} ran out of memory on a tile of {max(t.crop_voxels for t in job.tiles)} voxels. "

@@ -14,7 +14,7 @@ AUTOMATIC = "auto"
 
 
 def fillModels(comboBox: Any, current: str) -> str:
-    """Offer the models that come with ArSSR, and the file that was chosen, if one was.
+    """Offer the models that come with ArSSR or were imported, and the file that was chosen, if one was.
 
     Args:
         comboBox: The chooser; its items carry the name of a model or the path of a file.
@@ -23,9 +23,9 @@ def fillModels(comboBox: Any, current: str) -> str:
     Returns:
         What is chosen now.
     """
-    from ArSSRLib.checkpoint import DEFAULT_MODEL, registry
+    from ArSSRLib.checkpoint import DEFAULT_MODEL, installed_models
 
-    offered = {entry.name: f"{entry.name}: {entry.title}" for entry in registry()}
+    offered = {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}
     if current and current not in offered and Path(current).is_file():
         offered[current] = Path(current).name
     chosen = current if current in offered else DEFAULT_MODEL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,10 @@ def writeProvenance(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None,
             node.RemoveAttribute(attribute)
         else:
             node.SetAttribute(attribute, _text(value))
+    results = done.get("results") or []
+    if source is not None and len(results) == 1:
+        # Versions, threads, tiles and checksums of the voxels: what `arssr reproduce` would need.
+        node.SetAttribute("ArSSR.Record", json.dumps(results[0].get("record")))
     node.SetAttribute("ArSSR.Date", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     if source is not None:
         node.SetNodeReferenceID(INPUT_ROLE, source.GetID())

@@ -5,8 +5,9 @@ Two formats are read and one is written:
 * ours, safetensors: the header carries ``arssr_format``, ``arssr_config`` (a `ModelConfig` as JSON) and free text;
 * the authors', a pickled state dict: read without running what it contains, its configuration told from its shapes.
 
-What a file claims is checked before memory is given to it: first its configuration, then the name and the shape of
-every tensor. The registry of bundled weights is read here too. Nothing here knows about volumes.
+What a file claims is checked before memory is given to it: first its size and its checksum, then its configuration,
+then the name and the shape of every tensor. The registry is read here too, and the user's own models are kept here;
+`download` alone ever reaches for the network, when it is asked to. Nothing here knows about volumes.
 
 The registry needs no PyTorch; what reads and writes weights is loaded when it is first asked for.
 """
@@ -16,31 +17,52 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL, RegistryEntry, find_entry, registry, sha256_of, verify
+from ArSSRLib.checkpoint.bundled import (
+    DEFAULT_MODEL,
+    RegistryEntry,
+    find_entry,
+    imported_models,
+    installed_models,
+    models_folder,
+    registry,
+    sha256_of,
+    verify,
+)
 
 if TYPE_CHECKING:
+    from ArSSRLib.checkpoint.download import fetch_model
     from ArSSRLib.checkpoint.files import convert_checkpoint, load_model, read_metadata, save_model
+    from ArSSRLib.checkpoint.store import import_model, remove_model
 
 __all__ = [
     "DEFAULT_MODEL",
     "RegistryEntry",
     "convert_checkpoint",
+    "fetch_model",
     "find_entry",
+    "import_model",
+    "imported_models",
+    "installed_models",
     "load_model",
+    "models_folder",
     "read_metadata",
     "registry",
+    "remove_model",
     "save_model",
     "sha256_of",
     "verify",
 ]
 
 
+_ROOMS = {"fetch_model": "download", "import_model": "store", "remove_model": "store"}
+
+
 def __getattr__(name: str) -> object:
-    """Load what needs PyTorch the first time it is used (PEP 562)."""
+    """Load what needs PyTorch, or the network, the first time it is used (PEP 562)."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value: object = getattr(import_module(f"{__name__}.files"), name)
+    value: object = getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'files')}"), name)
     globals()[name] = value
     return value
 

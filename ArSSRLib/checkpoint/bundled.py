@@ -1,14 +1,17 @@
-"""The weights that come with ArSSR: their names, checksums and model cards.
+"""Which models there are: those that come with ArSSR, optional ones, and the user's own; names, checksums, cards.
 
-What the files hold is not known here.
+Bundled weights lie beside registry.toml. Optional ones, which name an address there, and those that the user has
+imported lie in the user's models folder. What the files hold is not known here.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -19,6 +22,10 @@ from typing import Any
 from ArSSRLib.errors import CheckpointError
 
 DEFAULT_MODEL = "arssr2"
+# The largest network that a configuration may describe holds 283 MB of weights in single precision.
+MAXIMUM_FILE_BYTES = 1_000_000_000
+#: Environment variable that names the models folder, for a folder that a department shares.
+FOLDER_VARIABLE = "ARSSR_MODELS_FOLDER"
 
 # How the name of a file ends, as opposed to the name of a model.
 _FILE_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
@@ -26,18 +33,20 @@ _FILE_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """Weights that come with ArSSR.
+    """Weights that are known by name.
 
     Attributes:
         name: What a user types.
         title: One line for people.
-        file: The safetensors file beside the registry.
+        file: The safetensors file: beside the registry, or in the models folder where it is optional or imported.
         sha256: Its checksum, 64 hexadecimal digits.
         license: SPDX identifier of the weights.
         card: The model card beside the registry, Markdown.
         contrast: What it was trained on, as "T1w".
         trained_scales: Smallest and largest scale of the training for all axes, unitless.
         trained_thick_scale: Largest scale of the training for one axis alone, unitless.
+        url: Where optional weights can be fetched from; empty for those that come with ArSSR.
+        imported: Whether the user has put them there; they have no card.
     """
 
     name: str
@@ -49,11 +58,18 @@ class RegistryEntry:
     contrast: str
     trained_scales: tuple[float, float]
     trained_thick_scale: float
+    url: str = ""
+    imported: bool = False
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the weights come with ArSSR."""
+        return not self.url and not self.imported
 
     @property
     def path(self) -> Path:
         """The weights file."""
-        return _weights_folder() / self.file
+        return (_weights_folder() if self.bundled else models_folder()) / self.file
 
     def covers(self, factors: Sequence[float]) -> bool:
         """Tell whether the training has seen scales as large as these, along i, j, k."""
@@ -68,6 +84,8 @@ class RegistryEntry:
         Raises:
             CheckpointError: If the card is missing; the installation is damaged.
         """
+        if self.imported:
+            return f"# {self.name}\n\n{self.title}: weights without a card. Ask whoever made them.\n"
         try:
             return (_weights_folder() / self.card).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -76,7 +94,7 @@ class RegistryEntry:
 
 
 def registry() -> list[RegistryEntry]:
-    """Return the bundled models in the order of weights/registry.toml.
+    """Return the bundled and the optional models in the order of weights/registry.toml.
 
     Raises:
         CheckpointError: If the registry cannot be read; the installation is damaged.
@@ -89,8 +107,36 @@ def registry() -> list[RegistryEntry]:
         raise CheckpointError(msg) from error
 
 
+def imported_models() -> list[RegistryEntry]:
+    """Return the models that the user has imported, by name; a description that is damaged is left out."""
+    try:
+        descriptions = sorted(path for path in models_folder().glob("*.json") if not path.name.startswith("."))
+    except OSError:
+        return []
+    found = (_entry_from_description(path) for path in descriptions)
+    return [entry for entry in found if entry is not None]
+
+
+def installed_models() -> list[RegistryEntry]:
+    """Return the models that can be used at once: bundled ones, and others whose weights are there."""
+    return [entry for entry in (*registry(), *imported_models()) if entry.bundled or entry.path.is_file()]
+
+
+def models_folder() -> Path:
+    """Return the folder of the user's models, which may not exist yet."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    home = Path(os.path.expanduser("~"))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "ArSSR" / "models"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "ArSSR" / "models"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "arssr" / "models"
+
+
 def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
-    """Return the bundled model of a name, or None where a file is meant.
+    """Return the model of a name, or None where a file is meant.
 
     Raises:
         CheckpointError: If it is neither a known name nor looks like a file.
@@ -98,7 +144,8 @@ def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
     text = str(path_or_name)
     if isinstance(path_or_name, Path) or "/" in text or "\\" in text:
         return None
-    entries = {entry.name: entry for entry in registry()}
+    # What comes with ArSSR cannot be replaced by a file of its name.
+    entries = {entry.name: entry for entry in (*imported_models(), *registry())}
     if text in entries:
         return entries[text]
     if Path(text).suffix.lower() in _FILE_SUFFIXES or os.path.exists(text):
@@ -111,22 +158,47 @@ def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
 
 
 def verify(entry: RegistryEntry) -> Path:
-    """Return the weights file of a bundled model, once its checksum is known to be right.
+    """Return the weights file of a model, once its checksum is known to be right.
 
     Raises:
         CheckpointError: If the file is missing, or not the one that was registered.
     """
-    if not entry.path.is_file():
-        msg = f"The weights of {entry.name} are missing: there is no {entry.path}; install ArSSR again."
-        raise CheckpointError(msg)
-    found = sha256_of(entry.path)
+    path = locate(entry)
+    require_published(entry, sha256_of(path))
+    return path
+
+
+def locate(entry: RegistryEntry) -> Path:
+    """Return the weights file of a model.
+
+    Raises:
+        CheckpointError: If it is missing.
+    """
+    if entry.path.is_file():
+        return entry.path
+    if entry.url:
+        msg = f"The weights of {entry.name} are not on this computer; get them with: arssr models fetch {entry.name}"
+    else:
+        msg = f"The weights of {entry.name} are missing: there is no {entry.path}; {_again(entry)}."
+    raise CheckpointError(msg)
+
+
+def require_published(entry: RegistryEntry, found: str) -> None:
+    """Compare a checksum with that of a model.
+
+    Args:
+        entry: The model.
+        found: SHA-256 of the bytes that were read, 64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
     if found != entry.sha256:
         msg = (
-            f"The weights of {entry.name} are not those that were published: SHA-256 {found[:12]}..., "
-            f"expected {entry.sha256[:12]}...; install ArSSR again."
+            f"The weights of {entry.name} are not those that were {'imported' if entry.imported else 'published'}: "
+            f"SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...; {_again(entry)}."
         )
         raise CheckpointError(msg)
-    return entry.path
 
 
 def sha256_of(path: Path) -> str:
@@ -139,17 +211,44 @@ def _weights_folder() -> Path:
     return Path(str(resources.files("ArSSRLib"))) / "weights"
 
 
+def _again(entry: RegistryEntry) -> str:
+    """Return how weights are put in order."""
+    if entry.bundled:
+        return "install ArSSR again"
+    if entry.imported:
+        return f"arssr models remove {entry.name}, then import them again"
+    return f"arssr models remove {entry.name}, then fetch them again"
+
+
 def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
-    names = {field.name for field in fields(RegistryEntry)}
-    if set(table) != names:
+    names = {field.name for field in fields(RegistryEntry)} - {"url", "imported"}
+    if set(table) - {"url"} != names:
         msg = f"{table.get('name', 'a model')} should have the keys {', '.join(sorted(names))}"
         raise ValueError(msg)
     least, largest = table["trained_scales"]
     if not re.fullmatch("[0-9a-f]{64}", table["sha256"]):
         msg = f"the sha256 of {table['name']} should be 64 hexadecimal digits"
         raise ValueError(msg)
+    if not table.get("url", "https://").startswith("https://"):
+        msg = f"the url of {table['name']} should begin with https://"
+        raise ValueError(msg)
     numbers = {
         "trained_scales": (float(least), float(largest)),
         "trained_thick_scale": float(table["trained_thick_scale"]),
     }
     return RegistryEntry(**{**table, **numbers})
+
+
+def _entry_from_description(path: Path) -> RegistryEntry | None:
+    """Return the imported model of a description; None where that is damaged."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        title, sha256, largest = str(table["title"]), table["sha256"], float(table["largest_scale"])
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    file = f"{path.stem}.safetensors"
+    return RegistryEntry(
+        path.stem, title, file, sha256, "unknown", "", "unknown", (1.0, largest), largest, imported=True
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save as serialize
 
-from ArSSRLib.checkpoint.bundled import find_entry, sha256_of, verify
+from ArSSRLib.checkpoint.bundled import find_entry, locate
 from ArSSRLib.checkpoint.formats import (
     CONFIG_KEY,
     FORMAT_KEY,
@@ -23,6 +22,8 @@ from ArSSRLib.checkpoint.formats import (
 )
 from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import CheckpointError, InputError, OutputError
+from ArSSRLib.filenames import reserved_name
+from ArSSRLib.leftovers import write_whole
 from ArSSRLib.model.config import build_model, model_config_to_json
 
 if TYPE_CHECKING:
@@ -46,18 +47,18 @@ def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") 
     """
     target = resolve_device(device) if isinstance(device, str) else device
     entry = find_entry(path_or_name)
-    path = verify(entry) if entry else Path(path_or_name)
-    content = open_checkpoint(path)
+    path = locate(entry) if entry else Path(path_or_name)
+    content = open_checkpoint(path, published=entry)
     # The fresh weights are overwritten; whoever seeded PyTorch shall not notice that they were drawn. On the "meta"
     # device none would be, but its normal distribution imports for two seconds.
     with torch.random.fork_rng(devices=[]):
         model = build_model(content.config)
     expected = model.state_dict()
     check_layout(path, content.shapes, {key: tuple(tensor.shape) for key, tensor in expected.items()})
-    state = {key: checked_tensor(path, key, content.read(key)) for key in expected}
+    state = {key: checked_tensor(path, key, content.tensors[key]) for key in expected}
     model.load_state_dict(state)
     model.name = entry.name if entry else path.stem
-    model.sha256 = entry.sha256 if entry else sha256_of(path)
+    model.sha256 = content.sha256
     return model.to(target).eval()
 
 
@@ -84,9 +85,13 @@ def save_model(model: SuperResolutionModel, path: str | Path, *, metadata: Mappi
     if path.suffix != SUFFIX:
         msg = f"{path}: weights are written as {SUFFIX}; choose a name that ends so."
         raise OutputError(msg)
+    problem = reserved_name(path.name)
+    if problem:
+        msg = f"{path}: cannot be the name of weights: {problem}; choose another one."
+        raise OutputError(msg)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     header = {FORMAT_KEY: FORMAT_VERSION, CONFIG_KEY: model_config_to_json(model.config)}
-    _write_atomically(path, serialize(tensors, {**metadata, **header}))
+    write_whole(path, serialize(tensors, {**metadata, **header}))
     return path
 
 
@@ -127,19 +132,3 @@ def convert_checkpoint(source: str | Path, target: str | Path, *, overwrite: boo
         raise CheckpointError(msg)
     model = load_model(source)
     return save_model(model, target, metadata={"source": source.name, "source_sha256": model.sha256})
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        msg = f"{path}: cannot be written ({error.strerror or error}); check the folder and the space on the disk."
-        raise OutputError(msg) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -1,20 +1,25 @@
 """What a file of weights says, in either format, before its weights are copied.
 
-Nothing in a file is run, and nothing is allocated that it merely claims.
+Nothing in a file is run, and nothing is allocated that it merely claims. A file is read once: what is checked, its
+checksum included, is what is used, whatever happens to the file meanwhile.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as deserialize
 from torch import Tensor
 
+from ArSSRLib.checkpoint.bundled import MAXIMUM_FILE_BYTES, RegistryEntry, require_published
+from ArSSRLib.checkpoint.pickles import check_pickles
 from ArSSRLib.errors import CheckpointError, InputError
 from ArSSRLib.model.arssr import published_config
 from ArSSRLib.model.config import ModelConfig, model_config_from_json
@@ -22,6 +27,8 @@ from ArSSRLib.model.config import ModelConfig, model_config_from_json
 SUFFIX = ".safetensors"
 FORMAT_VERSION = "1"
 FORMAT_KEY, CONFIG_KEY = "arssr_format", "arssr_config"
+# Ours hold less than 100 kB of header; the format itself would allow 100 MB.
+MAXIMUM_HEADER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,32 +39,40 @@ class Content:
         config: The network it is for.
         shapes: Name and shape of every tensor.
         metadata: Text in its header; empty in a file of the authors.
-        read: Returns the tensor of a name.
+        tensors: The tensors by name, as they were stored.
+        sha256: Checksum of the file, 64 hexadecimal digits.
     """
 
     config: ModelConfig
     shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
-    read: Callable[[str], Tensor]
+    tensors: Mapping[str, Tensor]
+    sha256: str
 
 
-def open_checkpoint(path: Path) -> Content:
+def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Content:
     """Look into a file of weights: ours, or a state dict that the authors' code saved.
 
+    Args:
+        path: The file.
+        published: What it must be, by its checksum; compared before anything in it is interpreted.
+
     Raises:
-        CheckpointError: If it is neither, or damaged, or holds anything but weights.
+        CheckpointError: If it is neither, or damaged, or holds anything but weights, or is not what was published.
     """
     _check_readable(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
+        data = path.read_bytes()
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}); check its permissions."
         raise CheckpointError(msg) from error
-    if start[8:] == b"{":
-        return _open_ours(path)
-    if start[:2] == b"PK" or start[:1] == b"\x80":  # an archive of torch.save, or a pickle as before torch 1.6
-        return _open_authors(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if published is not None:
+        require_published(published, digest)
+    if data[8:9] == b"{":
+        return _open_ours(path, data, digest)
+    if data[:2] == b"PK" or data[:1] == b"\x80":  # an archive of torch.save, or a pickle as before torch 1.6
+        return _open_authors(path, data, digest)
     msg = f"{path}: is not a file of weights, by its first bytes; expected {SUFFIX}, or the authors' .pkl."
     raise CheckpointError(msg)
 
@@ -108,17 +123,23 @@ def _check_readable(path: Path) -> None:
         problem = "is not a regular file"
     elif path.stat().st_size == 0:
         problem = "is empty"
+    elif path.stat().st_size > MAXIMUM_FILE_BYTES:
+        problem = f"has {path.stat().st_size / 1e9:.3g} GB, and no network of ArSSR needs {MAXIMUM_FILE_BYTES / 1e9:g}"
     if problem:
         msg = f"{path}: {problem}; expected a file of weights ({SUFFIX}, or the authors' .pkl)."
         raise CheckpointError(msg)
 
 
-def _open_ours(path: Path) -> Content:
+def _open_ours(path: Path, data: bytes, digest: str) -> Content:
+    length = int.from_bytes(data[:8], "little")
+    if MAXIMUM_HEADER_BYTES < length <= len(data) - 8:
+        msg = f"{path}: has a header of {length:,} bytes, {MAXIMUM_HEADER_BYTES:,} at most are read; export it again."
+        raise CheckpointError(msg)
     try:
-        file: Any = safe_open(path, framework="pt")
-        metadata = file.metadata() or {}
-        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
+        # It compares every claim of the header with the bytes that are there, and copies no more than these.
+        tensors = deserialize(data)
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except Exception as error:  # SafetensorError, and whatever a number format that PyTorch does not have brings about
         msg = f"{path}: is damaged or cut short ({_one_line(error)}); copy or download it again."
         raise CheckpointError(msg) from error
     version = metadata.get(FORMAT_KEY)
@@ -135,12 +156,14 @@ def _open_ours(path: Path) -> Content:
     except InputError as error:
         msg = f"{path}: does not describe a network of this ArSSR: {error}"
         raise CheckpointError(msg) from error
-    return Content(config, shapes, metadata, file.get_tensor)
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    return Content(config, shapes, metadata, tensors, digest)
 
 
-def _open_authors(path: Path) -> Content:
+def _open_authors(path: Path, data: bytes, digest: str) -> Content:
+    check_pickles(path, data)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever hostile or cut bytes bring about; nothing in them was run
         msg = f"{path}: is damaged, or holds more than weights, and nothing in it was run ({_one_line(error)}); "
         raise CheckpointError(msg + "expected a plain state dict.") from error
@@ -161,7 +184,7 @@ def _open_authors(path: Path) -> Content:
     except InputError as error:
         msg = f"{path}: is not a checkpoint of the authors: {error}; check which program saved it."
         raise CheckpointError(msg) from error
-    return Content(config, shapes, {}, state.__getitem__)
+    return Content(config, shapes, {}, state, digest)
 
 
 def _one_line(error: Exception) -> str:

@@ -124,6 +124,7 @@ def build_parser(
     parser.add_argument("--version", action="version", version=f"arssr {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_upsample(commands)
+    _add_reproduce(commands)
     _add_models(commands)
     _add_info(commands)
     _add_convert(commands)
@@ -191,6 +192,9 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     files.add_argument("--figure", metavar="PNG", help="also draw before and after")
     files.add_argument(
+        "--provenance", action="store_true", help="also write OUTPUT.arssr.json, from which arssr reproduce works"
+    )
+    files.add_argument(
         "--progress",
         default="auto",
         choices=("auto", "json", "none"),
@@ -198,12 +202,36 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     )
 
 
+def _add_reproduce(commands: Commands[OneLineParser]) -> None:
+    command = _add_command(
+        commands,
+        "reproduce",
+        "make a result again from its record, and compare: exit code 0 equal, 1 different, 2 cannot",
+        ("ArSSRLib.commands.reproduce", "run"),
+    )
+    command.add_argument("result", metavar="RESULT", help="volume that was made with --provenance")
+    command.add_argument("--input", metavar="FILE", help="what it was made from (default: found beside it)")
+    command.add_argument("--model", metavar="FILE", help="weights that made it, if they have no name here")
+
+
 def _add_models(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
-        commands, "models", "list the models, show the card of one, or verify them", ("ArSSRLib.commands.models", "run")
+        commands,
+        "models",
+        "list the models, show the card of one, or verify them; fetch, import or remove one",
+        ("ArSSRLib.commands.models", "run"),
     )
-    command.add_argument("task", nargs="?", default="list", choices=("list", "show", "verify"), help="(default: list)")
-    command.add_argument("name", nargs="?", metavar="NAME", help="model to show or verify (verify: default is all)")
+    command.add_argument(
+        "task",
+        nargs="?",
+        default="list",
+        choices=("list", "show", "verify", "fetch", "import", "remove"),
+        help="fetch is the only one that uses the network (default: list)",
+    )
+    command.add_argument(
+        "name", nargs="?", metavar="NAME|FILE", help="model; for import, a file of weights (verify: default is all)"
+    )
+    command.add_argument("--as", dest="alias", metavar="NAME", help="what to call an imported model")
 
 
 def _add_info(commands: Commands[OneLineParser]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ArSSRLib.checkpoint import load_model, read_metadata
+from ArSSRLib.errors import printable
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
 from ArSSRLib.volume import Volume
@@ -31,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows = describe_volume(read_volume(path, series=args.series))
     width = max(len(name) for name, _ in rows)
-    print(path)
+    print(printable(str(path)))
     for name, text in rows:
-        print(f"  {name:<{width}}  {text}")
+        print(printable(f"  {name:<{width}}  {text}"))
     return 0
 
 

@@ -7,34 +7,50 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ArSSRLib.checkpoint import DEFAULT_MODEL, RegistryEntry, convert_checkpoint, registry, verify
-from ArSSRLib.errors import CheckpointError, InputError
+from ArSSRLib.checkpoint import (
+    DEFAULT_MODEL,
+    RegistryEntry,
+    convert_checkpoint,
+    fetch_model,
+    import_model,
+    imported_models,
+    registry,
+    remove_model,
+    verify,
+)
+from ArSSRLib.errors import CheckpointError, InputError, printable
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the bundled models, show the card of one, or verify their checksums.
+    """List the models, show the card of one, verify checksums; or fetch, import or remove one.
 
     Returns:
         0, or 1 if a checksum is wrong.
 
     Raises:
-        InputError: If there is no model of that name, or a name is missing.
-        CheckpointError: If the installation is damaged.
+        InputError: If there is no model of that name, or a name is missing or too much.
+        ArSSRError: If a model cannot be fetched, imported or removed, or the installation is damaged.
     """
-    entries = registry()
+    _check_operand(args)
+    if args.task == "import":
+        entry = import_model(Path(args.name), name=args.alias)
+        print(f"{entry.path}: imported; use it with --model {entry.name}")
+        return 0
+    if args.task == "remove":
+        print(f"{remove_model(args.name)}: removed")
+        return 0
+    entries = [*registry(), *imported_models()]
     if args.task == "list":
-        if args.name is not None:
-            msg = f'"arssr models list" takes no name; to see the card: arssr models show {args.name}'
-            raise InputError(msg)
         _list(entries)
-        return 0
-    if args.task == "show":
-        if args.name is None:
-            msg = f"Which model? For example: arssr models show {DEFAULT_MODEL}"
-            raise InputError(msg)
+    elif args.task == "show":
         print(_named(entries, args.name).card_text().rstrip())
-        return 0
-    return _verify(entries if args.name is None else [_named(entries, args.name)])
+    elif args.task == "fetch":
+        entry = _named(entries, args.name)
+        print(f"{fetch_model(entry)}: is there; use it with --model {entry.name}")
+    else:
+        present = [entry for entry in entries if entry.bundled or entry.path.exists()]
+        return _verify(present if args.name is None else [_named(entries, args.name)])
+    return 0
 
 
 def convert(args: argparse.Namespace) -> int:
@@ -44,8 +60,24 @@ def convert(args: argparse.Namespace) -> int:
         ArSSRError: If the source cannot be used or the target cannot be written.
     """
     target = convert_checkpoint(Path(args.source), Path(args.target), overwrite=args.overwrite)
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB; use it with --model {target}")
+    print(
+        f"{printable(str(target))}: {target.stat().st_size / 1e6:.1f} MB; use it with --model {printable(str(target))}"
+    )
     return 0
+
+
+def _check_operand(args: argparse.Namespace) -> None:
+    """Refuse a task without what it needs, or with what it cannot use."""
+    if args.task == "list" and args.name is not None:
+        msg = f'"arssr models list" takes no name; to see the card: arssr models show {args.name}'
+        raise InputError(msg)
+    if args.task in ("show", "fetch", "import", "remove") and args.name is None:
+        what, example = ("file", "weights.safetensors") if args.task == "import" else ("model", DEFAULT_MODEL)
+        msg = f"Which {what}? For example: arssr models {args.task} {example}"
+        raise InputError(msg)
+    if args.alias is not None and args.task != "import":
+        msg = f'--as names a model that is imported, and "{args.task}" imports none; leave it out.'
+        raise InputError(msg)
 
 
 def _list(entries: Sequence[RegistryEntry]) -> None:
@@ -53,11 +85,14 @@ def _list(entries: Sequence[RegistryEntry]) -> None:
     for entry in entries:
         least, largest = entry.trained_scales
         default = " (default)" if entry.name == DEFAULT_MODEL else ""
-        print(
+        if entry.url and not entry.path.exists():
+            default = f" (not on this computer: arssr models fetch {entry.name})"
+        line = (
             f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g} "
             f"(one axis to {entry.trained_thick_scale:g}), "
             f"{entry.license}"
         )
+        print(printable(line))
 
 
 def _verify(entries: Sequence[RegistryEntry]) -> int:

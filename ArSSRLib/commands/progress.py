@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ArSSRLib.errors import printable
+
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 
 
@@ -39,7 +41,7 @@ class Reporter:
         if self._draws:
             if self._bar is None:
                 # disable=None would ask the terminal again; it was asked above.
-                name = Path(self._source).name
+                name = printable(Path(self._source).name)
                 self._bar = tqdm(
                     total=100, desc=name, bar_format=BAR_FORMAT, leave=False, mininterval=0, file=sys.stderr
                 )
@@ -50,13 +52,13 @@ class Reporter:
         self.close()
         self._say(stage="done", input=self._source, **result)
         if not self._json:
-            print(line, flush=True)
+            print(printable(line), flush=True)
 
     def failed(self, source: str, message: str) -> None:
         """Report a volume that could not be upsampled."""
         self.close()
         self._say(stage="failed", input=source, message=message)
-        print(f"arssr: error: {message}", file=sys.stderr, flush=True)
+        print(f"arssr: error: {printable(message)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar off the terminal."""

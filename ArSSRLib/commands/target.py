@@ -18,7 +18,7 @@ from ArSSRLib.io import (
     write_derived_series,
     write_volume,
 )
-from ArSSRLib.io.files import suffix_of
+from ArSSRLib.io.files import refuse_name, suffix_of
 from ArSSRLib.volume import Volume
 
 
@@ -63,6 +63,7 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> FileTarge
         OutputError: If nothing can be written there.
         InputError: If a derived series is asked for, and the source is not one MR series.
     """
+    refuse_name(Path(output))
     if not _names_folder(output):
         return FileTarget(Path(output), source, args)
     if source.exists() and args.series is None and not is_dicom(source):

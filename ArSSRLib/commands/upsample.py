@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ArSSRLib.checkpoint import load_model, registry
+from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
@@ -27,6 +27,10 @@ from ArSSRLib.geometry import (
     scale_for_spacing,
 )
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
+from ArSSRLib.io.files import refuse_name
+from ArSSRLib.leftovers import write_whole
+from ArSSRLib.planning import Plan
+from ArSSRLib.provenance import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -121,6 +125,8 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     started = time.monotonic()
     args, reporter = job.args, job.reporter
     target = target_for(output, source, args)
+    if args.provenance:
+        refuse_existing(sidecar_of(Path(output)), args)
     reporter.stage("read", str(source))
     volume = read_volume(source, series=args.series)
     if not args.force:
@@ -139,19 +145,19 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     )
     _warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
-    result = upsample(
-        volume,
-        model,
-        factors,
-        device=args.device,
-        precision=args.precision,
-        memory_limit=args.memory_limit,
-        progress=reporter.fraction,
-    )
+    plans: list[Plan] = []
+    how = {"device": args.device, "precision": args.precision, "memory_limit": args.memory_limit}
+    result = upsample(volume, model, factors, **how, planned=plans.append, progress=reporter.fraction)
     reporter.stage("write", str(source))
     device = describe_device(resolve_device(args.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
     target.write(result, derivation, provenance(model, factors))
+    if args.provenance:
+        record = record_of(volume, result, model, plans[0], scale=factors, **how)
+        write_whole(sidecar_of(Path(output)), record_as_json(record))
+    elif args.overwrite:
+        # The record of the result that was replaced would not be true of this one.
+        sidecar_of(Path(output)).unlink(missing_ok=True)
     if args.figure:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)
@@ -196,6 +202,7 @@ def _check_figure(path: Path, args: argparse.Namespace) -> None:
     if not path.parent.is_dir():
         msg = f"{path.parent}: is not an existing folder; create it first or choose another one for the picture."
         raise OutputError(msg)
+    refuse_name(path)
     refuse_existing(path, args)
 
 
@@ -221,7 +228,7 @@ def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> Non
     """Say so when a scale is larger than the model has ever seen."""
     largest = getattr(model.config, "max_scale", None)
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
-    for entry in registry():
+    for entry in installed_models():
         if entry.sha256 == model.sha256:
             seen = entry.covers(factors)
             limits = f"up to {entry.trained_scales[1]:g}, and {entry.trained_thick_scale:g} along one axis alone"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,6 +37,7 @@ from ArSSRLib.figure.views import (
     quiet_corner,
     sample,
 )
+from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.volume import Volume
 
 FOOTER = "For research, not for diagnosis"
@@ -251,7 +251,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         # A letter that the font lacks is drawn as a box; that is no reason to write to the standard error.
         warnings.simplefilter("ignore")
         FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    temporary = path.with_name(f".arssr-{secrets.token_hex(4)}.png")
+    temporary = path.with_name(hidden_name(".png"))
     try:
         with temporary.open("xb") as file:
             file.write(content.getbuffer())

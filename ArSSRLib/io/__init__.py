@@ -120,7 +120,7 @@ def write_volume(
     suffix = suffix_of(target)
     codec = _load(ROOMS[suffix], OutputError)
     options = {"compress": compress} if ROOMS[suffix] == "itk" else {}
-    with replacing(target, suffix) as temporary:
+    with replacing(target, suffix, overwrite=overwrite) as temporary:
         codec.write(volume, temporary, _described(volume, description), **options)
     return target
 
@@ -225,7 +225,8 @@ def _reader_for(path: Path) -> str:
     if path.is_dir():
         return "dicom"
     if not path.exists():
-        msg = "does not exist; check the path"
+        stdin = "; standard input is not read, name a file" if str(path) == "-" else "; check the path"
+        msg = f"does not exist{stdin}"
         raise InputError(msg)
     if not path.is_file():
         msg = "is neither a file nor a folder; name a volume"

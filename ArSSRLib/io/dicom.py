@@ -11,7 +11,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,13 @@ import pydicom
 import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io import itk, quiet, voxels
@@ -110,13 +116,14 @@ def _header(file: Path) -> Dataset | None:
     damaged = f"has a damaged slice, {file.name}; copy or export the series again"
     try:
         with file.open("rb") as stream:
+            _refuse_deflated(stream)
             dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
             remaining = file.stat().st_size - stream.tell()
     except InvalidDicomError as error:
         if suffix_of(file) == ".dcm":
             raise InputError(damaged) from error
         return None
-    except OSError:
+    except (OSError, InputError):
         raise
     except Exception as error:  # what pydicom raises on damaged bytes is not documented
         raise InputError(damaged) from error
@@ -128,6 +135,19 @@ def _header(file: Path) -> Dataset | None:
     if "Image Storage" in getattr(dataset.file_meta.get("MediaStorageSOPClassUID"), "name", ""):
         raise InputError(damaged)
     return None
+
+
+def _refuse_deflated(stream: BinaryIO) -> None:
+    """Refuse a file that is deflated as a whole: pydicom unpacks all of it at once, whatever that comes to.
+
+    Raises:
+        InputError: If it is.
+    """
+    read_preamble(stream, False)
+    if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        msg = "has a slice that is deflated as a whole, which is not read; export the series again, uncompressed"
+        raise InputError(msg)
+    stream.seek(0)
 
 
 def _voxel_bytes(dataset: Dataset) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError, OutputError
+from ArSSRLib.filenames import reserved_name
+from ArSSRLib.leftovers import hidden_name, sweep
 
 #: End of a file name to the room that reads it.
 ROOMS = {
@@ -61,6 +62,7 @@ def validate_output(
             or it is the input.
     """
     path = Path(path)
+    refuse_name(path)
     _refuse_format(path)
     try:
         if path.is_dir():
@@ -98,6 +100,7 @@ def validate_series_folder(
         OutputError: If it is a file, holds other files, is that of the input, or its parent refuses new folders.
     """
     path = Path(path)
+    refuse_name(path)
     try:
         if path.exists():
             _refuse_folder(path, overwrite=overwrite, source=None if source is None else Path(source))
@@ -109,25 +112,41 @@ def validate_series_folder(
     return path
 
 
+def refuse_name(path: Path) -> None:
+    """Refuse a name for a new file or folder that does not exist on every system.
+
+    Raises:
+        OutputError: If it is one of these.
+    """
+    problem = reserved_name(path.name)
+    if problem:
+        msg = f"{path}: cannot be the name of a result: {problem}; choose another one."
+        raise OutputError(msg)
+
+
 @contextlib.contextmanager
-def replacing(path: Path, suffix: str) -> Iterator[Path]:
+def replacing(path: Path, suffix: str, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
 
     Args:
         path: Where the file is to appear. A symbolic link is followed.
         suffix: End of the temporary name, from which a library may choose the format.
+        overwrite: Whether it may take the place of another file; one that appeared meanwhile, too, stays otherwise.
 
     Raises:
         OutputError: If anything could not be written. Whatever was raised, no temporary file remains.
     """
     destination = _destination(path)
     # Hidden and short: the name of the output may already be as long as the file system allows.
-    temporary = destination.with_name(f".arssr-{secrets.token_hex(4)}{suffix}")
+    temporary = destination.with_name(hidden_name(suffix))
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(destination)
+        if overwrite:
+            temporary.replace(destination)
+        else:
+            _place_beside(temporary, destination)
     except ArSSRError as error:
         msg = f"{path}: {str(error).rstrip('.')}."
         raise OutputError(msg) from error
@@ -150,7 +169,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             at ``path`` is there again.
     """
     destination = _destination(path)
-    temporary, old = (destination.with_name(f".arssr-{secrets.token_hex(4)}") for _ in range(2))
+    temporary = destination.with_name(hidden_name())
+    # Not a name that a later process sweeps: were this one killed between two steps, it is all that is left.
+    old = destination.with_name(f"{temporary.name}.old-series")
     try:
         temporary.mkdir()
         yield temporary
@@ -190,6 +211,17 @@ def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
         raise OutputError(msg)
 
 
+def _place_beside(temporary: Path, destination: Path) -> None:
+    """Give a file its name, unless there is one of that name: two runs may have begun with the same output."""
+    try:
+        os.link(temporary, destination)
+    except FileExistsError as error:
+        msg = "was written by another program meanwhile, and was not replaced; choose another name"
+        raise OutputError(msg) from error
+    except OSError:  # a file system without links, as on a memory stick
+        temporary.replace(destination)
+
+
 def _destination(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
@@ -215,7 +247,8 @@ def _probe(folder: Path) -> None:
     if not folder.is_dir():
         msg = f"{folder}: is not an existing folder; create it first or choose another one."
         raise OutputError(msg)
-    probe = folder / f".arssr-{secrets.token_hex(4)}"
+    sweep(folder)
+    probe = folder / hidden_name()
     try:
         probe.touch(exist_ok=False)
     finally:

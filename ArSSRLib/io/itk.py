@@ -6,11 +6,13 @@ They speak our dialect already: arrays ``[k, j, i]``, geometry in LPS mm, in dou
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
@@ -23,12 +25,26 @@ from ArSSRLib.volume import FileHeader, Volume
 
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 _FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
-# What ends the header of a one-file volume, and which field says that the rest is compressed.
+# Bytes of a voxel, by its type; where ITK has others, at least one.
+_BYTES = {
+    **dict.fromkeys((sitk.sitkUInt8, sitk.sitkInt8), 1),
+    **dict.fromkeys((sitk.sitkUInt16, sitk.sitkInt16), 2),
+    **dict.fromkeys((sitk.sitkUInt32, sitk.sitkInt32, sitk.sitkFloat32), 4),
+    **dict.fromkeys((sitk.sitkUInt64, sitk.sitkInt64, sitk.sitkFloat64), 8),
+}
+# What may follow the voxels of a file that is otherwise in order.
+SPARE_BYTES = 2**24
+# What ends the header of a one-file volume, and which field says that the rest is compressed, or is as it is.
 _COMPRESSED = {
-    ".nrrd": (re.compile(rb"\n\r?\n"), re.compile(rb"^encoding: *gz", re.MULTILINE | re.IGNORECASE)),
+    ".nrrd": (
+        re.compile(rb"\n\r?\n"),
+        re.compile(rb"^encoding: *gz", re.MULTILINE | re.IGNORECASE),
+        re.compile(rb"^encoding: *raw", re.MULTILINE | re.IGNORECASE),
+    ),
     ".mha": (
         re.compile(rb"^ElementDataFile *= *LOCAL *\r?\n", re.MULTILINE),
         re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE),
+        re.compile(rb"^BinaryData *= *True", re.MULTILINE | re.IGNORECASE),
     ),
 }
 # Fields of NRRD by which the voxels do not follow the header directly.
@@ -48,7 +64,7 @@ def read(path: Path) -> Volume:
         with silence():
             reader = open_reader(path, _FORMATS[suffix_of(path)])
             _require_gray_volume(reader)
-            _compare_checksum(path)
+            _require_voxels(path, math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelIDValue(), 1))
             image = reader.Execute()
     except (RuntimeError, zlib.error) as error:
         # The cause that ITK states is often wrong ("No such file or directory" for half a file); it stays in the chain.
@@ -112,28 +128,60 @@ def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
     return reader
 
 
-def _compare_checksum(path: Path) -> None:
-    """Decompress the voxels once for the checksum at their end, which ITK does not look at.
+def _require_voxels(path: Path, promised: int) -> None:
+    """Make sure that the voxels of a one-file volume are all there, and nothing else, before memory is given to them.
+
+    Compressed ones are decompressed once, bit by bit, for the checksum at their end, which ITK does not look at.
+
+    Args:
+        path: The file.
+        promised: Bytes of the voxels by the header.
 
     Raises:
+        InputError: If there are fewer, or far more.
         zlib.error: If a single bit is wrong or missing.
     """
     if suffix_of(path) not in _COMPRESSED:
         return
-    end_of_header, compressed = _COMPRESSED[suffix_of(path)]
+    end_of_header, compressed, raw = _COMPRESSED[suffix_of(path)]
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
         end = end_of_header.search(start)
-        if end is None or not compressed.search(start, 0, end.end()) or _ELSEWHERE.search(start, 0, end.end()):
+        if end is None or _ELSEWHERE.search(start, 0, end.end()):
             return
         file.seek(end.end())
-        stream = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # zlib or gzip, whichever it is
-        while not stream.eof:
-            block = file.read(2**20)
-            if not block:
-                msg = "the compressed voxels end too early"
-                raise zlib.error(msg)
-            stream.decompress(block)
+        if compressed.search(start, 0, end.end()):
+            found = sum(_decompressed(file, promised + SPARE_BYTES))
+        elif raw.search(start, 0, end.end()):
+            found = path.stat().st_size - end.end()
+        else:
+            return
+    if found < promised:
+        msg = (
+            f"is cut short: its header promises {promised:,} bytes of voxels, it has {found:,}; copy or export it again"
+        )
+        raise InputError(msg)
+
+
+def _decompressed(file: IO[bytes], most: int) -> Iterator[int]:
+    """Yield how many bytes each step of decompressing the rest of a file gives, a little at a time.
+
+    Raises:
+        InputError: If they become more than ``most``: a small file may hold millions of times its size.
+        zlib.error: If a single bit is wrong or missing.
+    """
+    stream, total = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0  # zlib or gzip, whichever it is
+    while not stream.eof:
+        block = stream.unconsumed_tail or file.read(2**20)
+        if not block:
+            msg = "the compressed voxels end too early"
+            raise zlib.error(msg)
+        count = len(stream.decompress(block, 2**20))
+        total += count
+        if total > most:
+            msg = "unpacks to far more than its header promises; export it again"
+            raise InputError(msg)
+        yield count
 
 
 def _require_gray_volume(reader: sitk.ImageFileReader) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+import struct
 import traceback
 import warnings
 import zlib
@@ -38,6 +39,8 @@ _MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
 _FORMS_AGREE_MM = 1e-3
 _MAXIMUM_NIFTI1_SIZE = 32767
 _DESCRIPTION_BYTES = 79
+# What may precede or follow the voxels of a file that is otherwise in order.
+_SPARE_BYTES = 2**24
 _MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 
 
@@ -97,17 +100,40 @@ def _tidy() -> Iterator[None]:
 def _open(path: Path) -> Nifti1Pair | MGHImage:
     """Read the header; what nibabel raises on a damaged one is not documented, so everything is caught."""
     try:
+        _refuse_long_extensions(path)
         with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path), _tidy():
             image = nib.load(path, mmap=False)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system refused, not the content
+        if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # ours, or the system refused, not the content
         msg = f"is damaged or not what its name says ({_one_line(error)}); export it again"
         raise InputError(msg) from error
     if isinstance(image, Nifti1Pair | MGHImage):
         return image
     msg = f"is {type(image).__name__}, whose orientation is not defined; convert it to NIfTI first"
     raise InputError(msg)
+
+
+def _refuse_long_extensions(path: Path) -> None:
+    """Refuse a file with much between header and voxels, which nibabel reads before anything can be checked.
+
+    Raises:
+        InputError: If it says that its voxels begin so late.
+    """
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        start = file.read(540)
+    if path.suffix.lower() in (".mgh", ".mgz") or len(start) < 348:
+        return
+    for order in "<>":
+        if struct.unpack_from(f"{order}i", start)[0] == 348:
+            (offset,) = struct.unpack_from(f"{order}f", start, 108)
+        elif struct.unpack_from(f"{order}i", start)[0] == 540 and len(start) == 540:
+            (offset,) = struct.unpack_from(f"{order}q", start, 168)
+        else:
+            continue
+        if not offset <= _SPARE_BYTES:
+            msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
+            raise InputError(msg)
 
 
 def _one_line(error: Exception) -> str:
@@ -137,7 +163,7 @@ def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDA
     """Return the voxels as stored, shape (i, j, k), after making sure that all of them are there."""
     proxy: Any = image.dataobj
     promised = proxy.offset + math.prod(size) * proxy.dtype.itemsize
-    found = _bytes_in(Path(image.file_map["image"].filename or ""))
+    found = _bytes_in(Path(image.file_map["image"].filename or ""), promised + _SPARE_BYTES)
     if found < promised:
         msg = f"is cut short: its header promises {promised:,} bytes, it has {found:,}; copy or export it again"
         raise InputError(msg)
@@ -145,8 +171,12 @@ def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDA
     return raw.reshape(size, order="F")
 
 
-def _bytes_in(path: Path) -> int:
-    """Return the size of a file once decompressed; reading to the end is what compares the checksum."""
+def _bytes_in(path: Path, most: int) -> int:
+    """Return the size of a file once decompressed; reading to the end is what compares the checksum.
+
+    Raises:
+        InputError: If it is damaged, or holds more than ``most``: a small file may hold a thousand times its size.
+    """
     if path.suffix.lower() not in (".gz", ".mgz"):
         return path.stat().st_size
     total = 0
@@ -154,6 +184,9 @@ def _bytes_in(path: Path) -> int:
         with gzip.open(path) as file:
             while block := file.read(2**20):
                 total += len(block)
+                if total > most:
+                    msg = "unpacks to far more than its header promises; export it again"
+                    raise InputError(msg)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         msg = f"is damaged or cut short ({_one_line(error)}); copy or export it again"
         raise InputError(msg) from error

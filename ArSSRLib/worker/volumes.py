@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import parse_scale
 from ArSSRLib.io import read_volume, validate_output, write_volume
 from ArSSRLib.io.files import suffix_of
+from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress
 from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.planning import Plan
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
@@ -68,12 +69,12 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
-            grid = _upsample_one(
-                files.source, unfinished, number, job=job, model=model, device=device, progress=progress
-            )
-            seconds = round(time.monotonic() - begun, 3)
+            with _named(unfinished, files.target):
+                grid, record = _upsample_one(
+                    files.source, unfinished, number, job=job, model=model, device=device, progress=progress
+                )
             entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
-            results.append({**entry, "seconds": seconds})
+            results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.no_more()
         _publish(hidden, job.volumes)
     return {
@@ -100,27 +101,22 @@ def _upsample_one(
     model: SuperResolutionModel,
     device: torch.device,
     progress: Progress,
-) -> VolumeGeometry:
-    """Take one volume from file to file and return the grid of the result; nothing of it stays in memory."""
-    from ArSSRLib.upsampling import upsample  # noqa: PLC0415 - needs PyTorch
+) -> tuple[VolumeGeometry, dict[str, Any]]:
+    """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
+    from ArSSRLib.provenance import record_of  # noqa: PLC0415 - needs PyTorch
+    from ArSSRLib.upsampling import upsample  # noqa: PLC0415
 
     progress.stage("read", number)
     volume = read_volume(source)
     progress.stage("upsample", number)
-    result = upsample(
-        volume,
-        model,
-        job.scale,
-        device=str(device),
-        precision=job.precision,
-        memory_limit=job.memory_limit,
-        region=job.region,
-        progress=progress.upsampled,
-    )
+    plans: list[Plan] = []
+    how: dict[str, Any] = {"device": str(device), "precision": job.precision}
+    how |= {"memory_limit": job.memory_limit, "region": job.region}
+    result = upsample(volume, model, job.scale, **how, planned=plans.append, progress=progress.upsampled)
     progress.stage("write", number)
     write_volume(result, target, compress=False)
     progress.written()
-    return result.geometry
+    return result.geometry, record_of(volume, result, model, plans[0], scale=job.scale, **how)
 
 
 def _check_before_loading(job: UpsampleJob) -> None:
@@ -154,7 +150,7 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
         for files in volumes:
             parent = Path(os.path.realpath(files.target)).parent
             if parent not in folders:
-                folders[parent] = parent / f".arssr-{secrets.token_hex(4)}"
+                folders[parent] = parent / hidden_name()
                 cancellation.remove_if_left(folders[parent])
                 folders[parent].mkdir()
         yield [
@@ -169,6 +165,16 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _named(unfinished: Path, target: Path) -> Iterator[None]:
+    """Name the result in what is raised, not the hidden file that it would have become."""
+    try:
+        yield
+    except OutputError as error:
+        msg = str(error).replace(str(unfinished), str(target))
+        raise OutputError(msg) from error
 
 
 def _publish(hidden: Sequence[Path], volumes: Sequence[VolumeFiles]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from slicer_runs import Told, volume, wait
 
 import ArSSRLib
 from ArSSRLib.checkpoint import load_model, sha256_of
+from ArSSRLib.provenance import voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -119,6 +121,17 @@ def test_the_result_says_where_it_comes_from(ask, tiny_weights):
     assert result.GetAttribute("ArSSR.Region") == " ".join(str(n) for pair in request.region for n in pair)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result.GetAttribute("ArSSR.Date"))
     assert result.GetNodeReference("ArSSR.Input") is source
+
+
+def test_the_result_carries_the_record_from_which_it_can_be_made_again(ask, tiny_weights):
+    source = volume()
+
+    record = json.loads(wait(ask(source)).GetAttribute("ArSSR.Record"))
+
+    assert record["input_sha256"] == voxels_sha256(mrml_volumes.array_of(source))
+    assert record["model_sha256"] == sha256_of(tiny_weights)
+    assert (record["precision"], record["region"], record["tiles"]) == ("fp32", None, 1)
+    assert source.GetName() not in json.dumps(record)
 
 
 def test_a_region_of_interest_gives_that_part_of_the_whole_result(quick):

@@ -1,0 +1,135 @@
+"""The user's own models: put into the models folder from a file, and deleted from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from ArSSRLib.checkpoint.bundled import (
+    MAXIMUM_FILE_BYTES,
+    RegistryEntry,
+    find_entry,
+    imported_models,
+    models_folder,
+    registry,
+    require_published,
+    sha256_of,
+)
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.filenames import reserved_name
+from ArSSRLib.leftovers import sweep, write_whole
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FILE_SUFFIX = re.compile(r"\.(safetensors|pkl|pt|pth|ckpt|bin|json)$", re.IGNORECASE)
+
+
+def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
+    """Keep a file of weights in the models folder, to be used by name from then on.
+
+    A file that is an optional model, by its checksum, becomes that model: so it can be fetched on another computer.
+
+    Args:
+        source: Ours, or a state dict that the authors' code saved; it is checked as by `load_model` and not changed.
+        name: What to call it; the name of the file when None.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: If the file cannot be used.
+        InputError: If the name cannot be given.
+        OutputError: If the models folder cannot be written to.
+    """
+    from ArSSRLib.checkpoint.files import load_model, save_model  # noqa: PLC0415 - deleting needs no PyTorch
+
+    # A path, so that it is never taken for a name.
+    model = load_model(Path(source))
+    for entry in registry():
+        if entry.url and entry.sha256 == model.sha256:
+            keep(entry, source)
+            return entry
+    chosen = _checked_name(_FILE_SUFFIX.sub("", source.name) if name is None else name)
+    folder = existing_models_folder()
+    metadata = {"source": source.name, "source_sha256": model.sha256}
+    path = save_model(model, folder / f"{chosen}.safetensors", metadata=metadata)
+    description = {
+        "title": "Imported",
+        "sha256": sha256_of(path),
+        "largest_scale": getattr(model.config, "max_scale", 4.0),
+    }
+    write_whole(folder / f"{chosen}.json", json.dumps(description, indent=1).encode("ascii"))
+    return next(entry for entry in imported_models() if entry.name == chosen)
+
+
+def remove_model(name: str) -> Path:
+    """Delete a model that was imported or fetched; returns the file that is gone.
+
+    Raises:
+        CheckpointError: If there is no such model.
+        InputError: If it comes with ArSSR, or is not on this computer.
+        OutputError: If it cannot be deleted.
+    """
+    entry = find_entry(name)
+    if entry is None or entry.bundled:
+        what = "is a file" if entry is None else "comes with ArSSR and goes with it"
+        msg = f'"{name}" {what}; only models that were imported or fetched are removed by name.'
+        raise InputError(msg)
+    if not entry.path.exists() and not entry.imported:
+        msg = f'"{name}" is not on this computer, so there is nothing to remove.'
+        raise InputError(msg)
+    sweep(models_folder())
+    try:
+        entry.path.unlink(missing_ok=True)
+        if entry.imported:
+            entry.path.with_suffix(".json").unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"{entry.path}: cannot be deleted ({error.strerror}); close what uses it, or check its permissions."
+        raise OutputError(msg) from error
+    return entry.path
+
+
+def keep(entry: RegistryEntry, source: Path) -> None:
+    """Put the file of an optional model where it is looked for, if it is what was published.
+
+    Raises:
+        CheckpointError: If it is not.
+        OutputError: If the models folder cannot be written to.
+    """
+    with source.open("rb") as file:
+        data = file.read(MAXIMUM_FILE_BYTES + 1)
+    require_published(entry, hashlib.sha256(data).hexdigest())
+    existing_models_folder()
+    write_whole(entry.path, data)
+
+
+def existing_models_folder() -> Path:
+    """Return the models folder, made if need be, without what earlier processes have left unfinished.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    folder = models_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"The models folder {folder} cannot be made ({error.strerror}); name another in ARSSR_MODELS_FOLDER."
+        raise OutputError(msg) from error
+    sweep(folder)
+    return folder
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or _FILE_SUFFIX.search(name):
+        msg = f'"{name[:80]}" cannot be a model\'s name; choose up to 64 letters, digits, "-", "_", ".": --as NAME'
+        raise InputError(msg)
+    problem = reserved_name(name)
+    if problem:
+        msg = f'"{name}" cannot be the name of a model: {problem}; choose another one with --as.'
+        raise InputError(msg)
+    taken = {entry.name for entry in registry()} | {entry.name for entry in imported_models()}
+    if name.lower() in {other.lower() for other in taken}:
+        msg = f'There is a model "{name}" already; choose another name with --as, or remove it first.'
+        raise InputError(msg)
+    return name

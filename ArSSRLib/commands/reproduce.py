@@ -1,0 +1,153 @@
+"""``arssr reproduce``: a result made again from its record, and compared."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ArSSRLib import __version__
+from ArSSRLib.checkpoint import installed_models, load_model
+from ArSSRLib.commands.progress import Reporter
+from ArSSRLib.errors import ArSSRError, InputError, printable
+from ArSSRLib.io import find_volumes, read_volume, write_volume
+from ArSSRLib.io.files import suffix_of
+from ArSSRLib.leftovers import hidden_name, sweep
+from ArSSRLib.provenance import read_record, sidecar_of, tolerance, voxels_sha256
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import Volume
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.config import SuperResolutionModel
+
+EXIT_EQUAL, EXIT_DIFFERENT = 0, 1
+
+logger = logging.getLogger(__name__)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a result again, and tell whether it is the same.
+
+    Returns:
+        0 if it is equal within the stated tolerance, 1 if not.
+
+    Raises:
+        ArSSRError: If it cannot be made again: its record, input, model or device is not there.
+    """
+    path = Path(args.result)
+    if path.is_dir():
+        msg = f"{path}: is a folder; a DICOM series is stored in steps of its own and cannot be compared, only files."
+        raise InputError(msg)
+    record = read_record(sidecar_of(path))
+    before = read_volume(path)
+    model = _model_of(record, args.model)
+    source = _input_of(record, path, args.input)
+    for name, now in (("version", __version__), ("torch", str(torch.__version__))):
+        if record[name] != now:
+            logger.warning("The result was made with %s %s; this is %s.", name, record[name], now)
+    reporter = Reporter("auto")
+    reporter.stage("upsample", str(path))
+    try:
+        with _threads(record["threads"]):
+            again = upsample(
+                source,
+                model,
+                record["scale"],
+                device=record["device"],
+                precision=record["precision"],
+                memory_limit=record["memory_limit"],
+                region=record["region"],
+                progress=reporter.fraction,
+            )
+    finally:
+        reporter.close()
+    return _compare(before, _as_stored(again, path), record, path)
+
+
+def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Path) -> int:
+    """Say how far two results are apart."""
+    if before.array.shape != again.array.shape or not before.geometry.matches(again.geometry, 1e-3):
+        print(
+            f"{path}: different: {before.geometry.size} voxels, made again {again.geometry.size}, or placed elsewhere"
+        )
+        return EXIT_DIFFERENT
+    if np.array_equal(before.array, again.array, equal_nan=before.array.dtype.kind == "f"):
+        print(f"{printable(str(path))}: equal, bit by bit")
+        return EXIT_EQUAL
+    largest = float(np.abs(before.array.astype(np.float64) - again.array).max())
+    allowed = tolerance(record, again.array)
+    words = f"largest difference {largest:.6g}, tolerance {allowed:.6g} (scanner units)"
+    # Not "larger than": a voxel that is no number in one of them is a difference too.
+    if not largest <= allowed:
+        print(f"{printable(str(path))}: different: {words}")
+        return EXIT_DIFFERENT
+    print(f"{printable(str(path))}: equal within the tolerance: {words}")
+    return EXIT_EQUAL
+
+
+def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionModel:
+    """Return the network of a record: from a file, or whichever of the models here has its checksum."""
+    if file is None:
+        same = [entry for entry in installed_models() if entry.sha256 == record["model_sha256"]]
+        if not same:
+            msg = (
+                f"The model {record['model']} that made it (SHA-256 {record['model_sha256'][:12]}...) is not among "
+                "those on this computer; name its file with --model, or import or fetch it with arssr models."
+            )
+            raise InputError(msg)
+        return load_model(same[0].name)
+    model = load_model(file)
+    if model.sha256 != record["model_sha256"]:
+        msg = (
+            f"{file}: is not the model that made the result: SHA-256 {model.sha256[:12]}..., "
+            f"expected {record['model_sha256'][:12]}...; find the file that was used."
+        )
+        raise InputError(msg)
+    return model
+
+
+def _input_of(record: Mapping[str, Any], result: Path, file: str | None) -> Volume:
+    """Return the input of a record: a file, or whichever volume beside the result has its voxels."""
+    if file is not None:
+        volume = read_volume(file)
+        if voxels_sha256(volume.array) != record["input_sha256"]:
+            msg = f"{file}: is not the input of the result: it has other voxels; find the volume that was used."
+            raise InputError(msg)
+        return volume
+    for candidate in find_volumes(result.parent):
+        with contextlib.suppress(ArSSRError):
+            volume = read_volume(candidate)
+            if voxels_sha256(volume.array) == record["input_sha256"]:
+                return volume
+    msg = f"The input is not in {result.parent}; a record holds no file names, so name it with --input."
+    raise InputError(msg)
+
+
+def _as_stored(volume: Volume, path: Path) -> Volume:
+    """Return a volume as it comes back from a file like ``path``: its format may round."""
+    temporary = Path(tempfile.gettempdir()) / hidden_name()
+    sweep(temporary.parent)
+    try:
+        temporary.mkdir(mode=0o700)
+        return read_volume(write_volume(volume, temporary / f"again{suffix_of(path)}"))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

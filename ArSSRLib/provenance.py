@@ -1,0 +1,189 @@
+"""What is needed to make a result again, and to tell whether it is the same: one record, as plain values for JSON.
+
+A record names no file, no folder, no date and nobody: people put names of patients into names of files. It knows the
+input by the SHA-256 of its voxels, which tells nothing to whoever does not have these voxels already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ArSSRLib import __version__
+from ArSSRLib.device import precision_name, resolve_device, resolve_precision
+from ArSSRLib.errors import InputError
+from ArSSRLib.planning import Plan
+from ArSSRLib.volume import Volume
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.config import SuperResolutionModel
+
+FORMAT = 1
+MAXIMUM_BYTES = 100_000
+SUFFIX = ".arssr.json"
+# Largest difference between two runs, in parts of the range of the result. In single precision on the CPU, tiles and
+# threads change the order of sums only: 1e-6 was measured; elsewhere, kernels and their precision differ too.
+TOLERANCE_CPU_FP32, TOLERANCE_ELSEWHERE = 1e-5, 2e-2
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+# Keys of a record and what its values are; None stands for "may also be null".
+_KEYS: dict[str, tuple[type | None, ...]] = {
+    "format": (int,),
+    "version": (str,),
+    "torch": (str,),
+    "model": (str,),
+    "model_sha256": (str,),
+    "scale": (list,),
+    "region": (list, None),
+    "size": (list,),
+    "device": (str,),
+    "precision": (str,),
+    "memory_limit": (float, int, None),
+    "threads": (int,),
+    "tiles": (int,),
+    "largest_tile": (int,),
+    "input_sha256": (str,),
+    "result_sha256": (str,),
+}
+
+
+def record_of(
+    volume: Volume,
+    result: Volume,
+    model: SuperResolutionModel,
+    plan: Plan,
+    *,
+    scale: Sequence[float],
+    device: str,
+    precision: str,
+    memory_limit: float | None = None,
+    region: Sequence[Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """Return the record of an upsampling.
+
+    Args:
+        volume: The input.
+        result: What `ArSSRLib.upsampling.upsample` made of it.
+        model: The network.
+        plan: What it said it would do.
+        scale: Factors along i, j, k; unitless.
+        device: As it was asked for, "auto" too.
+        precision: As it was asked for, "auto" too.
+        memory_limit: In GB; None for what was free.
+        region: First and stop voxel along i, j, k; None for the whole.
+    """
+    target = resolve_device(device)
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "torch": str(torch.__version__),
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "scale": [float(factor) for factor in scale],
+        "region": None if region is None else [list(pair) for pair in region],
+        "size": list(result.geometry.size),
+        "device": str(target),
+        "precision": precision_name(resolve_precision(precision, target)),
+        "memory_limit": memory_limit,
+        "threads": torch.get_num_threads(),
+        "tiles": len(plan.tiles),
+        "largest_tile": max(tile.crop_voxels for tile in plan.tiles),
+        "input_sha256": voxels_sha256(volume.array),
+        "result_sha256": voxels_sha256(result.array),
+    }
+
+
+def voxels_sha256(array: npt.NDArray[Any]) -> str:
+    """Return the checksum of voxels: their type, their shape, and their bytes in the order of memory, little-endian.
+
+    The same intensities have the same checksum in whatever format they were stored. Position and header do not enter.
+
+    Args:
+        array: Shape (k, j, i), in the type in which `ArSSRLib.io.read_volume` returns them.
+    """
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{plain.dtype.kind}{plain.dtype.itemsize} {plain.shape}\n".encode("ascii"))
+    digest.update(plain.data)
+    return digest.hexdigest()
+
+
+def sidecar_of(result: Path) -> Path:
+    """Return the name of the record of a result, beside it."""
+    return result.with_name(f"{result.name}{SUFFIX}")
+
+
+def record_as_json(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a file holds it."""
+    return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("ascii")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the record of a result.
+
+    Raises:
+        InputError: If there is none, or it is none of ours, or not whole.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_BYTES + 1)
+        record = json.loads(content.decode("utf-8")) if len(content) <= MAXIMUM_BYTES else None
+    except FileNotFoundError as error:
+        msg = f"{path}: does not exist; a result has a record if it was made with --provenance."
+        raise InputError(msg) from error
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"{path}: cannot be read as a record ({error}); it must be as arssr upsample --provenance wrote it."
+        raise InputError(msg) from error
+    problem = _problem_of(record)
+    if problem:
+        msg = f"{path}: {problem}; a record must be as arssr upsample --provenance wrote it."
+        raise InputError(msg)
+    return dict(record or {})
+
+
+def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
+    """Return by how much two runs of one record may differ, in scanner units.
+
+    Bit-identical is what the same machine, versions, threads and tiles give on the CPU; whole numbers may be rounded
+    to the neighbor when a sum is taken in another order.
+    """
+    single = record["device"] == "cpu" and record["precision"] == "fp32"
+    values = result[np.isfinite(result)] if result.dtype.kind == "f" else result
+    extent = float(values.max()) - float(values.min()) if values.size else 0.0
+    allowed = extent * (TOLERANCE_CPU_FP32 if single else TOLERANCE_ELSEWHERE)
+    return allowed if result.dtype.kind == "f" else max(1.0, allowed)
+
+
+def _problem_of(record: object) -> str:
+    """Return what is wrong with a record, or an empty text."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return f"is not a record of format {FORMAT}"
+    if set(record) != set(_KEYS):
+        odd = sorted(set(record) ^ set(_KEYS))
+        return f"has or lacks the keys {', '.join(map(str, odd))[:80]}"
+    for key, kinds in _KEYS.items():
+        value = record[key]
+        if isinstance(value, bool) or not (None in kinds if value is None else isinstance(value, _types(kinds))):
+            return f"has a {key} that cannot be"
+    if not all(_DIGEST.fullmatch(record[key]) for key in ("model_sha256", "input_sha256", "result_sha256")):
+        return "has a checksum that is none"
+    if not _numbers(record["scale"], 3) or not _numbers(record["size"], 3) or not 1 <= record["threads"] <= 4096:
+        return "has a scale, a size or a number of threads that cannot be"
+    return ""
+
+
+def _types(kinds: Sequence[type | None]) -> tuple[type, ...]:
+    return tuple(kind for kind in kinds if kind is not None)
+
+
+def _numbers(values: Sequence[object], count: int) -> bool:
+    right = [isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values]
+    return len(right) == count and all(right)

@@ -1,0 +1,246 @@
+"""Faults, one function each: it runs in a process of its own, breaks something there, and lets the work go on.
+
+A case names what is broken, what runs, and what must come of it. `server` runs it, `outcome` judges what is left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KILLED = -signal.SIGKILL
+INPUT, WEIGHTS, OLD = "in/brain.nrrd", "weights/tiny.safetensors", b"what was there before"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault.
+
+    Attributes:
+        name: In words, for the table.
+        entry: "command", "worker", "weights" or "series": what runs.
+        output: Name of the result, in the folder "out".
+        code: Exit code that must come of it; the negative number of a signal.
+        says: What the last line must hold; empty where a killed process can say nothing.
+        inject: Breaks something, in the process that is to suffer.
+        replaces: Whether a file of the name of the output was there before.
+        exact: Whether the result must be whole instead of absent.
+    """
+
+    name: str
+    entry: str
+    output: str
+    code: int
+    says: str
+    inject: Callable[[Path], object]
+    replaces: bool = False
+    exact: bool = False
+
+
+def run(case: Case, folder: Path) -> int:
+    """Do the work of a case in a folder, in this process, and return its exit code."""
+    source, target = str(folder / INPUT), str(folder / "out" / case.output)
+    options = ["--model", str(folder / WEIGHTS), "--device", "cpu", "--precision", "fp32"]
+    # So much more memory than there is that no slab fits.
+    scale = 8 if "memory" in case.name else 2
+    if case.entry == "worker":
+        from ArSSRLib import worker  # noqa: PLC0415 - loaded already, by the server
+
+        job = {"format": 1, "task": "upsample", "model": str(folder / WEIGHTS), "device": "cpu", "precision": "fp32"}
+        job |= {"memory_limit": None, "scale": [scale, scale, scale], "region": None}
+        (folder / "job.json").write_text(json.dumps({**job, "volumes": [{"input": source, "output": target}]}))
+        case.inject(folder)
+        return worker.main([str(folder / "job.json")])
+    from ArSSRLib import cli  # noqa: PLC0415
+
+    case.inject(folder)
+    if case.entry == "weights":
+        return cli.main(["convert-checkpoint", str(folder / "weights" / "theirs.pkl"), target, "--overwrite"])
+    replace = ["--overwrite"] if case.replaces else []
+    source = str(folder / "series") if case.entry == "series" else source
+    return cli.main(["upsample", source, target, "--scale", str(scale), *options, *replace])
+
+
+def _kill(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _at_event(event: str, value: object = None) -> Callable[[Path], None]:
+    """Kill the worker when it tells an event, or enters a stage."""
+
+    def inject(_: Path) -> None:
+        from ArSSRLib.worker.events import Events  # noqa: PLC0415
+
+        tell = Events._write
+
+        def write(self: Events, name: str, fields: dict[str, Any]) -> None:
+            """Tell it, and die."""
+            tell(self, name, fields)
+            if name == event and (value is None or fields.get("stage") == value):
+                _kill()
+
+        Events._write = write
+
+    return inject
+
+
+def _instead_of(where: str, action: Callable[..., object]) -> Callable[[Path], None]:
+    """Let an action happen in place of a function: "module:Class.function"."""
+
+    def inject(_: Path) -> None:
+        from importlib import import_module  # noqa: PLC0415
+
+        room, _, name = where.partition(":")
+        place: Any = import_module(room)
+        *path, last = name.split(".")
+        for part in path:
+            place = getattr(place, part)
+        setattr(place, last, action)
+
+    return inject
+
+
+def _before(where: str, action: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Let an action happen before a function is called."""
+
+    def inject(folder: Path) -> None:
+        from importlib import import_module  # noqa: PLC0415
+
+        room, _, name = where.partition(":")
+        place = import_module(room)
+        function = getattr(place, name)
+
+        def both(*arguments: object, **options: object) -> object:
+            """Do the one, then the other."""
+            action(folder)
+            return function(*arguments, **options)
+
+        setattr(place, name, both)
+
+    return inject
+
+
+def _small_disk(_: Path) -> None:
+    """Let no file grow beyond 20 kB, as a quota does."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def _disk_full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _little_memory(_: Path) -> None:
+    """Let this process take no more than 20 MB beyond what it has."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + 20_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    from ArSSRLib import upsampling  # noqa: PLC0415
+
+    # As a machine that promised more than it has: the plan believes that there is room.
+    upsampling.used_memory, upsampling.free_memory = (lambda _: 0), (lambda _: 10**12)
+
+
+def _signal(number: int) -> Callable[..., None]:
+    def send(*_: object, **__: object) -> None:
+        """Send it to this process, and wait until it arrives: another thread may be the one that takes it."""
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    return send
+
+
+def _device_error(*_: object, **__: object) -> None:
+    msg = "CUDA error: an illegal memory access was encountered\nCompile with TORCH_USE_CUDA_DSA"
+    raise RuntimeError(msg)
+
+
+def _read_only(folder: Path) -> None:
+    """Take from this process the right to write into the folder of the output."""
+    (folder / "out").chmod(0o555)
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+def _cut(folder: Path) -> None:
+    with (folder / INPUT).open("rb+") as file:
+        file.truncate(1500)
+
+
+def _nothing(_: Path) -> None:
+    return
+
+
+def _second_run(folder: Path) -> None:
+    """Let another process finish the same output just before this one does."""
+
+    def first() -> None:
+        (folder / "out" / "sharp.nrrd").write_bytes(OLD)
+
+    from ArSSRLib.io import files  # noqa: PLC0415
+
+    place = files._place_beside
+
+    def late(temporary: Path, destination: Path) -> None:
+        """Come second."""
+        first()
+        place(temporary, destination)
+
+    files._place_beside = late
+
+
+STAGES = ("load", "read", "upsample", "write")
+CASES = [
+    *(
+        Case(f"worker killed at the stage {stage}", "worker", "sharp.nrrd", KILLED, "", _at_event("stage", stage))
+        for stage in STAGES
+    ),
+    Case("worker killed at its first progress", "worker", "sharp.nrrd", KILLED, "", _at_event("progress")),
+    Case("worker killed before it gives the name", "worker", "sharp.nrrd", KILLED, "",
+         _instead_of("ArSSRLib.worker.volumes:_publish", _kill), replaces=True),
+    Case("worker killed at done", "worker", "sharp.nrrd", KILLED, "", _at_event("done"), exact=True),
+    Case("command killed while it computes", "command", "sharp.nii.gz", KILLED, "",
+         _instead_of("ArSSRLib.model.arssr2:ArSSR2.query_grid", _kill)),
+    Case("command killed while it writes", "command", "sharp.nii.gz", KILLED, "",
+         _instead_of("ArSSRLib.io.files:os.fsync", _kill), replaces=True),
+    Case("command killed before it gives the name", "command", "sharp.nii.gz", KILLED, "",
+         _instead_of("ArSSRLib.io.files:_place_beside", _kill)),
+    Case("killed while it writes weights", "weights", "ours.safetensors", KILLED, "",
+         _instead_of("ArSSRLib.leftovers:os.fsync", _kill), replaces=True),
+    Case("killed while it writes a DICOM series", "series", "series", KILLED, "",
+         _instead_of("ArSSRLib.io.derived:write", _kill)),
+    *(
+        Case(f"disk full, {suffix}", "command", f"sharp{suffix}", 2, "free some space", _small_disk)
+        for suffix in (".nii", ".nii.gz", ".mgz", ".nrrd", ".mha")
+    ),
+    Case("disk full, worker", "worker", "sharp.nrrd", 2, "sharp.nrrd: cannot", _small_disk, replaces=True),
+    Case("disk full, weights", "weights", "ours.safetensors", 2, "space on the disk", _small_disk, replaces=True),
+    Case("disk full, DICOM series", "series", "series", 2, "free some space",
+         _instead_of("pydicom.dataset:Dataset.save_as", _disk_full)),
+    Case("output folder read-only, command", "command", "sharp.nii.gz", 2, "choose another folder", _read_only),
+    Case("output folder read-only, worker", "worker", "sharp.nrrd", 2, "choose another folder", _read_only),
+    Case("input cut while it is read", "command", "sharp.nrrd", 2, "cut short",
+         _before("ArSSRLib.io.itk:_require_voxels", _cut)),
+    Case("input deleted while it is read", "command", "sharp.nrrd", 2, "brain.nrrd",
+         _before("ArSSRLib.io.itk:_require_voxels", lambda folder: (folder / INPUT).unlink())),
+    Case("memory runs out, command", "command", "sharp.nrrd", 2, "smaller memory limit", _little_memory),
+    Case("memory runs out, worker", "worker", "sharp.nrrd", 2, "smaller memory limit", _little_memory),
+    Case("device fails in the middle, command", "command", "sharp.nrrd", 2, "choose the CPU",
+         _instead_of("ArSSRLib.model.arssr2:ArSSR2.query_grid", _device_error)),
+    Case("device fails in the middle, worker", "worker", "sharp.nrrd", 2, "choose the CPU",
+         _instead_of("ArSSRLib.model.arssr2:ArSSR2.query_grid", _device_error)),
+    Case("another run finishes the same output first", "command", "sharp.nrrd", 2, "not replaced", _second_run),
+    Case("terminated while it computes", "command", "sharp.nrrd", 143, "",
+         _instead_of("ArSSRLib.model.arssr2:ArSSR2.query_grid", _signal(signal.SIGTERM))),
+    Case("interrupted while it computes", "command", "sharp.nrrd", 130, "nothing was left",
+         _instead_of("ArSSRLib.model.arssr2:ArSSR2.query_grid", _signal(signal.SIGINT))),
+    Case("nothing (the check of the checks)", "command", "sharp.nrrd", 0, "", _nothing, exact=True),
+]  # fmt: skip

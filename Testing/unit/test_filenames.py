@@ -1,0 +1,49 @@
+"""Names that some system does not have are refused on every system, with the reason; all others are left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ArSSRLib.filenames import reserved_name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("CON", "device"),
+        ("nul.nii.gz", "device"),
+        ("Aux .nii", "device"),
+        ("com1.nrrd", "device"),
+        ("LPT².mha", "device"),
+        ("10:30.nii.gz", ":"),
+        ('a"b.nii', '"'),
+        ("a|b.nii", "|"),
+        ("what?.nii", "?"),
+        ("all*.nii", "*"),
+        ("a\\b.nii", "\\"),
+        ("a\nb.nii", "control character 10"),
+        ("brain.nii.", "dot"),
+        ("brain.nii ", "space"),
+        ("-", "standard input"),
+    ],
+)
+def test_a_name_that_does_not_exist_everywhere_has_its_reason(name, reason):
+    assert reason in reserved_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "brain.nii.gz",
+        "Größe 脳 (1).nrrd",
+        "console.nii",
+        "com10.nii",
+        "-brain.nii",
+        ".hidden.nii",
+        "a'b;$(c)&d.nii",
+        "",
+        "..",
+    ],
+)
+def test_every_other_name_is_left_alone(name):
+    assert reserved_name(name) == ""

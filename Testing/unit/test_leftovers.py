@@ -1,0 +1,101 @@
+"""Unfinished files: hidden, nameless, and swept once the process that made them is gone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from ArSSRLib import leftovers
+from ArSSRLib.errors import OutputError
+from ArSSRLib.leftovers import hidden_name, sweep, write_whole
+
+
+@pytest.fixture
+def name_of_the_dead(monkeypatch):
+    """Return a function that gives the hidden name of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+
+    def make(suffix=""):
+        with monkeypatch.context() as patch:
+            patch.setattr("os.getpid", lambda: process.pid)
+            return hidden_name(suffix)
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", ["", ".nii.gz", ".png"])
+def test_what_a_killed_process_has_left_is_swept(tmp_path, name_of_the_dead, suffix):
+    (tmp_path / name_of_the_dead(suffix)).write_bytes(b"half")
+    (tmp_path / name_of_the_dead()).mkdir()
+    (tmp_path / "brain.nii.gz").write_bytes(b"whole")
+
+    assert sweep(tmp_path) == 2
+    assert os.listdir(tmp_path) == ["brain.nii.gz"]
+
+
+def test_a_link_is_swept_and_what_it_leads_to_is_not(tmp_path, name_of_the_dead):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_bytes(b"")
+    (tmp_path / name_of_the_dead()).symlink_to(tmp_path / "kept")
+
+    sweep(tmp_path)
+
+    assert os.listdir(tmp_path) == ["kept"]
+    assert os.listdir(tmp_path / "kept") == ["file"]
+
+
+def test_what_a_process_is_still_working_on_stays(tmp_path):
+    (tmp_path / hidden_name()).write_bytes(b"half")
+
+    assert sweep(tmp_path) == 0
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_what_another_machine_has_left_stays(tmp_path, name_of_the_dead, monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    leftovers._machine.cache_clear()
+    (tmp_path / name_of_the_dead()).write_bytes(b"half")
+    monkeypatch.undo()
+    leftovers._machine.cache_clear()
+
+    assert sweep(tmp_path) == 0
+
+
+@pytest.mark.parametrize("name", [".arssr-", ".arssr-1234", ".arssr-zzzzzzzz-1-00000000", "arssr-old.nii", ".arssrrc"])
+def test_what_only_looks_like_it_stays(tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+
+    assert sweep(tmp_path) == 0
+
+
+def test_a_folder_that_is_not_there_is_no_problem(tmp_path):
+    assert sweep(tmp_path / "nothing") == 0
+
+
+def test_a_file_is_written_whole_and_sweeps_before(tmp_path, name_of_the_dead):
+    (tmp_path / name_of_the_dead()).write_bytes(b"half")
+    write_whole(tmp_path / "file", b"old")
+    write_whole(tmp_path / "file", b"new")
+
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, step):
+    (tmp_path / "file").write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(step, full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_whole(tmp_path / "file", b"new")
+
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
