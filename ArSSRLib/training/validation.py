@@ -15,8 +15,8 @@ from ArSSRLib.acquisition import acquisition_matrices, back_project
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
-from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
+from ArSSRLib.normalization import IntensityRange
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
@@ -94,7 +94,7 @@ def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
 def predict(
     model: SuperResolutionModel, coarse: Tensor, shape: Sequence[int], device: torch.device
 ) -> npt.NDArray[np.float32]:
-    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range that it has by itself."""
+    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range of its own."""
     # Not the range of the truth, which nobody has who upsamples.
     intensities = IntensityRange.of(coarse.numpy())
     coarse = torch.from_numpy(intensities.normalize(coarse.numpy()))

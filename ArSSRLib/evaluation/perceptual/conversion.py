@@ -6,13 +6,11 @@ read, and by a reader for which the few names in them stand for records of its o
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import pickle
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from ArSSRLib.errors import CheckpointError, OutputError, one_line
 from ArSSRLib.evaluation.perceptual.networks import NETWORKS
 from ArSSRLib.evaluation.perceptual.weights import SOURCE, check_layout, weights_file
+from ArSSRLib.leftovers import write_whole
 
 FloatArray = npt.NDArray[np.float32]
 # Network: the name of its file, of its layers in the file, and the SHA-256 of the file.
@@ -176,21 +175,12 @@ def _content_of(source: Path, name: str) -> bytes:
 def _write(path: Path, tensors: Mapping[str, FloatArray]) -> Path:
     """Write a file completely or not at all."""
     arrays: dict[str, Any] = {**tensors}  # the type of savez takes every name for its option
-    with _replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    return path
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    content = io.BytesIO()
+    np.savez(content, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
     except OSError as error:
-        msg = f"{path}: cannot be written ({error.strerror or error}); check the folder and the space on the disk."
+        msg = f"{path.parent}: cannot be written ({error.strerror or error}); name another cache folder."
         raise OutputError(msg) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_whole(path, content.getvalue())
+    return path
