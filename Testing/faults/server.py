@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,8 @@ def _serve() -> None:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             code = 99
+            # A shell lets what it starts in the background ignore Ctrl-C; these processes are to notice it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 code = run(CASES[work], Path(folder)) if isinstance(work, int) else watched.run(work, Path(folder))
             except SystemExit as leaving:
