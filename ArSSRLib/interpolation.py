@@ -156,7 +156,8 @@ def spline_coefficients(volume: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _prefilter_on(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return `spline_prefilter` as a tensor, copied once: each copy to a GPU waits for all that the GPU has to do."""
-    return torch.as_tensor(spline_prefilter(count), dtype=dtype, device=device)
+    with torch.inference_mode(False):  # whoever asks first may be upsampling, the next one training
+        return torch.as_tensor(spline_prefilter(count), dtype=dtype, device=device)
 
 
 def spline_taps(position: Tensor, count: int) -> tuple[Tensor, Tensor]:

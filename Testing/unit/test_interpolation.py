@@ -238,3 +238,14 @@ def test_band_limited_resampling_keeps_a_constant(count, spacing):
 
 def test_band_limited_resampling_at_the_samples_returns_them():
     np.testing.assert_allclose(bandlimited_matrix(9, np.arange(9.0), 1.0), np.eye(9), rtol=0, atol=1e-12)
+
+
+def test_coefficients_can_be_learned_from_after_they_were_used_for_upsampling():
+    # The prefilter is kept; made under inference mode, it could not be part of a gradient.
+    with torch.inference_mode():
+        spline_coefficients(torch.rand(1, 11, 13, 17))
+    volume = torch.rand(1, 11, 13, 17, requires_grad=True)
+
+    spline_coefficients(volume).square().sum().backward()
+
+    assert volume.grad.abs().min() > 0
