@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # One thread a test: the volumes are tiny, and threads that wait for each other cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test sees the models of whoever runs it.
 os.environ["ARSSR_MODELS_FOLDER"] = str(Path(__file__).parent / "no-such-folder")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would whatever a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import phantoms
 import pytest
