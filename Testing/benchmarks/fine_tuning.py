@@ -50,9 +50,8 @@ def _trained(
         resume=False,
     )
     trainer = ablations.cli.make_trainer(command, processes)
-    before = trainer.validate()
-    after = ablations.fitted(trainer, progress=not args.no_progress)
-    return {"before": before, "after": after, "seconds": trainer.seconds}
+    gains = ablations.fitted(trainer, progress=not args.no_progress)
+    return {"gains": gains, "seconds": trainer.seconds}
 
 
 def main() -> None:
@@ -82,11 +81,11 @@ def main() -> None:
 
     base = run("first", ablations.RECIPE, ours, args.steps, init=None, more=ablations.SMALL)
     lines = ["| trained on | minutes | gain over the floor, dB |", "| --- | --- | --- |"]
-    lines.append(f"| {len(ours)} volumes of one scanner | {base['seconds'] / 60:.1f} | {base['after']['mean']:+.2f} |")
+    lines.append(f"| {len(ours)} volumes of one scanner | {base['seconds'] / 60:.1f} | {base['gains']['mean']:+.2f} |")
     for count in sorted({1, min(3, len(theirs)), len(theirs)}):
         first = args.output / "first" / FINAL
         tuned = run(f"tuned_{count}", FINE_TUNE, theirs[:count], args.tuning_steps, init=first)
-        gain = tuned["after"]["mean"]
+        gain = tuned["gains"]["mean"]
         lines.append(f"| and {count} of the other | {tuned['seconds'] / 60:.1f} more | {gain:+.2f} |")
     table = "\n".join(lines) + "\n"
     (args.output / "fine_tuning.md").write_text(table, encoding="utf-8")
