@@ -54,7 +54,8 @@ def test_anatomy_stays_where_it_was(model, oblique_geometry, plain_weights, tmp_
     assert arssr(source, tmp_path / "out.nii.gz", "--scale", "2", "2.5", "3", "--model", str(weights)) == 0
 
     moved = phantoms.centroid(read_volume(tmp_path / "out.nii.gz")) - phantoms.centroid(before)
-    assert np.abs(moved).max() < 0.02 * min(geometry.spacing)
+    # A grid that kept its origin is off by a quarter of a voxel and more; a network may weigh voxels a little anew.
+    assert np.abs(moved).max() < 0.02 * max(geometry.spacing)
 
 
 def test_the_result_says_what_made_it(brain, tiny_model, tmp_path, arssr):
