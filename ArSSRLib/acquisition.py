@@ -97,18 +97,32 @@ def simulate_low_resolution(array: Tensor, scale: Sequence[float], *, profile: s
     Returns:
         Coarse volume, shape (k', j', i').
     """
-    coarse = [max(1, round(n / s)) for n, s in zip(array.shape, scale, strict=True)]
+    coarse = coarse_shape(array.shape, scale)
     return apply_matrices(array, acquisition_matrices(array.shape, coarse, profile=profile))
 
 
-def back_project(coarse: Tensor, fine: Tensor, matrices: Sequence[FloatArray], iterations: int = 10) -> Tensor:
+def coarse_shape(fine: Sequence[int], scale: Sequence[float]) -> tuple[int, int, int]:
+    """Return the shape that a scale leaves of a shape, both along k, j, i; at least one voxel each."""
+    k, j, i = (max(1, round(n / s)) for n, s in zip(fine, scale, strict=True))
+    return (k, j, i)
+
+
+def back_project(
+    coarse: Tensor,
+    fine: Tensor,
+    matrices: Sequence[FloatArray],
+    iterations: int = 10,
+    *,
+    up: Sequence[FloatArray] | None = None,
+) -> Tensor:
     """Correct a fine volume until its simulated acquisition agrees with the coarse one.
 
     Args:
         coarse: The measured volume, shape (k', j', i').
         fine: A first estimate, shape (k, j, i).
         matrices: The acquisition, from `acquisition_matrices`.
-        iterations: How often the cubically interpolated difference is added.
+        iterations: How often the interpolated difference is added.
+        up: Matrices of the interpolation from coarse to fine; those of `cubic_upsample` when None.
 
     Returns:
         The corrected fine volume, shape (k, j, i).
@@ -117,5 +131,6 @@ def back_project(coarse: Tensor, fine: Tensor, matrices: Sequence[FloatArray], i
         Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
     """
     for _ in range(iterations):
-        fine = fine + cubic_upsample(coarse - apply_matrices(fine, matrices), fine.shape)
+        difference = coarse - apply_matrices(fine, matrices)
+        fine = fine + (cubic_upsample(difference, fine.shape) if up is None else apply_matrices(difference, up))
     return fine

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ArSSRLib.acquisition import coarse_shape
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.degradation import Acquisition, acquisition, coarse_shape
+from ArSSRLib.evaluation.degradation import Acquisition, acquisition
 from ArSSRLib.evaluation.protocol import Protocol, Scale, scale_label
 from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
 from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic
@@ -57,7 +58,7 @@ def cases_of(truth: Truth, protocol: Protocol) -> Iterator[Case]:
     geometry = truth.volume.geometry
     for scale in protocol.scales:
         for name in protocol.degradations:
-            shape = coarse_shape(geometry.shape, scale)
+            shape = coarse_shape(geometry.shape, scale[::-1])
             matrices = acquisition(geometry.shape, shape, name)
             # Without the header of its file: nothing rounds it to the integers that were stored there.
             coarse = Volume(matrices.coarsened(truth.volume.array), geometry.resized(shape[::-1]))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.acquisition import acquisition_matrices, endpoint_matrices
+from ArSSRLib.acquisition import acquisition_matrices, back_project, endpoint_matrices
 from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_positions, spline_matrix
 
 Array = npt.NDArray[np.float32]
@@ -50,6 +50,12 @@ class Acquisition:
         """Return the spline interpolation of a coarse array, shape (k, j, i)."""
         return _applied(coarse, self.up)
 
+    def back_projected(self, coarse: Array) -> Array:
+        """Return the interpolation, corrected until its acquisition agrees with the coarse array, shape (k, j, i)."""
+        fine = torch.from_numpy(self.interpolated(coarse))
+        start = torch.from_numpy(np.ascontiguousarray(coarse, dtype=np.float32))
+        return np.asarray(back_project(start, fine, self.down, up=self.up).numpy())
+
 
 def acquisition(fine: Sequence[int], coarse: Sequence[int], name: str) -> Acquisition:
     """Return an acquisition by its name in `DEGRADATIONS`, between shapes (k, j, i)."""
@@ -58,12 +64,6 @@ def acquisition(fine: Sequence[int], coarse: Sequence[int], name: str) -> Acquis
         return Acquisition(down, endpoint_matrices(coarse, fine))
     pairs = zip(fine, coarse, strict=True)
     return Acquisition(down, [spline_matrix(old, centered_positions(old, new)) for new, old in pairs])
-
-
-def coarse_shape(fine: Sequence[int], scale: Sequence[float]) -> tuple[int, int, int]:
-    """Return the shape (k, j, i) that a scale, given along i, j, k, leaves of a shape; at least one voxel each."""
-    k, j, i = (max(1, round(n / s)) for n, s in zip(fine, reversed(scale), strict=True))
-    return (k, j, i)
 
 
 def _applied(array: Array, matrices: Sequence[FloatArray]) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from ArSSRLib.checkpoint import find_entry, load_model, sha256_of
 from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
-from ArSSRLib.evaluation.degradation import Acquisition, Array
+from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
@@ -20,7 +20,6 @@ from ArSSRLib.upsampling import upsample
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
 
-BACK_PROJECTIONS = 10
 # How far a corner of an external result may lie from the truth's, in mm: the rounding of a NIfTI header.
 GRID_TOLERANCE = 1e-2
 
@@ -88,23 +87,11 @@ def answer(method: Method, case: Case, *, device: str, precision: str) -> Array:
     if method.kind == "cubic":
         return case.acquisition.interpolated(coarse)
     if method.kind == "back_projection":
-        return _back_projected(coarse, case.acquisition)
+        return case.acquisition.back_projected(coarse)
     if method.kind == "folder":
         return _read_result(result_file(method, case), case)
     model = _loaded(weights_of(method, case.scale), weights_hash(method, case.scale))
     return np.asarray(upsample(case.coarse, model, case.factors, device=device, precision=precision).array)
-
-
-def _back_projected(coarse: Array, acquisition: Acquisition) -> Array:
-    """Correct the spline until its acquisition agrees with the input, on the grid of the degradation.
-
-    Source:
-        Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
-    """
-    fine = acquisition.interpolated(coarse)
-    for _ in range(BACK_PROJECTIONS):
-        fine = fine + acquisition.interpolated(coarse - acquisition.coarsened(fine))
-    return fine
 
 
 def _read_result(path: Path, case: Case) -> Array:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.arssr2 import ArSSR2, ResidualBlock
-from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.config import ArSSR2Config, ModelConfig
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
@@ -31,7 +31,11 @@ def grown(model: SuperResolutionModel, config: ModelConfig) -> SuperResolutionMo
     """
     if config == model.config:
         return model
-    if not isinstance(model, ArSSR2) or dataclasses.replace(model.config, blocks=config_blocks(config)) != config:
+    if (
+        not isinstance(model, ArSSR2)
+        or not isinstance(config, ArSSR2Config)
+        or dataclasses.replace(model.config, blocks=config.blocks) != config
+    ):
         msg = f"The weights to begin with are of {model.config}; only model.blocks can grow, and {config} is asked for."
         raise InputError(msg)
     old, new = model.config.blocks, config.blocks
@@ -55,8 +59,3 @@ def grown(model: SuperResolutionModel, config: ModelConfig) -> SuperResolutionMo
         nn.init.zeros_(second.weight)
         nn.init.zeros_(cast("Tensor", second.bias))
     return deeper
-
-
-def config_blocks(config: ModelConfig) -> int:
-    """Return the residual blocks of a configuration; 0 if its architecture has none."""
-    return getattr(config, "blocks", 0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition import acquisition_matrices, back_project
+from ArSSRLib.acquisition import acquisition_matrices, back_project, coarse_shape
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
@@ -75,7 +75,7 @@ class Score:
 def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, float, float], profile: str) -> Case:
     """Coarsen a volume of shape (k, j, i) by ``scale`` and prepare what the model is compared with."""
     fine = torch.from_numpy(truth)
-    shape = [max(1, round(n / s)) for n, s in zip(fine.shape, scale, strict=True)]
+    shape = coarse_shape(fine.shape, scale)
     matrices = acquisition_matrices(fine.shape, shape, profile=profile)
     coarse = apply_matrices(fine, matrices)
     cubic = cubic_upsample(coarse, fine.shape)

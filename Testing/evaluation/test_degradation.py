@@ -6,7 +6,7 @@ from evaluation.tables import rough
 from scipy import ndimage
 
 from ArSSRLib.acquisition import PROFILES
-from ArSSRLib.evaluation.degradation import DEGRADATIONS, acquisition, coarse_shape
+from ArSSRLib.evaluation.degradation import DEGRADATIONS, acquisition
 
 
 def test_every_profile_of_the_engine_has_a_sentence_and_no_other():
@@ -46,8 +46,12 @@ def test_cubic_interpolation_of_cells_is_that_of_scipy(name):
     np.testing.assert_allclose(matrices.interpolated(coarse), expected, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    ("scale", "shape"), [((2, 2, 2), (10, 11, 12)), ((1, 1, 3), (7, 22, 24)), ((50, 1, 1), (20, 22, 1))]
-)
-def test_a_scale_along_i_j_k_coarsens_the_axes_of_the_array(scale, shape):
-    assert coarse_shape((20, 22, 24), scale) == shape
+@pytest.mark.parametrize("name", ["gaussian", "endpoints"])
+def test_back_projection_goes_back_by_the_spline_of_its_degradation(name):
+    coarse = rough(shape=(10, 11, 12)).astype(np.float32)
+    matrices = acquisition((20, 22, 24), coarse.shape, name)
+
+    expected = matrices.interpolated(coarse)
+    for _ in range(10):
+        expected = expected + matrices.interpolated(coarse - matrices.coarsened(expected))
+    np.testing.assert_allclose(matrices.back_projected(coarse), expected, rtol=0, atol=1e-5)

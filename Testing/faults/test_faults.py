@@ -17,14 +17,7 @@ if not hasattr(os, "fork"):
     pytest.skip("a process that divides itself needs POSIX", allow_module_level=True)
 
 from faults.cases import CASES
-from faults.server import Server, fingerprints, make_folder, outcome
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = Server()
-    yield server
-    server.close()
+from faults.server import fingerprints, make_folder, outcome
 
 
 @pytest.fixture

@@ -18,18 +18,9 @@ from ArSSRLib import write_volume
 if not hasattr(os, "fork"):
     pytest.skip("a process that divides itself needs POSIX", allow_module_level=True)
 
-from faults.server import Server
-
 NAME = "HANSELOTTE"
 # What a series may say about whom it shows: what its source says.
 IDENTITY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "AccessionNumber")
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -109,22 +109,13 @@ def test_a_step_in_half_precision_is_about_that_in_full(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # of PyTorch's own tracer
-def test_a_compiled_network_computes_what_it_computes_plainly(tmp_path, monkeypatch):
-    # Tracing without a compiler for machine code: the same graphs, in seconds.
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    compiled = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend=backend))
+def test_a_compiled_network_computes_what_it_computes_plainly(tmp_path, traced):
     expected = losses_of(trainer_of(config_of(tmp_path, "dcsrn")), 2)
 
     trainer = trainer_of(config_of(tmp_path, "dcsrn", compile=True))
 
     assert losses_of(trainer, 2) == pytest.approx(expected, rel=1e-5)
-    assert graphs
+    assert traced
 
 
 def test_the_statistics_of_normalization_are_averaged_as_the_weights_are(tmp_path):

@@ -86,23 +86,14 @@ def test_a_resumed_run_computes_the_losses_of_an_uninterrupted_one(config, optio
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # of PyTorch's own tracer
 @pytest.mark.parametrize("options", [{}, PUBLISHED], ids=["ours", "published"])
-def test_a_compiled_network_computes_what_it_computes_plainly(config, options, monkeypatch):
-    # Tracing without a compiler for machine code: the same graphs, in seconds.
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    compiled = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled(module, backend=backend))
+def test_a_compiled_network_computes_what_it_computes_plainly(config, options, traced):
     config = dataclasses.replace(config, **options)
     expected = losses_of(trainer_of(config), 3)
 
     trainer = trainer_of(dataclasses.replace(config, compile=True))
 
     assert losses_of(trainer, 3) == pytest.approx(expected, rel=1e-5)
-    assert graphs
+    assert traced
     assert trainer.model.state_dict().keys() == trainer_of(config).model.state_dict().keys()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ArSSRLib.acquisition import PROFILES, acquisition_matrices, back_project, simulate_low_resolution
+from ArSSRLib.acquisition import PROFILES, acquisition_matrices, back_project, coarse_shape, simulate_low_resolution
 from ArSSRLib.interpolation import apply_matrices, centered_positions, cubic_upsample
 
 
@@ -128,3 +128,10 @@ def test_no_iteration_changes_nothing():
     matrices = acquisition_matrices((8, 8, 8), (4, 4, 4), profile="gaussian")
 
     assert back_project(random_volume(4, 4, 4), fine, matrices, iterations=0) is fine
+
+
+@pytest.mark.parametrize(
+    ("scale", "shape"), [((2, 2, 2), (10, 11, 12)), ((3, 1, 1), (7, 22, 24)), ((1, 1, 50), (20, 22, 1))]
+)
+def test_a_scale_coarsens_the_axes_of_the_array(scale, shape):
+    assert coarse_shape((20, 22, 24), scale) == shape

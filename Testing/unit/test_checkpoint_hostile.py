@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import pickletools
-import tracemalloc
 import zipfile
 
+import messages
 import pytest
 import torch
 
@@ -29,16 +29,7 @@ def authors(tmp_path):
 
 def refusal(path) -> str:
     """Return the one line in which a file is refused, with less than 20 MB taken for it."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointError) as caught:
-            load_model(path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < path.stat().st_size * 3 + 20e6
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return messages.refusal(load_model, path, CheckpointError, most_bytes=path.stat().st_size * 3 + 20e6)
 
 
 def rebuilt(path, *, compression=zipfile.ZIP_STORED, **replaced: bytes):

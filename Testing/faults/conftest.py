@@ -1,0 +1,12 @@
+"""The process that all faults and the watched runs are divided from."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def server():
+    from faults.server import Server  # noqa: PLC0415 - its tests skip where a process cannot divide itself
+
+    server = Server()
+    yield server
+    server.close()
