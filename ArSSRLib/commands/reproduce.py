@@ -75,9 +75,8 @@ def run(args: argparse.Namespace) -> int:
 def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Path) -> int:
     """Say how far two results are apart."""
     if before.array.shape != again.array.shape or not before.geometry.matches(again.geometry, 1e-3):
-        print(
-            f"{path}: different: {before.geometry.size} voxels, made again {again.geometry.size}, or placed elsewhere"
-        )
+        sizes = f"{before.geometry.size} voxels, made again {again.geometry.size}, or placed elsewhere"
+        print(f"{printable(str(path))}: different: {sizes}")
         return EXIT_DIFFERENT
     if np.array_equal(before.array, again.array, equal_nan=before.array.dtype.kind == "f"):
         print(f"{printable(str(path))}: equal, bit by bit")
