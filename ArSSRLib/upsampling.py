@@ -26,6 +26,7 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.kernels.slabs import listening
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
@@ -204,25 +205,26 @@ def _answer(
 
 @contextlib.contextmanager
 def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[float], None]) -> Iterator[None]:
-    """Add the cost of an encoding convolution by convolution: a large tile is minutes of work on a CPU."""
+    """Add the cost of an encoding slab by slab, or convolution by convolution: a large tile is minutes on a CPU."""
     convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv3d)]
     weights = sum(module.weight.numel() for module in convolutions)
-    shares: dict[torch.nn.Module, float] = {m: cost * m.weight.numel() / weights for m in convolutions}
     left = cost
 
-    def count(module: torch.nn.Module, *_: object) -> None:
-        """Tell that a convolution is done."""
+    def count(weight: torch.Tensor, done: float) -> None:
+        """Tell that a fraction of the convolution with this weight is done."""
         nonlocal left
-        left -= shares[module]
-        add(shares[module])
+        share = min(left, cost * done * weight.numel() / weights)
+        left -= share
+        add(share)
 
-    hooks = [module.register_forward_hook(count) for module in convolutions]
+    hooks = [module.register_forward_hook(lambda m, *_: count(m.weight, 1.0)) for module in convolutions]
     try:
-        yield
+        with listening(count):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
-    add(max(0.0, left))
+    add(left)
 
 
 @contextlib.contextmanager

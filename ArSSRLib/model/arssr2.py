@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
 from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_on_grid
+from ArSSRLib.model.blocks import SLOPE, ResidualBlock
 from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.convolutions import collected_into, entry
 
 # Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
 CHUNK_VOXELS = 4096
@@ -37,27 +39,6 @@ MODULATOR_WIDTH = 32
 DETAIL_RADIUS = 2
 DETAIL_GAIN = 10.0
 RESIDUAL_GAIN = 0.05
-# Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
-# adds a fraction of its branch, and a unit that is off still learns.
-BRANCH_GAIN = 0.2
-SLOPE = 0.1
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions around a rectifier, modulated by the scale, added to the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv3d(channels, channels, 3, padding=1, padding_mode="replicate")
-        self.second = nn.Conv3d(channels, channels, 3, padding=1, padding_mode="replicate")
-
-    def forward(self, features: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        """Return features of the shape (N, C, D, H, W) given; ``gain`` and ``shift`` have shape (N, C, 1, 1, 1)."""
-        hidden = self.first(features)
-        if not torch.is_grad_enabled():  # the same sums, in the memory that is there
-            hidden = self.second(F.leaky_relu_(hidden.mul_(1 + gain).add_(shift), SLOPE))
-            return cast("Tensor", hidden.mul_(BRANCH_GAIN).add_(features))
-        return features + BRANCH_GAIN * cast("Tensor", self.second(F.leaky_relu(hidden * (1 + gain) + shift, SLOPE)))
 
 
 class ArSSR2(nn.Module):
@@ -108,8 +89,9 @@ class ArSSR2(nn.Module):
 
     @property
     def bytes_per_coarse_voxel(self) -> int:
-        """Bytes that encoding keeps alive per coarse voxel, in fp32: three feature maps and a padded copy."""
-        return 4 * (4 * self.config.channels + self.config.feature_channels + 8)
+        """Bytes that encoding keeps alive per coarse voxel, in fp32: two feature maps and a few volumes."""
+        channels, width = self.config.channels, self.config.feature_channels
+        return 4 * (max(2 * channels, channels + width + 1) + 6)
 
     def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
         """Turn a volume into a feature map.
@@ -129,6 +111,10 @@ class ArSSR2(nn.Module):
             msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
             raise ValueError(msg)
         gains, shifts = self._scale_modulation(self._checked_scale(scale, volume))
+        if not torch.is_grad_enabled():
+            modulations = [[g[n, :, 0, 0, 0] for g in (*gains, *shifts)] for n in range(len(volume))]
+            maps = [self._encode_lean(v, m) for v, m in zip(volume, modulations, strict=True)]
+            return maps[0][None] if len(maps) == 1 else torch.stack(maps)
         features = self.head(_with_detail(volume))
         for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
             features = block(features, gain, shift)
@@ -137,6 +123,19 @@ class ArSSR2(nn.Module):
         coefficients = spline_coefficients(volume.float())
         parts = [features.float().permute(0, 2, 3, 4, 1), coefficients.permute(0, 2, 3, 4, 1)]
         return torch.cat(parts, dim=-1).permute(0, 4, 1, 2, 3)
+
+    def _encode_lean(self, volume: Tensor, modulation: list[Tensor]) -> Tensor:
+        """Encode one volume (1, D, H, W) without gradients, given the gains of all blocks and then their shifts."""
+        features = entry(self.head, _with_detail(volume[None])[0].permute(1, 2, 3, 0).contiguous())
+        hidden = torch.empty_like(features)
+        count = len(self.blocks)
+        for block, gain, shift in zip(self.blocks, modulation[:count], modulation[count:], strict=True):
+            cast("ResidualBlock", block).add_to(features, hidden, gain=gain, shift=shift)
+        del hidden
+        result = torch.empty(*features.shape[:3], self.config.feature_channels + 1, device=volume.device)
+        collected_into(result[..., :-1], self.tail, features)
+        result[..., -1] = spline_coefficients(volume[0].float())
+        return result.permute(3, 0, 1, 2)
 
     def query(self, feature_map: Tensor, coordinates: Tensor, scale: Tensor | None = None) -> Tensor:
         """Answer for scattered points.

@@ -1,37 +1,53 @@
 """The three published encoders: a volume to a feature map on the same grid.
 
 The layers bear the names of the authors' checkpoints, so that these load as they are. Each encoder states how far it
-sees (``receptive_radius``) and what it holds in memory (``live_channels``). Features travel channels-last, which
-oneDNN and cuDNN read without a copy of their own.
+sees (``receptive_radius``) and what it holds in memory (``live_channels``).
 
-While gradients are recorded every sum makes a new tensor; otherwise the same sums run in the memory that is there.
+While gradients are recorded an encoder runs as it is drawn. Otherwise it computes the same one volume after the other,
+slab by slab, in the memory that is there, with features of shape (D, H, W, C).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ArSSRLib.model.convolutions import channels_last, collected, collected_into, entry, pointwise, slabs
+
 # Channels inside every published encoder.
 WIDTH = 64
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """What the three encoders have in common.
 
     Attributes:
         receptive_radius: Coarse voxels that a feature sees to each side.
-        live_channels: Values a coarse voxel held at the peak of `forward` without gradients, the workspace of the
-            convolutions included: the peak resident memory of crops of 64^3 and 80^3 on a CPU, rounded up (RDN 453
-            and 447, ResCNN 193 and 193, SRResNet 199 and 196). Crops of 40^3 and less hold up to half more, for
-            the allocator keeps small blocks that were freed.
+        live_channels: Values a coarse voxel held at the peak of `forward` without gradients.
     """
 
     receptive_radius: ClassVar[int]
     live_channels: ClassVar[int]
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+        if torch.is_grad_enabled():
+            return self.plain(volume)
+        maps = [self.lean(one[0, ..., None]).permute(3, 0, 1, 2) for one in volume]
+        return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+    @abstractmethod
+    def plain(self, volume: Tensor) -> Tensor:
+        """Compute `forward` as it is drawn: the reference of `lean`."""
+
+    @abstractmethod
+    def lean(self, volume: Tensor) -> Tensor:
+        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
 
 
 class DenseLayer(nn.Module):
@@ -57,19 +73,30 @@ class DenseBlock(nn.Module):
         self.lff = nn.Conv3d((self.LAYERS + 1) * WIDTH, WIDTH, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features of the next block, in the shape (N, WIDTH, D, H, W) given.
-
-        Without gradients the result takes the place of ``features``.
-        """
+        """Return the features of the next block, in the shape (N, WIDTH, D, H, W) given."""
         parts = [features]
-        convolutions = [cast("DenseLayer", layer).conv for layer in self.layers]
-        if torch.is_grad_enabled():
-            for convolution in convolutions:
-                parts.append(F.relu(convolution(torch.cat(parts, dim=1)), inplace=True))
-            return features + cast("Tensor", self.lff(torch.cat(parts, dim=1)))
-        for convolution in convolutions:
-            parts.append(convolve_parts(convolution, parts.copy()).relu_())
-        return features.add_(convolve_parts(self.lff, parts))
+        for layer in self.layers:
+            parts.append(F.relu(cast("DenseLayer", layer).conv(torch.cat(parts, dim=1)), inplace=True))
+        return features + cast("Tensor", self.lff(torch.cat(parts, dim=1)))
+
+    def advance(self, dense: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Do the same in the memory that is there, for one volume and without gradients.
+
+        Args:
+            dense: Shape (D, H, W, (LAYERS + 1) * WIDTH). Its first ``WIDTH`` channels hold the features, and then
+                those of the next block; the others are scratch.
+
+        Yields:
+            Planes that are done and the features of the next block there, shape (planes, H, W, WIDTH).
+        """
+        for number, layer in enumerate(self.layers, start=1):
+            features = dense[..., : number * WIDTH]
+            for planes, rows, part in slabs(cast("DenseLayer", layer).conv, features):
+                dense[planes, rows, :, number * WIDTH : (number + 1) * WIDTH] = part.relu_()
+        for k in range(len(dense)):
+            plane = dense[k : k + 1]
+            plane[..., :WIDTH] += pointwise(plane, self.lff.weight, self.lff.bias)
+            yield slice(k, k + 1), plane[..., :WIDTH]
 
 
 class RDN(Encoder):
@@ -85,7 +112,7 @@ class RDN(Encoder):
     BLOCKS: ClassVar[int] = 8
     # Two at the entry, all of the blocks, one after the fusion, one at the exit.
     receptive_radius: ClassVar[int] = 2 + BLOCKS * DenseBlock.LAYERS + 2
-    live_channels: ClassVar[int] = 464
+    live_channels: ClassVar[int] = 330
 
     def __init__(self, feature_channels: int) -> None:
         super().__init__()
@@ -95,32 +122,35 @@ class RDN(Encoder):
         self.gff = nn.Sequential(nn.Conv3d(self.BLOCKS * WIDTH, WIDTH, 1), nn.Conv3d(WIDTH, WIDTH, 3, padding=1))
         self.output = nn.Conv3d(WIDTH, feature_channels, 3, padding=1)
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+    def plain(self, volume: Tensor) -> Tensor:
+        """Compute `forward` as it is drawn."""
         shallow = channels_last(self.sfe1(volume))
-        fused = self._fused_blocks(self.sfe2(shallow))
-        fused = self.gff[1](fused)
-        fused = fused + shallow if torch.is_grad_enabled() else fused.add_(shallow)
-        del shallow
-        return cast("Tensor", self.output(fused))
-
-    def _fused_blocks(self, features: Tensor) -> Tensor:
-        """Run the dense blocks and fuse what each returns by one convolution of one voxel."""
-        fusion = cast("nn.Conv3d", self.gff[0])
-        if torch.is_grad_enabled():
-            outputs = []
-            for block in self.rdbs:
-                features = block(features)
-                outputs.append(features)
-            return cast("Tensor", fusion(torch.cat(outputs, dim=1)))
-        # The convolution of the concatenation is the sum of the convolutions: 64 channels live instead of 512.
-        weights = fusion.weight.chunk(self.BLOCKS, dim=1)
-        features = self.rdbs[0](features)
-        fused = F.conv3d(features, weights[0], fusion.bias)
-        for block, weight in zip(self.rdbs[1:], weights[1:], strict=True):
+        features, outputs = self.sfe2(shallow), []
+        for block in self.rdbs:
             features = block(features)
-            fused.add_(F.conv3d(features, weight))
-        return fused
+            outputs.append(features)
+        return cast("Tensor", self.output(self.gff(torch.cat(outputs, dim=1)) + shallow))
+
+    def lean(self, volume: Tensor) -> Tensor:
+        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        shallow = entry(self.sfe1, volume)
+        dense = shallow.new_empty(*shallow.shape[:3], (DenseBlock.LAYERS + 1) * WIDTH)
+        collected_into(dense[..., :WIDTH], self.sfe2, shallow)
+        fused = torch.zeros_like(shallow)
+        del shallow
+        fusion = cast("nn.Conv3d", self.gff[0])
+        # The convolution of the concatenation is the sum of the convolutions: 64 channels live instead of 512.
+        for block, weight in zip(self.rdbs, fusion.weight.chunk(self.BLOCKS, dim=1), strict=True):
+            for done, features in cast("DenseBlock", block).advance(dense):
+                fused[done] += pointwise(features, weight, None)
+        fused += cast("Tensor", fusion.bias)
+        del dense, features
+        # Made once more rather than kept: one convolution of a single channel.
+        shallow = entry(self.sfe1, volume)
+        for planes, rows, part in slabs(cast("nn.Conv3d", self.gff[1]), fused):
+            shallow[planes, rows] += part
+        del fused
+        return collected(self.output, shallow)
 
 
 class ResCNN(Encoder):
@@ -135,7 +165,9 @@ class ResCNN(Encoder):
 
     BLOCK_LAYERS: ClassVar[int] = 6
     receptive_radius: ClassVar[int] = 1 + 3 * BLOCK_LAYERS + 1
-    live_channels: ClassVar[int] = 208
+    live_channels: ClassVar[int] = 200
+    # The skip around them all.
+    adds_input: ClassVar[bool] = True
 
     def __init__(self, feature_channels: int) -> None:
         super().__init__()
@@ -145,13 +177,31 @@ class ResCNN(Encoder):
         self.block3 = self._block()
         self.conv_end = nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1))
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+    def plain(self, volume: Tensor) -> Tensor:
+        """Compute `forward` as it is drawn."""
         features = channels_last(self.conv_start(volume))
         for block in (self.block1, self.block2, self.block3):
-            features = residual(block, features)
-        features = cast("Tensor", self.conv_end(features))
-        return features + volume if torch.is_grad_enabled() else features.add_(volume)
+            features = features + block(features)
+        result = cast("Tensor", self.conv_end(features))
+        return result + volume if self.adds_input else result
+
+    def lean(self, volume: Tensor) -> Tensor:
+        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        features = entry(cast("nn.Conv3d", self.conv_start[0]), volume).relu_()
+        spare = [torch.empty_like(features), torch.empty_like(features)]
+        for block in (self.block1, self.block2, self.block3):
+            source = features
+            *convolutions, last = (layer for layer in block if isinstance(layer, nn.Conv3d))
+            for number, convolution in enumerate(convolutions):
+                target = spare[number % 2]
+                for planes, rows, part in slabs(convolution, source):
+                    target[planes, rows] = part.relu_()
+                source = target
+            for planes, rows, part in slabs(last, source):
+                features[planes, rows] += part.relu_()
+        del spare, source, target
+        result = collected(cast("nn.Conv3d", self.conv_end[0]), features)
+        return result.add_(volume) if self.adds_input else result
 
     def _block(self) -> nn.Sequential:
         layers: list[nn.Module] = []
@@ -172,7 +222,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the shape (N, WIDTH, D, H, W) given."""
-        return residual(self.m, features)
+        return features + cast("Tensor", self.m(features))
+
+    def add_to(self, features: Tensor, hidden: Tensor) -> None:
+        """Do the same in the memory that is there, for one volume without gradients: both of shape (D, H, W, WIDTH)."""
+        first, second = (cast("nn.Conv3d", cast("nn.Sequential", part)[0]) for part in self.m)
+        for planes, rows, part in slabs(first, features):
+            hidden[planes, rows] = part.relu_()
+        for planes, rows, part in slabs(second, hidden):
+            features[planes, rows] += part
 
 
 class SRResNet(Encoder):
@@ -187,7 +245,7 @@ class SRResNet(Encoder):
 
     BLOCKS: ClassVar[int] = 18
     receptive_radius: ClassVar[int] = 1 + 2 * BLOCKS + 2
-    live_channels: ClassVar[int] = 208
+    live_channels: ClassVar[int] = 200
 
     def __init__(self, feature_channels: int) -> None:
         super().__init__()
@@ -198,45 +256,24 @@ class SRResNet(Encoder):
             nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1)),
         )
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+    def plain(self, volume: Tensor) -> Tensor:
+        """Compute `forward` as it is drawn."""
         first, *others = self.features
         features = channels_last(first(volume))
         for layer in others:
             features = layer(features)
         return features
 
+    def lean(self, volume: Tensor) -> Tensor:
+        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        first, *blocks, last, output = self.features
+        features = entry(cast("nn.Conv3d", cast("nn.Sequential", first)[0]), volume)
+        hidden = torch.empty_like(features)
+        for block in blocks:
+            cast("ResidualBlock", block).add_to(features, hidden)
+        collected_into(hidden, cast("nn.Conv3d", cast("nn.Sequential", last)[0]), features)
+        del features
+        return collected(cast("nn.Conv3d", cast("nn.Sequential", output)[0]), hidden)
+
 
 ENCODERS: dict[str, type[RDN] | type[ResCNN] | type[SRResNet]] = {"RDN": RDN, "ResCNN": ResCNN, "SRResNet": SRResNet}
-
-
-def residual(branch: nn.Module, features: Tensor) -> Tensor:
-    """Return ``features + branch(features)``, shape (N, C, D, H, W); without gradients in the memory of the branch."""
-    change = cast("Tensor", branch(features))
-    return features + change if torch.is_grad_enabled() else change.add_(features)
-
-
-def convolve_parts(convolution: nn.Conv3d, parts: list[Tensor]) -> Tensor:
-    """Convolve the concatenation of ``parts`` along the channels without making it.
-
-    Args:
-        convolution: A convolution of stride 1 that keeps the shape.
-        parts: Feature maps of equally many channels, each of shape (N, C, D, H, W); emptied, so that a part that
-            nobody else holds is freed as soon as it was read.
-
-    Returns:
-        What ``convolution(torch.cat(parts, 1))`` returns, but for rounding.
-    """
-    weights = list(convolution.weight.chunk(len(parts), dim=1))
-    padding = convolution.kernel_size[0] // 2
-    total = F.conv3d(parts.pop(), weights.pop(), convolution.bias, padding=padding)
-    while parts:
-        total.add_(F.conv3d(parts.pop(), weights.pop(), padding=padding))
-    return total
-
-
-def channels_last(features: Tensor) -> Tensor:
-    """Return features, shape (N, C, D, H, W), with the channels of a voxel side by side in memory."""
-    if features.device.type not in ("cpu", "cuda"):  # the 3-D convolutions of MPS want the plain order
-        return features
-    return features.contiguous(memory_format=torch.channels_last_3d)

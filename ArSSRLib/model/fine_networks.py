@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.model.encoders import ResCNN, channels_last, residual
+from ArSSRLib.model.convolutions import channels_last
+from ArSSRLib.model.encoders import ResCNN
 
 
 def begin_as_copy(*layers: nn.Conv3d) -> None:
@@ -135,18 +136,12 @@ class FineResCNN(ResCNN):
     """
 
     adds_to_input: ClassVar[bool] = True
+    adds_input: ClassVar[bool] = False  # that is done outside, where the spline is in single precision
 
     def __init__(self) -> None:
         super().__init__(1)
         for parameter in self.conv_end.parameters():
             nn.init.zeros_(parameter)
-
-    def forward(self, volume: Tensor) -> Tensor:
-        """Return what is to be added to an interpolated volume, shape (N, 1, D, H, W)."""
-        features = channels_last(self.conv_start(volume))
-        for block in (self.block1, self.block2, self.block3):
-            features = residual(block, features)
-        return cast("Tensor", self.conv_end(features))
 
 
 NETWORKS: dict[str, type[SRCNN3D] | type[DCSRN] | type[FineResCNN]] = {

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.arssr2 import ArSSR2, ResidualBlock
+from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.blocks import ResidualBlock
 from ArSSRLib.model.config import ArSSR2Config, ModelConfig
 
 if TYPE_CHECKING:

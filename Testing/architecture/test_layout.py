@@ -47,8 +47,9 @@ FLOORS = {
     "training": 4,
     "evaluation": 4,
 }
-# Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}}
+# Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called. The
+# networks call kernels, never the other way round.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "model": {"kernels"}}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},

@@ -1,0 +1,144 @@
+"""Convolutions that hand out their result slab by slab, so that what follows happens while it is in the cache.
+
+Features are stored as (D, H, W, C), the channels of a voxel side by side. On a CPU in float32 a slab is a few rows of
+four planes, convolved by `winograd`; everywhere else it is the whole, convolved by PyTorch, the reference of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ArSSRLib.kernels.winograd import MADE, READ, WinogradKernel, Workspace, convolve_sums, transform_planes
+
+Padding = Literal["zeros", "replicate"]
+Slab = tuple[slice, slice, Tensor]
+# Values of one of the six sums of a step: they, their results and the planes they come from stay in the cache.
+STEP_VALUES = 2**18
+# Below, the sums cost more than the products they save.
+LEAST_CHANNELS = 16
+# Planes that are left over after the last four, from which on four more are cheaper than the plain convolution.
+LEAST_PLANES = 3
+
+_listener: ContextVar[Callable[[Tensor, float], object] | None] = ContextVar("_listener", default=None)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of 3 x 3 x 3 voxels that keeps the shape.
+
+    Attributes:
+        weight: Shape (O, C, 3, 3, 3).
+        bias: Shape (O,).
+        padding: What is outside the volume: "zeros", or the outermost voxel again, "replicate".
+    """
+
+    weight: Tensor
+    bias: Tensor
+    padding: Padding
+
+    @cached_property
+    def transformed(self) -> WinogradKernel:
+        """The kernel as `winograd` needs it."""
+        return WinogradKernel.of(self.weight, self.bias)
+
+    def slabs(self, features: Tensor) -> Iterator[Slab]:
+        """Convolve features and yield the result slab by slab.
+
+        Args:
+            features: Shape (D, H, W, C); must not change until the last slab was yielded.
+
+        Yields:
+            Planes, rows, and the result there, shape (planes, rows, W, O). Its memory is the caller's only until the
+            next slab is asked for; it may be changed.
+        """
+        steps = _winograd_slabs if _pays(features, self.weight) else _whole
+        total = features.shape[0] * features.shape[1]
+        for planes, rows, result in steps(self, features):
+            yield planes, rows, result
+            listener = _listener.get()
+            if listener is not None:
+                listener(self.weight, result.shape[0] * result.shape[1] / total)
+
+
+@contextmanager
+def listening(listener: Callable[[Tensor, float], object]) -> Iterator[None]:
+    """Call ``listener`` after every slab, with the weight of the convolution and the fraction of it that was done.
+
+    What it raises ends the convolution.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def _pays(features: Tensor, weight: Tensor) -> bool:
+    """Tell whether Winograd's way is faster: not in bf16, which it would spoil, nor for a few channels or planes."""
+    plain = features.device.type != "cpu" or features.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+    return not plain and min(weight.shape[:2]) >= LEAST_CHANNELS and len(features) >= LEAST_PLANES
+
+
+def _whole(convolution: Convolution, features: Tensor) -> Iterator[Slab]:
+    volume = features.permute(3, 0, 1, 2)[None]
+    if convolution.padding == "replicate":
+        result = F.conv3d(F.pad(volume, (1,) * 6, mode="replicate"), convolution.weight, convolution.bias)
+    else:
+        result = F.conv3d(volume, convolution.weight, convolution.bias, padding=1)
+    yield slice(0, len(features)), slice(0, features.shape[1]), result[0].permute(1, 2, 3, 0)
+
+
+def _winograd_slabs(convolution: Convolution, features: Tensor) -> Iterator[Slab]:
+    depth, height, width, channels = features.shape
+    outputs = len(convolution.weight)
+    rows = min(height, max(4, STEP_VALUES // (width * max(channels, outputs))))
+    work = Workspace(rows, width, channels=channels, outputs=outputs)
+    for k in range(0, depth, MADE):
+        made = min(MADE, depth - k)
+        planes = [_plane(features, number, convolution.padding) for number in range(k - 1, k - 1 + READ)]
+        for j in range(0, height, rows):
+            count = min(rows, height - j)
+            inside = slice(max(0, j - 1), min(height, j + count + 1))
+            target = slice(inside.start - (j - 1), inside.stop - (j - 1))
+            if made >= LEAST_PLANES:
+                length = inside.stop - inside.start
+                transform_planes([p[inside] for p in planes], work.sums[:, target, 1:-1], work.terms[:, :length])
+                _fill_margin(work.sums, target, count, convolution.padding)
+                result = convolve_sums(convolution.transformed, work, count)[:made]
+            else:
+                for number in range(made + 2):
+                    work.sums[number, target, 1:-1] = planes[number][inside]
+                _fill_margin(work.sums, target, count, convolution.padding)
+                volume = work.sums[: made + 2, : count + 2].permute(3, 0, 1, 2)[None]
+                result = F.conv3d(volume, convolution.weight, convolution.bias)[0].permute(1, 2, 3, 0)
+            yield slice(k, k + made), slice(j, j + count), result
+
+
+def _plane(features: Tensor, number: int, padding: Padding) -> Tensor:
+    """Return a plane, shape (H, W, C), also one beyond the first or the last."""
+    if 0 <= number < len(features):
+        return features[number]
+    if padding == "replicate":
+        return features[min(max(number, 0), len(features) - 1)]
+    return features.new_zeros(()).expand(features.shape[1:])
+
+
+def _fill_margin(sums: Tensor, rows: slice, count: int, padding: Padding) -> None:
+    """Complete sums, shape (6, rows, width + 2, C): what is outside the volume in rows and columns."""
+    replicate = padding == "replicate"
+    if replicate:
+        sums[:, rows, 0] = sums[:, rows, 1]
+        sums[:, rows, -1] = sums[:, rows, -2]
+    if rows.start == 1:
+        sums[:, 0] = sums[:, 1] if replicate else 0
+    if rows.stop == count + 1:
+        sums[:, count + 1] = sums[:, count] if replicate else 0

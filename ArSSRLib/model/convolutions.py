@@ -1,0 +1,49 @@
+"""The convolutions of a layer on features of shape (D, H, W, C), one volume and without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ArSSRLib.kernels.slabs import Convolution, Padding, Slab
+
+
+def slabs(convolution: nn.Conv3d, features: Tensor) -> Iterator[Slab]:
+    """Convolve features (D, H, W, C) and yield the result as `Convolution.slabs` does."""
+    padding: Padding = "replicate" if convolution.padding_mode == "replicate" else "zeros"
+    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features)
+
+
+def collected_into(result: Tensor, convolution: nn.Conv3d, features: Tensor) -> None:
+    """Convolve features (D, H, W, C) into a result of shape (D, H, W, O)."""
+    for planes, rows, part in slabs(convolution, features):
+        result[planes, rows] = part
+
+
+def collected(convolution: nn.Conv3d, features: Tensor) -> Tensor:
+    """Return the convolution of features (D, H, W, C) as a tensor of its own, shape (D, H, W, O)."""
+    result = features.new_empty(*features.shape[:3], convolution.out_channels)
+    collected_into(result, convolution, features)
+    return result
+
+
+def entry(convolution: nn.Conv3d, volume: Tensor) -> Tensor:
+    """Convolve one or two channels (D, H, W, C) into features (D, H, W, O), in the type that the device computes in."""
+    ((_, _, features),) = slabs(convolution, volume)
+    return features.contiguous()
+
+
+def pointwise(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve features (D, H, W, C) with a kernel of one voxel, shape (O, C, 1, 1, 1)."""
+    return F.linear(features, weight.flatten(1), bias)
+
+
+def channels_last(features: Tensor) -> Tensor:
+    """Return features, shape (N, C, D, H, W), with the channels of a voxel side by side in memory."""
+    if features.device.type not in ("cpu", "cuda"):  # the 3-D convolutions of MPS want the plain order
+        return features
+    return features.contiguous(memory_format=torch.channels_last_3d)

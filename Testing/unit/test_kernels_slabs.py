@@ -1,0 +1,115 @@
+"""Convolutions slab by slab: the numbers of plain convolutions, for every shape, padding and way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ArSSRLib.kernels import slabs
+from ArSSRLib.kernels.slabs import Convolution, listening
+
+SHAPES = [(1, 4, 5), (2, 3, 3), (3, 3, 3), (4, 5, 6), (5, 9, 7), (6, 33, 4), (7, 1, 1), (13, 8, 2)]
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def convolution(channels, outputs, padding):
+    weight = random(outputs, channels, 3, 3, 3) / (27 * channels) ** 0.5
+    return Convolution(weight, random(outputs, seed=1), padding)
+
+
+def expected(layer, features):
+    """The same in double precision, by PyTorch."""
+    mode = "replicate" if layer.padding == "replicate" else "constant"
+    volume = F.pad(features.double().permute(3, 0, 1, 2)[None], (1,) * 6, mode=mode)
+    return F.conv3d(volume, layer.weight.double(), layer.bias.double())[0].permute(1, 2, 3, 0)
+
+
+def collected(layer, features):
+    result = torch.full((*features.shape[:3], len(layer.weight)), torch.nan)
+    with torch.inference_mode():
+        for planes, rows, part in layer.slabs(features):
+            assert result[planes, rows].isnan().all(), "a voxel was yielded twice"
+            result[planes, rows] = part
+    return result
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("channels", [(16, 16), (32, 17), (2, 16)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slabs_are_the_plain_convolution(shape, channels, padding):
+    layer, features = convolution(*channels, padding), random(*shape, channels[0], seed=2)
+
+    torch.testing.assert_close(collected(layer, features).double(), expected(layer, features), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_rows_are_divided_without_a_seam(padding, monkeypatch):
+    layer, features = convolution(16, 16, padding), random(9, 23, 6, 16)
+    monkeypatch.setattr(slabs, "STEP_VALUES", 5 * 6 * 16)
+
+    with torch.inference_mode():
+        rows = {(part[1].start, part[1].stop) for part in layer.slabs(features)}
+
+    assert rows == {(0, 5), (5, 10), (10, 15), (15, 20), (20, 23)}
+    torch.testing.assert_close(collected(layer, features).double(), expected(layer, features), atol=2e-5, rtol=0)
+
+
+def test_features_may_be_some_channels_of_more():
+    layer, features = convolution(16, 16, "zeros"), random(8, 6, 5, 40)
+
+    torch.testing.assert_close(
+        collected(layer, features[..., 3:19]).double(), expected(layer, features[..., 3:19]), atol=2e-5, rtol=0
+    )
+
+
+def test_winograd_loses_less_than_a_digit():
+    layer, features = convolution(64, 64, "zeros"), random(8, 16, 16, 64)
+    truth = expected(layer, features)
+
+    plain = F.conv3d(features.permute(3, 0, 1, 2)[None], layer.weight, layer.bias, padding=1)[0].permute(1, 2, 3, 0)
+
+    assert (collected(layer, features) - truth).square().mean() < 10**2 * (plain - truth).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("what", "features", "autocast"),
+    [
+        ("float32", random(8, 4, 4, 16), False),
+        ("bf16", random(8, 4, 4, 16).bfloat16(), False),
+        ("autocast", random(8, 4, 4, 16), True),
+        ("double", random(8, 4, 4, 16).double(), False),
+        ("two planes", random(2, 4, 4, 16), False),
+    ],
+)
+def test_winograd_is_left_to_float32(what, features, autocast, monkeypatch):
+    used = []
+    monkeypatch.setattr(slabs, "_winograd_slabs", lambda *_: iter(used.append(True) or ()))
+    layer = Convolution(random(16, 16, 3, 3, 3).to(features.dtype), random(16).to(features.dtype), "zeros")
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        list(layer.slabs(features))
+
+    assert bool(used) == (what == "float32")
+
+
+def test_a_listener_is_told_the_whole_of_a_convolution_and_may_end_it():
+    layer, features = convolution(16, 16, "zeros"), random(10, 6, 5, 16)
+    told = []
+    with torch.inference_mode(), listening(lambda weight, done: told.append((weight is layer.weight, done))):
+        list(layer.slabs(features))
+
+    assert len(told) == 3
+    assert all(same for same, _ in told)
+    assert sum(done for _, done in told) == pytest.approx(1)
+
+    def stop(weight, done):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), listening(stop):
+        list(layer.slabs(features))
+    with torch.inference_mode():
+        assert len(list(layer.slabs(features))) == 3  # nobody listens any more
