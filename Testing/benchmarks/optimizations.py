@@ -210,8 +210,8 @@ def main() -> int:
             lines.append(f"| {name} | {comparison.instead_of} | {gain:.2f}x | {difference:.1e} |")
             print(lines[-1], file=sys.stderr, flush=True)
     text = "\n".join(lines) + (
-        f"\n\nCube of {arguments.edge} voxels, {arguments.threads} threads, PyTorch {torch.__version__}; medians of the "
-        f"ratios within each of {arguments.rounds} rounds.\n"
+        f"\n\nCube of {arguments.edge} voxels, {arguments.threads} threads, PyTorch {torch.__version__}; medians of "
+        f"the ratios within each of {arguments.rounds} rounds.\n"
     )
     OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / "optimizations.md").write_text(text, encoding="utf-8")

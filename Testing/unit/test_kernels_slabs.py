@@ -49,7 +49,7 @@ def test_slabs_are_the_plain_convolution(shape, channels, padding):
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 def test_rows_are_divided_without_a_seam(padding, monkeypatch):
     layer, features = convolution(16, 16, padding), random(9, 23, 6, 16)
-    monkeypatch.setattr(slabs, "STEP_VALUES", 5 * 6 * 16)
+    monkeypatch.setattr(slabs, "_step_values", lambda: 5 * 6 * 16)
 
     with torch.inference_mode():
         rows = {(part[1].start, part[1].stop) for part in layer.slabs(features)}
