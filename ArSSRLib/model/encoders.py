@@ -93,10 +93,12 @@ class DenseBlock(nn.Module):
             features = dense[..., : number * WIDTH]
             for planes, rows, part in slabs(cast("DenseLayer", layer).conv, features):
                 dense[planes, rows, :, number * WIDTH : (number + 1) * WIDTH] = part.relu_()
-        for k in range(len(dense)):
-            plane = dense[k : k + 1]
-            plane[..., :WIDTH] += pointwise(plane, self.lff.weight, self.lff.bias)
-            yield slice(k, k + 1), plane[..., :WIDTH]
+        # Plane by plane, in the cache of a processor; at once, in few calls, elsewhere.
+        step = 1 if dense.device.type == "cpu" else len(dense)
+        for k in range(0, len(dense), step):
+            planes = dense[k : k + step]
+            planes[..., :WIDTH] += pointwise(planes, self.lff.weight, self.lff.bias)
+            yield slice(k, k + step), planes[..., :WIDTH]
 
 
 class RDN(Encoder):
