@@ -97,6 +97,13 @@ def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
     simulated = find_sources(protocol.subjects, protocol.split) if protocol.subjects else []
     real = find_sources(protocol.real, protocol.split) if protocol.real else []
     limit = protocol.subject_limit or None
+    with_masks = [source.path.name for source in simulated[:limit] if source.lesions]
+    if protocol.lesions and with_masks:
+        msg = (
+            f"{protocol.subjects} names the lesions of {with_masks[0]}, and the protocol asks for synthetic ones; "
+            'say --set lesions="" to judge those of the file, or delete its column lesions.'
+        )
+        raise InputError(msg)
     return _named_apart(simulated[:limit]), _named_apart(real)
 
 

@@ -13,15 +13,13 @@ from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
+from ArSSRLib.evaluation.truth import GRID_TOLERANCE
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
 from ArSSRLib.upsampling import upsample
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
-
-# How far a corner of an external result may lie from the truth's, in mm: the rounding of a NIfTI header.
-GRID_TOLERANCE = 1e-2
 
 
 class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake

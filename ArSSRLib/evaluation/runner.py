@@ -61,12 +61,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A subject that was read: size and spacing of its truth along i, j, k, and the hash of its voxels."""
+    """A subject that was read: size and spacing of its truth along i, j, k, the hash of its voxels, its lesions."""
 
     place: Place
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     voxel_hash: str
+    lesions: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
     protocol = task.protocol
     truth = prepare_truth(task.source, protocol)
     geometry = truth.volume.geometry
-    yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash)
+    count = truth.lesions.count if truth.lesions else 0
+    yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash, count)
     for case in cases_of(truth, protocol):
         facts = _facts(protocol, truth, case)
         if task.pictured:
@@ -128,6 +130,8 @@ def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
 def _facts(protocol: Protocol, truth: Truth, case: Case) -> dict[str, object]:
     names = ("crop", "crop_margin", "crop_size", "mask")
     rules = {name: getattr(protocol, name) for name in names}
+    if truth.lesion_identity:
+        rules["lesions"] = truth.lesion_identity
     return {"voxels": truth.voxel_hash, "truth_spacing": protocol.spacing, **rules, **_case_facts(protocol, case)}
 
 
@@ -208,6 +212,7 @@ def _measured(
         case.fine.spacing,
         truth=None if truth is None else truth.volume.array,
         mask=mask,
+        lesions=None if truth is None else truth.lesions,
     )
     values = {}
     for name in metrics:
