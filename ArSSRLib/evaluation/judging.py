@@ -89,10 +89,12 @@ class Metric:
     Attributes:
         measure: Gives the values of one result.
         needs_truth: Whether it says nothing about a real volume.
+        identity: What on this machine decides its values, beside the result; "" for nothing.
     """
 
     measure: Callable[[Judged], list[Value]]
     needs_truth: bool = True
+    identity: Callable[[], str] = str
 
 
 #: Heading of the values, and whether larger is better, smaller, or neither.
@@ -175,6 +177,10 @@ def _segmentation(judged: Judged) -> list[Value]:
     return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
 
 
+def _segmentation_identity() -> str:
+    return str(_room("segmentation").identity_of_ants())
+
+
 def _room(name: str) -> ModuleType:
     try:
         return import_module(f"ArSSRLib.evaluation.{name}")
@@ -192,7 +198,7 @@ METRICS: dict[str, Metric] = {
     "ripple": Metric(_ripple, needs_truth=False),
     "lpips_alex": Metric(_lpips("alex")),
     "lpips_vgg": Metric(_lpips("vgg")),
-    "segmentation": Metric(_segmentation),
+    "segmentation": Metric(_segmentation, identity=_segmentation_identity),
     "psi": Metric(_sharpness("psi"), needs_truth=False),
     "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),
 }

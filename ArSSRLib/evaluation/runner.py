@@ -176,8 +176,9 @@ def _cell(
     key = key_of(facts)
     compared = truth is not None and method.kind != "truth"
     metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
+    kept_as = {name: _kept_as(name) for name in metrics}
     finished = store.read(key)
-    needed = lacking(finished, metrics)
+    needed = [name for name in metrics if lacking(finished, [kept_as[name]])]
     kept = task.pictured and method.kind != "truth"  # the truth is in every picture already
     picture = store.picture(_file_name(place, method.name), key) if kept else None
     computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
@@ -192,13 +193,22 @@ def _cell(
             write_volume(Volume(result, case.fine), picture)
         mask = truth.mask if truth is not None and task.protocol.mask else None
         values = _measured(case, result, needed, truth=truth, mask=mask)
-        store.write(key, facts, Finished(values, seconds))
+        store.write(key, facts, Finished({kept_as[name]: told for name, told in values.items()}, seconds))
         finished = store.read(key)
     if finished is None:
         msg = f"The cell {key[:12]} was written and cannot be read again; look at the disk of the output."
         raise OSError(msg)
-    told = tuple(value for name in metrics for value in finished.values.get(name, []))
+    told = tuple(value for name in metrics for value in finished.values.get(kept_as[name], []))
     return Cell(place, told, finished.seconds, computed, picture)
+
+
+def _kept_as(metric: str) -> str:
+    """Return the name under which a cell keeps a metric; what decides its values on this machine is part of it."""
+    try:
+        identity = METRICS[metric].identity()
+    except MetricUnavailable:  # measuring it says so
+        identity = "unavailable"
+    return f"{metric}, {identity}" if identity else metric
 
 
 def _measured(
