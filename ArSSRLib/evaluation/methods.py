@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,27 @@ def weights_hash(method: Method, scale: Scale) -> str:
         msg = f"{method.name}: there is no {name}. {_how(method, scale)}".strip()
         raise MissingMethod(msg)
     return entry.sha256 if entry else _file_hash(name, Path(name).stat().st_mtime_ns)
+
+
+def has_weights(method: Method, scale: Scale) -> bool:
+    """Return whether the weights of a method are there."""
+    try:
+        weights_hash(method, scale)
+    except MissingMethod:
+        return False
+    return True
+
+
+def why_missing(method: Method, scales: Sequence[Scale]) -> str:
+    """Return a sentence on the scales, one or more, at which the weights of a method are not there."""
+    if len(scales) > 1 and "{scale}" in method.model:
+        labels = ", ".join(scale_label(scale) for scale in scales)
+        return f"{method.name}: there is no {method.model} for the scales {labels}. {method.how}".strip()
+    try:
+        weights_hash(method, scales[0])
+    except MissingMethod as error:
+        return str(error)
+    return ""
 
 
 def _how(method: Method, scale: Scale) -> str:

@@ -42,6 +42,7 @@ class Method:
         files: Of a "folder": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in its name. It is
             never resampled: a file on another grid than the truth's is an error.
         how: How to make the weights or the results, told when they are not there; with ``{scale}``, too.
+        note: A remark that stands under its tables, such as how long it was trained.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Method:
     model: str = ""
     files: str = ""
     how: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
