@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", type=Path, nargs="?", help=one)
     change = "change a value of the protocol"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="subjects at the same time (default: 1)")
+    jobs = "processes at the same time, each for a subject and a degradation (default: 1)"
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help=jobs)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--strict", action="store_true", help="fail where a method or a metric cannot run here")
     parser.add_argument(
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     device = str(resolve_device(args.device))
     tasks = [Task(protocol, s, False, n < protocol.figure_subjects, device) for n, s in enumerate(simulated)]
     tasks += [Task(protocol, s, True, n < protocol.figure_subjects, device) for n, s in enumerate(real)]
+    # Smaller parts, or the last of three subjects leaves the second of two processors idle.
+    tasks = [part for task in tasks for part in task.parts()] if args.jobs > 1 else tasks
     try:
         _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -143,7 +146,7 @@ def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        msg = f"give a number of subjects, 1 or more, not {text}"
+        msg = f"give a number of processes, 1 or more, not {text}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -172,7 +175,7 @@ def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[st
 def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:
     """Take note of every event, and tell a problem at once."""
     protocol = results.protocol
-    settings = [len(protocol.scales) * len(protocol.degradations) if not task.real else 1 for task in tasks]
+    settings = [len(protocol.scales) * len(task.protocol.degradations) if not task.real else 1 for task in tasks]
     with tqdm(total=sum(settings) * len(protocol.methods), unit="cell", disable=not progress) as bar:
         for event in events_of(tasks, jobs):
             results.add(event)

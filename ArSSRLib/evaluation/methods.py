@@ -144,6 +144,7 @@ def _file_hash(name: str, _changed: int) -> str:
     return sha256_of(Path(name))
 
 
-@functools.lru_cache(maxsize=2)
+# As many as a table of the paper has; the methods of a case take turns.
+@functools.lru_cache(maxsize=32)
 def _loaded(name: str, _identity: str) -> SuperResolutionModel:
     return load_model(name)

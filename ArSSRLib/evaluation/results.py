@@ -51,12 +51,13 @@ class Results:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Take note of what happened."""
+        """Take note of what happened; a subject is prepared, or cannot be read, once for all its parts."""
         if isinstance(event, Prepared):
-            self.prepared.append(event)
+            if event not in self.prepared:
+                self.prepared.append(event)
         elif isinstance(event, Cell):
             self.cells.append(event)
-        else:
+        elif event not in self.problems:
             self.problems.append(event)
 
     @property

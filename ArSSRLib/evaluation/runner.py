@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ArSSRLib import __version__
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """One subject of a protocol.
+    """One subject of a protocol, or a part of it.
 
     Attributes:
         protocol: What is evaluated; its methods and metrics are those that can run here.
@@ -47,6 +47,13 @@ class Task:
     real: bool
     pictured: bool
     device: str
+
+    def parts(self) -> list[Task]:
+        """Return the same work, a task for each degradation."""
+        if self.real:
+            return [self]
+        names = self.protocol.degradations
+        return [replace(self, protocol=replace(self.protocol, degradations=(name,))) for name in names]
 
 
 @dataclass(frozen=True)
