@@ -46,7 +46,11 @@ def ssim(reference: FloatArray, result: FloatArray, mask: Mask | None = None, *,
     Source:
         Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, with the window of scikit-image's default.
     """
-    index = ssim_map(reference, result, sigma=sigma)
+    return mean_ssim(ssim_map(reference, result, sigma=sigma), mask, sigma=sigma)
+
+
+def mean_ssim(index: FloatArray, mask: Mask | None = None, *, sigma: float | None = None) -> float:
+    """Return the mean of a map of `ssim_map`, which was made with the same ``sigma``; see `ssim`."""
     if mask is not None:
         return float(index[mask].mean())
     margin = 3 if sigma is None else int(3.5 * sigma + 0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import DependencyError, InputError
 from ArSSRLib.evaluation.cases import write_inputs
 from ArSSRLib.evaluation.judging import why_unavailable
-from ArSSRLib.evaluation.methods import MissingMethod, weights_hash
+from ArSSRLib.evaluation.methods import has_weights, weights_hash, why_missing
 from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol, scale_label
 from ArSSRLib.evaluation.report import REPORT_NAME, write_report
 from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
@@ -24,8 +23,6 @@ from ArSSRLib.evaluation.runner import Cell, Problem, Task
 from ArSSRLib.evaluation.truth import subject_name
 from ArSSRLib.evaluation.workers import events_of
 from ArSSRLib.io.sources import Source, find_sources
-
-logger = logging.getLogger(__name__)
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
@@ -36,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", type=Path, nargs="?", help=one)
     change = "change a value of the protocol"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="subjects at the same time (default: 1)")
+    jobs = "processes at the same time, each for a subject and a degradation (default: 1)"
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help=jobs)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--strict", action="store_true", help="fail where a method or a metric cannot run here")
     parser.add_argument(
@@ -80,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     device = str(resolve_device(args.device))
     tasks = [Task(protocol, s, False, n < protocol.figure_subjects, device) for n, s in enumerate(simulated)]
     tasks += [Task(protocol, s, True, n < protocol.figure_subjects, device) for n, s in enumerate(real)]
+    # Smaller parts, or the last of three subjects leaves the second of two processors idle.
+    tasks = [part for task in tasks for part in task.parts()] if args.jobs > 1 else tasks
     try:
         _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -97,6 +97,13 @@ def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
     simulated = find_sources(protocol.subjects, protocol.split) if protocol.subjects else []
     real = find_sources(protocol.real, protocol.split) if protocol.real else []
     limit = protocol.subject_limit or None
+    with_masks = [source.path.name for source in simulated[:limit] if source.lesions]
+    if protocol.lesions and with_masks:
+        msg = (
+            f"{protocol.subjects} names the lesions of {with_masks[0]}, and the protocol asks for synthetic ones; "
+            "say --set lesions= to judge those of the file, or delete its column lesions."
+        )
+        raise InputError(msg)
     return _named_apart(simulated[:limit]), _named_apart(real)
 
 
@@ -109,9 +116,11 @@ def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
     left_out: list[str] = []
     methods = []
     for method in protocol.methods:
-        missing = _missing(method, protocol)
-        left_out += dict.fromkeys(missing)
-        if not missing or len(missing) < len(_scales_of(protocol)):
+        scales = _scales_of(protocol) if method.kind == "model" else ()
+        lacking = [scale for scale in scales if not has_weights(method, scale)]
+        if lacking:
+            left_out.append(why_missing(method, lacking))
+        if not lacking or len(lacking) < len(scales):
             methods.append(method)
     metrics = []
     for name in protocol.metrics:
@@ -130,17 +139,14 @@ def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for method in protocol.methods:
         for scale in _scales_of(protocol):
-            if method.kind == "model":
-                try:
-                    found.setdefault(method.name, {})[scale_label(scale)] = weights_hash(method, scale)
-                except MissingMethod:
-                    logger.debug("%s has no weights for scale %s", method.name, scale_label(scale))
+            if method.kind == "model" and has_weights(method, scale):
+                found.setdefault(method.name, {})[scale_label(scale)] = weights_hash(method, scale)
     return found
 
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        msg = f"give a number of subjects, 1 or more, not {text}"
+        msg = f"give a number of processes, 1 or more, not {text}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -153,17 +159,6 @@ def _named_apart(sources: Sequence[Source]) -> list[Source]:
         stem = source.path.name.partition(".")[0]
         apart.append(dataclasses.replace(source, subject=f"{name}_{stem}" if names.count(name) > 1 else name))
     return apart
-
-
-def _missing(method: Method, protocol: Protocol) -> list[str]:
-    """Return a sentence for every scale at which the weights of a method are not there."""
-    found = []
-    for scale in _scales_of(protocol) if method.kind == "model" else ():
-        try:
-            weights_hash(method, scale)
-        except MissingMethod as error:
-            found.append(str(error))
-    return found
 
 
 def _scales_of(protocol: Protocol) -> Sequence[Scale]:
@@ -180,7 +175,7 @@ def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[st
 def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:
     """Take note of every event, and tell a problem at once."""
     protocol = results.protocol
-    settings = [len(protocol.scales) * len(protocol.degradations) if not task.real else 1 for task in tasks]
+    settings = [len(protocol.scales) * len(task.protocol.degradations) if not task.real else 1 for task in tasks]
     with tqdm(total=sum(settings) * len(protocol.methods), unit="cell", disable=not progress) as bar:
         for event in events_of(tasks, jobs):
             results.add(event)
@@ -202,7 +197,7 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     computed = sum(cell.computed for cell in cells)
     failed = len(results.failures)
     print(f"{output / REPORT_NAME}: {len(cells)} cells, {computed} of them computed now, {failed} failed.")
-    for line in dict.fromkeys([*results.left_out, *(problem.reason for problem in results.missing)]):
+    for line in results.absent():
         print(f"Left out: {line}")
     return FAILED if results.failures or (args.strict and results.missing) else DONE
 

@@ -68,7 +68,8 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
             groups.setdefault((cell.place.subject, cell.place.scale, cell.place.degradation), []).append(cell)
     drawn = []
     for (subject, scale, degradation), cells in groups.items():
-        panels = _panels(cells, "input" if degradation == REAL else "truth")
+        truth = "truth (synthetic lesions)" if results.protocol.lesions else "truth"
+        panels = _panels(cells, "input" if degradation == REAL else truth)
         if len(panels) < 2:
             continue
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.evaluation.degradation import Acquisition, Array
+from ArSSRLib.evaluation.lesions import Lesions, contrast_recovery
 from ArSSRLib.evaluation.ripple import slice_ripple
-from ArSSRLib.metrics import Mask, psnr, ssim
+from ArSSRLib.metrics import Mask, mean_ssim, psnr, ssim_map
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ class Judged:
         scale: Factor along i, j, k, unitless.
         spacing: Of the result along i, j, k, in mm.
         truth: Shape of ``result``; None for a real volume.
-        mask: Voxels of the anatomy, shape of ``result``; None to judge the whole volume only.
+        mask: Voxels of the anatomy, shape of ``result``; None to judge without it.
+        lesions: Of the truth; None where none are known.
     """
 
     result: Array
@@ -47,6 +49,17 @@ class Judged:
     spacing: tuple[float, float, float]
     truth: Array | None = None
     mask: Mask | None = None
+    lesions: Lesions | None = None
+
+    @property
+    def regions(self) -> dict[str, Mask | None]:
+        """Where PSNR and SSIM are told: names, and voxels; None for the whole volume."""
+        regions: dict[str, Mask | None] = {WHOLE: None}
+        if self.mask is not None:
+            regions[IN_MASK] = self.mask
+        if self.lesions is not None:
+            regions[self.lesions.name] = self.lesions.region
+        return regions
 
     @property
     def reference(self) -> Array:
@@ -60,7 +73,7 @@ class Value:
 
     Attributes:
         metric: Which; a metric may tell several.
-        region: "volume", "mask", or a tissue.
+        region: "volume", "mask", "lesions", "synthetic lesions", or a tissue.
         number: The value.
     """
 
@@ -76,10 +89,12 @@ class Metric:
     Attributes:
         measure: Gives the values of one result.
         needs_truth: Whether it says nothing about a real volume.
+        identity: What on this machine decides its values, beside the result; "" for nothing.
     """
 
     measure: Callable[[Judged], list[Value]]
     needs_truth: bool = True
+    identity: Callable[[], str] = str
 
 
 #: Heading of the values, and whether larger is better, smaller, or neither.
@@ -92,6 +107,7 @@ HEADINGS = {
     "lpips_vgg": ("LPIPS, VGG16", "smaller is better"),
     "psi": ("PSI, perceptual sharpness", "compare with the truth's"),
     "lpc_si": ("LPC-SI, sharpness by local phase coherence", "compare with the truth's"),
+    "lesion_contrast": ("Contrast recovery of lesions", "1 keeps the contrast of the truth, 0 is none"),
     "dice": ("Dice overlap with the segmentation of the truth", "larger is better"),
     "iou": ("Intersection over union with the segmentation of the truth", "larger is better"),
     "ripple": ("Slice ripple", "smaller is better; see `ripple`"),
@@ -99,26 +115,27 @@ HEADINGS = {
 
 
 def _psnr(judged: Judged) -> list[Value]:
-    return _in_regions("psnr", judged, psnr)
+    return [
+        Value("psnr", name, psnr(judged.reference, judged.result, region)) for name, region in judged.regions.items()
+    ]
 
 
-def _ssim(judged: Judged) -> list[Value]:
-    return _in_regions("ssim", judged, ssim)
+def _ssim(name: str, sigma: float | None) -> Callable[[Judged], list[Value]]:
+    def measure(judged: Judged) -> list[Value]:
+        """Return SSIM with one window."""
+        # The map is the work; it is made once for all regions.
+        index = ssim_map(judged.reference, judged.result, sigma=sigma)
+        return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in judged.regions.items()]
+
+    return measure
 
 
-def _ssim_gaussian(judged: Judged) -> list[Value]:
-    def gaussian(truth: Array, result: Array, mask: Mask | None = None) -> float:
-        """Return SSIM with the Gaussian window."""
-        return ssim(truth, result, mask, sigma=1.5)
-
-    return _in_regions("ssim_gaussian", judged, gaussian)
-
-
-def _in_regions(name: str, judged: Judged, measure: Callable[..., float]) -> list[Value]:
-    values = [Value(name, WHOLE, measure(judged.reference, judged.result))]
-    if judged.mask is not None:
-        values.append(Value(name, IN_MASK, measure(judged.reference, judged.result, judged.mask)))
-    return values
+def _lesion_contrast(judged: Judged) -> list[Value]:
+    """Of truths with lesions; others have none to lose."""
+    if judged.lesions is None:
+        return []
+    number = contrast_recovery(judged.reference, judged.result, judged.lesions)
+    return [Value("lesion_contrast", judged.lesions.name, number)]
 
 
 def _consistency(judged: Judged) -> list[Value]:
@@ -160,6 +177,10 @@ def _segmentation(judged: Judged) -> list[Value]:
     return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
 
 
+def _segmentation_identity() -> str:
+    return str(_room("segmentation").identity_of_ants())
+
+
 def _room(name: str) -> ModuleType:
     try:
         return import_module(f"ArSSRLib.evaluation.{name}")
@@ -170,13 +191,14 @@ def _room(name: str) -> ModuleType:
 
 METRICS: dict[str, Metric] = {
     "psnr": Metric(_psnr),
-    "ssim": Metric(_ssim),
-    "ssim_gaussian": Metric(_ssim_gaussian),
+    "ssim": Metric(_ssim("ssim", None)),
+    "ssim_gaussian": Metric(_ssim("ssim_gaussian", 1.5)),
+    "lesion_contrast": Metric(_lesion_contrast),
     "consistency": Metric(_consistency, needs_truth=False),
     "ripple": Metric(_ripple, needs_truth=False),
     "lpips_alex": Metric(_lpips("alex")),
     "lpips_vgg": Metric(_lpips("vgg")),
-    "segmentation": Metric(_segmentation),
+    "segmentation": Metric(_segmentation, identity=_segmentation_identity),
     "psi": Metric(_sharpness("psi"), needs_truth=False),
     "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,13 @@ from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
+from ArSSRLib.evaluation.truth import GRID_TOLERANCE
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
 from ArSSRLib.upsampling import upsample
 
 if TYPE_CHECKING:
     from ArSSRLib.model.config import SuperResolutionModel
-
-# How far a corner of an external result may lie from the truth's, in mm: the rounding of a NIfTI header.
-GRID_TOLERANCE = 1e-2
 
 
 class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
@@ -66,6 +65,27 @@ def weights_hash(method: Method, scale: Scale) -> str:
         msg = f"{method.name}: there is no {name}. {_how(method, scale)}".strip()
         raise MissingMethod(msg)
     return entry.sha256 if entry else _file_hash(name, Path(name).stat().st_mtime_ns)
+
+
+def has_weights(method: Method, scale: Scale) -> bool:
+    """Return whether the weights of a method are there."""
+    try:
+        weights_hash(method, scale)
+    except MissingMethod:
+        return False
+    return True
+
+
+def why_missing(method: Method, scales: Sequence[Scale]) -> str:
+    """Return a sentence on the scales, one or more, at which the weights of a method are not there."""
+    if len(scales) > 1 and "{scale}" in method.model:
+        labels = ", ".join(scale_label(scale) for scale in scales)
+        return f"{method.name}: there is no {method.model} for the scales {labels}. {method.how}".strip()
+    try:
+        weights_hash(method, scales[0])
+    except MissingMethod as error:
+        return str(error)
+    return ""
 
 
 def _how(method: Method, scale: Scale) -> str:
@@ -124,6 +144,7 @@ def _file_hash(name: str, _changed: int) -> str:
     return sha256_of(Path(name))
 
 
-@functools.lru_cache(maxsize=2)
+# As many as a table of the paper has; the methods of a case take turns.
+@functools.lru_cache(maxsize=32)
 def _loaded(name: str, _identity: str) -> SuperResolutionModel:
     return load_model(name)

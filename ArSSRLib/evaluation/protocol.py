@@ -25,6 +25,7 @@ PROTOCOLS = Path(__file__).with_name("protocols")
 FIELDS = ("subject", "scale", "degradation")
 KINDS = ("cubic", "back_projection", "model", "folder", "truth")
 CROPS = ("none", "mask")
+LESIONS = ("", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Method:
         files: Of a "folder": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in its name. It is
             never resampled: a file on another grid than the truth's is an error.
         how: How to make the weights or the results, told when they are not there; with ``{scale}``, too.
+        note: A remark that stands under its tables, such as how long it was trained.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method:
     model: str = ""
     files: str = ""
     how: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Protocol:
         output: Folder for finished cells, tables and figures.
         methods: What is compared, one ``[[methods]]`` table each: see `Method`.
         subjects: Volumes taken for the truth: a folder, or a CSV file with the columns path, split and, if wanted,
-            subject. "" for none: then only ``real`` is evaluated.
+            subject and lesions. "" for none: then only ``real`` is evaluated.
         split: Which rows of a CSV file: "train", "val" or "test".
         subject_limit: How many subjects at most, in the order of their names; 0 for all.
         scales: Each one factor, or three along i, j, k.
@@ -88,6 +91,8 @@ class Protocol:
             padded; [] leaves it.
         metrics: By name, see `judging`.
         mask: Whether PSNR and SSIM are told inside the mask of `ArSSRLib.metrics.brain_mask`, too.
+        lesions: "synthetic": small dark ellipsoids are put into every truth, see `synthetic_lesions`; "": the masks are
+            taken that the column lesions of the CSV file names, each on the grid of its volume, where there are some.
         reference: Name of the method that the others' differences are taken to; "" for the first.
         real: Thick-slice volumes without a truth, made isotropic by every method that can: a folder, or a CSV file.
             "" for none.
@@ -115,6 +120,7 @@ class Protocol:
     crop_size: tuple[int, ...] = ()
     metrics: tuple[str, ...] = ("psnr", "ssim")
     mask: bool = True
+    lesions: str = ""
     reference: str = ""
     real: Path | None = None
     real_profile: str = "gaussian"
@@ -233,6 +239,7 @@ def _fillable(pattern: str, fields: Sequence[str]) -> bool:
 def _check_choices(protocol: Protocol) -> None:
     _require("split", protocol.split, protocol.split in SPLITS, f"one of {', '.join(SPLITS)}")
     _require("crop", protocol.crop, protocol.crop in CROPS, f"one of {', '.join(CROPS)}")
+    _require("lesions", protocol.lesions, protocol.lesions in LESIONS, 'synthetic, or ""')
     _require("precision", protocol.precision, protocol.precision in ("auto", "fp32", "bf16", "fp16"), "fp32 or auto")
     for name, values, known in (
         ("degradations", protocol.degradations, DEGRADATIONS),

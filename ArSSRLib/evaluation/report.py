@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from ArSSRLib import __version__
 from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
-from ArSSRLib.evaluation.judging import HEADINGS, WHOLE
-from ArSSRLib.evaluation.protocol import Protocol, scale_label
-from ArSSRLib.evaluation.results import Results, Row
+from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Prepared, Problem
-from ArSSRLib.evaluation.statistics import FEW_SUBJECTS, LEVEL, paired_difference, summary
-from ArSSRLib.evaluation.truth import crop_statement
+from ArSSRLib.evaluation.tables import NOTHING, markdown_table, real_tables, simulated_tables, times_of
+from ArSSRLib.evaluation.truth import crop_statement, lesion_statement
 from ArSSRLib.io.files import replacing
 
 REPORT_NAME = "report.md"
 PACKAGES = ("numpy", "scipy", "torch")
-NOTHING = "-"
 
 
 def write_report(results: Results, path: Path, *, command: str, figures: Sequence[Path] = ()) -> None:
@@ -39,12 +35,12 @@ def write_report(results: Results, path: Path, *, command: str, figures: Sequenc
     """
     rows = results.rows()
     parts = [
-        f"# {results.protocol.title}",
+        f"# {results.protocol.title}" + (" (synthetic lesions)" if results.protocol.lesions else ""),
         "For research, not for diagnosis.",
         *_problems(results),
         "## Tables",
-        *_tables(rows, results.protocol),
-        *_real_tables([row for row in rows if row.degradation == REAL], results.protocol),
+        *simulated_tables(rows, results.protocol),
+        *real_tables([row for row in rows if row.degradation == REAL], results.protocol),
         *[f"![{figure.stem}]({figure.relative_to(path.parent).as_posix()})" for figure in figures],
         "## What was compared, and how",
         *_statement(results),
@@ -54,17 +50,11 @@ def write_report(results: Results, path: Path, *, command: str, figures: Sequenc
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; a bar in a cell does not end it."""
-    lines = [list(head), ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def _problems(results: Results) -> list[str]:
     parts = []
     for title, lines in (
         ("Failed, and not in the tables", [_named(problem) for problem in results.failures]),
-        ("Not here, and left out", [*results.left_out, *(problem.reason for problem in results.missing)]),
+        (f'Not here, and left out ("{NOTHING}" in the tables)', results.absent()),
     ):
         if lines:
             parts += [f"**{title}:**", "\n".join(f"- {line}" for line in dict.fromkeys(lines))]
@@ -75,135 +65,6 @@ def _named(problem: Problem) -> str:
     place = problem.place
     words = [place.subject, place.scale and f"scale {place.scale}", place.degradation, place.method]
     return f"{', '.join(word for word in words if word)}: {problem.reason}"
-
-
-def _tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """Return the tables over subjects: for each metric and region, and there for each degradation."""
-    parts = []
-    simulated = [row for row in rows if row.degradation != REAL]
-    for metric, region in _measured(simulated):
-        heading, direction = HEADINGS.get(metric, (metric, ""))
-        parts.append(f"### {heading}, {region}")
-        parts.append(f"Mean \N{PLUS-MINUS SIGN} standard deviation over subjects; {direction}.")
-        for degradation in protocol.degradations:
-            here = [
-                row for row in simulated if (row.metric, row.region, row.degradation) == (metric, region, degradation)
-            ]
-            if here:
-                parts += [f"Degradation: {degradation}.", _means(here, protocol), *_differences(here, protocol)]
-    return parts
-
-
-def _measured(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return the metrics and regions there are, in the order of their first row by metric."""
-    order = {name: n for n, name in enumerate(HEADINGS)}
-    found = dict.fromkeys((row.metric, row.region) for row in rows)
-    # The mask first: it is what the tables of the field are about.
-    return sorted(found, key=lambda pair: (order.get(pair[0], len(order)), pair[1] != "mask", pair[1]))
-
-
-def _means(rows: Sequence[Row], protocol: Protocol) -> str:
-    scales = [scale_label(scale) for scale in protocol.scales]
-    metric, region = rows[0].metric, rows[0].region
-    # The paper's numbers are of whole volumes.
-    known = scales if region == WHOLE else []
-    # Those that could not run here stand in the table with the paper's numbers alone.
-    printed_too = [row.method for row in protocol.published if row.metric == metric]
-    names = dict.fromkeys([*(method.name for method in protocol.methods), *printed_too])
-    paper = [scale for scale in known if any(_published(protocol, name, metric, scale) for name in names)]
-    lines = []
-    for name in names:
-        numbers = [[row.value for row in rows if (row.method, row.scale) == (name, scale)] for scale in scales]
-        printed = [_published(protocol, name, metric, scale) or NOTHING for scale in paper]
-        if any(numbers) or any(text != NOTHING for text in printed):
-            lines.append([name, *(_mean(metric, values) for values in numbers), *printed])
-    head = [f"method, {region}", *map(_times, scales)]
-    return markdown_table([*head, *(f"paper, {_times(scale)} (not comparable)" for scale in paper)], lines)
-
-
-def _times(scale: str) -> str:
-    return scale if "x" in scale else f"{scale}x"
-
-
-def _published(protocol: Protocol, method: str, metric: str, scale: str) -> str:
-    for row in protocol.published:
-        if (row.method, row.metric) == (method, metric):
-            for factor, value in zip(row.scales, row.values, strict=True):
-                if scale_label((factor, factor, factor)) == scale:
-                    return _number(metric, value)
-    return ""
-
-
-def _mean(metric: str, values: Sequence[float]) -> str:
-    found = summary(values)
-    if found.count == 0:
-        return NOTHING
-    spread = "" if math.isnan(found.deviation) else f" \N{PLUS-MINUS SIGN} {_number(metric, found.deviation)}"
-    return f"{_number(metric, found.mean)}{spread}"
-
-
-def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    reference, metric = protocol.reference_name, rows[0].metric
-    scales = [scale_label(scale) for scale in protocol.scales]
-    if not any(row.method == reference for row in rows):
-        return [f"There is no {reference} here to take differences to."]
-    lines, fewest = [], math.inf
-    for method in protocol.methods:
-        cells = []
-        for scale in scales:
-            one, two = (
-                {row.subject: row.value for row in rows if (row.method, row.scale) == (name, scale)}
-                for name in (method.name, reference)
-            )
-            found = paired_difference(one, two)
-            fewest = min(fewest, found.count or math.inf)
-            cells.append(_difference(metric, found.mean, (found.low, found.high)))
-        if method.name != reference and any(cell != NOTHING for cell in cells):
-            lines.append([method.name, *cells])
-    if not lines:
-        return []
-    few = f"; with {fewest:.0f} subjects the interval is narrower than it should be" if fewest < FEW_SUBJECTS else ""
-    text = f"Paired difference to {reference}: mean and {LEVEL:.0%} bootstrap confidence interval{few}."
-    return [text, markdown_table([f"minus {reference}", *map(_times, scales)], lines)]
-
-
-def _difference(metric: str, mean: float, interval: tuple[float, float]) -> str:
-    if math.isnan(mean):
-        return NOTHING
-    if math.isnan(interval[0]):
-        return _number(metric, mean, sign="+")
-    low, high = (_number(metric, bound, sign="+") for bound in interval)
-    return f"{_number(metric, mean, sign='+')} [{low}, {high}]"
-
-
-def _number(metric: str, value: float, sign: str = "") -> str:
-    digits = 2 if metric in ("psnr", "consistency") else 4
-    return f"{value:{sign}.{digits}f}"
-
-
-def _real_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """Return the tables of real thick-slice volumes: a row for each volume, whose scales differ."""
-    if not rows:
-        return []
-    methods = [method.name for method in protocol.methods if any(row.method == method.name for row in rows)]
-    parts = [
-        "## Real thick slices",
-        "Made isotropic; there is no truth. The consistency and back-projection assume the slice profile "
-        f'"{protocol.real_profile}".',
-    ]
-    for metric, region in _measured(rows):
-        heading, direction = HEADINGS.get(metric, (metric, ""))
-        values = {(row.subject, row.scale, row.method): row.value for row in rows if row.metric == metric}
-        lines = [
-            [subject, scale, *(_mean(metric, [values.get((subject, scale, name), math.nan)]) for name in methods)]
-            for subject, scale in dict.fromkeys((row.subject, row.scale) for row in rows)
-        ]
-        parts += [
-            f"### {heading}, {region}",
-            f"{direction.capitalize()}.",
-            markdown_table(["volume", "scale", *methods], lines),
-        ]
-    return parts
 
 
 def _statement(results: Results) -> list[str]:
@@ -220,14 +81,14 @@ def _statement(results: Results) -> list[str]:
             "(`ArSSRLib.metrics.brain_mask`).",
             *(f'- Degradation "{name}": {DEGRADATIONS[name]}.' for name in protocol.degradations),
         ]
+    if any(found.lesions for found in truths):
+        lines.append(f"- Lesions: {lesion_statement(protocol)}.")
     if protocol.real:
         lines.append(f"- Real thick slices: `{protocol.real}`.")
     lines.append(f"- Networks in {protocol.precision}; versions: {_versions()}.")
     parts = ["\n".join(lines), markdown_table(["method", "kind", "SHA-256 of the weights"], _methods(results))]
     if results.prepared:
-        parts.append(
-            markdown_table(["subject", "voxels", "mm", "SHA-256 of the voxels"], map(_subject, results.prepared))
-        )
+        parts.append(_subjects(results.prepared))
     return parts
 
 
@@ -242,13 +103,19 @@ def _methods(results: Results) -> list[list[str]]:
         hashes = results.weights.get(method.name, {})
         one = len(set(hashes.values())) == 1
         told = (
-            [next(iter(hashes.values()))] if one else [f"{_times(scale)}: {found}" for scale, found in hashes.items()]
+            [next(iter(hashes.values()))] if one else [f"{times_of(scale)}: {found}" for scale, found in hashes.items()]
         )
         lines.append([method.name, method.kind, "<br>".join(told) or NOTHING])
     return lines
 
 
-def _subject(found: Prepared) -> list[str]:
-    size = " x ".join(map(str, found.size))
-    spacing = " x ".join(f"{s:.4g}" for s in found.spacing)
-    return [found.place.subject, size, spacing, found.voxel_hash]
+def _subjects(prepared: Sequence[Prepared]) -> str:
+    columns = {
+        "subject": [found.place.subject for found in prepared],
+        "voxels": [" x ".join(map(str, found.size)) for found in prepared],
+        "mm": [" x ".join(f"{s:.4g}" for s in found.spacing) for found in prepared],
+        "SHA-256 of the voxels": [found.voxel_hash for found in prepared],
+    }
+    if any(found.lesions for found in prepared):
+        columns["lesions"] = [str(found.lesions or NOTHING) for found in prepared]
+    return markdown_table(list(columns), zip(*columns.values(), strict=True))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.protocol import Protocol
 from ArSSRLib.evaluation.runner import Cell, Event, Prepared, Problem
 from ArSSRLib.io.files import replacing
@@ -50,12 +51,13 @@ class Results:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Take note of what happened."""
+        """Take note of what happened; a subject is prepared, or cannot be read, once for all its parts."""
         if isinstance(event, Prepared):
-            self.prepared.append(event)
+            if event not in self.prepared:
+                self.prepared.append(event)
         elif isinstance(event, Cell):
             self.cells.append(event)
-        else:
+        elif event not in self.problems:
             self.problems.append(event)
 
     @property
@@ -67,6 +69,20 @@ class Results:
     def missing(self) -> list[Problem]:
         """What is not there."""
         return [problem for problem in self.problems if problem.missing]
+
+    def absent(self) -> list[str]:
+        """Return a sentence on everything that is not there, one for all that a method lacks."""
+        models = {method.name for method in self.protocol.methods if method.kind == "model"}
+        reasons: dict[str, list[str]] = {}
+        for problem in self.missing:
+            # Of the scales of the protocol, `left_out` tells what a model lacks.
+            if problem.place.method not in models or problem.place.degradation == REAL:
+                reasons.setdefault(problem.place.method, []).append(problem.reason)
+        more = [
+            first if not others else f"{first} The same for {len(others)} more of its results."
+            for first, *others in reasons.values()
+        ]
+        return list(dict.fromkeys([*self.left_out, *more]))
 
     def rows(self) -> list[Row]:
         """Return the tidy table, in the order of subjects and of the protocol, whoever finished first."""

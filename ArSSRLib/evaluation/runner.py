@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ArSSRLib import __version__
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """One subject of a protocol.
+    """One subject of a protocol, or a part of it.
 
     Attributes:
         protocol: What is evaluated; its methods and metrics are those that can run here.
@@ -48,6 +48,13 @@ class Task:
     pictured: bool
     device: str
 
+    def parts(self) -> list[Task]:
+        """Return the same work, a task for each degradation."""
+        if self.real:
+            return [self]
+        names = self.protocol.degradations
+        return [replace(self, protocol=replace(self.protocol, degradations=(name,))) for name in names]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -61,12 +68,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A subject that was read: size and spacing of its truth along i, j, k, and the hash of its voxels."""
+    """A subject that was read: size and spacing of its truth along i, j, k, the hash of its voxels, its lesions."""
 
     place: Place
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     voxel_hash: str
+    lesions: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,8 @@ def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
     protocol = task.protocol
     truth = prepare_truth(task.source, protocol)
     geometry = truth.volume.geometry
-    yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash)
+    count = truth.lesions.count if truth.lesions else 0
+    yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash, count)
     for case in cases_of(truth, protocol):
         facts = _facts(protocol, truth, case)
         if task.pictured:
@@ -128,6 +137,8 @@ def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
 def _facts(protocol: Protocol, truth: Truth, case: Case) -> dict[str, object]:
     names = ("crop", "crop_margin", "crop_size", "mask")
     rules = {name: getattr(protocol, name) for name in names}
+    if truth.lesion_identity:
+        rules["lesions"] = truth.lesion_identity
     return {"voxels": truth.voxel_hash, "truth_spacing": protocol.spacing, **rules, **_case_facts(protocol, case)}
 
 
@@ -172,8 +183,9 @@ def _cell(
     key = key_of(facts)
     compared = truth is not None and method.kind != "truth"
     metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
+    kept_as = {name: _kept_as(name) for name in metrics}
     finished = store.read(key)
-    needed = lacking(finished, metrics)
+    needed = [name for name in metrics if lacking(finished, [kept_as[name]])]
     kept = task.pictured and method.kind != "truth"  # the truth is in every picture already
     picture = store.picture(_file_name(place, method.name), key) if kept else None
     computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
@@ -188,13 +200,22 @@ def _cell(
             write_volume(Volume(result, case.fine), picture)
         mask = truth.mask if truth is not None and task.protocol.mask else None
         values = _measured(case, result, needed, truth=truth, mask=mask)
-        store.write(key, facts, Finished(values, seconds))
+        store.write(key, facts, Finished({kept_as[name]: told for name, told in values.items()}, seconds))
         finished = store.read(key)
     if finished is None:
         msg = f"The cell {key[:12]} was written and cannot be read again; look at the disk of the output."
         raise OSError(msg)
-    told = tuple(value for name in metrics for value in finished.values.get(name, []))
+    told = tuple(value for name in metrics for value in finished.values.get(kept_as[name], []))
     return Cell(place, told, finished.seconds, computed, picture)
+
+
+def _kept_as(metric: str) -> str:
+    """Return the name under which a cell keeps a metric; what decides its values on this machine is part of it."""
+    try:
+        identity = METRICS[metric].identity()
+    except MetricUnavailable:  # measuring it says so
+        identity = "unavailable"
+    return f"{metric}, {identity}" if identity else metric
 
 
 def _measured(
@@ -208,6 +229,7 @@ def _measured(
         case.fine.spacing,
         truth=None if truth is None else truth.volume.array,
         mask=mask,
+        lesions=None if truth is None else truth.lesions,
     )
     values = {}
     for name in metrics:

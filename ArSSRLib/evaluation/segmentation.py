@@ -89,6 +89,38 @@ def configured_ants() -> Ants:
     return Ants(python, template, priors)
 
 
+def identity_of_ants() -> str:
+    """Return what decides a segmentation beside the volume: the version of ANTs, and a checksum of the priors.
+
+    Raises:
+        MetricUnavailable: If there is no ANTs.
+    """
+    ants = configured_ants()
+    files = [path for path in (ants.template, *ants.priors) if path is not None]
+    sums = [_checksum(path, path.stat().st_mtime_ns) for path in files]
+    digest = hashlib.sha256("".join(sums).encode()).hexdigest()[:16]
+    return f"antspyx {_version_of(ants.python)}, priors {digest if sums else 'none'}"
+
+
+# By name and time of change: a file that was replaced within one process is another one.
+@lru_cache(maxsize=16)
+def _checksum(path: Path, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _version_of(python: str) -> str:
+    """Return the version of the package of ANTs, which is not imported for it: that takes seconds."""
+    code = "from importlib.metadata import version; print(version('antspyx'))"
+    try:
+        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    except OSError as error:
+        msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
+        raise MetricUnavailable(msg) from error
+    # Installed in another way, it may have no version there; the segmentation says whether it can be used.
+    return one_line(done.stdout)[:40] if done.returncode == 0 else "unknown"
+
+
 def dice_and_iou(
     reference: FloatArray, result: FloatArray, spacing: tuple[float, float, float]
 ) -> dict[str, tuple[float, float]]:

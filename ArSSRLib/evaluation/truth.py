@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.evaluation.lesions import GIVEN, MARGIN, SURROUND, SYNTHETIC, Lesions, lesions_of
+from ArSSRLib.evaluation.synthetic_lesions import COUNT, GENERATOR, RADII, with_synthetic_lesions
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.metrics import Mask, brain_mask
 from ArSSRLib.resampling import resample_isotropic
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from ArSSRLib.evaluation.protocol import Protocol
 
 LEAST_SIZE = 8
+# How far a corner of another file's grid may lie from the truth's, in mm: the rounding of a NIfTI header.
+GRID_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,16 @@ class Truth:
         volume: Intensities in scanner units, float32.
         mask: Its anatomy, shape (k, j, i).
         voxel_hash: Of the voxels in the file, see `ArSSRLib.volume.hash_of`.
+        lesions: Its lesions; None where none are known.
+        lesion_identity: What decides them, beside the volume; "" where none are known.
     """
 
     subject: str
     volume: Volume
     mask: Mask
     voxel_hash: str
+    lesions: Lesions | None = None
+    lesion_identity: str = ""
 
 
 def subject_name(source: Source) -> str:
@@ -45,9 +56,11 @@ def prepare_truth(source: Source, protocol: Protocol) -> Truth:
     """Read a volume and make it ground truth as the protocol says.
 
     Raises:
-        InputError: If it cannot be read, holds voxels that are not numbers, shows nothing, or is too small.
+        InputError: If it cannot be read, holds voxels that are not numbers, shows nothing, or is too small, or the mask
+            of its lesions does not fit.
     """
     volume = read_checked(source.path)
+    given = _given_lesions(source, volume)
     voxel_hash = hash_of(volume.array)
     if float(volume.array.max()) == float(volume.array.min()):
         msg = f"{source.path.name} shows nothing: all its voxels are equal; leave it out."
@@ -55,20 +68,18 @@ def prepare_truth(source: Source, protocol: Protocol) -> Truth:
     # Without the header of its file: nothing rounds it to the integers that were stored there.
     volume = resample_isotropic(Volume(volume.array.astype(np.float32), volume.geometry), protocol.spacing)
     mask = brain_mask(volume.array)
-    box = [(0, n) for n in volume.array.shape]
-    if protocol.crop == "mask":
-        box = _around(mask, protocol.crop_margin)
-    if protocol.crop_size:
-        box = [_middle(pair, size) for pair, size in zip(box, reversed(protocol.crop_size), strict=True)]
-    if min(stop - first for first, stop in box) < LEAST_SIZE:
-        found = " x ".join(str(stop - first) for first, stop in reversed(box))
-        msg = f"{source.path.name} has {found} voxels after cropping; needed are {LEAST_SIZE} along each axis."
-        raise InputError(msg)
-    k, j, i = (slice(*pair) for pair in box)
-    start = [first for first, _ in reversed(box)]
-    size = [stop - first for first, stop in reversed(box)]
-    cropped = volume.with_array(np.ascontiguousarray(volume.array[k, j, i]), volume.geometry.cropped(start, size))
-    return Truth(subject_name(source), cropped, np.ascontiguousarray(mask[k, j, i]), voxel_hash)
+    k, j, i = box = _kept_box(source, mask, protocol)
+    start, stop = ([getattr(part, end) for part in reversed(box)] for end in ("start", "stop"))
+    geometry = volume.geometry.cropped(start, [b - a for a, b in zip(start, stop, strict=True)])
+    cropped = volume.with_array(np.ascontiguousarray(volume.array[k, j, i]), geometry)
+    truth = Truth(subject_name(source), cropped, np.ascontiguousarray(mask[k, j, i]), voxel_hash)
+    if protocol.lesions:
+        return _with_synthetic(truth)
+    if given is None:
+        return truth
+    inside = np.ascontiguousarray(_on_grid(given, mask.shape)[k, j, i])
+    lesions = lesions_of(inside, truth.mask, geometry.spacing, GIVEN)
+    return dataclasses.replace(truth, lesions=lesions, lesion_identity=hash_of(given))
 
 
 def crop_statement(protocol: Protocol) -> str:
@@ -79,6 +90,73 @@ def crop_statement(protocol: Protocol) -> str:
     if protocol.crop_size:
         words.append(f"to at most {' x '.join(map(str, protocol.crop_size))} voxels (i, j, k) about the middle of that")
     return ", then ".join(words) if words else "not at all"
+
+
+def lesion_statement(protocol: Protocol) -> str:
+    """Return in words which lesions are judged, and where; "" for none."""
+    where = (
+        f"their region is judged with {MARGIN:g} mm around them, their surround lies {MARGIN:g} to {SURROUND:g} mm off"
+    )
+    if protocol.lesions:
+        least, most = RADII
+        return (
+            f"synthetic, and no patient's: up to {COUNT} dark ellipsoids with semi-axes of {least:g} to {most:g} mm a "
+            f"volume, put into the brightest tissue of the truth (`ArSSRLib.evaluation.synthetic_lesions`); {where}"
+        )
+    return f"as the masks of the data say; {where}"
+
+
+def _given_lesions(source: Source, volume: Volume) -> Mask | None:
+    """Return the mask of lesions that comes with a volume, on its grid."""
+    if source.lesions is None:
+        return None
+    mask = read_checked(source.lesions)
+    if not mask.geometry.matches(volume.geometry, GRID_TOLERANCE):
+        found, expected = mask.geometry, volume.geometry
+        msg = (
+            f"{source.lesions.name}, the lesions of {source.path.name}, lies on another grid: {found.size} voxels of "
+            f"{found.spacing} mm from {found.origin}, expected {expected.size} of {expected.spacing} from "
+            f"{expected.origin} LPS mm; resample the mask to the volume."
+        )
+        raise InputError(msg)
+    return np.asarray(mask.array > 0.5)
+
+
+def _on_grid(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """Return a mask on another grid of the same field of view: where its linear interpolation is above a half."""
+    if mask.shape == shape:
+        return mask
+    values = torch.from_numpy(mask.astype(np.float32))[None, None]
+    return np.asarray(F.interpolate(values, shape, mode="trilinear", align_corners=False)[0, 0].numpy() > 0.5)
+
+
+def _with_synthetic(truth: Truth) -> Truth:
+    spacing = truth.volume.geometry.spacing
+    # By its voxels: the same volume gets the same lesions under any name.
+    seed = int(truth.voxel_hash[:16], 16)
+    array, inside, white = with_synthetic_lesions(truth.volume.array, truth.mask, spacing, seed)
+    lesions = lesions_of(inside, white, spacing, SYNTHETIC)
+    identity = f"synthetic {GENERATOR}"
+    return dataclasses.replace(truth, volume=truth.volume.with_array(array), lesions=lesions, lesion_identity=identity)
+
+
+def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, slice, slice]:
+    """Return what of an array is kept of a truth.
+
+    Raises:
+        InputError: If that is too small.
+    """
+    box = [(0, n) for n in mask.shape]
+    if protocol.crop == "mask":
+        box = _around(mask, protocol.crop_margin)
+    if protocol.crop_size:
+        box = [_middle(pair, size) for pair, size in zip(box, reversed(protocol.crop_size), strict=True)]
+    if min(stop - first for first, stop in box) < LEAST_SIZE:
+        found = " x ".join(str(stop - first) for first, stop in reversed(box))
+        msg = f"{source.path.name} has {found} voxels after cropping; needed are {LEAST_SIZE} along each axis."
+        raise InputError(msg)
+    k, j, i = (slice(*pair) for pair in box)
+    return (k, j, i)
 
 
 def _around(mask: Mask, margin: int) -> list[tuple[int, int]]:

@@ -31,11 +31,13 @@ class Source:
         subject: Who it shows: the CSV file's word, else "sub-..." and what stands before it in the file name, else
             the file name.
         named: Whether the CSV file named the subject; then equal file names mean nothing.
+        lesions: Mask of its lesions on its grid, as the CSV file says; None where it says nothing.
     """
 
     path: Path
     subject: str
     named: bool = False
+    lesions: Path | None = None
 
 
 def find_sources(data: Path, split: str) -> list[Source]:
@@ -43,7 +45,8 @@ def find_sources(data: Path, split: str) -> list[Source]:
 
     Args:
         data: A folder, searched without its subfolders, or a file ending in ".csv" with the columns path (relative to
-            the CSV file), split ("train", "val" or "test") and, if wanted, subject.
+            the CSV file), split ("train", "val" or "test") and, if wanted, subject, and lesions (a mask, relative to
+            the CSV file, too).
         split: Which rows of a CSV file.
 
     Raises:
@@ -108,9 +111,10 @@ def _source(table: Path, line: int, row: Mapping[str, str | None], split: str) -
         raise InputError(msg)
     if found != split:
         return None
-    file = table.parent / name
-    if not file.exists():
-        msg = f"{table}, line {line}: {file} does not exist; paths are relative to the CSV file."
-        raise InputError(msg)
-    subject = (row.get("subject") or "").strip()
-    return Source(file, subject or subject_of(file), named=bool(subject))
+    subject, lesions = ((row.get(key) or "").strip() for key in ("subject", "lesions"))
+    file, mask = (table.parent / name, table.parent / lesions if lesions else None)
+    for needed in (file, mask):
+        if needed is not None and not needed.exists():
+            msg = f"{table}, line {line}: {needed} does not exist; paths are relative to the CSV file."
+            raise InputError(msg)
+    return Source(file, subject or subject_of(file), named=bool(subject), lesions=mask)

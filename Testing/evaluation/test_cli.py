@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluation.tables import PROTOCOL, rough, table_of, write_subject, write_subjects
 
@@ -126,6 +127,22 @@ def test_a_signal_ends_every_process_and_keeps_what_is_finished(folder):
     assert all(path.suffix == ".json" and not path.name.startswith(".") for path in finished)
     # Nobody of its group is left, once Python's own resource tracker has noticed.
     assert until(lambda: not alive(process.pid))
+
+
+def test_lesions_of_a_table_are_judged_and_never_mixed_with_synthetic_ones(folder, capsys):
+    mask = np.zeros(rough().shape, np.uint8)
+    mask[9:11, 9:12, 10:12] = 1
+    write_subject(folder / "masks" / "mask.nii.gz", array=mask)
+    rows = "path,split,lesions\nsubjects/sub-01_T1w.nii.gz,test,masks/mask.nii.gz\nsubjects/sub-02_T1w.nii.gz,test,\n"
+    (folder / "table.csv").write_text(rows, encoding="utf-8")
+    given = [*EVALUATE, "--set", "subjects=table.csv", "--set", 'metrics=["psnr", "lesion_contrast"]']
+
+    assert main([*given, "--set", "lesions=synthetic"]) == 2
+    assert "names the lesions of sub-01_T1w.nii.gz, and the protocol asks for synthetic" in capsys.readouterr().err
+    assert main(given) == 0
+    table = table_of(folder / "out")
+    assert {row[0] for row in table if row[5] == "lesions"} == {"sub-01"}
+    assert {row[4] for row in table if row[5] == "lesions"} == {"psnr", "lesion_contrast"}
 
 
 def test_a_failing_cell_is_named_and_the_rest_is_there(folder, capsys):

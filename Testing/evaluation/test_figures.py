@@ -101,6 +101,17 @@ def test_every_kept_subject_has_its_pictures(panels, tmp_path):
     assert all(file.read_bytes()[:4] == b"\x89PNG" for file in files)
 
 
+def test_a_truth_with_synthetic_lesions_is_titled_so(panels, drawn, tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(figures, "save_comparison", lambda path, shown, **_: titles.append(shown[0][0]) or path)
+    results = Results(protocol_of(tmp_path, lesions="synthetic"), {}, [])
+    results.cells += kept(tmp_path, "point", panels)
+
+    draw_figures(results, tmp_path)
+
+    assert titles == ["truth (synthetic lesions)"]
+
+
 def test_a_montage_has_the_truth_first_and_error_maps_to_it(panels, drawn, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -13,6 +13,7 @@ from ArSSRLib.evaluation import judging
 from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.evaluation.degradation import acquisition
 from ArSSRLib.evaluation.judging import HEADINGS, METRICS, Judged, Value, why_unavailable
+from ArSSRLib.evaluation.lesions import contrast_recovery, lesions_of
 from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.metrics import psnr, ssim
 
@@ -46,6 +47,33 @@ def test_the_engines_metrics_are_told_whole_and_in_the_mask(name, measure):
 
 def test_without_a_mask_there_is_the_whole_volume_only():
     assert [value.region for value in METRICS["psnr"].measure(judged(mask=None))] == ["volume"]
+
+
+@pytest.fixture
+def lesions():
+    mask = np.zeros(rough().shape, bool)
+    mask[9:11, 10:12, 11:13] = True
+    return lesions_of(mask, rough() > 0, (1.0, 1.0, 1.0), "synthetic lesions")
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [("psnr", psnr), ("ssim", ssim), ("ssim_gaussian", lambda *given: ssim(*given, sigma=1.5))],
+)
+def test_the_engines_metrics_are_told_about_lesions_under_their_name(name, measure, lesions):
+    given = judged(lesions=lesions)
+
+    *_, value = METRICS[name].measure(given)
+
+    assert value == Value(name, "synthetic lesions", measure(given.truth, given.result, lesions.region))
+
+
+def test_the_contrast_of_lesions_is_that_of_their_room(lesions):
+    given = judged(lesions=lesions)
+
+    expected = contrast_recovery(given.truth, given.result, lesions)
+    assert METRICS["lesion_contrast"].measure(given) == [Value("lesion_contrast", "synthetic lesions", expected)]
+    assert METRICS["lesion_contrast"].measure(judged()) == []
 
 
 def test_a_result_that_agrees_with_the_input_is_consistent():

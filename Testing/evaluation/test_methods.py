@@ -8,7 +8,7 @@ from scipy import ndimage
 from ArSSRLib.checkpoint import load_model, registry, sha256_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.cases import cases_of
-from ArSSRLib.evaluation.methods import MissingMethod, answer, identity_of, weights_hash
+from ArSSRLib.evaluation.methods import MissingMethod, answer, has_weights, identity_of, weights_hash, why_missing
 from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.truth import prepare_truth
 from ArSSRLib.geometry import VolumeGeometry
@@ -80,6 +80,18 @@ def test_a_network_of_one_scale_has_a_file_for_each(tmp_path, tiny_weights):
     assert weights_hash(method, TWO) == sha256_of(tiny_weights)
     with pytest.raises(MissingMethod, match=r"net: there is no .*net_1x1x3\.safetensors\. Train it at 1x1x3\.$"):
         weights_hash(method, (1.0, 1.0, 3.0))
+
+
+def test_weights_that_lack_at_several_scales_are_one_sentence(tmp_path, tiny_weights):
+    (tmp_path / "net_2.safetensors").write_bytes(tiny_weights.read_bytes())
+    method = Method("net", "model", f"{tmp_path}/net_{{scale}}.safetensors", how="Train it at {scale}.")
+    three, four = (3.0, 3.0, 3.0), (4.0, 4.0, 4.0)
+
+    assert [has_weights(method, scale) for scale in (TWO, three)] == [True, False]
+    assert why_missing(method, [three]).endswith("net_3.safetensors. Train it at 3.")
+    assert why_missing(method, [three, four]) == (
+        f"net: there is no {tmp_path}/net_{{scale}}.safetensors for the scales 3, 4. Train it at {{scale}}."
+    )
 
 
 def test_weights_that_were_replaced_are_known_by_their_new_hash(tmp_path, tiny_weights):

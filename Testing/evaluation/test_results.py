@@ -3,9 +3,10 @@
 import csv
 import math
 
-from evaluation.tables import protocol_of
+from evaluation.tables import CUBIC, protocol_of
 
 from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.results import Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
 
@@ -42,6 +43,22 @@ def test_the_file_has_one_number_a_row_to_the_last_digit(tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0].values())[:-1] == ["a", "2", "point", "cubic", "psnr", "volume"]
     assert [float(row["value"]) for row in rows] == [1 / 3, math.inf]
+
+
+def test_what_a_method_lacks_is_one_sentence(tmp_path):
+    method = Method("other", "folder", files="{subject}.nii.gz")
+    net = Method("net", "model", "net_{scale}")
+    results = Results(protocol_of(tmp_path, methods=(CUBIC, method, net)), {}, ["net: there is no net_{scale}."])
+    for subject in "abc":
+        results.add(Problem(Place(subject, "2", "point", "other"), f"there is no {subject}.nii.gz.", missing=True))
+        results.add(Problem(Place(subject, "2", "point", "net"), "net: there is no net_2.", missing=True))
+    results.add(Problem(Place("d", "1x1x3", "real", "net"), "net: there is no net_1x1x3.", missing=True))
+
+    assert results.absent() == [
+        "net: there is no net_{scale}.",
+        "there is no a.nii.gz. The same for 2 more of its results.",
+        "net: there is no net_1x1x3.",
+    ]
 
 
 def test_what_failed_and_what_is_missing_are_kept_apart(tmp_path):

@@ -114,6 +114,33 @@ def test_other_voxels_under_the_same_name_compute_again(subject, tmp_path):
     assert all(cell.computed for cell in cells_of(task))
 
 
+def test_other_lesions_of_the_same_voxels_compute_again(subject, tmp_path):
+    mask = np.zeros(rough().shape, np.uint8)
+    mask[9:12, 9:12, 9:12] = 1
+    source = dataclasses.replace(subject, lesions=write_subject(tmp_path / "mask.nii.gz", array=mask))
+    task = task_of(source, protocol_of(tmp_path))
+    plain, with_lesions, again = (cells_of(one) for one in (task_of(subject, task.protocol), task, task))
+    mask[12] = mask[11]
+    source.lesions.unlink()
+    write_subject(tmp_path / "mask.nii.gz", array=mask)
+
+    other = cells_of(task)
+
+    assert [cells[0].computed for cells in (plain, with_lesions, again, other)] == [True, True, False, True]
+    assert ("cubic", "psnr", "lesions") in numbers(other).keys() - numbers(plain).keys()
+
+
+def test_synthetic_lesions_compute_again_and_are_counted(tmp_path):
+    path = write_subject(tmp_path / "sub-01.nii.gz", 3, spacing=(3.0, 3.0, 3.0))
+    cells_of(task_of(Source(path, "sub-01"), protocol_of(tmp_path)))
+
+    first, *cells = evaluate(task_of(Source(path, "sub-01"), protocol_of(tmp_path, lesions="synthetic")))
+
+    assert first.lesions > 0
+    assert all(cell.computed for cell in cells)
+    assert ("cubic", "psnr", "synthetic lesions") in numbers(cells)
+
+
 def test_other_weights_under_the_same_name_compute_again(subject, tmp_path, tiny_weights):
     path = tmp_path / "net.safetensors"
     path.write_bytes(tiny_weights.read_bytes())

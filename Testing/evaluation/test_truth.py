@@ -1,16 +1,19 @@
 """A volume becomes ground truth as the protocol says, and says who it shows."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 from evaluation.tables import protocol_of, rough, write_subject
+from scipy import ndimage
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.truth import crop_statement, prepare_truth, subject_name
-from ArSSRLib.io import read_volume
+from ArSSRLib.evaluation.truth import crop_statement, lesion_statement, prepare_truth, subject_name
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.io.sources import Source, subject_of
-from ArSSRLib.volume import hash_of
+from ArSSRLib.volume import Volume, hash_of
 
 
 def source_of(path):
@@ -83,6 +86,61 @@ def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
 )
 def test_the_crop_is_said_in_words(tmp_path, changes, words):
     assert re.search(words, crop_statement(protocol_of(tmp_path, **changes)))
+
+
+@pytest.fixture
+def with_lesions(source, tmp_path):
+    """Return a source with a mask of lesions: a large cuboid, and a voxel in the air."""
+    mask = np.zeros((40, 36, 32), np.uint8)
+    mask[17:23, 16:22, 14:21] = mask[0, 0, 0] = 1
+    path = write_subject(tmp_path / "mask.nii.gz", array=mask)
+    return dataclasses.replace(source, lesions=path)
+
+
+def test_a_mask_of_lesions_is_cropped_with_its_volume(with_lesions, tmp_path):
+    truth = prepare_truth(with_lesions, protocol_of(tmp_path, crop_size=(12, 99, 10)))
+
+    expected = read_volume(with_lesions.lesions).array[15:25, :, 10:22] > 0
+    np.testing.assert_array_equal(truth.lesions.labels > 0, expected)
+    assert (truth.lesions.name, truth.lesions.count) == ("lesions", 1)
+    np.testing.assert_array_equal(truth.volume.array, read_volume(with_lesions.path).array[15:25, :, 10:22])
+
+
+def test_a_mask_of_lesions_is_resampled_with_its_volume(with_lesions, tmp_path):
+    truth = prepare_truth(with_lesions, protocol_of(tmp_path, spacing=0.8))
+
+    mask = read_volume(with_lesions.lesions).array.astype(np.float64)
+    lines = [(np.arange(n) + 0.5) * old / n - 0.5 for n, old in zip(truth.mask.shape, mask.shape, strict=True)]
+    linear = ndimage.map_coordinates(mask, np.meshgrid(*lines, indexing="ij"), order=1, mode="nearest")
+    np.testing.assert_array_equal(truth.lesions.labels > 0, linear > 0.5)
+
+
+def test_a_mask_of_another_grid_is_refused_with_both(with_lesions, tmp_path):
+    mask = read_volume(with_lesions.lesions)
+    geometry = VolumeGeometry(mask.geometry.size, mask.geometry.spacing, (5.0, -3.0, 9.0))
+    write_volume(Volume(mask.array, geometry), with_lesions.lesions, overwrite=True)
+
+    with pytest.raises(InputError, match=r"mask\.nii\.gz, the lesions of sub-07_T1w\.nii\.gz, .*\(5\.0, -3\.0, 9\.0\)"):
+        prepare_truth(with_lesions, protocol_of(tmp_path))
+
+
+def test_synthetic_lesions_are_in_the_truth_and_the_same_under_any_name(tmp_path):
+    paths = [write_subject(tmp_path / f"{name}.nii.gz", 3, spacing=(3.0, 3.0, 3.0)) for name in "ab"]
+
+    one, other = (prepare_truth(source_of(path), protocol_of(tmp_path, lesions="synthetic")) for path in paths)
+
+    stored = read_volume(paths[0]).array
+    darker = one.lesions.labels > 0
+    assert darker.any()
+    assert (one.volume.array[darker] < 0.9 * stored[darker]).all()
+    assert one.lesions.name == "synthetic lesions"
+    assert one.voxel_hash == hash_of(stored)
+    np.testing.assert_array_equal(one.volume.array, other.volume.array)
+
+
+def test_the_lesions_are_said_in_words(tmp_path):
+    assert "synthetic, and no patient's" in lesion_statement(protocol_of(tmp_path, lesions="synthetic"))
+    assert "2 mm around them" in lesion_statement(protocol_of(tmp_path))
 
 
 @pytest.mark.parametrize(("name", "subject"), [("sub-01_T1w.nii.gz", "sub-01"), ("brain.one.nii.gz", "brain")])

@@ -1,10 +1,12 @@
 """Many subjects at once: the same table as one after the other, and a process that dies takes its subject only."""
 
+import dataclasses
 import os
 
 import pytest
 from evaluation.tables import protocol_of, write_subjects
 
+from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Cell, Problem, Task
 from ArSSRLib.evaluation.workers import events_of
 from ArSSRLib.io.sources import Source
@@ -29,10 +31,35 @@ def tasks(tmp_path):
     return make
 
 
+def test_parts_of_a_task_are_all_of_it(tasks, tmp_path):
+    whole = tasks("whole")[0]
+    whole = dataclasses.replace(whole, protocol=dataclasses.replace(whole.protocol, degradations=("point", "box")))
+    parts = whole.parts()
+
+    results = Results(whole.protocol, {}, [])
+    for event in events_of(parts, jobs=1):
+        results.add(event)
+
+    assert [part.protocol.degradations for part in parts] == [("point",), ("box",)]
+    assert told(results.cells) == told(events_of([whole], jobs=1))
+    assert not any(cell.computed for cell in events_of([whole], jobs=1) if isinstance(cell, Cell))
+    assert len(results.prepared) == 1
+    thick = dataclasses.replace(whole, real=True)
+    assert thick.parts() == [thick]
+
+
+def test_a_subject_that_cannot_be_read_is_told_once(tasks):
+    whole = tasks("whole")[0]
+    whole.source.path.write_bytes(b"no volume")
+    results = Results(whole.protocol, {}, [])
+    for event in events_of([whole, whole], jobs=1):
+        results.add(event)
+
+    assert len(results.problems) == 1
+
+
 def told(events):
-    return sorted(
-        (event.place.subject, event.place.method, event.values) for event in events if isinstance(event, Cell)
-    )
+    return sorted((*dataclasses.astuple(event.place), event.values) for event in events if isinstance(event, Cell))
 
 
 def test_two_processes_give_what_one_gives_and_a_dead_one_is_named(tasks, tmp_path):

@@ -36,9 +36,17 @@ def test_a_table_gives_the_rows_of_one_split_and_their_subjects(tmp_path):
     assert find_sources(data, "val") == [Source(tmp_path / "two/t1.nii.gz", "B", named=True)]
 
 
+def test_a_table_may_name_masks_of_lesions(tmp_path):
+    touched(tmp_path, "a.nii.gz", "b.nii.gz", "masks/a.nii.gz")
+    data = table(tmp_path, "path,split,lesions\na.nii.gz,test,masks/a.nii.gz\nb.nii.gz,test,\n")
+
+    assert [source.lesions for source in find_sources(data, "test")] == [tmp_path / "masks/a.nii.gz", None]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("path,split,lesions\na.nii.gz,train,no.nii.gz\n", r"line 2: .*no\.nii\.gz does not exist"),
         ("path,split\nmissing.nii.gz,train\n", r"line 2: .*missing\.nii\.gz does not exist"),
         ("path,split\na.nii.gz,training\n", 'line 2: the split is "training"; expected one of train, val, test'),
         ("path,split\n,train\n", "line 2: there is no path"),

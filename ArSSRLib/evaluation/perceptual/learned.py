@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.perceptual.networks import LEAST_SIDE, NETWORKS, distance
+from ArSSRLib.evaluation.perceptual.networks import LEAST_SIDE, NETWORKS, distance, unit_features
 from ArSSRLib.evaluation.perceptual.slices import mean_over_slices
-from ArSSRLib.evaluation.perceptual.weights import load_weights
+from ArSSRLib.evaluation.perceptual.weights import load_weights, weights_file
+from ArSSRLib.volume import hash_of
 
 FloatArray = npt.NDArray[np.floating]
 BATCH = 4  # slices at a time: VGG16 needs 50 MB for each of 256 x 256 pixels
+# Bytes of features of a reference that are kept for the results that follow: all of 64^3 voxels in VGG16.
+KEPT = 512 * 2**20
 
 
 def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
@@ -51,12 +57,45 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
         gray = np.ascontiguousarray(np.moveaxis(slices, axis, 0)[:, None], dtype=np.float32)
         return torch.from_numpy(gray)
 
+    layers = NETWORKS[network]
+    file = weights_file(network)
+    known = _known_features(file, file.stat().st_mtime_ns, hash_of(reference))
+
     def _judge(axis: int, counted: npt.NDArray[np.intp]) -> FloatArray:
         parts = []
         with torch.inference_mode():
             for some in np.split(counted, range(BATCH, counted.size, BATCH)):
-                pair = (_input(reference, axis, some), _input(result, axis, some))
-                parts.append(distance(*pair, NETWORKS[network], weights).numpy())
+                place = (axis, int(some[0]))
+                true = known.at(place) or known.keep(
+                    place, unit_features(_input(reference, axis, some), layers, weights)
+                )
+                found = unit_features(_input(result, axis, some), layers, weights)
+                parts.append(distance(true, found, layers, weights).numpy())
         return np.concatenate(parts)
 
     return mean_over_slices("LPIPS", reference, _judge, least_side=LEAST_SIDE)
+
+
+class _Features:
+    """What a network sees in the slices of a reference, up to `KEPT` bytes: many results are compared with one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], list[torch.Tensor]] = {}
+        self._bytes = 0
+
+    def at(self, place: tuple[int, int]) -> list[torch.Tensor] | None:
+        """Return the features of the slices along an axis from a position on, where they are kept."""
+        return self._kept.get(place)
+
+    def keep(self, place: tuple[int, int], features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the features, and keep them if there is room."""
+        size = sum(part.nbytes for part in features)
+        if self._bytes + size <= KEPT:
+            self._kept[place] = features
+            self._bytes += size
+        return features
+
+
+@lru_cache(maxsize=len(NETWORKS))
+def _known_features(_weights: Path, _changed: int, _reference: str) -> _Features:
+    return _Features()

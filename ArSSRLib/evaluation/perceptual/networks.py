@@ -59,7 +59,7 @@ NETWORKS: Mapping[str, tuple[Convolution, ...]] = {
 
 
 def expected_shapes(layers: Sequence[Convolution]) -> dict[str, tuple[int, ...]]:
-    """Return the name and the shape of every tensor that the distance needs; see `distance`."""
+    """Return the name and the shape of every tensor that the distance needs; see `unit_features`."""
     shapes: dict[str, tuple[int, ...]] = {}
     before = 3
     for n, layer in enumerate(layers):
@@ -71,31 +71,42 @@ def expected_shapes(layers: Sequence[Convolution]) -> dict[str, tuple[int, ...]]
     return shapes
 
 
-def distance(reference: Tensor, result: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Tensor:
-    """Return LPIPS of pairs of images.
+def unit_features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return what a network sees in images.
 
     Args:
-        reference: Intensities in [-1, 1], shape (N, 3, rows, columns), or (N, 1, rows, columns) for gray.
-        result: On the same scale, same shape; may leave the range.
+        images: Intensities in [-1, 1], shape (N, 3, rows, columns), or (N, 1, rows, columns) for gray; may leave the
+            range.
         layers: Of the network.
         weights: Its tensors, named and shaped as `expected_shapes` says: kernels, biases, and how much each channel of
             a compared layer counts.
 
     Returns:
-        Distances, shape (N,), unitless, 0 for equal images.
+        What leaves each compared layer, the features of every pixel as a vector of length 1, shape (N, C, H, W) each.
     """
-    total = torch.zeros(len(reference))
-    pairs = zip(_features(reference, layers, weights), _features(result, layers, weights), strict=True)
-    for (name, one), (_, other) in pairs:
-        difference = (_unit(one) - _unit(other)).square()
-        total = total + torch.einsum("nchw,c->nhw", difference, weights[name]).mean(dim=(1, 2))
+    return [_unit(features) for features in _features(images, layers, weights)]
+
+
+def distance(
+    reference: Sequence[Tensor], result: Sequence[Tensor], layers: Sequence[Convolution], weights: Mapping[str, Tensor]
+) -> Tensor:
+    """Return LPIPS of pairs of images, shape (N,), unitless, 0 for equal ones.
+
+    Args:
+        reference: Of the one image of each pair, from `unit_features`.
+        result: Of the other.
+        layers: Of the network.
+        weights: Its tensors.
+    """
+    names = [f"linear_{n}" for n, layer in enumerate(layers) if layer.compared]
+    total = torch.zeros(len(reference[0]))
+    for name, one, other in zip(names, reference, result, strict=True):
+        total = total + torch.einsum("nchw,c->nhw", (one - other).square(), weights[name]).mean(dim=(1, 2))
     return total
 
 
-def _features(
-    images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]
-) -> Iterator[tuple[str, Tensor]]:
-    """Yield what leaves each compared layer, with the name of its linear weights."""
+def _features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """Yield what leaves each compared layer."""
     shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
     values = (images - shift) / scale
     for n, layer in enumerate(layers):
@@ -104,7 +115,7 @@ def _features(
         kernel, bias = weights[f"kernel_{n}"], weights[f"bias_{n}"]
         values = F.relu(F.conv2d(values, kernel, bias, stride=layer.stride, padding=layer.padding))
         if layer.compared:
-            yield f"linear_{n}", values
+            yield values
 
 
 def _unit(features: Tensor) -> Tensor:

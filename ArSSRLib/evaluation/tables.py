@@ -1,0 +1,183 @@
+"""The tables of a report in Markdown: means over subjects, paired differences, and real volumes row by row.
+
+Which numbers there are, the tidy table has them all; here they are to be read, so each difference is told once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ArSSRLib.evaluation.cases import REAL
+from ArSSRLib.evaluation.judging import HEADINGS, IN_MASK, WHOLE
+from ArSSRLib.evaluation.protocol import Protocol, scale_label
+from ArSSRLib.evaluation.results import Row
+from ArSSRLib.evaluation.statistics import FEW_SUBJECTS, LEVEL, paired_difference, summary
+
+NOTHING = "-"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar in a cell does not end it."""
+    lines = [list(head), ["---"] * len(head), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def simulated_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
+    """Return the tables over subjects: for each metric and region, and there for each degradation."""
+    parts = []
+    simulated = [row for row in rows if row.degradation != REAL]
+    for metric, region in _measured(simulated):
+        heading, direction = HEADINGS.get(metric, (metric, ""))
+        parts.append(f"### {heading}, {region}")
+        made = " Lesions are synthetic." if protocol.lesions else ""
+        parts.append(f"Mean \N{PLUS-MINUS SIGN} standard deviation over subjects; {direction}.{made}")
+        for degradation in protocol.degradations:
+            here = [
+                row for row in simulated if (row.metric, row.region, row.degradation) == (metric, region, degradation)
+            ]
+            if here:
+                parts += [f"Degradation: {degradation}.", _means(here, protocol), *_feet(here, protocol)]
+                # In the mask they say what they would in the whole volume, and that table has the paper's numbers.
+                twice = region == WHOLE and any((row.metric, row.region) == (metric, IN_MASK) for row in simulated)
+                parts += [] if twice else _differences(here, protocol)
+    return parts
+
+
+def _measured(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return the metrics and regions there are, in the order of their first row by metric."""
+    order = {name: n for n, name in enumerate(HEADINGS)}
+    found = dict.fromkeys((row.metric, row.region) for row in rows)
+    # The mask first: it is what the tables of the field are about.
+    return sorted(found, key=lambda pair: (order.get(pair[0], len(order)), pair[1] != "mask", pair[1]))
+
+
+def marks_of(protocol: Protocol) -> dict[str, str]:
+    """Return the methods with a note as they stand in tables, such as "SRCNN3D (a)"; equal notes have one letter."""
+    notes = dict.fromkeys(method.note for method in protocol.methods if method.note)
+    letters = {note: chr(ord("a") + n) for n, note in enumerate(notes)}
+    return {method.name: f"{method.name} ({letters[method.note]})" for method in protocol.methods if method.note}
+
+
+def _feet(rows: Sequence[Row], protocol: Protocol) -> list[str]:
+    """Return what stands under a table: the notes of its methods, and what a cell without a number means."""
+    marks, names = marks_of(protocol), {row.method for row in rows}
+    notes = dict.fromkeys(
+        f"{marks[method.name].removeprefix(method.name).strip()} {method.note}"
+        for method in protocol.methods
+        if method.note and method.name in names
+    )
+    empty = any(math.isnan(row.value) for row in rows)
+    words = [f'"{NOTHING}" in a cell that was computed: the metric is not a number there.'] if empty else []
+    lines = [*notes, *words]
+    return ["<br>".join(lines)] if lines else []
+
+
+def _means(rows: Sequence[Row], protocol: Protocol) -> str:
+    scales = [scale_label(scale) for scale in protocol.scales]
+    metric, region = rows[0].metric, rows[0].region
+    marks = marks_of(protocol)
+    # The paper's numbers are of whole volumes.
+    known = scales if region == WHOLE else []
+    # Those that could not run here stand in the table with the paper's numbers alone.
+    printed_too = [row.method for row in protocol.published if row.metric == metric]
+    names = dict.fromkeys([*(method.name for method in protocol.methods), *printed_too])
+    paper = [scale for scale in known if any(_published(protocol, name, metric, scale) for name in names)]
+    lines = []
+    for name in names:
+        numbers = [[row.value for row in rows if (row.method, row.scale) == (name, scale)] for scale in scales]
+        printed = [_published(protocol, name, metric, scale) or NOTHING for scale in paper]
+        if any(numbers) or any(text != NOTHING for text in printed):
+            lines.append([marks.get(name, name), *(_mean(metric, values) for values in numbers), *printed])
+    head = [f"method, {region}", *map(times_of, scales)]
+    return markdown_table([*head, *(f"paper, {times_of(scale)} (not comparable)" for scale in paper)], lines)
+
+
+def times_of(scale: str) -> str:
+    """Return the label of a scale as a heading: "2x", or "1x1x3"."""
+    return scale if "x" in scale else f"{scale}x"
+
+
+def _published(protocol: Protocol, method: str, metric: str, scale: str) -> str:
+    for row in protocol.published:
+        if (row.method, row.metric) == (method, metric):
+            for factor, value in zip(row.scales, row.values, strict=True):
+                if scale_label((factor, factor, factor)) == scale:
+                    return _number(metric, value)
+    return ""
+
+
+def _mean(metric: str, values: Sequence[float]) -> str:
+    found = summary(values)
+    if found.count == 0:
+        return NOTHING
+    spread = "" if math.isnan(found.deviation) else f" \N{PLUS-MINUS SIGN} {_number(metric, found.deviation)}"
+    return f"{_number(metric, found.mean)}{spread}"
+
+
+def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
+    reference, metric = protocol.reference_name, rows[0].metric
+    marks = marks_of(protocol)
+    scales = [scale_label(scale) for scale in protocol.scales]
+    if not any(row.method == reference for row in rows):
+        return [f"There is no {reference} here to take differences to."]
+    lines, fewest = [], math.inf
+    for method in protocol.methods:
+        cells = []
+        for scale in scales:
+            one, two = (
+                {row.subject: row.value for row in rows if (row.method, row.scale) == (name, scale)}
+                for name in (method.name, reference)
+            )
+            found = paired_difference(one, two)
+            fewest = min(fewest, found.count or math.inf)
+            cells.append(_difference(metric, found.mean, (found.low, found.high)))
+        if method.name != reference and any(cell != NOTHING for cell in cells):
+            lines.append([marks.get(method.name, method.name), *cells])
+    if not lines:
+        return []
+    few = f"; with {fewest:.0f} subjects the interval is narrower than it should be" if fewest < FEW_SUBJECTS else ""
+    text = f"Paired difference to {reference}: mean and {LEVEL:.0%} bootstrap confidence interval{few}."
+    return [text, markdown_table([f"minus {reference}", *map(times_of, scales)], lines)]
+
+
+def _difference(metric: str, mean: float, interval: tuple[float, float]) -> str:
+    if math.isnan(mean):
+        return NOTHING
+    if math.isnan(interval[0]):
+        return _number(metric, mean, sign="+")
+    low, high = (_number(metric, bound, sign="+") for bound in interval)
+    return f"{_number(metric, mean, sign='+')} [{low}, {high}]"
+
+
+def _number(metric: str, value: float, sign: str = "") -> str:
+    digits = 2 if metric in ("psnr", "consistency") else 4
+    return f"{value:{sign}.{digits}f}"
+
+
+def real_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
+    """Return the tables of real thick-slice volumes: a row for each volume, whose scales differ."""
+    if not rows:
+        return []
+    methods = [method.name for method in protocol.methods if any(row.method == method.name for row in rows)]
+    marks = marks_of(protocol)
+    parts = [
+        "## Real thick slices",
+        "Made isotropic; there is no truth. The consistency and back-projection assume the slice profile "
+        f'"{protocol.real_profile}".',
+    ]
+    for metric, region in _measured(rows):
+        heading, direction = HEADINGS.get(metric, (metric, ""))
+        here = [row for row in rows if (row.metric, row.region) == (metric, region)]
+        values = {(row.subject, row.scale, row.method): row.value for row in here}
+        lines = [
+            [subject, scale, *(_mean(metric, [values.get((subject, scale, name), math.nan)]) for name in methods)]
+            for subject, scale in dict.fromkeys((row.subject, row.scale) for row in rows)
+        ]
+        parts += [
+            f"### {heading}, {region}",
+            f"{direction.capitalize()}.",
+            markdown_table(["volume", "scale", *(marks.get(name, name) for name in methods)], lines),
+            *_feet(here, protocol),
+        ]
+    return parts
