@@ -10,7 +10,7 @@ from jobs import EVERY_SLICE, ONCE, PLAIN_ENCODE, PLAIN_QUERY, PUBLISHED
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from report import NETWORKS, WAYS, Result
+from report import NETWORKS, WAYS, Result, ratio_text
 from speed import Timing, times_faster
 
 YARDSTICK, PUBLISHED_BAR, OURS_BAR = "#9a9a9a", "#2b6ca3", "#c8641e"
@@ -48,10 +48,10 @@ def ratio_bars(results: Sequence[Result], yardstick: int) -> list[Bar]:
         for timing in result.timings:
             other = result.yardsticks(timing)[yardstick]
             ratio = times_faster(timing, other)
-            if ratio is None or other is None or timing is other:
+            # Whoever is a yardstick itself is not measured by the next one, which is faster.
+            if ratio is None or other is None or timing is other or (yardstick == 1 and timing.row.way == EVERY_SLICE):
                 continue
-            about = "≈ " if timing.computed or other.computed else ""
-            bars.append((_label(result, timing), ratio, f"{about}{ratio:.3g}x", _color(timing)))
+            bars.append((_label(result, timing), ratio, ratio_text(timing, other), _color(timing)))
     return bars
 
 
@@ -71,21 +71,23 @@ def _draw_bars(axis: Axes, title: str, bars: Sequence[Bar], *, logarithmic: bool
     drawn = axis.barh(range(len(bars)), lengths, color=colors)
     axis.bar_label(drawn, labels=texts, padding=3, fontsize=8)
     axis.set_yticks(range(len(bars)), labels, fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(bars) - 0.4, -0.6)  # the first row on top
     axis.set_title(title, fontsize=10, loc="left")
     axis.spines[["top", "right"]].set_visible(False)
     if logarithmic:
         axis.set_xscale("log")
         axis.set_xlim(min(*lengths, 1.0) * 0.8, max(lengths) * 3)
     else:
-        axis.set_xlim(0, max(*lengths, 1.0) * 1.15)
-        axis.axvline(100 if "%" in title else 1, color="black", linewidth=0.8, linestyle=":")
+        # Nobody's share, but everybody's goal: the peak, or as fast as the yardstick.
+        goal = 100 if "%" in title else 1
+        axis.set_xlim(0, max(*lengths, goal) * 1.12)
+        axis.axvline(goal, color="black", linewidth=0.8, linestyle=":")
 
 
 def _label(result: Result, timing: Timing) -> str:
-    size = f"{'x'.join(map(str, result.job.size))} @{result.job.scale:g}"
-    way = WAYS[timing.row.way].replace("*", "").replace("`", "").removeprefix("the published procedure: ")
-    return f"{size}, {NETWORKS.get(timing.row.network, timing.row.network)}: {way}"
+    size = f"{' x '.join(map(str, result.job.size))} at {result.job.scale:g}x"
+    way = WAYS[timing.row.way].replace("*", "").replace("`", "").removeprefix("published procedure: ")
+    return f"{size} · {NETWORKS.get(timing.row.network, timing.row.network)} · {way}"
 
 
 def _color(timing: Timing) -> str:

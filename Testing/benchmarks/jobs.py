@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import prod
 
@@ -50,7 +50,8 @@ class Job:
         scale: Factor, unitless.
         networks: Who does it.
         rounds: How often each row is measured.
-        every_slice: Whether the published procedure is run in full; else its time is computed from its parts.
+        warm_up: Whether one run more comes before the first round, if there are several.
+        every_slice: Whether the published procedure is run in full, once; else its time is computed from its parts.
         plain: Whether encoding once is run in full; else its time is computed, and errors are those in three boxes.
         variants: Whether bf16 and OpenVINO have rows, where they are there.
         memory_limit: What `upsample` is told, in GB (1e9 bytes).
@@ -61,6 +62,7 @@ class Job:
     scale: float
     networks: tuple[str, ...]
     rounds: int
+    warm_up: bool = True
     every_slice: bool = False
     plain: bool = True
     variants: bool = False
@@ -82,6 +84,12 @@ class Job:
     def voxels(self) -> tuple[int, int]:
         """Number of voxels of the input and of the output."""
         return prod(self.size), prod(self.fine_shape)
+
+    def runs(self, row: Row) -> list[int]:
+        """Return the rounds in which a row runs, counted from 0; -1 is the run before them, which is not counted."""
+        if row.way == EVERY_SLICE:  # it takes minutes, and is a mean of many encodings by itself
+            return [self.rounds // 2]
+        return list(range(-1 if self.warm_up and self.rounds > 1 else 0, self.rounds))
 
     @property
     def title(self) -> str:
@@ -128,25 +136,28 @@ def _box(first: tuple[int, ...] | list[int], shape: tuple[int, ...] | list[int])
 
 BOTH = (PUBLISHED, DEFAULT_MODEL)
 # The default model's own promise is in the ladder of every day: 160 x 192 x 144 at 2x in 60 s and 4 GB.
-PROMISED = Job((160, 192, 144), 2, (DEFAULT_MODEL,), rounds=3, plain=False, memory_limit=4)
-# About ten minutes on two cores, most of them the published procedure's. Below 18 voxels PyTorch takes another
-# convolution, four times slower, which says nothing about volumes of a usual size.
+PROMISED = Job((160, 192, 144), 2, (DEFAULT_MODEL,), rounds=1, plain=False, memory_limit=4)
+PARTS = Job((40, 40, 40), 2, BOTH, rounds=3, parts=True)
+# The only job that the published procedure does in full: 25 TFLOP.
+SMALL = Job((32, 32, 32), 2, BOTH, rounds=3, every_slice=True, variants=True)
+# About ten minutes on two cores. Below 18 voxels PyTorch takes another convolution, four times slower, which says
+# nothing about volumes of a usual size.
 DEFAULT = (
-    Job((48, 48, 48), 2, BOTH, rounds=5, parts=True),
-    Job((32, 32, 32), 2, BOTH, rounds=3, every_slice=True, variants=True),
-    Job((24, 24, 24), 4, BOTH, rounds=2, every_slice=True),
-    Job((96, 96, 96), 2, (DEFAULT_MODEL, DEEP), rounds=3, variants=True),
+    PARTS,
+    SMALL,
+    Job((24, 24, 24), 4, BOTH, rounds=3),
+    Job((64, 64, 64), 2, (DEFAULT_MODEL, DEEP), rounds=3, variants=True),
     PROMISED,
 )
 # Encoding once keeps 7.3 kB a coarse voxel of the published network: 17 GB for 132^3 voxels, 85 GB for the last.
 FULL = (
-    Job((48, 48, 48), 2, BOTH, rounds=5, parts=True),
-    Job((32, 32, 32), 2, BOTH, rounds=3, every_slice=True, variants=True),
-    Job((66, 66, 66), 4, BOTH, rounds=3),
-    Job((132, 132, 132), 2, BOTH, rounds=3, plain=False),
-    Job((160, 160, 110), 2, BOTH, rounds=3, plain=False),
-    PROMISED,
-    Job((256, 256, 176), 2, (DEFAULT_MODEL,), rounds=3, plain=False, memory_limit=6),
+    PARTS,
+    SMALL,
+    Job((66, 66, 66), 4, BOTH, rounds=3, warm_up=False),
+    Job((132, 132, 132), 2, BOTH, rounds=2, plain=False, warm_up=False),
+    Job((160, 160, 110), 2, BOTH, rounds=1, plain=False),
+    replace(PROMISED, rounds=3),
+    Job((256, 256, 176), 2, (DEFAULT_MODEL,), rounds=1, plain=False, memory_limit=6),
     Job((256, 256, 176), 2, (PUBLISHED,), rounds=1, plain=False, memory_limit=12),
 )
 QUICK = (

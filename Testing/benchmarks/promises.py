@@ -9,7 +9,7 @@ from statistics import median
 from floors import Peaks
 from jobs import ENCODE, PROMISED, PUBLISHED, QUERY, UPSAMPLE, Job
 from machine import TOLERATED_LOAD, Machine
-from report import NETWORKS, Result, ratio_text
+from report import NETWORKS, Result, ratio_text, short
 from speed import times_faster
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL
@@ -136,7 +136,7 @@ def _readme_rows(result: Result, peaks: Peaks) -> Iterator[str]:
         share = result.share_of_floor(ours, peaks)
         yield (
             f"| {_short(result.job)} | {NETWORKS.get(network, network)} | {first} | {second} | {share:.0%} "
-            f"| {median(ours.seconds):.3g} | {(ours.peak_memory or 0) / 1e9:.3g} | {ours.difference or 0:.1e} |"
+            f"| {short(median(ours.seconds))} | {(ours.peak_memory or 0) / 1e9:.3g} | {ours.difference or 0:.1e} |"
         )
 
 

@@ -31,7 +31,7 @@ from ArSSRLib.checkpoint import DEFAULT_MODEL
 
 NETWORKS = {PUBLISHED: "published network (RDN)", DEFAULT_MODEL: f"default model ({DEFAULT_MODEL})", DEEP: DEEP}
 WAYS = {
-    EVERY_SLICE: "the published procedure: encode for every slice, `grid_sample`",
+    EVERY_SLICE: "published procedure: encode for every slice, `grid_sample`",
     ONCE: "encode once, `grid_sample`",
     UPSAMPLE: "**ours: `upsample`**",
     BF16: "ours in bf16",
@@ -47,13 +47,13 @@ MARK = "(!)"
 READING = (
     "Every row runs in a process of its own, in turns with the others of its table. Seconds depend on the machine and "
     "on what else it does: compare the ratios. They are medians over the rounds of the ratio within a round, above 1x "
-    "is faster; seconds are medians; ≈ is computed from parts that were measured in the same run. CPU seconds sum over "
-    "the cores: where they are far fewer than the seconds, the machine was busy elsewhere. Memory is the peak of the "
-    "whole process as the operating system counts it, in 1e9 bytes. The floor is what the operations of the direct "
-    "algorithm take at the best measured peak, or the least traffic at the measured bandwidth, whichever is longer; a "
-    "method that does fewer operations, as Winograd's, may pass 100 % of it. Errors are the largest differences from "
-    "the plain fp32 answer of the same network, in parts of the input's range. The published network has seeded "
-    "weights: the authors' are not part of this project."
+    "is faster; seconds are medians. The published procedure takes minutes and runs in one round only; ≈ is computed "
+    "from parts that were measured in the same run. CPU seconds sum over the cores: where they are far fewer than the "
+    "seconds, the machine was busy elsewhere. Memory is the peak of the whole process as the operating system counts "
+    "it, in 1e9 bytes. The floor is what the operations of the direct algorithm take at the best measured peak, or the "
+    "least traffic at the measured bandwidth, whichever is longer; a method that does fewer operations, as Winograd's, "
+    "may pass 100 % of it. Errors are the largest differences from the plain fp32 answer of the same network, in parts "
+    "of the input's range. The published network has seeded weights: the authors' are not part of this project."
 )
 
 
@@ -212,7 +212,12 @@ def ratio_text(timing: Timing, yardstick: Timing | None) -> str:
     ratio = times_faster(timing, yardstick)
     if ratio is None or yardstick is None:
         return ""
-    return f"{'≈ ' if timing.computed or yardstick.computed else ''}{ratio:.3g}x"
+    return f"{'≈ ' if timing.computed or yardstick.computed else ''}{short(ratio)}x"
+
+
+def short(number: float) -> str:
+    """Return a number with three digits, and never as a power of ten."""
+    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 
 
 def _percent(share: float | None) -> str:
@@ -223,12 +228,12 @@ def _costs(timing: Timing) -> str:
     """Return the columns seconds, CPU seconds, memory and error, with the bars before and after them."""
     if not timing.seconds:
         return "| failed | | | |"
-    seconds = f"{median(timing.seconds):.3g}"
+    seconds = short(median(timing.seconds))
     if timing.computed:
         return f"| ≈ {seconds} | | | |"
     memory = "" if timing.peak_memory is None else f"{timing.peak_memory / 1e9:.3g}"
     error = "" if timing.difference is None else f"{timing.difference:.1e}" if timing.difference else "0"
-    return f"| {seconds} | {median(timing.cpu_seconds):.3g} | {memory} | {error} |"
+    return f"| {seconds} | {short(median(timing.cpu_seconds))} | {memory} | {error} |"
 
 
 def _floor(title: str, work: Work, peaks: Peaks) -> str:

@@ -6,7 +6,7 @@ process from its start to its end. The tables are printed and written to ``bench
 block that the README shows.
 
     python Testing/benchmarks/run.py            small jobs and the default model's promise: about ten minutes
-    python Testing/benchmarks/run.py --full     large jobs, up to 256 x 256 x 176 at 2x: about an hour
+    python Testing/benchmarks/run.py --full     large jobs, up to 256 x 256 x 176 at 2x: an hour or more
     python Testing/benchmarks/run.py --quick    tiny jobs, to see that everything runs
     python Testing/benchmarks/run.py --size 64 64 64 --scale 3    one job of your own
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from chart import draw
 from floors import Peaks, measure_peaks
-from jobs import BOTH, DEFAULT, EVERY_SLICE, FULL, PUBLISHED, QUICK, Job
+from jobs import BOTH, DEFAULT, EVERY_SLICE, FULL, PARTS, PUBLISHED, QUICK, Job
 from machine import Machine, load_average, this_machine
 from memory import LargeJobError, measure_memory
 from promises import readme_block
@@ -38,7 +38,7 @@ TRAINING_EDGE, TRAINING_ROUNDS, TRAINING_MINUTES = 96, 5, 1.0
 # Seconds for each shape of the peaks, before the first and after the last job.
 PEAK_SECONDS, QUICK_PEAK_SECONDS = 1.0, 0.02
 # Of the peak that is reached on average, and seconds until a process has loaded what it needs: to tell the time.
-USUAL_SHARE, START_SECONDS = 0.5, 4.0
+USUAL_SHARE, START_SECONDS = 0.6, 3.0
 # What a whole process may take for 256 x 256 x 176 voxels at 2x with the default model: GB (1e9 bytes) and seconds.
 LARGE_SIZE, LARGE_SCALE, LARGE_LIMITS = (256, 256, 176), 2.0, (6.0, 600.0)
 LARGE_MINUTES = 2.0
@@ -92,7 +92,7 @@ def _section(result: Result, peaks: Peaks) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure speed and memory, as ratios in one run.")
     parser.add_argument("--only", choices=("speed", "training", "memory"), help="leave out the other parts")
-    parser.add_argument("--full", action="store_true", help="large jobs: about an hour on two cores")
+    parser.add_argument("--full", action="store_true", help="large jobs: an hour or more on two cores")
     parser.add_argument("--quick", action="store_true", help="tiny jobs, to see that the benchmarks run")
     parser.add_argument("--size", type=int, nargs=3, metavar=("I", "J", "K"), help="one job of this many voxels")
     parser.add_argument("--scale", type=float, default=2.0, help="its factor (default %(default)g)")
@@ -114,7 +114,7 @@ def _jobs(arguments: argparse.Namespace) -> tuple[Job, ...]:
     jobs = QUICK if arguments.quick else FULL if arguments.full else DEFAULT
     if arguments.size:
         # The parts first, from which the time of the published procedure is computed.
-        jobs = (DEFAULT[0], Job(tuple(arguments.size), arguments.scale, BOTH, rounds=3, plain=False, variants=True))
+        jobs = (PARTS, Job(tuple(arguments.size), arguments.scale, BOTH, rounds=3, plain=False, variants=True))
     return tuple(replace(job, rounds=arguments.rounds) for job in jobs) if arguments.rounds else jobs
 
 
@@ -126,8 +126,7 @@ def expected_minutes(jobs: Sequence[Job], peaks: Peaks) -> float:
         for row in job.rows():
             encode, query = work[row.network]
             whole = encode.times(job.fine_shape[0] if row.way == EVERY_SLICE else 1) + query
-            runs = job.rounds + (job.rounds > 1 and row.way != EVERY_SLICE)
-            seconds += START_SECONDS + runs * peaks.floor(whole) / USUAL_SHARE
+            seconds += START_SECONDS + len(job.runs(row)) * peaks.floor(whole) / USUAL_SHARE
     return seconds / 60
 
 

@@ -64,9 +64,14 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def times_faster(timing: Timing, other: Timing | None) -> float | None:
-    """Return how often a row fits into another; None where one of them has no seconds."""
+    """Return how often a row fits into another; None where one of them has no seconds.
+
+    The published procedure runs in one round only: then it is the ratio of the medians.
+    """
     if other is None or not timing.seconds or not other.seconds:
         return None
+    if len(other.seconds) != len(timing.seconds):
+        return median(other.seconds) / median(timing.seconds)
     return median_ratio(other.seconds, timing.seconds)
 
 
@@ -138,10 +143,9 @@ def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None
         try:
             for record in records.values():
                 _guarded(record, record.process.reply)
-            for number in range(-1 if job.rounds > 1 else 0, job.rounds):
+            for number in range(-1, job.rounds):
                 for row, record in records.items():
-                    # The first run takes memory and chooses kernels. Beside so many encodings that is nothing.
-                    if number >= 0 or row.way != EVERY_SLICE:
+                    if number in job.runs(row):
                         _measure(record, files[row], number=number, rounds=job.rounds)
         finally:
             for record in records.values():

@@ -35,6 +35,13 @@ def test_a_row_without_seconds_has_no_ratio():
     assert [times_faster(*pair) for pair in ((measured, failed), (failed, measured), (measured, None))] == [None] * 3
 
 
+def test_a_row_of_one_round_is_compared_by_medians():
+    from jobs import Row  # noqa: PLC0415
+    from speed import Timing, times_faster  # noqa: PLC0415
+
+    assert times_faster(Timing(Row("a", "b"), (2.0, 3.0, 9.0)), Timing(Row("a", "c"), (90.0,))) == 30
+
+
 def test_the_floor_is_the_longer_of_arithmetic_and_traffic():
     from floors import Work  # noqa: PLC0415
 
