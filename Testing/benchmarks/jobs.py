@@ -149,7 +149,9 @@ DEFAULT = (
     Job((64, 64, 64), 2, (DEFAULT_MODEL, DEEP), rounds=3, variants=True),
     PROMISED,
 )
-# Encoding once keeps 7.3 kB a coarse voxel of the published network: 17 GB for 132^3 voxels, 85 GB for the last.
+# Encoding once keeps 7.3 kB a coarse voxel of the published network: 2 GB for so many voxels, 17 GB for 132^3 voxels,
+# 85 GB for the last.
+PLAIN_VOXELS = 66**3
 FULL = (
     PARTS,
     SMALL,

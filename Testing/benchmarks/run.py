@@ -17,12 +17,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import torch
 from chart import draw
 from floors import Peaks, measure_peaks
-from jobs import BOTH, DEFAULT, EVERY_SLICE, FULL, PARTS, PUBLISHED, QUICK, Job
+from jobs import BOTH, DEFAULT, EVERY_SLICE, FULL, PARTS, PLAIN_VOXELS, PUBLISHED, QUICK, Job
 from machine import Machine, load_average, this_machine
 from memory import LargeJobError, measure_memory
 from promises import readme_block
@@ -114,7 +115,8 @@ def _jobs(arguments: argparse.Namespace) -> tuple[Job, ...]:
     jobs = QUICK if arguments.quick else FULL if arguments.full else DEFAULT
     if arguments.size:
         # The parts first, from which the time of the published procedure is computed.
-        jobs = (PARTS, Job(tuple(arguments.size), arguments.scale, BOTH, rounds=3, plain=False, variants=True))
+        plain = prod(arguments.size) <= PLAIN_VOXELS
+        jobs = (PARTS, Job(tuple(arguments.size), arguments.scale, BOTH, rounds=3, plain=plain, variants=True))
     return tuple(replace(job, rounds=arguments.rounds) for job in jobs) if arguments.rounds else jobs
 
 

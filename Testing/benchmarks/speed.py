@@ -131,7 +131,7 @@ def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None
         costs: What the parts of the yardstick take, by network, for the rows that the job is too large for.
 
     Returns:
-        A timing for each row in their order, computed ones first.
+        A timing for each row, measured or computed.
     """
     with tempfile.TemporaryDirectory() as folder:
         references = {network: job.reference(network) for network in job.networks}
@@ -153,7 +153,12 @@ def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None
         timings = [
             _compared(record.timing(), files[row], files[references[row.network]]) for row, record in records.items()
         ]
-    return [*computed_timings(job, costs or {}), *timings]
+    # The published procedure first, and each network's yardstick before its own rows.
+    order = (PUBLISHED, *job.networks)
+    return sorted(
+        [*computed_timings(job, costs or {}), *timings],
+        key=lambda t: (t.row.way != EVERY_SLICE, order.index(t.row.network), t.row.way != ONCE),
+    )
 
 
 def _measure(record: _Record, file: Path, *, number: int, rounds: int) -> None:

@@ -32,7 +32,7 @@ SCRIPT = """
 @pytest.fixture
 def log(tmp_path, monkeypatch):
     """Which row ran, a line a run."""
-    import speed  # noqa: PLC0415  found while a test runs
+    import speed
 
     script = tmp_path / "row.py"
     script.write_text(f"LOG = {str(tmp_path / 'log')!r}\n{textwrap.dedent(SCRIPT)}", encoding="utf-8")
@@ -41,13 +41,13 @@ def log(tmp_path, monkeypatch):
 
 
 def job(networks, **options):
-    from jobs import Job  # noqa: PLC0415
+    from jobs import Job
 
     return Job((4, 4, 4), 2, networks, rounds=options.pop("rounds", 3), **options)
 
 
 def test_rows_are_measured_in_turns_after_one_run_that_does_not_count(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     timings = measure_job(job(("a", "b")), threads=1)
 
@@ -57,13 +57,13 @@ def test_rows_are_measured_in_turns_after_one_run_that_does_not_count(log):
 
 
 def test_memory_is_that_of_the_first_run(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     assert [timing.peak_memory for timing in measure_job(job(("a",)), threads=1)] == [100, 100]
 
 
 def test_an_error_is_the_largest_difference_from_the_plain_answer(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     once, ours = measure_job(job(("name",)), threads=1)
 
@@ -71,13 +71,13 @@ def test_an_error_is_the_largest_difference_from_the_plain_answer(log):
 
 
 def test_what_others_do_meanwhile_is_told(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     assert [timing.others for timing in measure_job(job(("a",)), threads=1)] == [0.5, 0.5]
 
 
 def test_a_row_that_dies_fails_alone(log, capfd):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     timings = measure_job(job(("dies", "lives")), threads=1)
 
@@ -86,7 +86,7 @@ def test_a_row_that_dies_fails_alone(log, capfd):
 
 
 def test_a_reference_that_dies_costs_the_errors_only(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     timings = measure_job(job(("no reference", "a"), plain=False), threads=1)
 
@@ -95,8 +95,8 @@ def test_a_reference_that_dies_costs_the_errors_only(log):
 
 
 def test_the_published_procedure_runs_in_the_middle_round_only(log):
-    from jobs import EVERY_SLICE, PUBLISHED  # noqa: PLC0415
-    from speed import measure_job  # noqa: PLC0415
+    from jobs import EVERY_SLICE, PUBLISHED
+    from speed import measure_job
 
     timings = measure_job(job((PUBLISHED,), every_slice=True), threads=1)
 
@@ -106,14 +106,14 @@ def test_the_published_procedure_runs_in_the_middle_round_only(log):
 
 
 def test_a_job_of_minutes_has_no_run_that_does_not_count(log):
-    from speed import measure_job  # noqa: PLC0415
+    from speed import measure_job
 
     assert [timing.seconds for timing in measure_job(job(("a",), warm_up=False), threads=1)] == [(1, 2, 3)] * 2
 
 
 def test_what_is_too_slow_is_the_sum_of_its_parts(log):
-    from jobs import EVERY_SLICE, ONCE, PUBLISHED, Row  # noqa: PLC0415
-    from speed import PlainCost, measure_job  # noqa: PLC0415
+    from jobs import EVERY_SLICE, ONCE, PUBLISHED, Row
+    from speed import PlainCost, measure_job
 
     costs = {PUBLISHED: PlainCost(encode=1.0, query=0.5)}
     every_slice, once, ours = measure_job(job((PUBLISHED,), plain=False, rounds=2), threads=1, costs=costs)
@@ -122,3 +122,14 @@ def test_what_is_too_slow_is_the_sum_of_its_parts(log):
     assert (every_slice.row, every_slice.seconds) == (Row(PUBLISHED, EVERY_SLICE), (8 * 64 + 256,) * 2)
     assert (once.row, once.seconds) == (Row(PUBLISHED, ONCE), (64 + 256,) * 2)
     assert (every_slice.computed, once.computed, ours.computed) == (True, True, False)
+
+
+def test_rows_stand_below_what_they_are_compared_with(log):
+    from jobs import EVERY_SLICE, ONCE, PUBLISHED, UPSAMPLE, Row
+    from speed import PlainCost, measure_job
+
+    costs = {network: PlainCost(1.0, 1.0) for network in (PUBLISHED, "a")}
+    timings = measure_job(job(("a", PUBLISHED), plain=False, rounds=1), threads=1, costs=costs)
+
+    rows = [Row(PUBLISHED, EVERY_SLICE), *(Row(name, way) for name in (PUBLISHED, "a") for way in (ONCE, UPSAMPLE))]
+    assert [timing.row for timing in timings] == rows

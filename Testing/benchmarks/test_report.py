@@ -18,7 +18,7 @@ PNG = b"\x89PNG"
 
 @pytest.fixture
 def peaks():
-    from floors import Peaks  # noqa: PLC0415  found while a test runs
+    from floors import Peaks
 
     return Peaks(matmul=10.0, convolution=5.0, bandwidth=1e9)
 
@@ -26,10 +26,10 @@ def peaks():
 @pytest.fixture
 def result():
     """32 x 32 x 32 at 2x: the published procedure in 90 s, encode once in 3 s, ours in 2 s, with a floor of 1 s."""
-    from floors import Work  # noqa: PLC0415
-    from jobs import EVERY_SLICE, ONCE, PUBLISHED, UPSAMPLE, Job, Row  # noqa: PLC0415
-    from report import Result  # noqa: PLC0415
-    from speed import Timing  # noqa: PLC0415
+    from floors import Work
+    from jobs import EVERY_SLICE, ONCE, PUBLISHED, UPSAMPLE, Job, Row
+    from report import Result
+    from speed import Timing
 
     job = Job((32, 32, 32), 2, (PUBLISHED,), rounds=1, every_slice=True)
     seconds = {EVERY_SLICE: 90.0, ONCE: 3.0, UPSAMPLE: 2.0}
@@ -40,10 +40,10 @@ def result():
 @pytest.fixture
 def promised():
     """The default model's promise, in 50 s and 3 GB, with no error told."""
-    from floors import Work  # noqa: PLC0415
-    from jobs import PROMISED, UPSAMPLE, Row  # noqa: PLC0415
-    from report import Result  # noqa: PLC0415
-    from speed import Timing  # noqa: PLC0415
+    from floors import Work
+    from jobs import PROMISED, UPSAMPLE, Row
+    from report import Result
+    from speed import Timing
 
     timing = Timing(Row(DEFAULT_MODEL, UPSAMPLE), (50.0,) * 3, (99.0,) * 3, 3 * 10**9, 1e-6)
     return Result(PROMISED, [timing], {DEFAULT_MODEL: (Work(4, 4), Work(6, 4))})
@@ -56,14 +56,14 @@ def cells(text, name):
 
 
 def test_a_row_shows_its_ratios_its_costs_and_its_error(result, peaks):
-    from report import job_section  # noqa: PLC0415
+    from report import job_section
 
     row = cells(job_section(result, peaks), "`upsample`**")
     assert row[1:] == ["45x", "1.5x", "50 %", "2", "4", "0.5", "2.0e-06"]
 
 
 def test_what_was_computed_is_marked(result, peaks):
-    from report import job_section  # noqa: PLC0415
+    from report import job_section
 
     timings = [replace(result.timings[0], computed=True), *result.timings[1:]]
     text = job_section(replace(result, timings=timings), peaks)
@@ -73,14 +73,14 @@ def test_what_was_computed_is_marked(result, peaks):
 
 
 def test_a_row_that_failed_says_so(result, peaks):
-    from report import job_section  # noqa: PLC0415
+    from report import job_section
 
     timings = [*result.timings[:2], replace(result.timings[2], seconds=(), cpu_seconds=())]
     assert "failed" in cells(job_section(replace(result, timings=timings), peaks), "`upsample`**")
 
 
 def test_a_row_beside_other_programs_is_marked(result, peaks):
-    from report import job_section  # noqa: PLC0415
+    from report import job_section
 
     busy = [*result.timings[:2], replace(result.timings[2], others=0.4)]
     text = job_section(replace(result, timings=busy), peaks)
@@ -91,7 +91,7 @@ def test_a_row_beside_other_programs_is_marked(result, peaks):
 
 
 def test_promises_are_compared_with_what_was_measured(result, promised, peaks):
-    from promises import promises  # noqa: PLC0415
+    from promises import promises
 
     found = {(round(p.measured, 9), p.limit, p.kept) for p in promises([result, promised], peaks, threads=2)}
 
@@ -99,8 +99,8 @@ def test_promises_are_compared_with_what_was_measured(result, promised, peaks):
 
 
 def test_a_promise_that_is_not_kept_says_so(result, promised, peaks):
-    from machine import this_machine  # noqa: PLC0415
-    from promises import readme_block  # noqa: PLC0415
+    from machine import this_machine
+    from promises import readme_block
 
     slow = [*result.timings[:2], replace(result.timings[2], seconds=(4.0,))]
     block = readme_block([replace(result, timings=slow), promised], peaks, this_machine(2))
@@ -110,13 +110,13 @@ def test_a_promise_that_is_not_kept_says_so(result, promised, peaks):
 
 
 def test_what_is_promised_for_two_cores_is_not_told_of_more(promised, peaks):
-    from promises import promises  # noqa: PLC0415
+    from promises import promises
 
     assert [p.limit for p in promises([promised], peaks, threads=4)] == [1e-5]
 
 
 def test_bars_are_the_ratios(result, peaks, tmp_path):
-    from chart import draw, ratio_bars  # noqa: PLC0415
+    from chart import draw, ratio_bars
 
     assert [bar[1] for bar in ratio_bars([result], 0)] == [30, 45]
     assert [bar[1] for bar in ratio_bars([result], 1)] == [1.5]

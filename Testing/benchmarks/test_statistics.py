@@ -13,21 +13,21 @@ from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig
 
 
 def peaks(matmul=4.0, convolution=2.0, bandwidth=8.0):
-    from floors import Peaks  # noqa: PLC0415  found while a test runs
+    from floors import Peaks
 
     return Peaks(matmul, convolution, bandwidth)
 
 
 def test_a_ratio_is_the_median_of_the_ratios_within_a_round():
-    from speed import median_ratio  # noqa: PLC0415
+    from speed import median_ratio
 
     # 2, 3 and 40; the ratio of the medians would be 5.
     assert median_ratio((2, 30, 40), (1, 10, 1)) == 3
 
 
 def test_a_row_without_seconds_has_no_ratio():
-    from jobs import Row  # noqa: PLC0415
-    from speed import Timing, times_faster  # noqa: PLC0415
+    from jobs import Row
+    from speed import Timing, times_faster
 
     measured, failed = Timing(Row("a", "b"), (2.0, 3.0)), Timing(Row("a", "b"), ())
 
@@ -36,14 +36,14 @@ def test_a_row_without_seconds_has_no_ratio():
 
 
 def test_a_row_of_one_round_is_compared_by_medians():
-    from jobs import Row  # noqa: PLC0415
-    from speed import Timing, times_faster  # noqa: PLC0415
+    from jobs import Row
+    from speed import Timing, times_faster
 
     assert times_faster(Timing(Row("a", "b"), (2.0, 3.0, 9.0)), Timing(Row("a", "c"), (90.0,))) == 30
 
 
 def test_the_floor_is_the_longer_of_arithmetic_and_traffic():
-    from floors import Work  # noqa: PLC0415
+    from floors import Work
 
     assert peaks().seconds(Work(operations=12, traffic=8)) == (3, 1)
     assert peaks().floor(Work(operations=12, traffic=8)) == 3
@@ -56,7 +56,7 @@ def test_a_peak_is_the_best_that_was_seen():
 
 
 def test_the_published_network_takes_the_operations_of_its_paper():
-    from floors import answering, encoding  # noqa: PLC0415
+    from floors import answering, encoding
 
     model = ArSSR(ArSSRConfig(encoder="RDN"))
 
@@ -72,7 +72,7 @@ def test_the_published_network_takes_the_operations_of_its_paper():
 
 
 def test_our_network_takes_the_operations_of_its_layers():
-    from floors import answering, encoding  # noqa: PLC0415
+    from floors import answering, encoding
 
     model = ArSSR2(ArSSR2Config(channels=6, blocks=3, feature_channels=10, decoder_layers=3))
 
@@ -82,14 +82,14 @@ def test_our_network_takes_the_operations_of_its_layers():
 
 
 def test_the_load_of_others_is_what_is_not_ours():
-    from machine import load_of_others  # noqa: PLC0415
+    from machine import load_of_others
 
     assert load_of_others(busy=5, own=4, seconds=2) == 0.5
     assert load_of_others(busy=3.99, own=4, seconds=2) == 0  # clocks of the system are coarse
 
 
 def test_a_cache_that_cores_share_counts_once(tmp_path):
-    from machine import cache_bytes  # noqa: PLC0415
+    from machine import cache_bytes
 
     for core in range(4):
         caches = ((1, "Instruction", "32K", core), (2, "Unified", "1024K", core), (3, "Unified", "2048K", core // 2))
@@ -104,8 +104,8 @@ def test_a_cache_that_cores_share_counts_once(tmp_path):
 
 @pytest.mark.parametrize(("flags", "expected"), [("sse2 avx512_bf16", True), ("amx_bf16", True), ("avx512f", False)])
 def test_bf16_has_rows_where_the_processor_has_it(flags, expected, tmp_path, monkeypatch):
-    import machine  # noqa: PLC0415
-    from jobs import BF16, Job  # noqa: PLC0415
+    import machine
+    from jobs import BF16, Job
 
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     machine.CPUINFO.write_text(f"flags : fpu {flags}\n", encoding="ascii")
@@ -116,7 +116,7 @@ def test_bf16_has_rows_where_the_processor_has_it(flags, expected, tmp_path, mon
 
 @pytest.mark.parametrize(("known", "installed"), [(True, True), (True, False), (False, True)])
 def test_openvino_has_rows_where_the_engine_and_its_package_have_it(known, installed, monkeypatch):
-    import jobs  # noqa: PLC0415
+    import jobs
 
     monkeypatch.setattr(jobs, "upsample", (lambda backend: None) if known else (lambda device: None))
     monkeypatch.setattr(jobs, "find_spec", lambda name: SimpleNamespace() if installed else None)
@@ -126,7 +126,7 @@ def test_openvino_has_rows_where_the_engine_and_its_package_have_it(known, insta
 
 @pytest.mark.parametrize("size", [(30, 8, 40), (160, 192, 144)])
 def test_boxes_lie_in_both_corners_and_in_the_middle(size):
-    from jobs import Job  # noqa: PLC0415
+    from jobs import Job
 
     job = Job(size, 2, ("a",), rounds=1, plain=False)
     first, middle, last = job.boxes()
@@ -138,6 +138,6 @@ def test_boxes_lie_in_both_corners_and_in_the_middle(size):
 
 
 def test_everything_is_compared_where_the_yardstick_can_finish():
-    from jobs import Job  # noqa: PLC0415
+    from jobs import Job
 
     assert Job((3, 4, 5), 2, ("a",), rounds=1).boxes() == [(slice(0, 10), slice(0, 8), slice(0, 6))]

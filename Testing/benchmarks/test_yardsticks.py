@@ -29,7 +29,7 @@ def ours() -> ArSSR2:
 
 
 def published() -> ArSSR:
-    from procedures import published_network  # noqa: PLC0415  found while a test runs
+    from procedures import published_network
 
     return published_network()
 
@@ -40,7 +40,7 @@ def volume(shape: tuple[int, int, int] = SHAPE) -> torch.Tensor:
 
 @pytest.mark.parametrize("network", [ours, published])
 def test_encode_once_answers_as_the_engine_does(network):
-    from procedures import encode_once  # noqa: PLC0415
+    from procedures import encode_once
 
     model, coarse = network(), volume()
     scale = torch.tensor([[m / n for m, n in zip(FINE_SHAPE, SHAPE, strict=True)]])
@@ -51,7 +51,7 @@ def test_encode_once_answers_as_the_engine_does(network):
 
 
 def test_the_published_procedure_answers_as_encoding_once():
-    from procedures import encode_every_slice, encode_once  # noqa: PLC0415
+    from procedures import encode_every_slice, encode_once
 
     model, fine_shape = published(), (4, 7, 6)
 
@@ -62,7 +62,7 @@ def test_the_published_procedure_answers_as_encoding_once():
 @pytest.mark.parametrize("network", [ours, published])
 @pytest.mark.parametrize("place", [0, 70, 154])
 def test_a_box_is_answered_as_in_the_whole(network, place):
-    from procedures import encode, encode_once  # noqa: PLC0415
+    from procedures import encode, encode_once
 
     model, coarse, fine_shape = network(), volume((80, 3, 4)), (160, 6, 8)
     box = (slice(place, place + 6), slice(0, 4), slice(3, 8))
@@ -75,7 +75,7 @@ def test_a_box_is_answered_as_in_the_whole(network, place):
 
 @pytest.mark.parametrize("network", [ours, published])
 def test_a_yardstick_runs_no_code_that_the_engine_may_make_faster(network, monkeypatch):
-    from procedures import encode_once  # noqa: PLC0415
+    from procedures import encode_once
 
     def refuse(*_: object, **__: object) -> None:
         msg = "the engine's own code was called"
