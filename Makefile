@@ -3,7 +3,7 @@
 #   make setup   create .venv and install everything for the demo and the tests
 #   make demo    sharpen a real brain volume and compare it with cubic interpolation
 #   make test    style, types and tests
-#   make bench   speed and memory, as ratios measured in one run
+#   make bench   speed and memory beside what this machine can do, in about ten minutes; BENCH=--full: large jobs
 #   make format  let ruff put every file into shape
 #   make clean   remove what the commands wrote, and keep .venv
 #
@@ -43,7 +43,7 @@ test: setup
 	$(BIN)/pytest
 
 bench: setup
-	$(BIN)/python Testing/benchmarks/run.py
+	$(BIN)/python Testing/benchmarks/run.py $(BENCH)
 
 format: setup
 	$(BIN)/ruff check --fix .

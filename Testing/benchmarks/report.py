@@ -1,100 +1,257 @@
-"""What was measured, as Markdown."""
+"""What was measured, as Markdown: ratios first."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
-import torch
+from floors import Peaks, Work, answering, encoding
+from jobs import (
+    BF16,
+    DEEP,
+    ENCODE,
+    EVERY_SLICE,
+    ONCE,
+    OPENVINO,
+    PLAIN_ENCODE,
+    PLAIN_QUERY,
+    PUBLISHED,
+    QUERY,
+    UPSAMPLE,
+    Job,
+    Row,
+)
+from machine import TOLERATED_LOAD, Machine
 from memory import LargeJob
-from speed import Timing
+from procedures import Network
+from speed import Timing, times_faster
 
-from ArSSRLib.volume import Volume
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 
-# What the project promises for PROMISED_SIZE at PROMISED_SCALE on PROMISED_THREADS cores; GB are 1e9 bytes.
-PROMISED_SIZE = (256, 256, 176)
-PROMISED_SCALE = 2.0
-PROMISED_THREADS = 2
-PROMISED_GB = 6.0
-PROMISED_SECONDS = 600.0
+NETWORKS = {PUBLISHED: "published network (RDN)", DEFAULT_MODEL: f"default model ({DEFAULT_MODEL})", DEEP: DEEP}
+WAYS = {
+    EVERY_SLICE: "published procedure: encode for every slice, `grid_sample`",
+    ONCE: "encode once, `grid_sample`",
+    UPSAMPLE: "**ours: `upsample`**",
+    BF16: "ours in bf16",
+    OPENVINO: "ours by OpenVINO, fp32",
+    PLAIN_ENCODE: "encoder, plain `conv3d`",
+    PLAIN_QUERY: "decoder, `grid_sample`",
+    ENCODE: "**encoder, ours: `encode`**",
+    QUERY: "**decoder, ours: `query_grid`**",
+}
+# Beside what a row is compared with, from the same network.
+COMPARED_WITH = {ENCODE: PLAIN_ENCODE, QUERY: PLAIN_QUERY, PLAIN_ENCODE: PLAIN_ENCODE, PLAIN_QUERY: PLAIN_QUERY}
+MARK = "(!)"
+READING = (
+    "Every row runs in a process of its own, in turns with the others of its table. Seconds depend on the machine and "
+    "on what else it does: compare the ratios. They are medians over the rounds of the ratio within a round, above 1x "
+    "is faster; seconds are medians. The published procedure takes minutes and runs in one round only; ≈ is computed "
+    "from parts that were measured in the same run. CPU seconds sum over the cores: where they are far fewer than the "
+    "seconds, the machine was busy elsewhere. Memory is the peak of the whole process as the operating system counts "
+    "it, in 1e9 bytes. The floor is what the operations of the direct algorithm take at the best measured peak, or the "
+    "least traffic at the measured bandwidth, whichever is longer; a method that does fewer operations, as Winograd's, "
+    "may pass 100 % of it. Errors are the largest differences from the plain fp32 answer of the same network, in parts "
+    "of the input's range. The published network has seeded weights: the authors' are not part of this project."
+)
 
 
-def machine_section() -> str:
-    """Return where, with what and beside what load the benchmarks start."""
+@dataclass(frozen=True)
+class Result:
+    """A job, what its rows took, and what its networks had to do.
+
+    Attributes:
+        job: The job.
+        timings: One a row.
+        work: Of encoding and of answering, by network.
+    """
+
+    job: Job
+    timings: Sequence[Timing]
+    work: Mapping[str, tuple[Work, Work]]
+
+    def timing(self, network: str, way: str) -> Timing | None:
+        """Return a row, or None if it is not there."""
+        return next((t for t in self.timings if t.row == Row(network, way)), None)
+
+    def yardsticks(self, timing: Timing) -> tuple[Timing | None, Timing | None]:
+        """Return what a row is compared with: the published procedure, and encoding once with its own network."""
+        plain = COMPARED_WITH.get(timing.row.way, ONCE)
+        return self.timing(PUBLISHED, EVERY_SLICE), self.timing(timing.row.network, plain)
+
+    def needed(self, row: Row) -> Work:
+        """Return the work that a row cannot do without."""
+        encode, query = self.work[row.network]
+        parts = {ENCODE: encode, PLAIN_ENCODE: encode, QUERY: query, PLAIN_QUERY: query}
+        return parts.get(row.way, encode + query)
+
+    def share_of_floor(self, timing: Timing, peaks: Peaks) -> float | None:
+        """Return the floor of a row's work divided by what it took."""
+        return peaks.floor(self.needed(timing.row)) / median(timing.seconds) if timing.seconds else None
+
+    def share_of_matmul(self, timing: Timing, peaks: Peaks) -> float | None:
+        """Return a row's operations a second divided by those of the best matrix product."""
+        if not timing.seconds:
+            return None
+        return self.needed(timing.row).operations / median(timing.seconds) / peaks.matmul
+
+
+def work_of(job: Job, networks: Mapping[str, Network]) -> dict[str, tuple[Work, Work]]:
+    """Return what each network must do for a job: encode the input once, and answer for each voxel of the output."""
+    coarse, fine = job.voxels
+    return {name: (encoding(model, coarse), answering(model, coarse, fine)) for name, model in networks.items()}
+
+
+def machine_section(machine: Machine, peaks: Peaks, loads: tuple[float, float | None]) -> str:
+    """Return where and with what the benchmarks ran, and beside what load."""
+    before, after = loads
+    level2, level3 = (f"{size / 2**20:.4g} MB" if size else "unknown" for size in machine.caches)
+    later = "the run is not over" if after is None else f"{after:.2f} after (this run included)"
+    warning = [_warning("The load before the start was above")] if before > TOLERATED_LOAD else []
     return "\n".join(
         [
             "# Benchmarks",
             "",
-            f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, PyTorch {torch.__version__}, "
-            f"threads: {torch.get_num_threads()}; load {os.getloadavg()[0]:.1f}.",
-            "Seconds depend on the machine and on what else it does: compare the ratios.",
+            f"{machine.processor}: {machine.cores} cores, {level2} L2, {level3} L3, {machine.memory / 2**30:.3g} GB of "
+            f"memory; {machine.system}, Python {machine.python}, PyTorch {machine.torch}. Threads: {machine.threads}. "
+            f"Load average: {before:.2f} before, {later}.",
+            "",
+            f"Measured peaks, fp32: {_rate(peaks.matmul)} in a matrix product, {_rate(peaks.convolution)} in a "
+            f"convolution; {peaks.bandwidth / 1e9:.3g} GB/s in a triad.",
+            "",
+            READING,
+            *warning,
         ]
     )
 
 
-def speed_section(volume: Volume, scale: float, timings: Sequence[Timing]) -> str:
-    """Return the table of procedures; the first timing is the published procedure, the second encode once."""
-    published, once = timings[:2]
+def job_section(result: Result, peaks: Peaks) -> str:
+    """Return the table of a job."""
     rows = [
-        f"| {t.name} | {median(t.seconds):.3f} | {median(t.cpu_seconds):.3f} | {t.times_faster_than(published):.3g}x "
-        f"| {t.times_faster_than(once):.3g}x "
-        f"| {'another network' if t.difference is None else f'{t.difference:.1e}'} |"
-        for t in timings
+        f"| {_name(t)} | {' | '.join(ratio_text(t, other) for other in result.yardsticks(t))} "
+        f"| {_percent(result.share_of_floor(t, peaks))} {_costs(t)}"
+        for t in result.timings
     ]
-    low, high = once.result.min(), once.result.max()
+    job = result.job
+    floors = [_floor(NETWORKS.get(name, name), sum(result.work[name], Work(0, 0)), peaks) for name in job.networks]
+    where = "over the whole result" if job.plain else "in three boxes, both corners and the middle"
+    limit = "" if job.memory_limit is None else f" `upsample` was given {job.memory_limit:g} GB."
     return "\n".join(
         [
-            f"## Speed: {_times(volume.geometry.size)} voxels at {scale:g}x",
+            f"## {job.title}",
             "",
-            "| procedure | seconds | CPU seconds | against published | against encode once | largest difference |",
-            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            "| procedure | against the published procedure | against encode once, same network | of the floor "
+            "| seconds | CPU seconds | peak memory, GB | largest error |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             *rows,
             "",
-            f"Rounds: {len(once.seconds)}; every procedure ran in full once in each. Seconds are medians; ratios are "
-            "medians of those within a round, above 1x is faster. CPU seconds sum over the cores: where they are far "
-            "fewer than the seconds, the machine was busy elsewhere. Precision: fp32. The first three rows are the "
-            "published network (RDN) with one set of seeded weights: the authors' weights are not part of this "
-            "project. Differences are from encode once, in parts of the input's intensity range; encode once answers "
-            f"from {low:.3g} to {high:.3g} of it.",
+            f"Rounds: {job.rounds}. Errors are those {where}.{limit} {' '.join(floors)}",
+            *_warnings(result),
         ]
     )
 
 
-def memory_section(job: LargeJob, scale: float, memory_limit: float) -> str:
-    """Return what the large job took beside what is promised."""
-    promised = (job.size, scale, job.threads) == (PROMISED_SIZE, PROMISED_SCALE, PROMISED_THREADS)
+def parts_section(result: Result, peaks: Peaks) -> str:
+    """Return the table of encoders and decoders alone."""
     rows = [
-        ("peak memory, GB", job.peak_memory / 1e9, PROMISED_GB),
-        ("whole process, seconds", job.process_seconds, PROMISED_SECONDS),
+        f"| {_name(t)} | {ratio_text(t, result.yardsticks(t)[1])} | {_percent(result.share_of_matmul(t, peaks))} "
+        f"| {_percent(result.share_of_floor(t, peaks))} {_costs(t)}"
+        for t in result.timings
     ]
-    note = "" if promised else f" The limits are meant for {_times(PROMISED_SIZE)} voxels at 2x on 2 cores."
+    floors = [
+        _floor(f"{NETWORKS.get(name, name)}, {part}", work, peaks)
+        for name in result.job.networks
+        for part, work in zip(("encoder", "decoder"), result.work[name], strict=True)
+    ]
     return "\n".join(
         [
-            f"## Memory: {_times(job.size)} voxels at {scale:g}x with the default model ({job.weights})",
+            f"## Encoder and decoder alone: {result.job.title}",
+            "",
+            "| part | against plain | of the matmul peak | of the floor "
+            "| seconds | CPU seconds | peak memory, GB | largest error |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+            *rows,
+            "",
+            f"Rounds: {result.job.rounds}. The memory of a decoder holds what was encoded before it; the error of an "
+            f"encoder is that of the answers from its feature map. {' '.join(floors)}",
+            *_warnings(result),
+        ]
+    )
+
+
+def memory_section(job: LargeJob, scale: float, promised: tuple[float, float]) -> str:
+    """Return what the large job took beside what is promised for it: GB (1e9 bytes) and seconds."""
+    rows = [
+        ("peak memory, GB", job.peak_memory / 1e9, promised[0]),
+        ("whole process, seconds", job.process_seconds, promised[1]),
+    ]
+    return "\n".join(
+        [
+            f"## Memory: {' x '.join(map(str, job.size))} voxels at {scale:g}x with the default model ({job.weights})",
             "",
             "| | measured | at most | |",
             "| --- | ---: | ---: | --- |",
             *(f"| {name} | {x:.3g} | {most:g} | {'kept' if x <= most else 'not kept'} |" for name, x, most in rows),
             "",
-            f"Threads: {job.threads}; precision: fp32; memory limit: {memory_limit:g} GB. Tiles: {job.tiles}, which "
+            f"Threads: {job.threads}; precision: fp32; memory limit: {promised[0]:g} GB. Tiles: {job.tiles}, which "
             f"encode {job.encoded:.2f} times the voxels of the input; the plan predicted a peak of "
             f"{job.planned_memory / 1e9:.3g} GB. `upsample` alone took {job.upsample_seconds:.1f} s. GB are 1e9 bytes, "
-            f"counted by the operating system.{note}",
+            "counted by the operating system. The limits are meant for two cores.",
         ]
     )
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="ignore").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def _name(timing: Timing) -> str:
+    mark = f" {MARK}" if timing.others > TOLERATED_LOAD else ""
+    return f"{NETWORKS.get(timing.row.network, timing.row.network)}, {WAYS[timing.row.way]}{mark}"
 
 
-def _times(size: Sequence[int]) -> str:
-    return " x ".join(map(str, size))
+def ratio_text(timing: Timing, yardstick: Timing | None) -> str:
+    """Return how often a row fits into a yardstick, marked if one of them is computed; empty if there is none."""
+    ratio = times_faster(timing, yardstick)
+    if ratio is None or yardstick is None:
+        return ""
+    return f"{'≈ ' if timing.computed or yardstick.computed else ''}{short(ratio)}x"
+
+
+def short(number: float) -> str:
+    """Return a number with three digits, and never as a power of ten."""
+    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.3g} %"
+
+
+def _costs(timing: Timing) -> str:
+    """Return the columns seconds, CPU seconds, memory and error, with the bars before and after them."""
+    if not timing.seconds:
+        return "| failed | | | |"
+    seconds = short(median(timing.seconds))
+    if timing.computed:
+        return f"| ≈ {seconds} | | | |"
+    memory = "" if timing.peak_memory is None else f"{timing.peak_memory / 1e9:.3g}"
+    error = "" if timing.difference is None else f"{timing.difference:.1e}" if timing.difference else "0"
+    return f"| {seconds} | {short(median(timing.cpu_seconds))} | {memory} | {error} |"
+
+
+def _floor(title: str, work: Work, peaks: Peaks) -> str:
+    arithmetic, traffic = peaks.seconds(work)
+    return (
+        f"Floor of {title}: {work.operations / 1e12:.3g} TFLOP, {arithmetic:.3g} s; "
+        f"{work.traffic / 1e9:.3g} GB, {traffic:.3g} s."
+    )
+
+
+def _warnings(result: Result) -> list[str]:
+    marked = any(timing.others > TOLERATED_LOAD for timing in result.timings)
+    return [_warning(f"{MARK} While these rows ran, the load of other programs was above")] if marked else []
+
+
+def _warning(beginning: str) -> str:
+    return f"\n**{beginning} {TOLERATED_LOAD:g} cores: do not trust these numbers.**"
+
+
+def _rate(operations: float) -> str:
+    return f"{operations / 1e9:.4g} GFLOP/s"
