@@ -7,7 +7,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.kernels.slabs import Convolution
+from ArSSRLib.convolution.slabs import Convolution
 
 # Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
 # adds a fraction of its branch, and a unit that is off still learns.

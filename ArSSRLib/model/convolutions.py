@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.kernels.slabs import Convolution, Padding, Slab
+from ArSSRLib.convolution.slabs import Convolution, Padding, Slab
 
 
 def slabs(convolution: nn.Conv3d, features: Tensor) -> Iterator[Slab]:

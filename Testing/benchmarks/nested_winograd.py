@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ArSSRLib.kernels.winograd import _KERNEL_TRANSFORM, MADE, READ, transform_planes
+from ArSSRLib.convolution.winograd import _KERNEL_TRANSFORM, MADE, READ, transform_planes
 
 _ROW_TRANSFORM = ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1))
 

@@ -25,8 +25,8 @@ from nested_winograd import NestedKernel, convolve_nested
 from procedures import default_network, published_network
 from torch import Tensor
 
+from ArSSRLib.convolution import slabs
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.kernels import slabs
 from ArSSRLib.model import arssr, arssr2
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ArSSRLib.kernels.winograd import MADE, READ, WinogradKernel, Workspace, convolve_sums, transform_planes
+from ArSSRLib.convolution.winograd import MADE, READ, WinogradKernel, Workspace, convolve_sums, transform_planes
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]

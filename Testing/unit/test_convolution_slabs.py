@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ArSSRLib.kernels import slabs
-from ArSSRLib.kernels.slabs import Convolution, listening
+from ArSSRLib.convolution import slabs
+from ArSSRLib.convolution.slabs import Convolution, listening
 
 SHAPES = [(1, 4, 5), (2, 3, 3), (3, 3, 3), (4, 5, 6), (5, 9, 7), (6, 33, 4), (7, 1, 1), (13, 8, 2)]
 
