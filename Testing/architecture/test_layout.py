@@ -48,7 +48,8 @@ FLOORS = {
     "evaluation": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}}
+# The kernels are other ways to do what the models say, and are compared with them.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "kernels": {"model"}}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},
@@ -65,6 +66,8 @@ ONLY_IN = {
     "socket": {"checkpoint"},
     # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself.
     "subprocess": {"device", "evaluation"},
+    # There is none but for GPUs on Linux.
+    "triton": {"kernels"},
     "tqdm": {"commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "commands", "worker", "training", "evaluation"},
 }
@@ -134,7 +137,7 @@ def test_the_command_line_loads_training_only_when_called():
 def test_model_knows_tensors_only():
     rooms = set().union(*(engine_rooms(imports_of(path)) for path in FILES if room_of(path) == "model"))
 
-    assert rooms <= {"errors", "coordinates", "interpolation", "kernels", "model"}
+    assert rooms <= {"errors", "coordinates", "interpolation", "model"}
 
 
 def test_geometry_knows_millimeters_only():
