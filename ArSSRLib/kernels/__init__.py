@@ -34,7 +34,10 @@ def network_path(model: SuperResolutionModel, device: torch.device, number_forma
         device: Where it computes.
         number_format: What it computes in.
     """
-    if device.type != "cuda" or number_format == torch.float32 or not isinstance(model, ArSSR | ArSSR2):
+    if device.type != "cuda" or number_format == torch.float32:
+        return plain_path(model)
+    # A subclass may answer in another way, which no kernel knows.
+    if not isinstance(model, ArSSR | ArSSR2) or type(model) not in TOLERANCES:
         return plain_path(model)
     return fast_path(model, number_format, fused=kernels_run_on(device) and fits(model), device=device)
 

@@ -49,6 +49,15 @@ def test_a_gpu_in_sixteen_bits_takes_the_fast_path_where_there_is_one(monkeypatc
     }
 
 
+def test_a_network_that_changes_ours_answers_for_itself():
+    class Other(ArSSR2):
+        """Computes something else."""
+
+    path = network_path(Other(CONFIGS["ours"]).eval(), torch.device("cuda:0"), torch.bfloat16)
+
+    assert not isinstance(path, CheckedPath)
+
+
 def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
     found = {}
     for triton, capability in [(object(), (9, 0)), (object(), (7, 5)), (None, (9, 0))]:
