@@ -99,7 +99,7 @@ def upsample(
             fine_shape = volume.geometry.upsampled(scale).shape
             with torch.inference_mode(), autocast:
                 network = model.to(target).eval()
-                path = network_path(network, target, number_format)
+                path = network_path(network, target, number_format, voxels=result.size)
                 _fill(result, array, network, path=path, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.

@@ -25,21 +25,29 @@ if TYPE_CHECKING:
 # it touches the residual only. What is wrong differs by the residual itself, a few hundredths, or by much more.
 TOLERANCES = {ArSSR: 0.05, ArSSR2: 0.005}
 
+# Compiling a kernel takes some seconds, once on each machine. Below this many fine voxels (a result of 159 cubed) the
+# unfused decoder takes a hundredth of a second, and nobody is made to wait for the compiler.
+FUSED_FROM = 4_000_000
 
-def network_path(model: SuperResolutionModel, device: torch.device, number_format: torch.dtype) -> TilePath:
+
+def network_path(
+    model: SuperResolutionModel, device: torch.device, number_format: torch.dtype, *, voxels: int
+) -> TilePath:
     """Return how a network answers for tiles: fast where that is possible and right, else as the model says.
 
     Args:
         model: On the device.
         device: Where it computes.
         number_format: What it computes in.
+        voxels: Fine voxels of the whole job.
     """
     if device.type != "cuda" or number_format == torch.float32:
         return plain_path(model)
     # A subclass may answer in another way, which no kernel knows.
     if not isinstance(model, ArSSR | ArSSR2) or type(model) not in TOLERANCES:
         return plain_path(model)
-    return fast_path(model, number_format, fused=kernels_run_on(device) and fits(model), device=device)
+    fused = voxels >= FUSED_FROM and kernels_run_on(device) and fits(model)
+    return fast_path(model, number_format, fused=fused, device=device)
 
 
 def fast_path(model: ArSSR | ArSSR2, number_format: torch.dtype, *, fused: bool, device: torch.device) -> CheckedPath:

@@ -174,7 +174,7 @@ def _device_times(
     factors = [m / n for m, n in zip(fine_shape, coarse.shape, strict=True)]
     scale = torch.tensor([factors], dtype=torch.float32, device=device)
     with torch.inference_mode(), torch.autocast(device.type, number_format):
-        path = network_path(model, device, number_format)
+        path = network_path(model, device, number_format, voxels=math.prod(fine_shape))
         work = [lambda: answer_all(path, coarse, scale, plan=plan, fine_shape=fine_shape)] * (rounds + 2)
         # Twice unmeasured: the second tile of a shape records the graph that all later ones replay.
         return [milliseconds(once, device) for once in work][2:]

@@ -106,7 +106,7 @@ def test_what_is_timed_on_the_device_is_what_upsample_gives(gpu, tiny_model):
     plan = jobs.plan_upsampling(volume, tiny_model, 2, device=torch.device("cpu"))
     intensities = jobs.IntensityRange.of(volume.array)
     coarse = torch.from_numpy(intensities.normalize(volume.array))
-    path = jobs.network_path(tiny_model, torch.device("cpu"), torch.float32)
+    path = jobs.network_path(tiny_model, torch.device("cpu"), torch.float32, voxels=4032)
 
     with torch.inference_mode():
         found = jobs.answer_all(path, coarse, torch.full((1, 3), 2.0), plan=plan, fine_shape=(14, 16, 18))

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.kernels import TOLERANCES, fast_path, fits, network_path
+from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, fast_path, fits, network_path
 from ArSSRLib.kernels.checking import CheckedPath
 from ArSSRLib.kernels.paths import kernels_run_on, plain_path
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, FixedScaleConfig, build_model
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 CONFIGS = {
     "published": ArSSRConfig(encoder="ResCNN", feature_channels=8, decoder_width=16, decoder_depth=2),
     "ours": ArSSR2Config(channels=8, blocks=1, feature_channels=6),
@@ -28,19 +28,19 @@ def network(name: str):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_without_a_gpu_the_model_answers_for_itself(name):
-    path = network_path(network(name), CPU, torch.bfloat16)
+    path = network_path(network(name), CPU, torch.bfloat16, voxels=FUSED_FROM)
 
     assert not isinstance(path, CheckedPath)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_full_precision_is_left_to_the_model_on_a_gpu_too(name):
-    assert not isinstance(network_path(network(name), torch.device("cuda:0"), torch.float32), CheckedPath)
+    assert not isinstance(network_path(network(name), GPU, torch.float32, voxels=FUSED_FROM), CheckedPath)
 
 
 def test_a_gpu_in_sixteen_bits_takes_the_fast_path_where_there_is_one(monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
-    chosen = {name: network_path(network(name), torch.device("cuda:0"), torch.float16) for name in CONFIGS}
+    chosen = {name: network_path(network(name), GPU, torch.float16, voxels=FUSED_FROM) for name in CONFIGS}
 
     assert {name: isinstance(path, CheckedPath) for name, path in chosen.items()} == {
         "published": True,
@@ -53,9 +53,20 @@ def test_a_network_that_changes_ours_answers_for_itself():
     class Other(ArSSR2):
         """Computes something else."""
 
-    path = network_path(Other(CONFIGS["ours"]).eval(), torch.device("cuda:0"), torch.bfloat16)
+    path = network_path(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, voxels=FUSED_FROM)
 
     assert not isinstance(path, CheckedPath)
+
+
+@pytest.mark.parametrize(("voxels", "expected"), [(FUSED_FROM, True), (FUSED_FROM - 1, False)])
+def test_a_small_job_waits_for_no_compiler(monkeypatch, voxels, expected):
+    monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
+    fused = []
+    monkeypatch.setattr("ArSSRLib.kernels.fast_path", lambda *_, **options: fused.append(options["fused"]))
+
+    network_path(network("ours"), GPU, torch.bfloat16, voxels=voxels)
+
+    assert fused == [expected]
 
 
 def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
@@ -63,7 +74,7 @@ def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
     for triton, capability in [(object(), (9, 0)), (object(), (7, 5)), (None, (9, 0))]:
         monkeypatch.setattr("importlib.util.find_spec", lambda name, spec=triton: spec)
         monkeypatch.setattr("torch.cuda.get_device_capability", lambda device, value=capability: value)
-        found[triton is not None, capability] = kernels_run_on(torch.device("cuda:0"))
+        found[triton is not None, capability] = kernels_run_on(GPU)
 
     assert found == {(True, (9, 0)): True, (True, (7, 5)): False, (False, (9, 0)): False}
     assert not kernels_run_on(CPU)
