@@ -193,9 +193,9 @@ def _answer(
 ) -> Iterator[tuple[Slices, torch.Tensor]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
     scale = torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
-    scale = scale.to(device)
+    scale = to_device(scale, device)
     with _counted_encoding(model, encoding_cost(tile), add):
-        answer = path(to_device(coarse, device)[None, None], scale)
+        answer = path(to_device(torch.from_numpy(coarse), device)[None, None], scale)
         if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
             yield tile.block, answer(query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape))
             return

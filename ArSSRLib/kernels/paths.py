@@ -19,6 +19,7 @@ from ArSSRLib.interpolation import in_full_precision, spline_coefficients, splin
 from ArSSRLib.kernels.encoding import published_encoder, residual_encoder
 from ArSSRLib.kernels.graphs import Function, Repeated, cuda_graph
 from ArSSRLib.kernels.tables import PackedLayers, axis_tables, pack_published, pack_residual
+from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import RESIDUAL_GAIN, SLOPE, ArSSR2
 
@@ -64,8 +65,9 @@ def full_path(model: SuperResolutionModel) -> TilePath:
 
 def kernels_run_on(device: torch.device) -> bool:
     """Tell whether the fused kernels can be compiled for a device: Triton is there, and the GPU is new enough."""
-    # PyTorch for Linux brings Triton; for Windows and for the CPU it has none.
-    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+    # PyTorch for Linux brings Triton; for Windows and for the CPU it has none. AMD's GPUs, which PyTorch calls "cuda"
+    # as well, have other matrix instructions, for which nobody looked at what the compiler makes.
+    if device.type != "cuda" or torch.version.hip is not None or importlib.util.find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
 
@@ -136,10 +138,12 @@ class ResidualTile:
 
         device = self.features.device
         with in_full_precision(device), _current(device):
-            modulation = [self._modulation(axis, position) for axis, position in enumerate(grid.sampling)]
+            # Sent once, so that neither the spline nor the modulation waits for the GPU to take them.
+            positions = [to_device(position, device) for position in grid.sampling]
+            modulation = [self._modulation(axis, position) for axis, position in enumerate(positions)]
             gains, shifts = (torch.cat(parts).contiguous() for parts in zip(*modulation, strict=True))
             return add_residual_grid(
-                spline_on_grid(self.coefficients, grid.sampling).contiguous(),
+                spline_on_grid(self.coefficients, positions).contiguous(),
                 self.features,
                 axis_tables(grid, self.features.shape[:3], device, padding="border"),
                 self.layers,
@@ -150,9 +154,8 @@ class ResidualTile:
 
     def _modulation(self, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return gains and shifts, (M, C), of M positions along one axis, as the model makes them."""
-        position = position.float().to(self.features.device)
         cell = (1 / self.scale[0, axis]).expand(len(position))
-        return self.model._axis_modulation(axis, position, cell)
+        return self.model._axis_modulation(axis, position.float(), cell)
 
 
 def _decoded(features: Tensor, grid: QueryGrid, layers: PackedLayers) -> Tensor:

@@ -7,18 +7,37 @@ intensity, and only the weights stream, from the level-2 cache.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ArSSRLib.kernels.pieces import accumulated, catenated, product
+from ArSSRLib.kernels.pieces import EXTENTS, accumulated, catenated, product
 from ArSSRLib.kernels.tables import SMALLEST, AxisTables, PackedLayers, padded
 
-# Fine voxels of a block: the weights (726 kB in 16 bits) are read once a block, and 128 rows are what the registers of
-# four warps hold. Columns of a layer at once: with 64, two blocks share a multiprocessor, and one loads while the
-# other multiplies. `Testing/benchmarks/gpu.py` times other choices.
-ROWS, COLUMNS, WARPS = 128, 64, 4
+
+class Block(NamedTuple):
+    """What one program of the kernel works on.
+
+    Attributes:
+        rows: Fine voxels, a power of two.
+        columns: Columns of a layer that are computed at once: a quarter of the largest width, or more.
+        warps: Groups of 32 threads that share the work.
+    """
+
+    rows: int
+    columns: int
+    warps: int
+
+
+# The weights (726 kB in 16 bits) are read once a block, from the level-2 cache: the more rows, the better. Hopper's
+# matrix instructions read both factors from shared memory, so that the registers of four warps hold the sums of 128
+# rows, and two blocks share a multiprocessor: one loads while the other multiplies. Elsewhere the factors take
+# registers as well, and 128 rows do not fit (25 kB a thread were spilled for compute capability 8.0, 280 bytes with 64
+# rows of eight warps). Read from what the compiler makes; `Testing/benchmarks/gpu.py` times them and others.
+HOPPER, OTHERS = Block(128, 64, 4), Block(64, 64, 8)
 
 
 @triton.jit
@@ -165,7 +184,7 @@ def sampled(
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=EXTENTS)
 def decode_block(
     result: tl.tensor,
     features: tl.tensor,
@@ -218,18 +237,25 @@ def decode_block(
     tl.store(result + place, intensity, mask=place < count)
 
 
-def decode_grid(features: Tensor, tables: AxisTables, layers: PackedLayers, *, rows: int = ROWS) -> Tensor:
+def block_of(device: torch.device) -> Block:
+    """Return the block that suits a device."""
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
+    return HOPPER if hopper else OTHERS
+
+
+def decode_grid(features: Tensor, tables: AxisTables, layers: PackedLayers, *, block: Block | None = None) -> Tensor:
     """Answer for a regular block of fine voxels.
 
     Args:
         features: Feature map, shape (d, h, w, C), contiguous, in the number format of ``layers``.
         tables: From `axis_tables`, with zero padding.
         layers: From `pack_published`.
-        rows: Fine voxels of a block, a power of two.
+        block: What a program works on; what suits the device when None.
 
     Returns:
         Intensities, shape ``tables.shape``, float32.
     """
+    rows, columns, warps = block or block_of(features.device)
     result = torch.empty(tables.shape, device=features.device)
     inputs = padded(layers.channels)
     decode_block[(triton.cdiv(result.numel(), rows),)](
@@ -247,11 +273,11 @@ def decode_grid(features: Tensor, tables: AxisTables, layers: PackedLayers, *, r
         inputs=inputs,
         units=layers.width,
         hidden=layers.hidden,
-        columns=min(COLUMNS, layers.width),
-        feature_columns=min(COLUMNS, inputs),
+        columns=min(columns, layers.width),
+        feature_columns=min(columns, inputs),
         few=SMALLEST,
         widen=features.device.type == "cpu" and features.dtype == torch.bfloat16,
-        num_warps=WARPS,
+        num_warps=warps,
         num_stages=1,
     )
     return result

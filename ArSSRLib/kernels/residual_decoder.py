@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ArSSRLib.kernels.pieces import accumulated, product
+from ArSSRLib.kernels.pieces import EXTENTS, accumulated, product
 from ArSSRLib.kernels.tables import AxisTables, PackedLayers
 
 # Fine voxels along i at once: what the registers of four warps hold beside the modulation.
@@ -48,7 +48,7 @@ def rectified(x: tl.tensor, slope: tl.constexpr) -> tl.tensor:
     return tl.where(x > 0.0, x, x * slope)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=EXTENTS)
 def add_residual(
     result: tl.tensor,
     features: tl.tensor,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.coordinates import QueryGrid, linear_taps
+from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.decoder import Decoder
 
 # The least extent of a matrix product on tensor cores.
@@ -79,7 +80,7 @@ def axis_tables(grid: QueryGrid, coarse: Sequence[int], device: torch.device, *,
     index = torch.cat([index for index, _ in taps]).int()
     weight = torch.cat([weight for _, weight in taps]).float()
     query = torch.cat(grid.query).float()
-    return AxisTables(index.to(device), weight.to(device), query.to(device), grid.shape)
+    return AxisTables(*(to_device(table, device) for table in (index, weight, query)), shape=grid.shape)
 
 
 def pack_published(decoder: Decoder, channels: int, number_format: torch.dtype) -> PackedLayers:

@@ -16,10 +16,9 @@ from torch import Tensor
 Place = TypeVar("Place")
 
 
-def to_device(array: npt.NDArray[np.float32], device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device; on a GPU the copy may still be under way, in the order of its work."""
-    tensor = torch.from_numpy(array)
-    if device.type != "cuda":
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; to a GPU the copy may still be under way, in the order of its work."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

@@ -78,6 +78,9 @@ def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
 
     assert found == {(True, (9, 0)): True, (True, (7, 5)): False, (False, (9, 0)): False}
     assert not kernels_run_on(CPU)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("torch.version.hip", "6.4")
+    assert not kernels_run_on(GPU)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.config import ArSSRConfig
 
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
-from ArSSRLib.kernels.published_decoder import decode_grid
+from ArSSRLib.kernels.published_decoder import HOPPER, OTHERS, Block, block_of, decode_grid
 
 # Largest error in parts of the largest answer. The interpreter cuts to bf16 where a GPU rounds: twice the error.
 TOLERANCES = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 5e-2}
@@ -90,12 +90,19 @@ def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_m
     assert relative_error(fused(model, feature_map, grid), model.query_grid(feature_map, grid)) < 2e-6
 
 
-@pytest.mark.parametrize("rows", [16, 64])
-def test_the_size_of_a_block_changes_no_answer(rows):
-    model = network()
+@pytest.mark.parametrize("block", [HOPPER, OTHERS, Block(16, 16, 4), Block(32, 32, 4)], ids=str)
+def test_the_size_of_a_block_changes_no_answer(block):
+    model = network(width=40)
     feature_map = torch.randn(1, 5, 2, 2, 3)
     grid = whole_grid((2, 2, 3), (3, 5, 7))
 
-    found = fused(model, feature_map, grid, rows=rows)
+    found = fused(model, feature_map, grid, block=block)
 
-    assert relative_error(found, fused(model, feature_map, grid)) < 2e-6
+    assert relative_error(found, model.query_grid(feature_map, grid)) < 2e-6
+
+
+@pytest.mark.parametrize(("capability", "block"), [((8, 0), OTHERS), ((9, 0), HOPPER), ((12, 0), OTHERS)], ids=str)
+def test_a_gpu_gets_the_block_that_its_registers_hold(monkeypatch, capability, block):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
+
+    assert block_of(torch.device("cuda:0")) == block

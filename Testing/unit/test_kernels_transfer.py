@@ -10,9 +10,9 @@ from ArSSRLib.kernels.transfer import to_device, to_host
 
 
 def test_an_array_arrives_as_a_tensor():
-    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    tensor = torch.from_numpy(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
 
-    assert torch.equal(to_device(array, torch.device("cpu")), torch.from_numpy(array))
+    assert torch.equal(to_device(tensor, torch.device("cpu")), torch.arange(24.0).view(2, 3, 4))
 
 
 def test_blocks_are_yielded_one_by_one_as_they_are_computed():
