@@ -80,7 +80,8 @@ def axis_tables(grid: QueryGrid, coarse: Sequence[int], device: torch.device, *,
     index = torch.cat([index for index, _ in taps]).int()
     weight = torch.cat([weight for _, weight in taps]).float()
     query = torch.cat(grid.query).float()
-    return AxisTables(*(to_device(table, device) for table in (index, weight, query)), shape=grid.shape)
+    index, weight, query = (to_device(table, device) for table in (index, weight, query))
+    return AxisTables(index, weight, query, grid.shape)
 
 
 def pack_published(decoder: Decoder, channels: int, number_format: torch.dtype) -> PackedLayers:
