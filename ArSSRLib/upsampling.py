@@ -27,6 +27,8 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.kernels import network_path
+from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
@@ -34,6 +36,7 @@ from ArSSRLib.tiling import Slices, Tile, split
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
+    from ArSSRLib.kernels.paths import TilePath
     from ArSSRLib.model.config import SuperResolutionModel
 
 logger = logging.getLogger(__name__)
@@ -97,7 +100,8 @@ def upsample(
             fine_shape = volume.geometry.upsampled(scale).shape
             with torch.inference_mode(), autocast:
                 network = model.to(target).eval()
-                _fill(result, array, network, job=job, fine_shape=fine_shape, device=target, report=report)
+                path = network_path(network, target, number_format, voxels=result.size)
+                _fill(result, array, network, path=path, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.
     return Volume(result, job.geometry, replace(volume.header, description=""))
@@ -146,6 +150,7 @@ def _fill(
     array: npt.NDArray[Any],
     model: SuperResolutionModel,
     *,
+    path: TilePath,
     job: Plan,
     fine_shape: Sequence[int],
     device: torch.device,
@@ -168,8 +173,9 @@ def _fill(
 
     for tile in job.tiles:
         coarse = intensities.normalize(array[tile.crop])
-        answers = _answer(model, coarse, tile, fine_shape=fine_shape, coarse_shape=array.shape, device=device, add=add)
-        for block, fine in answers:
+        shapes = {"fine_shape": fine_shape, "coarse_shape": array.shape}
+        answers = _answer(model, coarse, tile, path=path, **shapes, device=device, add=add)
+        for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
             result[inside] = _as_type(intensities.restore(fine), job.dtype, lowest=lowest)
             add(fine.size)
@@ -180,27 +186,26 @@ def _answer(
     coarse: npt.NDArray[np.float32],
     tile: Tile,
     *,
+    path: TilePath,
     fine_shape: Sequence[int],
     coarse_shape: Sequence[int],
     device: torch.device,
     add: Callable[[float], None],
-) -> Iterator[tuple[Slices, npt.NDArray[np.float32]]]:
+) -> Iterator[tuple[Slices, torch.Tensor]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
     scale = torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
-    scale = scale.to(device)
+    scale = to_device(scale, device)
     with _counted_encoding(model, encoding_cost(tile), add):
-        feature_map = model.encode(torch.from_numpy(coarse)[None, None].to(device), scale)
+        answer = path(to_device(torch.from_numpy(coarse), device)[None, None], scale)
         if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
-            grid = query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape)
-            yield tile.block, model.query_grid(feature_map, grid, scale).cpu().numpy()
+            yield tile.block, answer(query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape))
             return
     depth = tile.block[0].stop - tile.block[0].start
     slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
     for start, stop in split(depth, slabs):
         rows = slice(tile.block[0].start + start, tile.block[0].start + stop)
         block = (rows, tile.block[1], tile.block[2])
-        grid = query_grid_of(block, tile.crop, coarse_shape, fine_shape)
-        yield block, model.query_grid(feature_map, grid, scale).cpu().numpy()
+        yield block, answer(query_grid_of(block, tile.crop, coarse_shape, fine_shape))
 
 
 @contextlib.contextmanager

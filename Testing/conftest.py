@@ -8,6 +8,8 @@ from pathlib import Path
 
 # One thread a test: the volumes are tiny, and threads that wait for each other cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Kernels for GPUs run in Triton's interpreter, on the CPU; read when Triton is first imported, by whomever.
+os.environ["TRITON_INTERPRET"] = "1"
 # No test sees the models of whoever runs it.
 os.environ["ARSSR_MODELS_FOLDER"] = str(Path(__file__).parent / "no-such-folder")
 

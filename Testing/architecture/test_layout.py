@@ -49,7 +49,8 @@ FLOORS = {
     "evaluation": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}}
+# The kernels are other ways to do what the models say, and are compared with them.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "kernels": {"model"}}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},
@@ -66,6 +67,8 @@ ONLY_IN = {
     "socket": {"checkpoint"},
     # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself.
     "subprocess": {"device", "evaluation"},
+    # There is none but for GPUs on Linux.
+    "triton": {"kernels"},
     "tqdm": {"commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "commands", "worker", "training", "evaluation"},
 }

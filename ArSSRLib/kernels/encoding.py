@@ -1,0 +1,81 @@
+"""The encoders in 16 bits, channels last, as tensor cores want them; the reference is the models' own `encode`.
+
+Weights are converted once, where autocast converts them again in every call, and nothing here is left to autocast. The
+cubic spline of our network stays in float32: its errors would be errors of the image.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ArSSRLib.model.arssr import ArSSR
+from ArSSRLib.model.arssr2 import ArSSR2, _with_detail
+from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE, ResidualBlock
+
+LAST = torch.channels_last_3d
+
+
+def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Return the published encoder in a number format: normalized intensities (1, 1, D, H, W) to (1, C, D, H, W)."""
+    encoder = copy.deepcopy(model.encoder).to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
+
+    def encode(volume: Tensor) -> Tensor:
+        return cast("Tensor", encoder(volume.to(number_format)))
+
+    return encode
+
+
+def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the encoder of our network in a number format.
+
+    The modulation by the scale is part of the weights, which saves two passes over the features of every block.
+
+    Args:
+        model: On the device.
+        number_format: Of weights and features.
+
+    Returns:
+        Normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both float32, to features
+        (1, C, D, H, W) in the number format, without the spline.
+    """
+
+    def encode(volume: Tensor, scale: Tensor) -> Tensor:
+        gains, shifts = model._scale_modulation(scale)
+        features = _convolved(_with_detail(volume).to(number_format), model.head.weight, model.head.bias)
+        for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):
+            first, second = cast("ResidualBlock", block).first, cast("ResidualBlock", block).second
+            factor = 1 + gain[0, :, 0, 0, 0]
+            bias = factor * cast("Tensor", first.bias) + shift[0, :, 0, 0, 0]
+            hidden = F.leaky_relu_(_convolved(features, first.weight * factor.view(-1, 1, 1, 1, 1), bias), SLOPE)
+            branch = BRANCH_GAIN * second.weight, BRANCH_GAIN * cast("Tensor", second.bias)
+            features = _convolved(hidden, *branch).add_(features)
+        return _convolved(features, model.tail.weight, model.tail.bias)
+
+    return encode
+
+
+def _convolved(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with the outermost voxels repeated, in the number format of ``features``."""
+    kernel = weight.to(dtype=features.dtype, memory_format=LAST)
+    return F.conv3d(repeated_outwards(features), kernel, None if bias is None else bias.to(features.dtype))
+
+
+def repeated_outwards(features: Tensor) -> Tensor:
+    """Repeat the outermost voxels once to each side, channels last.
+
+    `F.pad` returns the plain order, whatever it is given: two transpositions of all features a convolution.
+    """
+    shape = [*features.shape[:2], *(length + 2 for length in features.shape[2:])]
+    wider = torch.empty(shape, dtype=features.dtype, device=features.device, memory_format=LAST)
+    wider[:, :, 1:-1, 1:-1, 1:-1] = features
+    for axis in (2, 3, 4):  # the corners become right with the last axis
+        last = shape[axis] - 1
+        wider.select(axis, 0).copy_(wider.select(axis, 1))
+        wider.select(axis, last).copy_(wider.select(axis, last - 1))
+    return wider

@@ -1,0 +1,172 @@
+"""How a network answers for a tile: as its model says, or faster on a GPU.
+
+A path encodes a crop and returns what answers for blocks of fine voxels in it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ArSSRLib.coordinates import QueryGrid
+from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
+from ArSSRLib.kernels.encoding import published_encoder, residual_encoder
+from ArSSRLib.kernels.graphs import Function, Repeated, cuda_graph
+from ArSSRLib.kernels.tables import PackedLayers, axis_tables, pack_published, pack_residual
+from ArSSRLib.kernels.transfer import to_device
+from ArSSRLib.model.arssr import ArSSR
+from ArSSRLib.model.arssr2 import RESIDUAL_GAIN, ArSSR2
+from ArSSRLib.model.blocks import SLOPE
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.config import SuperResolutionModel
+
+# Fine voxels, shape of the grid, float32.
+Answer = Callable[[QueryGrid], Tensor]
+# Normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both on the device.
+TilePath = Callable[[Tensor, Tensor], Answer]
+Record = Callable[[Function, Sequence[Tensor]], Function]
+
+# The first generation of GPUs that multiplies bf16 matrices.
+LEAST_CAPABILITY = (8, 0)
+
+
+def plain_path(model: SuperResolutionModel) -> TilePath:
+    """Return the path that the model itself describes, in the precision that autocast is set to."""
+
+    def encode(volume: Tensor, scale: Tensor) -> Answer:
+        feature_map = model.encode(volume, scale)
+        return lambda grid: model.query_grid(feature_map, grid, scale)
+
+    return encode
+
+
+def full_path(model: SuperResolutionModel) -> TilePath:
+    """Return `plain_path` in float32, whatever autocast is set to: what others are compared with."""
+    plain = plain_path(model)
+
+    def encode(volume: Tensor, scale: Tensor) -> Answer:
+        with in_full_precision(volume.device):
+            answer = plain(volume, scale)
+
+        def query(grid: QueryGrid) -> Tensor:
+            with in_full_precision(volume.device):
+                return answer(grid)
+
+        return query
+
+    return encode
+
+
+def kernels_run_on(device: torch.device) -> bool:
+    """Tell whether the fused kernels can be compiled for a device: Triton is there, and the GPU is new enough."""
+    # PyTorch for Linux brings Triton; for Windows and for the CPU it has none. AMD's GPUs, which PyTorch calls "cuda"
+    # as well, have other matrix instructions, for which nobody looked at what the compiler makes.
+    if device.type != "cuda" or torch.version.hip is not None or importlib.util.find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
+
+
+def published_path(model: ArSSR, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> TilePath:
+    """Return the fast path of the published network.
+
+    Args:
+        model: On the device.
+        number_format: bf16 or fp16; float32 in tests.
+        fused: Whether interpolation and decoder are one kernel; otherwise they are the model's own.
+        record: How the encoder's work is recorded.
+    """
+    encoder = Repeated(published_encoder(model, number_format), record)
+    channels = model.config.feature_channels
+    layers = pack_published(model.decoder, channels, number_format) if fused else None
+
+    def encode(volume: Tensor, scale: Tensor) -> Answer:
+        with in_full_precision(volume.device):
+            feature_map = encoder(volume)
+        if layers is None:
+            return lambda grid: model.query_grid(feature_map, grid, scale)
+        features = feature_map[0].permute(1, 2, 3, 0).contiguous()
+        return lambda grid: _decoded(features, grid, layers)
+
+    return encode
+
+
+def residual_path(model: ArSSR2, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> TilePath:
+    """Return the fast path of our network; see `published_path`."""
+    encoder = Repeated(residual_encoder(model, number_format), record)
+    layers = pack_residual(list(model.hidden), model.output, number_format) if fused else None
+
+    def encode(volume: Tensor, scale: Tensor) -> Answer:
+        with in_full_precision(volume.device):
+            features = encoder(volume, scale)[0].permute(1, 2, 3, 0)
+            coefficients = spline_coefficients(volume.float())[0, 0]
+        if layers is None:
+            feature_map = torch.cat([features.float(), coefficients[..., None]], dim=-1).permute(3, 0, 1, 2)[None]
+            return lambda grid: model.query_grid(feature_map, grid, scale)
+        tile = ResidualTile(model, layers, features.contiguous(), coefficients, scale)
+        return tile.answer
+
+    return encode
+
+
+@dataclass(frozen=True)
+class ResidualTile:
+    """A tile that our network has encoded for the fused kernel.
+
+    Attributes:
+        model: Tells the modulation.
+        layers: Its decoder.
+        features: Shape (d, h, w, C), in the number format of ``layers``.
+        coefficients: Of the cubic spline, shape (d, h, w), float32.
+        scale: Factors along k, j, i, shape (1, 3).
+    """
+
+    model: ArSSR2
+    layers: PackedLayers
+    features: Tensor
+    coefficients: Tensor
+    scale: Tensor
+
+    def answer(self, grid: QueryGrid) -> Tensor:
+        """Answer for a block of fine voxels, float32."""
+        from ArSSRLib.kernels.residual_decoder import add_residual_grid  # noqa: PLC0415 - only where Triton is
+
+        device = self.features.device
+        with in_full_precision(device), _current(device):
+            # Sent once, so that neither the spline nor the modulation waits for the GPU to take them.
+            positions = [to_device(position, device) for position in grid.sampling]
+            modulation = [self._modulation(axis, position) for axis, position in enumerate(positions)]
+            gains, shifts = (torch.cat(parts).contiguous() for parts in zip(*modulation, strict=True))
+            return add_residual_grid(
+                spline_on_grid(self.coefficients, positions).contiguous(),
+                self.features,
+                axis_tables(grid, self.features.shape[:3], device, padding="border"),
+                self.layers,
+                modulation=(gains, shifts),
+                slope=SLOPE,
+                residual_gain=RESIDUAL_GAIN,
+            )
+
+    def _modulation(self, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gains and shifts, (M, C), of M positions along one axis, as the model makes them."""
+        cell = (1 / self.scale[0, axis]).expand(len(position))
+        return self.model._axis_modulation(axis, position.float(), cell)
+
+
+def _decoded(features: Tensor, grid: QueryGrid, layers: PackedLayers) -> Tensor:
+    from ArSSRLib.kernels.published_decoder import decode_grid  # noqa: PLC0415 - only where Triton is
+
+    with _current(features.device):
+        tables = axis_tables(grid, features.shape[:3], features.device, padding="zeros")
+        return decode_grid(features, tables, layers)
+
+
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the one that Triton launches on."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,0 +1,57 @@
+"""Pieces that the fused kernels share, in Triton's language.
+
+Blocks of rows (fine voxels) by columns (channels). Arguments that are tensors elsewhere are addresses of their first
+value here, as Triton has it. Arguments marked ``constexpr`` are known when a kernel is compiled.
+
+Triton is imported here and in the two kernels, nowhere above: PyTorch for CUDA on Linux brings it, other systems have
+none.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+# Numbers of voxels along an axis: a kernel is compiled once for all of them. Triton would compile it again for those
+# that are 1 or divisible by 16, which takes seconds and makes nothing faster.
+EXTENTS = ["coarse_height", "coarse_width", "depth", "height", "width"]
+
+
+@triton.jit
+def product(
+    x: tl.tensor,
+    matrix: tl.tensor,
+    start: tl.constexpr,
+    inputs: tl.constexpr,
+    outputs: tl.constexpr,
+    columns: tl.constexpr,
+    widen: tl.constexpr,
+) -> tl.tensor:
+    """Return ``columns`` columns from ``start`` of x W in float32; ``matrix`` holds W, (inputs, outputs) row-major."""
+    row, column = tl.arange(0, inputs), start + tl.arange(0, columns)
+    weights = tl.load(matrix + row[:, None] * outputs + column[None, :])
+    if widen:  # Triton's interpreter takes bf16 for whole numbers; in float32 the products are the same
+        x, weights = x.to(tl.float32), weights.to(tl.float32)
+    return tl.dot(x, weights, out_dtype=tl.float32, input_precision="ieee")
+
+
+@triton.jit
+def catenated(left: tl.tensor, right: tl.tensor, rows: tl.constexpr, columns: tl.constexpr) -> tl.tensor:
+    """Return two blocks of ``columns`` columns side by side."""
+    return tl.reshape(tl.permute(tl.join(left, right), (0, 2, 1)), (rows, 2 * columns))
+
+
+@triton.jit
+def accumulated(
+    total: tl.tensor,
+    features: tl.tensor,
+    voxel: tl.tensor,
+    weight: tl.tensor,
+    channels: tl.constexpr,
+    columns: tl.constexpr,
+) -> tl.tensor:
+    """Add weighted feature vectors to ``total``, (rows, columns); ``voxel`` and ``weight`` are one number a row."""
+    column = tl.arange(0, columns)[None, :]
+    # 64 bits: a large feature map has more than 2^31 values.
+    address = features + voxel.to(tl.int64)[:, None] * channels + column
+    return total + weight[:, None] * tl.load(address, mask=column < channels, other=0.0).to(tl.float32)

@@ -1,0 +1,76 @@
+"""The encoders in 16 bits answer as the models' own; in float32 they are the same but for rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import pad
+
+from ArSSRLib.kernels.encoding import published_encoder, repeated_outwards, residual_encoder
+from ArSSRLib.model.arssr import ArSSR
+from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
+
+SHAPES = [(6, 7, 8), (1, 5, 3)]
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """Our network with a modulation by the scale that is not zero."""
+    torch.manual_seed(20260)
+    model = build_model(ArSSR2Config(channels=8, blocks=2, feature_channels=6)).eval()
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def published() -> ArSSR:
+    torch.manual_seed(20260)
+    return ArSSR(ArSSRConfig(encoder="ResCNN", feature_channels=8)).eval()
+
+
+def worst(found: torch.Tensor, expected: torch.Tensor) -> float:
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)], ids=str)
+def test_our_features_are_those_of_the_model(ours, shape, number_format, tolerance):
+    volume, scale = torch.rand(1, 1, *shape), torch.tensor([[1.5, 2.0, 4.0]])
+
+    features = residual_encoder(ours, number_format)(volume, scale)
+
+    assert features.dtype == number_format
+    assert worst(features, ours.encode(volume, scale)[:, :-1]) < tolerance
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 5e-2)], ids=str)
+def test_published_features_are_those_of_the_model(published, number_format, tolerance):
+    volume = torch.rand(1, 1, 6, 7, 8)
+
+    features = published_encoder(published, number_format)(volume)
+
+    assert features.dtype == number_format
+    assert worst(features, published.encode(volume)) < tolerance
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1)], ids=str)
+def test_the_outermost_voxels_are_repeated_without_a_change_of_order(shape):
+    features = torch.randn(1, 5, *shape).contiguous(memory_format=torch.channels_last_3d)
+
+    wider = repeated_outwards(features)
+
+    assert torch.equal(wider, pad(features, (1,) * 6, mode="replicate"))
+    assert wider.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@torch.inference_mode()
+def test_the_model_itself_stays_in_float32(published, ours):
+    published_encoder(published, torch.bfloat16)
+    residual_encoder(ours, torch.bfloat16)(torch.rand(1, 1, 4, 4, 4), torch.full((1, 3), 2.0))
+
+    assert {parameter.dtype for model in (published, ours) for parameter in model.parameters()} == {torch.float32}

@@ -1,0 +1,79 @@
+"""Equal shapes replay what was recorded; nothing that cannot be recorded stops the work. No GPU records here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ArSSRLib.kernels.graphs import LARGEST_VOXELS, Repeated
+
+
+class Recorder:
+    """In the place of CUDA: counts recordings and replays."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.recorded: list[torch.Size] = []
+        self.replayed = 0
+        self.fails = fails
+
+    def __call__(self, function: Callable, inputs) -> Callable:
+        self.recorded.append(inputs[0].shape)
+        if self.fails:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+        def replay(*tensors: torch.Tensor) -> torch.Tensor:
+            self.replayed += 1
+            return function(*tensors)
+
+        return replay
+
+
+def volume(*shape: int) -> torch.Tensor:
+    return torch.rand(1, 1, *shape)
+
+
+def test_the_second_tile_of_a_shape_is_recorded_and_later_ones_are_replayed():
+    recorder = Recorder()
+    double = Repeated(lambda x: 2 * x, recorder)
+
+    for _ in range(4):
+        tile = volume(3, 4, 5)
+        assert torch.equal(double(tile), 2 * tile)
+
+    assert recorder.recorded == [(1, 1, 3, 4, 5)]
+    assert recorder.replayed == 3
+
+
+def test_another_shape_is_another_graph_and_one_is_kept_at_a_time():
+    recorder = Recorder()
+    double = Repeated(lambda x: 2 * x, recorder)
+
+    for shape in [(3, 4, 5), (3, 4, 6), (3, 4, 6), (3, 4, 5)]:
+        tile = volume(*shape)
+        assert torch.equal(double(tile), 2 * tile)
+
+    assert recorder.recorded == [(1, 1, 3, 4, 6)]
+    assert recorder.replayed == 1
+
+
+def test_what_cannot_be_recorded_is_tried_once_and_launched():
+    recorder = Recorder(fails=True)
+    double = Repeated(lambda x: 2 * x, recorder)
+
+    for _ in range(4):
+        tile = volume(2, 2, 2)
+        assert torch.equal(double(tile), 2 * tile)
+
+    assert len(recorder.recorded) == 1
+
+
+def test_a_tile_that_keeps_the_device_busy_is_not_recorded():
+    recorder = Recorder()
+    shape = Repeated(lambda x: x, recorder)
+    large = torch.empty(()).expand(1, 1, LARGEST_VOXELS + 1, 1, 1)
+
+    for _ in range(3):
+        shape(large)
+
+    assert recorder.recorded == []
