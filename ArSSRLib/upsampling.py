@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,13 @@ from ArSSRLib.device import (
     free_memory,
     is_device_failure,
     is_out_of_memory,
+    require_backend,
     resolve_device,
     resolve_precision,
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.kernels.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], object]
+Network: TypeAlias = "SuperResolutionModel | OpenVINONetwork"
 
 
 def upsample(
@@ -46,6 +49,7 @@ def upsample(
     scale: float | Sequence[float],
     *,
     device: str = "auto",
+    backend: str = "torch",
     precision: str = "auto",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
@@ -59,7 +63,8 @@ def upsample(
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
+        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
+        precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; only what it needs is computed, and it
             comes out as if cut from the whole result. None for the whole.
@@ -72,12 +77,15 @@ def upsample(
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.
-        DeviceError: If the device or the precision is not there, or the device fails in the middle.
+        DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
+        DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job does not fit.
     """
     target = resolve_device(device)
-    number_format = resolve_precision(precision, target)
-    job = plan_upsampling(volume, model, scale, device=target, memory_limit=memory_limit, region=region)
+    require_backend(backend, target)
+    number_format = resolve_precision(precision, target, backend=backend)
+    how: dict[str, Any] = {"device": target, "backend": backend, "memory_limit": memory_limit, "region": region}
+    job = plan_upsampling(volume, model, scale, **how)
     if planned is not None:
         planned(job)
     report = progress or (lambda _: None)
@@ -91,11 +99,14 @@ def upsample(
         if lowest == highest:  # no anatomy, and nothing for a network to add
             result[...] = _within_range(lowest, job.dtype)
         else:
-            full = number_format == torch.float32
+            # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
+            full = number_format == torch.float32 or backend == "openvino"
             autocast = nullcontext() if full else torch.autocast(target.type, number_format)
             fine_shape = volume.geometry.upsampled(scale).shape
             with torch.inference_mode(), autocast:
-                network = model.to(target).eval()
+                network: Network = model.to(target).eval()
+                if backend == "openvino":
+                    network = OpenVINONetwork(model, number_format, array, _scale_of(fine_shape, array.shape))
                 _fill(result, array, network, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.
@@ -115,6 +126,7 @@ def plan_upsampling(
     scale: float | Sequence[float],
     *,
     device: torch.device,
+    backend: str = "torch",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
 ) -> Plan:
@@ -126,12 +138,13 @@ def plan_upsampling(
     """
     if isinstance(model, FixedScale):
         model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
+    encoding = openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel
     return plan(
         volume.geometry,
         volume.array.dtype,
         scale,
         halo=model.halo,
-        bytes_per_coarse_voxel=model.bytes_per_coarse_voxel,
+        bytes_per_coarse_voxel=encoding,
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
@@ -143,7 +156,7 @@ def plan_upsampling(
 def _fill(
     result: npt.NDArray[Any],
     array: npt.NDArray[Any],
-    model: SuperResolutionModel,
+    model: Network,
     *,
     job: Plan,
     fine_shape: Sequence[int],
@@ -175,7 +188,7 @@ def _fill(
 
 
 def _answer(
-    model: SuperResolutionModel,
+    model: Network,
     coarse: npt.NDArray[np.float32],
     tile: Tile,
     *,
@@ -185,10 +198,13 @@ def _answer(
     add: Callable[[float], None],
 ) -> Iterator[tuple[Slices, npt.NDArray[np.float32]]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
-    scale = torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
-    scale = scale.to(device)
-    with _counted_encoding(model, encoding_cost(tile), add):
-        feature_map = model.encode(torch.from_numpy(coarse)[None, None].to(device), scale)
+    scale = _scale_of(fine_shape, coarse_shape).to(device)
+    crop, cost = torch.from_numpy(coarse)[None, None].to(device), encoding_cost(tile)
+    with nullcontext() if isinstance(model, OpenVINONetwork) else _counted_encoding(model, cost, add):
+        if isinstance(model, OpenVINONetwork):
+            feature_map = model.encode(crop, scale, advance=lambda part: add(part * cost))
+        else:
+            feature_map = model.encode(crop, scale)
         if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
             grid = query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape)
             yield tile.block, model.query_grid(feature_map, grid, scale).cpu().numpy()
@@ -200,6 +216,11 @@ def _answer(
         block = (rows, tile.block[1], tile.block[2])
         grid = query_grid_of(block, tile.crop, coarse_shape, fine_shape)
         yield block, model.query_grid(feature_map, grid, scale).cpu().numpy()
+
+
+def _scale_of(fine_shape: Sequence[int], coarse_shape: Sequence[int]) -> torch.Tensor:
+    """Return the factors along k, j, i that turn one shape into another, shape (1, 3)."""
+    return torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
 
 
 @contextlib.contextmanager

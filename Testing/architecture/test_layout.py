@@ -48,7 +48,8 @@ FLOORS = {
     "evaluation": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}}
+# A kernel may be made from the layers of a network, which it then knows; the network does not know the kernel.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "kernels": {"model"}}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},
@@ -56,6 +57,7 @@ ONLY_IN = {
     "pydicom": {"io"},
     "matplotlib": {"figure", "evaluation"},
     "safetensors": {"checkpoint"},
+    "openvino": {"kernels"},
     "ants": {"evaluation"},
     # Who may open a connection. The tests of `checkpoint` show that it does so when asked, and then only.
     "pooch": {"checkpoint"},

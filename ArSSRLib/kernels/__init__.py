@@ -1,0 +1,1 @@
+"""Device-specific implementations of one step, each with the plain PyTorch version as its reference."""
