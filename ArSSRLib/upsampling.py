@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ArSSRLib.backends.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.device import (
     free_memory,
@@ -27,7 +28,6 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
-from ArSSRLib.kernels.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan

@@ -30,6 +30,7 @@ FLOORS = {
     "leftovers": 1,
     "model": 2,
     "kernels": 2,
+    "backends": 2,
     "planning": 2,
     "tiling": 1,
     "volume": 2,
@@ -48,8 +49,8 @@ FLOORS = {
     "evaluation": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-# A kernel may be made from the layers of a network, which it then knows; the network does not know the kernel.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "kernels": {"model"}}
+# A backend is made from the layers of a network, which it knows; the network does not know the backend.
+MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "backends": {"model"}}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},
@@ -57,7 +58,7 @@ ONLY_IN = {
     "pydicom": {"io"},
     "matplotlib": {"figure", "evaluation"},
     "safetensors": {"checkpoint"},
-    "openvino": {"kernels"},
+    "openvino": {"backends"},
     "ants": {"evaluation"},
     # Who may open a connection. The tests of `checkpoint` show that it does so when asked, and then only.
     "pooch": {"checkpoint"},

@@ -20,12 +20,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ArSSRLib.backends.openvino_calibration import input_ranges
+from ArSSRLib.backends.openvino_graph import Range, encoder_graph
 from ArSSRLib.coordinates import QueryGrid
 from ArSSRLib.device import precision_name
 from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.interpolation import spline_coefficients
-from ArSSRLib.kernels.openvino_calibration import input_ranges
-from ArSSRLib.kernels.openvino_graph import Range, encoder_graph
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2, _with_detail
 

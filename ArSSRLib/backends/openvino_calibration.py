@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ArSSRLib.kernels.openvino_graph import Range
+from ArSSRLib.backends.openvino_graph import Range
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.tiling import Slices, split

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ArSSRLib.kernels import openvino_encoder
-from ArSSRLib.kernels.openvino_calibration import input_ranges
-from ArSSRLib.kernels.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
+from ArSSRLib.backends import openvino_encoder
+from ArSSRLib.backends.openvino_calibration import input_ranges
+from ArSSRLib.backends.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
 from ArSSRLib.model.config import ArSSRConfig, build_model
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume

@@ -10,10 +10,10 @@ import torch
 from messages import one_line
 
 from ArSSRLib import device
+from ArSSRLib.backends import openvino_encoder
+from ArSSRLib.backends.openvino_calibration import KEPT, MARGIN, input_ranges, sharpest_crops
+from ArSSRLib.backends.openvino_graph import _with_step_at_zero
 from ArSSRLib.errors import DependencyError, DeviceError, InputError
-from ArSSRLib.kernels import openvino_encoder
-from ArSSRLib.kernels.openvino_calibration import KEPT, MARGIN, input_ranges, sharpest_crops
-from ArSSRLib.kernels.openvino_graph import _with_step_at_zero
 from ArSSRLib.model.config import ArSSRConfig, FixedScaleConfig, build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.upsampling import upsample

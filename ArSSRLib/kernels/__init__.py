@@ -1,1 +1,0 @@
-"""Device-specific implementations of one step, each with the plain PyTorch version as its reference."""
