@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.arssr-installed
-EXTRAS := train,evaluate,dicom,slicer,demo,dev
+EXTRAS := train,evaluate,dicom,openvino,slicer,demo,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench format clean

@@ -9,13 +9,14 @@ import platform
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import torch
 import torch.nn.functional as F
 
-from ArSSRLib.errors import DeviceError
+from ArSSRLib.errors import DependencyError, DeviceError
 
 # How PyTorch and the libraries under it say that memory ran out, where they raise no error of their own for it.
 _OUT_OF_MEMORY = re.compile(
@@ -26,7 +27,9 @@ _OUT_OF_MEMORY = re.compile(
 # How they say that the device itself, or its driver, gave up in the middle.
 _FAILED = re.compile(r"CUDA error|cuDNN error|CUBLAS_STATUS|CUFFT_|NCCL|device-side|MPS backend|Metal", re.IGNORECASE)
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+# Who encodes on the CPU.
+BACKENDS = ("torch", "openvino")
 # What Linux tells about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 CGROUP_LIMIT, CGROUP_USE = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
@@ -63,40 +66,79 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+def require_backend(name: str, device: torch.device) -> None:
+    """Refuse a backend that cannot encode here.
+
+    Args:
+        name: "torch" or "openvino".
+        device: Where the network computes.
+
+    Raises:
+        DeviceError: If the name is unknown, or the backend does not compute on that device.
+        DependencyError: If its package is not installed.
+    """
+    if name not in BACKENDS:
+        msg = f'There is no backend "{name}"; choose {" or ".join(BACKENDS)}.'
+        raise DeviceError(msg)
+    if name == "torch":
+        return
+    if device.type != "cpu":
+        msg = f"The backend openvino computes on the CPU, not on {device}; add --device cpu, or leave the backend out."
+        raise DeviceError(msg)
+    if find_spec("openvino") is None:
+        msg = "The backend openvino needs the package openvino, which is not installed: pip install openvino."
+        raise DependencyError(msg)
+
+
+def resolve_precision(name: str, device: torch.device, *, backend: str = "torch") -> torch.dtype:
     """Return the number format in which the network computes on a device.
 
     Args:
-        name: "auto", "fp32", "bf16" or "fp16".
+        name: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         device: Where it computes.
+        backend: Who encodes: OpenVINO is also fast in bf16 where PyTorch is not.
 
     Returns:
-        For "auto": bf16 on a CUDA GPU that has it, and on a CPU with AMX; else fp32, which is faster there.
+        For "auto": bf16 on a CUDA GPU that has it, and on a CPU with AMX, or with AVX-512's bf16 and OpenVINO; else
+        fp32, which is faster there.
 
     Raises:
-        DeviceError: If the name is unknown, or the device cannot compute in that format.
+        DeviceError: If the name is unknown, or the device or the backend cannot compute in that format.
     """
     if name == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_amx()
-        return torch.bfloat16 if fast else torch.float32
+        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": lambda: _is_fast_in_bf16(backend)}
+        return torch.bfloat16 if fast.get(device.type, lambda: False)() else torch.float32
     if name not in PRECISIONS:
         msg = f'There is no precision "{name}"; choose auto, {", ".join(PRECISIONS)}.'
         raise DeviceError(msg)
     if name == "fp16" and device.type == "cpu":
         msg = "Precision fp16 was asked for on the CPU, which computes it slowly and overflows; choose fp32 or bf16."
         raise DeviceError(msg)
+    if name == "int8" and backend != "openvino":
+        msg = "Precision int8 was asked for, which the backend openvino alone computes; add --backend openvino."
+        raise DeviceError(msg)
     return PRECISIONS[name]
 
 
 def precision_name(number_format: torch.dtype) -> str:
-    """Return the name of a number format: "fp32", "bf16" or "fp16"."""
+    """Return the name of a number format: "fp32", "bf16", "fp16" or "int8"."""
     return next(name for name, dtype in PRECISIONS.items() if dtype == number_format)
 
 
 def has_amx() -> bool:
     """Tell whether the CPU multiplies bf16 matrices in hardware tiles (AMX)."""
+    return _processor_has("amx_bf16")
+
+
+def _is_fast_in_bf16(backend: str) -> bool:
+    """Tell whether bf16 is faster than fp32 on this CPU."""
+    return has_amx() or (backend == "openvino" and _processor_has("avx512_bf16"))
+
+
+def _processor_has(flag: str) -> bool:
+    """Tell whether Linux lists a feature of the processor; elsewhere nobody tells."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        return flag in PROCESSOR.read_text(encoding="ascii", errors="ignore")
     except OSError:
         return False
 

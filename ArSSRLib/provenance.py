@@ -46,6 +46,7 @@ _KEYS: dict[str, tuple[type | None, ...]] = {
     "region": (list, None),
     "size": (list,),
     "device": (str,),
+    "backend": (str,),
     "precision": (str,),
     "memory_limit": (float, int, None),
     "threads": (int,),
@@ -64,6 +65,7 @@ def record_of(
     *,
     scale: Sequence[float],
     device: str,
+    backend: str = "torch",
     precision: str,
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
@@ -77,6 +79,7 @@ def record_of(
         plan: What it said it would do.
         scale: Factors along i, j, k; unitless.
         device: As it was asked for, "auto" too.
+        backend: Who encoded, "torch" or "openvino".
         precision: As it was asked for, "auto" too.
         memory_limit: In GB; None for what was free.
         region: First and stop voxel along i, j, k; None for the whole.
@@ -92,7 +95,8 @@ def record_of(
         "region": None if region is None else [list(pair) for pair in region],
         "size": list(result.geometry.size),
         "device": str(target),
-        "precision": precision_name(resolve_precision(precision, target)),
+        "backend": backend,
+        "precision": precision_name(resolve_precision(precision, target, backend=backend)),
         "memory_limit": memory_limit,
         "threads": torch.get_num_threads(),
         "tiles": len(plan.tiles),

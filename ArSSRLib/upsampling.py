@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel, openvino_path
 from ArSSRLib.convolution.slabs import listening
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.device import (
     free_memory,
     is_device_failure,
     is_out_of_memory,
+    require_backend,
     resolve_device,
     resolve_precision,
     used_memory,
@@ -50,6 +52,7 @@ def upsample(
     scale: float | Sequence[float],
     *,
     device: str = "auto",
+    backend: str = "torch",
     precision: str = "auto",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
@@ -63,7 +66,8 @@ def upsample(
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
+        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
+        precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; only what it needs is computed, and it
             comes out as if cut from the whole result. None for the whole.
@@ -76,12 +80,15 @@ def upsample(
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.
-        DeviceError: If the device or the precision is not there, or the device fails in the middle.
+        DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
+        DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job does not fit.
     """
     target = resolve_device(device)
-    number_format = resolve_precision(precision, target)
-    job = plan_upsampling(volume, model, scale, device=target, memory_limit=memory_limit, region=region)
+    require_backend(backend, target)
+    number_format = resolve_precision(precision, target, backend=backend)
+    how: dict[str, Any] = {"device": target, "backend": backend, "memory_limit": memory_limit, "region": region}
+    job = plan_upsampling(volume, model, scale, **how)
     if planned is not None:
         planned(job)
     report = progress or (lambda _: None)
@@ -95,12 +102,16 @@ def upsample(
         if lowest == highest:  # no anatomy, and nothing for a network to add
             result[...] = _within_range(lowest, job.dtype)
         else:
-            full = number_format == torch.float32
+            # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
+            full = number_format == torch.float32 or backend == "openvino"
             autocast = nullcontext() if full else torch.autocast(target.type, number_format)
             fine_shape = volume.geometry.upsampled(scale).shape
             with torch.inference_mode(), autocast:
                 network = model.to(target).eval()
-                path = network_path(network, target, number_format, voxels=result.size)
+                if backend == "openvino":
+                    path: TilePath = openvino_path(network, number_format, array, _scale_of(fine_shape, array.shape))
+                else:
+                    path = network_path(network, target, number_format, voxels=result.size)
                 _fill(result, array, network, path=path, job=job, fine_shape=fine_shape, device=target, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.
@@ -120,6 +131,7 @@ def plan_upsampling(
     scale: float | Sequence[float],
     *,
     device: torch.device,
+    backend: str = "torch",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
 ) -> Plan:
@@ -131,12 +143,13 @@ def plan_upsampling(
     """
     if isinstance(model, FixedScale):
         model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
+    encoding = openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel
     return plan(
         volume.geometry,
         volume.array.dtype,
         scale,
         halo=model.halo,
-        bytes_per_coarse_voxel=model.bytes_per_coarse_voxel,
+        bytes_per_coarse_voxel=encoding,
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
@@ -193,8 +206,7 @@ def _answer(
     add: Callable[[float], None],
 ) -> Iterator[tuple[Slices, torch.Tensor]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
-    scale = torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
-    scale = to_device(scale, device)
+    scale = to_device(_scale_of(fine_shape, coarse_shape), device)
     with _counted_encoding(model, encoding_cost(tile), add):
         answer = path(to_device(torch.from_numpy(coarse), device)[None, None], scale)
         if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
@@ -208,6 +220,11 @@ def _answer(
         yield block, answer(query_grid_of(block, tile.crop, coarse_shape, fine_shape))
 
 
+def _scale_of(fine_shape: Sequence[int], coarse_shape: Sequence[int]) -> torch.Tensor:
+    """Return the factors along k, j, i that turn one shape into another, shape (1, 3)."""
+    return torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
+
+
 @contextlib.contextmanager
 def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[float], None]) -> Iterator[None]:
     """Add the cost of an encoding slab by slab, or convolution by convolution: a large tile is minutes on a CPU."""
@@ -215,14 +232,14 @@ def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[f
     weights = sum(module.weight.numel() for module in convolutions)
     left = cost
 
-    def count(weight: torch.Tensor, done: float) -> None:
-        """Tell that a fraction of the convolution with this weight is done."""
+    def count(done: float) -> None:
+        """Tell that so many of the convolutions' weights have done their work."""
         nonlocal left
-        share = min(left, cost * done * weight.numel() / weights)
+        share = min(left, cost * done / weights)
         left -= share
         add(share)
 
-    hooks = [module.register_forward_hook(lambda m, *_: count(m.weight, 1.0)) for module in convolutions]
+    hooks = [module.register_forward_hook(lambda m, *_: count(m.weight.numel())) for module in convolutions]
     try:
         with listening(count):
             yield

@@ -181,7 +181,16 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     )
     compute.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     compute.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="(default: %(default)s)"
+        "--backend",
+        default="torch",
+        choices=("torch", "openvino"),
+        help="openvino: encode by that optional package, CPU only (default: %(default)s)",
+    )
+    compute.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+        help="int8: with openvino only (default: %(default)s)",
     )
     compute.add_argument(
         "--memory-limit", type=positive, metavar="GB", help="memory to stay within (default: what is free)"

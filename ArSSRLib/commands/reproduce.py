@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 model,
                 record["scale"],
                 device=record["device"],
+                backend=record["backend"],
                 precision=record["precision"],
                 memory_limit=record["memory_limit"],
                 region=record["region"],

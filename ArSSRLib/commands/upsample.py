@@ -16,7 +16,7 @@ from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
-from ArSSRLib.device import describe_device, resolve_device, resolve_precision
+from ArSSRLib.device import describe_device, require_backend, resolve_device, resolve_precision
 from ArSSRLib.errors import InputError, OutputError, one_line
 from ArSSRLib.geometry import (
     VolumeGeometry,
@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     source, target = Path(args.input), Path(args.output)
     if args.scale is not None:
         parse_scale(args.scale)  # before any work; what depends on the volume is checked once it is read
-    resolve_precision(args.precision, resolve_device(args.device))
+    require_backend(args.backend, resolve_device(args.device))
+    resolve_precision(args.precision, resolve_device(args.device), backend=args.backend)
     if args.figure:
         _check_figure(Path(args.figure), args)
     job = Job(args, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
@@ -146,7 +147,8 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     _warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
     plans: list[Plan] = []
-    how = {"device": args.device, "precision": args.precision, "memory_limit": args.memory_limit}
+    how = {"device": args.device, "backend": args.backend, "precision": args.precision}
+    how |= {"memory_limit": args.memory_limit}
     result = upsample(volume, model, factors, **how, planned=plans.append, progress=reporter.fraction)
     reporter.stage("write", str(source))
     device = describe_device(resolve_device(args.device))

@@ -29,7 +29,7 @@ LEAST_CHANNELS = 16
 # Planes that are left over after the last four, from which on four more are cheaper than the plain convolution.
 LEAST_PLANES = 3
 
-_listener: ContextVar[Callable[[Tensor, float], object] | None] = ContextVar("_listener", default=None)
+_listener: ContextVar[Callable[[float], object] | None] = ContextVar("_listener", default=None)
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,12 @@ class Convolution:
         total = features.shape[0] * features.shape[1]
         for planes, rows, result in steps(self, features):
             yield planes, rows, result
-            listener = _listener.get()
-            if listener is not None:
-                listener(self.weight, result.shape[0] * result.shape[1] / total)
+            tell(self.weight.numel() * result.shape[0] * result.shape[1] / total)
 
 
 @contextmanager
-def listening(listener: Callable[[Tensor, float], object]) -> Iterator[None]:
-    """Call ``listener`` after every slab, with the weight of the convolution and the fraction of it that was done.
+def listening(listener: Callable[[float], object]) -> Iterator[None]:
+    """Call ``listener`` after every slab with the number of weights that have done their work, a fraction of a kernel.
 
     What it raises ends the convolution.
     """
@@ -81,6 +79,13 @@ def listening(listener: Callable[[Tensor, float], object]) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def tell(weights: float) -> None:
+    """Tell whoever listens that so many weights of a network have done their work."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(weights)
 
 
 def _pays(features: Tensor, weight: Tensor) -> bool:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2, _with_detail
+from ArSSRLib.model.arssr2 import ArSSR2, with_detail
 from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE, ResidualBlock
 
 LAST = torch.channels_last_3d
@@ -46,8 +46,8 @@ def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Ten
     """
 
     def encode(volume: Tensor, scale: Tensor) -> Tensor:
-        gains, shifts = model._scale_modulation(scale)
-        features = _convolved(_with_detail(volume).to(number_format), model.head.weight, model.head.bias)
+        gains, shifts = model.block_modulation(scale)
+        features = _convolved(with_detail(volume).to(number_format), model.head.weight, model.head.bias)
         for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):
             first, second = cast("ResidualBlock", block).first, cast("ResidualBlock", block).second
             factor = 1 + gain[0, :, 0, 0, 0]

@@ -156,7 +156,7 @@ class ResidualTile:
     def _modulation(self, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return gains and shifts, (M, C), of M positions along one axis, as the model makes them."""
         cell = (1 / self.scale[0, axis]).expand(len(position))
-        return self.model._axis_modulation(axis, position.float(), cell)
+        return self.model.position_modulation(axis, position.float(), cell)
 
 
 def _decoded(features: Tensor, grid: QueryGrid, layers: PackedLayers) -> Tensor:

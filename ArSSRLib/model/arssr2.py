@@ -110,12 +110,12 @@ class ArSSR2(nn.Module):
         if volume.ndim != 5 or volume.shape[1] != 1:
             msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
             raise ValueError(msg)
-        gains, shifts = self._scale_modulation(self._checked_scale(scale, volume))
+        gains, shifts = self.block_modulation(self._checked_scale(scale, volume))
         if not torch.is_grad_enabled():
             modulations = [[g[n, :, 0, 0, 0] for g in (*gains, *shifts)] for n in range(len(volume))]
             maps = [self._encode_lean(v, m) for v, m in zip(volume, modulations, strict=True)]
             return maps[0][None] if len(maps) == 1 else torch.stack(maps)
-        features = self.head(_with_detail(volume))
+        features = self.head(with_detail(volume))
         for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
             features = block(features, gain, shift)
         features = self.tail(features)
@@ -126,7 +126,7 @@ class ArSSR2(nn.Module):
 
     def _encode_lean(self, volume: Tensor, modulation: list[Tensor]) -> Tensor:
         """Encode one volume (1, D, H, W) without gradients, given the gains of all blocks and then their shifts."""
-        features = entry(self.head, _with_detail(volume[None])[0].permute(1, 2, 3, 0).contiguous())
+        features = entry(self.head, with_detail(volume[None])[0].permute(1, 2, 3, 0).contiguous())
         hidden = torch.empty_like(features)
         count = len(self.blocks)
         for block, gain, shift in zip(self.blocks, modulation[:count], modulation[count:], strict=True):
@@ -163,7 +163,7 @@ class ArSSR2(nn.Module):
         shift = torch.zeros((), device=feature_map.device)
         for axis in range(3):
             cell = (1 / scale[:, axis : axis + 1]).expand_as(positions[axis])
-            axis_gain, axis_shift = self._axis_modulation(axis, positions[axis], cell)
+            axis_gain, axis_shift = self.position_modulation(axis, positions[axis], cell)
             gain, shift = gain * axis_gain, shift + axis_shift
         base = spline_at_points(feature_map[:, -1], positions)
         return base + self._decode(features, gain, shift).float()
@@ -189,7 +189,7 @@ class ArSSR2(nn.Module):
             index, weight = linear_taps(positions, features.shape[axis])
             taps.append((index.to(device), weight.to(device, dtype)))
             cell = (1 / scale[0, axis]).expand(len(positions))
-            modulation.append(self._axis_modulation(axis, positions.to(device, torch.float32), cell))
+            modulation.append(self.position_modulation(axis, positions.to(device, torch.float32), cell))
         (gain_k, shift_k), (gain_j, shift_j), (gain_i, shift_i) = modulation
         chunk = CHUNK_VOXELS if device.type == "cpu" else DEVICE_CHUNK_VOXELS
         rows = max(1, chunk // grid.shape[2])
@@ -210,7 +210,7 @@ class ArSSR2(nn.Module):
             hidden = F.leaky_relu_(layer(hidden), SLOPE)
         return RESIDUAL_GAIN * cast("Tensor", self.output(hidden)).squeeze(-1)
 
-    def _axis_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def position_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Return gain and shift, shape (*S, C), for positions (*S) in coarse voxels along one axis."""
         # Whole voxels drop out before the precision does.
         phase = (2 * math.pi * (position - torch.floor(position))).to(cell.dtype)
@@ -218,7 +218,7 @@ class ArSSR2(nn.Module):
         gain, shift = self.axis_modulation[axis](inputs).chunk(2, dim=-1)
         return 1 + gain, shift
 
-    def _scale_modulation(self, scale: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def block_modulation(self, scale: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for factors of shape (N, 3)."""
         modulation = self.scale_modulation(torch.log2(scale))
         modulation = modulation.view(len(scale), 2, self.config.blocks, self.config.channels, 1, 1, 1)
@@ -239,7 +239,7 @@ def _modulator(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, MODULATOR_WIDTH), nn.SiLU(), nn.Linear(MODULATOR_WIDTH, outputs))
 
 
-def _with_detail(volume: Tensor) -> Tensor:
+def with_detail(volume: Tensor) -> Tensor:
     """Return a volume (N, 1, D, H, W) and its enlarged detail as two channels."""
     mean = F.pad(volume, (DETAIL_RADIUS,) * 6, mode="replicate")
     mean = F.avg_pool3d(mean, 2 * DETAIL_RADIUS + 1, stride=1)

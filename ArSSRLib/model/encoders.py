@@ -96,9 +96,9 @@ class DenseBlock(nn.Module):
         # Plane by plane, in the cache of a processor; at once, in few calls, elsewhere.
         step = 1 if dense.device.type == "cpu" else len(dense)
         for k in range(0, len(dense), step):
-            planes = dense[k : k + step]
-            planes[..., :WIDTH] += pointwise(planes, self.lff.weight, self.lff.bias)
-            yield slice(k, k + step), planes[..., :WIDTH]
+            done = dense[k : k + step]
+            done[..., :WIDTH] += pointwise(done, self.lff.weight, self.lff.bias)
+            yield slice(k, k + step), done[..., :WIDTH]
 
 
 class RDN(Encoder):

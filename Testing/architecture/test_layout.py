@@ -31,6 +31,7 @@ FLOORS = {
     "convolution": 1,
     "model": 2,
     "kernels": 2,
+    "backends": 2,
     "planning": 2,
     "tiling": 1,
     "volume": 2,
@@ -49,8 +50,12 @@ FLOORS = {
     "evaluation": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-# The kernels are other ways to do what the models say, and are compared with them.
-MAY_ALSO_IMPORT = {"cli": {"commands", "training", "evaluation"}, "kernels": {"model"}}
+# Kernels and backends are other ways to do what the networks say, and know them; the networks know neither.
+MAY_ALSO_IMPORT = {
+    "cli": {"commands", "training", "evaluation"},
+    "kernels": {"model"},
+    "backends": {"model"},
+}
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
     "SimpleITK": {"io"},
@@ -58,6 +63,7 @@ ONLY_IN = {
     "pydicom": {"io"},
     "matplotlib": {"figure", "evaluation"},
     "safetensors": {"checkpoint"},
+    "openvino": {"backends"},
     "ants": {"evaluation"},
     # Who may open a connection. The tests of `checkpoint` show that it does so when asked, and then only.
     "pooch": {"checkpoint"},

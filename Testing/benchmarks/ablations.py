@@ -60,7 +60,7 @@ class WithAbsoluteCoordinates(arssr2.ArSSR2):
         self._encoded_shape = volume.shape[2:]
         return super().encode(volume, scale)
 
-    def _axis_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def position_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         place = (2 * (position + 0.5) / self._encoded_shape[axis] - 1).to(cell.dtype)
         turn = math.pi * place
         inputs = torch.stack([place, turn.sin(), turn.cos(), torch.zeros_like(place), cell], dim=-1)

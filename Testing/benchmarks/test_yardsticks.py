@@ -86,8 +86,8 @@ def test_a_yardstick_runs_no_code_that_the_engine_may_make_faster(network, monke
         *((kind, name) for kind in (ArSSR, ArSSR2) for name in ("encode", "query", "query_grid")),
         *((kind, "forward") for kind in (RDN, DenseBlock, Decoder, nn.Conv3d)),
         (ArSSR2, "_decode"),
-        (ArSSR2, "_axis_modulation"),
-        (ArSSR2, "_scale_modulation"),
+        (ArSSR2, "position_modulation"),
+        (ArSSR2, "block_modulation"),
     ]:
         monkeypatch.setattr(owner, name, refuse, raising=False)
 

@@ -87,5 +87,5 @@ def _weights() -> list[bytes]:
 def _records() -> list[bytes]:
     record = {"format": 1, "version": "0", "torch": "2", "model": "arssr2", "model_sha256": "0" * 64}
     record |= {"scale": [2.0, 2.0, 2.0], "region": None, "size": [4, 4, 4], "device": "cpu", "precision": "fp32"}
-    record |= {"memory_limit": None, "threads": 1, "tiles": 1, "largest_tile": 8}
+    record |= {"backend": "torch", "memory_limit": None, "threads": 1, "tiles": 1, "largest_tile": 8}
     return [json.dumps({**record, "input_sha256": "0" * 64, "result_sha256": "f" * 64}).encode()]

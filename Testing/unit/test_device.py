@@ -142,13 +142,13 @@ def test_an_unknown_precision_is_refused():
 
 @pytest.mark.parametrize(("flags", "expected"), [("flags : avx2 amx_bf16 amx_tile", True), ("flags : avx2", False)])
 def test_amx_is_read_from_the_flags_of_the_processor(monkeypatch, flags, expected):
-    monkeypatch.setattr(device, "Path", lambda _: SimpleNamespace(read_text=lambda **_: flags))
+    monkeypatch.setattr(device, "PROCESSOR", SimpleNamespace(read_text=lambda **_: flags))
 
     assert has_amx() is expected
 
 
 def test_a_system_without_such_flags_has_no_amx(monkeypatch, tmp_path):
-    monkeypatch.setattr(device, "Path", lambda _: tmp_path / "missing")
+    monkeypatch.setattr(device, "PROCESSOR", tmp_path / "missing")
 
     assert has_amx() is False
 

@@ -1,0 +1,96 @@
+"""Between which numbers the inputs of convolutions lie, for computing them in 8 bits.
+
+They are measured on the volume that is to be upsampled, not on volumes kept for the purpose: a network that somebody
+trained needs no file beside its weights, and a scan unlike those that it was trained on is not cut off at their range.
+A few small crops are enough if they are those with the sharpest edges, where features are largest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ArSSRLib.backends.openvino_graph import Range
+from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.tiling import Slices, split
+
+# Coarse voxels along an axis of a block, and around it in its crop.
+BLOCK, MARGIN = 16, 2
+# How many blocks are taken for their sharpest edge, and as many for the edges all over them.
+SHARPEST = 2
+# What other crops may exceed: larger steps cost less than a feature that is cut off.
+ALLOWANCE = 1.1
+# The first convolution sees the intensities themselves, and has few channels: in 8 bits it would gain no time.
+KEPT = ("head",)
+
+
+def input_ranges(model: ArSSR2, array: npt.NDArray[Any], scale: Tensor) -> dict[str, Range]:
+    """Return the least and the largest input of each convolution that may be computed in 8 bits.
+
+    Args:
+        model: The network, on the CPU.
+        array: The whole volume, shape (k, j, i), in scanner units, finite.
+        scale: Factors along k, j, i, shape (1, 3).
+
+    Returns:
+        Ranges by the name of the convolution in the network, with an allowance.
+    """
+    intensities = IntensityRange.of(array)
+    # While gradients are recorded, the network is computed layer by layer, without what it does to be fast.
+    with _recorded_ranges(model) as ranges, torch.inference_mode(mode=False), torch.enable_grad():
+        for crop in sharpest_crops(array, intensities):
+            model.encode(torch.from_numpy(intensities.normalize(array[crop]))[None, None], scale.clone())
+    return {name: (ALLOWANCE * low, ALLOWANCE * high) for name, (low, high) in ranges.items() if name not in KEPT}
+
+
+def sharpest_crops(array: npt.NDArray[Any], intensities: IntensityRange) -> list[Slices]:
+    """Return the crops around those blocks of a volume, shape (k, j, i), whose neighbors differ most."""
+    blocks = [split(length, max(1, length // BLOCK)) for length in array.shape]
+    largest, mean = (np.empty([len(axis) for axis in blocks]) for _ in range(2))
+    for place in np.ndindex(largest.shape):
+        block = tuple(slice(*axis[index]) for axis, index in zip(blocks, place, strict=True))
+        part = intensities.normalize(array[block])
+        edges = [np.abs(np.diff(part, axis=axis)) for axis in range(3) if part.shape[axis] > 1]
+        largest[place] = max((edge.max() for edge in edges), default=0)
+        mean[place] = sum(edge.mean() for edge in edges)
+    chosen = {index for table in (largest, mean) for index in np.argsort(-table, axis=None, kind="stable")[:SHARPEST]}
+    places = [np.unravel_index(index, largest.shape) for index in sorted(chosen)]
+    return [_crop(blocks, [int(index) for index in place], array.shape) for place in places]
+
+
+def _crop(blocks: Sequence[Sequence[tuple[int, int]]], place: Sequence[int], shape: Sequence[int]) -> Slices:
+    """Return a block and its margin, within the volume."""
+    edges = [axis[index] for axis, index in zip(blocks, place, strict=True)]
+    k, j, i = (
+        slice(max(0, start - MARGIN), min(length, stop + MARGIN))
+        for (start, stop), length in zip(edges, shape, strict=True)
+    )
+    return (k, j, i)
+
+
+@contextlib.contextmanager
+def _recorded_ranges(model: nn.Module) -> Iterator[dict[str, Range]]:
+    """Record the least and the largest input of every 3-D convolution of a network."""
+    ranges: dict[str, Range] = {}
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv3d):
+
+            def record(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+                low, high = (float(end) for end in inputs[0].detach().aminmax())
+                before = ranges.get(name, (low, high))
+                ranges[name] = (min(low, before[0]), max(high, before[1]))
+
+            hooks.append(module.register_forward_pre_hook(record))
+    try:
+        yield ranges
+    finally:
+        for hook in hooks:
+            hook.remove()

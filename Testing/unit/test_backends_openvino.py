@@ -1,0 +1,264 @@
+"""Encoding by OpenVINO: what PyTorch computes, faster, and stopped when somebody asks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ArSSRLib.backends import openvino_encoder
+from ArSSRLib.backends.openvino_calibration import input_ranges
+from ArSSRLib.backends.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
+from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.upsampling import plan_upsampling, upsample
+from ArSSRLib.volume import Volume
+
+pytest.importorskip("openvino", reason="the optional package openvino is not installed")
+
+FP32 = torch.float32
+
+
+@pytest.fixture
+def network(request, tiny_model):
+    """Our network, or a small published one with weights from a fixed seed."""
+    if request.param == "arssr2":
+        return tiny_model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        config = ArSSRConfig(encoder=request.param, feature_channels=6, decoder_depth=2, decoder_width=8)
+        return build_model(config).eval()
+
+
+EVERY_KIND = pytest.mark.parametrize("network", ["arssr2", "ResCNN", "RDN", "SRResNet"], indirect=True)
+
+
+def factors(*scale: float) -> torch.Tensor:
+    return torch.tensor([scale])
+
+
+def crop_of(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def encode(model, crop: np.ndarray, scale: torch.Tensor, *, precision=FP32, advance=lambda _: None) -> torch.Tensor:
+    with torch.inference_mode():
+        encoder = OpenVINONetwork(model, precision, crop, scale)
+        return encoder.encode(torch.from_numpy(crop)[None, None], scale, advance=advance)
+
+
+# --- agreement with PyTorch
+
+
+@EVERY_KIND
+@pytest.mark.parametrize(("shape", "scale"), [((9, 7, 5), (2.0, 2.0, 2.0)), ((1, 6, 11), (4.0, 1.0, 1.37))])
+def test_the_feature_map_is_that_of_pytorch(network, shape, scale):
+    crop = crop_of(*shape)
+    with torch.enable_grad():  # layer by layer, as it is trained
+        expected = network.encode(torch.from_numpy(crop)[None, None], factors(*scale)).detach()
+
+    found = encode(network, crop, factors(*scale))
+
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.max() - expected.min()))
+
+
+@EVERY_KIND
+def test_a_volume_comes_out_as_pytorch_makes_it(network, phantom):
+    how = {"device": "cpu", "precision": "fp32"}
+    expected = upsample(phantom, network, (2, 1.3, 1), **how).array
+
+    found = upsample(phantom, network, (2, 1.3, 1), **how, backend="openvino").array
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_features_lie_as_the_decoder_reads_them(tiny_model):
+    assert encode(tiny_model, crop_of(4, 5, 6), factors(2, 2, 2)).permute(0, 2, 3, 4, 1).is_contiguous()
+
+
+def test_the_scale_is_told_to_a_graph_that_is_already_there(tiny_model):
+    crop = crop_of(6, 6, 6)
+    thick, cubic = (encode(tiny_model, crop, factors(*scale)) for scale in ((4, 1, 1), (2, 2, 2)))
+
+    assert (thick - cubic)[:, :-1].abs().max() > 1e-3
+
+
+def test_what_bf16_changes_is_its_rounding(tiny_model, phantom, monkeypatch):
+    monkeypatch.setattr(openvino_encoder, "_require_capability", lambda _: None)
+    exact, rounded = (
+        upsample(phantom, tiny_model, 2, device="cpu", backend="openvino", precision=name).array
+        for name in ("fp32", "bf16")
+    )
+
+    assert np.abs(rounded - exact).max() < 2**-7 * np.ptp(exact)
+
+
+def test_8_bits_lose_little_of_what_the_network_adds(tiny_model, phantom):
+    cubic = Volume(phantom.array, phantom.geometry)
+    exact, rounded = (
+        upsample(cubic, tiny_model, 2, device="cpu", backend="openvino", precision=name).array
+        for name in ("fp32", "int8")
+    )
+
+    error = np.abs(rounded - exact).max()
+    assert 0 < error < 0.02 * np.ptp(exact)
+
+
+def test_a_region_in_8_bits_is_cut_from_the_whole(tiny_model, phantom, monkeypatch):
+    shapes = []
+
+    def recorded(model, array, scale):
+        shapes.append(array.shape)
+        return input_ranges(model, array, scale)
+
+    monkeypatch.setattr(openvino_encoder, "input_ranges", recorded)
+    how = {"device": "cpu", "backend": "openvino", "precision": "int8"}
+    whole = upsample(phantom, tiny_model, 2, **how).array
+
+    part = upsample(phantom, tiny_model, 2, **how, region=((0, 3), (2, 5), (0, 4))).array
+
+    assert shapes == [phantom.array.shape] * 2
+    np.testing.assert_allclose(part, whole[0:4, 2:5, 0:3], rtol=0, atol=2e-3 * np.ptp(whole))
+
+
+# --- what is kept
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Return the shapes of all graphs that are compiled from now on."""
+    shapes, build = [], openvino_encoder.encoder_graph
+
+    def recorded(model, shape, **options):
+        shapes.append(tuple(shape))
+        return build(model, shape, **options)
+
+    openvino_encoder._compiled.clear()
+    monkeypatch.setattr(openvino_encoder, "encoder_graph", recorded)
+    return shapes
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_second_volume_of_a_shape_pays_for_no_compilation(tiny_model, phantom, compilations, precision):
+    for _ in range(2):
+        upsample(phantom, tiny_model, 2, device="cpu", backend="openvino", precision=precision)
+
+    assert compilations == [phantom.array.shape]
+
+
+def test_a_network_that_was_trained_on_is_compiled_anew(tiny_model, compilations):
+    crop, scale = crop_of(5, 5, 5), factors(2, 2, 2)
+    before = encode(tiny_model, crop, scale)
+    with torch.no_grad():
+        tiny_model.tail.bias += 1
+    try:
+        after = encode(tiny_model, crop, scale)
+    finally:
+        with torch.no_grad():
+            tiny_model.tail.bias -= 1
+
+    assert len(compilations) == 2
+    torch.testing.assert_close((after - before)[:, :-1], torch.ones_like(before[:, :-1]))
+
+
+def test_no_more_than_so_many_graphs_are_kept(tiny_model, compilations):
+    for depth in range(openvino_encoder.KEPT_GRAPHS + 3):
+        encode(tiny_model, crop_of(depth + 1, 2, 2), factors(2, 2, 2))
+
+    assert len(openvino_encoder._compiled) == openvino_encoder.KEPT_GRAPHS
+    encode(tiny_model, crop_of(openvino_encoder.KEPT_GRAPHS + 3, 2, 2), factors(2, 2, 2))
+    assert len(compilations) == openvino_encoder.KEPT_GRAPHS + 3
+
+
+@EVERY_KIND
+def test_the_plan_counts_what_this_backend_holds(network, phantom, monkeypatch):
+    monkeypatch.setattr("ArSSRLib.upsampling.used_memory", lambda _: 0)
+    numbers = {"openvino": openvino_bytes_per_coarse_voxel(network), "torch": network.bytes_per_coarse_voxel}
+
+    memory = {
+        name: plan_upsampling(phantom, network, 2, device=torch.device("cpu"), backend=name).memory for name in numbers
+    }
+
+    more = (numbers["openvino"] - numbers["torch"]) * phantom.array.size
+    assert memory["openvino"] - memory["torch"] == more
+
+
+def test_nothing_is_reported_to_anybody(tiny_model, compilations, monkeypatch):
+    telemetry = pytest.importorskip("openvino_telemetry", reason="openvino came without it")
+    made = []
+    monkeypatch.setattr(type(telemetry.Telemetry), "__call__", lambda *_, **__: made.append(1))
+
+    encode(tiny_model, crop_of(3, 3, 3), factors(2, 2, 2))
+
+    assert (len(compilations), made) == (1, [])
+
+
+# --- progress and stopping
+
+
+class Request:
+    """An encoding that never ends by itself."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def wait_for(self, milliseconds: int) -> bool:
+        assert milliseconds <= 500
+        return False
+
+    def wait(self) -> None:
+        self.calls.append("wait")
+        raise RuntimeError("Infer Request was canceled")
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+
+    def __getattr__(self, name: str):
+        return lambda *_: None
+
+
+class Cancelled(Exception):  # noqa: N818
+    """What a user's callback raises."""
+
+
+def test_an_encoding_that_is_stopped_ends_before_its_memory_is_given_away(tiny_model, monkeypatch):
+    request, parts = Request(), []
+    compiled = type("Compiled", (), {"create_infer_request": lambda _: request, "release_memory": lambda _: None})()
+    compiled.output = lambda _: type("Port", (), {"shape": [1, 4, 4, 4, 8]})()
+    monkeypatch.setattr(OpenVINONetwork, "_compiled", lambda *_: compiled)
+
+    def stop(part):
+        parts.append(part)
+        if len(parts) == 5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        encode(tiny_model, crop_of(4, 4, 4), factors(2, 2, 2), advance=stop)
+
+    assert request.calls == ["cancel", "wait"]
+    assert min(parts) >= 0
+    assert sum(parts) <= openvino_encoder.MOST_ESTIMATED
+
+
+def test_the_parts_of_an_encoding_add_up_to_all_of_it(tiny_model, monkeypatch):
+    monkeypatch.setattr(openvino_encoder, "POLL_SECONDS", 0.001)
+    parts = []
+
+    encode(tiny_model, crop_of(40, 40, 40), factors(2, 2, 2), advance=parts.append)
+
+    assert sum(parts) == pytest.approx(1)
+
+
+def test_after_a_stop_the_next_volume_is_right(tiny_model, phantom, monkeypatch):
+    monkeypatch.setattr(openvino_encoder, "POLL_SECONDS", 0.001)
+    how = {"device": "cpu", "backend": "openvino", "precision": "fp32"}
+    expected = upsample(phantom, tiny_model, 2, **how).array
+
+    def stop(fraction):
+        if fraction > 0:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        upsample(phantom, tiny_model, 2, **how, progress=stop)
+
+    np.testing.assert_array_equal(upsample(phantom, tiny_model, 2, **how).array, expected)
