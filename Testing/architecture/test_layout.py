@@ -31,6 +31,7 @@ FLOORS = {
     "model": 2,
     "kernels": 2,
     "planning": 2,
+    "scratch": 2,
     "tiling": 1,
     "volume": 2,
     "resampling": 3,

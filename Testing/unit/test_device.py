@@ -156,17 +156,22 @@ def test_a_system_without_such_flags_has_no_amx(monkeypatch, tmp_path):
 # --- memory
 
 
-@pytest.fixture
-def container(monkeypatch, tmp_path):
+@pytest.fixture(params=[2, 1], ids=["cgroup v2", "cgroup v1"])
+def container(monkeypatch, tmp_path, request):
     """Return a function that puts this process into a container with so much memory, on a machine with 8 GB free."""
-    limit, use = tmp_path / "max", tmp_path / "current"
-    monkeypatch.setattr(device, "CGROUP_LIMIT", limit)
-    monkeypatch.setattr(device, "CGROUP_USE", use)
+    names = [[tmp_path / str(version) / name.name for name in device.CGROUPS[2 - version][:3]] for version in (2, 1)]
+    monkeypatch.setattr(
+        device, "CGROUPS", tuple((*paths, entry[3]) for paths, entry in zip(names, device.CGROUPS, strict=True))
+    )
+    limit, use, account = names[2 - request.param]
+    limit.parent.mkdir()
+    field = device.CGROUPS[2 - request.param][3]
     monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=8_000_000_000))
 
-    def holds(maximum: str, current: str) -> None:
+    def holds(maximum: str, current: str, *, idle_files: int = 0) -> None:
         limit.write_text(maximum)
         use.write_text(current)
+        account.write_text(f"cache 12345\n{field} {idle_files}\nunevictable 0\n")
 
     return holds
 
@@ -188,6 +193,12 @@ def test_a_container_may_have_less(container, maximum, current, free):
     container(maximum, current)
 
     assert free_memory(CPU) == free
+
+
+def test_files_that_nobody_uses_make_room(container):
+    container("3000000000\n", "2900000000\n", idle_files=1_500_000_000)
+
+    assert free_memory(CPU) == 1_600_000_000
 
 
 MEMORY = """
