@@ -156,16 +156,28 @@ def test_a_system_without_such_flags_has_no_amx(monkeypatch, tmp_path):
 # --- memory
 
 
-@pytest.fixture(params=[2, 1], ids=["cgroup v2", "cgroup v1"])
+# What Linux calls the limit, the use and the account of a container, and the field of idle files in it.
+CONTAINERS = {
+    "version 2": ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    "version 1": (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+}
+
+
+@pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS.keys())
 def container(monkeypatch, tmp_path, request):
     """Return a function that puts this process into a container with so much memory, on a machine with 8 GB free."""
-    names = [[tmp_path / str(version) / name.name for name in device.CGROUPS[2 - version][:3]] for version in (2, 1)]
-    monkeypatch.setattr(
-        device, "CGROUPS", tuple((*paths, entry[3]) for paths, entry in zip(names, device.CGROUPS, strict=True))
-    )
-    limit, use, account = names[2 - request.param]
-    limit.parent.mkdir()
-    field = device.CGROUPS[2 - request.param][3]
+    moved = [
+        (*(tmp_path / path.relative_to("/sys/fs/cgroup") for path in paths), field) for *paths, field in device.CGROUPS
+    ]
+    monkeypatch.setattr(device, "CGROUPS", moved)
+    limit, use, account = (tmp_path / name for name in request.param[:3])
+    limit.parent.mkdir(exist_ok=True)
+    field = request.param[3]
     monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=8_000_000_000))
 
     def holds(maximum: str, current: str, *, idle_files: int = 0) -> None:
