@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers
 from ArSSRLib.errors import ArSSRError, one_line, printable
-from ArSSRLib.process import engine_log_to, use_large_pages
+from ArSSRLib.process import engine_log_to, return_freed_memory, use_large_pages
 
 EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, see the head of this file.
     """
     use_large_pages()
+    return_freed_memory()
     arguments = join_numbers(sys.argv[1:] if argv is None else argv)
     try:
         parser = build_parser(

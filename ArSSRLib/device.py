@@ -5,6 +5,7 @@ The only file that asks the machine what it can do.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import subprocess
@@ -32,7 +33,18 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 BACKENDS = ("torch", "openvino")
 # What Linux tells about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
-CGROUP_LIMIT, CGROUP_USE = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+# Limit, use and account of a container's memory, in version 2 and in version 1 of Linux's control groups. The pages of
+# files that nobody has touched lately count as used, and are given up for whoever needs memory.
+_CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS = (
+    (_CGROUPS / "memory.max", _CGROUPS / "memory.current", _CGROUPS / "memory.stat", "inactive_file"),
+    (
+        _CGROUPS / "memory/memory.limit_in_bytes",
+        _CGROUPS / "memory/memory.usage_in_bytes",
+        _CGROUPS / "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -149,11 +161,16 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     free = int(psutil.virtual_memory().available)
-    try:
-        limit = int(CGROUP_LIMIT.read_text(encoding="ascii")) - int(CGROUP_USE.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
-    return max(0, min(free, limit))
+    for limit, use, account, files in CGROUPS:
+        try:
+            left = int(limit.read_text(encoding="ascii")) - int(use.read_text(encoding="ascii"))
+        except (OSError, ValueError):  # no container of this version, or one without a limit ("max")
+            continue
+        with contextlib.suppress(OSError):
+            given_up = re.search(rf"^{files} (\d+)$", account.read_text(encoding="ascii"), re.MULTILINE)
+            left += int(given_up[1]) if given_up else 0
+        free = max(0, min(free, left))
+    return free
 
 
 def used_memory(device: torch.device) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,29 @@ DEFAULT_SHARE = 0.6
 SLAB_VOXELS = 2_000_000
 # Bytes a fine voxel of a slab needs while it is answered and converted.
 SLAB_BYTES = 24
+# Bytes that PyTorch takes on the CPU once it works, whatever it works on: code that is loaded when it is first called,
+# a decoder's chunks, and what the heap keeps between them. 35 to 50 MB were measured.
+AT_WORK = 40 * 2**20
 # Encoding a coarse voxel takes about as long as answering this many fine ones.
 ENCODING_COST = 20.0
+# Bytes that the pages of a result on the disk take, before they are let go of.
+DISK_WINDOW = 16 * 2**20
+# A result stays in memory, even if larger tiles beside one on the disk were less work, up to this factor.
+DISK_PAYS = 1.25
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result is to be written, as far as memory is concerned.
+
+    Attributes:
+        copies: Copies of the result that its writer makes.
+        folder: Where a result larger than the memory may lie until it is written; None if its format cannot be
+            written from the disk.
+    """
+
+    copies: int = 0
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,7 @@ class Plan:
         tiles: Steps of the work; their blocks count from the first voxel of the whole fine grid.
         memory: Bytes that the process is expected to hold on the device at most.
         cost: Size of the work, unitless: proportional to the time on one device with one model.
+        on_disk: Whether the result lies on the disk, since it does not fit into memory, or leaves no room to work.
     """
 
     geometry: VolumeGeometry
@@ -45,6 +68,7 @@ class Plan:
     tiles: list[Tile]
     memory: int
     cost: float
+    on_disk: bool = False
 
 
 def plan(
@@ -59,6 +83,7 @@ def plan(
     host_memory: int | None = None,
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
 ) -> Plan:
     """Return what `ArSSRLib.upsampling.upsample` will do; nothing is computed.
 
@@ -73,6 +98,7 @@ def plan(
         host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
         memory_limit: Most memory to hold on the device, in GB (1e9 bytes); None takes part of what is free.
         region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
+        destination: Where the result is to be written; nowhere when None.
 
     Raises:
         InputError: If the scale, the region or the limit is impossible.
@@ -82,30 +108,51 @@ def plan(
     box = whole_region(fine) if region is None else parse_region(region, fine.size)
     target = fine.cropped([first for first, _ in box], [stop - first for first, stop in box])
     result_type = output_type(np.dtype(dtype))
-    input_voxels, fine_voxels = (math.prod(grid.size) for grid in (geometry, target))
-    on_host = fine_voxels * result_type.itemsize + input_voxels * 4
-    _require_room(target, on_host, available_memory if host_memory is None else host_memory)
-    on_device = on_host if host_memory is None else 0
-    base = base_memory + on_device
-    limit = _limit_in_bytes(memory_limit, base + int(DEFAULT_SHARE * (available_memory - on_device)))
-    slab = SLAB_VOXELS * SLAB_BYTES
+    result_bytes = math.prod(target.size) * result_type.itemsize
+    to = destination or Destination()
+
+    def attempt(*, on_disk: bool) -> Plan:
+        """Plan with the result in memory or on the disk."""
+        host = math.prod(geometry.size) * 4 + (0 if on_disk else result_bytes)
+        writing = 0 if on_disk else to.copies * result_bytes
+        slab = SLAB_VOXELS * SLAB_BYTES
+        _require_room(target, host + writing, available_memory if host_memory is None else host_memory)
+        if host_memory is not None:  # all of this is elsewhere
+            host = writing = 0
+        else:
+            slab += AT_WORK + (DISK_WINDOW if on_disk else 0)
+        base = base_memory + host
+        limit = _limit_in_bytes(memory_limit, base + int(DEFAULT_SHARE * (available_memory - host)))
+        try:
+            if writing > 0 and base + writing > limit:
+                msg = "Its format is written from copies of the result; raise the limit or choose another format."
+                raise MemoryLimitError(msg)
+            tiles = plan_tiles(
+                geometry.shape,
+                fine.shape,
+                halo=halo,
+                maximum_crop=(limit - base - slab) // bytes_per_coarse_voxel,
+                region=slices_of(box),
+            )
+        except MemoryLimitError as error:
+            needed = base + max(slab, writing)
+            msg = (
+                f"The memory limit of {limit / 1e9:.3g} GB is too small: {needed / 1e9:.3g} GB are needed for "
+                f"the program, its input and its output, and the rest holds no tile. {error}"
+            )
+            raise MemoryLimitError(msg) from error
+        peak = base + max(writing, slab + max(tile.crop_voxels for tile in tiles) * bytes_per_coarse_voxel)
+        cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
+        return Plan(target, result_type, tiles, peak, cost, on_disk=on_disk)
+
+    if to.folder is None:
+        return attempt(on_disk=False)
+    beside = attempt(on_disk=True)
     try:
-        tiles = plan_tiles(
-            geometry.shape,
-            fine.shape,
-            halo=halo,
-            maximum_crop=(limit - base - slab) // bytes_per_coarse_voxel,
-            region=slices_of(box),
-        )
-    except MemoryLimitError as error:
-        msg = (
-            f"The memory limit of {limit / 1e9:.3g} GB is too small: {(base + slab) / 1e9:.3g} GB are needed for the "
-            f"program, its input and its output, and the rest holds no tile. {error}"
-        )
-        raise MemoryLimitError(msg) from error
-    peak = base + slab + max(tile.crop_voxels for tile in tiles) * bytes_per_coarse_voxel
-    cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
-    return Plan(target, result_type, tiles, peak, cost)
+        within = attempt(on_disk=False)
+    except MemoryLimitError:
+        return beside
+    return within if within.cost <= DISK_PAYS * beside.cost else beside
 
 
 def encoding_cost(tile: Tile) -> float:

@@ -22,6 +22,7 @@ from ArSSRLib import __version__
 from ArSSRLib.device import precision_name, resolve_device, resolve_precision
 from ArSSRLib.errors import InputError
 from ArSSRLib.planning import Plan
+from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -114,9 +115,10 @@ def voxels_sha256(array: npt.NDArray[Any]) -> str:
     Args:
         array: Shape (k, j, i), in the type in which `ArSSRLib.io.read_volume` returns them.
     """
-    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(f"{plain.dtype.kind}{plain.dtype.itemsize} {plain.shape}\n".encode("ascii"))
-    digest.update(plain.data)
+    plain = array.dtype.newbyteorder("<")
+    digest = hashlib.sha256(f"{plain.kind}{plain.itemsize} {array.shape}\n".encode("ascii"))
+    for plane in planes_of(array):  # the result may be larger than the memory
+        digest.update(np.ascontiguousarray(plane, dtype=plain).data)
     return digest.hexdigest()
 
 

@@ -33,7 +33,8 @@ from ArSSRLib.kernels import network_path
 from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
-from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost, plan
+from ArSSRLib.planning import SLAB_VOXELS, Destination, Plan, encoding_cost, plan
+from ArSSRLib.scratch import array_on_disk, planes_of, write_block
 from ArSSRLib.tiling import Slices, Tile, split
 from ArSSRLib.volume import Volume
 
@@ -56,6 +57,7 @@ def upsample(
     precision: str = "auto",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
     planned: Callable[[Plan], object] | None = None,
     progress: Progress | None = None,
 ) -> Volume:
@@ -71,6 +73,9 @@ def upsample(
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; only what it needs is computed, and it
             comes out as if cut from the whole result. None for the whole.
+        destination: Where the result will be written, from `ArSSRLib.io.destination_of`: what its writer needs is
+            planned for, and where its format allows it, a result that does not fit into memory lies on the disk, in a
+            file that vanishes with it. When None, the result has to fit, and nothing is planned for a writer.
         planned: Called with what will be done, before anything is computed.
         progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
@@ -83,12 +88,13 @@ def upsample(
         DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
         DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job does not fit.
+        OutputError: If the result does not fit into memory, and the disk has no space for it.
     """
     target = resolve_device(device)
     require_backend(backend, target)
     number_format = resolve_precision(precision, target, backend=backend)
     how: dict[str, Any] = {"device": target, "backend": backend, "memory_limit": memory_limit, "region": region}
-    job = plan_upsampling(volume, model, scale, **how)
+    job = plan_upsampling(volume, model, scale, **how, destination=destination)
     if planned is not None:
         planned(job)
     report = progress or (lambda _: None)
@@ -97,10 +103,11 @@ def upsample(
         array, replaced = replace_non_finite(volume.array)
         if replaced:
             logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
-        result = np.empty(job.geometry.shape, dtype=job.dtype)
+        result = _empty(job, destination)
         lowest, highest = array.min(), array.max()
         if lowest == highest:  # no anatomy, and nothing for a network to add
-            result[...] = _within_range(lowest, job.dtype)
+            for plane in planes_of(result):
+                plane[...] = _within_range(lowest, job.dtype)
         else:
             # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
             full = number_format == torch.float32 or backend == "openvino"
@@ -116,6 +123,13 @@ def upsample(
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more.
     return Volume(result, job.geometry, replace(volume.header, description=""))
+
+
+def _empty(job: Plan, destination: Destination | None) -> npt.NDArray[Any]:
+    """Return an array for the result, in memory or on the disk as planned."""
+    if job.on_disk and destination is not None and destination.folder is not None:
+        return array_on_disk(job.geometry.shape, job.dtype, destination.folder)
+    return np.empty(job.geometry.shape, dtype=job.dtype)
 
 
 def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
@@ -134,6 +148,7 @@ def plan_upsampling(
     backend: str = "torch",
     memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
 ) -> Plan:
     """Return what `upsample` will do with the same arguments; nothing is computed.
 
@@ -155,6 +170,7 @@ def plan_upsampling(
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
         memory_limit=memory_limit,
         region=region,
+        destination=destination,
     )
 
 
@@ -190,8 +206,11 @@ def _fill(
         answers = _answer(model, coarse, tile, path=path, **shapes, device=device, add=add)
         for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
-            result[inside] = _as_type(intensities.restore(fine), job.dtype, lowest=lowest)
+            # Plane by plane: the conversion of a slab at once would take several times its memory.
+            planes = (_as_type(intensities.restore(plane), job.dtype, lowest=lowest) for plane in fine)
+            write_block(result, inside, planes)
             add(fine.size)
+            del fine, planes  # not kept while the next one is made
 
 
 def _answer(
@@ -285,14 +304,17 @@ def query_grid_of(
 
 
 def _as_type(array: npt.NDArray[np.float32], dtype: np.dtype[Any], *, lowest: float | None) -> npt.NDArray[Any]:
-    """Return intensities in the type of the output, integers rounded and clipped, none below ``lowest``."""
+    """Turn intensities, in their own array, into the type of the output: rounded, clipped, none below ``lowest``."""
     if lowest is not None:
-        array = np.maximum(array, np.float32(lowest))
+        np.maximum(array, np.float32(lowest), out=array)
     if dtype.kind == "f":
         return array
     limits = np.iinfo(dtype)
     # The largest 32- and 64-bit integers are no floats; the float below them is.
     wide = np.float64 if dtype.itemsize >= 4 else np.float32
     high = np.nextafter(wide(limits.max), wide(0)) if float(wide(limits.max)) > limits.max else wide(limits.max)
-    rounded: npt.NDArray[Any] = np.clip(np.rint(array.astype(wide)), wide(limits.min), high)
-    return rounded.astype(dtype)
+    rounded = array.astype(wide, copy=False)
+    np.rint(rounded, out=rounded)
+    np.clip(rounded, wide(limits.min), high, out=rounded)
+    converted: npt.NDArray[Any] = rounded.astype(dtype)
+    return converted

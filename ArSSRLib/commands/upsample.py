@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
 from ArSSRLib.device import describe_device, require_backend, resolve_device, resolve_precision
-from ArSSRLib.errors import InputError, OutputError, one_line
+from ArSSRLib.errors import InputError, MemoryLimitError, OutputError, one_line
 from ArSSRLib.geometry import (
     VolumeGeometry,
     parse_scale,
@@ -26,10 +27,10 @@ from ArSSRLib.geometry import (
     scale_for_size,
     scale_for_spacing,
 )
-from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, find_volumes, read_volume
-from ArSSRLib.io.files import refuse_name
+from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_volumes, read_volume
+from ArSSRLib.io.files import STREAMED_SUFFIXES, refuse_name
 from ArSSRLib.leftovers import write_whole
-from ArSSRLib.planning import Plan
+from ArSSRLib.planning import Destination, Plan
 from ArSSRLib.provenance import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
@@ -149,7 +150,9 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     plans: list[Plan] = []
     how = {"device": args.device, "backend": args.backend, "precision": args.precision}
     how |= {"memory_limit": args.memory_limit}
-    result = upsample(volume, model, factors, **how, planned=plans.append, progress=reporter.fraction)
+    with _larger_results_named(destination := destination_of(output)):
+        options = {**how, "destination": destination, "planned": plans.append}
+        result = upsample(volume, model, factors, **options, progress=reporter.fraction)
     reporter.stage("write", str(source))
     device = describe_device(resolve_device(args.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
@@ -164,6 +167,18 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)
     _report(result, output, job, seconds=time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _larger_results_named(destination: Destination) -> Iterator[None]:
+    """Name the formats whose results may be larger than the memory, where one did not fit and is of another."""
+    try:
+        yield
+    except MemoryLimitError as error:
+        if destination.folder is not None:
+            raise
+        msg = f"{error} A result in {' or '.join(STREAMED_SUFFIXES)} may be larger than the memory."
+        raise MemoryLimitError(msg) from error
 
 
 def provenance(model: SuperResolutionModel, factors: Factors) -> str:

@@ -23,6 +23,7 @@ from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputErro
 from ArSSRLib.io.derivation import Derivation
 from ArSSRLib.io.files import (
     ROOMS,
+    STREAMED_SUFFIXES,
     SUPPORTED_SUFFIXES,
     WRITABLE_SUFFIXES,
     replacing,
@@ -31,12 +32,14 @@ from ArSSRLib.io.files import (
     validate_output,
     validate_series_folder,
 )
+from ArSSRLib.planning import Destination
 from ArSSRLib.volume import Volume
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Derivation",
+    "destination_of",
     "find_series",
     "find_volumes",
     "is_dicom",
@@ -123,6 +126,20 @@ def write_volume(
     with replacing(target, suffix, overwrite=overwrite) as temporary:
         codec.write(volume, temporary, _described(volume, description), **options)
     return target
+
+
+def destination_of(path: str | os.PathLike[str]) -> Destination:
+    """Return what writing a volume to a path will take: a name `write_volume` accepts, or a folder for a series.
+
+    NIfTI is written plane by plane, so a result larger than the memory may lie beside its file until then. SimpleITK
+    takes a copy of a volume, and one more for the compressed voxels of MetaImage.
+    """
+    suffix = suffix_of(Path(path))
+    if suffix in STREAMED_SUFFIXES:
+        return Destination(folder=Path(os.path.realpath(path)).parent)
+    if suffix in (".mgh", ".mgz"):
+        return Destination()
+    return Destination(copies=2 if suffix == ".mha" else 1)
 
 
 def write_derived_series(

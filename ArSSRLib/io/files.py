@@ -31,6 +31,8 @@ ROOMS = {
 }
 SUPPORTED_SUFFIXES = tuple(ROOMS)
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mgz", ".mgh")
+# Written plane by plane, so that a result may be larger than the memory.
+STREAMED_SUFFIXES = (".nii", ".nii.gz")
 # The slices of a series we write, numbered from 1; by this name a folder of ours is known again.
 SLICE_NAME = "ArSSR_{:04d}.dcm"
 _SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")

@@ -21,13 +21,17 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.arraywriters import SlopeInterArrayWriter
 from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
+from nibabel.openers import ImageOpener
+from nibabel.volumeutils import array_to_file
 
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
+from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
 
 LOGGER = logging.getLogger(__name__)
@@ -79,9 +83,11 @@ def write(volume: Volume, path: Path, description: str) -> None:
     Raises:
         OutputError: If the format cannot hold the volume.
     """
-    image = _mgh(volume) if path.suffix in (".mgh", ".mgz") else _nifti(volume, description)
     with _tidy():
-        image.to_filename(path)
+        if path.suffix in (".mgh", ".mgz"):
+            _mgh(volume).to_filename(path)
+        else:
+            _write_nifti(volume, path, description)
 
 
 @contextmanager
@@ -236,23 +242,50 @@ def _text(field: npt.NDArray[Any]) -> str:
     return " ".join(bytes(field.item()).split(b"\0")[0].decode("utf-8", "replace").split())
 
 
-def _nifti(volume: Volume, description: str) -> Nifti1Image:
+def _write_nifti(volume: Volume, path: Path, description: str) -> None:
+    """Write plane by plane, so that a volume larger than the memory can be written from the disk."""
     said = volume.header
-    large = max(volume.geometry.size) > _MAXIMUM_NIFTI1_SIZE
+    if said.scaled and said.dtype is not None and said.dtype.kind in "iu":
+        _write_scaled(volume, path, description, said.dtype)
+        return
+    dtype = voxels.storage_type(volume.array, said)
+    header = _nifti_header(volume, description, dtype)
+    header.set_slope_inter(1.0, 0.0)
+    with ImageOpener(str(path), "wb") as file:
+        header.write_to(file)
+        for plane in planes_of(volume.array):
+            file.write(np.ascontiguousarray(voxels.converted(plane, dtype)).tobytes())
+
+
+def _write_scaled(volume: Volume, path: Path, description: str, dtype: np.dtype[Any]) -> None:
+    """Write integers with a slope and an intercept, which nibabel finds from the extremes alone."""
+    writer = SlopeInterArrayWriter(voxels.extremes(volume.array), dtype)
+    header = _nifti_header(volume, description, dtype)
+    header.set_slope_inter(writer.slope, writer.inter)
+    low, high = writer.finite_range() if volume.array.dtype.kind == "f" else (None, None)
+    how: dict[str, Any] = {"intercept": writer.inter, "divslope": writer.slope, "mn": low, "mx": high, "offset": None}
+    with ImageOpener(str(path), "wb") as file:
+        header.write_to(file)
+        how |= {"fileobj": file, "out_dtype": dtype, "nan2zero": writer.has_nan}
+        for plane in planes_of(volume.array):
+            array_to_file(plane.T, **how)
+
+
+def _nifti_header(volume: Volume, description: str, dtype: np.dtype[Any]) -> Nifti1Header:
+    said, large = volume.header, max(volume.geometry.size) > _MAXIMUM_NIFTI1_SIZE
     header = Nifti2Header() if large else Nifti1Header()
-    # nibabel computes slope and intercept when the type of the header is an integer and the array is not.
-    scaled = said.scaled and said.dtype is not None and said.dtype.kind in "iu"
-    array = volume.array if scaled else voxels.for_storage(volume.array, said)
-    header.set_data_dtype(said.dtype if scaled else array.dtype)
+    header.set_data_dtype(dtype)
     header.set_xyzt_units("mm")
     header["descrip"] = description.encode()[:_DESCRIPTION_BYTES].decode(errors="ignore").encode()
     for name in ("cal_min", "cal_max"):
         header[name] = float(said.metadata.get(name, 0))
-    image = (Nifti2Image if large else Nifti1Image)(array.T, None, header)
+    # The image knows how to fill a header, and asks an array for nothing but its shape.
+    image = (Nifti2Image if large else Nifti1Image)(np.broadcast_to(dtype.type(0), volume.geometry.size), None, header)
     affine = volume.geometry.ras_affine
     image.set_sform(affine, code=max(1, said.sform_code))
     image.set_qform(affine, code=max(1, said.qform_code), strip_shears=True)
-    return image
+    image.update_header()
+    return image.header
 
 
 def _mgh(volume: Volume) -> MGHImage:
@@ -264,4 +297,4 @@ def _mgh(volume: Volume) -> MGHImage:
         raise OutputError(msg)
     header = MGHHeader()
     header.set_data_dtype(dtype)
-    return MGHImage(array.astype(dtype, copy=False).T, volume.geometry.ras_affine, header)
+    return MGHImage(array.T, volume.geometry.ras_affine, header)

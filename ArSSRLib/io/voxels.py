@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader
 
 Voxels = npt.NDArray[Any]
@@ -52,11 +53,25 @@ def for_storage(array: Voxels, header: FileHeader) -> Voxels:
     Returns:
         ``array`` itself if it is of the right type already.
     """
+    return converted(array, storage_type(array, header))
+
+
+def storage_type(array: Voxels, header: FileHeader) -> np.dtype[Any]:
+    """Return the type to store voxels in, for a format without slope and intercept; arguments as for `for_storage`."""
     wanted = np.dtype(np.uint8) if header.dtype == np.bool_ else header.dtype
     if wanted is None or header.scaled or wanted.kind not in "iu":
-        kept: Voxels = array.astype(_unscaled_type(array, smaller=True), copy=False)
-        return kept
-    return array if array.dtype == wanted else rounded(array, wanted)
+        return _unscaled_type(array, smaller=True)
+    return wanted
+
+
+def converted(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
+    """Return voxels in another type, integers rounded and clipped: ``array`` itself if it is of that type already."""
+    if array.dtype == dtype:
+        return array
+    if dtype.kind in "iu":
+        return rounded(array, dtype)
+    kept: Voxels = array.astype(dtype)
+    return kept
 
 
 def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
@@ -77,6 +92,19 @@ def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
     for slab, source in zip(values, array, strict=True):
         slab[...] = np.nan_to_num(np.rint(source, dtype=np.float64), nan=0.0).clip(float(info.min), highest)
     return values
+
+
+def extremes(array: Voxels) -> Voxels:
+    """Return the smallest and the largest finite voxel, and a not-a-number if there is one, in their type."""
+    found: set[Any] = set()
+    unknown: list[Any] = []
+    for plane in planes_of(array):
+        finite = plane[np.isfinite(plane)]
+        if finite.size:
+            found = {min(found | {finite.min()}), max(found | {finite.max()})}
+        if np.isnan(plane).any():
+            unknown = [np.nan]
+    return np.array([*sorted(found), *unknown] or [0], dtype=array.dtype)
 
 
 def _unscaled_type(array: Voxels, *, smaller: bool = False) -> np.dtype[Any]:
@@ -101,6 +129,11 @@ def _float_for(limits: npt.NDArray[np.float64]) -> np.dtype[Any]:
 def _limits(array: Voxels) -> npt.NDArray[np.float64]:
     """Return the smallest and the largest finite voxel, or zeros."""
     if array.dtype.kind != "f":
-        return np.array([array.min(), array.max()], dtype=np.float64)
-    finite = np.isfinite(array)
-    return np.array([array.min(where=finite, initial=0.0), array.max(where=finite, initial=0.0)], dtype=np.float64)
+        planes = [(plane.min(), plane.max()) for plane in planes_of(array)]
+        return np.array([min(low for low, _ in planes), max(high for _, high in planes)], dtype=np.float64)
+    limits = np.zeros(2)
+    for plane in planes_of(array):
+        finite = np.isfinite(plane)
+        limits[0] = min(limits[0], plane.min(where=finite, initial=0.0))
+        limits[1] = max(limits[1], plane.max(where=finite, initial=0.0))
+    return limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ArSSRLib.errors import DependencyError
-from ArSSRLib.process import use_large_pages
+from ArSSRLib.process import return_freed_memory, use_large_pages
 
 # What it is imported as, to what people call it.
 REQUIRED = {"torch": "PyTorch", "psutil": "psutil", "safetensors": "safetensors"}
@@ -18,6 +18,7 @@ def load_packages() -> None:
         DependencyError: If a package is not installed, or is there and cannot be loaded.
     """
     use_large_pages()
+    return_freed_memory()
     for name, title in REQUIRED.items():
         try:
             import_module(name)

@@ -14,7 +14,7 @@ from ArSSRLib import __version__
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import parse_scale
-from ArSSRLib.io import read_volume, validate_output, write_volume
+from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
 from ArSSRLib.io.files import suffix_of
 from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.worker.cancellation import Cancellation
@@ -112,7 +112,8 @@ def _upsample_one(
     plans: list[Plan] = []
     how: dict[str, Any] = {"device": str(device), "precision": job.precision}
     how |= {"memory_limit": job.memory_limit, "region": job.region}
-    result = upsample(volume, model, job.scale, **how, planned=plans.append, progress=progress.upsampled)
+    options = {**how, "destination": destination_of(target), "planned": plans.append}
+    result = upsample(volume, model, job.scale, **options, progress=progress.upsampled)
     progress.stage("write", number)
     write_volume(result, target, compress=False)
     progress.written()

@@ -33,6 +33,7 @@ FLOORS = {
     "kernels": 2,
     "backends": 2,
     "planning": 2,
+    "scratch": 2,
     "tiling": 1,
     "volume": 2,
     "resampling": 3,

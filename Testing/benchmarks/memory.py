@@ -19,7 +19,7 @@ from phantom import noisy_phantom
 from procedures import default_network
 
 from ArSSRLib.errors import ArSSRError
-from ArSSRLib.process import use_large_pages
+from ArSSRLib.process import return_freed_memory, use_large_pages
 from ArSSRLib.upsampling import plan_upsampling, upsample
 
 STATUS = Path("/proc/self/status")
@@ -122,6 +122,7 @@ def _main() -> int:
     parser.add_argument("memory_limit", type=float)
     parser.add_argument("threads", type=int)
     arguments = parser.parse_args()
+    return_freed_memory()  # as the command line and the worker do
     torch.set_num_threads(arguments.threads)
     i, j, k = arguments.size
     try:

@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_no_file(brain, tmp_path, arssr, assert_refused, monk
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nibabel.nifti1.Nifti1Image.to_filename", full)
+    monkeypatch.setattr("nibabel.openers.Opener.write", full)
     code = arssr(brain, tmp_path / "out.nii.gz", "--scale", "2")
 
     assert_refused(code, tmp_path / "out.nii.gz", "No space left")

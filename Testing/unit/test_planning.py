@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from messages import one_line
 from ArSSRLib import planning, upsampling
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.planning import SLAB_BYTES, SLAB_VOXELS, plan
+from ArSSRLib.planning import AT_WORK, DISK_WINDOW, SLAB_BYTES, SLAB_VOXELS, Destination, plan
 from ArSSRLib.upsampling import plan_upsampling
 from ArSSRLib.volume import Volume
 
 GRID = VolumeGeometry((40, 30, 20), (1.0, 1.0, 3.0))
 VOXELS = 40 * 30 * 20
 SLAB = SLAB_VOXELS * SLAB_BYTES
+TO_DISK = Destination(folder=Path("results"))
 # A network that needs a kilobyte a voxel, and a machine with plenty.
 NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000}
 PLENTY = {"base_memory": 0, "available_memory": 10**12}
@@ -39,7 +41,7 @@ def test_integers_keep_their_type_and_all_else_becomes_single_precision(stored, 
 def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and_the_largest_tile():
     job = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
 
-    assert job.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + 1000 * VOXELS
+    assert job.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + AT_WORK + 1000 * VOXELS
 
 
 def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
@@ -70,7 +72,7 @@ def test_a_region_costs_its_voxels_and_their_halo():
 
     assert job.geometry.size == (20, 10, 4)
     assert job.cost == planning.ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
-    assert job.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
+    assert job.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + AT_WORK + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
 
 
 def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
@@ -87,11 +89,75 @@ def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
 
 
 def test_without_a_limit_part_of_what_is_free_is_taken():
-    free = 2 * (SLAB + 20 * VOXELS + 1000 * VOXELS)
+    free = 2 * (SLAB + AT_WORK + 20 * VOXELS + 1000 * VOXELS)
 
     job = plan(GRID, np.int16, 2, **NETWORK, base_memory=10**9, available_memory=free)
 
     assert job.memory - 10**9 <= planning.DEFAULT_SHARE * free + 20 * VOXELS
+
+
+# --- results on the disk, and what their writers need
+
+
+def test_a_result_that_fits_stays_in_memory():
+    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, destination=TO_DISK)
+
+    assert job == plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
+    assert not job.on_disk
+
+
+def test_a_result_larger_than_the_limit_lies_on_the_disk():
+    limit = SLAB + AT_WORK + DISK_WINDOW + 4 * VOXELS + 1000 * VOXELS + 1
+    scale = 30  # 1.3 GB of 16-bit integers
+    with pytest.raises(MemoryLimitError, match="too small"):
+        plan(GRID, np.int16, scale, **NETWORK, **PLENTY, memory_limit=limit / 1e9)
+
+    job = plan(GRID, np.int16, scale, **NETWORK, **PLENTY, memory_limit=limit / 1e9, destination=TO_DISK)
+
+    assert job.on_disk
+    assert len(job.tiles) == 1
+    assert job.memory == limit - 1
+
+
+def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk():
+    memory = {"base_memory": 0, "available_memory": 10**9, "host_memory": 10**6}
+
+    job = plan(GRID, np.int16, 4, **NETWORK, **memory, destination=TO_DISK)
+
+    assert job.on_disk
+    assert job.memory == SLAB + 1000 * VOXELS
+
+
+def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
+    edge = 200
+    grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {"halo": 20, "bytes_per_coarse_voxel": 1000}
+    # Beside the result, blocks of 5 voxels with their halo; without it, of 19.
+    memory = {"memory_limit": (SLAB + AT_WORK + (4 + 2 * 8) * edge**3 + 1000 * 45**3) / 1e9, **PLENTY}
+    within = plan(grid, np.int16, 2, **network, **memory)
+
+    job = plan(grid, np.int16, 2, **network, **memory, destination=TO_DISK)
+
+    assert job.on_disk
+    assert within.cost > 5 * job.cost
+    assert job.memory <= memory["memory_limit"] * 1e9
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_copies_of_a_writer_are_part_of_the_memory(copies):
+    result = 2 * 30**3 * VOXELS
+    job = plan(GRID, np.int16, 30, **NETWORK, **PLENTY, destination=Destination(copies=copies))
+
+    assert job.memory == 4 * VOXELS + result + copies * result
+
+
+def test_a_writer_that_needs_more_than_the_limit_is_refused():
+    limit = 1.5 * 2 * 30**3 * VOXELS / 1e9
+    plan(GRID, np.int16, 30, **NETWORK, **PLENTY, memory_limit=limit)
+
+    with pytest.raises(MemoryLimitError, match=r"written from copies of the result.*choose another format") as error:
+        plan(GRID, np.int16, 30, **NETWORK, **PLENTY, memory_limit=limit, destination=Destination(copies=1))
+
+    assert one_line(error)
 
 
 @pytest.mark.parametrize("limit", [0, -1, math.nan])

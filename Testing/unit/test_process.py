@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ArSSRLib.process import LARGE_PAGES, use_large_pages
+from ArSSRLib.process import LARGE_PAGES, return_freed_memory, use_large_pages
 
 # Which value PyTorch finds when it is loaded.
 WATCH = """
@@ -42,3 +42,36 @@ def test_the_setting_of_the_user_stays(monkeypatch):
     use_large_pages()
 
     assert os.environ[LARGE_PAGES] == "0"
+
+
+# Fifty blocks of 16 MB, of which every other one stays: what is freed between them cannot shrink the heap.
+FRAGMENTS = """
+import numpy as np, psutil, sys
+from ArSSRLib.process import return_freed_memory
+if not return_freed_memory():
+    print("none")
+    sys.exit()
+del_me = np.ones(31_000_000, np.uint8)
+del del_me  # from here on, glibc left to itself would keep blocks of up to 31 MB
+blocks = [np.ones(16_000_000, np.uint8) for _ in range(50)]
+before = psutil.Process().memory_info().rss
+del blocks[::2]
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+def test_memory_that_was_freed_goes_back_to_the_system():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    result = subprocess.run(
+        [sys.executable, "-c", FRAGMENTS], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    if result.stdout.strip() == "none":
+        pytest.skip("the C library of this system has no such setting")
+
+    assert int(result.stdout) == pytest.approx(25 * 16_000_000, rel=0.1)
+
+
+def test_how_the_user_wants_memory_to_be_kept_stays(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "33554432")
+
+    assert return_freed_memory() is False
