@@ -106,53 +106,89 @@ def plan(
     """
     fine = geometry.upsampled(scale)
     box = whole_region(fine) if region is None else parse_region(region, fine.size)
-    target = fine.cropped([first for first, _ in box], [stop - first for first, stop in box])
-    result_type = output_type(np.dtype(dtype))
-    result_bytes = math.prod(target.size) * result_type.itemsize
-    to = destination or Destination()
+    job = _Job(
+        coarse=geometry,
+        fine=fine,
+        region=box,
+        dtype=output_type(np.dtype(dtype)),
+        halo=halo,
+        bytes_per_coarse_voxel=bytes_per_coarse_voxel,
+        base_memory=base_memory,
+        available_memory=available_memory,
+        host_memory=host_memory,
+        memory_limit=memory_limit,
+        copies=destination.copies if destination is not None else 0,
+    )
+    if destination is None or destination.folder is None:
+        return job.planned(on_disk=False)
+    beside = job.planned(on_disk=True)
+    try:
+        within = job.planned(on_disk=False)
+    except MemoryLimitError:
+        return beside
+    return within if within.cost <= DISK_PAYS * beside.cost else beside
 
-    def attempt(*, on_disk: bool) -> Plan:
-        """Plan with the result in memory or on the disk."""
-        host = math.prod(geometry.size) * 4 + (0 if on_disk else result_bytes)
-        writing = 0 if on_disk else to.copies * result_bytes
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What is to be done, and the memory there is for it; see `plan`."""
+
+    coarse: VolumeGeometry
+    fine: VolumeGeometry
+    region: Region
+    dtype: np.dtype[Any]
+    halo: int
+    bytes_per_coarse_voxel: int
+    base_memory: int
+    available_memory: int
+    host_memory: int | None
+    memory_limit: float | None
+    copies: int
+
+    def planned(self, *, on_disk: bool) -> Plan:
+        """Return the plan with the result in memory or on the disk.
+
+        Raises:
+            MemoryLimitError: If it does not fit.
+        """
+        target = self.fine.cropped([first for first, _ in self.region], [stop - first for first, stop in self.region])
+        result = math.prod(target.size) * self.dtype.itemsize
+        host = math.prod(self.coarse.size) * 4 + (0 if on_disk else result)
+        writing = 0 if on_disk else self.copies * result
         slab = SLAB_VOXELS * SLAB_BYTES
-        _require_room(target, host + writing, available_memory if host_memory is None else host_memory)
-        if host_memory is not None:  # all of this is elsewhere
+        available = self.available_memory if self.host_memory is None else self.host_memory
+        _require_room(target, host + writing, available)
+        if self.host_memory is not None:  # all of this is elsewhere
             host = writing = 0
         else:
             slab += AT_WORK + (DISK_WINDOW if on_disk else 0)
-        base = base_memory + host
-        limit = _limit_in_bytes(memory_limit, base + int(DEFAULT_SHARE * (available_memory - host)))
+        base = self.base_memory + host
+        limit = _limit_in_bytes(self.memory_limit, base + int(DEFAULT_SHARE * (self.available_memory - host)))
+        tiles = self._tiles(limit, base, slab, writing=writing)
+        encoding = max(tile.crop_voxels for tile in tiles) * self.bytes_per_coarse_voxel
+        cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
+        return Plan(target, self.dtype, tiles, base + max(writing, slab + encoding), cost, on_disk=on_disk)
+
+    def _tiles(self, limit: int, base: int, slab: int, *, writing: int) -> list[Tile]:
+        """Return tiles within a limit, of which ``base`` is taken, and ``slab`` while one is answered; all in bytes."""
         try:
             if writing > 0 and base + writing > limit:
                 msg = "Its format is written from copies of the result; raise the limit or choose another format."
                 raise MemoryLimitError(msg)
-            tiles = plan_tiles(
-                geometry.shape,
-                fine.shape,
-                halo=halo,
-                maximum_crop=(limit - base - slab) // bytes_per_coarse_voxel,
-                region=slices_of(box),
+            return plan_tiles(
+                self.coarse.shape,
+                self.fine.shape,
+                halo=self.halo,
+                maximum_crop=(limit - base - slab) // self.bytes_per_coarse_voxel,
+                region=slices_of(self.region),
             )
         except MemoryLimitError as error:
             needed = base + max(slab, writing)
             msg = (
-                f"The memory limit of {limit / 1e9:.3g} GB is too small: {needed / 1e9:.3g} GB are needed for "
-                f"the program, its input and its output, and the rest holds no tile. {error}"
+                f"The memory limit of {limit / 1e9:.3g} GB is too small: {needed / 1e9:.3g} GB are needed for the "
+                f"program, its input and its output, and the rest holds no tile. {error}"
             )
             raise MemoryLimitError(msg) from error
-        peak = base + max(writing, slab + max(tile.crop_voxels for tile in tiles) * bytes_per_coarse_voxel)
-        cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
-        return Plan(target, result_type, tiles, peak, cost, on_disk=on_disk)
-
-    if to.folder is None:
-        return attempt(on_disk=False)
-    beside = attempt(on_disk=True)
-    try:
-        within = attempt(on_disk=False)
-    except MemoryLimitError:
-        return beside
-    return within if within.cost <= DISK_PAYS * beside.cost else beside
 
 
 def encoding_cost(tile: Tile) -> float:

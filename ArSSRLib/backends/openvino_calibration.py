@@ -84,6 +84,7 @@ def _recorded_ranges(model: nn.Module) -> Iterator[dict[str, Range]]:
         if isinstance(module, nn.Conv3d):
 
             def record(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+                """Keep the range of what a layer is given."""
                 low, high = (float(end) for end in inputs[0].detach().aminmax())
                 before = ranges.get(name, (low, high))
                 ranges[name] = (min(low, before[0]), max(high, before[1]))

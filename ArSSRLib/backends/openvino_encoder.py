@@ -168,6 +168,7 @@ def openvino_path(
     weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Conv3d))
 
     def encode(volume: Tensor, scale: Tensor) -> Callable[[QueryGrid], Tensor]:
+        """Encode a tile."""
         feature_map = network.encode(volume, scale, advance=lambda part: tell(part * weights))
         return lambda grid: network.query_grid(feature_map, grid, scale)
 

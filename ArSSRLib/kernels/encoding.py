@@ -26,6 +26,7 @@ def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Ten
     encoder = copy.deepcopy(model.encoder).to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
 
     def encode(volume: Tensor) -> Tensor:
+        """Encode a tile."""
         return cast("Tensor", encoder(volume.to(number_format)))
 
     return encode
@@ -46,6 +47,7 @@ def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Ten
     """
 
     def encode(volume: Tensor, scale: Tensor) -> Tensor:
+        """Encode a tile."""
         gains, shifts = model.block_modulation(scale)
         features = _convolved(with_detail(volume).to(number_format), model.head.weight, model.head.bias)
         for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):

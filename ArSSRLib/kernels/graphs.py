@@ -60,6 +60,7 @@ def cuda_graph(function: Function, inputs: Sequence[Tensor]) -> Function:
         result = function(*places)
 
     def replay(*tensors: Tensor) -> Tensor:
+        """Give the recorded work other inputs and do it again."""
         for place, tensor in zip(places, tensors, strict=True):
             place.copy_(tensor)
         graph.replay()

@@ -41,6 +41,7 @@ def plain_path(model: SuperResolutionModel) -> TilePath:
     """Return the path that the model itself describes, in the precision that autocast is set to."""
 
     def encode(volume: Tensor, scale: Tensor) -> Answer:
+        """Encode a tile."""
         feature_map = model.encode(volume, scale)
         return lambda grid: model.query_grid(feature_map, grid, scale)
 
@@ -52,10 +53,12 @@ def full_path(model: SuperResolutionModel) -> TilePath:
     plain = plain_path(model)
 
     def encode(volume: Tensor, scale: Tensor) -> Answer:
+        """Encode a tile."""
         with in_full_precision(volume.device):
             answer = plain(volume, scale)
 
         def query(grid: QueryGrid) -> Tensor:
+            """Answer for a block."""
             with in_full_precision(volume.device):
                 return answer(grid)
 
@@ -87,6 +90,7 @@ def published_path(model: ArSSR, number_format: torch.dtype, *, fused: bool, rec
     layers = pack_published(model.decoder, channels, number_format) if fused else None
 
     def encode(volume: Tensor, scale: Tensor) -> Answer:
+        """Encode a tile."""
         with in_full_precision(volume.device):
             feature_map = encoder(volume)
         if layers is None:
@@ -103,6 +107,7 @@ def residual_path(model: ArSSR2, number_format: torch.dtype, *, fused: bool, rec
     layers = pack_residual(list(model.hidden), model.output, number_format) if fused else None
 
     def encode(volume: Tensor, scale: Tensor) -> Answer:
+        """Encode a tile."""
         with in_full_precision(volume.device):
             features = encoder(volume, scale)[0].permute(1, 2, 3, 0)
             coefficients = spline_coefficients(volume.float())[0, 0]

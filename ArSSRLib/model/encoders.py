@@ -138,8 +138,8 @@ class RDN(Encoder):
         shallow = entry(self.sfe1, volume)
         dense = shallow.new_empty(*shallow.shape[:3], (DenseBlock.LAYERS + 1) * WIDTH)
         collected_into(dense[..., :WIDTH], self.sfe2, shallow)
-        fused = torch.zeros_like(shallow)
         del shallow
+        fused = dense.new_zeros(*dense.shape[:3], WIDTH)
         fusion = cast("nn.Conv3d", self.gff[0])
         # The convolution of the concatenation is the sum of the convolutions: 64 channels live instead of 512.
         for block, weight in zip(self.rdbs, fusion.weight.chunk(self.BLOCKS, dim=1), strict=True):

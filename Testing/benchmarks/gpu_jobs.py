@@ -18,7 +18,8 @@ from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.planning import SLAB_VOXELS, Plan
 from ArSSRLib.tiling import split
-from ArSSRLib.upsampling import plan_upsampling, query_grid_of, upsample
+from ArSSRLib.upsampling import plan_upsampling, upsample
+from ArSSRLib.upsampling.filling import query_grid_of
 from ArSSRLib.volume import Volume
 
 

@@ -156,63 +156,6 @@ def test_a_system_without_such_flags_has_no_amx(monkeypatch, tmp_path):
 # --- memory
 
 
-# What Linux calls the limit, the use and the account of a container, and the field of idle files in it.
-CONTAINERS = {
-    "version 2": ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    "version 1": (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
-}
-
-
-@pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS.keys())
-def container(monkeypatch, tmp_path, request):
-    """Return a function that puts this process into a container with so much memory, on a machine with 8 GB free."""
-    moved = [
-        (*(tmp_path / path.relative_to("/sys/fs/cgroup") for path in paths), field) for *paths, field in device.CGROUPS
-    ]
-    monkeypatch.setattr(device, "CGROUPS", moved)
-    limit, use, account = (tmp_path / name for name in request.param[:3])
-    limit.parent.mkdir(exist_ok=True)
-    field = request.param[3]
-    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=8_000_000_000))
-
-    def holds(maximum: str, current: str, *, idle_files: int = 0) -> None:
-        limit.write_text(maximum)
-        use.write_text(current)
-        account.write_text(f"cache 12345\n{field} {idle_files}\nunevictable 0\n")
-
-    return holds
-
-
-def test_without_a_container_the_machine_decides(container):
-    assert free_memory(CPU) == 8_000_000_000
-
-
-@pytest.mark.parametrize(
-    ("maximum", "current", "free"),
-    [
-        ("3000000000\n", "1000000000\n", 2_000_000_000),
-        ("64000000000\n", "1000000000\n", 8_000_000_000),
-        ("max\n", "1000000000\n", 8_000_000_000),
-        ("1000\n", "2000\n", 0),
-    ],
-)
-def test_a_container_may_have_less(container, maximum, current, free):
-    container(maximum, current)
-
-    assert free_memory(CPU) == free
-
-
-def test_files_that_nobody_uses_make_room(container):
-    container("3000000000\n", "2900000000\n", idle_files=1_500_000_000)
-
-    assert free_memory(CPU) == 1_600_000_000
-
-
 MEMORY = """
 import torch
 from ArSSRLib.device import peak_memory, used_memory

@@ -16,7 +16,8 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSRConfig, build_model
 from ArSSRLib.normalization import IntensityRange
-from ArSSRLib.upsampling import plan_upsampling, query_grid_of, upsample
+from ArSSRLib.upsampling import filling, plan_upsampling, upsample
+from ArSSRLib.upsampling.filling import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
 
 CPU = torch.device("cpu")
@@ -163,7 +164,7 @@ def test_a_large_block_is_answered_in_slabs_without_a_seam(tiny_model, monkeypat
     array = scan(9, 8, 7)
     whole = run(array, tiny_model, 1.7)
 
-    monkeypatch.setattr(upsampling, "SLAB_VOXELS", 700)
+    monkeypatch.setattr(filling, "SLAB_VOXELS", 700)
     in_slabs = run(array, tiny_model, 1.7)
 
     assert len(encodings) == 2
@@ -179,7 +180,7 @@ def test_a_slab_has_its_number_of_voxels_at_most(tiny_model, monkeypatch):
         return query_grid(self, feature_map, grid, scale)
 
     monkeypatch.setattr(ArSSR2, "query_grid", recorded)
-    monkeypatch.setattr(upsampling, "SLAB_VOXELS", 1000)
+    monkeypatch.setattr(filling, "SLAB_VOXELS", 1000)
 
     run(scan(10, 7, 7), tiny_model)
 

@@ -1,0 +1,208 @@
+"""upsample: the path of a volume through every room of the engine.
+
+Encodes each crop once and queries it as often as needed; nothing else calls the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel, openvino_path
+from ArSSRLib.device import (
+    free_memory,
+    is_device_failure,
+    is_out_of_memory,
+    require_backend,
+    resolve_device,
+    resolve_precision,
+    used_memory,
+)
+from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.kernels import network_path
+from ArSSRLib.model.fixed_scale import FixedScale
+from ArSSRLib.normalization import replace_non_finite
+from ArSSRLib.planning import Destination, Plan, plan
+from ArSSRLib.scratch import array_on_disk, planes_of
+from ArSSRLib.upsampling.filling import Progress, fill, scale_of
+from ArSSRLib.volume import Volume
+
+if TYPE_CHECKING:
+    from ArSSRLib.kernels.paths import TilePath
+    from ArSSRLib.model.config import SuperResolutionModel
+
+logger = logging.getLogger(__name__)
+
+
+def upsample(
+    volume: Volume,
+    model: SuperResolutionModel,
+    scale: float | Sequence[float],
+    *,
+    device: str = "auto",
+    backend: str = "torch",
+    precision: str = "auto",
+    memory_limit: float | None = None,
+    region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
+    planned: Callable[[Plan], object] | None = None,
+    progress: Progress | None = None,
+) -> Volume:
+    """Return a volume on a finer grid in exactly the same field of view, or a region of it.
+
+    Args:
+        volume: The input; it is not changed. Voxels that are not finite are replaced and reported in the log.
+        model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
+        scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
+        precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
+        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
+        region: Box of voxels of the finer grid, (first, stop) along i, j, k, which comes out as if cut from the whole.
+        destination: Where the result will be written, from `ArSSRLib.io.destination_of`: its writer's needs are planned
+            for, and a result larger than the memory lies on the disk, if its format allows. None: it has to fit.
+        planned: Called with what will be done, before anything is computed.
+        progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
+
+    Returns:
+        The finer volume. Integer types are kept, by rounding and clipping; all others become float32. A volume
+        without negative voxels has none afterwards. The description of the input is not repeated: it may name somebody.
+
+    Raises:
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
+        DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
+        DependencyError: If the package of the backend is not installed.
+        MemoryLimitError: If the job does not fit.
+        OutputError: If the result does not fit into memory, and the disk has no space for it.
+    """
+    target = resolve_device(device)
+    require_backend(backend, target)
+    number_format = resolve_precision(precision, target, backend=backend)
+    how: dict[str, Any] = {"device": target, "backend": backend, "destination": destination}
+    job = plan_upsampling(volume, model, scale, **how, memory_limit=memory_limit, region=region)
+    if planned is not None:
+        planned(job)
+    report = progress or (lambda _: None)
+    report(0.0)
+    with _device_errors(target, job):
+        fine_shape = volume.geometry.upsampled(scale).shape
+        how |= {"number_format": number_format, "fine_shape": fine_shape}
+        result = _carry_out(job, volume, model, **how, report=report)
+    report(1.0)
+    # Free text of the input may name the patient, and is not true of the result any more.
+    return Volume(result, job.geometry, replace(volume.header, description=""))
+
+
+def _carry_out(
+    job: Plan,
+    volume: Volume,
+    model: SuperResolutionModel,
+    *,
+    fine_shape: Sequence[int],
+    device: torch.device,
+    backend: str,
+    number_format: torch.dtype,
+    destination: Destination | None,
+    report: Progress,
+) -> npt.NDArray[Any]:
+    """Return the voxels of the result."""
+    array, replaced = replace_non_finite(volume.array)
+    if replaced:
+        logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
+    result = _empty(job, destination)
+    lowest, highest = array.min(), array.max()
+    if lowest == highest:  # no anatomy, and nothing for a network to add
+        for plane in planes_of(result):
+            plane[...] = _within_range(lowest, job.dtype)
+        return result
+    # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
+    full = backend == "openvino" or number_format == torch.float32
+    with torch.inference_mode(), nullcontext() if full else torch.autocast(device.type, number_format):
+        network = model.to(device).eval()
+        path: TilePath
+        if backend == "openvino":
+            path = openvino_path(network, number_format, array, scale_of(fine_shape, array.shape))
+        else:
+            path = network_path(network, device, number_format, voxels=result.size)
+        fill(result, array, network, path=path, job=job, fine_shape=fine_shape, device=device, report=report)
+    return result
+
+
+def _empty(job: Plan, destination: Destination | None) -> npt.NDArray[Any]:
+    """Return an array for the result, in memory or on the disk as planned."""
+    if job.on_disk and destination is not None and destination.folder is not None:
+        return array_on_disk(job.geometry.shape, job.dtype, destination.folder)
+    return np.empty(job.geometry.shape, dtype=job.dtype)
+
+
+def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
+    """Return a number as one that a type can hold: of double precision, it may be beyond single."""
+    if dtype.kind != "f":
+        return value
+    return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
+
+
+def plan_upsampling(
+    volume: Volume,
+    model: SuperResolutionModel,
+    scale: float | Sequence[float],
+    *,
+    device: torch.device,
+    backend: str = "torch",
+    memory_limit: float | None = None,
+    region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
+) -> Plan:
+    """Return what `upsample` will do with the same arguments; nothing is computed.
+
+    Raises:
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
+        MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
+    """
+    if isinstance(model, FixedScale):
+        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
+    encoding = openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel
+    return plan(
+        volume.geometry,
+        volume.array.dtype,
+        scale,
+        halo=model.halo,
+        bytes_per_coarse_voxel=encoding,
+        base_memory=used_memory(device),
+        available_memory=free_memory(device),
+        host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
+        memory_limit=memory_limit,
+        region=region,
+        destination=destination,
+    )
+
+
+@contextlib.contextmanager
+def _device_errors(device: torch.device, job: Plan) -> Iterator[None]:
+    """Turn whatever says that memory ran out, or that the device failed, into one line with the next step."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            if isinstance(error, ArSSRError) or not is_device_failure(error):
+                raise
+            reason = one_line(error)[:160].rstrip(". ")
+            msg = (
+                f"The device {device} failed in the middle of the work ({reason}). Start again; if it happens again, "
+                "update its driver, or choose the CPU."
+            )
+            raise DeviceError(msg) from error
+        other = "a smaller region or scale" if device.type == "cpu" else "a smaller region, or the CPU"
+        msg = (
+            f"The device {device} ran out of memory on a tile of {max(t.crop_voxels for t in job.tiles)} voxels. "
+            f"Choose a smaller memory limit, {other}."
+        )
+        raise MemoryLimitError(msg) from error
