@@ -24,6 +24,7 @@ ONCE = "encode once, grid_sample"
 UPSAMPLE = "upsample"
 BF16 = "upsample in bf16"
 OPENVINO = "upsample by OpenVINO"
+OPENVINO_INT8 = "upsample by OpenVINO in int8"
 # The two halves of a job alone, the yardstick's and the engine's.
 PLAIN_ENCODE, PLAIN_QUERY = "encoder, plain", "decoder, grid_sample"
 ENCODE, QUERY = "encoder", "decoder"
@@ -121,6 +122,7 @@ class Job:
         if self.variants:
             ways += [BF16] if has_bf16() else []
             ways += [OPENVINO] if has_openvino() else []
+            ways += [OPENVINO_INT8] if has_openvino() and network != PUBLISHED else []  # it is not offered in 8 bits
         return ways
 
 

@@ -19,6 +19,7 @@ from jobs import (
     EVERY_SLICE,
     ONCE,
     OPENVINO,
+    OPENVINO_INT8,
     PLAIN_ENCODE,
     PLAIN_QUERY,
     PUBLISHED,
@@ -50,6 +51,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     UPSAMPLE: {"precision": "fp32"},
     BF16: {"precision": "bf16"},
     OPENVINO: {"precision": "fp32", "backend": "openvino"},
+    OPENVINO_INT8: {"precision": "int8", "backend": "openvino"},
 }
 
 

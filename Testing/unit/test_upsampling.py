@@ -16,6 +16,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSRConfig, build_model
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.planning import ENCODING_COST
 from ArSSRLib.upsampling import filling, plan_upsampling, upsample
 from ArSSRLib.upsampling.filling import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
@@ -316,7 +317,7 @@ def test_the_encoding_of_a_large_tile_is_told_step_by_step(tiny_model, encodings
     run(scan(20, 20, 20), tiny_model, progress=fractions.append)
 
     assert len(encodings) == 1
-    share = 20 / (20 + 8)  # a coarse voxel costs as much as 20 fine ones, of which it has 8
+    share = ENCODING_COST / (ENCODING_COST + 8)  # in fine voxels, of which a coarse one has 8
     assert sum(0 < fraction < share - 1e-9 for fraction in fractions) == 3
     assert any(fraction == pytest.approx(share) for fraction in fractions)
 
