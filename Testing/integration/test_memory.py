@@ -58,7 +58,7 @@ def test_a_tight_limit_is_kept(tmp_path):
         torch.manual_seed(0)
         model = build_model(ArSSR2Config(channels=48, blocks=1, feature_channels=16, decoder_layers=2)).eval()
     weights = save_model(model, tmp_path / "wide.safetensors", metadata={})
-    source = write_volume(noise(64, "i2"), tmp_path / "in.nii")
+    source = write_volume(noise(88, "i2"), tmp_path / "in.nii")
     options = ["--scale", 1.2, "--model", weights, "--device", "cpu", "--precision", "fp32", "--progress", "none"]
 
     whole = peak_of("upsample", source, tmp_path / "whole.nii", *options)
