@@ -28,8 +28,8 @@ SLAB_BYTES = 24
 # Bytes that PyTorch takes on the CPU once it works, whatever it works on: code that is loaded when it is first called,
 # a decoder's chunks, and what the heap keeps between them. 35 to 50 MB were measured.
 AT_WORK = 40 * 2**20
-# Encoding a coarse voxel takes about as long as answering this many fine ones: 12 and 0.29 microseconds on one core with
-# the default model; the published network, whose decoder is larger, about 8 of them.
+# Encoding a coarse voxel takes about as long as answering this many fine ones: 12 and 0.29 microseconds on one core
+# with the default model; the published network, whose decoder is larger, about 8 of them.
 ENCODING_COST = 40.0
 # Bytes that the pages of a result on the disk take, before they are let go of.
 DISK_WINDOW = 16 * 2**20
