@@ -50,13 +50,13 @@ class Job:
 # From whole volumes to the smallest tiles; the result in memory, and once more in that of SimpleITK.
 JOBS = [
     Job(64, 1.3, "arssr2", None),
-    Job(64, 1.3, "arssr2", 0.6),
-    Job(64, 1.3, "arssr2", 0.5),
-    Job(80, 1.5, "arssr2", 0.8),
-    Job(96, 1.1, "arssr2", 1.0),
-    Job(64, 4, "arssr2", 0.6, ".nrrd"),
+    Job(64, 1.3, "arssr2", 0.47),
+    Job(64, 1.3, "arssr2", 0.44),
+    Job(80, 1.5, "arssr2", 0.52),
+    Job(96, 1.1, "arssr2", 0.6),
+    Job(64, 4, "arssr2", 0.5, ".nrrd"),
     Job(40, 1.3, "published", 0.6),
-    Job(64, 1.1, "published", 0.9),
+    Job(64, 1.1, "published", 0.75),
 ]
 
 
