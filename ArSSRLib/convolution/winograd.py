@@ -21,7 +21,7 @@ from torch import Tensor
 # Planes that one step makes, and those that it reads.
 MADE, READ = 4, 6
 # From the three planes of a kernel to the six that are convolved with.
-_KERNEL_TRANSFORM = (
+KERNEL_TRANSFORM = (
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
     (-1 / 6, 1 / 6, -1 / 6),
@@ -30,7 +30,7 @@ _KERNEL_TRANSFORM = (
     (0, 0, 1),
 )
 # The bias enters where the way back has the same weight for every plane.
-_BIASED = 1
+BIASED = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class WinogradKernel:
     @staticmethod
     def of(weight: Tensor, bias: Tensor) -> WinogradKernel:
         """Transform a kernel of shape (O, C, 3, 3, 3)."""
-        transform = torch.tensor(_KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
+        transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
         planes = torch.einsum("fk,ockji->focji", transform, weight.double()).to(weight.dtype)
         return WinogradKernel(tuple(p.contiguous(memory_format=torch.channels_last) for p in planes), bias)
 
@@ -107,9 +107,22 @@ def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
     sums = work.sums[:, : rows + 2].permute(0, 3, 1, 2)
     parts = []
     for number, weight in enumerate(kernel.planes):
-        convolved = F.conv2d(sums[number : number + 1], weight, kernel.bias if number == _BIASED else None)
+        convolved = F.conv2d(sums[number : number + 1], weight, kernel.bias if number == BIASED else None)
         parts.append(convolved[0].permute(1, 2, 0))
-    result, (even, odd, outer_even, outer_odd) = work.result[:, :rows], work.halves[:, :rows]
+    result = work.result[:, :rows]
+    combine_planes(parts, work.halves[:, :rows], result)
+    return result
+
+
+def combine_planes(parts: Sequence[Tensor], halves: Tensor, result: Tensor) -> None:
+    """Turn six convolved sums into the four planes.
+
+    Args:
+        parts: Six of shape (rows, width, O).
+        halves: Scratch of shape (4, rows, width, O).
+        result: Shape (4, rows, width, O).
+    """
+    even, odd, outer_even, outer_odd = halves
     torch.add(parts[1], parts[2], out=even)
     torch.sub(parts[1], parts[2], out=odd)
     torch.add(parts[3], parts[4], out=outer_even)
@@ -118,4 +131,3 @@ def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
     torch.add(odd, outer_odd, alpha=2, out=result[1])
     torch.add(even, outer_even, alpha=4, out=result[2])
     torch.add(odd, outer_odd, alpha=8, out=result[3]).add_(parts[5])
-    return result

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2, with_detail
-from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE, ResidualBlock
+from ArSSRLib.model.blocks import SLOPE, ResidualBlock
 
 LAST = torch.channels_last_3d
 
@@ -51,12 +51,9 @@ def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Ten
         gains, shifts = model.block_modulation(scale)
         features = _convolved(with_detail(volume).to(number_format), model.head.weight, model.head.bias)
         for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):
-            first, second = cast("ResidualBlock", block).first, cast("ResidualBlock", block).second
-            factor = 1 + gain[0, :, 0, 0, 0]
-            bias = factor * cast("Tensor", first.bias) + shift[0, :, 0, 0, 0]
-            hidden = F.leaky_relu_(_convolved(features, first.weight * factor.view(-1, 1, 1, 1, 1), bias), SLOPE)
-            branch = BRANCH_GAIN * second.weight, BRANCH_GAIN * cast("Tensor", second.bias)
-            features = _convolved(hidden, *branch).add_(features)
+            first, second = cast("ResidualBlock", block).folded(gain[0, :, 0, 0, 0], shift[0, :, 0, 0, 0])
+            hidden = F.leaky_relu_(_convolved(features, *first), SLOPE)
+            features = _convolved(hidden, *second).add_(features)
         return _convolved(features, model.tail.weight, model.tail.bias)
 
     return encode

@@ -28,8 +28,21 @@ class ResidualBlock(nn.Module):
         hidden = F.leaky_relu(self.first(features) * (1 + gain) + shift, SLOPE)
         return features + BRANCH_GAIN * cast("Tensor", self.second(hidden))
 
+    def folded(self, gain: Tensor, shift: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return weight and bias of both convolutions, such that they and a rectifier between them are the branch.
+
+        What multiplies and shifts a result can as well multiply the weights and shift the bias.
+
+        Args:
+            gain: Shape (C,).
+            shift: Shape (C,).
+        """
+        factor = 1 + gain
+        first = self.first.weight * factor.view(-1, 1, 1, 1, 1), cast("Tensor", self.first.bias) * factor + shift
+        return first, (BRANCH_GAIN * self.second.weight, BRANCH_GAIN * cast("Tensor", self.second.bias))
+
     def add_to(self, features: Tensor, hidden: Tensor, *, gain: Tensor, shift: Tensor) -> None:
-        """Do the same in the memory that is there, for one volume and without gradients.
+        """Do the same as `forward` in the memory that is there, for one volume and without gradients.
 
         Args:
             features: Shape (D, H, W, C); changed into the result.
@@ -37,13 +50,8 @@ class ResidualBlock(nn.Module):
             gain: Shape (C,).
             shift: Shape (C,).
         """
-        # What multiplies and shifts a result can as well multiply the weights and shift the bias.
-        weight, bias = self.first.weight * (1 + gain)[:, None, None, None, None], self.first.bias
-        for planes, rows, part in Convolution(weight, cast("Tensor", bias) * (1 + gain) + shift, "replicate").slabs(
-            features
-        ):
+        first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
+        for planes, rows, part in first.slabs(features):
             hidden[planes, rows] = F.leaky_relu_(part, SLOPE)
-        bias = cast("Tensor", self.second.bias)
-        second = Convolution(BRANCH_GAIN * self.second.weight, BRANCH_GAIN * bias, "replicate")
         for planes, rows, part in second.slabs(hidden):
             features[planes, rows] += part

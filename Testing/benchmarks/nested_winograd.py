@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ArSSRLib.convolution.winograd import _KERNEL_TRANSFORM, MADE, READ, transform_planes
+from ArSSRLib.convolution.winograd import BIASED, KERNEL_TRANSFORM, MADE, READ, combine_planes, transform_planes
 
 _ROW_TRANSFORM = ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1))
 
@@ -26,7 +26,7 @@ class NestedKernel:
     @staticmethod
     def of(weight: Tensor, bias: Tensor) -> NestedKernel:
         """Transform a kernel of shape (O, C, 3, 3, 3)."""
-        along_k, along_j = (torch.tensor(t, dtype=torch.float64) for t in (_KERNEL_TRANSFORM, _ROW_TRANSFORM))
+        along_k, along_j = (torch.tensor(t, dtype=torch.float64) for t in (KERNEL_TRANSFORM, _ROW_TRANSFORM))
         parts = torch.einsum("fk,gj,ockji->fgoci", along_k, along_j, weight.double()).to(weight.dtype)
         rows = [[p[:, :, None].contiguous(memory_format=torch.channels_last) for p in plane] for plane in parts]
         return NestedKernel(rows, bias)
@@ -39,6 +39,7 @@ def convolve_nested(kernel: NestedKernel, features: Tensor, result: Tensor) -> T
     row_sums = torch.zeros(4, READ, height // 2, width + 2, channels)
     terms = torch.empty(2, height, width, channels)
     parts = torch.empty(READ, height, width, result.shape[-1])
+    halves = torch.empty(4, height, width, result.shape[-1])
     outside = torch.zeros(()).expand(height, width, channels)
     for k in range(0, depth, MADE):
         planes = [features[n] if 0 <= n < depth else outside for n in range(k - 1, k - 1 + READ)]
@@ -50,7 +51,7 @@ def convolve_nested(kernel: NestedKernel, features: Tensor, result: Tensor) -> T
         torch.sub(second, fourth, out=row_sums[3])
         for f in range(READ):
             _convolve_rows(kernel, row_sums, f, parts[f])
-        _combine(parts, result[k : k + MADE])
+        combine_planes(parts, halves, result[k : k + MADE])
     return result
 
 
@@ -59,16 +60,7 @@ def _convolve_rows(kernel: NestedKernel, row_sums: Tensor, number: int, part: Te
         F.conv2d(row_sums[g, number : number + 1].permute(0, 3, 1, 2), weight)[0].permute(1, 2, 0)
         for g, weight in enumerate(kernel.rows[number])
     ]
-    if number == 1:
+    if number == BIASED:
         found[1] += kernel.bias
     part[0::2] = (found[0] + found[1]).add_(found[2])
     part[1::2] = (found[1] - found[2]).sub_(found[3])
-
-
-def _combine(parts: Tensor, result: Tensor) -> None:
-    even, odd = parts[1] + parts[2], parts[1] - parts[2]
-    outer_even, outer_odd = parts[3] + parts[4], parts[3] - parts[4]
-    torch.add(parts[0], even, out=result[0]).add_(outer_even)
-    torch.add(odd, outer_odd, alpha=2, out=result[1])
-    torch.add(even, outer_even, alpha=4, out=result[2])
-    torch.add(odd, outer_odd, alpha=8, out=result[3]).add_(parts[5])
