@@ -36,7 +36,7 @@ class Block(NamedTuple):
 # matrix instructions read both factors from shared memory, so that the registers of four warps hold the sums of 128
 # rows, and two blocks share a multiprocessor: one loads while the other multiplies. Elsewhere the factors take
 # registers as well, and 128 rows do not fit (25 kB a thread were spilled for compute capability 8.0, 280 bytes with 64
-# rows of eight warps). Read from what the compiler makes; `Testing/benchmarks/gpu.py` times them and others.
+# rows of eight warps). Read from what the compiler makes; `Testing/gpu/run.py` times them and others.
 HOPPER, OTHERS = Block(128, 64, 4), Block(64, 64, 8)
 
 

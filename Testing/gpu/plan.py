@@ -1,0 +1,137 @@
+"""What is to be done on a GPU, in which order, and how long each item may take.
+
+Nothing here imports PyTorch: the process that supervises reads this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMATS = ("fp16", "bf16")
+# Networks by the name that `networks.network` knows.
+PUBLISHED, DEFAULT, DEEP = "published", "arssr2", "arssr2-deep"
+# Fine voxels of a block, columns at once, warps; the one that is meant for Hopper, then the one for others.
+PUBLISHED_BLOCKS = ((128, 64, 4), (64, 64, 8), (128, 64, 8), (128, 128, 8), (64, 64, 4), (64, 128, 4), (256, 64, 8))
+# Fine voxels of a row at once.
+RESIDUAL_ROWS = (64, 32, 128, 256)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to be done.
+
+    Attributes:
+        name: Its stage, a slash, and what it is.
+        call: "module:function" of what does it, which returns what it measured as a dictionary.
+        arguments: What the function is called with, beside ``tiny``.
+        least: Seconds below which it is not begun.
+        limit: Seconds after which it is ended.
+    """
+
+    name: str
+    call: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    least: float = 1.0
+    limit: float = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the benchmark.
+
+    Attributes:
+        model: Name of the network.
+        size: Voxels of the input along i, j, k.
+        scale: Factor, unitless.
+        target: Milliseconds on an H100 that the project aims at, twice the arithmetic at 800 TFLOP/s; None without one.
+    """
+
+    model: str
+    size: tuple[int, int, int]
+    scale: float
+    target: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The job as it stands in a table."""
+        return f"{self.model}, {' x '.join(map(str, self.size))} x{self.scale:g}"
+
+
+JOBS = (
+    Job(DEFAULT, (160, 192, 144), 2.0),
+    Job(PUBLISHED, (66, 66, 66), 4.0, 42.0),
+    Job(DEEP, (160, 192, 144), 2.0),
+    Job(PUBLISHED, (132, 132, 132), 2.0, 101.0),
+)
+TINY_JOBS = (Job(DEFAULT, (4, 2, 2), 1.5), Job(PUBLISHED, (3, 2, 2), 1.5, 42.0))
+
+
+def proof(*, tiny: bool) -> list[Item]:
+    """Return what proves and measures the engine, what is most worth knowing first."""
+    return [*smoke(), *checks(), *benchmark(tiny=tiny), *tuning(tiny=tiny)]
+
+
+def smoke() -> list[Item]:
+    """Return what shows within seconds whether the machine can be used at all."""
+    names = ("machine", "arithmetic", "triton", "engine")
+    return [Item(f"smoke/{name}", f"gpu.smoke:{name}", limit=40.0) for name in names]
+
+
+def checks() -> list[Item]:
+    """Return the comparisons with what the CPU computes in fp32; those with the kernels compile for some seconds."""
+    items = [Item("checks/golden vectors", "gpu.checks:golden"), Item("checks/copies", "gpu.checks:copies")]
+    for model in (PUBLISHED, DEFAULT, DEEP):
+        for name in ("fp32", *FORMATS):
+            items.append(_check("precision", model, name))
+    for model in (PUBLISHED, DEFAULT):
+        for name in FORMATS:
+            items += [_check(kind, model, name) for kind in ("kernel", "graph")]
+            items += [_check("path", model, name, fused=fused) for fused in (False, True)]
+    items += [Item(f"checks/tiles of {model}", "gpu.checks:tiles", {"model": model}) for model in (PUBLISHED, DEFAULT)]
+    return items
+
+
+def _check(kind: str, model: str, number_format: str, **options: bool) -> Item:
+    way = {True: ", fused", False: ", unfused"}.get(options.get("fused"), "")  # type: ignore[arg-type]
+    return Item(
+        f"checks/{kind} of {model}, {number_format}{way}",
+        f"gpu.checks:{kind}",
+        {"model": model, "number_format": number_format, **options},
+    )
+
+
+def benchmark(*, tiny: bool) -> list[Item]:
+    """Return the measurements: what the device can do, then each job host to host and in every way, then previews."""
+    # Triton's interpreter takes its time: one number format is enough to see that all runs.
+    jobs, formats = (TINY_JOBS, FORMATS[:1]) if tiny else (JOBS, FORMATS)
+    items = [Item(f"benchmark/peak in {name}", "gpu.jobs:machine", {"number_format": name}) for name in formats]
+    for job in jobs:
+        what = {"model": job.model, "size": job.size, "scale": job.scale}
+        items.append(Item(f"benchmark/{job.words}/host to host", "gpu.jobs:host_to_host", what, least=4.0))
+        for way in ("plain", "unfused", "fused"):
+            for name in formats:
+                arguments = {**what, "way": way, "number_format": name}
+                items.append(Item(f"benchmark/{job.words}/{way} {name}", "gpu.jobs:on_device", arguments, least=4.0))
+    for model in (DEFAULT, PUBLISHED):
+        job = next(job for job in jobs if job.model == model)
+        what = {"model": job.model, "size": job.size, "scale": job.scale}
+        items.append(Item(f"benchmark/{job.words}/preview of a slice", "gpu.jobs:preview", what, least=2.0))
+    return items
+
+
+def tuning(*, tiny: bool) -> list[Item]:
+    """Return the blocks that are tried for each kernel."""
+    items = []
+    for number, name in enumerate(FORMATS[:1] if tiny else FORMATS):
+        blocks = PUBLISHED_BLOCKS[: 1 if tiny else 7 - 3 * number]
+        for rows, columns, warps in blocks:
+            what = {"rows": rows, "columns": columns, "warps": warps, "number_format": name}
+            title = f"tuning/{PUBLISHED}, {name}/{rows} rows, {columns} columns, {warps} warps"
+            items.append(Item(title, "gpu.tuning:published", what, least=10.0 if not tiny else 1.0, limit=40.0))
+        for rows in RESIDUAL_ROWS[: 1 if tiny else 4]:
+            title = f"tuning/{DEFAULT}, {name}/{rows} rows"
+            what = {"rows": rows, "number_format": name}
+            items.append(Item(title, "gpu.tuning:residual", what, least=5.0 if not tiny else 1.0, limit=40.0))
+    return items

@@ -1,0 +1,82 @@
+"""One command for the minutes in which a GPU is at hand.
+
+    python Testing/gpu/run.py --minutes 4                # smoke test, comparisons, benchmark, tuning
+    python Testing/gpu/run.py --train --minutes 9        # smoke test, training
+
+It needs PyTorch, Triton, NumPy and SciPy, and no network. Whatever it finds out is in ``gpu_output`` the moment it is
+known; called again with the same output folder, it goes on where it was. ``--rehearse`` does all of it
+on the CPU, tiny.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# This folder itself is no place to import from: its files are a package.
+sys.path[:] = [
+    str(ROOT / "Testing"),
+    str(ROOT),
+    *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "Testing/gpu"),
+]
+
+from gpu import plan, report, supervision  # noqa: E402 - found by the line above
+from gpu.results import Results, too_much, write_atomically  # noqa: E402
+
+OUTPUT = ROOT / "gpu_output"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what there is time for.
+
+    Returns:
+        0 if all that was done is right, 1 if something is not, 2 if there is no GPU.
+    """
+    arguments = _arguments(words)
+    budget = supervision.Budget(60 * arguments.minutes)
+    if not (arguments.rehearse or finds_a_gpu()):
+        print("run: PyTorch finds no CUDA GPU here; add --rehearse to see on the CPU that all runs.", file=sys.stderr)
+        return 2
+    about = {"what": "a rehearsal on the CPU: its times mean nothing" if arguments.rehearse else "a CUDA GPU"}
+    results = Results(arguments.output, about)
+    supervision.carry_out(
+        plan.proof(tiny=arguments.rehearse), results, budget, tiny=arguments.rehearse, after_each=_write_tables
+    )
+    _write_tables(results)
+    for words_on_file in too_much(arguments.output):
+        print(f"run: {words_on_file}, more than comes back", file=sys.stderr)
+    print(f"Written to {arguments.output}.")
+    return int(any(result.status not in ("ok", "no time") for result in results.items.values()))
+
+
+def finds_a_gpu() -> bool:
+    """Tell whether there is an NVIDIA GPU; PyTorch is asked in a process of its own, for this one wakes no GPU."""
+    if Path("/dev/nvidiactl").exists():
+        return True
+    ask = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", ask], check=False, capture_output=True).returncode == 0
+
+
+def _write_tables(results: Results) -> None:
+    items = results.plain()
+    write_atomically(results.path.with_name("report.md"), report.report(results.about, items).encode())
+    best = report.winners(items)
+    if best:
+        write_atomically(results.path.with_name("blocks.json"), json.dumps(best, indent=1).encode())
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Prove, measure, tune and train on a CUDA GPU.")
+    parser.add_argument("--minutes", type=float, default=4.0, metavar="N", help="time for all (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER", help="(default gpu_output)")
+    parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny; its times mean nothing")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

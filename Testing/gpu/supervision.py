@@ -1,0 +1,183 @@
+"""Item after item in a process of its own, within the time: a kernel that hangs or crashes costs itself alone.
+
+After an illegal access a process can use its GPU no more. So whatever an item brings about, the next one is done, if
+need be by a new process; and this one, which keeps the results, never touches a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from gpu.plan import Item
+from gpu.results import OPEN, Result, Results
+
+# Seconds that are kept for the end: to write, to print, and to leave.
+RESERVE = 1.0
+# What the process that works says before anything else.
+READY = "ready"
+
+
+class Budget:
+    """The time of a run, from now on.
+
+    Args:
+        seconds: How long it may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds - min(RESERVE, 0.1 * seconds)
+
+    def left(self) -> float:
+        """Return the seconds that are left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
+
+
+class Worker:
+    """The process that works.
+
+    Args:
+        tiny: Whether it rehearses on the CPU.
+    """
+
+    def __init__(self, *, tiny: bool) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.ready = False
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, tiny), daemon=True)
+        self._process.start()
+        there.close()
+
+    def answer(self, seconds: float) -> Any:
+        """Return what the process sends within some seconds.
+
+        Raises:
+            TimeoutError: If it sends nothing.
+            EOFError: If it has died.
+        """
+        if not self._here.poll(seconds):
+            raise TimeoutError
+        return self._here.recv()
+
+    def ask(self, item: Item) -> None:
+        """Let the process begin with an item.
+
+        Raises:
+            OSError: If it has died.
+        """
+        self._here.send((item.call, dict(item.arguments)))
+
+    def end(self) -> str:
+        """End the process, whatever it does; returns what became of it, in words."""
+        if self._process.exitcode is None:
+            self._process.kill()
+        self._process.join()
+        code = self._process.exitcode or 0
+        return f"its process was ended by signal {-code}" if code < 0 else f"its process left with status {code}"
+
+
+def carry_out(
+    items: Iterable[Item],
+    results: Results,
+    budget: Budget,
+    *,
+    tiny: bool,
+    after_each: Callable[[Results], object] = lambda _: None,
+) -> None:
+    """Do what is not done yet, in the order given, for as long as there is time; every result is kept at once."""
+    worker: Worker | None = None
+    for item in items:
+        if results.has(item.name):
+            continue
+        result = Result("no time")
+        if budget.left() >= item.least:
+            worker = worker or Worker(tiny=tiny)
+            result = _attempt(worker, item, budget)
+            if result.status in OPEN:
+                worker.end()
+                worker = None
+        results.add(item.name, result)
+        after_each(results)
+        print(line(item.name, result), flush=True)
+    if worker is not None:
+        worker.end()
+
+
+def _attempt(worker: Worker, item: Item, budget: Budget) -> Result:
+    """Return what an item came to; after "ended" and "no time" the process is of no use any more."""
+    started = time.monotonic()
+    try:
+        if not worker.ready:
+            worker.answer(budget.left())
+            worker.ready = True
+        worker.ask(item)
+        return Result(**worker.answer(min(item.limit, budget.left())))
+    except TimeoutError:
+        took = time.monotonic() - started
+        return Result("ended" if budget.left() else "no time", took, message=f"it was not done after {took:.1f} s")
+    except (EOFError, OSError):
+        return Result("ended", time.monotonic() - started, message=worker.end())
+
+
+def line(name: str, result: Result) -> str:
+    """Return a result in one line."""
+    values = ", ".join(f"{key} {_short(value)}" for key, value in result.values.items())
+    said = " - ".join(part for part in (values, result.message) if part)
+    return f"{result.status:7} {result.seconds:6.1f} s  {name}: {said}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _serve(there: Connection, tiny: bool) -> None:
+    """Do what is asked for, one item after the other, until nobody asks any more."""
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    os.environ["TRITON_INTERPRET"] = "1" if tiny else "0"
+    if tiny:
+        os.environ["OMP_NUM_THREADS"] = "1"
+    logging.basicConfig(stream=sys.stdout, format="        %(name)s: %(message)s")
+    from gpu import bare  # noqa: PLC0415 - before anything of the engine
+
+    bare.install()
+    there.send(READY)
+    while True:
+        try:
+            call, arguments = there.recv()
+        except EOFError:
+            return
+        there.send(_done(call, arguments | {"tiny": tiny}))
+
+
+def _done(call: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Do one item, and return its `Result` as a dictionary."""
+    started = time.monotonic()
+    try:
+        module, _, function = call.partition(":")
+        values = getattr(importlib.import_module(module), function)(**arguments)
+        status = "ok" if values.pop("right", True) else "wrong"
+        message = values.pop("message", "")
+    except Exception as error:  # whatever a compiler, a driver or a mistake in these tests raises
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        text = " ".join(str(error).split())[:300]
+        status, values, message = "failed", {}, f"{type(error).__name__}: {text} ({place})"
+    return {"status": status, "seconds": time.monotonic() - started, "values": values, "message": message}
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started it is gone, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)

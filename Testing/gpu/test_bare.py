@@ -1,0 +1,48 @@
+"""What stands in for a package does what the package does."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from gpu import bare
+
+TENSORS = {
+    "weight": torch.arange(6, dtype=torch.float32).view(2, 3),
+    "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+    "count": torch.tensor(7),
+    "none": torch.zeros(0, 3),
+}
+
+
+def test_what_it_saves_the_package_loads():
+    found = load(bare.save(TENSORS, {"config": "{}"}))
+
+    assert {name: (t.dtype, t.tolist()) for name, t in found.items()} == {
+        name: (t.dtype, t.tolist()) for name, t in TENSORS.items()
+    }
+
+
+def test_what_the_package_saves_it_loads():
+    found = bare.load(save(TENSORS, {"config": "{}"}))
+
+    assert all(torch.equal(found[name], tensor) for name, tensor in TENSORS.items())
+    assert {name: t.dtype for name, t in found.items()} == {name: t.dtype for name, t in TENSORS.items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's own files")
+def test_it_tells_the_memory_as_psutil_does(monkeypatch):
+    total, resident = psutil.virtual_memory().total, psutil.Process().memory_info().rss
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+    bare.STAND_INS["psutil"]()
+    stand_in = sys.modules["psutil"]
+
+    assert stand_in.virtual_memory().total == total
+    assert stand_in.Process().memory_info().rss == pytest.approx(resident, rel=0.2)
+    assert stand_in.pid_exists(os.getpid())
+    assert not stand_in.pid_exists(2**22 + 1)

@@ -1,0 +1,64 @@
+"""Every way in which a network can answer for a tile on a device: the one place here that knows how they are made."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import torch
+
+from ArSSRLib.kernels.graphs import Function, cuda_graph
+from ArSSRLib.kernels.paths import TilePath, full_path, plain_path, published_path, residual_path
+from ArSSRLib.model.arssr import ArSSR
+from ArSSRLib.model.arssr2 import ArSSR2
+from gpu.networks import FORMATS, device_of, network
+
+WAYS = ("plain", "unfused", "fused")
+
+
+@lru_cache(maxsize=4)
+def network_on_device(name: str, *, tiny: bool) -> ArSSR | ArSSR2:
+    """Return a network where the work is done."""
+    return copy.deepcopy(network(name, tiny=tiny)).to(device_of(tiny=tiny))
+
+
+def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torch.device) -> TilePath:
+    """Return one way to answer.
+
+    Args:
+        model: On the device.
+        way: "plain", as the model says; "unfused", an encoder of its own, recorded; "fused", with the kernel as well.
+        number_format: "fp32", "fp16" or "bf16".
+        device: Where it computes.
+    """
+    if way == "plain":
+        return plain_path(model)
+    options = {"fused": way == "fused", "record": cuda_graph if device.type == "cuda" else _not_recorded}
+    if isinstance(model, ArSSR):
+        return published_path(model, FORMATS[number_format], **options)
+    return residual_path(model, FORMATS[number_format], **options)
+
+
+def reference_path(model: ArSSR | ArSSR2) -> TilePath:
+    """Return the way that all are compared with: plain, in fp32."""
+    return full_path(model)
+
+
+@contextlib.contextmanager
+def computing(number_format: str, device: torch.device) -> Iterator[None]:
+    """Compute as `upsample` does in a number format: without gradients, with autocast below fp32, TF32 never."""
+    full = number_format == "fp32"
+    kind = torch.bfloat16 if device.type == "cpu" and not full else FORMATS[number_format]
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(allow_tf32=False),
+        contextlib.nullcontext() if full else torch.autocast(device.type, kind),
+    ):
+        yield
+
+
+def _not_recorded(function: Function, _: Sequence[torch.Tensor]) -> Function:
+    """Stand in for the recording of a graph, which only a GPU has."""
+    return function
