@@ -108,11 +108,12 @@ class ArSSRParameterNode:
 
     def options(self) -> dict[str, Any]:
         """Return what the panel asks for, as the arguments of `ArSSRLogic.process`."""
+        from ArSSRLib.options import UpsamplingOptions
+
         options: dict[str, Any] = {
             "roi": self.roi,
             "model": self.model or None,
-            "device": self.device,
-            "memoryLimit": self.memoryLimit or None,
+            "options": UpsamplingOptions(device=self.device, memory_limit=self.memoryLimit or None),
             "allFrames": self.allFrames,
         }
         if self.mode == ScaleMode.FACTOR:
@@ -150,7 +151,7 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
             outputVolume: Node to put the result into; a new one is made when None.
             options: Exactly one of ``scale`` (a factor from 1, or three along the axes i, j, k), ``spacing`` (mm, one
                 or three) and ``isotropic=True``; and any of ``roi`` (a Markups ROI node), ``model`` (name or file of
-                weights), ``device`` ("auto", "cpu", "cuda", "cuda:N", "mps"), ``precision``, ``memoryLimit`` (GB),
+                weights), ``options`` (an `ArSSRLib.UpsamplingOptions`: device, precision, memory limit),
                 ``allFrames`` (the whole sequence that the volume belongs to), ``onProgress(fraction, secondsLeft)``.
 
         Returns:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ArSSRLib.errors import ArSSRError
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.io import read_volume, write_volume
+    from ArSSRLib.options import UpsamplingOptions
     from ArSSRLib.upsampling import upsample
     from ArSSRLib.volume import Volume
 
@@ -29,6 +30,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ArSSRError",
+    "UpsamplingOptions",
     "Volume",
     "VolumeGeometry",
     "__version__",
@@ -40,6 +42,7 @@ __all__ = [
 
 _ROOMS = {
     "ArSSRError": "errors",
+    "UpsamplingOptions": "options",
     "Volume": "volume",
     "VolumeGeometry": "geometry",
     "load_model": "checkpoint",

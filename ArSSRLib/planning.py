@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ArSSRLib.errors import InputError, MemoryLimitError
-from ArSSRLib.geometry import Region, VolumeGeometry, parse_region
+from ArSSRLib.errors import MemoryLimitError
+from ArSSRLib.geometry import Region, VolumeGeometry, parse_region, parse_scale
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.tiling import Slices, Tile, plan_tiles
 
 # Part of the free memory that is taken when no limit is given.
@@ -56,33 +57,41 @@ class Plan:
     """What an upsampling will do, known before it starts.
 
     Attributes:
+        scale: Factors along i, j, k, as they were asked for; unitless.
+        options: What was chosen; of a plan of `ArSSRLib.upsampling.plan_upsampling`, with the device and the precision
+            that "auto" stands for.
+        region: Box of fine voxels that is made, (first, stop) along i, j, k; None for all of them.
         geometry: Grid of the output.
         dtype: Type of the output's voxels.
         tiles: Steps of the work; their blocks count from the first voxel of the whole fine grid.
         memory: Bytes that the process is expected to hold on the device at most.
         cost: Size of the work, unitless: proportional to the time on one device with one model.
-        on_disk: Whether the result lies on the disk, since it does not fit into memory, or leaves no room to work.
+        folder: Where the result lies on the disk, since it does not fit into memory, or leaves no room to work; None
+            for a result in memory.
     """
 
+    scale: tuple[float, float, float]
+    options: UpsamplingOptions
+    region: Region | None
     geometry: VolumeGeometry
     dtype: np.dtype[Any]
     tiles: list[Tile]
     memory: int
     cost: float
-    on_disk: bool = False
+    folder: Path | None = None
 
 
-def plan(
+def make_plan(
     geometry: VolumeGeometry,
     dtype: npt.DTypeLike,
     scale: float | Sequence[float],
+    options: UpsamplingOptions,
     *,
     halo: int,
     bytes_per_coarse_voxel: int,
     base_memory: int,
     available_memory: int,
     host_memory: int | None = None,
-    memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination | None = None,
 ) -> Plan:
@@ -92,67 +101,69 @@ def plan(
         geometry: Grid of the input.
         dtype: Type of the input's voxels.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
+        options: What was chosen.
         halo: Coarse margin that the network needs, in voxels.
         bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
         base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
         available_memory: Bytes that are free on the device.
         host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
-        memory_limit: Most memory to hold on the device, in GB (1e9 bytes); None takes part of what is free.
         region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
         destination: Where the result is to be written; nowhere when None.
 
     Raises:
-        InputError: If the scale, the region or the limit is impossible.
+        InputError: If the scale or the region is impossible.
         MemoryLimitError: If the job does not fit into the limit, or into the memory that is free.
     """
     fine = geometry.upsampled(scale)
-    box = whole_region(fine) if region is None else parse_region(region, fine.size)
-    job = _Job(
+    work = _Work(
         coarse=geometry,
         fine=fine,
-        region=box,
+        scale=parse_scale(scale),
+        options=options,
+        region=None if region is None else parse_region(region, fine.size),
         dtype=output_type(np.dtype(dtype)),
         halo=halo,
         bytes_per_coarse_voxel=bytes_per_coarse_voxel,
         base_memory=base_memory,
         available_memory=available_memory,
         host_memory=host_memory,
-        memory_limit=memory_limit,
         copies=destination.copies if destination is not None else 0,
     )
     if destination is None or destination.folder is None:
-        return job.planned(on_disk=False)
-    beside = job.planned(on_disk=True)
+        return work.planned()
+    beside = work.planned(destination.folder)
     try:
-        within = job.planned(on_disk=False)
+        within = work.planned()
     except MemoryLimitError:
         return beside
     return within if within.cost <= DISK_PAYS * beside.cost else beside
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is to be done, and the memory there is for it; see `plan`."""
+class _Work:
+    """What is to be done, and the memory there is for it; see `make_plan`."""
 
     coarse: VolumeGeometry
     fine: VolumeGeometry
-    region: Region
+    scale: tuple[float, float, float]
+    options: UpsamplingOptions
+    region: Region | None
     dtype: np.dtype[Any]
     halo: int
     bytes_per_coarse_voxel: int
     base_memory: int
     available_memory: int
     host_memory: int | None
-    memory_limit: float | None
     copies: int
 
-    def planned(self, *, on_disk: bool) -> Plan:
-        """Return the plan with the result in memory or on the disk.
+    def planned(self, folder: Path | None = None) -> Plan:
+        """Return the plan with the result in a folder on the disk, or in memory.
 
         Raises:
             MemoryLimitError: If it does not fit.
         """
-        target = self.fine.cropped([first for first, _ in self.region], [stop - first for first, stop in self.region])
+        on_disk, region = folder is not None, self.region or whole_region(self.fine)
+        target = self.fine.cropped([first for first, _ in region], [stop - first for first, stop in region])
         result = math.prod(target.size) * self.dtype.itemsize
         host = math.prod(self.coarse.size) * 4 + (0 if on_disk else result)
         writing = 0 if on_disk else self.copies * result
@@ -164,13 +175,16 @@ class _Job:
         else:
             slab += AT_WORK + (DISK_WINDOW if on_disk else 0)
         base = self.base_memory + host
-        limit = _limit_in_bytes(self.memory_limit, base + int(DEFAULT_SHARE * (self.available_memory - host)))
-        tiles = self._tiles(limit, base, slab, writing=writing)
+        limit = base + int(DEFAULT_SHARE * (self.available_memory - host))
+        if self.options.memory_limit is not None:
+            limit = int(min(self.options.memory_limit, 1e9) * 1e9)
+        tiles = self._tiles(limit, base, slab, writing=writing, region=region)
         encoding = max(tile.crop_voxels for tile in tiles) * self.bytes_per_coarse_voxel
         cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
-        return Plan(target, self.dtype, tiles, base + max(writing, slab + encoding), cost, on_disk=on_disk)
+        memory = base + max(writing, slab + encoding)
+        return Plan(self.scale, self.options, self.region, target, self.dtype, tiles, memory, cost, folder)
 
-    def _tiles(self, limit: int, base: int, slab: int, *, writing: int) -> list[Tile]:
+    def _tiles(self, limit: int, base: int, slab: int, *, writing: int, region: Region) -> list[Tile]:
         """Return tiles within a limit, of which ``base`` is taken, and ``slab`` while one is answered; all in bytes."""
         try:
             if writing > 0 and base + writing > limit:
@@ -181,7 +195,7 @@ class _Job:
                 self.fine.shape,
                 halo=self.halo,
                 maximum_crop=(limit - base - slab) // self.bytes_per_coarse_voxel,
-                region=slices_of(self.region),
+                region=slices_of(region),
             )
         except MemoryLimitError as error:
             needed = base + max(slab, writing)
@@ -223,12 +237,3 @@ def _require_room(geometry: VolumeGeometry, needed: int, available: int) -> None
             f"{available / 1e9:.3g} GB of memory are free; choose a smaller scale or restrict the volume to a region."
         )
         raise MemoryLimitError(msg)
-
-
-def _limit_in_bytes(gigabytes: float | None, default: int) -> int:
-    if gigabytes is None:
-        return default
-    if gigabytes > 0:
-        return int(min(gigabytes, 1e9) * 1e9)
-    msg = f"The memory limit must be a positive number of GB, got {gigabytes:g}."
-    raise InputError(msg)

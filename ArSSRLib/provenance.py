@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib import __version__
-from ArSSRLib.device import precision_name, resolve_device, resolve_precision
 from ArSSRLib.errors import InputError
+from ArSSRLib.options import OPTIONS, UpsamplingOptions
 from ArSSRLib.planning import Plan
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import Volume
@@ -36,7 +36,7 @@ SUFFIX = ".arssr.json"
 TOLERANCE_CPU_FP32, TOLERANCE_ELSEWHERE = 1e-5, 2e-2
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-# Keys of a record and what its values are; None stands for "may also be null".
+# Keys of a record beside the options, and what their values are; None stands for "may also be null".
 _KEYS: dict[str, tuple[type | None, ...]] = {
     "format": (int,),
     "version": (str,),
@@ -46,10 +46,6 @@ _KEYS: dict[str, tuple[type | None, ...]] = {
     "scale": (list,),
     "region": (list, None),
     "size": (list,),
-    "device": (str,),
-    "backend": (str,),
-    "precision": (str,),
-    "memory_limit": (float, int, None),
     "threads": (int,),
     "tiles": (int,),
     "largest_tile": (int,),
@@ -58,47 +54,25 @@ _KEYS: dict[str, tuple[type | None, ...]] = {
 }
 
 
-def record_of(
-    volume: Volume,
-    result: Volume,
-    model: SuperResolutionModel,
-    plan: Plan,
-    *,
-    scale: Sequence[float],
-    device: str,
-    backend: str = "torch",
-    precision: str,
-    memory_limit: float | None = None,
-    region: Sequence[Sequence[int]] | None = None,
-) -> dict[str, Any]:
+def record_of(volume: Volume, result: Volume, model: SuperResolutionModel, plan: Plan) -> dict[str, Any]:
     """Return the record of an upsampling.
 
     Args:
         volume: The input.
-        result: What `ArSSRLib.upsampling.upsample` made of it.
+        result: What `ArSSRLib.upsampling.carry_out` made of it.
         model: The network.
-        plan: What it said it would do.
-        scale: Factors along i, j, k; unitless.
-        device: As it was asked for, "auto" too.
-        backend: Who encoded, "torch" or "openvino".
-        precision: As it was asked for, "auto" too.
-        memory_limit: In GB; None for what was free.
-        region: First and stop voxel along i, j, k; None for the whole.
+        plan: The plan that was carried out.
     """
-    target = resolve_device(device)
     return {
         "format": FORMAT,
         "version": __version__,
         "torch": str(torch.__version__),
         "model": model.name,
         "model_sha256": model.sha256,
-        "scale": [float(factor) for factor in scale],
-        "region": None if region is None else [list(pair) for pair in region],
+        "scale": list(plan.scale),
+        "region": None if plan.region is None else [list(pair) for pair in plan.region],
         "size": list(result.geometry.size),
-        "device": str(target),
-        "backend": backend,
-        "precision": precision_name(resolve_precision(precision, target, backend=backend)),
-        "memory_limit": memory_limit,
+        **plan.options.as_table(),
         "threads": torch.get_num_threads(),
         "tiles": len(plan.tiles),
         "largest_tile": max(tile.crop_voxels for tile in plan.tiles),
@@ -148,7 +122,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         msg = f"{path}: cannot be read as a record ({error}); it must be as arssr upsample --provenance wrote it."
         raise InputError(msg) from error
-    problem = _problem_of(record)
+    problem = _problem_of(record) or _problem_of_options(dict(record or {}))
     if problem:
         msg = f"{path}: {problem}; a record must be as arssr upsample --provenance wrote it."
         raise InputError(msg)
@@ -172,8 +146,9 @@ def _problem_of(record: object) -> str:
     """Return what is wrong with a record, or an empty text."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         return f"is not a record of format {FORMAT}"
-    if set(record) != set(_KEYS):
-        odd = sorted(set(record) ^ set(_KEYS))
+    known = {*_KEYS, *(option.name for option in OPTIONS)}
+    if set(record) != known:
+        odd = sorted(set(record) ^ known)
         return f"has or lacks the keys {', '.join(map(str, odd))[:80]}"
     for key, kinds in _KEYS.items():
         value = record[key]
@@ -183,6 +158,14 @@ def _problem_of(record: object) -> str:
         return "has a checksum that is none"
     if not _numbers(record["scale"], 3) or not _numbers(record["size"], 3) or not 1 <= record["threads"] <= 4096:
         return "has a scale, a size or a number of threads that cannot be"
+    return ""
+
+
+def _problem_of_options(record: Mapping[str, Any]) -> str:
+    try:
+        UpsamplingOptions.from_table(record)
+    except InputError as error:
+        return f"has an option that cannot be ({error})"
     return ""
 
 

@@ -14,6 +14,8 @@ from ArSSRPanel import process, run
 from ArSSRPanel.request import makeRequest
 from ArSSRPanel.run import Run
 
+from ArSSRLib.options import UpsamplingOptions
+
 # Two seconds are promised; a test machine may be busy with something else for one more.
 PROMPT = 3.0
 
@@ -50,10 +52,9 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def asker(weights: Path) -> Callable:
     """Return a function that makes a request for a model on the CPU."""
 
-    def ask(node, output=None, **options):
-        return makeRequest(
-            node, output, **{"scale": 2, "model": str(weights), "device": "cpu", "precision": "fp32", **options}
-        )
+    def ask(node, output=None, *, device="cpu", memory_limit=None, **asked):
+        options = UpsamplingOptions(device=device, precision="fp32", memory_limit=memory_limit)
+        return makeRequest(node, output, **{"scale": 2, "model": str(weights), "options": options, **asked})
 
     return ask
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
 
@@ -37,7 +38,7 @@ def events_in(content: bytes, event: str | None = None) -> list[dict[str, Any]]:
 
 def upsample_job(model: object, *volumes: tuple[object, object], **changes: Any) -> dict[str, Any]:
     """Return the content of a job file that upsamples volumes, (input, output) each, on the CPU."""
-    job = {"format": 1, "task": "upsample", "model": str(model), "device": "cpu", "precision": "fp32"}
-    job |= {"memory_limit": None, "scale": [2, 2, 2], "region": None}
+    job = {"format": 1, "task": "upsample", "model": str(model), "scale": [2, 2, 2], "region": None}
+    job |= UpsamplingOptions(device="cpu", precision="fp32").as_table()
     files = [{"input": str(source), "output": str(target)} for source, target in volumes]
     return job | {"volumes": files} | changes

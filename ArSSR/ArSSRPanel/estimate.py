@@ -60,27 +60,27 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
 
 def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None]:
     """Return the memory in bytes that one volume takes on the device, and the seconds, if that was measured."""
-    from ArSSRLib.planning import plan
+    from ArSSRLib.planning import make_plan
 
-    device = chosenDevice(request.device, facts)
+    device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]
     array = request.inputVolume.GetImageData().GetPointData().GetScalars()
     inputBytes = array.GetNumberOfTuples() * array.GetDataTypeSize()
-    planned = plan(
+    plan = make_plan(
         request.inputGeometry,
         _numpyType(array),
         request.scale,
+        request.options,
         halo=model["halo"],
         bytes_per_coarse_voxel=model["bytes_per_coarse_voxel"],
         base_memory=facts["base_memory"] + inputBytes if onCPU else 0,
         available_memory=device["free_memory"],
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
-        memory_limit=request.memoryLimit,
         region=request.region,
     )
     rate = facts["speed"].get(device["id"], {}).get(request.model)
-    return planned.memory, None if rate is None else planned.cost * rate
+    return plan.memory, None if rate is None else plan.cost * rate
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ Every refusal says what was found, what was expected and what to do next. Nothin
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import slicer
 
+from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRPanel import sequences
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.provenance import isResult
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Factors = tuple[float, float, float]
 Spacing = float | Sequence[float]
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,7 @@ class Request:
         roi: Region of interest, or None for the whole volume.
         region: The region of interest in voxels of the upsampled grid, (first, stop) along i, j, k; None without.
         model: Name of a bundled model, or path of a weights file.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        memoryLimit: Most memory to hold on the device, in GB (1e9 bytes); None takes what is free.
+        options: How to upsample.
         allFrames: Whether every frame of the sequence is upsampled, not only the one that is shown.
         inputGeometry: Grid of the input when it was asked for.
     """
@@ -52,9 +48,7 @@ class Request:
     roi: slicer.vtkMRMLMarkupsROINode | None
     region: Region | None
     model: str
-    device: str
-    precision: str
-    memoryLimit: float | None
+    options: UpsamplingOptions
     allFrames: bool
     inputGeometry: VolumeGeometry
 
@@ -80,10 +74,8 @@ def makeRequest(
     isotropic: bool = False,
     roi: slicer.vtkMRMLMarkupsROINode | None = None,
     model: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    memoryLimit: float | None = None,
     allFrames: bool = False,
+    options: UpsamplingOptions = DEFAULT_OPTIONS,
 ) -> Request:
     """Return a request that can be started; exactly one of scale, spacing and isotropic says how fine.
 
@@ -95,10 +87,8 @@ def makeRequest(
         isotropic: Bring every axis to the finest spacing of the volume.
         roi: Only what lies in it is made; None makes all.
         model: Name of a bundled model, or path of a weights file; None takes the default.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        memoryLimit: Most memory to hold on the device, in GB (1e9 bytes); None takes what is free.
         allFrames: Upsample every frame of the sequence that ``inputVolume`` is a frame of.
+        options: How to upsample.
 
     Raises:
         InputError: If a node or a number cannot be used.
@@ -122,9 +112,7 @@ def makeRequest(
         roi=roi,
         region=region,
         model=_model(model),
-        device=device,
-        precision=_precision(precision),
-        memoryLimit=_memoryLimit(memoryLimit),
+        options=options,
         allFrames=allFrames,
         inputGeometry=geometry,
     )
@@ -222,20 +210,6 @@ def _model(model: str | None) -> str:
             msg = f"There is no weights file {chosen}; choose an existing file, or a bundled model."
             raise CheckpointError(msg)
     return chosen
-
-
-def _precision(precision: str) -> str:
-    if precision not in PRECISIONS:
-        _refuse(f"Precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    return precision
-
-
-def _memoryLimit(limit: float | None) -> float | None:
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not 0 < limit < math.inf:
-        _refuse(f"The memory limit must be a positive number of GB, or None for what is free, got {limit!r}.")
-    return float(limit)
 
 
 def _kindOf(node: Any) -> str:

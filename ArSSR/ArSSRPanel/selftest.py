@@ -40,6 +40,7 @@ def resultLiesOverItsInput(logic: Any) -> str:
     Raises:
         AssertionError: If the result is not where or what it should be.
     """
+    from ArSSRLib.options import UpsamplingOptions
     from ArSSRPanel.dependencies import describeInstallation, findInstallation
 
     found = findInstallation()
@@ -49,7 +50,8 @@ def resultLiesOverItsInput(logic: Any) -> str:
     before = slicer.util.arrayFromVolume(phantom).copy()
     with tempfile.TemporaryDirectory(prefix="ArSSR-test-") as folder:
         model = makeTinyModel(Path(folder) / "tiny.safetensors")
-        result = logic.process(phantom, scale=SCALE, model=str(model), device="cpu")
+        options = UpsamplingOptions(device="cpu")
+        result = logic.process(phantom, scale=SCALE, model=str(model), options=options)
     expected = [
         round(size * factor) for size, factor in zip(phantom.GetImageData().GetDimensions(), SCALE, strict=True)
     ]

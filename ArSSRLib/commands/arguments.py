@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import one_line
+from ArSSRLib.options import OPTIONS
 
 DEFAULT_MODEL_NAME = "arssr2"
 EXIT_REFUSED = 2
@@ -179,22 +180,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     compute.add_argument(
         "--model", default=DEFAULT_MODEL_NAME, metavar="NAME|PATH", help="see arssr models (default: %(default)s)"
     )
-    compute.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    compute.add_argument(
-        "--backend",
-        default="torch",
-        choices=("torch", "openvino"),
-        help="openvino: encode by that optional package, CPU only (default: %(default)s)",
-    )
-    compute.add_argument(
-        "--precision",
-        default="auto",
-        choices=("auto", "fp32", "bf16", "fp16", "int8"),
-        help="int8: with openvino only (default: %(default)s)",
-    )
-    compute.add_argument(
-        "--memory-limit", type=positive, metavar="GB", help="memory to stay within (default: what is free)"
-    )
+    _add_options(compute)
     files = command.add_argument_group("what to read and write")
     files.add_argument("--series", metavar="UID", help="series of a DICOM folder that holds several")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
@@ -209,6 +195,24 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         choices=("auto", "json", "none"),
         help="auto: a bar on a terminal; json: one object a line on stdout (default: %(default)s)",
     )
+
+
+def _add_options(group: argparse._ArgumentGroup) -> None:
+    """Add a flag for each of the `UpsamplingOptions`."""
+    for option in OPTIONS:
+        flag = f"--{option.name.replace('_', '-')}"
+        if option.kind is bool:
+            group.add_argument(flag, action="store_true", help=option.help)
+            continue
+        default = "" if option.default is None else " (default: %(default)s)"
+        group.add_argument(
+            flag,
+            default=option.default,
+            type=str if option.kind is str else positive,
+            choices=option.choices or None,
+            metavar=option.unit or None,
+            help=f"{option.help}{default}",
+        )
 
 
 def _add_reproduce(commands: Commands[OneLineParser]) -> None:

@@ -21,6 +21,7 @@ from ArSSRLib.errors import ArSSRError, InputError, printable
 from ArSSRLib.io import find_volumes, read_volume, write_volume
 from ArSSRLib.io.files import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.provenance import read_record, sidecar_of, tolerance, voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
@@ -61,10 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 source,
                 model,
                 record["scale"],
-                device=record["device"],
-                backend=record["backend"],
-                precision=record["precision"],
-                memory_limit=record["memory_limit"],
+                UpsamplingOptions.from_table(record),
                 region=record["region"],
                 progress=reporter.fraction,
             )

@@ -17,7 +17,7 @@ from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import refuse_existing, target_for
-from ArSSRLib.device import describe_device, require_backend, resolve_device, resolve_precision
+from ArSSRLib.device import describe_device, resolve_device
 from ArSSRLib.errors import InputError, MemoryLimitError, OutputError, one_line
 from ArSSRLib.geometry import (
     VolumeGeometry,
@@ -30,9 +30,10 @@ from ArSSRLib.geometry import (
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_volumes, read_volume
 from ArSSRLib.io.files import STREAMED_SUFFIXES, refuse_name
 from ArSSRLib.leftovers import write_whole
-from ArSSRLib.planning import Destination, Plan
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.planning import Destination
 from ArSSRLib.provenance import record_as_json, record_of, sidecar_of
-from ArSSRLib.upsampling import upsample
+from ArSSRLib.upsampling import carry_out, decided, plan_upsampling
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ class Job:
 
     Attributes:
         args: The arguments.
+        options: Those among them that say how to upsample.
         model: Loads the model, once.
         reporter: Where progress goes.
     """
 
     args: argparse.Namespace
+    options: UpsamplingOptions
     model: Callable[[], SuperResolutionModel]
     reporter: Reporter
 
@@ -73,11 +76,10 @@ def run(args: argparse.Namespace) -> int:
     source, target = Path(args.input), Path(args.output)
     if args.scale is not None:
         parse_scale(args.scale)  # before any work; what depends on the volume is checked once it is read
-    require_backend(args.backend, resolve_device(args.device))
-    resolve_precision(args.precision, resolve_device(args.device), backend=args.backend)
+    options = decided(UpsamplingOptions.from_table(vars(args)))
     if args.figure:
         _check_figure(Path(args.figure), args)
-    job = Job(args, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
+    job = Job(args, options, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
     try:
         volumes = find_volumes(source) if source.is_dir() and args.series is None else []
         if volumes:
@@ -147,19 +149,15 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     )
     _warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
-    plans: list[Plan] = []
-    how = {"device": args.device, "backend": args.backend, "precision": args.precision}
-    how |= {"memory_limit": args.memory_limit}
     with _larger_results_named(destination := destination_of(output)):
-        options = {**how, "destination": destination, "planned": plans.append}
-        result = upsample(volume, model, factors, **options, progress=reporter.fraction)
+        plan = plan_upsampling(volume, model, factors, job.options, destination=destination)
+        result = carry_out(plan, volume, model, progress=reporter.fraction)
     reporter.stage("write", str(source))
-    device = describe_device(resolve_device(args.device))
+    device = describe_device(resolve_device(job.options.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
     target.write(result, derivation, provenance(model, factors))
     if args.provenance:
-        record = record_of(volume, result, model, plans[0], scale=factors, **how)
-        write_whole(sidecar_of(Path(output)), record_as_json(record))
+        write_whole(sidecar_of(Path(output)), record_as_json(record_of(volume, result, model, plan)))
     elif args.overwrite:
         # The record of the result that was replaced would not be true of this one.
         sidecar_of(Path(output)).unlink(missing_ok=True)
@@ -261,7 +259,7 @@ def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> Non
 def _report(result: Volume, output: str, job: Job, *, seconds: float) -> None:
     """Say what was written, where, with what, and how long it took."""
     model, geometry = job.model(), result.geometry
-    device = resolve_device(job.args.device)
+    device = resolve_device(job.options.device)
     fields = {
         "output": str(Path(output)),
         "size": list(geometry.size),

@@ -17,6 +17,7 @@ from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
 from ArSSRLib.evaluation.truth import GRID_TOLERANCE
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def answer(method: Method, case: Case, *, device: str, precision: str) -> Array:
     if method.kind == "folder":
         return _read_result(result_file(method, case), case)
     model = _loaded(weights_of(method, case.scale), weights_hash(method, case.scale))
-    return np.asarray(upsample(case.coarse, model, case.factors, device=device, precision=precision).array)
+    options = UpsamplingOptions(device=device, precision=precision)
+    return np.asarray(upsample(case.coarse, model, case.factors, options).array)
 
 
 def _read_result(path: Path, case: Case) -> Array:

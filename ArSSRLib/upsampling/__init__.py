@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,11 @@ import torch
 
 from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel, openvino_path
 from ArSSRLib.device import (
+    PRECISIONS,
     free_memory,
     is_device_failure,
     is_out_of_memory,
+    precision_name,
     require_backend,
     resolve_device,
     resolve_precision,
@@ -30,7 +32,8 @@ from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.kernels import network_path
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import replace_non_finite
-from ArSSRLib.planning import Destination, Plan, plan
+from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
+from ArSSRLib.planning import Destination, Plan, make_plan
 from ArSSRLib.scratch import array_on_disk, planes_of
 from ArSSRLib.upsampling.filling import Progress, fill, scale_of
 from ArSSRLib.volume import Volume
@@ -46,14 +49,10 @@ def upsample(
     volume: Volume,
     model: SuperResolutionModel,
     scale: float | Sequence[float],
+    options: UpsamplingOptions = DEFAULT_OPTIONS,
     *,
-    device: str = "auto",
-    backend: str = "torch",
-    precision: str = "auto",
-    memory_limit: float | None = None,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination | None = None,
-    planned: Callable[[Plan], object] | None = None,
     progress: Progress | None = None,
 ) -> Volume:
     """Return a volume on a finer grid in exactly the same field of view, or a region of it.
@@ -62,14 +61,10 @@ def upsample(
         volume: The input; it is not changed. Voxels that are not finite are replaced and reported in the log.
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
-        precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
-        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes what is free.
+        options: What else may be chosen, see `UpsamplingOptions`.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k, which comes out as if cut from the whole.
         destination: Where the result will be written, from `ArSSRLib.io.destination_of`: its writer's needs are planned
             for, and a result larger than the memory lies on the disk, if its format allows. None: it has to fit.
-        planned: Called with what will be done, before anything is computed.
         progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
     Returns:
@@ -83,64 +78,103 @@ def upsample(
         MemoryLimitError: If the job does not fit.
         OutputError: If the result does not fit into memory, and the disk has no space for it.
     """
-    target = resolve_device(device)
-    require_backend(backend, target)
-    number_format = resolve_precision(precision, target, backend=backend)
-    how: dict[str, Any] = {"device": target, "backend": backend, "destination": destination}
-    job = plan_upsampling(volume, model, scale, **how, memory_limit=memory_limit, region=region)
-    if planned is not None:
-        planned(job)
-    report = progress or (lambda _: None)
-    report(0.0)
-    with _device_errors(target, job):
-        fine_shape = volume.geometry.upsampled(scale).shape
-        how |= {"number_format": number_format, "fine_shape": fine_shape}
-        result = _carry_out(job, volume, model, **how, report=report)
-    report(1.0)
-    # Free text of the input may name the patient, and is not true of the result any more.
-    return Volume(result, job.geometry, replace(volume.header, description=""))
+    plan = plan_upsampling(volume, model, scale, options, region=region, destination=destination)
+    return carry_out(plan, volume, model, progress=progress)
 
 
-def _carry_out(
-    job: Plan,
+def plan_upsampling(
     volume: Volume,
     model: SuperResolutionModel,
+    scale: float | Sequence[float],
+    options: UpsamplingOptions = DEFAULT_OPTIONS,
     *,
-    fine_shape: Sequence[int],
-    device: torch.device,
-    backend: str,
-    number_format: torch.dtype,
-    destination: Destination | None,
-    report: Progress,
-) -> npt.NDArray[Any]:
+    region: Sequence[Sequence[int]] | None = None,
+    destination: Destination | None = None,
+) -> Plan:
+    """Return what `upsample` will do with the same arguments, for `carry_out`; nothing is computed.
+
+    Raises:
+        InputError: If the scale or the region is impossible, or the model was trained for another scale.
+        DeviceError: If the device, the backend or the precision is not there.
+        DependencyError: If the package of the backend is not installed.
+        MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
+    """
+    options = decided(options)
+    device = torch.device(options.device)
+    if isinstance(model, FixedScale):
+        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
+    openvino = options.backend == "openvino"
+    return make_plan(
+        volume.geometry,
+        volume.array.dtype,
+        scale,
+        options,
+        halo=model.halo,
+        bytes_per_coarse_voxel=openvino_bytes_per_coarse_voxel(model) if openvino else model.bytes_per_coarse_voxel,
+        base_memory=used_memory(device),
+        available_memory=free_memory(device),
+        host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
+        region=region,
+        destination=destination,
+    )
+
+
+def decided(options: UpsamplingOptions) -> UpsamplingOptions:
+    """Return options with the device and the precision that "auto" stands for here.
+
+    Raises:
+        DeviceError: If the device, the backend or the precision is not there.
+        DependencyError: If the package of the backend is not installed.
+    """
+    device = resolve_device(options.device)
+    require_backend(options.backend, device)
+    number_format = resolve_precision(options.precision, device, backend=options.backend)
+    return replace(options, device=str(device), precision=precision_name(number_format))
+
+
+def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progress: Progress | None = None) -> Volume:
+    """Return what `upsample` returns, by a plan that `plan_upsampling` made for the same volume and model."""
+    report = progress or (lambda _: None)
+    report(0.0)
+    with _device_errors(plan):
+        result = _carry_out(plan, volume, model, report=report)
+    report(1.0)
+    # Free text of the input may name the patient, and is not true of the result any more.
+    return Volume(result, plan.geometry, replace(volume.header, description=""))
+
+
+def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, report: Progress) -> npt.NDArray[Any]:
     """Return the voxels of the result."""
     array, replaced = replace_non_finite(volume.array)
     if replaced:
         logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
-    result = _empty(job, destination)
+    result = _empty(plan)
     lowest, highest = array.min(), array.max()
     if lowest == highest:  # no anatomy, and nothing for a network to add
         for plane in planes_of(result):
-            plane[...] = _within_range(lowest, job.dtype)
+            plane[...] = _within_range(lowest, plan.dtype)
         return result
+    device, number_format = torch.device(plan.options.device), PRECISIONS[plan.options.precision]
+    openvino = plan.options.backend == "openvino"
+    fine_shape = volume.geometry.upsampled(plan.scale).shape
     # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
-    full = backend == "openvino" or number_format == torch.float32
+    full = openvino or number_format == torch.float32
     with torch.inference_mode(), nullcontext() if full else torch.autocast(device.type, number_format):
         network = model.to(device).eval()
         path: TilePath
-        if backend == "openvino":
+        if openvino:
             path = openvino_path(network, number_format, array, scale_of(fine_shape, array.shape))
         else:
             path = network_path(network, device, number_format, voxels=result.size)
-        fill(result, array, network, path=path, job=job, fine_shape=fine_shape, device=device, report=report)
+        fill(result, array, network, path=path, plan=plan, fine_shape=fine_shape, device=device, report=report)
     return result
 
 
-def _empty(job: Plan, destination: Destination | None) -> npt.NDArray[Any]:
+def _empty(plan: Plan) -> npt.NDArray[Any]:
     """Return an array for the result, in memory or on the disk as planned."""
-    if job.on_disk and destination is not None and destination.folder is not None:
-        return array_on_disk(job.geometry.shape, job.dtype, destination.folder)
-    return np.empty(job.geometry.shape, dtype=job.dtype)
+    if plan.folder is not None:
+        return array_on_disk(plan.geometry.shape, plan.dtype, plan.folder)
+    return np.empty(plan.geometry.shape, dtype=plan.dtype)
 
 
 def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
@@ -150,44 +184,10 @@ def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a 
     return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
 
 
-def plan_upsampling(
-    volume: Volume,
-    model: SuperResolutionModel,
-    scale: float | Sequence[float],
-    *,
-    device: torch.device,
-    backend: str = "torch",
-    memory_limit: float | None = None,
-    region: Sequence[Sequence[int]] | None = None,
-    destination: Destination | None = None,
-) -> Plan:
-    """Return what `upsample` will do with the same arguments; nothing is computed.
-
-    Raises:
-        InputError: If the scale or the region is impossible, or the model was trained for another scale.
-        MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
-    """
-    if isinstance(model, FixedScale):
-        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
-    encoding = openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel
-    return plan(
-        volume.geometry,
-        volume.array.dtype,
-        scale,
-        halo=model.halo,
-        bytes_per_coarse_voxel=encoding,
-        base_memory=used_memory(device),
-        available_memory=free_memory(device),
-        host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
-        memory_limit=memory_limit,
-        region=region,
-        destination=destination,
-    )
-
-
 @contextlib.contextmanager
-def _device_errors(device: torch.device, job: Plan) -> Iterator[None]:
+def _device_errors(plan: Plan) -> Iterator[None]:
     """Turn whatever says that memory ran out, or that the device failed, into one line with the next step."""
+    device = plan.options.device
     try:
         yield
     except Exception as error:
@@ -200,9 +200,9 @@ def _device_errors(device: torch.device, job: Plan) -> Iterator[None]:
                 "update its driver, or choose the CPU."
             )
             raise DeviceError(msg) from error
-        other = "a smaller region or scale" if device.type == "cpu" else "a smaller region, or the CPU"
+        other = "a smaller region or scale" if device == "cpu" else "a smaller region, or the CPU"
         msg = (
-            f"The device {device} ran out of memory on a tile of {max(t.crop_voxels for t in job.tiles)} voxels. "
+            f"The device {device} ran out of memory on a tile of {max(t.crop_voxels for t in plan.tiles)} voxels. "
             f"Choose a smaller memory limit, {other}."
         )
         raise MemoryLimitError(msg) from error

@@ -32,7 +32,7 @@ def fill(
     model: SuperResolutionModel,
     *,
     path: TilePath,
-    job: Plan,
+    plan: Plan,
     fine_shape: Sequence[int],
     device: torch.device,
     report: Progress,
@@ -42,7 +42,7 @@ def fill(
     # A magnitude image has no negative voxels; the overshoot of an edge makes none.
     lowest = 0.0 if array.min() >= 0 else None
     # Blocks count from the first voxel of the whole fine grid, the result from that of its region.
-    corner = job.tiles[0].block
+    corner = plan.tiles[0].block
     finished = 0.0
 
     def add(cost: float) -> None:
@@ -50,16 +50,16 @@ def fill(
         nonlocal finished
         finished += cost
         # The last call belongs to `upsample`, which makes it exactly 1.
-        report(min(finished / job.cost, 1.0))
+        report(min(finished / plan.cost, 1.0))
 
-    for tile in job.tiles:
+    for tile in plan.tiles:
         coarse = intensities.normalize(array[tile.crop])
         shapes = {"fine_shape": fine_shape, "coarse_shape": array.shape}
         answers = _answer(model, coarse, tile, path=path, **shapes, device=device, add=add)
         for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
             # Plane by plane: the conversion of a slab at once would take several times its memory.
-            planes = (_as_type(intensities.restore(plane), job.dtype, lowest=lowest) for plane in fine)
+            planes = (_as_type(intensities.restore(plane), plan.dtype, lowest=lowest) for plane in fine)
             write_block(result, inside, planes)
             add(fine.size)
             del fine, planes  # not kept while the next one is made

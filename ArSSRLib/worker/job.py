@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.options import OPTIONS, UpsamplingOptions
 
 FORMAT = 1
 # Thousands of volumes; a larger file is no job.
 MAXIMUM_BYTES = 8_000_000
 
 Factors: TypeAlias = tuple[float, float, float]
-Box: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Region: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,16 @@ class UpsampleJob:
 
     Attributes:
         model: Name of a bundled model, or a file of weights.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        memory_limit: In GB (1e9 bytes); None takes part of what is free.
+        options: How to upsample; each is a key of the job file.
         scale: Factors along i, j, k; unitless.
         region: Box of fine voxels, (first, stop) along i, j, k; None for all.
         volumes: From where and to where.
     """
 
     model: str
-    device: str
-    precision: str
-    memory_limit: float | None
+    options: UpsamplingOptions
     scale: Factors
-    region: Box | None
+    region: Region | None
     volumes: tuple[VolumeFiles, ...]
 
 
@@ -106,10 +103,13 @@ def job_from_table(table: object) -> UpsampleJob | ProbeJob:
     task = table.get("task")
     if not isinstance(task, str) or task not in _TASKS:
         _refuse("task", task, " or ".join(_TASKS))
-    make, readers = _TASKS[task]
-    _require_keys(table, {"format", "task", *readers}, "the job")
-    job: UpsampleJob | ProbeJob = make(**{key: reader(key, table[key]) for key, reader in readers.items()})
-    return job
+    options = {option.name for option in OPTIONS} if task == "upsample" else set()
+    readers = _TASKS[task]
+    _require_keys(table, {"format", "task", *readers, *options}, "the job")
+    values = {key: reader(key, table[key]) for key, reader in readers.items()}
+    if task == "probe":
+        return ProbeJob(**values)
+    return UpsampleJob(options=UpsamplingOptions.from_table(table), **values)
 
 
 def _require_keys(table: Mapping[str, object], expected: set[str], what: str) -> None:
@@ -144,16 +144,12 @@ def _number(key: str, value: object) -> float:
     return number
 
 
-def _limit(key: str, value: object) -> float | None:
-    return None if value is None else _number(key, value)
-
-
 def _factors(key: str, value: object) -> Factors:
     i, j, k = (_number(key, factor) for factor in _items(key, value, 3, "three factors, along i, j and k"))
     return (i, j, k)
 
 
-def _region(key: str, value: object) -> Box | None:
+def _region(key: str, value: object) -> Region | None:
     if value is None:
         return None
     expected = "null, or three pairs of whole numbers: first and stop along i, j and k"
@@ -203,18 +199,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise InputError(msg)
 
 
-_TASKS: dict[str, tuple[type[UpsampleJob | ProbeJob], dict[str, Callable[[str, object], Any]]]] = {
-    "upsample": (
-        UpsampleJob,
-        {
-            "model": _text,
-            "device": _text,
-            "precision": _text,
-            "memory_limit": _limit,
-            "scale": _factors,
-            "region": _region,
-            "volumes": _volumes,
-        },
-    ),
-    "probe": (ProbeJob, {"models": _texts, "measure": _flag}),
+# Keys of each task, and how their values are read; the options check themselves.
+_TASKS: dict[str, dict[str, Callable[[str, object], Any]]] = {
+    "upsample": {"model": _text, "scale": _factors, "region": _region, "volumes": _volumes},
+    "probe": {"models": _texts, "measure": _flag},
 }

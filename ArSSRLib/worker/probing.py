@@ -145,12 +145,13 @@ def _time(
     import numpy as np  # noqa: PLC0415
 
     from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
-    from ArSSRLib.upsampling import plan_upsampling, upsample  # noqa: PLC0415
+    from ArSSRLib.options import UpsamplingOptions  # noqa: PLC0415
+    from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
     from ArSSRLib.volume import Volume  # noqa: PLC0415
 
     array = np.random.default_rng(0).random((edge, edge, edge), dtype=np.float32)
     volume = Volume(array, VolumeGeometry((edge, edge, edge), (1.0, 1.0, 1.0)))
-    cost = plan_upsampling(volume, network, MEASURED_SCALE, device=device).cost
+    plan = plan_upsampling(volume, network, MEASURED_SCALE, UpsamplingOptions(device=str(device)))
     started = time.perf_counter()
-    upsample(volume, network, MEASURED_SCALE, device=str(device), progress=lambda _: cancellation.check())
-    return time.perf_counter() - started, cost
+    carry_out(plan, volume, network, progress=lambda _: cancellation.check())
+    return time.perf_counter() - started, plan.cost

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,8 @@ from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
 from ArSSRLib.worker.packages import load_packages
 
 if TYPE_CHECKING:
-    import torch
-
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.config import SuperResolutionModel
-    from ArSSRLib.planning import Plan
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
@@ -54,25 +52,18 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     progress.stage("load", 1)
     load_packages()
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
-    from ArSSRLib.device import (  # noqa: PLC0415
-        device_name,
-        peak_memory,
-        precision_name,
-        resolve_device,
-        resolve_precision,
-    )
+    from ArSSRLib.device import device_name, peak_memory, resolve_device  # noqa: PLC0415
+    from ArSSRLib.upsampling import decided  # noqa: PLC0415
 
-    device = resolve_device(job.device)
-    precision = precision_name(resolve_precision(job.precision, device))
+    job = replace(job, options=decided(job.options))
+    device = resolve_device(job.options.device)
     model = load_model(job.model, device=device)
     results = []
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
             with _named(unfinished, files.target):
-                grid, record = _upsample_one(
-                    files.source, unfinished, number, job=job, model=model, device=device, progress=progress
-                )
+                grid, record = _upsample_one(files.source, unfinished, number, job=job, model=model, progress=progress)
             entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.no_more()
@@ -81,7 +72,7 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
         "results": results,
         "device": str(device),
         "device_name": device_name(device),
-        "precision": precision,
+        "precision": job.options.precision,
         "model": model.name,
         "sha256": model.sha256,
         "scale": list(job.scale),
@@ -99,25 +90,22 @@ def _upsample_one(
     *,
     job: UpsampleJob,
     model: SuperResolutionModel,
-    device: torch.device,
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
     from ArSSRLib.provenance import record_of  # noqa: PLC0415 - needs PyTorch
-    from ArSSRLib.upsampling import upsample  # noqa: PLC0415
+    from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
     progress.stage("read", number)
     volume = read_volume(source)
     progress.stage("upsample", number)
-    plans: list[Plan] = []
-    how: dict[str, Any] = {"device": str(device), "precision": job.precision}
-    how |= {"memory_limit": job.memory_limit, "region": job.region}
-    options = {**how, "destination": destination_of(target), "planned": plans.append}
-    result = upsample(volume, model, job.scale, **options, progress=progress.upsampled)
+    destination = destination_of(target)
+    plan = plan_upsampling(volume, model, job.scale, job.options, region=job.region, destination=destination)
+    result = carry_out(plan, volume, model, progress=progress.upsampled)
     progress.stage("write", number)
     write_volume(result, target, compress=False)
     progress.written()
-    return result.geometry, record_of(volume, result, model, plans[0], scale=job.scale, **how)
+    return result.geometry, record_of(volume, result, model, plan)
 
 
 def _check_before_loading(job: UpsampleJob) -> None:

@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "process": 0,
     "settings": 1,
+    "options": 1,
     "geometry": 1,
     "coordinates": 1,
     "interpolation": 1,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "SimpleITK", "matplotlib")
 
@@ -37,12 +41,29 @@ def test_slicer_plans_and_exchanges_volumes_without_pytorch():
 from ArSSRLib import Volume, VolumeGeometry, read_volume, write_volume
 from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, registry, verify
 from ArSSRLib.io import itk
-from ArSSRLib.planning import plan
+from ArSSRLib.options import DEFAULT_OPTIONS
+from ArSSRLib.planning import make_plan
 verify(find_entry(DEFAULT_MODEL))
 numbers = {"halo": 1, "bytes_per_coarse_voxel": 1, "base_memory": 0, "available_memory": 10**10}
-plan(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, **numbers)"""
+make_plan(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, DEFAULT_OPTIONS, **numbers)"""
 
     assert "torch" not in loaded_after(code)
+
+
+def test_what_the_panel_imports_of_the_engine_needs_nothing_that_slicer_lacks():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ArSSR").rglob("*.py")]
+    lines = {
+        ast.unparse(node)
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ArSSRLib")
+    }
+    lacking = ("torch", "psutil", "safetensors", "nibabel", "pydicom", "tqdm")
+    code = "\n".join([*sorted(lines), f"print([name for name in {lacking} if name in sys.modules])"])
+    result = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
+
+    assert len(lines) > 0
+    assert result.stdout.strip() == "[]"
 
 
 def test_a_job_is_refused_before_anything_heavy_is_loaded():

@@ -96,17 +96,23 @@ def row(job: Job, found: dict[str, Any]) -> str:
 def _run(arguments: list[str]) -> int:
     """Run the command in this process, and print what it planned and what it took."""
     plans: list[Plan] = []
-    upsample: Callable[..., Volume] = command.upsample
+    carry_out: Callable[..., Volume] = command.carry_out
 
-    def watched(*args: Any, planned: Callable[[Plan], object], **options: Any) -> Volume:
+    def watched(plan: Plan, *args: Any, **options: Any) -> Volume:
         """Upsample, and keep the plan."""
-        return upsample(*args, planned=lambda plan: (plans.append(plan), planned(plan)), **options)
+        plans.append(plan)
+        return carry_out(plan, *args, **options)
 
-    command.upsample = watched
+    command.carry_out = watched
     code = arssr(arguments)
     if code == 0:
         plan = plans[0]
-        report = {"planned": plan.memory, "tiles": len(plan.tiles), "on_disk": plan.on_disk, "peak": peak_memory()}
+        report = {
+            "planned": plan.memory,
+            "tiles": len(plan.tiles),
+            "on_disk": plan.folder is not None,
+            "peak": peak_memory(),
+        }
         print(json.dumps(report))
     return code
 

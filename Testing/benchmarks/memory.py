@@ -19,8 +19,9 @@ from phantom import noisy_phantom
 from procedures import default_network
 
 from ArSSRLib.errors import ArSSRError
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.process import return_freed_memory, use_large_pages
-from ArSSRLib.upsampling import plan_upsampling, upsample
+from ArSSRLib.upsampling import carry_out, plan_upsampling
 
 STATUS = Path("/proc/self/status")
 
@@ -95,9 +96,10 @@ def peak_memory() -> int:
 def _run_job(size: tuple[int, int, int], scale: float, memory_limit: float) -> LargeJob:
     model, weights = default_network()
     volume = noisy_phantom(size)
-    plan = plan_upsampling(volume, model, scale, device=torch.device("cpu"), memory_limit=memory_limit)
+    options = UpsamplingOptions(device="cpu", precision="fp32", memory_limit=memory_limit)
+    plan = plan_upsampling(volume, model, scale, options)
     start = time.perf_counter()
-    upsample(volume, model, scale, device="cpu", precision="fp32", memory_limit=memory_limit, progress=_show_progress)
+    carry_out(plan, volume, model, progress=_show_progress)
     seconds = time.perf_counter() - start
     return LargeJob(
         size=size,

@@ -43,6 +43,7 @@ from torch import Tensor
 from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -87,8 +88,8 @@ def prepare(row: Row, job: Job) -> Prepared:
         return np.concatenate([np.maximum(array[box], lowest).ravel() for box in job.boxes()])
 
     if row.way in OPTIONS:
-        options = {**OPTIONS[row.way], "memory_limit": job.memory_limit}
-        run = partial(upsample, volume, model, job.scale, device="cpu", **options)
+        options = UpsamplingOptions(device="cpu", memory_limit=job.memory_limit, **OPTIONS[row.way])
+        run = partial(upsample, volume, model, job.scale, options)
         return Prepared(run, lambda result: in_boxes(_Normalized(result, intensities)))
     coarse = torch.from_numpy(intensities.normalize(volume.array))[None, None]
     if row.way == BOXES:

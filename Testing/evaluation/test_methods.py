@@ -15,6 +15,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source
 from ArSSRLib.metrics import psnr
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
@@ -69,7 +70,7 @@ def test_a_model_answers_as_upsampling_does(truth, tmp_path, tiny_weights):
 
     found = answer(Method("tiny", "model", str(tiny_weights)), case, **CPU)
 
-    expected = upsample(case.coarse, load_model(tiny_weights), 2.0, **CPU).array
+    expected = upsample(case.coarse, load_model(tiny_weights), 2.0, UpsamplingOptions(**CPU)).array
     np.testing.assert_array_equal(found, expected)
 
 

@@ -51,10 +51,10 @@ def run(case: Case, folder: Path) -> int:
     # So much more memory than there is that no slab fits.
     scale = 8 if "memory" in case.name else 2
     if case.entry == "worker":
-        from ArSSRLib import worker  # noqa: PLC0415 - loaded already, by the server
+        from ArSSRLib import UpsamplingOptions, worker  # noqa: PLC0415 - loaded already, by the server
 
-        job = {"format": 1, "task": "upsample", "model": str(folder / WEIGHTS), "device": "cpu", "precision": "fp32"}
-        job |= {"memory_limit": None, "scale": [scale, scale, scale], "region": None}
+        job = {"format": 1, "task": "upsample", "model": str(folder / WEIGHTS), "scale": [scale] * 3, "region": None}
+        job |= UpsamplingOptions(device="cpu", precision="fp32").as_table()
         (folder / "job.json").write_text(json.dumps({**job, "volumes": [{"input": source, "output": target}]}))
         case.inject(folder)
         return worker.main([str(folder / "job.json")])

@@ -14,6 +14,7 @@ from derived_series import as_scanned
 from dicom_series import write_series
 
 from ArSSRLib import write_volume
+from ArSSRLib.options import UpsamplingOptions
 
 if not hasattr(os, "fork"):
     pytest.skip("a process that divides itself needs POSIX", allow_module_level=True)
@@ -91,4 +92,4 @@ def test_a_result_does_not_repeat_what_its_input_was_called(phantom, tiny_model)
 
     named = replace(phantom, header=replace(phantom.header, description=NAME))
 
-    assert upsample(named, tiny_model, 2, device="cpu").header.description == ""
+    assert upsample(named, tiny_model, 2, UpsamplingOptions(device="cpu")).header.description == ""

@@ -44,7 +44,7 @@ def run(work: str, folder: Path) -> int:
             os.write(notes, f"{event} {arguments[0]!r} {arguments[1]!r}\n".encode("utf-8", "replace"))
 
     sys.addaudithook(watch)
-    from ArSSRLib import cli, worker  # noqa: PLC0415 - loaded already, by the server
+    from ArSSRLib import UpsamplingOptions, cli, worker  # noqa: PLC0415 - loaded already, by the server
 
     weights = str(folder / "weights" / "tiny.safetensors")
     options = ["--scale", "2", "--device", "cpu", "--model", weights, "-v", "--provenance"]
@@ -54,8 +54,8 @@ def run(work: str, folder: Path) -> int:
         socket.create_connection(("127.0.0.1", 9))
     if work == "worker":
         volumes = [{"input": str(folder / "in" / "1.nrrd"), "output": str(folder / "out" / "1.nrrd")}]
-        job = {"format": 1, "task": "upsample", "model": weights, "device": "cpu", "precision": "auto"}
-        job |= {"memory_limit": None, "scale": [2, 2, 2], "region": None, "volumes": volumes}
+        job = {"format": 1, "task": "upsample", "model": weights, "scale": [2, 2, 2], "region": None}
+        job |= {"volumes": volumes, **UpsamplingOptions(device="cpu").as_table()}
         (folder / "job.json").write_text(json.dumps(job))
         return worker.main([str(folder / "job.json")])
     source = folder / "series" if work == "series" else folder / "in" / "1.nii.gz"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fuzz.targets import SUFFIXES
 
+from ArSSRLib.options import UpsamplingOptions
+
 
 def seeds(target: str) -> list[bytes]:
     """Return valid inputs of a target."""
@@ -57,8 +59,8 @@ def _dicom() -> bytes:
 
 def _jobs() -> list[bytes]:
     volumes = [{"input": "a.nrrd", "output": "b.nrrd"}]
-    job = {"format": 1, "task": "upsample", "model": "arssr2", "device": "cpu", "precision": "fp32"}
-    job |= {"memory_limit": 1.5, "scale": [2, 2, 1.5], "region": [[0, 1], [2, 3], [4, 5]], "volumes": volumes}
+    job = {"format": 1, "task": "upsample", "model": "arssr2", "scale": [2, 2, 1.5], "volumes": volumes}
+    job |= {"region": [[0, 1], [2, 3], [4, 5]], **UpsamplingOptions(device="cpu", memory_limit=1.5).as_table()}
     other = {**job, "memory_limit": None, "region": None, "volumes": volumes * 3}
     probe = {"format": 1, "task": "probe", "models": ["arssr2", "x.safetensors"], "measure": True}
     return [json.dumps(content).encode() for content in (job, other, probe)]
@@ -86,6 +88,6 @@ def _weights() -> list[bytes]:
 
 def _records() -> list[bytes]:
     record = {"format": 1, "version": "0", "torch": "2", "model": "arssr2", "model_sha256": "0" * 64}
-    record |= {"scale": [2.0, 2.0, 2.0], "region": None, "size": [4, 4, 4], "device": "cpu", "precision": "fp32"}
-    record |= {"backend": "torch", "memory_limit": None, "threads": 1, "tiles": 1, "largest_tile": 8}
+    record |= {"scale": [2.0, 2.0, 2.0], "region": None, "size": [4, 4, 4], "threads": 1, "tiles": 1}
+    record |= {"largest_tile": 8, **UpsamplingOptions(device="cpu", precision="fp32").as_table()}
     return [json.dumps({**record, "input_sha256": "0" * 64, "result_sha256": "f" * 64}).encode()]

@@ -25,6 +25,7 @@ from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from gpu.networks import FORMATS, device_of, network, script
 from gpu.plan import PUBLISHED
@@ -182,16 +183,17 @@ def tiles(*, model: str, tiny: bool) -> dict[str, Any]:
     device, on_cpu = device_of(tiny=tiny), network(model, tiny=tiny)
     large = (72, 40, 40) if model == PUBLISHED else (96, 72, 64)
     volume = script("phantom").noisy_phantom((14, 12, 10) if tiny else large)
-    expected = upsample(volume, on_cpu, 2, device="cpu", precision="fp32").array
+    expected = upsample(volume, on_cpu, 2, UpsamplingOptions(device="cpu", precision="fp32")).array
     on_device = network_on_device(model, tiny=tiny)
     limit, count = 64.0, 1
     for smaller in (64.0 / 1.1**power for power in range(100)):
         try:
-            count = len(plan_upsampling(volume, on_device, 2, device=device, memory_limit=smaller).tiles)
+            options = UpsamplingOptions(device=str(device), memory_limit=smaller)
+            count = len(plan_upsampling(volume, on_device, 2, options).tiles)
         except MemoryLimitError:
             break
         limit = smaller
-    found = upsample(volume, on_device, 2, device=str(device), memory_limit=limit).array
+    found = upsample(volume, on_device, 2, UpsamplingOptions(device=str(device), memory_limit=limit)).array
     intensities = IntensityRange.of(volume.array)
     normalized = [torch.from_numpy(intensities.normalize(array)) for array in (found, expected)]
     values = verdict(*normalized, tolerance_of(on_device, "fp16"))

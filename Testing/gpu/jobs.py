@@ -17,6 +17,7 @@ from ArSSRLib.kernels.paths import TilePath
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import SLAB_VOXELS, Plan
 from ArSSRLib.tiling import split
 from ArSSRLib.upsampling import plan_upsampling, upsample
@@ -117,7 +118,7 @@ def _upsampled(
     def measure() -> float:
         """Return the milliseconds of one call."""
         start = time.perf_counter()
-        upsample(volume, network, scale, device=str(device), region=region)
+        upsample(volume, network, scale, UpsamplingOptions(device=str(device)), region=region)
         return 1e3 * (time.perf_counter() - start)
 
     first = measure() / 1e3
@@ -160,7 +161,7 @@ def _work(
     volume: Volume, model: ArSSR | ArSSR2, scale: float, *, device: torch.device
 ) -> Callable[[TilePath], torch.Tensor]:
     """Return what answers for a whole job by one path, with the input and the result on the device."""
-    plan = plan_upsampling(volume, model, scale, device=device)
+    plan = plan_upsampling(volume, model, scale, UpsamplingOptions(device=str(device)))
     fine_shape = volume.geometry.upsampled(scale).shape
     coarse = torch.from_numpy(IntensityRange.of(volume.array).normalize(volume.array)).to(device)
     factors = torch.tensor(np.divide([fine_shape], [coarse.shape]), dtype=torch.float32, device=device)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from ArSSRLib.device import device_name, smoke_test, total_memory
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from gpu import bare
 from gpu.networks import FORMATS, device_of, network, script
@@ -74,8 +75,8 @@ def engine(*, tiny: bool) -> dict[str, Any]:
     """Upsample a small phantom as a user would, and compare with the CPU."""
     volume = script("phantom").noisy_phantom((12, 11, 10) if tiny else (40, 36, 32))
     model = network(DEFAULT, tiny=tiny)
-    expected = upsample(volume, model, 2, device="cpu", precision="fp32").array
-    found = upsample(volume, model, 2, device=str(device_of(tiny=tiny))).array
+    expected = upsample(volume, model, 2, UpsamplingOptions(device="cpu", precision="fp32")).array
+    found = upsample(volume, model, 2, UpsamplingOptions(device=str(device_of(tiny=tiny)))).array
     model.cpu()
     intensities = IntensityRange.of(volume.array)
     error = float(abs(intensities.normalize(found) - intensities.normalize(expected)).max())

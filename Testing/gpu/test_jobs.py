@@ -8,6 +8,7 @@ import torch
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.config import ArSSRConfig
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from gpu import jobs, report
 from gpu.networks import script
@@ -97,15 +98,15 @@ def test_the_operations_are_those_of_the_published_table():
 def test_what_is_timed_on_the_device_is_what_upsample_gives(tiny_model):
     """Slab by slab: no fine voxel is left out, none lies elsewhere."""
     volume = script("phantom").noisy_phantom((9, 8, 7))
-    cpu = torch.device("cpu")
-    plan = plan_upsampling(volume, tiny_model, 2, device=cpu)
+    options = UpsamplingOptions(device="cpu", precision="fp32")
+    plan = plan_upsampling(volume, tiny_model, 2, options)
     intensities = IntensityRange.of(volume.array)
     coarse = torch.from_numpy(intensities.normalize(volume.array))
-    path = path_of(tiny_model, "plain", "fp32", device=cpu)
+    path = path_of(tiny_model, "plain", "fp32", device=torch.device("cpu"))
 
     with torch.inference_mode():
         found = jobs.answer_all(path, coarse, torch.full((1, 3), 2.0), plan=plan, fine_shape=(14, 16, 18))
 
-    expected = intensities.normalize(upsample(volume, tiny_model, 2, device="cpu", precision="fp32").array)
+    expected = intensities.normalize(upsample(volume, tiny_model, 2, options).array)
     # An upsampled magnitude image has no negative voxels.
     assert float((found.clamp(min=float(expected.min())) - torch.from_numpy(expected)).abs().max()) < 1e-5

@@ -36,15 +36,15 @@ def test_one_bad_file_stops_no_other_and_is_named(study, tmp_path, arssr, capsys
 
 
 def test_a_defect_in_one_file_stops_no_other(study, tmp_path, arssr, monkeypatch):
-    real = command.upsample
+    real = command.carry_out
 
-    def sometimes(volume, *args, **options):
+    def sometimes(plan, *args, **options):
         if not (tmp_path / "out" / "a.nii.gz").exists() and not (tmp_path / "tried").exists():
             (tmp_path / "tried").touch()
             raise ZeroDivisionError
-        return real(volume, *args, **options)
+        return real(plan, *args, **options)
 
-    monkeypatch.setattr(command, "upsample", sometimes)
+    monkeypatch.setattr(command, "carry_out", sometimes)
 
     assert arssr(study, tmp_path / "out", "--scale", "2") == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.nrrd"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import phantoms
@@ -14,10 +15,11 @@ from ArSSRLib.checkpoint import load_model, registry
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
 
-PLAIN = {"device": "cpu", "precision": "fp32"}
+PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
 CENTROID_TOLERANCE = 0.02  # input voxels
 SCALES = [2, 1.37, (1, 1.7, 3.3)]
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
@@ -73,7 +75,7 @@ def test_the_centroid_of_a_blob_stays_in_the_patient(cubic_model, orientation, s
     geometry = grid(orientation)
     blob = blob_in(geometry)
 
-    result = upsample(phantoms.sample([blob], geometry), cubic_model, scale, **PLAIN)
+    result = upsample(phantoms.sample([blob], geometry), cubic_model, scale, PLAIN)
 
     moved = in_voxels(geometry, phantoms.centroid(result) - blob.center)
     assert np.abs(moved).max() < CENTROID_TOLERANCE
@@ -85,7 +87,7 @@ def test_a_blob_is_itself_on_the_finer_grid(cubic_model, orientation, scale):
     geometry = grid(orientation)
     blob = blob_in(geometry)
 
-    result = upsample(phantoms.sample([blob], geometry), cubic_model, scale, **PLAIN)
+    result = upsample(phantoms.sample([blob], geometry), cubic_model, scale, PLAIN)
 
     expected = phantoms.sample([blob], result.geometry)
     # Its steepest slope is 0.6 * height / sigma: 0.02 voxels of 1.8 mm would show as 8.
@@ -97,7 +99,7 @@ def test_a_blob_is_itself_on_the_finer_grid(cubic_model, orientation, scale):
 def test_the_field_of_view_stays_in_the_patient(tiny_model, orientation, scale):
     geometry = grid(orientation)
 
-    result = upsample(noise(geometry), tiny_model, scale, **PLAIN)
+    result = upsample(noise(geometry), tiny_model, scale, PLAIN)
 
     assert result.array.shape == result.geometry.shape
     np.testing.assert_allclose(result.geometry.corners(), geometry.corners(), rtol=0, atol=1e-6)
@@ -109,7 +111,7 @@ def test_a_bundled_model_keeps_the_centroid_of_a_blob(entry, scale):
     geometry = grid("oblique")
     blob = blob_in(geometry)
 
-    result = upsample(phantoms.sample([blob], geometry), load_model(entry), scale, **PLAIN)
+    result = upsample(phantoms.sample([blob], geometry), load_model(entry), scale, PLAIN)
 
     moved = in_voxels(geometry, phantoms.centroid(result) - blob.center)
     assert np.abs(moved).max() < CENTROID_TOLERANCE
@@ -137,7 +139,7 @@ def answers_in_the_patient(model: torch.nn.Module, volume: Volume, fine: VolumeG
 def test_every_voxel_is_the_answer_of_the_network_at_its_place_in_the_patient(tiny_model, orientation, scale):
     volume = noise(grid(orientation))
 
-    result = upsample(volume, tiny_model, scale, **PLAIN)
+    result = upsample(volume, tiny_model, scale, PLAIN)
 
     expected = answers_in_the_patient(tiny_model, volume, result.geometry)
     np.testing.assert_allclose(result.array, np.maximum(expected, 0), rtol=0, atol=0.01)
@@ -147,12 +149,12 @@ def test_every_voxel_of_a_tiled_result_is_the_answer_at_its_place_in_the_patient
     geometry = VolumeGeometry((40, 4, 38), (1.0, 1.0, 1.5), (5.0, 6.0, 7.0), ORIENTATIONS["left-handed oblique"])
     volume, scale = noise(geometry), (1.3, 2.0, 1.7)
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
-    plan = plan_upsampling(volume, tiny_model, scale, device=torch.device("cpu"))
+    plan = plan_upsampling(volume, tiny_model, scale, PLAIN)
     crop = 35 * 35 * 4 * tiny_model.bytes_per_coarse_voxel
     limit = (plan.memory - volume.array.size * tiny_model.bytes_per_coarse_voxel + crop) / 1e9
     fractions = []
 
-    result = upsample(volume, tiny_model, scale, memory_limit=limit, progress=fractions.append, **PLAIN)
+    result = upsample(volume, tiny_model, scale, replace(PLAIN, memory_limit=limit), progress=fractions.append)
 
     assert len(fractions) > 4
     expected = answers_in_the_patient(tiny_model, volume, result.geometry)
@@ -163,7 +165,7 @@ def test_every_voxel_of_the_published_network_is_its_answer_at_that_place_in_the
     geometry = VolumeGeometry((7, 5, 6), (1.0, 1.0, 1.5), (5.0, 6.0, 7.0), ORIENTATIONS["left-handed oblique"])
     volume = noise(geometry)
 
-    result = upsample(volume, published_model, (1.3, 2.0, 2.6), **PLAIN)
+    result = upsample(volume, published_model, (1.3, 2.0, 2.6), PLAIN)
 
     expected = answers_in_the_patient(published_model, volume, result.geometry)
     assert result.array.std() > 1
@@ -175,7 +177,7 @@ def test_every_voxel_of_the_published_network_is_its_answer_at_that_place_in_the
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.pairwise(ORIENTATIONS)))
 def test_the_orientation_changes_no_intensity(tiny_model, first, second):
-    results = [upsample(noise(grid(name)), tiny_model, (1.3, 2, 1), **PLAIN).array for name in (first, second)]
+    results = [upsample(noise(grid(name)), tiny_model, (1.3, 2, 1), PLAIN).array for name in (first, second)]
 
     np.testing.assert_array_equal(*results)
 
@@ -197,7 +199,7 @@ def test_the_order_in_which_a_volume_is_stored_does_not_move_the_anatomy(cubic_m
     again = phantoms.sample([blob_in(geometry)], stored)
     np.testing.assert_allclose(np.sort(again.array.ravel()), np.sort(volume.array.ravel()), rtol=1e-4, atol=1e-3)
 
-    centroids = [phantoms.centroid(upsample(v, cubic_model, 1.7, **PLAIN)) for v in (volume, again)]
+    centroids = [phantoms.centroid(upsample(v, cubic_model, 1.7, PLAIN)) for v in (volume, again)]
 
     np.testing.assert_allclose(*centroids, rtol=0, atol=0.002)
 
@@ -205,7 +207,7 @@ def test_the_order_in_which_a_volume_is_stored_does_not_move_the_anatomy(cubic_m
 def test_upsampling_twice_keeps_the_field_of_view(cubic_model):
     volume = phantoms.sample([blob_in(grid("oblique"))], grid("oblique"))
 
-    twice = upsample(upsample(volume, cubic_model, 1.3, **PLAIN), cubic_model, 1.7, **PLAIN)
+    twice = upsample(upsample(volume, cubic_model, 1.3, PLAIN), cubic_model, 1.7, PLAIN)
 
     np.testing.assert_allclose(twice.geometry.corners(), volume.geometry.corners(), rtol=0, atol=1e-6)
 
@@ -214,7 +216,7 @@ def test_neither_array_nor_geometry_of_the_input_changes(tiny_model):
     volume = noise(grid("oblique"))
     before = volume.array.copy()
 
-    result = upsample(volume, tiny_model, 1, **PLAIN)
+    result = upsample(volume, tiny_model, 1, PLAIN)
 
     np.testing.assert_array_equal(volume.array, before)
     assert volume.geometry == grid("oblique")

@@ -17,6 +17,7 @@ import torch
 from ArSSRLib import Volume, VolumeGeometry, planning, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model, save_model
 from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.volume import FileHeader
 
 # The command line, and what Linux says about it once it is over.
@@ -86,7 +87,8 @@ def test_a_result_larger_than_the_limit_is_written_within_it(tiny_weights, tmp_p
     written = np.memmap(tmp_path / "out.nii", "<i8", mode="r", offset=352, shape=(edge,) * 3)
     for first in (0, 150, edge - 20):
         box = ((first, first + 20), (edge - 20 - first, edge - first), (first, first + 20))
-        piece = upsample(read_volume(source), load_model(tiny_weights), 4, region=box, device="cpu", precision="fp32")
+        options = UpsamplingOptions(device="cpu", precision="fp32")
+        piece = upsample(read_volume(source), load_model(tiny_weights), 4, options, region=box)
         i, j, k = (slice(*pair) for pair in box)
         assert np.abs(written[k, j, i] - piece.array).max() <= 1
 

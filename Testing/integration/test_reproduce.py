@@ -11,8 +11,9 @@ import torch
 
 from ArSSRLib import Volume, read_volume, upsample, write_volume
 from ArSSRLib.cli import main
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.tiling import plan_tiles
-from ArSSRLib.upsampling import plan_upsampling
+from ArSSRLib.upsampling import carry_out, plan_upsampling
 
 
 @pytest.fixture
@@ -135,19 +136,17 @@ def test_a_record_that_is_there_is_not_replaced_unasked(brain, tmp_path, arssr, 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_tiles_change_the_result_by_less_than_is_stated(precision, oblique_geometry, tiny_model, monkeypatch):
+def test_tiles_change_the_result_by_less_than_is_stated(precision, oblique_geometry, tiny_model):
     geometry = oblique_geometry.resized((48, 10, 12))
     noise = np.random.default_rng(5).normal(500, 100, geometry.shape).astype(np.float32)
     volume, model = Volume(noise, geometry), tiny_model
-    whole = plan_upsampling(volume, model, 1.5, device=torch.device("cpu"))
+    whole = plan_upsampling(volume, model, 1.5, UpsamplingOptions(device="cpu", precision=precision))
     fine = whole.geometry.shape
     divided = plan_tiles(geometry.shape, fine, halo=model.halo, maximum_crop=int(0.8 * noise.size))
     assert (len(whole.tiles), len(divided) > 1) == (1, True)
     results = []
     for tiles in (whole.tiles, whole.tiles, divided):
-        job = replace(whole, tiles=tiles)
-        monkeypatch.setattr("ArSSRLib.upsampling.plan_upsampling", lambda *_, job=job, **__: job)
-        results.append(upsample(volume, model, 1.5, device="cpu", precision=precision).array)
+        results.append(carry_out(replace(whole, tiles=tiles), volume, model).array)
 
     stated = {"fp32": 1e-5, "bf16": 2e-2}[precision] * np.ptp(results[0])
     np.testing.assert_array_equal(results[0], results[1])
@@ -159,7 +158,7 @@ def test_threads_change_the_result_by_less_than_is_stated(phantom, tiny_model):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            results.append(upsample(phantom, tiny_model, 1.5, device="cpu", precision="fp32").array)
+            results.append(upsample(phantom, tiny_model, 1.5, UpsamplingOptions(device="cpu", precision="fp32")).array)
     finally:
         torch.set_num_threads(before)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from worker_events import events_in, upsample_job
 
-from ArSSRLib import read_volume, upsample, write_volume
+from ArSSRLib import UpsamplingOptions, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,7 @@ SHORT_OF_MEMORY = """
 import os, resource, sys
 import torch, ArSSRLib.upsampling, ArSSRLib.io.itk
 from ArSSRLib import worker
+from ArSSRLib.options import UpsamplingOptions
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 150_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -123,7 +124,7 @@ def test_a_job_goes_from_file_to_file_whatever_the_files_are_called(start, brain
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0, 1)
     assert in_folder(folder) == sorted([brain.name, *(target.name for target in targets)])
-    whole = upsample(read_volume(brain), load_model(tiny_weights), 2, device="cpu", precision="fp32")
+    whole = upsample(read_volume(brain), load_model(tiny_weights), 2, UpsamplingOptions(device="cpu", precision="fp32"))
     expected = whole.geometry.cropped((3, 0, 2), (28, 36, 13))
     for target in targets:
         result = read_volume(target)

@@ -80,5 +80,5 @@ def test_nothing_heavy_is_imported_at_file_scope(path):
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
 
-    heavy = {"torch", "ArSSRLib", "SimpleITK", "scipy", "safetensors", "psutil", "pydicom", "nibabel"}
+    heavy = {"torch", "SimpleITK", "scipy", "safetensors", "psutil", "pydicom", "nibabel"}
     assert imported & heavy == set()

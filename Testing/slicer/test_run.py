@@ -19,6 +19,7 @@ from slicer_runs import Told, volume, wait
 
 import ArSSRLib
 from ArSSRLib.checkpoint import load_model, sha256_of
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.provenance import voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
@@ -59,7 +60,7 @@ def test_the_voxels_are_those_of_the_engine(ask, tiny_weights):
     result = wait(ask(source, scale=(1, 1, 2)))
 
     given = Volume(mrml_volumes.array_of(source), mrml_volumes.grid("thick"))
-    expected = upsample(given, load_model(tiny_weights), (1, 1, 2), device="cpu", precision="fp32")
+    expected = upsample(given, load_model(tiny_weights), (1, 1, 2), UpsamplingOptions(device="cpu", precision="fp32"))
     np.testing.assert_allclose(mrml_volumes.array_of(result), expected.array, rtol=0, atol=1)
 
 

@@ -30,7 +30,7 @@ def slow(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"memoryLimit": 0.001}, MemoryLimitError, "too small"),
+        ({"memory_limit": 0.001}, MemoryLimitError, "too small"),
         ({"device": "cuda:7"}, DeviceError, "cuda"),
     ],
 )

@@ -14,9 +14,11 @@ from ArSSRPanel.run import Run
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
+CPU = UpsamplingOptions(device="cpu")
 VALUES = ["0", "33.5", "67"]
 GRID = mrml_volumes.grid("oblique")
 FRAMES = [mrml_volumes.blob(GRID, height=height) for height in (300, 600, 900)]
@@ -47,13 +49,13 @@ def repeated(frame: np.ndarray) -> np.ndarray:
 
 
 def test_every_frame_is_upsampled_by_the_engine(cine, tiny_weights):
-    run = Run(makeRequest(cine[2], scale=(1, 1, 2), model=str(tiny_weights), device="cpu", allFrames=True))
+    run = Run(makeRequest(cine[2], scale=(1, 1, 2), model=str(tiny_weights), options=CPU, allFrames=True))
     run.start()
     result = sequences.sequenceOf(run.wait())
 
     model = load_model(tiny_weights)
     for frame, array in zip(framesOf(result), FRAMES, strict=True):
-        expected = upsample(Volume(array, GRID), model, (1, 1, 2), device="cpu", precision="fp32")
+        expected = upsample(Volume(array, GRID), model, (1, 1, 2), UpsamplingOptions(device="cpu", precision="fp32"))
         np.testing.assert_allclose(mrml_volumes.array_of(frame), expected.array, rtol=0, atol=1)
 
 
@@ -125,7 +127,7 @@ def test_the_nodes_are_named_filed_and_marked_as_those_of_a_volume(cine, quick, 
 def test_one_progress_covers_all_frames(cine, tiny_weights):
     told, stages = [], []
     run = Run(
-        makeRequest(cine[2], scale=2, model=str(tiny_weights), device="cpu", allFrames=True),
+        makeRequest(cine[2], scale=2, model=str(tiny_weights), options=CPU, allFrames=True),
         onProgress=lambda fraction, _: told.append(fraction),
         onStage=lambda stage, volume, volumes: stages.append((stage, volume, volumes)),
     )

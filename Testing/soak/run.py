@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
 import phantoms  # noqa: E402 - after the path was set
 import psutil  # noqa: E402
 
-from ArSSRLib import VolumeGeometry, load_model, read_volume, upsample, write_volume  # noqa: E402
+from ArSSRLib import UpsamplingOptions, VolumeGeometry, load_model, read_volume, upsample, write_volume  # noqa: E402
 
 # Part of the rounds before memory is compared, and how much it may differ after them.
 WARM_UP, FLAT = 0.25, 0.02
@@ -63,7 +63,7 @@ def _in_process(source: Path, rounds: int) -> bool:
     model, started = load_model("arssr2"), time.monotonic()
     process, memory, counts = psutil.Process(), [], []
     for _ in range(rounds):
-        result = upsample(read_volume(source), model, 2, device="cpu", precision="fp32")
+        result = upsample(read_volume(source), model, 2, UpsamplingOptions(device="cpu", precision="fp32"))
         write_volume(result, source.with_name("out.nii.gz"), overwrite=True)
         memory.append(process.memory_info().rss)
         counts.append((process.num_fds(), process.num_threads(), len(process.children())))
@@ -74,8 +74,8 @@ def _in_process(source: Path, rounds: int) -> bool:
 def _in_worker(source: Path, rounds: int) -> bool:
     """Upsample again and again in one worker, and look at it from outside whenever it begins to read."""
     targets = [source.with_name(f"out{number}.nrrd") for number in range(rounds)]
-    job = {"format": 1, "task": "upsample", "model": "arssr2", "device": "cpu", "precision": "fp32"}
-    job |= {"memory_limit": None, "scale": [2, 2, 2], "region": None}
+    job = {"format": 1, "task": "upsample", "model": "arssr2", "scale": [2, 2, 2], "region": None}
+    job |= UpsamplingOptions(device="cpu", precision="fp32").as_table()
     volumes = [{"input": str(source), "output": str(target)} for target in targets]
     path = source.with_name("job.json")
     path.write_text(json.dumps({**job, "volumes": volumes}), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from ArSSRLib.backends import openvino_encoder
 from ArSSRLib.backends.openvino_calibration import input_ranges
 from ArSSRLib.backends.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
 from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
 
@@ -64,10 +67,10 @@ def test_the_feature_map_is_that_of_pytorch(network, shape, scale):
 
 @EVERY_KIND
 def test_a_volume_comes_out_as_pytorch_makes_it(network, phantom):
-    how = {"device": "cpu", "precision": "fp32"}
-    expected = upsample(phantom, network, (2, 1.3, 1), **how).array
+    how = UpsamplingOptions(device="cpu", precision="fp32")
+    expected = upsample(phantom, network, (2, 1.3, 1), how).array
 
-    found = upsample(phantom, network, (2, 1.3, 1), **how, backend="openvino").array
+    found = upsample(phantom, network, (2, 1.3, 1), replace(how, backend="openvino")).array
 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.ptp(expected))
 
@@ -86,7 +89,7 @@ def test_the_scale_is_told_to_a_graph_that_is_already_there(tiny_model):
 def test_what_bf16_changes_is_its_rounding(tiny_model, phantom, monkeypatch):
     monkeypatch.setattr(openvino_encoder, "_require_capability", lambda _: None)
     exact, rounded = (
-        upsample(phantom, tiny_model, 2, device="cpu", backend="openvino", precision=name).array
+        upsample(phantom, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=name)).array
         for name in ("fp32", "bf16")
     )
 
@@ -96,7 +99,7 @@ def test_what_bf16_changes_is_its_rounding(tiny_model, phantom, monkeypatch):
 def test_8_bits_lose_little_of_what_the_network_adds(tiny_model, phantom):
     cubic = Volume(phantom.array, phantom.geometry)
     exact, rounded = (
-        upsample(cubic, tiny_model, 2, device="cpu", backend="openvino", precision=name).array
+        upsample(cubic, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=name)).array
         for name in ("fp32", "int8")
     )
 
@@ -112,10 +115,10 @@ def test_a_region_in_8_bits_is_cut_from_the_whole(tiny_model, phantom, monkeypat
         return input_ranges(model, array, scale)
 
     monkeypatch.setattr(openvino_encoder, "input_ranges", recorded)
-    how = {"device": "cpu", "backend": "openvino", "precision": "int8"}
-    whole = upsample(phantom, tiny_model, 2, **how).array
+    how = UpsamplingOptions(device="cpu", backend="openvino", precision="int8")
+    whole = upsample(phantom, tiny_model, 2, how).array
 
-    part = upsample(phantom, tiny_model, 2, **how, region=((0, 3), (2, 5), (0, 4))).array
+    part = upsample(phantom, tiny_model, 2, how, region=((0, 3), (2, 5), (0, 4))).array
 
     assert shapes == [phantom.array.shape] * 2
     np.testing.assert_allclose(part, whole[0:4, 2:5, 0:3], rtol=0, atol=2e-3 * np.ptp(whole))
@@ -141,7 +144,7 @@ def compilations(monkeypatch):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_second_volume_of_a_shape_pays_for_no_compilation(tiny_model, phantom, compilations, precision):
     for _ in range(2):
-        upsample(phantom, tiny_model, 2, device="cpu", backend="openvino", precision=precision)
+        upsample(phantom, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=precision))
 
     assert compilations == [phantom.array.shape]
 
@@ -176,7 +179,8 @@ def test_the_plan_counts_what_this_backend_holds(network, phantom, monkeypatch):
     numbers = {"openvino": openvino_bytes_per_coarse_voxel(network), "torch": network.bytes_per_coarse_voxel}
 
     memory = {
-        name: plan_upsampling(phantom, network, 2, device=torch.device("cpu"), backend=name).memory for name in numbers
+        name: plan_upsampling(phantom, network, 2, UpsamplingOptions(device="cpu", backend=name)).memory
+        for name in numbers
     }
 
     more = (numbers["openvino"] - numbers["torch"]) * phantom.array.size
@@ -251,14 +255,14 @@ def test_the_parts_of_an_encoding_add_up_to_all_of_it(tiny_model, monkeypatch):
 
 def test_after_a_stop_the_next_volume_is_right(tiny_model, phantom, monkeypatch):
     monkeypatch.setattr(openvino_encoder, "POLL_SECONDS", 0.001)
-    how = {"device": "cpu", "backend": "openvino", "precision": "fp32"}
-    expected = upsample(phantom, tiny_model, 2, **how).array
+    how = UpsamplingOptions(device="cpu", backend="openvino", precision="fp32")
+    expected = upsample(phantom, tiny_model, 2, how).array
 
     def stop(fraction):
         if fraction > 0:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        upsample(phantom, tiny_model, 2, **how, progress=stop)
+        upsample(phantom, tiny_model, 2, how, progress=stop)
 
-    np.testing.assert_array_equal(upsample(phantom, tiny_model, 2, **how).array, expected)
+    np.testing.assert_array_equal(upsample(phantom, tiny_model, 2, how).array, expected)

@@ -16,6 +16,7 @@ from ArSSRLib.backends.openvino_graph import _with_step_at_zero
 from ArSSRLib.errors import DependencyError, DeviceError, InputError
 from ArSSRLib.model.config import ArSSRConfig, FixedScaleConfig, build_model
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 
 
@@ -27,9 +28,12 @@ def installed(monkeypatch):
     monkeypatch.setattr(openvino_encoder, "_core", lambda: core)
 
 
+OPENVINO = {"device": "cpu", "backend": "openvino", "precision": "fp32"}
+
+
 def refused(error, volume, model, **how) -> str:
     with pytest.raises(error) as caught:
-        upsample(volume, model, 2, **({"device": "cpu", "backend": "openvino", "precision": "fp32"} | how))
+        upsample(volume, model, 2, UpsamplingOptions(**(OPENVINO | how)))
     return one_line(caught)
 
 
@@ -40,7 +44,7 @@ def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(phantom
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones(phantom, tiny_model):
-    assert "choose torch or openvino" in refused(DeviceError, phantom, tiny_model, backend="onnx")
+    assert "expected torch or openvino" in refused(InputError, phantom, tiny_model, backend="onnx")
 
 
 def test_openvino_is_for_the_cpu(installed, phantom, tiny_model, monkeypatch):

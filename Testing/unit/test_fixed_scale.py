@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,9 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.interpolation import cubic_upsample
 from ArSSRLib.model.config import FixedScaleConfig, build_model
 from ArSSRLib.model.fine_networks import NETWORKS, BatchNorm
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.training.validation import predict
-from ArSSRLib.upsampling import plan_upsampling, upsample
+from ArSSRLib.upsampling import carry_out, plan_upsampling, upsample
 from ArSSRLib.volume import Volume
 
 KINDS = sorted(NETWORKS)
@@ -133,17 +136,17 @@ def test_tiled_equals_untiled(monkeypatch, kind, scale):
     model = made(kind, scale)
     length = 2 * model.halo + 17
     volume = scan(length, 2, 1)
-    options = {"device": "cpu", "precision": "fp32"}
-    whole = upsample(volume, model, scale, **options)
-    one = plan_upsampling(volume, model, scale, device=CPU).memory
+    options = UpsamplingOptions(device="cpu", precision="fp32")
+    whole = upsample(volume, model, scale, options)
+    one = plan_upsampling(volume, model, scale, options).memory
     limit = (one - 2 * 10 * model.bytes_per_coarse_voxel + 1) / 1e9  # crops that are ten voxels shorter
 
-    job = plan_upsampling(volume, model, scale, device=CPU, memory_limit=limit)
-    tiled = upsample(volume, model, scale, memory_limit=limit, **options)
+    plan = plan_upsampling(volume, model, scale, replace(options, memory_limit=limit))
+    tiled = carry_out(plan, volume, model)
 
-    assert len(job.tiles) > 1
+    assert len(plan.tiles) > 1
     # Off the whole fine voxels: the grid of a crop begins inside a voxel.
-    assert scale == int(scale) or any(tile.crop[0].start * scale % 1 for tile in job.tiles)
+    assert scale == int(scale) or any(tile.crop[0].start * scale % 1 for tile in plan.tiles)
     assert whole.array.std() > 1
     np.testing.assert_allclose(tiled.array, whole.array, rtol=0, atol=1e-2)
 
@@ -151,7 +154,7 @@ def test_tiled_equals_untiled(monkeypatch, kind, scale):
 def test_progress_is_told_while_a_block_is_convolved():
     fractions = []
 
-    upsample(scan(4, 4, 4), made("rescnn"), 2, device="cpu", progress=fractions.append)
+    upsample(scan(4, 4, 4), made("rescnn"), 2, UpsamplingOptions(device="cpu"), progress=fractions.append)
 
     assert len(fractions) > 20
     assert fractions == sorted(fractions)
@@ -171,7 +174,7 @@ def test_a_network_survives_its_file(kind, tmp_path):
 @pytest.mark.parametrize("asked", [3, 2.5, (2, 2, 1)])
 def test_another_scale_is_refused_with_what_to_do(asked):
     with pytest.raises(InputError, match=r"srcnn3d was trained for a scale of 2 along every axis.*model\.scale"):
-        upsample(scan(9, 10, 11), made("srcnn3d"), asked, device="cpu")
+        upsample(scan(9, 10, 11), made("srcnn3d"), asked, UpsamplingOptions(device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from messages import one_line
 from ArSSRLib import planning, upsampling
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.planning import AT_WORK, DISK_WINDOW, SLAB_BYTES, SLAB_VOXELS, Destination, plan
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.planning import AT_WORK, DISK_WINDOW, SLAB_BYTES, SLAB_VOXELS, Destination, Plan, make_plan
 from ArSSRLib.upsampling import plan_upsampling
 from ArSSRLib.volume import Volume
 
@@ -26,11 +27,15 @@ NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000}
 PLENTY = {"base_memory": 0, "available_memory": 10**12}
 
 
-def test_a_plan_names_the_grid_and_the_type_of_the_result():
-    job = plan(GRID, np.int16, (1, 1, 3), **NETWORK, **PLENTY)
+def plan(grid: VolumeGeometry, dtype, scale, *, memory_limit: float | None = None, **numbers) -> Plan:
+    return make_plan(grid, dtype, scale, UpsamplingOptions(memory_limit=memory_limit), **numbers)
 
-    assert job.geometry == GRID.upsampled((1, 1, 3))
-    assert job.dtype == np.int16
+
+def test_a_plan_names_the_grid_and_the_type_of_the_result():
+    found = plan(GRID, np.int16, (1, 1, 3), **NETWORK, **PLENTY)
+
+    assert found.geometry == GRID.upsampled((1, 1, 3))
+    assert found.dtype == np.int16
 
 
 @pytest.mark.parametrize(("stored", "expected"), [("i2", "i2"), ("u8", "u8"), ("?", "u1"), ("f8", "f4"), ("f2", "f4")])
@@ -39,21 +44,21 @@ def test_integers_keep_their_type_and_all_else_becomes_single_precision(stored, 
 
 
 def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and_the_largest_tile():
-    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
+    found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
 
-    assert job.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + AT_WORK + 1000 * VOXELS
+    assert found.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + AT_WORK + 1000 * VOXELS
 
 
 def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
-    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12, host_memory=10**12)
+    found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12, host_memory=10**12)
 
-    assert job.memory == 777 + SLAB + 1000 * VOXELS
+    assert found.memory == 777 + SLAB + 1000 * VOXELS
 
 
 def test_the_cost_is_that_of_every_crop_and_of_every_fine_voxel():
-    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
+    found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
 
-    assert job.cost == planning.ENCODING_COST * VOXELS + 8 * VOXELS
+    assert found.cost == planning.ENCODING_COST * VOXELS + 8 * VOXELS
 
 
 def test_smaller_tiles_cost_more():
@@ -68,11 +73,11 @@ def test_smaller_tiles_cost_more():
 
 
 def test_a_region_costs_its_voxels_and_their_halo():
-    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, region=((20, 40), (10, 20), (0, 4)))
+    found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, region=((20, 40), (10, 20), (0, 4)))
 
-    assert job.geometry.size == (20, 10, 4)
-    assert job.cost == planning.ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
-    assert job.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + AT_WORK + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
+    assert found.geometry.size == (20, 10, 4)
+    assert found.cost == planning.ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
+    assert found.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + AT_WORK + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
 
 
 def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
@@ -91,19 +96,19 @@ def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
 def test_without_a_limit_part_of_what_is_free_is_taken():
     free = 2 * (SLAB + AT_WORK + 20 * VOXELS + 1000 * VOXELS)
 
-    job = plan(GRID, np.int16, 2, **NETWORK, base_memory=10**9, available_memory=free)
+    found = plan(GRID, np.int16, 2, **NETWORK, base_memory=10**9, available_memory=free)
 
-    assert job.memory - 10**9 <= planning.DEFAULT_SHARE * free + 20 * VOXELS
+    assert found.memory - 10**9 <= planning.DEFAULT_SHARE * free + 20 * VOXELS
 
 
 # --- results on the disk, and what their writers need
 
 
 def test_a_result_that_fits_stays_in_memory():
-    job = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, destination=TO_DISK)
+    found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, destination=TO_DISK)
 
-    assert job == plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
-    assert not job.on_disk
+    assert found == plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
+    assert found.folder is None
 
 
 def test_a_result_larger_than_the_limit_lies_on_the_disk():
@@ -112,20 +117,20 @@ def test_a_result_larger_than_the_limit_lies_on_the_disk():
     with pytest.raises(MemoryLimitError, match="too small"):
         plan(GRID, np.int16, scale, **NETWORK, **PLENTY, memory_limit=limit / 1e9)
 
-    job = plan(GRID, np.int16, scale, **NETWORK, **PLENTY, memory_limit=limit / 1e9, destination=TO_DISK)
+    found = plan(GRID, np.int16, scale, **NETWORK, **PLENTY, memory_limit=limit / 1e9, destination=TO_DISK)
 
-    assert job.on_disk
-    assert len(job.tiles) == 1
-    assert job.memory == limit - 1
+    assert found.folder == TO_DISK.folder
+    assert len(found.tiles) == 1
+    assert found.memory == limit - 1
 
 
 def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk():
     memory = {"base_memory": 0, "available_memory": 10**9, "host_memory": 10**6}
 
-    job = plan(GRID, np.int16, 4, **NETWORK, **memory, destination=TO_DISK)
+    found = plan(GRID, np.int16, 4, **NETWORK, **memory, destination=TO_DISK)
 
-    assert job.on_disk
-    assert job.memory == SLAB + 1000 * VOXELS
+    assert found.folder == TO_DISK.folder
+    assert found.memory == SLAB + 1000 * VOXELS
 
 
 def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
@@ -135,19 +140,19 @@ def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
     memory = {"memory_limit": (SLAB + AT_WORK + (4 + 2 * 8) * edge**3 + 1000 * 45**3) / 1e9, **PLENTY}
     within = plan(grid, np.int16, 2, **network, **memory)
 
-    job = plan(grid, np.int16, 2, **network, **memory, destination=TO_DISK)
+    found = plan(grid, np.int16, 2, **network, **memory, destination=TO_DISK)
 
-    assert job.on_disk
-    assert within.cost > 5 * job.cost
-    assert job.memory <= memory["memory_limit"] * 1e9
+    assert found.folder == TO_DISK.folder
+    assert within.cost > 5 * found.cost
+    assert found.memory <= memory["memory_limit"] * 1e9
 
 
 @pytest.mark.parametrize("copies", [1, 2])
 def test_the_copies_of_a_writer_are_part_of_the_memory(copies):
     result = 2 * 30**3 * VOXELS
-    job = plan(GRID, np.int16, 30, **NETWORK, **PLENTY, destination=Destination(copies=copies))
+    found = plan(GRID, np.int16, 30, **NETWORK, **PLENTY, destination=Destination(copies=copies))
 
-    assert job.memory == 4 * VOXELS + result + copies * result
+    assert found.memory == 4 * VOXELS + result + copies * result
 
 
 def test_a_writer_that_needs_more_than_the_limit_is_refused():
@@ -178,6 +183,7 @@ def test_what_cannot_be_made_is_refused(arguments):
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_model, monkeypatch, kind):
+    monkeypatch.setattr(upsampling, "resolve_device", torch.device)
     monkeypatch.setattr(upsampling, "used_memory", lambda device: {"cpu": 300_000_000, "cuda": 5_000}[device.type])
     monkeypatch.setattr(upsampling, "free_memory", lambda device: {"cpu": 10**10, "cuda": 10**9}[device.type])
     array = np.ones(GRID.shape, dtype=np.int16)
@@ -186,8 +192,9 @@ def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_mode
         numbers |= {"base_memory": 300_000_000, "available_memory": 10**10}
     else:
         numbers |= {"base_memory": 5_000, "available_memory": 10**9, "host_memory": 10**10}
-    options = {"memory_limit": 0.9, "region": ((0, 50), (3, 60), (10, 20))}
+    options = UpsamplingOptions(device=kind, precision="fp32", memory_limit=0.9)
+    region = ((0, 50), (3, 60), (10, 20))
 
-    job = plan_upsampling(Volume(array, GRID), tiny_model, 2, device=torch.device(kind), **options)
+    found = plan_upsampling(Volume(array, GRID), tiny_model, 2, options, region=region)
 
-    assert job == plan(GRID, np.int16, 2, **numbers, **options)
+    assert found == make_plan(GRID, np.int16, 2, options, **numbers, region=region)

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from phantoms import rotation
+from worker_events import upsample_job
 
 from ArSSRLib import Volume, VolumeGeometry, read_volume, upsample, write_volume
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
 from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
-from ArSSRLib.planning import plan
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.planning import make_plan
 from ArSSRLib.worker.job import job_from_table
 
 INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4")
@@ -66,7 +68,7 @@ def test_any_volume_becomes_a_finite_one_of_its_type_in_its_field_of_view(volume
     before = volume.array.tobytes()
 
     try:
-        result = upsample(volume, model(kind), scale, device="cpu", precision="fp32")
+        result = upsample(volume, model(kind), scale, UpsamplingOptions(device="cpu", precision="fp32"))
     except InputError:
         # Nothing would become finer, by rounding.
         assert volume.geometry.size == tuple(round(f * n) for f, n in zip(scale, volume.geometry.size, strict=True))
@@ -93,7 +95,7 @@ def test_any_plan_stays_within_its_limit_and_covers_every_voxel_once(size, scale
     geometry = VolumeGeometry(size, (1.0, 1.0, 1.0))
     numbers = {"halo": halo, "bytes_per_coarse_voxel": cost, "base_memory": 10**6, "available_memory": 10**12}
     try:
-        job = plan(geometry, "f4", scale, **numbers, memory_limit=limit)
+        job = make_plan(geometry, "f4", scale, UpsamplingOptions(memory_limit=limit), **numbers)
     except (MemoryLimitError, InputError):
         return
 
@@ -135,9 +137,7 @@ KEYS = (
     "format",
     "task",
     "model",
-    "device",
-    "precision",
-    "memory_limit",
+    *UpsamplingOptions().as_table(),
     "scale",
     "region",
     "volumes",
@@ -154,8 +154,7 @@ KEYS = (
 def test_any_job_is_understood_or_refused_in_one_line(kind, changes):
     job = {"format": 1, "task": "probe", "models": ["arssr2"], "measure": False}
     if kind == "upsample":
-        job = {"format": 1, "task": kind, "model": "arssr2", "device": "cpu", "precision": "fp32", "memory_limit": None}
-        job |= {"scale": [2, 2, 2], "region": None, "volumes": [{"input": "a", "output": "b"}]}
+        job = upsample_job("arssr2", ("a", "b"))
 
     try:
         understood = job_from_table(job | changes)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from ArSSRLib import upsample
 from ArSSRLib.errors import InputError
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.provenance import read_record, record_as_json, record_of, sidecar_of, tolerance, voxels_sha256
+from ArSSRLib.upsampling import carry_out, plan_upsampling
 
 
 @pytest.fixture
 def record(phantom, tiny_model):
     tiny_model.name, tiny_model.sha256 = "tiny", "0" * 64
-    plans = []
-    result = upsample(phantom, tiny_model, 2, device="cpu", precision="fp32", planned=plans.append)
-    return record_of(phantom, result, tiny_model, plans[0], scale=(2, 2, 2), device="cpu", precision="auto")
+    plan = plan_upsampling(phantom, tiny_model, 2, UpsamplingOptions(device="cpu"))
+    return record_of(phantom, carry_out(plan, phantom, tiny_model), tiny_model, plan)
 
 
 def test_a_record_says_what_decided_the_result(record, phantom):
@@ -62,6 +62,8 @@ def test_the_tolerance_is_a_part_of_the_range_and_at_least_one_whole_number(reco
         {"scale": [2, 2, "x"]},
         {"scale": [2, 2, 1e999]},
         {"threads": 10**9},
+        {"memory_limit": -1},
+        {"backend": "onnx"},
         {"threads": True},
         {"input_sha256": "../x"},
         {"extra": 1},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSRConfig, build_model
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import ENCODING_COST
 from ArSSRLib.upsampling import filling, plan_upsampling, upsample
 from ArSSRLib.upsampling.filling import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
 
-CPU = torch.device("cpu")
+CPU = UpsamplingOptions(device="cpu")
 # Where a tiled result may differ from the whole one, as a part of the intensity range.
 EXACT = 1e-5
 
@@ -59,9 +61,10 @@ def scan(*shape: int, seed: int = 0) -> np.ndarray:
     return (1000 * np.random.default_rng(seed).random(shape)).astype(np.float32)
 
 
-def run(array: np.ndarray, model, scale=2, **options) -> np.ndarray:
+def run(array: np.ndarray, model, scale=2, *, progress=None, **options) -> np.ndarray:
     """Upsample on the CPU in single precision."""
-    return upsample(volume_of(array), model, scale, **({"device": "cpu", "precision": "fp32"} | options)).array
+    chosen = UpsamplingOptions(**({"device": "cpu", "precision": "fp32"} | options))
+    return upsample(volume_of(array), model, scale, chosen, progress=progress).array
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def limit_crops_to(monkeypatch):
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
 
     def gigabytes(voxels: int, array: np.ndarray, model, scale) -> float:
-        whole = plan_upsampling(volume_of(array), model, scale, device=CPU)
+        whole = plan_upsampling(volume_of(array), model, scale, CPU)
         base = whole.memory - array.size * model.bytes_per_coarse_voxel
         return (base + voxels * model.bytes_per_coarse_voxel + 1) / 1e9
 
@@ -211,7 +214,7 @@ def test_a_limit_that_is_no_amount_is_refused(tiny_model, gigabytes):
 def test_no_end_of_memory_is_no_limit(tiny_model):
     array = scan(4, 4, 4)
 
-    np.testing.assert_array_equal(run(array, tiny_model, memory_limit=math.inf), run(array, tiny_model))
+    np.testing.assert_array_equal(run(array, tiny_model, memory_limit=1e300), run(array, tiny_model))
 
 
 def test_a_result_that_does_not_fit_is_refused_before_anything_is_computed(tiny_model, monkeypatch, encodings):
@@ -228,7 +231,7 @@ def test_a_plan_stays_within_its_limit(tiny_model, limit_crops_to):
     array = scan(45, 39, 30)
     limit = limit_crops_to(35**3, array, tiny_model, 2)
 
-    plan = plan_upsampling(volume_of(array), tiny_model, 2, device=CPU, memory_limit=limit)
+    plan = plan_upsampling(volume_of(array), tiny_model, 2, replace(CPU, memory_limit=limit))
 
     assert len(plan.tiles) > 1
     assert plan.memory <= limit * 1e9
@@ -241,7 +244,7 @@ def test_without_a_limit_part_of_the_free_memory_is_taken(tiny_model, monkeypatc
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
     monkeypatch.setattr(upsampling, "free_memory", lambda _: free)
 
-    plan = plan_upsampling(volume_of(array), tiny_model, 1, device=CPU)
+    plan = plan_upsampling(volume_of(array), tiny_model, 1, CPU)
 
     assert plan.memory <= free
 

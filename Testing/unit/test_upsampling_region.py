@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from ArSSRLib import upsampling
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
 
-CPU = torch.device("cpu")
+CPU = UpsamplingOptions(device="cpu", precision="fp32")
 # Where a region may differ from the whole, as a part of the intensity range.
 EXACT = 1e-5
 
@@ -35,8 +38,8 @@ def published_model():
     return model
 
 
-def run(volume: Volume, model, scale, **options) -> Volume:
-    return upsample(volume, model, scale, device="cpu", precision="fp32", **options)
+def run(volume: Volume, model, scale, *, memory_limit=None, **how) -> Volume:
+    return upsample(volume, model, scale, replace(CPU, memory_limit=memory_limit), **how)
 
 
 def cut(volume: Volume, region) -> np.ndarray:
@@ -87,7 +90,7 @@ def test_a_region_in_tiles_is_the_same_as_in_one(tiny_model, monkeypatch, obliqu
     whole = run(volume, tiny_model, 2)
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
-    one_tile = plan_upsampling(volume, tiny_model, 2, device=CPU, region=region)
+    one_tile = plan_upsampling(volume, tiny_model, 2, CPU, region=region)
     encodings = []
     encode = ArSSR2.encode
     monkeypatch.setattr(ArSSR2, "encode", lambda self, crop, scale: encodings.append(crop) or encode(self, crop, scale))

@@ -15,6 +15,7 @@ from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -31,9 +32,10 @@ def scan(*shape: int) -> np.ndarray:
     return (1000 * np.random.default_rng(0).random(shape)).astype(np.float32)
 
 
-def run(array: np.ndarray, model, scale=2, **options) -> np.ndarray:
+def run(array: np.ndarray, model, scale=2, *, progress=None, **options) -> np.ndarray:
     """Upsample on the CPU in single precision."""
-    return upsample(volume_of(array), model, scale, **({"device": "cpu", "precision": "fp32"} | options)).array
+    chosen = UpsamplingOptions(**({"device": "cpu", "precision": "fp32"} | options))
+    return upsample(volume_of(array), model, scale, chosen, progress=progress).array
 
 
 # --- types
@@ -87,7 +89,9 @@ def test_a_mask_becomes_a_mask_of_small_integers(tiny_model):
 def test_what_the_file_said_is_kept_but_its_free_text(tiny_model):
     volume = volume_of(scan(4, 4, 4), dtype=np.dtype(np.int16), description="knee")
 
-    assert upsample(volume, tiny_model, 2, device="cpu").header == replace(volume.header, description="")
+    assert upsample(volume, tiny_model, 2, UpsamplingOptions(device="cpu")).header == replace(
+        volume.header, description=""
+    )
 
 
 def test_the_input_is_not_changed(tiny_model):
@@ -219,7 +223,7 @@ def test_an_impossible_scale_is_refused(tiny_model, scale):
 def test_scale_1_answers_on_the_same_grid(tiny_model):
     volume = volume_of(scan(4, 5, 6))
 
-    assert upsample(volume, tiny_model, 1, device="cpu").geometry == volume.geometry
+    assert upsample(volume, tiny_model, 1, UpsamplingOptions(device="cpu")).geometry == volume.geometry
 
 
 def test_a_device_that_is_not_there_is_refused(tiny_model):

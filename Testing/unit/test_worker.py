@@ -16,6 +16,7 @@ from worker_events import Told, upsample_job
 from ArSSRLib import __version__, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model, sha256_of
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.worker import packages, run, volumes
 
 
@@ -83,7 +84,9 @@ def test_a_volume_is_written_as_the_engine_makes_it(work, told, brain, sharp, ti
     code = work(upsample_job(tiny_weights, (brain, sharp), scale=[1, 1.5, 3]))
 
     volume = read_volume(brain)
-    expected = upsample(volume, load_model(tiny_weights), (1, 1.5, 3), device="cpu", precision="fp32")
+    expected = upsample(
+        volume, load_model(tiny_weights), (1, 1.5, 3), UpsamplingOptions(device="cpu", precision="fp32")
+    )
     result = read_volume(sharp)
     assert code == 0
     assert result.array.dtype == np.int16
@@ -198,7 +201,7 @@ def test_a_call_without_a_job_file_is_an_error_event(told, assert_refused, argum
         ({"model": "missing.safetensors"}, "CheckpointError", "does not exist"),
         ({"device": "cuda:7"}, "DeviceError", "choose"),
         ({"device": "gpu"}, "DeviceError", "choose auto"),
-        ({"precision": "fp8"}, "DeviceError", "fp32"),
+        ({"precision": "fp8"}, "InputError", "fp32"),
         ({"memory_limit": -1}, "InputError", "positive number of GB"),
         ({"memory_limit": 1e-6}, "MemoryLimitError", "raise the limit"),
         ({"region": [[0, 41], [0, 36], [0, 18]]}, "InputError", "leaves the grid of 40 x 36 x 18 voxels"),

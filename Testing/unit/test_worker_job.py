@@ -10,6 +10,7 @@ from messages import one_line
 from worker_events import upsample_job
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.worker import job as job_module
 from ArSSRLib.worker.job import ProbeJob, UpsampleJob, VolumeFiles, job_from_table, read_job
 
@@ -28,9 +29,7 @@ def test_a_job_is_what_its_file_says(tmp_path):
 
     assert read_job(tmp_path / "job.json") == UpsampleJob(
         model="arssr2",
-        device="cpu",
-        precision="fp32",
-        memory_limit=3.0,
+        options=UpsamplingOptions(device="cpu", precision="fp32", memory_limit=3.0),
         scale=(1.0, 2.5, 4.0),
         region=((0, 5), (1, 6), (2, 7)),
         volumes=(

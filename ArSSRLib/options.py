@@ -1,0 +1,122 @@
+"""What may be chosen about an upsampling, declared once.
+
+The flags of ``arssr upsample``, the keys of the worker's job file and of a result's record, and the arguments of the
+Slicer module's logic are all derived from the fields of `UpsamplingOptions`. To add an option, add a field here, and
+read it from the plan's options where it takes effect.
+
+Values are text, numbers, booleans or None, so that they travel as JSON. Nothing is imported that must be installed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ArSSRLib.errors import InputError
+
+
+def _option(default: object, help_text: str, *, choices: tuple[str, ...] = (), unit: str = "") -> Any:  # noqa: ANN401
+    """Declare a field: its default, its help on the command line, what it may be, and the unit of a number."""
+    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices, "unit": unit})
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingOptions:
+    """What may be chosen about an upsampling beyond its volume, its model and its scale.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
+        precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
+        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
+            free.
+
+    Raises:
+        InputError: If a value is none that the option may have.
+    """
+
+    device: str = _option("auto", "auto, cpu, cuda, cuda:N or mps")
+    backend: str = _option(
+        "torch", "openvino: encode by that optional package, CPU only", choices=("torch", "openvino")
+    )
+    precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
+    memory_limit: float | None = _option(None, "memory to stay within (default: what is free)", unit="GB")
+
+    def __post_init__(self) -> None:
+        """Refuse a value that an option cannot have."""
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if not option.allows(value):
+                shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+                msg = f"{option.name}: expected {option.expected}, got {shown}."
+                raise InputError(msg)
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the options by name, as JSON can hold them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> UpsamplingOptions:
+        """Return the options among the keys of a table; its other keys are not looked at, and all options are there."""
+        return cls(**{option.name: table[option.name] for option in OPTIONS})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of `UpsamplingOptions`.
+
+    Attributes:
+        name: Of the field; with a dash for each underscore, it is the flag of the command line.
+        kind: str, bool or float.
+        optional: Whether the value may be None.
+        default: The value where nothing is chosen.
+        help: What the command line says about it.
+        choices: The only values it may have; empty if there are too many to list.
+        unit: Of a number.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: object
+    help: str
+    choices: tuple[str, ...]
+    unit: str
+
+    @property
+    def expected(self) -> str:
+        """What a value may be, in words."""
+        *others, last = self.choices or ("a text that is not empty",)
+        kinds = {str: f"{', '.join(others)} or {last}" if others else last, bool: "true or false"}
+        words = kinds.get(self.kind, f"a positive number of {self.unit}")
+        return f"{words}, or none to leave it open" if self.optional else words
+
+    def allows(self, value: object) -> bool:
+        """Tell whether the option may have a value."""
+        if value is None:
+            return self.optional
+        if self.kind is bool or isinstance(value, bool):
+            return self.kind is bool and isinstance(value, bool)
+        if self.kind is str:
+            return isinstance(value, str) and bool(value) and (not self.choices or value in self.choices)
+        return isinstance(value, int | float) and 0 < value < math.inf
+
+
+def _declared() -> tuple[Option, ...]:
+    """Return what `UpsamplingOptions` declares, field by field."""
+    hints = typing.get_type_hints(UpsamplingOptions)
+    found = []
+    for field in dataclasses.fields(UpsamplingOptions):
+        hint = hints[field.name]
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        found.append(Option(field.name, kinds[0], type(None) in kinds, field.default, **field.metadata))
+    return tuple(found)
+
+
+OPTIONS = _declared()
+DEFAULT_OPTIONS = UpsamplingOptions()

@@ -1,0 +1,86 @@
+"""The options of an upsampling: declared once, refused where they are made, and the same for every entry."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from messages import one_line
+
+from ArSSRLib.commands.arguments import build_parser
+from ArSSRLib.errors import InputError
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.provenance import record_of
+from ArSSRLib.upsampling import carry_out, plan_upsampling
+from ArSSRLib.worker.job import job_from_table
+
+CHOSEN = UpsamplingOptions(device="cpu", backend="torch", precision="fp32", memory_limit=3.5)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"memory_limit": 0}, "positive number of GB, .* got 0"),
+        ({"memory_limit": -1}, "positive number of GB"),
+        ({"memory_limit": "4"}, "positive number of GB"),
+        ({"memory_limit": True}, "positive number of GB"),
+        ({"memory_limit": math.inf}, "positive number of GB"),
+        ({"memory_limit": math.nan}, "positive number of GB"),
+        ({"precision": "double"}, "auto, fp32, bf16, fp16 or int8, got 'double'"),
+        ({"precision": None}, "fp16 or int8, got None"),
+        ({"backend": "onnx"}, "expected torch or openvino, got 'onnx'"),
+        ({"device": ""}, "device: expected a text that is not empty"),
+        ({"device": 0}, "device: expected a text"),
+        ({"device": "x" * 999}, None),
+        ({"backend": "x" * 999}, r"got 'x+\.\.\."),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_refused_by_its_name(option, message):
+    if message is None:
+        assert UpsamplingOptions(**option).as_table() == UpsamplingOptions().as_table() | option
+        return
+    with pytest.raises(InputError, match=message) as error:
+        UpsamplingOptions(**option)
+
+    assert len(one_line(error)) < 200
+
+
+def test_options_survive_json():
+    assert UpsamplingOptions.from_table(json.loads(json.dumps(CHOSEN.as_table()))) == CHOSEN
+
+
+def test_every_option_is_a_flag_with_the_same_default():
+    args = build_parser().parse_args(["upsample", "in.nii", "out.nii", "--isotropic"])
+
+    assert UpsamplingOptions.from_table(vars(args)) == UpsamplingOptions()
+
+
+def test_flags_become_options():
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in CHOSEN.as_table().items()]
+
+    args = build_parser().parse_args(["upsample", "in.nii", "out.nii", "--isotropic", *flags])
+
+    assert UpsamplingOptions.from_table(vars(args)) == CHOSEN
+
+
+def test_every_option_is_a_key_of_the_worker_s_job():
+    files = [{"input": "a.nrrd", "output": "b.nrrd"}]
+    job = {"format": 1, "task": "upsample", "model": "arssr2", "scale": [2, 2, 2], "region": None, "volumes": files}
+
+    assert job_from_table({**job, **CHOSEN.as_table()}).options == CHOSEN
+
+
+def test_every_option_is_in_the_record_of_a_result(phantom, tiny_model):
+    tiny_model.name, tiny_model.sha256 = "tiny", "0" * 64
+    plan = plan_upsampling(phantom, tiny_model, 2, CHOSEN)
+
+    record = record_of(phantom, carry_out(plan, phantom, tiny_model), tiny_model, plan)
+
+    assert UpsamplingOptions.from_table(record) == CHOSEN
+
+
+def test_a_plan_says_what_auto_stands_for(phantom, tiny_model):
+    options = plan_upsampling(phantom, tiny_model, 2).options
+
+    assert "auto" not in (options.device, options.precision)
