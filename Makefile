@@ -4,6 +4,7 @@
 #   make demo    sharpen a real brain volume and compare it with cubic interpolation
 #   make test    style, types and tests
 #   make bench   speed and memory beside what this machine can do, in about ten minutes; BENCH=--full: large jobs
+#   make docs    build the pages of docs/ into site/
 #   make format  let ruff put every file into shape
 #   make clean   remove what the commands wrote, and keep .venv
 #
@@ -13,10 +14,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.arssr-installed
-EXTRAS := train,evaluate,dicom,openvino,slicer,demo,dev
+EXTRAS := train,evaluate,dicom,openvino,slicer,demo,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench format clean
+.PHONY: help setup demo test bench docs format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,9 +46,12 @@ test: setup
 bench: setup
 	$(BIN)/python Testing/benchmarks/run.py $(BENCH)
 
+docs: setup
+	$(BIN)/python -m mkdocs build --strict
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build dist demo_output bench_output .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build dist site demo_output bench_output .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

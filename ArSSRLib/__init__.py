@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ArSSRLib.upsampling import upsample
     from ArSSRLib.volume import Volume
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "ArSSRError",

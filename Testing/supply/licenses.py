@@ -41,7 +41,7 @@ def license_of(name: str) -> str:
     text = (found.get("License") or "").strip()
     if expression:
         return expression
-    if text and "\n" not in text and len(text) < 60:
+    if text not in ("", "UNKNOWN") and "\n" not in text and len(text) < 60:
         return text
     return ", ".join(classifiers) or "see the package"
 

@@ -1,0 +1,136 @@
+"""The pages of docs/: they build without a warning, load nothing from elsewhere, and show something."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+# What a browser loads by itself, and the attribute that says from where; links (`a`) wait for a click.
+LOADED = {
+    "audio": "src",
+    "embed": "src",
+    "iframe": "src",
+    "image": "href",
+    "img": "src",
+    "link": "href",
+    "object": "data",
+    "script": "src",
+    "source": "src",
+    "video": "src",
+}
+# A <link> that names a page instead of loading a file.
+NAMING = {"canonical", "prev", "next", "alternate"}
+
+
+class LoadedAddresses(HTMLParser):
+    """Collects what a page makes a browser load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        fields = dict(attrs)
+        if tag == "link" and set((fields.get("rel") or "").split()) & NAMING:
+            return
+        if address := fields.get(LOADED.get(tag, "")):
+            self.found.append(address)
+
+
+def loaded_by(html: str) -> list[str]:
+    parser = LoadedAddresses()
+    parser.feed(html)
+    return parser.found
+
+
+def is_elsewhere(address: str) -> bool:
+    return "//" in address.split("?", maxsplit=1)[0] and not address.startswith("data:")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The built pages; a warning is an error."""
+    if missing := [name for name in ("mkdocs", "material", "mkdocstrings") if find_spec(name) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)} (pip install -e '.[docs]')")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def test_every_page_of_docs_is_built(site):
+    built = {path.relative_to(site).as_posix() for path in site.rglob("index.html")}
+
+    for page in PAGES:
+        name = page.relative_to(ROOT / "docs").with_suffix("").as_posix().removesuffix("index").strip("/")
+        assert f"{name}/index.html" in built, page
+
+
+def test_no_page_loads_anything_from_another_machine(site):
+    pages = sorted(site.rglob("*.html"))
+
+    assert len(pages) > len(PAGES)
+    elsewhere = {(page.name, a) for page in pages for a in loaded_by(page.read_text("utf-8")) if is_elsewhere(a)}
+    assert elsewhere == set()
+
+
+def test_no_style_sheet_loads_anything_from_another_machine(site):
+    sheets = sorted(site.rglob("*.css"))
+
+    assert len(sheets) >= 3
+    for sheet in sheets:
+        addresses = re.findall(r"""(?:url\(|@import\s+)["']?([^"')\s;]+)""", sheet.read_text("utf-8"))
+        assert [address for address in addresses if is_elsewhere(address)] == [], sheet.name
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        '<link rel="stylesheet" href="//example.org/a.css">',
+        '<p><img alt="" src="http://example.org/a.png"></p>',
+    ],
+)
+def test_an_address_elsewhere_is_noticed(html):
+    assert [is_elsewhere(address) for address in loaded_by(html)] == [True]
+
+
+def test_pictures_of_the_repository_are_shown(site):
+    tutorial = (site / "tutorial" / "index.html").read_text("utf-8")
+    pictures = [address for address in loaded_by(tutorial) if address.endswith(".png") and "Screenshots" in address]
+
+    assert len(pictures) >= 4
+    assert [address for address in pictures if not (site / "tutorial" / address).is_file()] == []
+
+
+def test_the_help_of_every_command_is_shown(site):
+    text = (site / "reference" / "command-line" / "index.html").read_text("utf-8")
+
+    assert "--memory-limit" in text
+    assert "--resume" in text
+    assert re.findall(r"&lt;!--|<!-- arssr", text) == []
+
+
+def test_the_front_page_of_the_site_is_the_readme_without_its_badges(site):
+    page = (site / "index.html").read_text("utf-8")
+
+    assert "First result" in page
+    assert "badge.svg" not in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_shows_a_picture_or_something_to_type(page):
+    text = page.read_text(encoding="utf-8")
+
+    assert re.search(r"^```(console|python|bibtex)|^!\[|^<!-- arssr", text, flags=re.MULTILINE), page
