@@ -56,9 +56,9 @@ def quality() -> str:
         groups.setdefault((volume_row["scale"], volume_row["profile"]), []).append(list(volume_row.values()))
     model, volumes = default_model(), {len(rows) for rows in groups.values()}
     lines = [
-        f"PSNR in dB / SSIM in the brain mask, mean over {max(volumes)} volumes that `{model}` was not trained on, made "
-        "coarser and upsampled again. The gain is over the better of the other two, of which back-projection is told the "
-        "slice profile.\n\n",
+        f"PSNR in dB / SSIM in the brain mask, mean over {max(volumes)} volumes that `{model}` was not trained on, "
+        "made coarser and upsampled again. The gain is over the better of the other two, of which back-projection is "
+        "told the slice profile.\n\n",
         f"| scale, slice profile | cubic | cubic + 10 back-projections | {model} | gain, dB: mean (least) |\n",
         "| --- | --- | --- | --- | --- |\n",
     ]
