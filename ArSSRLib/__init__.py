@@ -1,6 +1,6 @@
-"""ArSSR: MR volumes at any scale, through the shortest path there is.
+"""ArSSR: super-resolution of MR volumes at any scale.
 
-Three hops carry a volume from file to file::
+Three steps carry a volume from file to file::
 
     from ArSSRLib import load_model, read_volume, upsample, write_volume
 
@@ -8,8 +8,9 @@ Three hops carry a volume from file to file::
     sharper = upsample(volume, load_model("arssr2"), 2.0)
     write_volume(sharper, "brain_2x.nii.gz")
 
-The public names are loaded when they are first asked for, so importing this package needs
-neither PyTorch nor numpy: Slicer can look at the version before anything is installed.
+The names in ``__all__`` are the public interface: they keep their meaning, and are documented on the page "Python API".
+Each is loaded when it is first used, so importing this package needs neither PyTorch nor numpy: Slicer can look at
+the version before anything is installed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ArSSRLib.checkpoint import load_model
+    from ArSSRLib.checkpoint import installed_models, load_model
     from ArSSRLib.errors import ArSSRError
-    from ArSSRLib.geometry import VolumeGeometry
+    from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic, scale_for_spacing
     from ArSSRLib.io import read_volume, write_volume
     from ArSSRLib.options import UpsamplingOptions
-    from ArSSRLib.upsampling import upsample
+    from ArSSRLib.upsampling import plan_upsampling, upsample
     from ArSSRLib.volume import Volume
 
 __version__ = "0.1.0"
@@ -34,8 +35,12 @@ __all__ = [
     "Volume",
     "VolumeGeometry",
     "__version__",
+    "installed_models",
     "load_model",
+    "plan_upsampling",
     "read_volume",
+    "scale_for_isotropic",
+    "scale_for_spacing",
     "upsample",
     "write_volume",
 ]
@@ -45,8 +50,12 @@ _ROOMS = {
     "UpsamplingOptions": "options",
     "Volume": "volume",
     "VolumeGeometry": "geometry",
+    "installed_models": "checkpoint",
     "load_model": "checkpoint",
+    "plan_upsampling": "upsampling",
     "read_volume": "io",
+    "scale_for_isotropic": "geometry",
+    "scale_for_spacing": "geometry",
     "upsample": "upsampling",
     "write_volume": "io",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pages.front_page import README, updated
 
-from ArSSRLib import __version__
+import ArSSRLib
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where a path in CONTRIBUTING.md may begin, and what is there only after a command has made it.
@@ -93,7 +93,7 @@ def test_version_change_log_and_citation_agree():
 
     assert newest is not None
     assert citation == {"version": newest[1], "date-released": newest[2]}
-    assert __version__ in (newest[1], f"{newest[1]}.dev0")
+    assert ArSSRLib.__version__ in (newest[1], f"{newest[1]}.dev0")
     assert f"version = {{{newest[1]}}}" in read("docs/cite.md")
 
 
@@ -118,3 +118,13 @@ def test_the_extras_of_make_setup_are_those_that_contributing_names():
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_api_documents_exactly_the_public_names():
+    documented = re.findall(r"^::: ArSSRLib\.(\w+)$", read("docs/reference/api.md"), flags=re.MULTILINE)
+
+    assert sorted(set(documented) - {"errors"}) == sorted(set(ArSSRLib.__all__) - {"__version__"})
+
+
+def test_every_public_name_is_there():
+    assert [name for name in ArSSRLib.__all__ if not hasattr(ArSSRLib, name)] == []
