@@ -99,7 +99,7 @@ def make_plan(
 
     Args:
         geometry: Grid of the input.
-        dtype: Type of the input's voxels.
+        dtype: Type of the result's voxels.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
         options: What was chosen.
         halo: Coarse margin that the network needs, in voxels.
@@ -121,7 +121,7 @@ def make_plan(
         scale=parse_scale(scale),
         options=options,
         region=None if region is None else parse_region(region, fine.size),
-        dtype=output_type(np.dtype(dtype)),
+        dtype=np.dtype(dtype),
         halo=halo,
         bytes_per_coarse_voxel=bytes_per_coarse_voxel,
         base_memory=base_memory,
@@ -209,13 +209,6 @@ class _Work:
 def encoding_cost(tile: Tile) -> float:
     """Return the part of a tile's cost that its crop takes; each fine voxel of its block costs 1."""
     return ENCODING_COST * tile.crop_voxels
-
-
-def output_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of a result: integers keep theirs, masks become small integers, all others float32."""
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    return dtype if dtype.kind in "iu" else np.dtype(np.float32)
 
 
 def whole_region(geometry: VolumeGeometry) -> Region:

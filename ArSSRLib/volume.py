@@ -29,6 +29,8 @@ class FileHeader:
         description: Free text of the file.
         qform_code: NIfTI code of the qform, 0 to 5.
         sform_code: NIfTI code of the sform, 0 to 5.
+        padding: Least and largest intensity of voxels that the file declares as padding, in scanner units.
+        component: Part of a complex image that the file says it is: "phase", "real" or "imaginary"; empty for others.
         metadata: Further text fields worth keeping; never an identity of the patient.
     """
 
@@ -38,6 +40,8 @@ class FileHeader:
     description: str = ""
     qform_code: int = 1
     sform_code: int = 1
+    padding: tuple[float, float] | None = None
+    component: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.normalization import needs_double
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader
 
@@ -112,7 +113,7 @@ def _unscaled_type(array: Voxels, *, smaller: bool = False) -> np.dtype[Any]:
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype.kind == "f":
-        return _float_for(_limits(array))
+        return dtype if dtype == np.float32 else _float_for(_limits(array))
     # Few programs read 64-bit integers, and numpy makes them unasked.
     if smaller and dtype == np.int64 and np.abs(_limits(array)).max() <= np.iinfo(np.int32).max:
         return np.dtype(np.int32)
@@ -120,10 +121,11 @@ def _unscaled_type(array: Voxels, *, smaller: bool = False) -> np.dtype[Any]:
 
 
 def _float_for(limits: npt.NDArray[np.float64]) -> np.dtype[Any]:
-    """Return float32 where it can hold the limits, neither infinite nor vanishing; else float64."""
+    """Return float32 where it holds the limits, neither infinite nor vanishing, and what lies between; else float64."""
     largest = np.abs(limits).max()
     single = np.finfo(np.float32)
-    return np.dtype(np.float32 if largest == 0 or single.tiny <= largest <= single.max else np.float64)
+    fits = largest == 0 or single.tiny <= largest <= single.max
+    return np.dtype(np.float32 if fits and not needs_double(*sorted(limits.tolist())) else np.float64)
 
 
 def _limits(array: Voxels) -> npt.NDArray[np.float64]:
@@ -131,9 +133,9 @@ def _limits(array: Voxels) -> npt.NDArray[np.float64]:
     if array.dtype.kind != "f":
         planes = [(plane.min(), plane.max()) for plane in planes_of(array)]
         return np.array([min(low for low, _ in planes), max(high for _, high in planes)], dtype=np.float64)
-    limits = np.zeros(2)
+    limits = np.array([np.inf, -np.inf])
     for plane in planes_of(array):
         finite = np.isfinite(plane)
-        limits[0] = min(limits[0], plane.min(where=finite, initial=0.0))
-        limits[1] = max(limits[1], plane.max(where=finite, initial=0.0))
-    return limits
+        limits[0] = min(limits[0], plane.min(where=finite, initial=np.inf))
+        limits[1] = max(limits[1], plane.max(where=finite, initial=-np.inf))
+    return limits if limits[0] <= limits[1] else np.zeros(2)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.volume import Volume
 
@@ -22,7 +23,7 @@ STORED_ONE = 16384
 FOREGROUND = 0.1
 CANDIDATES = 4096
 # Raised when the same file and settings give other voxels than before, so that no cache serves the old ones.
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Preparation:
 
 def prepare(volume: Volume, preparation: Preparation) -> Volume:
     """Crop, pad, normalize and resample a volume; returns float32 in about [0, 1] with its new geometry."""
+    volume = volume.with_array(without_padding(volume.array, find_padding(volume.array, volume.header.padding)))
     volume = crop_and_pad(volume, preparation.crop_and_pad)
     if preparation.normalization == "maximum":
         largest = float(volume.array.max())

@@ -31,8 +31,9 @@ from ArSSRLib.device import (
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.kernels import network_path
 from ArSSRLib.model.fixed_scale import FixedScale
-from ArSSRLib.normalization import replace_non_finite
+from ArSSRLib.normalization import replace_non_finite, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
+from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.planning import Destination, Plan, make_plan
 from ArSSRLib.scratch import array_on_disk, planes_of
 from ArSSRLib.upsampling.filling import Progress, fill, scale_of
@@ -68,11 +69,13 @@ def upsample(
         progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
     Returns:
-        The finer volume. Integer types are kept, by rounding and clipping; all others become float32. A volume
-        without negative voxels has none afterwards. The description of the input is not repeated: it may name somebody.
+        The finer volume. Integer types are kept, by rounding and clipping; all others become float32, or
+        stay float64 where that would lose their contrast. Nothing is darker than the darkest voxel. Padding keeps its
+        place and value. The description of the input is not repeated: it may name somebody.
 
     Raises:
-        InputError: If the scale or the region is impossible, or the model was trained for another scale.
+        InputError: If the scale or the region is impossible, the model was trained for another scale, or no voxel is
+            a finite number.
         DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
         DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job does not fit.
@@ -106,7 +109,7 @@ def plan_upsampling(
     openvino = options.backend == "openvino"
     return make_plan(
         volume.geometry,
-        volume.array.dtype,
+        result_type(volume.array),
         scale,
         options,
         halo=model.halo,
@@ -147,7 +150,10 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
     """Return the voxels of the result."""
     array, replaced = replace_non_finite(volume.array)
     if replaced:
-        logger.warning("%d voxels are not finite numbers; they were replaced before upsampling.", replaced)
+        text = "%d of %d voxels are not finite numbers; NaN and -infinity became %.6g, and infinity %.6g."
+        logger.warning(text, replaced, array.size, array.min(), array.max())
+    padding = find_padding(array, volume.header.padding)
+    array = without_padding(array, padding)
     result = _empty(plan)
     lowest, highest = array.min(), array.max()
     if lowest == highest:  # no anatomy, and nothing for a network to add
@@ -166,7 +172,8 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
             path = openvino_path(network, number_format, array, scale_of(fine_shape, array.shape))
         else:
             path = network_path(network, device, number_format, voxels=result.size)
-        fill(result, array, network, path=path, plan=plan, fine_shape=fine_shape, device=device, report=report)
+        how: dict[str, Any] = {"path": path, "plan": plan, "fine_shape": fine_shape, "device": device}
+        fill(result, array, network, **how, report=report, padding=padding)
     return result
 
 

@@ -15,6 +15,7 @@ from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.fixed_scale import FixedScale
 from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.padding import Padding
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost
 from ArSSRLib.scratch import write_block
 from ArSSRLib.tiling import Slices, Tile, split
@@ -36,11 +37,15 @@ def fill(
     fine_shape: Sequence[int],
     device: torch.device,
     report: Progress,
+    padding: Padding | None = None,
 ) -> None:
-    """Write the upsampled ``array``, shape (k, j, i), into ``result`` tile by tile, in scanner units."""
+    """Write the upsampled ``array``, shape (k, j, i), into ``result`` tile by tile, in scanner units.
+
+    What `array` holds in place of its ``padding`` only feeds the network; the result holds the padding again.
+    """
     intensities = IntensityRange.of(array)
-    # A magnitude image has no negative voxels; the overshoot of an edge makes none.
-    lowest = 0.0 if array.min() >= 0 else None
+    # The overshoot of an edge is not darker than the background: a magnitude image has no negative voxels.
+    lowest = array.min()
     # Blocks count from the first voxel of the whole fine grid, the result from that of its region.
     corner = plan.tiles[0].block
     finished = 0.0
@@ -60,7 +65,7 @@ def fill(
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
             # Plane by plane: the conversion of a slab at once would take several times its memory.
             planes = (_as_type(intensities.restore(plane), plan.dtype, lowest=lowest) for plane in fine)
-            write_block(result, inside, planes)
+            write_block(result, inside, planes if padding is None else padding.put_back(planes, block, fine_shape))
             add(fine.size)
             del fine, planes  # not kept while the next one is made
 
@@ -132,12 +137,11 @@ def query_grid_of(
     return QueryGrid((query[0], query[1], query[2]), (sampling[0], sampling[1], sampling[2]))
 
 
-def _as_type(array: npt.NDArray[np.float32], dtype: np.dtype[Any], *, lowest: float | None) -> npt.NDArray[Any]:
+def _as_type(array: npt.NDArray[Any], dtype: np.dtype[Any], *, lowest: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - any number
     """Turn intensities, in their own array, into the type of the output: rounded, clipped, none below ``lowest``."""
-    if lowest is not None:
-        np.maximum(array, np.float32(lowest), out=array)
+    np.maximum(array, array.dtype.type(lowest), out=array)
     if dtype.kind == "f":
-        return array
+        return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     # The largest 32- and 64-bit integers are no floats; the float below them is.
     wide = np.float64 if dtype.itemsize >= 4 else np.float32

@@ -33,6 +33,7 @@ FLOORS = {
     "model": 2,
     "kernels": 2,
     "backends": 2,
+    "padding": 2,
     "planning": 2,
     "scratch": 2,
     "tiling": 1,

@@ -38,11 +38,6 @@ def test_a_plan_names_the_grid_and_the_type_of_the_result():
     assert found.dtype == np.int16
 
 
-@pytest.mark.parametrize(("stored", "expected"), [("i2", "i2"), ("u8", "u8"), ("?", "u1"), ("f8", "f4"), ("f2", "f4")])
-def test_integers_keep_their_type_and_all_else_becomes_single_precision(stored, expected):
-    assert plan(GRID, stored, 2, **NETWORK, **PLENTY).dtype == np.dtype(expected)
-
-
 def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and_the_largest_tile():
     found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
 

@@ -161,8 +161,11 @@ def test_a_constant_beyond_single_precision_is_clipped_to_it(tiny_model, value):
     assert (result == np.sign(value) * np.finfo(np.float32).max).all()
 
 
-def test_a_volume_without_any_finite_voxel_becomes_0(tiny_model):
-    assert not run(np.full((3, 3, 3), np.nan, np.float32), tiny_model).any()
+def test_a_volume_without_any_finite_voxel_is_refused(tiny_model):
+    with pytest.raises(InputError) as error:
+        run(np.full((3, 3, 3), np.nan, np.float32), tiny_model)
+
+    assert one_line(error)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 5), (2, 2, 2)])
@@ -184,20 +187,22 @@ def test_the_unit_of_the_scanner_drops_out(tiny_model, gain):
     np.testing.assert_allclose(result, run(array, tiny_model), rtol=0, atol=EXACT * 1000)
 
 
-@pytest.mark.parametrize("offset", [-5000.0, -1000.0, 200.0])
-def test_an_offset_drops_out_as_long_as_there_are_negative_voxels(tiny_model, offset):
-    array = scan(6, 5, 4) - 500
+@pytest.mark.parametrize("offset", [-5000.0, -1000.0, 200.0, 32768.0])
+def test_an_offset_drops_out(tiny_model, offset):
+    array = scan(6, 5, 4)
 
     result = run(array + np.float32(offset), tiny_model) - offset
 
     np.testing.assert_allclose(result, run(array, tiny_model), rtol=0, atol=0.02)
 
 
-def test_a_volume_without_negative_voxels_has_none_afterwards(tiny_model):
-    array = np.where(scan(6, 5, 4) > 500, 1000, 0).astype(np.float32)
-    assert run(array - 1e-3, tiny_model, 3).min() < -1  # overshoot, where it is allowed
+@pytest.mark.parametrize("darkest", [0, -300, 4000])
+def test_nothing_is_darker_than_the_darkest_voxel(tiny_model, darkest):
+    array = (np.where(scan(6, 5, 4) > 500, 1000, 0) + darkest).astype(np.float32)
+    result = run(array, tiny_model, 3)
 
-    assert run(array, tiny_model, 3).min() == 0
+    assert result.min() == darkest
+    assert result.max() > 1001 + darkest  # overshoot, where it is allowed
 
 
 def test_a_volume_of_negative_voxels_only_is_upsampled(tiny_model):

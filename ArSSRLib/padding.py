@@ -1,0 +1,163 @@
+"""Voxels that no scanner measured: a far value around the anatomy, declared by the file or recognized by itself.
+
+They neither count as anatomy nor bleed into it: before upsampling they are replaced by the anatomy nearest to them,
+and afterwards they come back with their value. An ordinary background, which is about as dark as the darkest anatomy,
+is no padding and stays as it is. Nothing here knows files or networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ArSSRLib.coordinates import cell_centers, index_of
+from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED_VOXELS
+
+# How far below or above the anatomy a value is no part of it, relative to the range of the anatomy: the black around an
+# extracted brain is nearer, and is interpolated with it.
+FAR = 3.0
+# The same for a value that the file declares as padding. It is often 0, and then the ordinary background of the scan.
+FAR_IF_DECLARED = 0.25
+# Least part of the volume, of its faces, and number of voxels that an undeclared padding fills.
+PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
+# Scanner and a later program may both have padded.
+_ROUNDS = 2
+# Voxels around the anatomy that repeat it; farther away, padding becomes as dark as the darkest anatomy.
+_REACH = 6
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Which voxels of a volume are padding, and what they hold.
+
+    Attributes:
+        mask: Shape (k, j, i).
+        values: Value of each, shape (k, j, i).
+    """
+
+    mask: npt.NDArray[np.bool_]
+    values: npt.NDArray[Any]
+
+    def put_back(
+        self, planes: Iterable[npt.NDArray[Any]], block: Sequence[slice], fine_shape: Sequence[int]
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Yield the planes of a block with padding where it was; its border is interpolated linearly.
+
+        Args:
+            planes: One after the other along k, each of shape (j, i).
+            block: Place of the block on the fine grid, along k, j, i.
+            fine_shape: Of the whole fine grid, (k, j, i).
+        """
+        k, j, i = (
+            index_of(cell_centers(m)[rows], n).numpy()
+            for rows, m, n in zip(block, fine_shape, self.mask.shape, strict=True)
+        )
+        rows, columns = _linear(j, self.mask.shape[1]), _linear(i, self.mask.shape[2])
+        nearest = [np.clip(np.rint(x), 0, n - 1).astype(int) for x, n in zip((k, j, i), self.mask.shape, strict=True)]
+        common = self.values[self.mask][0]
+        for plane, along, number in zip(planes, _linear(k, self.mask.shape[0]), nearest[0], strict=True):
+            between = np.tensordot(along[along > 0], self.mask[along > 0].astype(np.float32), axes=1)
+            inside = rows @ between @ columns.T > 0.5
+            if inside.any():
+                near = np.ix_(nearest[1], nearest[2])
+                value = np.where(self.mask[number][near], self.values[number][near], common)
+                plane[inside] = value[inside]
+            yield plane
+
+
+def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None = None) -> Padding | None:
+    """Return the padding of a volume, or None if it has none.
+
+    Padding is one value, or a declared range of values, that is several times as far from the anatomy as that has
+    range, and fills part of the faces of the volume. All of it is relative: offset and gain change nothing.
+
+    Args:
+        array: Finite intensities, shape (k, j, i).
+        declared: Least and largest intensity that the file declares as padding.
+    """
+    sample = array.reshape(-1)[:: max(1, array.size // SAMPLED_VOXELS)]
+    ranges: list[tuple[float, float]] = []
+    if declared is not None and _is_far(*declared, _outside(sample, *declared), FAR_IF_DECLARED):
+        ranges.append(declared)
+        sample = _outside(sample, *declared)
+    for _ in range(_ROUNDS):
+        low, high = sample.min(), sample.max()
+        found = next((ends for ends in ((low,), (high,), (low, high)) if _are_padding(ends, sample, array)), ())
+        ranges.extend((value, value) for value in found)
+        sample = sample[~np.isin(sample, found)]
+    if not ranges:
+        return None
+    mask = np.zeros(array.shape, dtype=bool)
+    for low, high in ranges:
+        mask |= (array >= low) & (array <= high)
+    return Padding(mask, array) if mask.any() and not mask.all() else None
+
+
+def without_padding(array: npt.NDArray[Any], padding: Padding | None) -> npt.NDArray[Any]:
+    """Return a volume, shape (k, j, i), whose padding repeats the anatomy nearest to it, and is dark far from it."""
+    if padding is None:
+        return array
+    filled, known = array.copy(), ~padding.mask
+    anatomy = array[known]
+    filled[padding.mask] = np.percentile(anatomy, FLOOR_PERCENTILE, method="nearest")
+    for _ in range(_REACH):
+        frontier = np.nonzero(ndimage.binary_dilation(known) & ~known)
+        if not frontier[0].size:
+            break
+        filled[frontier] = _mean_of_neighbors(filled, known, frontier)
+        known[frontier] = True
+    return filled
+
+
+def _mean_of_neighbors(
+    filled: npt.NDArray[Any], known: npt.NDArray[np.bool_], places: tuple[npt.NDArray[np.intp], ...]
+) -> npt.NDArray[Any]:
+    """Return the mean of the known voxels that touch each place by a face; at least one does."""
+    total, count = np.zeros(places[0].shape), np.zeros(places[0].shape)
+    for axis, length in enumerate(filled.shape):
+        for step in (-1, 1):
+            moved = list(places)
+            moved[axis] = np.clip(places[axis] + step, 0, length - 1)
+            there = tuple(moved)
+            total += np.where(known[there], filled[there], 0)
+            count += known[there]
+    mean = total / count
+    return np.rint(mean).astype(filled.dtype) if filled.dtype.kind in "iu" else mean.astype(filled.dtype)
+
+
+def _are_padding(ends: Sequence[Any], sample: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:
+    """Tell whether the least and largest values of a sample, or one of them, are undeclared padding of the volume."""
+    rest = sample[~np.isin(sample, ends)]
+    least = max(VOXELS, PART_OF_VOLUME * sample.size)
+    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    return rest.size >= least and all(
+        np.count_nonzero(sample == value) >= least
+        and np.count_nonzero(faces == value) >= PART_OF_FACES * faces.size
+        and _is_far(value, value, rest, FAR)
+        for value in ends
+    )
+
+
+def _is_far(low: float, high: float, rest: npt.NDArray[Any], distance: float) -> bool:
+    """Tell whether a range lies outside that of the other values, at a distance relative to the latter."""
+    if not rest.size:
+        return False
+    first, last = np.percentile(rest.astype(np.float64), (FLOOR_PERCENTILE, CEILING_PERCENTILE))
+    width = last - first
+    return bool(width > 0 and max(first - high, low - last) > distance * width)
+
+
+def _outside(sample: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
+    return sample[(sample < low) | (sample > high)]
+
+
+def _linear(index: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float32]:
+    """Return the weights of linear interpolation at voxel indices, shape (M, length)."""
+    inside = np.clip(index, 0, length - 1)
+    weights: npt.NDArray[np.float32] = np.maximum(0, 1 - np.abs(inside[:, None] - np.arange(length))).astype(np.float32)
+    return weights

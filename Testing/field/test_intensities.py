@@ -1,0 +1,165 @@
+"""What scanners do to intensities: offsets, gains and padding change nothing in the anatomy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.padding import find_padding, without_padding
+from ArSSRLib.training.preparation import Preparation, prepare
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import FileHeader, Volume
+
+SCALE = (1, 1.5, 2)
+PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
+SHAPE = (14, 20, 18)
+# What offset and gain may change, and where padding may be felt: parts of the range, and voxels.
+TOLERANCE, FELT = 1e-3, 6
+
+
+def head(dtype: str = "f8") -> np.ndarray:
+    """Return an ellipsoid of smooth anatomy, 300 to 1000, in air of 0."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=SHAPE), 1.2)
+    anatomy = 650 + 350 * np.clip(smooth / np.abs(smooth).max(), -1, 1)
+    grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    return np.rint(np.where(sum(x**2 for x in grid) < 0.8, anatomy, 0)).astype(dtype)
+
+
+def run(array: np.ndarray, model, **header) -> np.ndarray:
+    volume = Volume(array, VolumeGeometry(array.shape[::-1], (1.0, 1.0, 2.0)), FileHeader(**header))
+    return upsample(volume, model, SCALE, PLAIN).array.astype(np.float64)
+
+
+@settings(max_examples=25)
+@given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e6, 1e6), air=st.booleans())
+def test_a_result_has_the_gain_and_the_offset_of_its_source(tiny_model, gain, offset, air):
+    array = head() if air else head()[4:10, 6:14, 6:12]  # with air around it, or anatomy alone
+    width = np.ptp(array)
+
+    moved = run(gain * (array + offset * width), tiny_model) / gain - offset * width
+
+    np.testing.assert_allclose(moved, run(array, tiny_model), rtol=0, atol=TOLERANCE * width)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset"), [("i4", 10**9), ("u4", 3 * 10**9), ("u2", 60000), ("i2", -32768), ("f4", 10**6)]
+)
+def test_an_offset_drops_out_in_every_type_that_can_hold_it(tiny_model, dtype, offset):
+    array = head()
+
+    moved = run((array + offset).astype(dtype), tiny_model) - offset
+
+    np.testing.assert_allclose(moved, run(array, tiny_model), rtol=0, atol=1 + TOLERANCE * np.ptp(array))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_a_contrast_on_a_high_offset_survives_reading_and_writing(tiny_model, tmp_path, suffix):
+    array = head() + 1e8
+    grid = VolumeGeometry(SHAPE[::-1], (1.0, 1.0, 2.0))
+    source = read_volume(write_volume(Volume(array, grid), tmp_path / f"source{suffix}"))
+
+    result = upsample(source, tiny_model, SCALE, PLAIN)
+    found = read_volume(write_volume(result, tmp_path / f"result{suffix}")).array
+
+    np.testing.assert_allclose(found - 1e8, run(head(), tiny_model), rtol=0, atol=TOLERANCE * np.ptp(array))
+
+
+# --- padding
+
+
+def padded(array: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a volume whose field of view is a cylinder, and where that is."""
+    _, j, i = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in array.shape], indexing="ij")
+    inside = np.hypot(j / array.shape[1], i / array.shape[2]) < 0.45
+    return np.where(inside, array, value), inside
+
+
+def eroded(inside: np.ndarray) -> np.ndarray:
+    """Return what is deep inside a cylinder."""
+    return ndimage.binary_erosion(inside, np.ones((1, 3, 3)), iterations=FELT, border_value=1)
+
+
+def everywhere_bright() -> np.ndarray:
+    """Return anatomy that reaches the edge of the field of view."""
+    rng = np.random.default_rng(6)
+    return 650 + 350 * np.tanh(9 * ndimage.gaussian_filter(rng.normal(size=(10, 44, 40)), 1.2))
+
+
+@pytest.mark.parametrize("value", [-32768, -2000, 32767, 1e6])
+def test_padding_changes_nothing_in_the_anatomy_away_from_it(tiny_model, value):
+    array, inside = padded(everywhere_bright(), value)
+    deep = ndimage.zoom(eroded(inside), (2, 1.5, 1), order=0, grid_mode=True, mode="nearest")
+
+    found, expected = run(array, tiny_model), run(everywhere_bright(), tiny_model)
+
+    assert deep.any()
+    np.testing.assert_allclose(found[deep], expected[deep], rtol=0, atol=0.02 * 700)
+
+
+@pytest.mark.parametrize("value", [-32768, -2000, 32767, 1e6])
+def test_padding_does_not_bleed_and_comes_back_as_it_was(tiny_model, value):
+    array, inside = padded(everywhere_bright(), value)
+
+    result = run(array, tiny_model)
+    padding = result == value
+
+    assert ((result[~padding] > 250) & (result[~padding] < 1100)).all()
+    covered = ndimage.zoom(inside.astype(float), (2, 1.5, 1), order=1, grid_mode=True, mode="nearest")
+    clear = np.abs(covered - 0.5) > 0.05
+    np.testing.assert_array_equal(padding[clear], (covered < 0.5)[clear])
+
+
+def test_a_declared_padding_needs_no_border(tiny_model):
+    array = everywhere_bright()
+    array[3, 20, 18] = -40
+    undeclared, declared = run(array, tiny_model), run(array, tiny_model, padding=(-40.0, -40.0))
+
+    assert undeclared[6:8, 29:32, 17:20].min() < 250
+    assert declared[declared != -40].min() > 250
+    assert (declared == -40).any()
+
+
+@pytest.mark.parametrize("background", [0, 200])
+def test_an_ordinary_background_is_no_padding_even_if_it_is_declared(background):
+    array = np.where(head() > 0, head(), background)
+
+    assert find_padding(array) is None
+    assert find_padding(np.abs(ndimage.gaussian_filter(head(), 0.7)), (0.0, 0.0)) is None
+
+
+def test_two_paddings_are_both_recognized():
+    array, inside = padded(everywhere_bright(), -32768)
+    array[:, :, :3] = 60000
+
+    padding = find_padding(array)
+
+    np.testing.assert_array_equal(padding.mask, ~inside | (array == 60000))
+    assert 300 <= without_padding(array, padding).min() < without_padding(array, padding).max() <= 1000
+
+
+def test_padding_is_no_anatomy_to_learn_from():
+    array, inside = padded(everywhere_bright(), -32768)
+    grid = VolumeGeometry(array.shape[::-1], (1.0, 1.0, 2.0))
+
+    prepared, plain = (prepare(Volume(a, grid), Preparation()).array for a in (array, everywhere_bright()))
+
+    np.testing.assert_allclose(prepared[inside], plain[inside], rtol=0, atol=0.05)
+
+
+def test_a_volume_without_a_finite_voxel_is_refused_and_some_are_replaced_by_what_is_said(tiny_model, caplog):
+    with pytest.raises(InputError, match="no finite number"):
+        run(np.full(SHAPE, np.nan), tiny_model)
+
+    array = head()
+    array[0, 0, 0] = np.nan
+    run(array, tiny_model)
+
+    assert "1 of 5040 voxels" in caplog.text
+    assert f"NaN and -infinity became 0, and infinity {head().max():g}" in caplog.text
