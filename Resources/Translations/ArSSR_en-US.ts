@@ -1,0 +1,661 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="en_US" sourcelanguage="en_US">
+<context>
+    <name>ArSSR</name>
+    <message>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Volumes</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Input volume:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The volume to sharpen. It is never changed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The volume to sharpen. It is never changed. Label maps are not offered: interpolating labels spoils them.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Region:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Sharpen only the part inside a Markups ROI.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Sharpen only the part inside a Markups ROI. The voxels around it are still taken into account.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Whole volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR region</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Output volume:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Where to store the result.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Where to store the result: in a new volume, or in an existing one, which is replaced.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>New volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR output</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>All &amp;frames of the sequence</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Sharpen every frame of the sequence that the input volume belongs to, into a new sequence.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Resolution</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Choose by:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How the new voxel size is chosen.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How the new voxel size is chosen: one factor, a factor for each axis, a spacing in mm, or the finest spacing of the volume for every axis.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Scale:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Resolution of the result.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Drag to choose the factor for all axes. Type a number beside it for factors above 4.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Factor for all axes: any number from 1 to 16.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source> x</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>I</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Factor along axis I.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>J</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Factor along axis J.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>K</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Factor along axis K.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Target voxel spacing along axis I of the volume, in mm. An axis that is finer already is kept.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Target voxel spacing along axis J of the volume, in mm. An axis that is finer already is kept.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Target voxel spacing along axis K of the volume, in mm. An axis that is finer already is kept.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Every axis gets the finest spacing of the volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Result:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>What Apply will produce.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Select an input volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Model and device</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Model:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The network to use.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The network to use. Its card describes what it was trained on.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Use weights from a file (.safetensors, or a checkpoint of the published code).</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Card</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Show what the model was trained on, its license, the contrast it is meant for and its checksum.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The model card.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Device:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Device to compute on.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Device to compute on. Every graphics processor that PyTorch can use is listed by name.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Check</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Look for PyTorch and graphics processors again, and run a test operation on each.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Memor&amp;y limit:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Memory that the run may use.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Memory that the run may use on the device, in GB. A smaller limit means smaller tiles: slower, with the same result.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source> GB</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>All free memory</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch has not been checked yet.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>I&amp;nstall PyTorch...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Install PyTorch through the PyTorch extension. Nothing is downloaded before you agree.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Apply</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Cance&amp;l</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Stop the run. Nothing is left behind.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Progress of the run.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Compare</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Resul&amp;t volume:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A volume made by ArSSR.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A volume made by ArSSR, to be compared with the volume it was made from.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>None</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Com&amp;pare</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Show the input, interpolated by cubic splines, and the result side by side in linked views. Press again to go back to your layout.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Diff&amp;erence view</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Add a third view with the result minus the interpolated input.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>E&amp;xport as derived DICOM series...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Write the result as a new series of the same study, marked as derived, if its input was loaded from DICOM.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Log</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>What has been logged since the module was opened.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Nothing has been logged yet.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Copy</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Copy the log to the clipboard, to send with a question. It contains no patient name.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Clear</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Empty the log.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Sharpens MR volumes: voxels of any smaller size, isotropic or for each axis, by a neural network. The result lies exactly over the original. For research, not for diagnosis.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The method: Wu Q. et al., &lt;a href=&quot;https://doi.org/10.1109/JBHI.2022.3223106&quot;&gt;An Arbitrary Scale Super-Resolution Approach for 3D MR Images via Implicit Neural Representation&lt;/a&gt;, IEEE JBHI 27 (2023).</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Where to put the folder of the new DICOM series</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Isotropic factor</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Per axis</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Target spacing</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Make isotropic</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The comparison cannot be shown.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The DICOM series was not written.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{count} DICOM files were written to {folder}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.choosers</name>
+    <message>
+        <source>Automatic: the fastest that works</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>CPU</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>CPU build</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch is not installed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>the file is not there any more</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; SHA-256 `{checksum}`</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>built for CUDA {version}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch {version}, {build}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>**{name}**: weights from a file, without a card. Ask whoever made it.
+
+SHA-256 `{checksum}`</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name}, {memory} free</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name} passed its test operation.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name} failed its test operation: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>No graphics processor was found, so this runs on the processor: minutes, not seconds.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>This runs on the processor: minutes, not seconds. If this computer has an NVIDIA graphics processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>This runs on the processor although {name} is there.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.compare</name>
+    <message>
+        <source>{name} cubic</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name} minus cubic</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.controller</name>
+    <message>
+        <source>Starting</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Nothing yet.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch has to be installed first: see Model and device.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Make the sharper volume. The input is not changed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Cancelling...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Loading the model</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Reading the volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Sharpening</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Writing the result</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Adding the result to the scene</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Cancelled. Nothing was left behind.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Select an input volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Started: {name}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{stage}, frame {volume} of {volumes}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{stage}, {time} left</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Done: {name}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Not done: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Cancelled: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.dependencies</name>
+    <message>
+        <source>ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what that means.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR needs packages that are not part of Slicer. These would be downloaded and installed:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>They go into Slicer&apos;s own Python, and can be removed there again (PyTorch in the module PyTorch Utils). No image data is sent anywhere. Install them now?</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch {version} is installed, but not {missing}. Press Install to add it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The PyTorch extension, through which ArSSR installs PyTorch, is not there. Open the Extensions Manager, install the extension named PyTorch, restart Slicer and press Install PyTorch again.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch {version} is installed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PyTorch {version} is too old; ArSSR needs {requirement}. Press Install PyTorch to update it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR: install PyTorch</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{state} It is in the ArSSR module, under Model and device.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about 0.2 GB to download and 1 GB on disk for a CPU, about 3 GB to download and 7 GB on disk for an NVIDIA graphics processor</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>- {packages}: less than 2 MB</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and try again; View &gt; Python Console shows what pip said.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.engine_section</name>
+    <message>
+        <source>Weights (*.safetensors *.pkl *.pt *.pth)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>File of weights</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Testing the devices...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The devices could not be tested: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.estimate</name>
+    <message>
+        <source>{size} voxels of {spacing} mm</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): judge with care.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{count} h</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{frames} frames of {text}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>about {memory} of memory</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>, {time}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{count} s</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{count} min</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.sample_data</name>
+    <message>
+        <source>The sample data set could not be loaded.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.selftest</name>
+    <message>
+        <source>ArSSR: a phantom was sharpened; its corners moved by {moved} mm.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR: nothing was sharpened. {state}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+</TS>
