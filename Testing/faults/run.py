@@ -24,8 +24,9 @@ from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model  # noqa
 README = Path(__file__).with_name("README.md")
 HEAD = """# Faults and what comes of them
 
-Written by `python Testing/faults/run.py`; the tests run the same cases. After each: nothing but whole files under final
-names, what was there before unharmed, the input as the fault left it, and no left-overs once the next run has started.
+Written by `python Testing/faults/run.py`; the tests run the same cases. After each fault there are
+only complete files under final names, earlier files are unharmed, the input is as the fault left it, and once the next run
+has started, nothing is left over.
 
 | fault | ends with | says | kept |
 | --- | --- | --- | --- |

@@ -15,8 +15,8 @@ FILE = ROOT / "LICENSES.md"
 HEAD = """# Licenses of what ArSSR uses
 
 Written by `python Testing/supply/licenses.py` from the metadata of the packages in `constraints.txt`. None of them is
-part of this repository. *Needed by* says who installs it: everybody (*engine*), or who asks for that extra; *through
-others* are packages that these bring along.
+part of this repository. *Needed by* names the extra that installs it; *engine* is always installed, and *through
+others* marks dependencies of dependencies.
 
 | package | version | license | needed by |
 | --- | --- | --- | --- |
