@@ -42,10 +42,10 @@ class UpsamplingOptions:
 
     device: str = _option("auto", "auto, cpu, cuda, cuda:N or mps")
     backend: str = _option(
-        "torch", "openvino: encode by that optional package, CPU only", choices=("torch", "openvino")
+        "torch", "openvino: run the encoder with that optional package, CPU only", choices=("torch", "openvino")
     )
     precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
-    memory_limit: float | None = _option(None, "memory to stay within (default: what is free)", unit="GB")
+    memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")
 
     def __post_init__(self) -> None:
         """Refuse a value that an option cannot have."""

@@ -132,7 +132,7 @@ def build_parser(
     train = _add_command(commands, "train", "train a model from a TOML recipe", ("ArSSRLib.training.cli", "run"))
     if add_training is not None:
         add_training(train)
-    summary = "compare methods as a TOML protocol says, in tables and figures"
+    summary = "compare methods by a TOML protocol; write tables and figures"
     evaluate = _add_command(commands, "evaluate", summary, ("ArSSRLib.evaluation.cli", "run"))
     if add_evaluation is not None:
         add_evaluation(evaluate)
@@ -161,7 +161,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
         commands,
         "upsample",
-        "make the voxels of a volume, or of every volume in a folder, smaller",
+        "reduce the voxel size of a volume, or of every volume in a folder",
         ("ArSSRLib.commands.upsample", "run"),
         usage=UPSAMPLE_USAGE,
     )
@@ -169,31 +169,34 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     command.add_argument(
         "output",
         metavar="OUTPUT",
-        help="volume to write; folder when INPUT holds many, or for a DICOM series",
+        help="volume to write; or a folder, for a folder of volumes or a DICOM series",
     )
-    target = command.add_argument_group("how fine (one of these)").add_mutually_exclusive_group(required=True)
-    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one along each of i, j, k")
-    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing to reach in mm, or one per axis")
-    target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels to reach along i, j, k")
+    target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=True)
+    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one for each axis i, j, k")
+    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or one for each axis")
+    target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
-    compute = command.add_argument_group("how to compute")
+    compute = command.add_argument_group("computation")
     compute.add_argument(
-        "--model", default=DEFAULT_MODEL_NAME, metavar="NAME|PATH", help="see arssr models (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL_NAME,
+        metavar="NAME|PATH",
+        help="bundled model or weights file (default: %(default)s)",
     )
     _add_options(compute)
-    files = command.add_argument_group("what to read and write")
-    files.add_argument("--series", metavar="UID", help="series of a DICOM folder that holds several")
+    files = command.add_argument_group("input and output")
+    files.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    files.add_argument("--figure", metavar="PNG", help="also draw before and after")
+    files.add_argument("--figure", metavar="PNG", help="also draw input and result")
     files.add_argument(
-        "--provenance", action="store_true", help="also write OUTPUT.arssr.json, from which arssr reproduce works"
+        "--provenance", action="store_true", help="also write OUTPUT.arssr.json, a record for arssr reproduce"
     )
     files.add_argument(
         "--progress",
         default="auto",
         choices=("auto", "json", "none"),
-        help="auto: a bar on a terminal; json: one object a line on stdout (default: %(default)s)",
+        help="auto: a bar on a terminal; json: one object per line on stdout (default: %(default)s)",
     )
 
 
@@ -219,12 +222,12 @@ def _add_reproduce(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
         commands,
         "reproduce",
-        "make a result again from its record, and compare: exit code 0 equal, 1 different, 2 cannot",
+        "make a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible",
         ("ArSSRLib.commands.reproduce", "run"),
     )
     command.add_argument("result", metavar="RESULT", help="volume that was made with --provenance")
-    command.add_argument("--input", metavar="FILE", help="what it was made from (default: found beside it)")
-    command.add_argument("--model", metavar="FILE", help="weights that made it, if they have no name here")
+    command.add_argument("--input", metavar="FILE", help="volume it was made from (default: searched for beside it)")
+    command.add_argument("--model", metavar="FILE", help="weights file, if the model is not installed")
 
 
 def _add_models(commands: Commands[OneLineParser]) -> None:
@@ -242,17 +245,18 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
         help="fetch is the only one that uses the network (default: list)",
     )
     command.add_argument(
-        "name", nargs="?", metavar="NAME|FILE", help="model; for import, a file of weights (verify: default is all)"
+        "name",
+        nargs="?",
+        metavar="NAME|FILE",
+        help="model, or for import a weights file (verify: all models)",
     )
-    command.add_argument("--as", dest="alias", metavar="NAME", help="what to call an imported model")
+    command.add_argument("--as", dest="alias", metavar="NAME", help="name of the imported model")
 
 
 def _add_info(commands: Commands[OneLineParser]) -> None:
-    command = _add_command(
-        commands, "info", "describe a volume or a file of weights", ("ArSSRLib.commands.info", "run")
-    )
-    command.add_argument("file", metavar="FILE", help="volume, DICOM series, or weights")
-    command.add_argument("--series", metavar="UID", help="series of a DICOM folder that holds several")
+    command = _add_command(commands, "info", "describe a volume or a weights file", ("ArSSRLib.commands.info", "run"))
+    command.add_argument("file", metavar="FILE", help="volume, DICOM series or weights file")
+    command.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
 
 
 def _add_convert(commands: Commands[OneLineParser]) -> None:

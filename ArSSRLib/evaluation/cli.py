@@ -33,18 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", type=Path, nargs="?", help=one)
     change = "change a value of the protocol"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    jobs = "processes at the same time, each for a subject and a degradation (default: 1)"
+    jobs = "number of parallel processes, each for a subject and a degradation (default: 1)"
     parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help=jobs)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--strict", action="store_true", help="fail where a method or a metric cannot run here")
+    parser.add_argument("--strict", action="store_true", help="fail if a method or a metric cannot run here")
     parser.add_argument(
         "--curves",
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="instead of a protocol: draw the training curves of RUN ... into the last name, a PNG file",
+        help="instead of evaluating: draw the training curves of each RUN; the last name is the PNG file to write",
     )
-    inputs = "instead of evaluating: write what the methods are given, for another program to work on"
+    inputs = "instead of evaluating: write the inputs of the methods, for another program to upsample"
     parser.add_argument("--inputs", type=Path, metavar="FOLDER", help=inputs)
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 

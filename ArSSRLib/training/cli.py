@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, help="TOML file; see ArSSRLib/training/recipes")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
     parser.add_argument(
-        "--init", metavar="MODEL", help="begin with the weights of a bundled model or a file, and take its architecture"
+        "--init", metavar="MODEL", help="start from the weights and the architecture of a bundled model or a file"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change a value of the recipe"

@@ -25,8 +25,8 @@ README = Path(__file__).with_name("README.md")
 HEAD = """# Faults and what comes of them
 
 Written by `python Testing/faults/run.py`; the tests run the same cases. After each fault there are
-only complete files under final names, earlier files are unharmed, the input is as the fault left it, and once the next run
-has started, nothing is left over.
+only complete files under final names, earlier files are unharmed, the input is as the fault left it, and once the next
+run has started, nothing is left over.
 
 | fault | ends with | says | kept |
 | --- | --- | --- | --- |
