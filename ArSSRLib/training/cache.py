@@ -23,6 +23,7 @@ import torch
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.io.sources import read_checked
+from ArSSRLib.training.packing import is_packed, unpacked
 from ArSSRLib.training.preparation import (
     PREPARATION_VERSION,
     Preparation,
@@ -55,12 +56,15 @@ def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> Train
         folder: The cache.
 
     Returns:
-        The volume; its voxels are read from the disk when they are used.
+        The volume; its voxels are read from the disk when they are used. A packed one is small and is not cached.
 
     Raises:
         InputError: If the volume cannot be used.
         OutputError: If the cache cannot be written.
     """
+    if is_packed(path):
+        packed, voxel_hash = unpacked(path, preparation)
+        return store(packed, subject=path.name, voxel_hash=voxel_hash)
     entry = folder / key_of(path, preparation)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
         return _read(entry, path.name)

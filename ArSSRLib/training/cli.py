@@ -7,16 +7,19 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
-from ArSSRLib.io.sources import Source, find_sources, read_checked
+from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
 from ArSSRLib.training.growth import grown
 from ArSSRLib.training.loop import Trainer, hash_of_volumes
+from ArSSRLib.training.packing import is_packed, packed_sources, unpacked
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
@@ -74,8 +77,8 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     if not args.resume and (config.output / LAST).exists():
         msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
         raise InputError(msg)
-    training = find_sources(config.training_data, "train")
-    validation = find_sources(config.validation_data, "val") if config.validation_data else []
+    training = packed_sources(config.training_data, "train")
+    validation = packed_sources(config.validation_data, "val") if config.validation_data else []
     refuse_shared_subjects(training, validation)
     if not processes.leads:  # the leader prepares for all
         processes.wait()
@@ -101,12 +104,20 @@ def validation_cases(
     chosen = sources[:: config.validation_stride]
     cases = []
     for source in chosen:
-        volume = read_checked(source.path)
-        refuse_shared_voxels(known, {hash_of(volume.array): source.path.name})
-        truth = prepare(volume, preparation).array
+        truth, voxel_hash = _validation_truth(source.path, preparation)
+        refuse_shared_voxels(known, {voxel_hash: source.path.name})
         cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in settings_for(config.model)]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
+
+
+def _validation_truth(path: Path, preparation: Preparation) -> tuple[npt.NDArray[np.float32], str]:
+    """Return a prepared volume, shape (k, j, i), and the hash of its voxels as they were."""
+    if is_packed(path):
+        packed, voxel_hash = unpacked(path, preparation)
+        return packed.array, voxel_hash
+    volume = read_checked(path)
+    return prepare(volume, preparation).array, hash_of(volume.array)
 
 
 def _result(trainer: Trainer) -> str:
