@@ -52,10 +52,15 @@ class Journal:
 
     def show(self, values: Mapping[str, float]) -> None:
         """Show values at the end of the progress line."""
-        self._bar.set_postfix_str(
-            f"loss {values['loss']:.4f}, {values['dB over cubic']:+.2f} dB over cubic, "
-            f"{values['patches/s']:.1f} patches/s, batch {values['batch ms']:.0f} ms, step {values['step ms']:.0f} ms"
-        )
+        text = f"loss {values['loss']:.4f}, {values['dB over cubic']:+.2f} dB over cubic"
+        if "steps/s" in values:
+            text += (
+                f", {values['steps/s']:.3g} steps/s, {values['patches/s']:.1f} patches/s, "
+                f"batch {values['batch ms']:.0f} ms, step {values['step ms']:.0f} ms"
+            )
+        if "% of peak" in values:
+            text += f", {values['% of peak']:.0f} % of peak"
+        self._bar.set_postfix_str(text)
 
     def say(self, text: str) -> None:
         """Print a line without breaking the progress line."""
@@ -95,11 +100,17 @@ class Clock:
         else:
             self._marks.append(time.perf_counter())
 
-    def costs(self) -> tuple[float, float]:
-        """Return milliseconds a batch and milliseconds a step since the last call, and forget them.
+    def forget(self) -> None:
+        """Forget all marks: what was between them does not count."""
+        self._marks.clear()
+
+    def costs(self) -> tuple[float, float] | None:
+        """Return milliseconds a batch and milliseconds a step since the last call, and forget them; None without any.
 
         On CUDA the last mark must have been reached.
         """
+        if not self._marks:
+            return None
         pairs = [self._milliseconds(one, two) for one, two in zip(self._marks, self._marks[1:], strict=False)]
         count = len(self._marks) // 3
         self._marks.clear()
@@ -109,20 +120,23 @@ class Clock:
         return float(one.elapsed_time(two)) if self._on_cuda else 1000 * (two - one)
 
 
-def summary(loss: float, ratio: float, costs: tuple[float, float], patches: int) -> dict[str, float]:
+def summary(loss: float, ratio: float, costs: tuple[float, float] | None, patches: int) -> dict[str, float]:
     """Return what is shown and logged of some steps.
 
     Args:
         loss: Mean of the loss.
         ratio: Mean of the root mean square error over that of cubic interpolation.
-        costs: Milliseconds a batch and a step.
+        costs: Milliseconds a batch and a step; None while warming up.
         patches: Patches a step, of all processes.
     """
+    shown = {"loss": round(loss, 5), "dB over cubic": round(-20 * math.log10(max(ratio, 1e-9)), 3)}
+    if costs is None:
+        return shown
     batch, step = costs
-    return {
-        "loss": round(loss, 5),
-        "dB over cubic": round(-20 * math.log10(max(ratio, 1e-9)), 3),
-        "patches/s": round(1000 * patches / max(batch + step, 1e-3), 2),
+    rate = 1000 / max(batch + step, 1e-3)
+    return shown | {
+        "steps/s": round(rate, 3),
+        "patches/s": round(patches * rate, 2),
         "batch ms": round(batch, 2),
         "step ms": round(step, 2),
     }

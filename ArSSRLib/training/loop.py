@@ -29,6 +29,7 @@ from ArSSRLib.training.optimizers import make_optimizer
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import table_of
 from ArSSRLib.training.stopping import stop_requested
+from ArSSRLib.training.throughput import Pace
 from ArSSRLib.training.validation import Case, mean_gains, score_case
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Trainer:
         self.seconds = 0.0
         self.best = -math.inf
         self._clock = Clock(self.device)
+        self.pace = Pace(self.model, config, self.device)
         self._window: list[Tensor] = []
         self._journal: Journal | None = None
 
@@ -134,6 +136,10 @@ class Trainer:
         self._window.append(self.train_step(batch))
         self._clock.mark()
         self.seconds += time.monotonic() - started
+        if self.pace.is_cold and self.pace.warm_up(started):
+            self._clock.forget()
+            if self._journal:
+                self._journal.say(self.pace.words)
         if self._journal:
             self._journal.count()
         saving = self.step % self.config.checkpoint_every == 0
@@ -250,6 +256,7 @@ class Trainer:
                 self._refuse_step(first + offset)
         loss, ratio, norm = (sum(column) / len(values) for column in zip(*values, strict=True))
         shown = summary(loss, ratio, self._clock.costs(), self.config.batch_items * self.processes.world)
+        shown |= self.pace.share_of_peak(shown)
         shown |= {"gradient norm": round(norm, 4), "learning rate": learning_rate(self.config, self.step - 1)}
         if self._journal:
             self._journal.show(shown)

@@ -27,7 +27,7 @@ from ArSSRLib.training.preparation import FOREGROUND, Preparation, prepare
 from ArSSRLib.volume import Volume, hash_of
 
 SUFFIX = ".npz"
-# Intensity of one step: the threshold of the foreground lies between two steps, so that rounding moves no voxel over it.
+# Intensity of one step: the threshold of the foreground lies between two steps, and rounding moves no voxel over it.
 STEP = FOREGROUND / 20.5
 # Steps above which a voxel is anatomy, and voxels that are kept around it.
 ANATOMY, MARGIN = 4, 3
@@ -99,7 +99,7 @@ def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
         InputError: If it cannot be read, or was packed for another grid.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             content = {name: file[name] for name in ("voxels", "step", "spacing", "direction", "voxel_hash")}
         array = content["voxels"].astype(np.float32) * np.float32(content["step"])
         (k, j, i), (x, y, z) = array.shape, (float(s) for s in content["spacing"])

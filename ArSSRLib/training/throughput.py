@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,8 +16,55 @@ if TYPE_CHECKING:
 
 # A step costs three forward passes: one forward, and one backward each for features and weights.
 PASSES = 3
+# Steps after which all is compiled, in a run that compiles or computes on a GPU.
+WARM_UP_STEPS = 3
 # Rows and columns of the matrix product that shows the peak: large enough to fill a GPU.
 EDGE = 8192
+
+
+class Pace:
+    """How fast a run is: its warm-up, which is no measure of the other steps, and its share of the device's peak.
+
+    Args:
+        model: The network.
+        config: The recipe.
+        device: Where it trains.
+
+    Attributes:
+        is_cold: Whether the run still compiles and chooses algorithms, as in its first steps on a GPU.
+        warm_up_seconds: What these steps took.
+    """
+
+    def __init__(self, model: SuperResolutionModel, config: TrainingConfig, device: torch.device) -> None:
+        self._device = device
+        self._left = WARM_UP_STEPS if config.compile or device.type == "cuda" else 0
+        self.warm_up_seconds = 0.0
+        self._operations = step_operations(model, config, config.points)
+        self._peak = peak_operations(device, config.precision)
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the next step belongs to the warm-up."""
+        return self._left > 0
+
+    @property
+    def words(self) -> str:
+        """What the warm-up took, for the one who waits."""
+        return f"warm-up: {WARM_UP_STEPS} steps in {self.warm_up_seconds:.1f} s, which no rate counts"
+
+    def warm_up(self, started: float) -> bool:
+        """Count one step of the warm-up, begun at a time of the monotonic clock; tell whether it was the last."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self.warm_up_seconds += time.monotonic() - started
+        self._left -= 1
+        return not self._left
+
+    def share_of_peak(self, shown: Mapping[str, float]) -> dict[str, float]:
+        """Return what part of the device's peak ``steps/s`` are, in percent; empty where either is unknown."""
+        if not self._peak or "steps/s" not in shown:
+            return {}
+        return {"% of peak": round(100 * self._operations * shown["steps/s"] / self._peak, 1)}
 
 
 def step_operations(model: SuperResolutionModel, config: TrainingConfig, points: int) -> float:

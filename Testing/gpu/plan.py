@@ -28,6 +28,8 @@ class Item:
         arguments: What the function is called with, beside ``tiny``.
         least: Seconds below which it is not begun.
         limit: Seconds after which it is ended.
+        is_long: Whether it takes all the time there is: it is told the ``seconds``, tells how it stands (``tell``), and
+            goes on where it was when the command is called again.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Item:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     least: float = 1.0
     limit: float = 60.0
+    is_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ def proof(*, tiny: bool) -> list[Item]:
     return [*smoke(), *checks(), *benchmark(tiny=tiny), *tuning(tiny=tiny)]
 
 
+def training(arguments: Mapping[str, Any]) -> list[Item]:
+    """Return what trains for the rest of the time, behind a smoke test of seconds."""
+    names = ("machine", "arithmetic")
+    smoke_test = [Item(f"smoke/{name}", f"gpu.smoke:{name}", limit=40.0) for name in names]
+    return [*smoke_test, Item("training", "gpu.training:train", arguments, limit=3600.0, is_long=True)]
+
+
 def smoke() -> list[Item]:
     """Return what shows within seconds whether the machine can be used at all."""
     names = ("machine", "arithmetic", "triton", "engine")
@@ -89,6 +99,7 @@ def checks() -> list[Item]:
         for name in FORMATS:
             items += [_check(kind, model, name) for kind in ("kernel", "graph")]
             items += [_check("path", model, name, fused=fused) for fused in (False, True)]
+    items.append(Item("checks/training steps", "gpu.training:step"))
     items += [Item(f"checks/tiles of {model}", "gpu.checks:tiles", {"model": model}) for model in (PUBLISHED, DEFAULT)]
     return items
 

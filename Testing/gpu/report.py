@@ -30,7 +30,7 @@ def report(about: Mapping[str, Any], items: Items) -> str:
     lines += ["", *_counts(items), *_troubles(items)]
     for job in (*JOBS, *TINY_JOBS):
         lines += _job(job.words, job.target, items)
-    lines += _winners(items)
+    lines += [*_winners(items), *_training(items)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -94,13 +94,21 @@ def winners(items: Items) -> dict[str, Any]:
     """Return the fastest block of each kernel and number format that was right."""
     found: dict[str, Any] = {}
     for name, result in items.items():
-        stage, *kernel, block = name.split("/")
-        if stage != "tuning" or result["status"] != "ok":
+        if not name.startswith("tuning/") or result["status"] != "ok":
             continue
+        _, *kernel, block = name.split("/")
         key, took = ", ".join(kernel), result["values"]["ms"]
         if key not in found or took < found[key]["ms"]:
             found[key] = {"block": block, **result["values"]}
     return found
+
+
+def _training(items: Items) -> Iterator[str]:
+    result = items.get("training")
+    if result:
+        yield f"## Training ({result['status']}{', ' if result['message'] else ''}{result['message']})"
+        yield ""
+        yield from (f"- {name}: {value}" for name, value in result["values"].items())
 
 
 def _winners(items: Items) -> Iterator[str]:

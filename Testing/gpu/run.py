@@ -1,7 +1,7 @@
 """One command for the minutes in which a GPU is at hand.
 
     python Testing/gpu/run.py --minutes 4                # smoke test, comparisons, benchmark, tuning
-    python Testing/gpu/run.py --train --minutes 9        # smoke test, training
+    python Testing/gpu/run.py --train --minutes 9        # smoke test of seconds, training
 
 It needs PyTorch, Triton, NumPy and SciPy, and no network. Whatever it finds out is in ``gpu_output`` the moment it is
 known; called again with the same output folder, it goes on where it was. ``--rehearse`` does all of it
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # This folder itself is no place to import from: its files are a package.
@@ -28,7 +29,8 @@ sys.path[:] = [
 from gpu import plan, report, supervision  # noqa: E402 - found by the line above
 from gpu.results import Results, too_much, write_atomically  # noqa: E402
 
-OUTPUT = ROOT / "gpu_output"
+OUTPUT, DATA = ROOT / "gpu_output", ROOT / ".device"
+RECIPE = ROOT / "ArSSRLib" / "training" / "recipes" / "arssr2_cpu.toml"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -44,9 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     about = {"what": "a rehearsal on the CPU: its times mean nothing" if arguments.rehearse else "a CUDA GPU"}
     results = Results(arguments.output, about)
-    supervision.carry_out(
-        plan.proof(tiny=arguments.rehearse), results, budget, tiny=arguments.rehearse, after_each=_write_tables
-    )
+    items = plan.training(_of_training(arguments)) if arguments.train else plan.proof(tiny=arguments.rehearse)
+    supervision.carry_out(items, results, budget, tiny=arguments.rehearse, after_each=_write_tables)
     _write_tables(results)
     for words_on_file in too_much(arguments.output):
         print(f"run: {words_on_file}, more than comes back", file=sys.stderr)
@@ -70,9 +71,31 @@ def _write_tables(results: Results) -> None:
         write_atomically(results.path.with_name("blocks.json"), json.dumps(best, indent=1).encode())
 
 
+def _of_training(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "recipe": str(arguments.recipe),
+        "data": str(arguments.data),
+        "output": str(arguments.output),
+        "batch_items": arguments.batch_items,
+        "sessions": arguments.sessions,
+        "start_from": str(arguments.resume or arguments.output),
+        "overrides": arguments.overrides,
+    }
+
+
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Prove, measure, tune and train on a CUDA GPU.")
     parser.add_argument("--minutes", type=float, default=4.0, metavar="N", help="time for all (default %(default)s)")
+    parser.add_argument("--train", action="store_true", help="train instead of measuring")
+    group = parser.add_argument_group("training")
+    group.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help="packed volumes, in train and val")
+    group.add_argument("--recipe", type=Path, default=RECIPE, metavar="FILE", help="as it was tried on a CPU")
+    group.add_argument("--batch-items", type=int, default=96, metavar="N", help="patches a step (default %(default)s)")
+    group.add_argument("--sessions", type=int, default=1, metavar="N", help="sessions as long as this, this included")
+    group.add_argument("--resume", type=Path, metavar="FOLDER", help="with the parts of a state (default: the output)")
+    group.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="of the recipe"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER", help="(default gpu_output)")
     parser.add_argument("--rehearse", action="store_true", help="all of it on the CPU, tiny; its times mean nothing")
     return parser.parse_args(words)

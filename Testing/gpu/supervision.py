@@ -24,8 +24,10 @@ from gpu.results import OPEN, Result, Results
 
 # Seconds that are kept for the end: to write, to print, and to leave.
 RESERVE = 1.0
-# What the process that works says before anything else.
-READY = "ready"
+# Seconds before the end of its time by which a long item is asked to be done.
+ENDING = 2.0
+# What the process that works says before anything else, and what it begins a message with that is no result yet.
+READY, SO_FAR = "ready", "so far"
 
 
 class Budget:
@@ -58,24 +60,34 @@ class Worker:
         self._process.start()
         there.close()
 
-    def answer(self, seconds: float) -> Any:
+    def answer(self, seconds: float, tell: Callable[[Any], object] = lambda _: None) -> Any:
         """Return what the process sends within some seconds.
+
+        Args:
+            seconds: How long it may take.
+            tell: Called with how the process stands, as often as it says so.
 
         Raises:
             TimeoutError: If it sends nothing.
             EOFError: If it has died.
         """
-        if not self._here.poll(seconds):
-            raise TimeoutError
-        return self._here.recv()
+        end = time.monotonic() + seconds
+        while True:
+            if not self._here.poll(max(0.0, end - time.monotonic())):
+                raise TimeoutError
+            message = self._here.recv()
+            if not (isinstance(message, tuple) and message[0] == SO_FAR):
+                return message
+            tell(message[1])
 
-    def ask(self, item: Item) -> None:
-        """Let the process begin with an item.
+    def ask(self, item: Item, seconds: float) -> None:
+        """Let the process begin with an item that is ended after some seconds.
 
         Raises:
             OSError: If it has died.
         """
-        self._here.send((item.call, dict(item.arguments)))
+        arguments = {**item.arguments, "seconds": max(1.0, seconds - ENDING)} if item.is_long else item.arguments
+        self._here.send((item.call, dict(arguments), item.is_long))
 
     def end(self) -> str:
         """End the process, whatever it does; returns what became of it, in words."""
@@ -97,12 +109,12 @@ def carry_out(
     """Do what is not done yet, in the order given, for as long as there is time; every result is kept at once."""
     worker: Worker | None = None
     for item in items:
-        if results.has(item.name):
+        if results.has(item.name) and not item.is_long:
             continue
         result = Result("no time")
         if budget.left() >= item.least:
             worker = worker or Worker(tiny=tiny)
-            result = _attempt(worker, item, budget)
+            result = _attempt(worker, item, budget, results)
             if result.status in OPEN:
                 worker.end()
                 worker = None
@@ -113,20 +125,30 @@ def carry_out(
         worker.end()
 
 
-def _attempt(worker: Worker, item: Item, budget: Budget) -> Result:
+def _attempt(worker: Worker, item: Item, budget: Budget, results: Results) -> Result:
     """Return what an item came to; after "ended" and "no time" the process is of no use any more."""
-    started = time.monotonic()
+    started, known = time.monotonic(), {}
+
+    def tell(values: Any) -> None:
+        """Keep how the item stands."""
+        known.update(values)
+        so_far = Result("ended", time.monotonic() - started, dict(known), "so far")
+        results.add(item.name, so_far)
+        print(line(item.name, so_far), flush=True)
+
     try:
         if not worker.ready:
             worker.answer(budget.left())
             worker.ready = True
-        worker.ask(item)
-        return Result(**worker.answer(min(item.limit, budget.left())))
+        seconds = min(item.limit, budget.left())
+        worker.ask(item, seconds)
+        return Result(**worker.answer(seconds, tell))
     except TimeoutError:
         took = time.monotonic() - started
-        return Result("ended" if budget.left() else "no time", took, message=f"it was not done after {took:.1f} s")
+        late = f"it was not done after {took:.1f} s"
+        return Result("ended" if budget.left() else "no time", took, known, late)
     except (EOFError, OSError):
-        return Result("ended", time.monotonic() - started, message=worker.end())
+        return Result("ended", time.monotonic() - started, known, worker.end())
 
 
 def line(name: str, result: Result) -> str:
@@ -153,9 +175,11 @@ def _serve(there: Connection, tiny: bool) -> None:
     there.send(READY)
     while True:
         try:
-            call, arguments = there.recv()
+            call, arguments, is_long = there.recv()
         except EOFError:
             return
+        if is_long:
+            arguments["tell"] = lambda values: there.send((SO_FAR, values))
         there.send(_done(call, arguments | {"tiny": tiny}))
 
 

@@ -1,0 +1,249 @@
+"""Train for some minutes, and keep the state where it comes back: the next minutes go on exactly where these ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ArSSRLib.checkpoint import save_model
+from ArSSRLib.training.checkpoints import BEST, FINAL, LAST
+from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.dataset import Batch, BatchSampler, load_training_volumes
+from ArSSRLib.training.loop import Trainer, hash_of_volumes
+from ArSSRLib.training.packing import packed_sources, unpacked
+from ArSSRLib.training.preparation import Preparation, TrainingVolume
+from ArSSRLib.training.processes import Processes
+from ArSSRLib.training.recipe import read_recipe
+from ArSSRLib.training.scaling import scaled
+from ArSSRLib.training.sources import refuse_shared_subjects
+from ArSSRLib.training.validation import Case, make_case, settings_for
+from gpu import parts
+from gpu.networks import device_of
+from gpu.results import write_atomically
+
+# Steps by which the speed is measured after the warm-up, and seconds after which fewer must do.
+MEASURED, MEASURED_SECONDS = 20, 5.0
+# Part of the time in which the planned steps are to be done; and seconds kept for the last validation and the files.
+SHARE, KEPT = 0.97, 8.0
+# Seconds between two states that are kept.
+KEEP_EVERY = 30.0
+# Voxels along an axis of the middle of a volume that is validated on: the floor is computed on the CPU beforehand.
+VALIDATED = 96
+RECIPE = Path(__file__).resolve().parents[2] / "ArSSRLib" / "training" / "recipes" / "arssr2_cpu.toml"
+# What a rehearsal changes in a recipe.
+TINY = ("batch_items=2", "patch_size=6", "margin=1", "points=100", "precision='fp32'", "compile=false")
+
+
+class Kept(Trainer):
+    """A run whose state is kept in parts, and which tells how it stands.
+
+    Args:
+        folder: Where parts and weights go.
+        end: When it has to stop, by the monotonic clock.
+        tell: Called with what is known so far.
+    """
+
+    def __init__(
+        self, *arguments: Any, folder: Path, end: float, tell: Callable[[dict[str, Any]], object], **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._folder, self._end, self._tell = folder, end, tell
+        self._rate = 0.0
+
+    def _agreed_stop(self, received: list[int]) -> int:
+        """Stop at the end of the time as if asked to from outside: the step is finished, and the state saved."""
+        if time.monotonic() >= self._end:
+            received.append(signal.SIGTERM)
+        return super()._agreed_stop(received)
+
+    def save(self) -> None:
+        """Write the state, and keep it in parts with the best weights so far."""
+        super().save()
+        parts.keep(self.config.output / LAST, self._folder, self.step)
+        self.keep_weights(BEST)
+        self._tell(self.standing())
+
+    def keep_weights(self, name: str) -> None:
+        """Copy weights to where they come back."""
+        if (self.config.output / name).exists():
+            write_atomically(self._folder / name, (self.config.output / name).read_bytes())
+
+    def standing(self) -> dict[str, Any]:
+        """Return how the run stands: its step, the last values of its log, and the best gain so far."""
+        values = {"step": self.step, "steps": self.config.steps, "warm-up s": round(self.pace.warm_up_seconds, 1)}
+        values["steps/s"] = round(self._rate, 2)
+        values |= last_values(self.config.output / "log.csv")
+        if math.isfinite(self.best):
+            values["best gain dB"] = round(self.best, 3)
+        return values
+
+    def plan(self, sessions: int) -> None:
+        """Take some steps, and set the steps of the run to what the time allows.
+
+        Args:
+            sessions: How many as long as this one the run is to take; the learning rate falls in the last of them.
+        """
+        started = time.monotonic()
+        while self.pace.is_cold:
+            self._advance()
+        warm, first = time.monotonic(), self.step
+        while self.step < first + MEASURED and time.monotonic() < warm + MEASURED_SECONDS:
+            self._advance()
+        self._log()  # waits for the device
+        self._rate = (self.step - first) / (time.monotonic() - warm)
+        left, whole = self._end - time.monotonic(), self._end - started
+        more = SHARE * self._rate * (max(1.0, left) + (sessions - 1) * whole)
+        steps = max(self.step + 1 + self.config.warm_up_steps, self.step + round(more))
+        every = max(1, round(self._rate * KEEP_EVERY))
+        changed = {"steps": steps, "checkpoint_every": every, "validate_every": max(1, round(more / sessions / 3))}
+        self.config = dataclasses.replace(self.config, **changed)
+
+
+def train(
+    *,
+    recipe: str,
+    data: str,
+    output: str,
+    seconds: float,
+    batch_items: int,
+    sessions: int,
+    start_from: str,
+    overrides: list[str],
+    tiny: bool,
+    tell: Callable[[dict[str, Any]], object],
+) -> dict[str, Any]:
+    """Train until the time is over.
+
+    Args:
+        recipe: File of the recipe, as it was tried on a CPU.
+        data: Folder with the packed volumes, in "train" and "val".
+        output: Where what is kept goes: parts of the state, the best and the last weights.
+        seconds: How long it may take.
+        batch_items: Patches a step; learning rate and average follow.
+        sessions: Sessions as long as this one, this one included, that the run is to take.
+        start_from: Folder with the parts of the state to go on from; without parts, the run begins.
+        overrides: Further values of the recipe.
+        tiny: Whether it rehearses.
+        tell: Called with what is known so far.
+    """
+    end = time.monotonic() + seconds - min(KEPT, 0.2 * seconds)
+    folder, work = Path(output), Path(tempfile.mkdtemp(prefix="arssr-training-"))
+    try:
+        return _train(
+            _config(recipe, data, work, overrides, batch_items, tiny=tiny),
+            folder,
+            end,
+            sessions=sessions,
+            start_from=Path(start_from),
+            tiny=tiny,
+            tell=tell,
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _config(
+    recipe: str, data: str, work: Path, overrides: list[str], batch_items: int, *, tiny: bool
+) -> TrainingConfig:
+    places = [
+        f"{key}={str(value)!r}"
+        for key, value in {
+            "training_data": Path(data) / "train",
+            "validation_data": Path(data) / "val",
+            "output": work,
+        }.items()
+    ]
+    fixed = ["target_spacings=[0.0]", "target_weights=[1.0]", "steps=1000000"]
+    config = read_recipe(Path(recipe), [*places, *fixed, *(TINY if tiny else ("compile=true",)), *overrides])
+    return scaled(config, batch_items)
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path,
+    end: float,
+    *,
+    sessions: int,
+    start_from: Path,
+    tiny: bool,
+    tell: Callable[[dict[str, Any]], object],
+) -> dict[str, Any]:
+    device = device_of(tiny=tiny)
+    config.output.mkdir(parents=True, exist_ok=True)
+    training = packed_sources(config.training_data, "train")
+    assert config.validation_data is not None
+    validation = packed_sources(config.validation_data, "val")
+    refuse_shared_subjects(training, validation)
+    grids = load_training_volumes(training, config)
+    cases = [case for source in validation[: 1 if tiny else 2] for case in _cases(source.path, config, tiny=tiny)]
+    trainer = Kept(
+        config,
+        BatchSampler(grids, config, device=device),
+        cases,
+        processes=Processes(0, 1, device),
+        data=hash_of_volumes([volume.voxel_hash for volume in grids[0]]),
+        folder=folder,
+        end=end,
+        tell=tell,
+    )
+    state = parts.joined(start_from)
+    if state is not None:
+        (config.output / LAST).write_bytes(state)
+        trainer.resume()
+    first = trainer.step
+    trainer.plan(sessions)
+    stopped = trainer.fit(progress=False)
+    if stopped:
+        save_model(trainer.average, config.output / FINAL, metadata={"steps": str(trainer.step)})
+    for name in (BEST, FINAL):
+        trainer.keep_weights(name)
+    return {"from step": first, **trainer.standing(), "finished": not stopped}
+
+
+def step(*, tiny: bool) -> dict[str, Any]:
+    """Take steps with a small network on the device and on the CPU, on the same batches, and compare the losses."""
+    losses = []
+    for device in (torch.device("cpu"), device_of(tiny=tiny)):
+        with tempfile.TemporaryDirectory() as folder:
+            overrides = [*TINY, "steps=200", "model.channels=8", "model.blocks=1", "model.feature_channels=8"]
+            config = read_recipe(RECIPE, [f"output={folder!r}", *overrides])
+            stored = (8000 * torch.rand((40, 42, 38), generator=torch.Generator().manual_seed(0))).to(torch.int16)
+            volume = TrainingVolume("noise", stored, torch.nonzero(stored > 100)[::50])
+            sampler = BatchSampler([[volume], [volume]], config)
+            trainer = Trainer(config, sampler, [], processes=Processes(0, 1, device))
+            with torch.backends.cudnn.flags(allow_tf32=False):
+                batches = [_moved(sampler.draw(number), device) for number in range(4)]
+                losses.append(torch.stack([trainer.train_step(batch) for batch in batches]).cpu())
+    error = float((losses[1] / losses[0] - 1).abs().max())
+    return {"relative error": error, "last loss": float(losses[1][-1, 0]), "right": error < 2e-2}
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    moved = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    return dataclasses.replace(batch, **moved)
+
+
+def _cases(path: Path, config: TrainingConfig, *, tiny: bool) -> list[Case]:
+    """Return the middle of a packed volume in every setting."""
+    array = unpacked(path, Preparation(config.crop_and_pad, config.normalization))[0].array
+    edge = 16 if tiny else VALIDATED
+    middle = tuple(slice(max(0, (n - edge) // 2), max(0, (n - edge) // 2) + edge) for n in array.shape)
+    settings = settings_for(config.model)[: 1 if tiny else None]
+    return [make_case(path.name, array[middle].copy(), scale, profile) for scale, profile in settings]
+
+
+def last_values(log: Path) -> dict[str, float]:
+    """Return the last value of each name in the log of a run."""
+    if not log.exists():
+        return {}
+    rows = [line.split(",") for line in log.read_text(encoding="utf-8").splitlines()[1:]]
+    return {name: float(value) for _, _, name, value in rows}
