@@ -10,6 +10,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,7 @@ def _is_there(name: str) -> bool:
 
 def _module(name: str, **content: object) -> types.ModuleType:
     module = types.ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)  # others ask by it whether the package is there
     vars(module).update(content)
     sys.modules[name] = module
     return module

@@ -151,7 +151,9 @@ def test_the_progress_line_tells_loss_gain_speed_and_costs(config, capsys):
 
     line = capsys.readouterr().err.split("\r")[-1]
     assert re.search(
-        r"12/12 .*loss \d\.\d+, [+-]\d\.\d+ dB over cubic, [\d.e+]+ steps/s, [\d.]+ patches/s, batch \d+ ms, step \d+ ms", line
+        r"12/12 .*loss \d\.\d+, [+-]\d\.\d+ dB over cubic, [\d.e+]+ steps/s, [\d.]+ patches/s, "
+        r"batch \d+ ms, step \d+ ms",
+        line,
     )
 
 
