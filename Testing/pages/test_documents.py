@@ -101,7 +101,7 @@ def test_every_document_names_the_same_repository():
     address = json.loads(read("ArSSR.json"))["scm_url"].removesuffix(".git")
 
     assert f"repository-code: {address}" in read("CITATION.cff")
-    for document in ("README.md", "mkdocs.yml", "docs/install.md", "docs/cite.md"):
+    for document in ("README.md", "mkdocs.yml", "pyproject.toml", "docs/install.md", "docs/cite.md"):
         found = set(re.findall(r"https://github\.com/[\w-]+/[\w-]+", read(document)))
         assert found == {address}, document
 
