@@ -30,7 +30,7 @@ _FAILED = re.compile(r"CUDA error|cuDNN error|CUBLAS_STATUS|CUFFT_|NCCL|device-s
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
 # Who encodes on the CPU.
-BACKENDS = ("torch", "openvino")
+BACKENDS = ("torch", "openvino", "fused")
 # What Linux tells about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 # Limit, use and account of a container's memory, in version 2 and in version 1 of Linux's control groups. The pages of
@@ -82,7 +82,7 @@ def require_backend(name: str, device: torch.device) -> None:
     """Refuse a backend that cannot encode here.
 
     Args:
-        name: "torch" or "openvino".
+        name: "torch", "openvino" or "fused".
         device: Where the network computes.
 
     Raises:
@@ -93,6 +93,11 @@ def require_backend(name: str, device: torch.device) -> None:
         msg = f'There is no backend "{name}"; choose {" or ".join(BACKENDS)}.'
         raise DeviceError(msg)
     if name == "torch":
+        return
+    if name == "fused":
+        if device.type != "cuda":
+            msg = f"The backend fused computes on a CUDA GPU, not on {device}; leave the backend out."
+            raise DeviceError(msg)
         return
     if device.type != "cpu":
         msg = f"The backend openvino computes on the CPU, not on {device}; add --device cpu, or leave the backend out."

@@ -31,7 +31,8 @@ class UpsamplingOptions:
 
     Attributes:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        backend: "torch", or on the CPU "openvino", which encodes by that optional package.
+        backend: "torch"; on the CPU "openvino", which encodes by that optional package; on a CUDA GPU "fused", kernels
+            that are compared with PyTorch at the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
             free.
@@ -42,7 +43,9 @@ class UpsamplingOptions:
 
     device: str = _option("auto", "auto, cpu, cuda, cuda:N or mps")
     backend: str = _option(
-        "torch", "openvino: run the encoder with that optional package, CPU only", choices=("torch", "openvino")
+        "torch",
+        "openvino: run the encoder with that optional package, CPU only; fused: kernels for a CUDA GPU, still unproven",
+        choices=("torch", "openvino", "fused"),
     )
     precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
     memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")

@@ -26,7 +26,7 @@ from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 FORMAT = 1
 MAXIMUM_BYTES = 100_000

@@ -65,7 +65,8 @@ def tiny_model():
     """Our network at its smallest, with weights from a fixed seed and a residual that is not zero."""
     import torch  # noqa: PLC0415  what needs no PyTorch is tested without it
 
-    from ArSSRLib.model.config import ArSSR2Config, build_model  # noqa: PLC0415
+    from ArSSRLib.model.arssr2 import ArSSR2Config  # noqa: PLC0415
+    from ArSSRLib.model.registry import build_model  # noqa: PLC0415
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260)

@@ -21,7 +21,8 @@ TINY_MODEL = """
 import sys
 import torch
 from ArSSRLib.checkpoint import save_model
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 torch.manual_seed(0)
 model = build_model(ArSSR2Config(channels=8, blocks=1, feature_channels=8, decoder_layers=1))
 save_model(model, sys.argv[1], metadata={})

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ArSSRLib.backends.openvino_graph import Range
-from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.tiling import Slices, split
 
@@ -31,22 +31,21 @@ ALLOWANCE = 1.1
 KEPT = ("head",)
 
 
-def input_ranges(model: ArSSR2, array: npt.NDArray[Any], scale: Tensor) -> dict[str, Range]:
+def input_ranges(model: SuperResolutionModel, array: npt.NDArray[Any], told: Conditioning) -> dict[str, Range]:
     """Return the least and the largest input of each convolution that may be computed in 8 bits.
 
     Args:
         model: The network, on the CPU.
         array: The whole volume, shape (k, j, i), in scanner units, finite.
-        scale: Factors along k, j, i, shape (1, 3).
+        told: What the network is told about it.
 
     Returns:
         Ranges by the name of the convolution in the network, with an allowance.
     """
     intensities = IntensityRange.of(array)
-    # While gradients are recorded, the network is computed layer by layer, without what it does to be fast.
-    with _recorded_ranges(model) as ranges, torch.inference_mode(mode=False), torch.enable_grad():
+    with _recorded_ranges(model) as ranges:
         for crop in sharpest_crops(array, intensities):
-            model.encode(torch.from_numpy(intensities.normalize(array[crop]))[None, None], scale.clone())
+            model.encode(torch.from_numpy(intensities.normalize(array[crop]))[None, None], told)
     return {name: (ALLOWANCE * low, ALLOWANCE * high) for name, (low, high) in ranges.items() if name not in KEPT}
 
 

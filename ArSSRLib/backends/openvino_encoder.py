@@ -1,7 +1,7 @@
 """Encoding on the CPU by OpenVINO, an optional package, instead of PyTorch.
 
-`OpenVINONetwork` stands in for a network where a volume is upsampled: it encodes by a compiled graph and leaves the
-rest, the coefficients of the spline and the decoder, to the network itself. A graph is compiled for each shape of a
+`OpenVINOExecutor` encodes by a compiled graph and leaves the rest, the coefficients of the spline and the decoder, to
+the network itself. A graph is compiled for each shape of a
 crop; the last few stay in memory, so that a second volume of the same shape pays for none.
 """
 
@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,18 +23,15 @@ from torch import Tensor
 
 from ArSSRLib.backends.openvino_calibration import input_ranges
 from ArSSRLib.backends.openvino_graph import Range, encoder_graph
-from ArSSRLib.convolution.slabs import tell
-from ArSSRLib.coordinates import QueryGrid
 from ArSSRLib.device import precision_name
 from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.interpolation import spline_coefficients
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2, with_detail
+from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel
 
 if TYPE_CHECKING:
     import openvino as ov
-
-    from ArSSRLib.model.config import SuperResolutionModel
 
 # What OpenVINO calls the number formats, as hint for compiling and among what a processor can do.
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.int8: "f32"}
@@ -48,21 +46,58 @@ FIRST_RATE = 30_000.0
 # Part of an encoding that is told as done before it is: time is only an estimate.
 MOST_ESTIMATED = 0.95
 
-# Values a coarse voxel that the published encoders hold at their peak, besides twice the feature map: the peak resident
-# memory of crops of 56^3 (ResCNN, 414 in all), 40^3 (SRResNet, 406) and 58^3 (RDN, 967), compiling included.
-_LIVE_CHANNELS = {"RDN": 712, "ResCNN": 160, "SRResNet": 160}
-
 _compiled: OrderedDict[tuple[Any, ...], ov.CompiledModel] = OrderedDict()
 
 
-class OpenVINONetwork:
-    """A network whose encoder runs in OpenVINO.
+@dataclass(frozen=True)
+class _Encodable:
+    """What differs between the networks whose encoders OpenVINO computes.
+
+    Attributes:
+        values: Values that a coarse voxel holds at the peak.
+        inputs: What the graph takes, for a volume (1, 1, D, H, W) and what the network is told about it.
+        with_spline: Whether the coefficients of the cubic spline are the last channel of the feature map.
+        in_8_bits: Whether what 8 bits lose is known, and small.
+    """
+
+    values: Callable[[Any], int]
+    inputs: Callable[[Any, Tensor, Conditioning], list[Tensor]]
+    with_spline: bool
+    in_8_bits: bool
+
+
+def _modulated(model: ArSSR2, volume: Tensor, told: Conditioning) -> list[Tensor]:
+    """Return what the graph of arssr2 takes."""
+    modulation = model.block_modulation(told.scale)
+    return [with_detail(volume), *(torch.cat(table).flatten(1) for table in modulation)]
+
+
+_ENCODABLE: dict[type[SuperResolutionModel], _Encodable] = {
+    ArSSR: _Encodable(
+        # Besides twice the feature map: the peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3 (SRResNet,
+        # 406) and 58^3 (RDN, 967), compiling included.
+        values=lambda model: (712 if model.config.encoder == "RDN" else 160) + 2 * model.config.feature_channels,
+        inputs=lambda _, volume, __: [volume],
+        with_spline=False,
+        in_8_bits=False,
+    ),
+    ArSSR2: _Encodable(
+        values=lambda model: 4 * model.config.channels + model.config.feature_channels + 8,
+        inputs=_modulated,
+        with_spline=True,
+        in_8_bits=True,
+    ),
+}
+
+
+class OpenVINOExecutor:
+    """A network whose encoder runs in OpenVINO; an `Executor`.
 
     Args:
         model: The network, on the CPU.
         precision: In which its convolutions multiply: float32, bfloat16 or int8. All else is float32.
         array: The whole volume that it will encode crops of, shape (k, j, i), in scanner units, finite.
-        scale: Factors along k, j, i, shape (1, 3).
+        told: What the network is told about it.
 
     Raises:
         InputError: If the network is none that encodes on the coarse grid, or not known to be as good in 8 bits.
@@ -70,40 +105,44 @@ class OpenVINONetwork:
     """
 
     def __init__(
-        self, model: SuperResolutionModel, precision: torch.dtype, array: npt.NDArray[Any], scale: Tensor
+        self, model: SuperResolutionModel, precision: torch.dtype, array: npt.NDArray[Any], told: Conditioning
     ) -> None:
-        self._model = _encodable(model)
+        self._model, self._parts = model, _encodable(model)
         self._precision = precision
         _require_capability(precision)
-        self._ranges = _ranges(self._model, array, scale) if precision == torch.int8 else {}
+        self._ranges: dict[str, Range] = {}
+        if precision == torch.int8:
+            _require_known_loss(model, self._parts)
+            self._ranges = input_ranges(model, array, told)
         self._rate = FIRST_RATE
-        self._key = (_digest(self._model), precision, torch.get_num_threads(), *self._ranges.values())
+        self._key = (_digest(model), precision, torch.get_num_threads(), *self._ranges.values())
 
-    def encode(self, volume: Tensor, scale: Tensor, *, advance: Callable[[float], object]) -> Tensor:
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
+        """Encode a tile."""
+        feature_map = self.encode(volume, told, progress)
+        return lambda grid: self._model.query_grid(feature_map, grid, told)
+
+    def encode(self, volume: Tensor, told: Conditioning, progress: Progress) -> Tensor:
         """Turn a volume into the feature map that the network's own `encode` returns, but for rounding.
 
         Args:
             volume: Normalized intensities, shape (1, 1, D, H, W).
-            scale: Factors along k, j, i, shape (1, 3).
-            advance: Called a few times a second with the part of the encoding that was finished since; the parts add
+            told: What the network is told about it.
+            progress: Called a few times a second with the part of the encoding that was finished since; the parts add
                 up to 1. What it raises stops the encoding within a convolution.
 
         Returns:
             Feature map, shape (1, C, D, H, W), float32, channels last in memory.
         """
-        inputs = _inputs(self._model, volume, scale)
-        features = self._infer(inputs, advance).permute(0, 4, 1, 2, 3)
-        if isinstance(self._model, ArSSR):
-            return features
-        coefficients = spline_coefficients(volume.float())
-        parts = [part.permute(0, 2, 3, 4, 1) for part in (features, coefficients)]
-        return torch.cat(parts, dim=-1).permute(0, 4, 1, 2, 3)
+        tensors = self._parts.inputs(self._model, volume, told)
+        inputs = [np.ascontiguousarray(tensor.detach().float().numpy()) for tensor in tensors]
+        features = self._infer(inputs, progress)
+        if self._parts.with_spline:
+            coefficients = spline_coefficients(volume.float()).permute(0, 2, 3, 4, 1)
+            features = torch.cat([features, coefficients], dim=-1)
+        return features.permute(0, 4, 1, 2, 3)
 
-    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor) -> Tensor:
-        """Answer for a regular block of fine voxels, as the network does."""
-        return self._model.query_grid(feature_map, grid, scale)
-
-    def _infer(self, inputs: list[npt.NDArray[np.float32]], advance: Callable[[float], object]) -> Tensor:
+    def _infer(self, inputs: list[npt.NDArray[np.float32]], progress: Progress) -> Tensor:
         """Run the graph of a crop; returns features of shape (1, D, H, W, C)."""
         shape = inputs[0].shape[2:]
         compiled = self._compiled(shape)
@@ -119,7 +158,7 @@ class OpenVINONetwork:
         try:
             while not request.wait_for(int(1000 * POLL_SECONDS)):
                 part = min((time.monotonic() - started) / expected, MOST_ESTIMATED)
-                advance(max(0.0, part - told))
+                progress(max(0.0, part - told))
                 told = max(told, part)
         except BaseException:
             request.cancel()
@@ -130,7 +169,7 @@ class OpenVINONetwork:
             compiled.release_memory()
         request.wait()  # raises what failed
         self._rate = features[0, ..., 0].numel() / max(time.monotonic() - started, 1e-3)
-        advance(1.0 - told)
+        progress(1.0 - told)
         return features
 
     def _compiled(self, shape: tuple[int, ...]) -> ov.CompiledModel:
@@ -156,41 +195,19 @@ class OpenVINONetwork:
         }
 
 
-def openvino_path(
-    model: SuperResolutionModel, precision: torch.dtype, array: npt.NDArray[Any], scale: Tensor
-) -> Callable[[Tensor, Tensor], Callable[[QueryGrid], Tensor]]:
-    """Return how a network answers for tiles with its encoder in OpenVINO; see `OpenVINONetwork`.
-
-    Returns:
-        A function of normalized intensities (1, 1, D, H, W) and factors (1, 3), which returns a function of a grid.
-    """
-    network = OpenVINONetwork(model, precision, array, scale)
-    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Conv3d))
-
-    def encode(volume: Tensor, scale: Tensor) -> Callable[[QueryGrid], Tensor]:
-        """Encode a tile."""
-        feature_map = network.encode(volume, scale, advance=lambda part: tell(part * weights))
-        return lambda grid: network.query_grid(feature_map, grid, scale)
-
-    return encode
-
-
 def openvino_bytes_per_coarse_voxel(model: SuperResolutionModel) -> int:
     """Return the bytes that encoding by OpenVINO holds per coarse voxel at its peak, in fp32.
 
     Raises:
         InputError: If the network is none that encodes on the coarse grid.
     """
-    network = _encodable(model)
-    if isinstance(network, ArSSR2):
-        return 4 * (4 * network.config.channels + network.config.feature_channels + 8)
-    return 4 * (_LIVE_CHANNELS[network.config.encoder] + 2 * network.config.feature_channels)
+    return 4 * _encodable(model).values(model)
 
 
-def _encodable(model: SuperResolutionModel) -> ArSSR | ArSSR2:
-    """Return a network that encodes on the coarse grid, and refuse another."""
-    if isinstance(model, ArSSR | ArSSR2):
-        return model
+def _encodable(model: SuperResolutionModel) -> _Encodable:
+    """Return what is known about a network that encodes on the coarse grid, and refuse another."""
+    if type(model) in _ENCODABLE:
+        return _ENCODABLE[type(model)]
     msg = (
         f"{model.name or model.config.kind} computes on the fine grid, where the backend openvino has nothing to "
         "encode; choose the backend torch, or a model for any scale such as arssr2."
@@ -208,28 +225,17 @@ def _require_capability(precision: torch.dtype) -> None:
         raise DeviceError(msg)
 
 
-def _ranges(model: ArSSR | ArSSR2, array: npt.NDArray[Any], scale: Tensor) -> dict[str, Range]:
-    """Return the ranges of a network in 8 bits."""
-    if isinstance(model, ArSSR2):
-        return input_ranges(model, array, scale)
-    msg = (
-        f"Precision int8 was asked for, but what {model.name or model.config.kind} loses by it is not known; choose "
-        "bf16 or fp32, or a model of the kind arssr2."
-    )
-    raise InputError(msg)
+def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
+    """Refuse 8 bits where what they lose is not known."""
+    if not parts.in_8_bits:
+        msg = (
+            f"Precision int8 was asked for, but what {model.name or model.config.kind} loses by it is not known; "
+            "choose bf16 or fp32, or a model of the kind arssr2."
+        )
+        raise InputError(msg)
 
 
-def _inputs(model: ArSSR | ArSSR2, volume: Tensor, scale: Tensor) -> list[npt.NDArray[np.float32]]:
-    """Return what the graph of a network takes, for a volume (1, 1, D, H, W) and factors (1, 3)."""
-    if isinstance(model, ArSSR):
-        tensors = [volume]
-    else:
-        gains, shifts = model.block_modulation(scale)
-        tensors = [with_detail(volume), *(torch.cat(table).flatten(1) for table in (gains, shifts))]
-    return [np.ascontiguousarray(tensor.detach().float().numpy()) for tensor in tensors]
-
-
-def _digest(model: ArSSR | ArSSR2) -> bytes:
+def _digest(model: SuperResolutionModel) -> bytes:
     """Return a checksum of the weights: graphs hold copies, and a network may be trained on."""
     digest = hashlib.blake2b(repr(model.config).encode())
     for parameter in model.parameters():

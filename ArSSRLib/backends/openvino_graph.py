@@ -2,7 +2,7 @@
 
 The graphs are written down here rather than traced: OpenVINO's converter reports to its maker over the network unless
 told otherwise, and the tracer of PyTorch that it needs is deprecated. The expressions are those that the modules
-compute while gradients are recorded; tests hold the two together.
+compute in `encode`; tests hold the two together.
 
 A volume enters as (1, C, D, H, W) and features leave channels last, (1, D, H, W, C): in the order in which the
 convolutions make them and the decoders read them, so nothing is reordered.
@@ -10,7 +10,7 @@ convolutions make them and the decoders read them, so nothing is reordered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE
 from ArSSRLib.model.encoders import RDN, DenseLayer, ResCNN, SRResNet
+from ArSSRLib.model.interface import SuperResolutionModel
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -37,7 +38,7 @@ WEIGHT_HEADROOM = 2
 
 
 def encoder_graph(
-    model: ArSSR | ArSSR2, shape: Sequence[int], *, ranges: Mapping[str, Range] | None = None
+    model: SuperResolutionModel, shape: Sequence[int], *, ranges: Mapping[str, Range] | None = None
 ) -> ov.Model:
     """Return the encoder of a network for crops of one shape.
 
@@ -48,20 +49,12 @@ def encoder_graph(
             network; the others, and all when None, keep the precision that the graph is compiled with.
 
     Returns:
-        A graph from one input, (1, 1, D, H, W), or for our network three, (1, 2, D, H, W) and a gain and a shift for
+        A graph from one input, (1, 1, D, H, W), or for arssr2 three, (1, 2, D, H, W) and a gain and a shift for
         every block and channel, (blocks, channels), to features (1, D, H, W, C).
     """
     import openvino as ov  # noqa: PLC0415 - an optional package
 
-    convolutions = _Convolutions(model, ranges or {})
-    channels = 2 if isinstance(model, ArSSR2) else 1
-    inputs = [_ops().parameter([1, channels, *shape], np.float32)]
-    if isinstance(model, ArSSR2):
-        modulation = [model.config.blocks, model.config.channels]
-        inputs += [_ops().parameter(modulation, np.float32) for _ in range(2)]
-        features = _residual_of_spline(model, convolutions, *inputs)
-    else:
-        features = _published(model.encoder, convolutions, inputs[0])
+    features, inputs = _GRAPHS[type(model)](model, _Convolutions(model, ranges or {}), shape)
     last = _ops().transpose(features, np.array([0, 2, 3, 4, 1]))
     return ov.Model([last], inputs, "encoder")
 
@@ -111,16 +104,23 @@ class _Convolutions:
         return total
 
 
-def _published(encoder: nn.Module, convolve: _Convolutions, volume: Node) -> Node:
-    """Return the node of the feature map of one of the published encoders."""
-    if isinstance(encoder, RDN):
-        return _dense(encoder, convolve, volume)
-    if isinstance(encoder, ResCNN):
-        features = _sequence(encoder.conv_start, convolve, volume)
-        for branch in (encoder.block1, encoder.block2, encoder.block3):
-            features = _ops().add(features, _sequence(branch, convolve, features))
-        return _ops().add(_sequence(encoder.conv_end, convolve, features), volume)
-    first, *blocks, before_last, last = cast("SRResNet", encoder).features
+def _published(model: ArSSR, convolve: _Convolutions, shape: Sequence[int]) -> tuple[Node, list[Node]]:
+    """Return the node of the feature map of the published network, and its input."""
+    volume = _ops().parameter([1, 1, *shape], np.float32)
+    return _PUBLISHED[model.config.encoder](model.encoder, convolve, volume), [volume]
+
+
+def _skipping(encoder: ResCNN, convolve: _Convolutions, volume: Node) -> Node:
+    """Return the node of the feature map of the network of three blocks with skips."""
+    features = _sequence(encoder.conv_start, convolve, volume)
+    for branch in (encoder.block1, encoder.block2, encoder.block3):
+        features = _ops().add(features, _sequence(branch, convolve, features))
+    return _ops().add(_sequence(encoder.conv_end, convolve, features), volume)
+
+
+def _residual(encoder: SRResNet, convolve: _Convolutions, volume: Node) -> Node:
+    """Return the node of the feature map of the network of residual blocks."""
+    first, *blocks, before_last, last = encoder.features
     features = _sequence(first, convolve, volume)
     for block in blocks:
         features = _ops().add(features, _sequence(block, convolve, features))
@@ -141,8 +141,10 @@ def _dense(encoder: RDN, convolve: _Convolutions, volume: Node) -> Node:
     return convolve(encoder.output, _ops().add(fused, shallow))
 
 
-def _residual_of_spline(model: ArSSR2, convolve: _Convolutions, volume: Node, gains: Node, shifts: Node) -> Node:
-    """Return the node of the features of our network, the coefficients of the spline left out."""
+def _residual_of_spline(model: ArSSR2, convolve: _Convolutions, shape: Sequence[int]) -> tuple[Node, list[Node]]:
+    """Return the node of the features of arssr2, the coefficients of the spline left out, and its inputs."""
+    volume = _ops().parameter([1, 2, *shape], np.float32)
+    gains, shifts = (_ops().parameter([model.config.blocks, model.config.channels], np.float32) for _ in range(2))
     features = convolve(model.head, volume)
     slope, branch = _constant(np.array([SLOPE])), _constant(np.array(BRANCH_GAIN))
     for number, block in enumerate(model.blocks):
@@ -151,7 +153,14 @@ def _residual_of_spline(model: ArSSR2, convolve: _Convolutions, volume: Node, ga
         hidden = _ops().add(_ops().multiply(hidden, _ops().add(gain, _constant(np.array(1.0)))), shift)
         change = convolve(cast("nn.Module", block.second), _ops().prelu(hidden, slope))
         features = _ops().add(features, _ops().multiply(change, branch))
-    return convolve(model.tail, features)
+    return convolve(model.tail, features), [volume, gains, shifts]
+
+
+_PUBLISHED: dict[str, Callable[..., Node]] = {"RDN": _dense, "ResCNN": _skipping, "SRResNet": _residual}
+_GRAPHS: dict[type[SuperResolutionModel], Callable[..., tuple[Node, list[Node]]]] = {
+    ArSSR: _published,
+    ArSSR2: _residual_of_spline,
+}
 
 
 def _sequence(layers: nn.Module, convolve: _Convolutions, features: Node) -> Node:

@@ -24,10 +24,10 @@ from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import CheckpointError, InputError, OutputError
 from ArSSRLib.filenames import reserved_name
 from ArSSRLib.leftovers import write_whole
-from ArSSRLib.model.config import build_model, model_config_to_json
+from ArSSRLib.model.registry import build_model
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 
 def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") -> SuperResolutionModel:
@@ -90,7 +90,7 @@ def save_model(model: SuperResolutionModel, path: str | Path, *, metadata: Mappi
         msg = f"{path}: cannot be the name of weights: {problem}; choose another one."
         raise OutputError(msg)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    header = {FORMAT_KEY: FORMAT_VERSION, CONFIG_KEY: model_config_to_json(model.config)}
+    header = {FORMAT_KEY: FORMAT_VERSION, CONFIG_KEY: model.config.to_json()}
     write_whole(path, serialize(tensors, {**metadata, **header}))
     return path
 

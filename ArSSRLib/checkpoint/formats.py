@@ -22,7 +22,8 @@ from ArSSRLib.checkpoint.bundled import MAXIMUM_FILE_BYTES, RegistryEntry, requi
 from ArSSRLib.checkpoint.pickles import check_pickles
 from ArSSRLib.errors import CheckpointError, InputError
 from ArSSRLib.model.arssr import published_config
-from ArSSRLib.model.config import ModelConfig, model_config_from_json
+from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.registry import model_config_from_json
 
 SUFFIX = ".safetensors"
 FORMAT_VERSION = "1"

@@ -21,6 +21,8 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.filenames import reserved_name
 from ArSSRLib.leftovers import sweep, write_whole
 
+# Largest scale of an imported model that does not state its own: that of the published weights.
+UNSTATED_SCALE = 4.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE_SUFFIX = re.compile(r"\.(safetensors|pkl|pt|pth|ckpt|bin|json)$", re.IGNORECASE)
 
@@ -57,7 +59,7 @@ def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
     description = {
         "title": "Imported",
         "sha256": sha256_of(path),
-        "largest_scale": getattr(model.config, "max_scale", 4.0),
+        "largest_scale": model.config.largest_scale or UNSTATED_SCALE,
     }
     write_whole(folder / f"{chosen}.json", json.dumps(description, indent=1).encode("ascii"))
     return next(entry for entry in imported_models() if entry.name == chosen)

@@ -27,7 +27,7 @@ from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 EXIT_EQUAL, EXIT_DIFFERENT = 0, 1
 

@@ -37,7 +37,7 @@ from ArSSRLib.upsampling import carry_out, decided, plan_upsampling
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 Factors = tuple[float, float, float]
 
@@ -241,7 +241,7 @@ def _refuse_labels(volume: Volume, source: Path) -> None:
 
 def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
     """Say so when a scale is larger than the model has ever seen."""
-    largest = getattr(model.config, "max_scale", None)
+    largest = model.config.largest_scale
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
     for entry in installed_models():
         if entry.sha256 == model.sha256:

@@ -7,8 +7,6 @@ four planes, convolved by `winograd`; everywhere else it is the whole, convolved
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -21,6 +19,8 @@ from ArSSRLib.convolution.winograd import MADE, READ, WinogradKernel, Workspace,
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]
+# Called with the number of weights that have done their work since the last call; what it raises ends the work.
+Advance = Callable[[float], object]
 # Values of one of the six sums of a step on up to two threads: they, their results and the planes they come from stay
 # in the cache, 23 MB. More threads share twice as much.
 STEP_VALUES = 2**18
@@ -29,7 +29,10 @@ LEAST_CHANNELS = 16
 # Planes that are left over after the last four, from which on four more are cheaper than the plain convolution.
 LEAST_PLANES = 3
 
-_listener: ContextVar[Callable[[float], object] | None] = ContextVar("_listener", default=None)
+
+def unobserved(_: float) -> None:
+    """Follow no work: the `Advance` of those who wait for its end."""
+    return
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,12 @@ class Convolution:
         """The kernel as `winograd` needs it."""
         return WinogradKernel.of(self.weight, self.bias)
 
-    def slabs(self, features: Tensor) -> Iterator[Slab]:
+    def slabs(self, features: Tensor, advance: Advance = unobserved) -> Iterator[Slab]:
         """Convolve features and yield the result slab by slab.
 
         Args:
             features: Shape (D, H, W, C); must not change until the last slab was yielded.
+            advance: Called after every slab with its part of the kernel's weights.
 
         Yields:
             Planes, rows, and the result there, shape (planes, rows, W, O). Its memory is the caller's only until the
@@ -65,27 +69,7 @@ class Convolution:
         total = features.shape[0] * features.shape[1]
         for planes, rows, result in steps(self, features):
             yield planes, rows, result
-            tell(self.weight.numel() * result.shape[0] * result.shape[1] / total)
-
-
-@contextmanager
-def listening(listener: Callable[[float], object]) -> Iterator[None]:
-    """Call ``listener`` after every slab with the number of weights that have done their work, a fraction of a kernel.
-
-    What it raises ends the convolution.
-    """
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
-
-
-def tell(weights: float) -> None:
-    """Tell whoever listens that so many weights of a network have done their work."""
-    listener = _listener.get()
-    if listener is not None:
-        listener(weights)
+            advance(self.weight.numel() * result.shape[0] * result.shape[1] / total)
 
 
 def _pays(features: Tensor, weight: Tensor) -> bool:

@@ -21,7 +21,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 
 class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake

@@ -1,4 +1,4 @@
-"""Whether a fast path can be trusted here: its first tile is compared with plain float32 on the same device.
+"""Whether a fast executor can be trusted here: its first tile is compared with plain float32 on the same device.
 
 cuDNN 9.10 returned wrong bf16 convolutions for large tiles and right ones for small ones (PyTorch issue 163539). So
 the tile that is compared is the first one of the real work, and again the first one larger than it. Of its result two
@@ -14,9 +14,10 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import QueryGrid, coordinate_of
 from ArSSRLib.device import is_out_of_memory
-from ArSSRLib.kernels.paths import Answer, TilePath
+from ArSSRLib.model.interface import Answer, Conditioning, Executor, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ EDGE, FACTOR = 8, 2
 _largest_right: dict[Hashable, int] = {}
 
 
-class CheckedPath:
-    """A fast path, and the plain one in its place if its results are wrong.
+class CheckedExecutor:
+    """A fast executor, and the plain one in its place if its results are wrong.
 
     Args:
         fast: What is checked.
@@ -40,7 +41,7 @@ class CheckedPath:
     """
 
     def __init__(
-        self, fast: TilePath, plain: TilePath, *, halo: int, tolerance: float, key: Hashable, name: str
+        self, fast: Executor, plain: Executor, *, halo: int, tolerance: float, key: Hashable, name: str
     ) -> None:
         self._fast = fast
         self._plain = plain
@@ -49,16 +50,16 @@ class CheckedPath:
         self._key = key
         self._name = name
 
-    def __call__(self, volume: Tensor, scale: Tensor) -> Answer:
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile, and check it if none as large was."""
         largest = _largest_right.get(self._key, 0)
         if largest < 0:
-            return self._plain(volume, scale)
+            return self._plain.encode_tile(volume, told, progress)
         if volume.numel() <= largest:
-            return self._fast(volume, scale)
+            return self._fast.encode_tile(volume, told, progress)
         try:
-            answer = self._fast(volume, scale)
-            wrong = self._wrong(answer, volume, scale)
+            answer = self._fast.encode_tile(volume, told, progress)
+            wrong = self._wrong(answer, volume, told)
         except Exception as error:
             # Whatever a compiler or a driver raises; but memory that is short is short for the plain path too.
             if is_out_of_memory(error):
@@ -75,9 +76,9 @@ class CheckedPath:
             shape,
         )
         _largest_right[self._key] = -1
-        return self._plain(volume, scale)
+        return self._plain.encode_tile(volume, told, progress)
 
-    def _wrong(self, answer: Answer, volume: Tensor, scale: Tensor) -> str:
+    def _wrong(self, answer: Answer, volume: Tensor, told: Conditioning) -> str:
         """Say how two blocks of an encoded tile differ from plain float32; nothing if they do not."""
         shape = volume.shape[2:]
         edges = [min(EDGE, length) for length in shape]
@@ -86,7 +87,8 @@ class CheckedPath:
             axes = [_axis(*numbers, self._halo) for numbers in zip(starts, edges, shape, strict=True)]
             (k, j, i), query, whole, cropped = (tuple(parts) for parts in zip(*axes, strict=True))
             found = answer(QueryGrid(query, whole))
-            expected = self._plain(volume[:, :, k, j, i].contiguous(), scale)(QueryGrid(query, cropped))
+            plain = self._plain.encode_tile(volume[:, :, k, j, i].contiguous(), told, unobserved)
+            expected = plain(QueryGrid(query, cropped))
             difference = float((found - expected).abs().max())
             # Written so that what is no number is wrong.
             if not difference <= self._tolerance * max(1.0, float(expected.abs().max())):

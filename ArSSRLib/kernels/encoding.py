@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2, with_detail
 from ArSSRLib.model.blocks import SLOPE, ResidualBlock
@@ -23,11 +24,12 @@ LAST = torch.channels_last_3d
 
 def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Tensor], Tensor]:
     """Return the published encoder in a number format: normalized intensities (1, 1, D, H, W) to (1, C, D, H, W)."""
-    encoder = copy.deepcopy(model.encoder).to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
+    encoder = copy.deepcopy(model.encoder)
+    encoder.to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
 
     def encode(volume: Tensor) -> Tensor:
         """Encode a tile."""
-        return cast("Tensor", encoder(volume.to(number_format)))
+        return encoder.lean(volume.to(number_format), unobserved)
 
     return encode
 

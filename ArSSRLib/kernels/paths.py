@@ -1,7 +1,4 @@
-"""How a network answers for a tile: as its model says, or faster on a GPU.
-
-A path encodes a crop and returns what answers for blocks of fine voxels in it.
-"""
+"""Executors of the networks on a GPU: encoders in 16 bits, recorded as graphs, and decoders as fused kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,44 +14,37 @@ from ArSSRLib.coordinates import QueryGrid
 from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
 from ArSSRLib.kernels.encoding import published_encoder, residual_encoder
 from ArSSRLib.kernels.graphs import Function, Repeated, cuda_graph
-from ArSSRLib.kernels.tables import PackedLayers, axis_tables, pack_published, pack_residual
+from ArSSRLib.kernels.tables import (
+    LARGEST_CHANNELS,
+    LARGEST_WIDTH,
+    PackedLayers,
+    axis_tables,
+    pack_published,
+    pack_residual,
+    padded,
+)
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import RESIDUAL_GAIN, ArSSR2
 from ArSSRLib.model.blocks import SLOPE
+from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel
 
-if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
-
-# Fine voxels, shape of the grid, float32.
-Answer = Callable[[QueryGrid], Tensor]
-# Normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both on the device.
-TilePath = Callable[[Tensor, Tensor], Answer]
 Record = Callable[[Function, Sequence[Tensor]], Function]
 
 # The first generation of GPUs that multiplies bf16 matrices.
 LEAST_CAPABILITY = (8, 0)
 
 
-def plain_path(model: SuperResolutionModel) -> TilePath:
-    """Return the path that the model itself describes, in the precision that autocast is set to."""
+@dataclass(frozen=True)
+class InFullPrecision:
+    """A network in float32, whatever autocast is set to: what the others are compared with."""
 
-    def encode(volume: Tensor, scale: Tensor) -> Answer:
-        """Encode a tile."""
-        feature_map = model.encode(volume, scale)
-        return lambda grid: model.query_grid(feature_map, grid, scale)
+    model: SuperResolutionModel
 
-    return encode
-
-
-def full_path(model: SuperResolutionModel) -> TilePath:
-    """Return `plain_path` in float32, whatever autocast is set to: what others are compared with."""
-    plain = plain_path(model)
-
-    def encode(volume: Tensor, scale: Tensor) -> Answer:
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile."""
         with in_full_precision(volume.device):
-            answer = plain(volume, scale)
+            answer = self.model.encode_tile(volume, told, progress)
 
         def query(grid: QueryGrid) -> Tensor:
             """Answer for a block."""
@@ -63,8 +52,6 @@ def full_path(model: SuperResolutionModel) -> TilePath:
                 return answer(grid)
 
         return query
-
-    return encode
 
 
 def kernels_run_on(device: torch.device) -> bool:
@@ -76,8 +63,8 @@ def kernels_run_on(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
 
 
-def published_path(model: ArSSR, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> TilePath:
-    """Return the fast path of the published network.
+class PublishedOnGPU:
+    """The published network on a GPU; an `Executor`.
 
     Args:
         model: On the device.
@@ -85,39 +72,51 @@ def published_path(model: ArSSR, number_format: torch.dtype, *, fused: bool, rec
         fused: Whether interpolation and decoder are one kernel; otherwise they are the model's own.
         record: How the encoder's work is recorded.
     """
-    encoder = Repeated(published_encoder(model, number_format), record)
-    channels = model.config.feature_channels
-    layers = pack_published(model.decoder, channels, number_format) if fused else None
 
-    def encode(volume: Tensor, scale: Tensor) -> Answer:
-        """Encode a tile."""
+    def __init__(self, model: ArSSR, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> None:
+        self._model = model
+        self._encoder = Repeated(published_encoder(model, number_format), record)
+        channels = model.config.feature_channels
+        self._layers = pack_published(model.decoder, channels, number_format) if fused else None
+
+    @staticmethod
+    def fits(model: ArSSR) -> bool:
+        """Return whether the layers of the decoder fit into the kernel."""
+        config = model.config
+        return padded(config.feature_channels) <= LARGEST_CHANNELS and padded(config.decoder_width) <= LARGEST_WIDTH
+
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
+        """Encode a tile; the host does not wait for it, so there is no progress to report."""
         with in_full_precision(volume.device):
-            feature_map = encoder(volume)
-        if layers is None:
-            return lambda grid: model.query_grid(feature_map, grid, scale)
-        features = feature_map[0].permute(1, 2, 3, 0).contiguous()
+            feature_map = self._encoder(volume)
+        if self._layers is None:
+            return lambda grid: self._model.query_grid(feature_map, grid, told)
+        features, layers = feature_map[0].permute(1, 2, 3, 0).contiguous(), self._layers
         return lambda grid: _decoded(features, grid, layers)
 
-    return encode
 
+class ResidualOnGPU:
+    """Our network on a GPU; arguments as of `PublishedOnGPU`."""
 
-def residual_path(model: ArSSR2, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> TilePath:
-    """Return the fast path of our network; see `published_path`."""
-    encoder = Repeated(residual_encoder(model, number_format), record)
-    layers = pack_residual(list(model.hidden), model.output, number_format) if fused else None
+    def __init__(self, model: ArSSR2, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> None:
+        self._model = model
+        self._encoder = Repeated(residual_encoder(model, number_format), record)
+        self._layers = pack_residual(list(model.hidden), model.output, number_format) if fused else None
 
-    def encode(volume: Tensor, scale: Tensor) -> Answer:
-        """Encode a tile."""
+    @staticmethod
+    def fits(model: ArSSR2) -> bool:
+        """Return whether the layers of the decoder fit into the kernel."""
+        return padded(model.config.feature_channels) <= LARGEST_CHANNELS
+
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
+        """Encode a tile; the host does not wait for it, so there is no progress to report."""
         with in_full_precision(volume.device):
-            features = encoder(volume, scale)[0].permute(1, 2, 3, 0)
+            features = self._encoder(volume, told.scale)[0].permute(1, 2, 3, 0)
             coefficients = spline_coefficients(volume.float())[0, 0]
-        if layers is None:
+        if self._layers is None:
             feature_map = torch.cat([features.float(), coefficients[..., None]], dim=-1).permute(3, 0, 1, 2)[None]
-            return lambda grid: model.query_grid(feature_map, grid, scale)
-        tile = ResidualTile(model, layers, features.contiguous(), coefficients, scale)
-        return tile.answer
-
-    return encode
+            return lambda grid: self._model.query_grid(feature_map, grid, told)
+        return ResidualTile(self._model, self._layers, features.contiguous(), coefficients, told.scale).answer
 
 
 @dataclass(frozen=True)

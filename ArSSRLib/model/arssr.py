@@ -7,16 +7,20 @@ knowledge of the scale. This file knows tensors only: no millimeters, no files, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.coordinates import QueryGrid, linear_taps
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import combine_taps
-from ArSSRLib.model.config import ArSSRConfig
+from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.decoder import Decoder, sample_features
 from ArSSRLib.model.encoders import ENCODERS, WIDTH
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, mixed_precision
 
 # Fine voxels decoded at once: few enough that the decoder's activations stay in the cache of a processor core, or
 # enough to fill a GPU.
@@ -31,23 +35,49 @@ _ENCODER_KEYS = {
 }
 
 
-class ArSSR(nn.Module):
-    """The published network; loads the authors' checkpoints as they are.
+@dataclass(frozen=True, kw_only=True)
+class ArSSRConfig(ModelConfig):
+    """The published network.
 
-    Args:
-        config: Encoder, widths and depth.
+    Attributes:
+        encoder: "RDN", "ResCNN" or "SRResNet".
+        feature_channels: Channels of the feature map.
+        decoder_depth: Linear layers in each of the decoder's two stages.
+        decoder_width: Channels between these layers.
 
     Source:
         Wu et al. 2023, https://doi.org/10.1109/JBHI.2022.3223106
     """
 
-    # Where the weights come from, as `load_model` found them.
-    name: str = ""
-    sha256: str = ""
+    KINDS = ("arssr",)
+    BOUNDS = MappingProxyType({"feature_channels": (1, 512), "decoder_depth": (2, 16), "decoder_width": (1, 1024)})
+    COORDINATES = ("patch", "volume")
+
+    kind: str = "arssr"
+    encoder: str = "RDN"
+    feature_channels: int = 128
+    decoder_depth: int = 4
+    decoder_width: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse values that no network can have."""
+        super().__post_init__()
+        if self.encoder not in ENCODERS:
+            msg = f"The model's encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}."
+            raise InputError(msg)
+
+
+class ArSSR(SuperResolutionModel):
+    """The published network; loads the authors' checkpoints as they are.
+
+    Source:
+        Wu et al. 2023, https://doi.org/10.1109/JBHI.2022.3223106
+    """
+
+    config: ArSSRConfig
 
     def __init__(self, config: ArSSRConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = ENCODERS[config.encoder](config.feature_channels)
         self.decoder = Decoder(config.feature_channels + 3, config.decoder_depth, config.decoder_width)
 
@@ -66,30 +96,22 @@ class ArSSR(nn.Module):
         """Bytes that encoding holds per coarse voxel at its peak, in fp32 and without gradients."""
         return 4 * max(self.encoder.live_channels, 2 * WIDTH + self.config.feature_channels)
 
-    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Turn a volume into a feature map.
-
-        Args:
-            volume: Normalized intensities, shape (N, 1, D, H, W).
-            scale: Not used: the published network is never told the scale.
-
-        Returns:
-            Feature map, shape (N, C, D, H, W).
-
-        Raises:
-            ValueError: If ``volume`` is not (N, 1, D, H, W), or has no voxel.
-        """
-        if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
-            msg = f"volume must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
-            raise ValueError(msg)
+    def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
+        """Turn volumes into feature maps; the published network is never told the scale."""
+        _check_volume(volume)
         feature_map: Tensor = self.encoder(volume)
         return feature_map
+
+    def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
+        """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
+        _check_volume(volume)
+        return self.encoder.lean(volume, advance)
 
     def query(
         self,
         feature_map: Tensor,
         coordinates: Tensor,
-        scale: Tensor | None = None,
+        told: Conditioning | None = None,
         *,
         sampling_coordinates: Tensor | None = None,
     ) -> Tensor:
@@ -99,7 +121,7 @@ class ArSSR(nn.Module):
             feature_map: From `encode`, shape (N, C, D, H, W).
             coordinates: Points in the whole volume in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are its
                 outer faces. They enter the decoder.
-            scale: Not used: the published network is never told the scale.
+            told: Not used: the published network is never told the scale.
             sampling_coordinates: The same points in the crop that was encoded, shape (N, K, 3), unitless; -1 and +1
                 are the outer faces of the crop. None when the crop is the whole volume.
 
@@ -119,16 +141,8 @@ class ArSSR(nn.Module):
         return intensities.to(features.dtype)
 
     @torch.no_grad()
-    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor | None = None) -> Tensor:
-        """Answer for a regular block of fine voxels; equal to `query` at its points, faster, and without gradients.
-
-        Args:
-            feature_map: From `encode`, shape (1, C, d, h, w).
-            grid: Where the fine voxels lie.
-            scale: Not used: the published network is never told the scale.
-
-        Returns:
-            Intensities, shape ``grid.shape``, float32.
+    def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
+        """Answer for a regular block of fine voxels; without gradients.
 
         Raises:
             ValueError: If ``feature_map`` is not (1, C, d, h, w), or the grid leaves it.
@@ -156,6 +170,18 @@ class ArSSR(nn.Module):
                 points[..., -1] = coordinates[2]
                 result[planes, rows] = self.decoder(points)
         return result
+
+    def forward(
+        self, coarse: Tensor, told: Conditioning, coordinates: Tensor, *, placed: Tensor, bf16: bool = False
+    ) -> Tensor:
+        """Answer for points of patches; the decoder is told where they are in the volume, or in the patch."""
+        with mixed_precision(coarse.device, bf16=bf16):
+            feature_map = self.encode(coarse)
+        return self.query(feature_map, placed, sampling_coordinates=coordinates)
+
+    def compilable_layers(self) -> list[nn.Module]:
+        """Return the encoder and the decoder."""
+        return [self.encoder, self.decoder]
 
     def _check_feature_map(self, feature_map: Tensor) -> None:
         channels = self.config.feature_channels
@@ -185,6 +211,12 @@ def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
     raise InputError(msg)
 
 
+def _check_volume(volume: Tensor) -> None:
+    if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
+        msg = f"volume must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
+        raise ValueError(msg)
+
+
 def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:
     """Refuse a block that the feature map cannot answer for: it would be dark, not wrong to the eye."""
     if len(feature_map) != 1:
@@ -206,3 +238,6 @@ def _chunks(shape: tuple[int, int, int], voxels: int) -> tuple[list[slice], list
     planes = max(1, voxels // (height * width))
     rows = max(1, voxels // (planes * width))
     return [slice(k, k + planes) for k in range(0, depth, planes)], [slice(j, j + rows) for j in range(0, height, rows)]
+
+
+KINDS = {"arssr": (ArSSRConfig, ArSSR)}

@@ -14,18 +14,25 @@ This file knows tensors only: no millimeters, no files, no scanner units.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
+from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_on_grid
 from ArSSRLib.model.blocks import SLOPE, ResidualBlock
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.convolutions import collected_into, entry
+from ArSSRLib.model.decoder import features_at_points
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 
 # Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
 CHUNK_VOXELS = 4096
@@ -41,20 +48,49 @@ DETAIL_GAIN = 10.0
 RESIDUAL_GAIN = 0.05
 
 
-class ArSSR2(nn.Module):
-    """Encoder and decoder as one network; see the head of this file.
+@dataclass(frozen=True, kw_only=True)
+class ArSSR2Config(ModelConfig):
+    """Our network.
 
-    Args:
-        config: Widths and depths.
+    Attributes:
+        channels: Channels inside the encoder.
+        blocks: Residual blocks of the encoder.
+        feature_channels: Channels of the feature map and of the decoder.
+        decoder_layers: Layers of the decoder, the last convolution of the encoder included.
+        max_scale: Largest scale that the network was made for, unitless.
     """
 
-    # Plain attributes that `load_model` fills in.
-    name: str = ""
-    sha256: str = ""
+    KINDS = ("arssr2",)
+    BOUNDS = MappingProxyType(
+        {
+            "channels": (1, 192),
+            "blocks": (1, 32),
+            "feature_channels": (1, 512),
+            "decoder_layers": (1, 16),
+            "max_scale": (1.0, 64.0),
+        }
+    )
+
+    kind: str = "arssr2"
+    channels: int = 48
+    blocks: int = 6
+    feature_channels: int = 64
+    decoder_layers: int = 2
+    max_scale: float = 8.0
+
+    @property
+    def largest_scale(self) -> float:
+        """The largest scale that the network was made for, unitless."""
+        return self.max_scale
+
+
+class ArSSR2(SuperResolutionModel):
+    """Encoder and decoder as one network; see the head of this file."""
+
+    config: ArSSR2Config
 
     def __init__(self, config: ArSSR2Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         channels, width = config.channels, config.feature_channels
         self.head = nn.Conv3d(2, channels, 3, padding=1, padding_mode="replicate")
         self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(config.blocks))
@@ -93,28 +129,14 @@ class ArSSR2(nn.Module):
         channels, width = self.config.channels, self.config.feature_channels
         return 4 * (max(2 * channels, channels + width + 1) + 6)
 
-    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Turn a volume into a feature map.
-
-        Args:
-            volume: Normalized intensities, shape (N, 1, D, H, W).
-            scale: Factors along k, j, i, shape (N, 3); 2 along every axis when None.
+    def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
+        """Turn volumes into feature maps.
 
         Returns:
-            Feature map, shape (N, C, D, H, W) with C = feature_channels + 1; the last channel holds the coefficients
+            Feature maps, shape (N, C, D, H, W) with C = feature_channels + 1; the last channel holds the coefficients
             of the cubic spline, float32.
-
-        Raises:
-            ValueError: If ``volume`` is not (N, 1, D, H, W) or ``scale`` is not (N, 3).
         """
-        if volume.ndim != 5 or volume.shape[1] != 1:
-            msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
-            raise ValueError(msg)
-        gains, shifts = self.block_modulation(self._checked_scale(scale, volume))
-        if not torch.is_grad_enabled():
-            modulations = [[g[n, :, 0, 0, 0] for g in (*gains, *shifts)] for n in range(len(volume))]
-            maps = [self._encode_lean(v, m) for v, m in zip(volume, modulations, strict=True)]
-            return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+        gains, shifts = self._checked_modulation(volume, told)
         features = self.head(with_detail(volume))
         for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
             features = block(features, gain, shift)
@@ -124,41 +146,29 @@ class ArSSR2(nn.Module):
         parts = [features.float().permute(0, 2, 3, 4, 1), coefficients.permute(0, 2, 3, 4, 1)]
         return torch.cat(parts, dim=-1).permute(0, 4, 1, 2, 3)
 
-    def _encode_lean(self, volume: Tensor, modulation: list[Tensor]) -> Tensor:
-        """Encode one volume (1, D, H, W) without gradients, given the gains of all blocks and then their shifts."""
-        features = entry(self.head, with_detail(volume[None])[0].permute(1, 2, 3, 0).contiguous())
+    def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
+        """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
+        gains, shifts = self._checked_modulation(volume, told)
+        features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance)
         hidden = torch.empty_like(features)
-        count = len(self.blocks)
-        for block, gain, shift in zip(self.blocks, modulation[:count], modulation[count:], strict=True):
-            cast("ResidualBlock", block).add_to(features, hidden, gain=gain, shift=shift)
+        for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
+            folded = {"gain": gain[0, :, 0, 0, 0], "shift": shift[0, :, 0, 0, 0]}
+            cast("ResidualBlock", block).add_to(features, hidden, advance, **folded)
         del hidden
         result = torch.empty(*features.shape[:3], self.config.feature_channels + 1, device=volume.device)
-        collected_into(result[..., :-1], self.tail, features)
+        collected_into(result[..., :-1], self.tail, features, advance)
         result[..., -1] = spline_coefficients(volume[0].float())
-        return result.permute(3, 0, 1, 2)
+        return result.permute(3, 0, 1, 2)[None]
 
-    def query(self, feature_map: Tensor, coordinates: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Answer for scattered points.
-
-        Args:
-            feature_map: From `encode`, shape (N, C, D, H, W).
-            coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are the outer faces of the
-                encoded volume.
-            scale: Factors along k, j, i, shape (N, 3); 2 along every axis when None.
-
-        Returns:
-            Intensities, shape (N, K), float32.
-
-        Raises:
-            ValueError: If ``coordinates`` is not (N, K, 3) with the N of ``feature_map``.
-        """
+    def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
+        """Answer for scattered points, in float32."""
         if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
             msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
             raise ValueError(msg)
-        scale = self._checked_scale(scale, feature_map)
+        scale = _checked_scale(told, feature_map)
         shape = feature_map.shape[2:]
         positions = [index_of(coordinates[..., axis], shape[axis]) for axis in range(3)]
-        features = _features_at_points(feature_map[:, :-1], positions)
+        features = features_at_points(feature_map[:, :-1], positions)
         gain = torch.ones((), device=feature_map.device)
         shift = torch.zeros((), device=feature_map.device)
         for axis in range(3):
@@ -168,18 +178,9 @@ class ArSSR2(nn.Module):
         base = spline_at_points(feature_map[:, -1], positions)
         return base + self._decode(features, gain, shift).float()
 
-    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor | None = None) -> Tensor:
-        """Answer for a regular block of fine voxels; equal to `query` at its points, and faster.
-
-        Args:
-            feature_map: From `encode`, shape (1, C, d, h, w).
-            grid: Where the fine voxels lie.
-            scale: Factors along k, j, i, shape (1, 3); 2 along every axis when None.
-
-        Returns:
-            Intensities, shape `grid.shape`, float32.
-        """
-        scale = self._checked_scale(scale, feature_map)
+    def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
+        """Answer for a regular block of fine voxels; equal to `query` at its points, and faster."""
+        scale = _checked_scale(told, feature_map)
         device, dtype = feature_map.device, feature_map.dtype
         result = spline_on_grid(feature_map[0, -1], grid.sampling)
         features = feature_map[0, :-1].permute(1, 2, 3, 0)
@@ -225,13 +226,54 @@ class ArSSR2(nn.Module):
         # Bounded, so that no scale can multiply features from block to block.
         return (0.5 * torch.tanh(modulation[:, 0])).unbind(1), modulation[:, 1].unbind(1)
 
-    def _checked_scale(self, scale: Tensor | None, like: Tensor) -> Tensor:
-        if scale is None:
-            return torch.full((len(like), 3), 2.0, device=like.device)
-        if scale.shape != (len(like), 3):
-            msg = f"scale must be ({len(like)}, 3), got {tuple(scale.shape)}."
+    def _checked_modulation(
+        self, volume: Tensor, told: Conditioning | None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        if volume.ndim != 5 or volume.shape[1] != 1:
+            msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
             raise ValueError(msg)
-        return scale.to(like.device, torch.float32)
+        return self.block_modulation(_checked_scale(told, volume))
+
+    def compilable_layers(self) -> list[nn.Module]:
+        """Return the blocks: the matrices of the spline, made once by numpy, would be traced into every step."""
+        return list(self.blocks)
+
+    def grown(self, config: ModelConfig) -> SuperResolutionModel:
+        """Return a network of more residual blocks, which add nothing at first.
+
+        Source:
+            Function-preserving growth: Chen et al. 2016, https://arxiv.org/abs/1511.05641
+        """
+        old, new = self.config.blocks, getattr(config, "blocks", 0)
+        if config == self.config or config != dataclasses.replace(self.config, blocks=new or old):
+            return super().grown(config)
+        if new < old:
+            msg = (
+                f"The weights to begin with have {old} residual blocks; model.blocks = {new} would lose some: choose "
+                "more."
+            )
+            raise InputError(msg)
+        deeper = ArSSR2(dataclasses.replace(self.config, blocks=new))
+        modulation = ("scale_modulation.2.weight", "scale_modulation.2.bias")
+        own = self.state_dict()
+        state = deeper.state_dict() | {name: value for name, value in own.items() if name not in modulation}
+        for name in modulation:
+            # One gain and one shift a block and channel, gains before shifts; those of new blocks are 0.
+            rows = state[name].view(2, new, self.config.channels, -1)
+            rows[:, :old] = own[name].view(2, old, self.config.channels, -1)
+        deeper.load_state_dict(state)
+        for block in list(deeper.blocks)[old:]:
+            cast("ResidualBlock", block).add_nothing()
+        return deeper
+
+
+def _checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
+    if told is None:
+        return torch.full((len(like), 3), 2.0, device=like.device)
+    if told.scale.shape != (len(like), 3):
+        msg = f"scale must be ({len(like)}, 3), got {tuple(told.scale.shape)}."
+        raise ValueError(msg)
+    return told.scale.to(like.device, torch.float32)
 
 
 def _modulator(inputs: int, outputs: int) -> nn.Sequential:
@@ -246,23 +288,6 @@ def with_detail(volume: Tensor) -> Tensor:
     return torch.cat([volume, DETAIL_GAIN * (volume - mean)], dim=1)
 
 
-def _features_at_points(feature_map: Tensor, positions: list[Tensor]) -> Tensor:
-    """Interpolate a feature map (N, C, D, H, W) trilinearly at continuous indices, three (N, K); returns (N, K, C)."""
-    count, channels, *shape = feature_map.shape
-    index = torch.arange(count, device=feature_map.device)[:, None, None]
-    weight = torch.ones((1, 1, 1), device=feature_map.device)
-    for axis, position in enumerate(positions):
-        taps, parts = linear_taps(position, shape[axis])
-        index = (index[..., None] * shape[axis] + taps[:, :, None]).flatten(2)
-        weight = (weight[..., None] * parts[:, :, None]).flatten(2)
-    # A weighted sum of eight rows a point, which is what an embedding bag is, three times faster than grid_sample.
-    rows = feature_map.permute(0, 2, 3, 4, 1).reshape(-1, channels)
-    bags = F.embedding_bag(
-        index.flatten(0, 1), rows, per_sample_weights=weight.flatten(0, 1).to(rows.dtype), mode="sum"
-    )
-    return bags.view(count, -1, channels)
-
-
 def _lerp(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     """Interpolate linearly along one axis; index and weight have shape (M, 2)."""
     shape = [1] * array.ndim
@@ -270,3 +295,6 @@ def _lerp(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     return torch.lerp(
         array.index_select(axis, index[:, 0]), array.index_select(axis, index[:, 1]), weight[:, 1].view(shape)
     )
+
+
+KINDS = {"arssr2": (ArSSR2Config, ArSSR2)}

@@ -7,7 +7,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.convolution.slabs import Convolution
+from ArSSRLib.convolution.slabs import Advance, Convolution
 
 # Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
 # adds a fraction of its branch, and a unit that is off still learns.
@@ -41,17 +41,23 @@ class ResidualBlock(nn.Module):
         first = self.first.weight * factor.view(-1, 1, 1, 1, 1), cast("Tensor", self.first.bias) * factor + shift
         return first, (BRANCH_GAIN * self.second.weight, BRANCH_GAIN * cast("Tensor", self.second.bias))
 
-    def add_to(self, features: Tensor, hidden: Tensor, *, gain: Tensor, shift: Tensor) -> None:
+    def add_to(self, features: Tensor, hidden: Tensor, advance: Advance, *, gain: Tensor, shift: Tensor) -> None:
         """Do the same as `forward` in the memory that is there, for one volume and without gradients.
 
         Args:
             features: Shape (D, H, W, C); changed into the result.
             hidden: Scratch of the same shape.
+            advance: As `Convolution.slabs` calls it.
             gain: Shape (C,).
             shift: Shape (C,).
         """
         first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
-        for planes, rows, part in first.slabs(features):
+        for planes, rows, part in first.slabs(features, advance):
             hidden[planes, rows] = F.leaky_relu_(part, SLOPE)
-        for planes, rows, part in second.slabs(hidden):
+        for planes, rows, part in second.slabs(hidden, advance):
             features[planes, rows] += part
+
+    def add_nothing(self) -> None:
+        """Let the block return its input until it is trained."""
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(cast("Tensor", self.second.bias))

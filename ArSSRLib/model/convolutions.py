@@ -9,31 +9,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.convolution.slabs import Convolution, Padding, Slab
+from ArSSRLib.convolution.slabs import Advance, Convolution, Padding, Slab
 
 
-def slabs(convolution: nn.Conv3d, features: Tensor) -> Iterator[Slab]:
+def slabs(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Iterator[Slab]:
     """Convolve features (D, H, W, C) and yield the result as `Convolution.slabs` does."""
     padding: Padding = "replicate" if convolution.padding_mode == "replicate" else "zeros"
-    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features)
+    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features, advance)
 
 
-def collected_into(result: Tensor, convolution: nn.Conv3d, features: Tensor) -> None:
+def collected_into(result: Tensor, convolution: nn.Conv3d, features: Tensor, advance: Advance) -> None:
     """Convolve features (D, H, W, C) into a result of shape (D, H, W, O)."""
-    for planes, rows, part in slabs(convolution, features):
+    for planes, rows, part in slabs(convolution, features, advance):
         result[planes, rows] = part
 
 
-def collected(convolution: nn.Conv3d, features: Tensor) -> Tensor:
+def collected(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Tensor:
     """Return the convolution of features (D, H, W, C) as a tensor of its own, shape (D, H, W, O)."""
     result = features.new_empty(*features.shape[:3], convolution.out_channels)
-    collected_into(result, convolution, features)
+    collected_into(result, convolution, features, advance)
     return result
 
 
-def entry(convolution: nn.Conv3d, volume: Tensor) -> Tensor:
+def entry(convolution: nn.Conv3d, volume: Tensor, advance: Advance) -> Tensor:
     """Convolve one or two channels (D, H, W, C) into features (D, H, W, O), in the type that the device computes in."""
-    ((_, _, features),) = slabs(convolution, volume)
+    ((_, _, features),) = slabs(convolution, volume, advance)
     return features.contiguous()
 
 

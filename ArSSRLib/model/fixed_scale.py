@@ -11,17 +11,21 @@ This file knows tensors only: no millimeters, no files, no scanner units.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.coordinates import QueryGrid
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
-from ArSSRLib.model.config import FixedScaleConfig
+from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.fine_networks import NETWORKS
+from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel, mixed_precision
 
 # Coarse voxels beyond those that a spline reads, after which its prefilter has forgotten (0.268 a voxel: 1e-7).
 PREFILTER_REACH = 12
@@ -29,20 +33,40 @@ PREFILTER_REACH = 12
 ANSWER_BYTES = 24
 
 
-class FixedScale(nn.Module):
-    """Cubic interpolation to the fine grid of one scale, and a network on it.
+@dataclass(frozen=True, kw_only=True)
+class FixedScaleConfig(ModelConfig):
+    """A network for one scale, on a volume that cubic interpolation has made fine.
 
-    Args:
-        config: Which network, and its scale.
+    Attributes:
+        kind: "srcnn3d", "dcsrn" or "rescnn".
+        scale: Factor along every axis that it is trained for, unitless.
     """
 
-    # Plain attributes that `load_model` fills in.
-    name: str = ""
-    sha256: str = ""
+    KINDS = tuple(NETWORKS)
+    BOUNDS = MappingProxyType({"scale": (1.0, 16.0)})
+
+    kind: str = "srcnn3d"
+    scale: float = 2.0
+
+    @property
+    def only_scale(self) -> float:
+        """The one scale along every axis that the network is made for, unitless."""
+        return self.scale
+
+    @property
+    def outputs_image(self) -> bool:
+        """Whether the network outputs the image itself, which half precision would round, instead of a residual."""
+        return not NETWORKS[self.kind].adds_to_input
+
+
+class FixedScale(SuperResolutionModel):
+    """Cubic interpolation to the fine grid of one scale, and a network on it."""
+
+    config: FixedScaleConfig
+    slabs_independent: ClassVar[bool] = False
 
     def __init__(self, config: FixedScaleConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = NETWORKS[config.kind]()
 
     @property
@@ -60,16 +84,8 @@ class FixedScale(nn.Module):
         """Bytes that a coarse voxel holds at the peak on the fine grid, in fp32 and without gradients."""
         return math.ceil(self.config.scale**3 * (4 * self.network.live_channels + ANSWER_BYTES))
 
-    def require_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
-        """Refuse a grid of another scale than the network was trained for.
-
-        Args:
-            coarse: Voxels of the input along k, j, i.
-            fine: Voxels of the output along k, j, i; whatever rounds to the scale by whole voxels of either passes.
-
-        Raises:
-            InputError: If the grid is of another scale.
-        """
+    def check_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
+        """Refuse another scale than the network was trained for; what rounds to it by whole voxels of either passes."""
         scale = self.config.scale
         if any(abs(new - scale * old) > scale / 2 + 1e-6 for old, new in zip(coarse, fine, strict=True)):
             asked = " x ".join(f"{new / old:.4g}" for old, new in zip(coarse[::-1], fine[::-1], strict=True))
@@ -80,30 +96,19 @@ class FixedScale(nn.Module):
             )
             raise InputError(msg)
 
-    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Turn a volume into the coefficients of its cubic spline.
-
-        Args:
-            volume: Normalized intensities, shape (N, 1, D, H, W).
-            scale: Not used: it is in the configuration.
-
-        Returns:
-            Feature map, shape (N, 1, D, H, W), float32.
-
-        Raises:
-            ValueError: If ``volume`` is not (N, 1, D, H, W), or has no voxel.
-        """
+    def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
+        """Turn volumes into the coefficients of their cubic splines, shape (N, 1, D, H, W), float32."""
         _check_shape("volume", volume)
         return spline_coefficients(volume.float())
 
-    def query(self, feature_map: Tensor, coordinates: Tensor, scale: Tensor | None = None) -> Tensor:
+    def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
         """Answer for scattered points, each with the fine voxel that it lies in.
 
         Args:
             feature_map: From `encode`, shape (N, 1, D, H, W), of a whole patch: its fine grid begins at its first face.
             coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are the outer faces of the
                 patch.
-            scale: Not used: it is in the configuration.
+            told: Not used: the scale is in the configuration.
 
         Returns:
             Intensities, shape (N, K), float32.
@@ -119,21 +124,28 @@ class FixedScale(nn.Module):
         lengths = [n * factor for n in feature_map.shape[2:]]
         # Every fine voxel whose center is inside; in a patch of no whole number of them, the last one may stand out.
         positions = [(torch.arange(_centers(length), dtype=torch.float64) + 0.5) / factor - 0.5 for length in lengths]
-        fine = self._on_grid(feature_map, positions)[:, 0]
+        fine = self._improved(spline_on_grid(feature_map, positions), self.network)[:, 0]
         row = torch.zeros(coordinates.shape[:2], dtype=torch.int64, device=coordinates.device)
         for axis, (length, count) in enumerate(zip(lengths, fine.shape[1:], strict=True)):
             index = torch.floor((coordinates[..., axis] + 1) * (length / 2)).long()
             row = row * count + index.clamp(0, count - 1)
         return torch.gather(fine.flatten(1), 1, row)
 
-    def query_grid(self, feature_map: Tensor, grid: QueryGrid, scale: Tensor | None = None) -> Tensor:
+    def query_grid(
+        self,
+        feature_map: Tensor,
+        grid: QueryGrid,
+        told: Conditioning | None = None,
+        advance: Advance = unobserved,
+    ) -> Tensor:
         """Answer for a regular block of fine voxels.
 
         Args:
             feature_map: From `encode`, shape (1, 1, d, h, w).
             grid: Where the fine voxels lie.
-            scale: Factors along k, j, i, shape (1, 3): how far apart they lie, once lengths were rounded to whole
-                voxels; that of the configuration when None.
+            told: How far apart they lie, once lengths were rounded to whole voxels; that of the configuration when
+                None.
+            advance: As `encode_lean` calls it.
 
         Returns:
             Intensities, shape ``grid.shape``, float32.
@@ -142,23 +154,39 @@ class FixedScale(nn.Module):
             ValueError: If ``feature_map`` is not (1, 1, d, h, w).
         """
         _check_shape("feature_map", feature_map)
-        factors = [self.config.scale] * 3 if scale is None else scale[0].tolist()
+        factors = [self.config.scale] * 3 if told is None else told.scale[0].tolist()
         positions, inside = [], []
         for position, factor, count in zip(grid.sampling, factors, feature_map.shape[2:], strict=True):
             wider, before = _widened(position, factor, count, self.network.receptive_radius)
             positions.append(wider)
             inside.append(slice(before, before + len(position)))
         k, j, i = inside
-        return self._on_grid(feature_map, positions)[0, 0, k, j, i]
+        fine = self._improved(spline_on_grid(feature_map, positions), lambda cubic: self.network.lean(cubic, advance))
+        return fine[0, 0, k, j, i]
 
-    def _on_grid(self, coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
-        """Interpolate at continuous coarse indices, one vector an axis, and improve: (N, 1, *lengths), float32."""
-        cubic = spline_on_grid(coefficients, positions)
+    def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
+        """Encode a tile; the network runs when its block is asked for."""
+        feature_map = self.encode(volume, told)
+        return lambda grid: self.query_grid(feature_map, grid, told, self.in_parts(progress))
+
+    def forward(
+        self, coarse: Tensor, told: Conditioning, coordinates: Tensor, *, placed: Tensor, bf16: bool = False
+    ) -> Tensor:
+        """Answer for points of patches; the layers that multiply are behind the interpolation."""
+        with mixed_precision(coarse.device, bf16=bf16):
+            return self.query(self.encode(coarse, told), coordinates)
+
+    def compilable_layers(self) -> list[nn.Module]:
+        """Return the network on the fine grid."""
+        return [self.network]
+
+    def _improved(self, cubic: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return interpolated volumes, shape (N, 1, D, H, W), improved by the network, float32."""
         if self.network.adds_to_input:
-            return cubic + cast("Tensor", self.network(cubic)).float()
+            return cubic + network(cubic).float()
         # The image itself would be rounded to the 8 bits of bf16.
         with in_full_precision(cubic.device):
-            return cast("Tensor", self.network(cubic))
+            return network(cubic)
 
 
 def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[Tensor, int]:
@@ -183,3 +211,6 @@ def _check_shape(name: str, tensor: Tensor) -> None:
     if tensor.ndim != 5 or tensor.shape[1] != 1 or tensor.numel() == 0:
         msg = f"{name} must be (N, 1, D, H, W) with at least one voxel, got {tuple(tensor.shape)}."
         raise ValueError(msg)
+
+
+KINDS = {kind: (FixedScaleConfig, FixedScale) for kind in FixedScaleConfig.KINDS}

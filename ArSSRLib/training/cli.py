@@ -17,7 +17,6 @@ from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
-from ArSSRLib.training.growth import grown
 from ArSSRLib.training.loop import Trainer, hash_of_volumes
 from ArSSRLib.training.packing import is_packed, packed_sources, unpacked
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
@@ -73,7 +72,7 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     """
     initial = load_model(args.init) if args.init else None
     config = read_recipe(args.recipe, args.overrides, model=initial.config if initial else None)
-    initial = grown(initial, config.model) if initial else None
+    initial = initial.grown(config.model) if initial else None
     if not args.resume and (config.output / LAST).exists():
         msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
         raise InputError(msg)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
+from ArSSRLib.model.config import ModelConfig
 
 LARGEST_SCALE = 16
 
@@ -220,33 +220,35 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.fixed_patches:
         needed = config.patch_size * config.scale_range[0]
         _require(config, "fixed_patch_size", config.fixed_patch_size >= needed, "patch_size times the least scale")
-    published = config.model.kind == "arssr"
-    expected = '"patch" (as published) or "volume"' if published else '"relative"'
-    fits = published != (config.coordinates == "relative")
-    _require(config, "coordinates", fits, f"{expected} for a network of kind {config.model.kind}")
+    known = config.model.COORDINATES
+    expected = " or ".join(f'"{coordinates}"' for coordinates in known)
+    _require(
+        config, "coordinates", config.coordinates in known, f"{expected} for a network of kind {config.model.kind}"
+    )
     own_grid = config.target_spacings == (0.0,)
     _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
-    if isinstance(config.model, FixedScaleConfig):
-        _check_fixed_scale(config, config.model)
+    full = config.precision == "fp32" or not config.model.outputs_image
+    _require(
+        config, "precision", full, f'"fp32" for a network of kind {config.model.kind}, which gives the image itself'
+    )
+    if config.model.only_scale is not None:
+        _check_fixed_scale(config, config.model.only_scale)
 
 
-def fixed_scale_values(model: FixedScaleConfig) -> dict[str, Any]:
+def fixed_scale_values(scale: float) -> dict[str, Any]:
     """Return what a network for one scale fixes in a recipe: every item has this scale along every axis."""
-    scale = model.scale
     return {"isotropic_share": 1.0, "thick_share": 0.0, "whole_scale_share": 0.0, "scale_range": (scale, scale)}
 
 
-def _check_fixed_scale(config: TrainingConfig, model: FixedScaleConfig) -> None:
-    for name, value in fixed_scale_values(model).items():
+def _check_fixed_scale(config: TrainingConfig, scale: float) -> None:
+    for name, value in fixed_scale_values(scale).items():
         shown = list(value) if isinstance(value, tuple) else value
-        expected = f"{shown} for a network of scale {model.scale:g}; leave it out"
+        expected = f"{shown} for a network of scale {scale:g}; leave it out"
         _require(config, name, getattr(config, name) == value, expected)
     _require(config, "self_supervised", not config.self_supervised, "false for a network of one scale")
-    full = config.precision == "fp32" or model.kind == "rescnn"
-    _require(config, "precision", full, f'"fp32" for a network of kind {model.kind}, which gives the image itself')
-    length = config.patch_size * model.scale
+    length = config.patch_size * scale
     whole = config.alignment == "centered" or abs(length - round(length)) < 1e-6
-    expected = f'a whole number when multiplied by {model.scale:g}, as alignment = "endpoints" needs'
+    expected = f'a whole number when multiplied by {scale:g}, as alignment = "endpoints" needs'
     _require(config, "patch_size", whole, expected)
 
 

@@ -20,7 +20,6 @@ from torch import Tensor
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.sources import Source, read_checked
-from ArSSRLib.model.config import FixedScaleConfig
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
@@ -96,9 +95,10 @@ def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> 
 
 def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
     edge, what, at_scale = config.patch_size, "patch_size", ""
-    if isinstance(config.model, FixedScaleConfig):  # a smaller field of view would be of a smaller scale
-        edge = math.ceil(config.patch_size * config.model.scale - 1e-6)
-        at_scale = f" at scale {config.model.scale:g}, which is {edge}"
+    scale = config.model.only_scale
+    if scale is not None:  # a smaller field of view would be of a smaller scale
+        edge = math.ceil(config.patch_size * scale - 1e-6)
+        at_scale = f" at scale {scale:g}, which is {edge}"
     if config.fixed_patches:
         edge, what, at_scale = config.fixed_patch_size, "fixed_patch_size", ""
     if min(volume.stored.shape) < edge:

@@ -18,8 +18,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ArSSRLib.checkpoint import save_model
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.model.config import build_model
-from ArSSRLib.training.answer import Answer, compile_layers
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler
@@ -33,7 +33,7 @@ from ArSSRLib.training.throughput import Pace
 from ArSSRLib.training.validation import Case, mean_gains, score_case
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 NAN_BATCH = "nan_batch.pt"
 LOG_EVERY = 50
@@ -79,8 +79,9 @@ class Trainer:
         nn.Module.to(self.model, self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         if config.compile:
-            compile_layers(self.model)
-        self._answer = processes.wrapped(Answer(self.model, config.precision))
+            for layer in self.model.compilable_layers():
+                layer.compile()
+        self._wrapped = processes.wrapped(self.model)
         self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0
@@ -158,7 +159,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        result = self._answer(batch.coarse, batch.scale, batch.coordinates, batch.placed)
+        told, bf16 = Conditioning(batch.scale), self.config.precision == "bf16"
+        result = self._wrapped(batch.coarse, told, batch.coordinates, placed=batch.placed, bf16=bf16)
         loss, ratio = losses_of(result, batch, self.config)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or math.inf)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import FixedScaleConfig, ModelConfig, model_config_from_dict
+from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.registry import model_config_from_dict
 from ArSSRLib.settings import converted, read_settings, refuse_unknown
 from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
@@ -63,8 +64,8 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
         name: converted(name, value, hints[name], kind="recipe") for name, value in table.items() if name != "model"
     }
     model = model_config_from_dict(table["model"])
-    if isinstance(model, FixedScaleConfig):  # so that model.scale is the only key to change
-        values = fixed_scale_values(model) | values
+    if model.only_scale is not None:  # so that model.scale is the only key to change
+        values = fixed_scale_values(model.only_scale) | values
     return TrainingConfig(**values, model=model)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from ArSSRLib.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 # A step costs three forward passes: one forward, and one backward each for features and weights.
 PASSES = 3

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ArSSRLib.acquisition import acquisition_matrices, back_project, coarse_shape
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
-from ArSSRLib.model.config import FixedScaleConfig, ModelConfig
+from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange
 
 if TYPE_CHECKING:
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 Setting = tuple[tuple[float, float, float], str]
 # Scales along k, j, i that a model for any scale is judged by, and the two profiles.
@@ -85,8 +87,9 @@ def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, 
 
 def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
     """Return the scales along k, j, i and the profiles that a model is judged by; a network of one scale by its own."""
-    if isinstance(model, FixedScaleConfig):
-        return tuple(((model.scale,) * 3, profile) for profile in ("point", "gaussian"))
+    if model.only_scale is not None:
+        scale = (model.only_scale,) * 3
+        return tuple((scale, profile) for profile in ("point", "gaussian"))
     return SETTINGS
 
 
@@ -99,10 +102,9 @@ def predict(
     intensities = IntensityRange.of(coarse.numpy())
     coarse = torch.from_numpy(intensities.normalize(coarse.numpy()))
     old, new = coarse.shape, torch.Size(shape)
-    scale = torch.tensor([[n / o for n, o in zip(new, old, strict=True)]], dtype=torch.float32, device=device)
-    feature_map = model.encode(coarse[None, None].to(device), scale)
-    grid = whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2]))
-    fine: Tensor = model.query_grid(feature_map, grid, scale)
+    told = Conditioning.between(old, new).map(lambda tensor: tensor.to(device))
+    answer = model.encode_tile(coarse[None, None].to(device), told, unobserved)
+    fine = answer(whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2])))
     return intensities.restore(fine.float().cpu().numpy())
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel, openvino_path
 from ArSSRLib.device import (
     PRECISIONS,
     free_memory,
@@ -29,19 +27,18 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
-from ArSSRLib.kernels import network_path
-from ArSSRLib.model.fixed_scale import FixedScale
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import replace_non_finite, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.planning import Destination, Plan, make_plan
 from ArSSRLib.scratch import array_on_disk, planes_of
-from ArSSRLib.upsampling.filling import Progress, fill, scale_of
+from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
+from ArSSRLib.upsampling.filling import Progress, fill
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
-    from ArSSRLib.kernels.paths import TilePath
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 logger = logging.getLogger(__name__)
 
@@ -104,16 +101,14 @@ def plan_upsampling(
     """
     options = decided(options)
     device = torch.device(options.device)
-    if isinstance(model, FixedScale):
-        model.require_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
-    openvino = options.backend == "openvino"
+    model.check_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
     return make_plan(
         volume.geometry,
         result_type(volume.array),
         scale,
         options,
         halo=model.halo,
-        bytes_per_coarse_voxel=openvino_bytes_per_coarse_voxel(model) if openvino else model.bytes_per_coarse_voxel,
+        bytes_per_coarse_voxel=bytes_per_coarse_voxel(model, options.backend),
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
@@ -161,19 +156,14 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
             plane[...] = _within_range(lowest, plan.dtype)
         return result
     device, number_format = torch.device(plan.options.device), PRECISIONS[plan.options.precision]
-    openvino = plan.options.backend == "openvino"
-    fine_shape = volume.geometry.upsampled(plan.scale).shape
-    # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
-    full = openvino or number_format == torch.float32
-    with torch.inference_mode(), nullcontext() if full else torch.autocast(device.type, number_format):
+    backend, fine_shape = plan.options.backend, volume.geometry.upsampled(plan.scale).shape
+    told = Conditioning.between(array.shape, fine_shape)
+    with torch.inference_mode(), precision_context(backend, number_format, device):
         network = model.to(device).eval()
-        path: TilePath
-        if openvino:
-            path = openvino_path(network, number_format, array, scale_of(fine_shape, array.shape))
-        else:
-            path = network_path(network, device, number_format, voxels=result.size)
-        how: dict[str, Any] = {"path": path, "plan": plan, "fine_shape": fine_shape, "device": device}
-        fill(result, array, network, **how, report=report, padding=padding)
+        how: dict[str, Any] = {"device": device, "told": told}
+        executor = choose_executor(network, backend, number_format, array=array, voxels=result.size, **how)
+        how |= {"executor": executor, "slabs_independent": network.slabs_independent, "padding": padding}
+        fill(result, array, plan, fine_shape=fine_shape, **how, report=report)
     return result
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.convolution.slabs import listening
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.kernels.transfer import to_device, to_host
-from ArSSRLib.model.fixed_scale import FixedScale
+from ArSSRLib.model.interface import Conditioning, Executor
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.padding import Padding
 from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost
 from ArSSRLib.scratch import write_block
 from ArSSRLib.tiling import Slices, Tile, split
-
-if TYPE_CHECKING:
-    from ArSSRLib.kernels.paths import TilePath
-    from ArSSRLib.model.config import SuperResolutionModel
 
 Progress = Callable[[float], object]
 
@@ -30,10 +24,11 @@ Progress = Callable[[float], object]
 def fill(
     result: npt.NDArray[Any],
     array: npt.NDArray[Any],
-    model: SuperResolutionModel,
-    *,
-    path: TilePath,
     plan: Plan,
+    *,
+    executor: Executor,
+    told: Conditioning,
+    slabs_independent: bool,
     fine_shape: Sequence[int],
     device: torch.device,
     report: Progress,
@@ -48,6 +43,7 @@ def fill(
     lowest = array.min()
     # Blocks count from the first voxel of the whole fine grid, the result from that of its region.
     corner = plan.tiles[0].block
+    on_device = told.map(lambda tensor: to_device(tensor, device))
     finished = 0.0
 
     def add(cost: float) -> None:
@@ -59,8 +55,10 @@ def fill(
 
     for tile in plan.tiles:
         coarse = intensities.normalize(array[tile.crop])
-        shapes = {"fine_shape": fine_shape, "coarse_shape": array.shape}
-        answers = _answer(model, coarse, tile, path=path, **shapes, device=device, add=add)
+        volume = to_device(torch.from_numpy(coarse), device)[None, None]
+        shapes: dict[str, Any] = {"coarse_shape": array.shape, "fine_shape": fine_shape}
+        how: dict[str, Any] = {"slabs_independent": slabs_independent, "add": add}
+        answers = _answers(executor, volume, on_device, tile=tile, **shapes, **how)
         for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
             # Plane by plane: the conversion of a slab at once would take several times its memory.
@@ -70,59 +68,39 @@ def fill(
             del fine, planes  # not kept while the next one is made
 
 
-def _answer(
-    model: SuperResolutionModel,
-    coarse: npt.NDArray[np.float32],
-    tile: Tile,
+def _answers(
+    executor: Executor,
+    volume: torch.Tensor,
+    told: Conditioning,
     *,
-    path: TilePath,
-    fine_shape: Sequence[int],
+    tile: Tile,
     coarse_shape: Sequence[int],
-    device: torch.device,
+    fine_shape: Sequence[int],
+    slabs_independent: bool,
     add: Callable[[float], None],
 ) -> Iterator[tuple[Slices, torch.Tensor]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
-    scale = to_device(scale_of(fine_shape, coarse_shape), device)
-    with _counted_encoding(model, encoding_cost(tile), add):
-        answer = path(to_device(torch.from_numpy(coarse), device)[None, None], scale)
-        if isinstance(model, FixedScale):  # it convolves on the fine grid: slabs would see each other's margins
-            yield tile.block, answer(query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape))
-            return
+    left = encoding_cost(tile)
+
+    def advance(part: float) -> None:
+        """Add the cost of a part of the encoding: that of a large tile takes minutes on a CPU."""
+        nonlocal left
+        share = min(left, encoding_cost(tile) * part)
+        left -= share
+        add(share)
+
+    answer = executor.encode_tile(volume, told, advance)
+    if not slabs_independent:  # what it has to compute, it computes now
+        yield tile.block, answer(query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape))
+        add(left)
+        return
+    add(left)
     depth = tile.block[0].stop - tile.block[0].start
     slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
     for start, stop in split(depth, slabs):
         rows = slice(tile.block[0].start + start, tile.block[0].start + stop)
         block = (rows, tile.block[1], tile.block[2])
         yield block, answer(query_grid_of(block, tile.crop, coarse_shape, fine_shape))
-
-
-def scale_of(fine_shape: Sequence[int], coarse_shape: Sequence[int]) -> torch.Tensor:
-    """Return the factors along k, j, i that turn one shape into another, shape (1, 3)."""
-    return torch.tensor([[m / n for m, n in zip(fine_shape, coarse_shape, strict=True)]], dtype=torch.float32)
-
-
-@contextlib.contextmanager
-def _counted_encoding(model: SuperResolutionModel, cost: float, add: Callable[[float], None]) -> Iterator[None]:
-    """Add the cost of an encoding slab by slab, or convolution by convolution: a large tile is minutes on a CPU."""
-    convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv3d)]
-    weights = sum(module.weight.numel() for module in convolutions)
-    left = cost
-
-    def count(done: float) -> None:
-        """Tell that so many of the convolutions' weights have done their work."""
-        nonlocal left
-        share = min(left, cost * done / weights)
-        left -= share
-        add(share)
-
-    hooks = [module.register_forward_hook(lambda m, *_: count(m.weight.numel())) for module in convolutions]
-    try:
-        with listening(count):
-            yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-    add(left)
 
 
 def query_grid_of(

@@ -17,7 +17,7 @@ from ArSSRLib.worker.packages import load_packages
 if TYPE_CHECKING:
     import torch
 
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 # Edges of the cubes that are upsampled to measure the speed, in voxels.
 SMALLEST_CUBE, LARGEST_CUBE = 12, 128
@@ -112,7 +112,7 @@ def _describe_models(
         except ArSSRError as error:
             facts[name] = {"error": one_line(error)}
             continue
-        largest = getattr(network.config, "max_scale", None)
+        largest = network.config.largest_scale
         trained = entry.trained_scales if entry else None if largest is None else (1.0, largest)
         networks[name] = network
         facts[name] = {

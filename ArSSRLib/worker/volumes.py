@@ -25,7 +25,7 @@ from ArSSRLib.worker.packages import load_packages
 
 if TYPE_CHECKING:
     from ArSSRLib.geometry import VolumeGeometry
-    from ArSSRLib.model.config import SuperResolutionModel
+    from ArSSRLib.model.interface import SuperResolutionModel
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:

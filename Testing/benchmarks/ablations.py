@@ -20,8 +20,10 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
+from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.model import arssr2
 from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.training import cli, recipes
 from ArSSRLib.training.loop import Trainer
 from ArSSRLib.training.processes import Processes, joined_processes
@@ -45,9 +47,12 @@ class WithoutResidual(arssr2.ArSSR2):
         super().__init__(config)
         nn.init.kaiming_uniform_(self.output.weight, a=math.sqrt(5))
 
-    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
-        feature_map = super().encode(volume, scale)
+    def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
+        feature_map = super().encode(volume, told)
         return torch.cat([feature_map[:, :-1], torch.zeros_like(feature_map[:, -1:])], dim=1)
+
+    def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
+        return self.encode(volume, told)
 
     def _decode(self, features: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         return super()._decode(features, gain, shift) / arssr2.RESIDUAL_GAIN
@@ -56,9 +61,12 @@ class WithoutResidual(arssr2.ArSSR2):
 class WithAbsoluteCoordinates(arssr2.ArSSR2):
     """The decoder is told where a point lies in all that was encoded, as published, not where in its voxel."""
 
-    def encode(self, volume: Tensor, scale: Tensor | None = None) -> Tensor:
+    def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
         self._encoded_shape = volume.shape[2:]
-        return super().encode(volume, scale)
+        return super().encode(volume, told)
+
+    def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
+        return self.encode(volume, told)
 
     def position_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         place = (2 * (position + 0.5) / self._encoded_shape[axis] - 1).to(cell.dtype)

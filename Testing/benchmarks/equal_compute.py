@@ -30,7 +30,7 @@ from phantom import noisy_phantom
 from ArSSRLib.checkpoint import read_metadata
 from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.model.config import FixedScaleConfig
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.training.checkpoints import FINAL, LAST
 from ArSSRLib.training.config import TrainingConfig

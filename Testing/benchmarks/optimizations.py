@@ -21,7 +21,6 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from nested_winograd import NestedKernel, convolve_nested
 from procedures import default_network, published_network
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from ArSSRLib.model import arssr, arssr2
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE, ResidualBlock
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.process import use_large_pages
 
 OUTPUT = Path(__file__).resolve().parents[2] / "bench_output"
@@ -85,7 +85,9 @@ def _in_bf16(work: Work) -> Work:
     return rounded
 
 
-def _apart(block: ResidualBlock, features: Tensor, hidden: Tensor, *, gain: Tensor, shift: Tensor) -> None:
+def _apart(
+    block: ResidualBlock, features: Tensor, hidden: Tensor, _: slabs.Advance, *, gain: Tensor, shift: Tensor
+) -> None:
     """Advance a block with Winograd's convolutions, but what follows them on whole volumes, as usually written."""
     for convolution, source in ((block.first, features), (block.second, hidden)):
         result = torch.empty_like(hidden)
@@ -109,14 +111,14 @@ def _by_points(model: ArSSR, feature_map: Tensor, edge: int) -> Work:
 
 def encoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]:
     """Yield what concerns encoders: ours on a cube of ``edge`` voxels, the published one on half of it."""
-    volume, scale = torch.rand(1, 1, edge, edge, edge), torch.full((1, 3), 2.0)
+    volume, scale = torch.rand(1, 1, edge, edge, edge), Conditioning(torch.full((1, 3), 2.0))
     small = volume[..., : edge // 2, : edge // 2, : edge // 2].contiguous()
 
     def ours() -> Tensor:
-        return model.encode(volume, scale)
+        return model.encode_lean(volume, scale)
 
     def theirs() -> Tensor:
-        return published.encode(small)
+        return published.encode_lean(small)
 
     direct = "direct convolutions"
     yield Comparison("Winograd's convolutions, our encoder", direct, True, ours, _with(ours, PLAIN))
@@ -128,30 +130,11 @@ def encoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]
         yield Comparison("steps of 2^18 values", f"of 2^{values.bit_length() - 1}, {words}", True, ours, other)
     bf16 = _in_bf16(_with(ours, PLAIN))
     yield Comparison("bf16 with direct convolutions, our encoder", "fp32 with Winograd's", False, bf16, ours)
-    yield from nested()
-
-
-def nested() -> Iterator[Comparison]:
-    """Yield Winograd's transform along two axes against that along one."""
-    for channels in (48, 64):
-        features, weight = torch.randn(32, 64, 64, channels), torch.randn(channels, channels, 3, 3, 3) / 40
-        bias, once, twice = torch.zeros(channels), torch.empty_like(features), torch.empty_like(features)
-        layer, kernel = slabs.Convolution(weight, bias, "zeros"), NestedKernel.of(weight, bias)
-
-        def along_one(layer: slabs.Convolution = layer, features: Tensor = features, result: Tensor = once) -> Tensor:
-            for planes, rows, part in layer.slabs(features):
-                result[planes, rows] = part
-            return result
-
-        def along_two(kernel: NestedKernel = kernel, features: Tensor = features, result: Tensor = twice) -> Tensor:
-            return convolve_nested(kernel, features, result)
-
-        yield Comparison(f"Winograd along k and j, {channels} channels", "along k", False, along_two, along_one)
 
 
 def decoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]:
     """Yield what concerns decoders, at scale 2."""
-    scale, grid = torch.full((1, 3), 2.0), whole_grid((edge,) * 3, (2 * edge,) * 3)
+    scale, grid = Conditioning(torch.full((1, 3), 2.0)), whole_grid((edge,) * 3, (2 * edge,) * 3)
     half = whole_grid((edge // 2,) * 3, (edge,) * 3)
     features = torch.randn(1, edge, edge, edge, 65).permute(0, 4, 1, 2, 3)
     small = torch.randn(1, 128, edge // 2, edge // 2, edge // 2)

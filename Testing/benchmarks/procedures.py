@@ -21,9 +21,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model, registry
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
 from ArSSRLib.model.encoders import RDN, DenseBlock, DenseLayer
 
 Network: TypeAlias = ArSSR | ArSSR2

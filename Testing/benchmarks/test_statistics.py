@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
 
 
 def peaks(matmul=4.0, convolution=2.0, bandwidth=8.0):

@@ -8,10 +8,10 @@ from torch import nn
 
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
 from ArSSRLib.model.decoder import Decoder
 from ArSSRLib.model.encoders import RDN, DenseBlock
+from ArSSRLib.model.interface import Conditioning
 
 # Another factor along each axis, none of them whole.
 SHAPE, FINE_SHAPE = (7, 6, 5), (15, 16, 9)
@@ -43,9 +43,9 @@ def test_encode_once_answers_as_the_engine_does(network):
     from procedures import encode_once
 
     model, coarse = network(), volume()
-    scale = torch.tensor([[m / n for m, n in zip(FINE_SHAPE, SHAPE, strict=True)]])
+    told = Conditioning.between(SHAPE, FINE_SHAPE)
     with torch.inference_mode():
-        expected = model.query_grid(model.encode(coarse, scale), whole_grid(SHAPE, FINE_SHAPE), scale)
+        expected = model.query_grid(model.encode_lean(coarse, told), whole_grid(SHAPE, FINE_SHAPE), told)
 
     torch.testing.assert_close(encode_once(model, coarse, FINE_SHAPE), expected, atol=1e-5, rtol=0)
 
@@ -83,7 +83,7 @@ def test_a_yardstick_runs_no_code_that_the_engine_may_make_faster(network, monke
 
     model = network()
     for owner, name in [
-        *((kind, name) for kind in (ArSSR, ArSSR2) for name in ("encode", "query", "query_grid")),
+        *((kind, name) for kind in (ArSSR, ArSSR2) for name in ("encode", "encode_lean", "query", "query_grid")),
         *((kind, "forward") for kind in (RDN, DenseBlock, Decoder, nn.Conv3d)),
         (ArSSR2, "_decode"),
         (ArSSR2, "position_modulation"),

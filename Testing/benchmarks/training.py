@@ -18,7 +18,7 @@ import torch
 from phantom import noisy_phantom
 from scipy import ndimage
 
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.training import recipes
 from ArSSRLib.training.config import TrainingConfig

@@ -42,6 +42,7 @@ from torch import Tensor
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
 from ArSSRLib.coordinates import whole_grid
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
@@ -125,15 +126,15 @@ def _part(
         return partial(query_slices, model, encode(model, coarse, fine_shape)), lambda result: result
     k, j, i = coarse.shape[2:]
     grid = whole_grid((k, j, i), fine_shape)
-    scale = torch.tensor([[m / n for m, n in zip(fine_shape, (k, j, i), strict=True)]], dtype=torch.float32)
+    told = Conditioning.between((k, j, i), fine_shape)
 
     @torch.inference_mode()
     def encoded() -> Tensor:
-        return model.encode(coarse, scale)
+        return model.encode_lean(coarse, told)
 
     @torch.inference_mode()
     def answered(feature_map: Tensor) -> Tensor:
-        return model.query_grid(feature_map, grid, scale)
+        return model.query_grid(feature_map, grid, told)
 
     if way == ENCODE:
         return encoded, answered

@@ -19,7 +19,9 @@ from faults.server import Server, fingerprints, last_words, make_folder, outcome
 
 from ArSSRLib import VolumeGeometry, write_volume  # noqa: E402
 from ArSSRLib.checkpoint import save_model  # noqa: E402
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model  # noqa: E402
+from ArSSRLib.model.arssr import ArSSRConfig  # noqa: E402
+from ArSSRLib.model.arssr2 import ArSSR2Config  # noqa: E402
+from ArSSRLib.model.registry import build_model  # noqa: E402
 
 README = Path(__file__).with_name("README.md")
 HEAD = """# Faults and what comes of them

@@ -11,7 +11,8 @@ from derived_series import as_scanned
 from dicom_series import write_series
 
 from ArSSRLib import write_volume
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.registry import build_model
 
 if not hasattr(os, "fork"):
     pytest.skip("a process that divides itself needs POSIX", allow_module_level=True)

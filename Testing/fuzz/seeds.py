@@ -70,7 +70,9 @@ def _weights() -> list[bytes]:
     import torch  # noqa: PLC0415
 
     from ArSSRLib.checkpoint import save_model  # noqa: PLC0415
-    from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model  # noqa: PLC0415
+    from ArSSRLib.model.arssr import ArSSRConfig  # noqa: PLC0415
+    from ArSSRLib.model.arssr2 import ArSSR2Config  # noqa: PLC0415
+    from ArSSRLib.model.registry import build_model  # noqa: PLC0415
 
     torch.manual_seed(0)
     ours = build_model(ArSSR2Config(channels=1, blocks=1, feature_channels=2, decoder_layers=1))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import QueryGrid, whole_grid
 from ArSSRLib.errors import MemoryLimitError
 from ArSSRLib.interpolation import spline_on_grid
@@ -24,6 +25,7 @@ from ArSSRLib.kernels.tables import axis_tables, pack_published, pack_residual
 from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
@@ -70,7 +72,8 @@ def expected_of(model: str, *, tiny: bool, seed: int = 0) -> torch.Tensor:
     """Return the right answer for `tile`: plain, on the CPU, in fp32."""
     coarse, scale, grid = tile(tiny=tiny, seed=seed)
     with torch.inference_mode():
-        return reference_path(network(model, tiny=tiny))(coarse, scale)(grid)
+        plain = reference_path(network(model, tiny=tiny))
+        return plain.encode_tile(coarse, Conditioning(scale), unobserved)(grid)
 
 
 def golden(*, tiny: bool) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def golden(*, tiny: bool) -> dict[str, Any]:
     grid = whole_grid(tuple(coarse.shape), tuple(expected.shape))  # type: ignore[arg-type]
     scale = torch.full((1, 3), 2.5, device=device)
     with computing("fp32", device):
-        found = path_of(model.to(device), "plain", "fp32", device=device)(coarse[None, None].to(device), scale)(grid)
+        plain = path_of(model.to(device), "plain", "fp32", device=device)
+        found = plain.encode_tile(coarse[None, None].to(device), Conditioning(scale), unobserved)(grid)
     model.cpu()
     return verdict(found, expected, FULL * max(1.0, float(expected.abs().max())))
 
@@ -118,7 +122,8 @@ def _answer(model: str, way: str, number_format: str, *, tiny: bool) -> dict[str
         # Triton's interpreter takes its time: once is enough to see that the kernel fits to the path.
         for seed in (0,) if tiny and way == "fused" else (2, 1, 0):
             coarse, scale, grid = tile(tiny=tiny, seed=seed)
-            found = answering(coarse.to(device), scale.to(device))(grid)
+            told = Conditioning(scale.to(device))
+            found = answering.encode_tile(coarse.to(device), told, unobserved)(grid)
     return verdict(found, expected_of(model, tiny=tiny), tolerance_of(on_device, number_format))
 
 
@@ -130,7 +135,7 @@ def kernel(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(1)
     channels = on_cpu.config.feature_channels + isinstance(on_cpu, ArSSR2)
     feature_map = torch.randn(1, channels, *coarse.shape[2:], generator=generator)
-    expected = on_cpu.query_grid(feature_map, grid, scale)
+    expected = on_cpu.query_grid(feature_map, grid, Conditioning(scale))
     if isinstance(on_cpu, ArSSR2):  # the spline below the residual is no work of the kernel
         expected = expected - spline_on_grid(feature_map[0, -1], grid.sampling)
     found = _decoded(model, feature_map.to(device), grid, scale.to(device), number_format=number_format, tiny=tiny)

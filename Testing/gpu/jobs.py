@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.device import resolve_precision
-from ArSSRLib.kernels.paths import TilePath
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.interface import Conditioning, Executor
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import SLAB_VOXELS, Plan
@@ -159,7 +160,7 @@ def _expected(model: str, size: tuple[int, int, int], scale: float, *, tiny: boo
 
 def _work(
     volume: Volume, model: ArSSR | ArSSR2, scale: float, *, device: torch.device
-) -> Callable[[TilePath], torch.Tensor]:
+) -> Callable[[Executor], torch.Tensor]:
     """Return what answers for a whole job by one path, with the input and the result on the device."""
     plan = plan_upsampling(volume, model, scale, UpsamplingOptions(device=str(device)))
     fine_shape = volume.geometry.upsampled(scale).shape
@@ -169,13 +170,13 @@ def _work(
 
 
 def answer_all(
-    path: TilePath, coarse: torch.Tensor, scale: torch.Tensor, *, plan: Plan, fine_shape: tuple[int, int, int]
+    path: Executor, coarse: torch.Tensor, scale: torch.Tensor, *, plan: Plan, fine_shape: tuple[int, int, int]
 ) -> torch.Tensor:
     """Return the normalized result of a job, tile by tile and slab by slab as `upsample` does, on the device."""
     result = torch.empty(fine_shape, device=coarse.device)
     shape = tuple(coarse.shape)
     for tile in plan.tiles:
-        answer = path(coarse[tile.crop].contiguous()[None, None], scale)
+        answer = path.encode_tile(coarse[tile.crop].contiguous()[None, None], Conditioning(scale), unobserved)
         rows, *others = tile.block
         depth = rows.stop - rows.start
         for start, stop in split(depth, min(depth, -(-tile.block_voxels // SLAB_VOXELS))):

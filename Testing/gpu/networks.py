@@ -11,9 +11,9 @@ from types import ModuleType
 import torch
 
 from ArSSRLib.checkpoint import load_model
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.registry import build_model
 from gpu.plan import PUBLISHED
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.config import ArSSRConfig
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample

@@ -10,9 +10,10 @@ from functools import lru_cache
 import torch
 
 from ArSSRLib.kernels.graphs import Function, cuda_graph
-from ArSSRLib.kernels.paths import TilePath, full_path, plain_path, published_path, residual_path
+from ArSSRLib.kernels.paths import InFullPrecision, PublishedOnGPU, ResidualOnGPU
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.interface import Executor
 from gpu.networks import FORMATS, device_of, network
 
 WAYS = ("plain", "unfused", "fused")
@@ -24,7 +25,7 @@ def network_on_device(name: str, *, tiny: bool) -> ArSSR | ArSSR2:
     return copy.deepcopy(network(name, tiny=tiny)).to(device_of(tiny=tiny))
 
 
-def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torch.device) -> TilePath:
+def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torch.device) -> Executor:
     """Return one way to answer.
 
     Args:
@@ -34,16 +35,16 @@ def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torc
         device: Where it computes.
     """
     if way == "plain":
-        return plain_path(model)
+        return model
     options = {"fused": way == "fused", "record": cuda_graph if device.type == "cuda" else _not_recorded}
     if isinstance(model, ArSSR):
-        return published_path(model, FORMATS[number_format], **options)
-    return residual_path(model, FORMATS[number_format], **options)
+        return PublishedOnGPU(model, FORMATS[number_format], **options)
+    return ResidualOnGPU(model, FORMATS[number_format], **options)
 
 
-def reference_path(model: ArSSR | ArSSR2) -> TilePath:
+def reference_path(model: ArSSR | ArSSR2) -> Executor:
     """Return the way that all are compared with: plain, in fp32."""
-    return full_path(model)
+    return InFullPrecision(model)
 
 
 @contextlib.contextmanager

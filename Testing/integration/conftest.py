@@ -7,7 +7,8 @@ import pytest
 from ArSSRLib import write_volume
 from ArSSRLib.checkpoint import save_model
 from ArSSRLib.cli import main
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 
 
 @pytest.fixture

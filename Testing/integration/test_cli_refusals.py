@@ -15,7 +15,8 @@ import pytest
 from ArSSRLib import write_volume
 from ArSSRLib.checkpoint import save_model
 from ArSSRLib.commands import upsample as command
-from ArSSRLib.model.config import FixedScaleConfig, build_model
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
+from ArSSRLib.model.registry import build_model
 
 
 @pytest.mark.parametrize(

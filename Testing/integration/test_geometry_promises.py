@@ -13,7 +13,10 @@ import torch
 from ArSSRLib import upsampling
 from ArSSRLib.checkpoint import load_model, registry
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
@@ -125,7 +128,7 @@ def answers_in_the_patient(model: torch.nn.Module, volume: Volume, fine: VolumeG
     points = phantoms.positions(fine).reshape(-1, 3)
     index = np.linalg.solve(volume.geometry.affine, np.c_[points, np.ones(len(points))].T)[:3].T
     coordinates = ((2 * index + 1) / volume.geometry.size - 1)[:, ::-1]
-    scale = torch.from_numpy(np.divide(fine.shape, volume.geometry.shape).astype(np.float32))[None]
+    scale = Conditioning.between(volume.geometry.shape, fine.shape)
     intensities = IntensityRange.of(volume.array)
     coarse = torch.from_numpy(intensities.normalize(volume.array))[None, None]
     with torch.no_grad():

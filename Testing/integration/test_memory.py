@@ -16,7 +16,8 @@ import torch
 
 from ArSSRLib import Volume, VolumeGeometry, planning, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model, save_model
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.volume import FileHeader
 

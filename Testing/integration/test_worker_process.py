@@ -137,7 +137,7 @@ def test_a_job_goes_from_file_to_file_whatever_the_files_are_called(start, brain
     [
         ("ArSSRLib.worker.volumes:load_packages", "closing"),
         ("ArSSRLib.worker.volumes:read_volume", "SIGTERM"),
-        ("ArSSRLib.model.arssr2:ArSSR2.encode", "line"),
+        ("ArSSRLib.model.arssr2:ArSSR2.encode_lean", "line"),
         ("ArSSRLib.worker.volumes:write_volume", "line"),
     ],
     ids=["loading, input closed", "reading, SIGTERM", "encoding one tile, line", "writing, line"],

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler
 from ArSSRLib.training.loop import Trainer

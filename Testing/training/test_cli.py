@@ -14,7 +14,8 @@ from training.test_processes import RECIPE, ROOT
 
 from ArSSRLib.checkpoint import load_model, registry, save_model
 from ArSSRLib.cli import main
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST
 
 TRAIN = ["train", "recipe.toml", "--no-progress", "--device", "cpu"]

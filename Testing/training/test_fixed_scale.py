@@ -22,7 +22,8 @@ from training.test_recipes import FOLDER, written
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.cli import main
 from ArSSRLib.errors import ArSSRError
-from ArSSRLib.model.config import FixedScaleConfig, build_model
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.checkpoints import FINAL
 from ArSSRLib.training.config import fixed_scale_values
 from ArSSRLib.training.dataset import BatchSampler
@@ -56,7 +57,7 @@ def config_of(folder, kind="dcsrn", scale=2.0, **changes):
     model = FixedScaleConfig(kind=kind, scale=scale)
     smallest = {"batch_items": 1, "patch_size": 4, "points": 100, "loss": "l1", "steps": 1000}
     return dataclasses.replace(
-        tiny_config(folder), **{"model": model, **fixed_scale_values(model), **smallest, **changes}
+        tiny_config(folder), **{"model": model, **fixed_scale_values(model.scale), **smallest, **changes}
     )
 
 

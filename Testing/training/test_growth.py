@@ -7,8 +7,8 @@ import torch
 from training.runs import TINY, TINY_PUBLISHED
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import build_model
-from ArSSRLib.training.growth import grown
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def trained():
 
 
 def test_a_deeper_network_answers_as_before(trained):
-    deeper = grown(trained, dataclasses.replace(trained.config, blocks=5))
+    deeper = trained.grown(dataclasses.replace(trained.config, blocks=5))
     volume = torch.rand(2, 1, 7, 6, 5)
-    scale = torch.tensor([[2.0, 3.0, 1.0], [1.5, 1.5, 4.0]])
+    scale = Conditioning(torch.tensor([[2.0, 3.0, 1.0], [1.5, 1.5, 4.0]]))
 
     torch.testing.assert_close(deeper.encode(volume, scale), trained.encode(volume, scale), rtol=1e-5, atol=1e-5)
 
 
 def test_a_new_block_learns_from_the_first_step(trained):
-    deeper = grown(trained, dataclasses.replace(trained.config, blocks=3))
+    deeper = trained.grown(dataclasses.replace(trained.config, blocks=3))
     deeper.encode(torch.rand(1, 1, 6, 6, 6)).square().mean().backward()
 
     assert deeper.blocks[2].second.weight.grad.abs().max() > 0
@@ -38,7 +38,7 @@ def test_a_new_block_learns_from_the_first_step(trained):
 
 
 def test_a_network_of_the_same_depth_is_taken_as_it_is(trained):
-    assert grown(trained, trained.config) is trained
+    assert trained.grown(trained.config) is trained
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_network_of_the_same_depth_is_taken_as_it_is(trained):
 )
 def test_what_would_lose_something_is_refused(trained, changes, reason):
     with pytest.raises(InputError, match=reason):
-        grown(trained, dataclasses.replace(trained.config, **changes))
+        trained.grown(dataclasses.replace(trained.config, **changes))
 
 
 def test_the_published_network_does_not_grow():
     with pytest.raises(InputError, match=r"only model\.blocks can grow"):
-        grown(build_model(TINY_PUBLISHED), TINY)
+        build_model(TINY_PUBLISHED).grown(TINY)

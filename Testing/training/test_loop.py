@@ -9,7 +9,9 @@ from training.runs import TINY_PUBLISHED, logged, losses_of, phantom_case, rough
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST
 from ArSSRLib.training.losses import learning_rate, relative_loss
 
@@ -231,6 +233,7 @@ def test_the_published_loss_is_the_mean_absolute_error(config):
     trainer = trainer_of(dataclasses.replace(config, loss="l1"))
     batch = trainer.sampler.draw(0)
     with torch.no_grad():
-        result = trainer.model.query(trainer.model.encode(batch.coarse, batch.scale), batch.coordinates, batch.scale)
+        told = Conditioning(batch.scale)
+        result = trainer.model.query(trainer.model.encode(batch.coarse, told), batch.coordinates, told)
 
     assert float(trainer.train_step(batch)[0]) == pytest.approx(float((result - batch.truth).abs().mean()))

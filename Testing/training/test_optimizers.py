@@ -6,7 +6,7 @@ from torch import nn
 from training.runs import TINY, TINY_PUBLISHED, tiny_config
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import build_model
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.optimizers import MuonWithAdam, as_matrix, is_hidden, make_optimizer
 
 RATE = 1e-2

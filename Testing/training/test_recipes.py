@@ -8,7 +8,7 @@ import pytest
 
 import ArSSRLib.training.recipes as recipes_package
 from ArSSRLib.errors import ArSSRError
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.losses import learning_rate
 from ArSSRLib.training.recipe import config_from_table, read_recipe, table_of

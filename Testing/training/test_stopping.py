@@ -9,7 +9,7 @@ import torch
 from training.runs import logged, losses_of, phantom_case, tiny_config, trainer_of
 
 from ArSSRLib.errors import ArSSRError, CheckpointError, OutputError
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.training.checkpoints import FINAL, LAST
 from ArSSRLib.training.loop import NAN_BATCH
 

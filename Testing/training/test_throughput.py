@@ -9,7 +9,7 @@ import time
 import pytest
 from training.runs import CPU, TINY, tiny_config, trainer_of
 
-from ArSSRLib.model.config import build_model
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.scaling import scaled
 from ArSSRLib.training.throughput import WARM_UP_STEPS, Pace, step_operations
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from training.runs import CPU, TINY
 
-from ArSSRLib.model.config import build_model
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.validation import predict
 
 

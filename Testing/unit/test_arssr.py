@@ -7,8 +7,7 @@ import torch
 
 import ArSSRLib.model.arssr as room
 from ArSSRLib.coordinates import QueryGrid, cell_centers, coordinate_of, index_of, whole_grid
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.config import ArSSRConfig
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 
 COARSE, FINE = (6, 5, 7), (13, 11, 17)
 
@@ -100,9 +99,9 @@ def test_a_grid_is_answered_in_single_precision_under_autocast(model):
     grid = whole_grid((4, 4, 4), (6, 7, 8))
     volume = torch.rand(1, 1, 4, 4, 4, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
-        expected = model.query_grid(model.encode(volume), grid)
+        expected = model.query_grid(model.encode_lean(volume), grid)
         with torch.autocast("cpu", torch.bfloat16):
-            feature_map = model.encode(volume)
+            feature_map = model.encode_lean(volume)
             inside = model.query_grid(feature_map, grid)
     outside = model.query_grid(feature_map, grid)
 

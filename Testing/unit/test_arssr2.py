@@ -8,7 +8,9 @@ import torch
 from scipy import ndimage
 
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of, whole_grid
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 
 SHAPE = (7, 9, 8)
 FINE = (16, 9, 21)
@@ -23,8 +25,7 @@ def grid_points(grid: QueryGrid) -> torch.Tensor:
     return torch.stack(torch.meshgrid(*grid.query, indexing="ij"), dim=-1).reshape(1, -1, 3)
 
 
-def scale_of(coarse: tuple[int, ...], fine: tuple[int, ...]) -> torch.Tensor:
-    return torch.tensor([[m / n for m, n in zip(fine, coarse, strict=True)]])
+scale_of = Conditioning.between
 
 
 def line_along(axis: int, index: torch.Tensor, count: int, others: tuple[float, float]) -> torch.Tensor:
@@ -45,10 +46,10 @@ def new_model():
 def residual(tiny_model):
     """Return a function that gives the residual alone, on the grid of fine voxels."""
 
-    def of(volume: torch.Tensor, fine: tuple[int, ...], scale: torch.Tensor | None = None) -> torch.Tensor:
+    def of(volume: torch.Tensor, fine: tuple[int, ...], scale: Conditioning | None = None) -> torch.Tensor:
         grid = whole_grid(tuple(volume.shape[2:]), fine)
         with torch.no_grad():
-            feature_map = tiny_model.encode(volume, scale)
+            feature_map = tiny_model.encode_lean(volume, scale)
             whole = tiny_model.query_grid(feature_map, grid, scale)
             feature_map[:, -1] = 0
             assert not torch.equal(tiny_model.query_grid(feature_map, grid, scale), whole)
@@ -100,7 +101,7 @@ def test_points_in_single_precision_are_close_to_those_in_double(tiny_model):
 
 
 def test_no_scale_means_a_scale_of_2(tiny_model):
-    grid, two = whole_grid(SHAPE, FINE), torch.full((1, 3), 2.0)
+    grid, two = whole_grid(SHAPE, FINE), Conditioning(torch.full((1, 3), 2.0))
 
     with torch.no_grad():
         stated = tiny_model.query_grid(tiny_model.encode(random_volume(*SHAPE), two), grid, two)
@@ -151,7 +152,7 @@ def test_gradients_change_no_result(tiny_model):
     points = torch.rand((1, 50, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     with torch.no_grad():
-        without = tiny_model.query(tiny_model.encode(random_volume(*SHAPE)), points)
+        without = tiny_model.query(tiny_model.encode_lean(random_volume(*SHAPE)), points)
 
     torch.testing.assert_close(tiny_model.query(tiny_model.encode(random_volume(*SHAPE)), points), without)
 
@@ -165,7 +166,9 @@ def test_the_network_is_told_the_scale_of_each_axis(residual, axis):
     other[0, axis] = 5.0
     volume = random_volume(*SHAPE)
 
-    assert float((residual(volume, FINE, two) - residual(volume, FINE, other)).abs().max()) > 1e-5
+    results = [residual(volume, FINE, Conditioning(scale)) for scale in (two, other)]
+
+    assert float((results[0] - results[1]).abs().max()) > 1e-5
 
 
 # --- batches, shapes, precision
@@ -177,10 +180,11 @@ def test_items_of_a_batch_do_not_mix(tiny_model):
     points = torch.rand((3, 60, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     with torch.no_grad():
-        together = tiny_model.query(tiny_model.encode(volumes, scale), points, scale)
+        together = tiny_model.query(tiny_model.encode(volumes, Conditioning(scale)), points, Conditioning(scale))
         for n in range(3):
             one = slice(n, n + 1)
-            alone = tiny_model.query(tiny_model.encode(volumes[one], scale[one]), points[one], scale[one])
+            told = Conditioning(scale[one])
+            alone = tiny_model.query(tiny_model.encode(volumes[one], told), points[one], told)
             torch.testing.assert_close(together[one], alone, rtol=0, atol=1e-5)
 
 
@@ -199,7 +203,7 @@ def test_a_volume_of_another_shape_is_refused(tiny_model, shape):
 @pytest.mark.parametrize("shape", [(3,), (1, 2), (2, 3), (3, 1)])
 def test_a_scale_of_another_shape_is_refused(tiny_model, shape):
     with pytest.raises(ValueError, match=r"scale must be \(1, 3\)"):
-        tiny_model.encode(random_volume(*SHAPE), torch.full(shape, 2.0))
+        tiny_model.encode(random_volume(*SHAPE), Conditioning(torch.full(shape, 2.0)))
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (1, 5, 2), (2, 5, 3), (1, 3, 5)])
@@ -217,7 +221,7 @@ def in_both_precisions(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tens
     answers = []
     for enabled in (False, True):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            answers.append(model.query_grid(model.encode(volume, scale), grid, scale))
+            answers.append(model.query_grid(model.encode_lean(volume, scale), grid, scale))
     return answers[0], answers[1]
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ArSSRLib.coordinates import QueryGrid, whole_grid
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 
 SHAPE = (7, 9, 8)
 FINE = (16, 9, 21)
@@ -51,7 +53,7 @@ def test_an_answer_sees_no_further_than_the_halo(tiny_model):
     volume = random_volume(count, 3, 3)
     perturbed = volume.clone()
     perturbed[:, :, 0] += 1
-    grid, scale = whole_grid((count, 3, 3), (2 * count, 6, 6)), torch.full((1, 3), 2.0)
+    grid, scale = whole_grid((count, 3, 3), (2 * count, 6, 6)), Conditioning(torch.full((1, 3), 2.0))
 
     with torch.no_grad():
         results = [tiny_model.query_grid(tiny_model.encode(v, scale), grid, scale) for v in (volume, perturbed)]
@@ -67,7 +69,7 @@ def test_an_answer_sees_no_further_than_the_halo(tiny_model):
 def test_the_answer_does_not_depend_on_the_position_in_the_volume(tiny_model):
     shift, count = 5, 2 * tiny_model.halo + 12
     volume = random_volume(count, 8, 8)
-    scale = torch.tensor([[2.0, 1.5, 1.5]])
+    scale = Conditioning(torch.tensor([[2.0, 1.5, 1.5]]))
     moved = torch.roll(volume, shift, dims=2)
     grid = whole_grid((count, 8, 8), (2 * count, 12, 12))
 

@@ -10,8 +10,10 @@ import torch
 
 from ArSSRLib.backends import openvino_encoder
 from ArSSRLib.backends.openvino_calibration import input_ranges
-from ArSSRLib.backends.openvino_encoder import OpenVINONetwork, openvino_bytes_per_coarse_voxel
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.backends.openvino_encoder import OpenVINOExecutor, openvino_bytes_per_coarse_voxel
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
@@ -35,18 +37,18 @@ def network(request, tiny_model):
 EVERY_KIND = pytest.mark.parametrize("network", ["arssr2", "ResCNN", "RDN", "SRResNet"], indirect=True)
 
 
-def factors(*scale: float) -> torch.Tensor:
-    return torch.tensor([scale])
+def factors(*scale: float) -> Conditioning:
+    return Conditioning(torch.tensor([scale]))
 
 
 def crop_of(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-def encode(model, crop: np.ndarray, scale: torch.Tensor, *, precision=FP32, advance=lambda _: None) -> torch.Tensor:
+def encode(model, crop: np.ndarray, scale: Conditioning, *, precision=FP32, advance=lambda _: None) -> torch.Tensor:
     with torch.inference_mode():
-        encoder = OpenVINONetwork(model, precision, crop, scale)
-        return encoder.encode(torch.from_numpy(crop)[None, None], scale, advance=advance)
+        encoder = OpenVINOExecutor(model, precision, crop, scale)
+        return encoder.encode(torch.from_numpy(crop)[None, None], scale, advance)
 
 
 # --- agreement with PyTorch
@@ -56,8 +58,7 @@ def encode(model, crop: np.ndarray, scale: torch.Tensor, *, precision=FP32, adva
 @pytest.mark.parametrize(("shape", "scale"), [((9, 7, 5), (2.0, 2.0, 2.0)), ((1, 6, 11), (4.0, 1.0, 1.37))])
 def test_the_feature_map_is_that_of_pytorch(network, shape, scale):
     crop = crop_of(*shape)
-    with torch.enable_grad():  # layer by layer, as it is trained
-        expected = network.encode(torch.from_numpy(crop)[None, None], factors(*scale)).detach()
+    expected = network.encode(torch.from_numpy(crop)[None, None], factors(*scale)).detach()
 
     found = encode(network, crop, factors(*scale))
 
@@ -229,7 +230,7 @@ def test_an_encoding_that_is_stopped_ends_before_its_memory_is_given_away(tiny_m
     request, parts = Request(), []
     compiled = type("Compiled", (), {"create_infer_request": lambda _: request, "release_memory": lambda _: None})()
     compiled.output = lambda _: type("Port", (), {"shape": [1, 4, 4, 4, 8]})()
-    monkeypatch.setattr(OpenVINONetwork, "_compiled", lambda *_: compiled)
+    monkeypatch.setattr(OpenVINOExecutor, "_compiled", lambda *_: compiled)
 
     def stop(part):
         parts.append(part)

@@ -14,7 +14,10 @@ from ArSSRLib.backends import openvino_encoder
 from ArSSRLib.backends.openvino_calibration import KEPT, MARGIN, input_ranges, sharpest_crops
 from ArSSRLib.backends.openvino_graph import _with_step_at_zero
 from ArSSRLib.errors import DependencyError, DeviceError, InputError
-from ArSSRLib.model.config import ArSSRConfig, FixedScaleConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
@@ -124,7 +127,7 @@ def test_ranges_are_those_of_what_enters_each_convolution(tiny_model):
         for name, module in tiny_model.named_modules()
         if isinstance(module, torch.nn.Conv3d)
     ]
-    scale = torch.tensor([[2.0, 1.0, 3.0]])
+    scale = Conditioning(torch.tensor([[2.0, 1.0, 3.0]]))
     tiny_model.encode(torch.from_numpy(IntensityRange.of(array).normalize(array))[None, None], scale)
     for hook in hooks:
         hook.remove()

@@ -14,7 +14,9 @@ from safetensors.torch import save_file
 from ArSSRLib.checkpoint import convert_checkpoint, load_model, read_metadata, save_model
 from ArSSRLib.checkpoint import files as files_room
 from ArSSRLib.errors import CheckpointError, DeviceError, InputError, OutputError
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model, model_config_to_json
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 
 SMALL = ArSSR2Config(channels=4, blocks=1, feature_channels=8, decoder_layers=2)
 
@@ -98,7 +100,7 @@ def test_free_text_is_kept(saved):
 
 def test_half_precision_weights_become_single_precision(model, tmp_path):
     halved = {key: tensor.bfloat16() for key, tensor in model.state_dict().items()}
-    header = {"arssr_format": "1", "arssr_config": model_config_to_json(SMALL)}
+    header = {"arssr_format": "1", "arssr_config": SMALL.to_json()}
     save_file(halved, tmp_path / "half.safetensors", header)
 
     assert {t.dtype for t in load_model(tmp_path / "half.safetensors").state_dict().values()} == {torch.float32}
@@ -285,7 +287,7 @@ def rewritten(path, change, header=None):
     """Write the weights of ``path`` again, after ``change`` was made to them."""
     state = {key: tensor.clone() for key, tensor in load_model(path).state_dict().items()}
     change(state)
-    save_file(state, path, header or {"arssr_format": "1", "arssr_config": model_config_to_json(SMALL)})
+    save_file(state, path, header or {"arssr_format": "1", "arssr_config": SMALL.to_json()})
     return path
 
 

@@ -13,7 +13,8 @@ import torch
 
 from ArSSRLib.checkpoint import formats, load_model, save_model
 from ArSSRLib.errors import CheckpointError
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.registry import build_model
 
 # A byte array of ten thousand million bytes, in PyTorch's list of what is safe.
 BYTE_ARRAY = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe4\x0b\x54\x02\x85R."

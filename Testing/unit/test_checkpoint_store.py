@@ -11,7 +11,8 @@ import torch
 from ArSSRLib.checkpoint import RegistryEntry, bundled, import_model, imported_models, load_model, remove_model
 from ArSSRLib.cli import main
 from ArSSRLib.errors import CheckpointError, InputError, OutputError
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.registry import build_model
 
 
 @pytest.fixture

@@ -81,7 +81,8 @@ def test_a_published_checkpoint_becomes_safetensors_that_can_be_used(tmp_path, c
     import torch  # noqa: PLC0415
 
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
-    from ArSSRLib.model.config import ArSSRConfig, build_model  # noqa: PLC0415
+    from ArSSRLib.model.arssr import ArSSRConfig  # noqa: PLC0415
+    from ArSSRLib.model.registry import build_model  # noqa: PLC0415
 
     torch.manual_seed(3)
     model = build_model(ArSSRConfig(encoder="ResCNN"))

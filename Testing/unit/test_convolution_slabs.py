@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ArSSRLib.convolution import slabs
-from ArSSRLib.convolution.slabs import Convolution, listening
+from ArSSRLib.convolution.slabs import Convolution
 
 SHAPES = [(1, 4, 5), (2, 3, 3), (3, 3, 3), (4, 5, 6), (5, 9, 7), (6, 33, 4), (7, 1, 1), (13, 8, 2)]
 
@@ -96,11 +96,11 @@ def test_winograd_is_left_to_float32(what, features, autocast, monkeypatch):
     assert bool(used) == (what == "float32")
 
 
-def test_a_listener_is_told_the_whole_of_a_convolution_and_may_end_it():
+def test_an_observer_is_told_the_whole_of_a_convolution_and_may_end_it():
     layer, features = convolution(16, 16, "zeros"), random(10, 6, 5, 16)
     told = []
-    with torch.inference_mode(), listening(told.append):
-        list(layer.slabs(features))
+    with torch.inference_mode():
+        list(layer.slabs(features, told.append))
 
     assert len(told) == 3
     assert sum(told) == pytest.approx(layer.weight.numel())
@@ -108,7 +108,7 @@ def test_a_listener_is_told_the_whole_of_a_convolution_and_may_end_it():
     def stop(weights):
         raise InterruptedError
 
-    with pytest.raises(InterruptedError), listening(stop):
-        list(layer.slabs(features))
+    with pytest.raises(InterruptedError):
+        list(layer.slabs(features, stop))
     with torch.inference_mode():
-        assert len(list(layer.slabs(features))) == 3  # nobody listens any more
+        assert len(list(layer.slabs(features))) == 3  # the next one is observed by itself

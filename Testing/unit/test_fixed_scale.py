@@ -14,8 +14,10 @@ from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.interpolation import cubic_upsample
-from ArSSRLib.model.config import FixedScaleConfig, build_model
 from ArSSRLib.model.fine_networks import NETWORKS, BatchNorm
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.training.validation import predict
 from ArSSRLib.upsampling import carry_out, plan_upsampling, upsample
@@ -31,6 +33,9 @@ class Identity(torch.nn.Module):
     receptive_radius, live_channels, adds_to_input = 3, 1, False
 
     def forward(self, volume):
+        return volume
+
+    def lean(self, volume, advance):
         return volume
 
 
@@ -94,7 +99,7 @@ def test_a_grid_and_its_points_get_the_same_answer(kind, scale):
         feature_map = model.encode(random_volume(*coarse))
         found = model.query(feature_map, points.reshape(1, -1, 3))
 
-        expected = model.query_grid(feature_map, grid, torch.full((1, 3), scale))
+        expected = model.query_grid(feature_map, grid, Conditioning(torch.full((1, 3), scale)))
 
     assert expected.std() > 1e-3
     torch.testing.assert_close(found.view(grid.shape), expected, rtol=0, atol=1e-5)
@@ -190,7 +195,7 @@ def test_another_scale_is_refused_with_what_to_do(asked):
 )
 def test_only_what_rounding_to_whole_voxels_makes_is_taken_for_its_scale(scale, coarse, fine, accepted):
     try:
-        made("srcnn3d", scale).require_scale([coarse] * 3, [fine] * 3)
+        made("srcnn3d", scale).check_scale([coarse] * 3, [fine] * 3)
     except InputError:
         assert not accepted
     else:

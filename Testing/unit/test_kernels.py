@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, fast_path, fits, network_path
-from ArSSRLib.kernels.checking import CheckedPath
-from ArSSRLib.kernels.paths import kernels_run_on, plain_path
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, FixedScaleConfig, build_model
+from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, checked_executor, fits, fused_executor
+from ArSSRLib.kernels.checking import CheckedExecutor
+from ArSSRLib.kernels.paths import kernels_run_on
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.fixed_scale import FixedScaleConfig
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 CONFIGS = {
@@ -28,21 +31,21 @@ def network(name: str):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_without_a_gpu_the_model_answers_for_itself(name):
-    path = network_path(network(name), CPU, torch.bfloat16, voxels=FUSED_FROM)
+    path = fused_executor(network(name), CPU, torch.bfloat16, voxels=FUSED_FROM)
 
-    assert not isinstance(path, CheckedPath)
+    assert not isinstance(path, CheckedExecutor)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_full_precision_is_left_to_the_model_on_a_gpu_too(name):
-    assert not isinstance(network_path(network(name), GPU, torch.float32, voxels=FUSED_FROM), CheckedPath)
+    assert not isinstance(fused_executor(network(name), GPU, torch.float32, voxels=FUSED_FROM), CheckedExecutor)
 
 
 def test_a_gpu_in_sixteen_bits_takes_the_fast_path_where_there_is_one(monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
-    chosen = {name: network_path(network(name), GPU, torch.float16, voxels=FUSED_FROM) for name in CONFIGS}
+    chosen = {name: fused_executor(network(name), GPU, torch.float16, voxels=FUSED_FROM) for name in CONFIGS}
 
-    assert {name: isinstance(path, CheckedPath) for name, path in chosen.items()} == {
+    assert {name: isinstance(path, CheckedExecutor) for name, path in chosen.items()} == {
         "published": True,
         "ours": True,
         "one scale": False,
@@ -53,18 +56,18 @@ def test_a_network_that_changes_ours_answers_for_itself():
     class Other(ArSSR2):
         """Computes something else."""
 
-    path = network_path(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, voxels=FUSED_FROM)
+    path = fused_executor(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, voxels=FUSED_FROM)
 
-    assert not isinstance(path, CheckedPath)
+    assert not isinstance(path, CheckedExecutor)
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(FUSED_FROM, True), (FUSED_FROM - 1, False)])
 def test_a_small_job_waits_for_no_compiler(monkeypatch, voxels, expected):
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
     fused = []
-    monkeypatch.setattr("ArSSRLib.kernels.fast_path", lambda *_, **options: fused.append(options["fused"]))
+    monkeypatch.setattr("ArSSRLib.kernels.checked_executor", lambda *_, **options: fused.append(options["fused"]))
 
-    network_path(network("ours"), GPU, torch.bfloat16, voxels=voxels)
+    fused_executor(network("ours"), GPU, torch.bfloat16, voxels=voxels)
 
     assert fused == [expected]
 
@@ -112,12 +115,13 @@ def test_the_fast_path_tells_the_same_intensities(name, number_format, fused, ca
     else:
         torch.nn.init.normal_(model.output.weight)
     # Not one slice alone: PyTorch 2.13 reads memory that nobody wrote in bf16 convolutions of one channel on a CPU.
-    volume, scale, grid = torch.rand(1, 1, 2, 2, 4), torch.tensor([[1.5, 1.5, 1.75]]), whole_grid((2, 2, 4), (3, 3, 7))
-    path = fast_path(model, number_format, fused=fused, device=CPU)
+    volume, grid = torch.rand(1, 1, 2, 2, 4), whole_grid((2, 2, 4), (3, 3, 7))
+    told = Conditioning(torch.tensor([[1.5, 1.5, 1.75]]))
+    path = checked_executor(model, number_format, fused=fused, device=CPU)
 
     # The first answer is checked by the path itself as well.
-    found = path(volume, scale)(grid)
+    found = path.encode_tile(volume, told, unobserved)(grid)
 
     assert caplog.records == []
     tolerance = 1e-5 if number_format == torch.float32 else TOLERANCES[type(model)]
-    torch.testing.assert_close(found, plain_path(model)(volume, scale)(grid), atol=tolerance, rtol=0)
+    torch.testing.assert_close(found, model.encode_tile(volume, told, unobserved)(grid), atol=tolerance, rtol=0)

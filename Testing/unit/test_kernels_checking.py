@@ -7,12 +7,14 @@ import logging
 import pytest
 import torch
 
+from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.kernels import checking
-from ArSSRLib.kernels.checking import CheckedPath
-from ArSSRLib.kernels.paths import full_path
+from ArSSRLib.kernels.checking import CheckedExecutor
+from ArSSRLib.kernels.paths import InFullPrecision
+from ArSSRLib.model.interface import Conditioning
 
-SCALE = torch.full((1, 3), 2.0)
+SCALE = Conditioning(torch.full((1, 3), 2.0))
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +30,16 @@ class Faked:
     def __init__(self, plain, spoil) -> None:
         self.plain, self.spoil, self.tiles = plain, spoil, 0
 
-    def __call__(self, volume, scale):
+    def encode_tile(self, volume, told, progress):
         self.tiles += 1
-        answer = self.plain(volume, scale)
+        answer = self.plain.encode_tile(volume, told, progress)
         return lambda grid: self.spoil(answer(grid), volume)
 
 
-def checked(model, spoil) -> tuple[CheckedPath, Faked]:
-    fast = Faked(full_path(model), spoil)
-    path = CheckedPath(
-        fast, full_path(model), halo=model.halo, tolerance=0.005, key="cpu bf16", name="Tiny in bf16 on cpu"
+def checked(model, spoil) -> tuple[CheckedExecutor, Faked]:
+    fast = Faked(InFullPrecision(model), spoil)
+    path = CheckedExecutor(
+        fast, InFullPrecision(model), halo=model.halo, tolerance=0.005, key="cpu bf16", name="Tiny in bf16 on cpu"
     )
     return path, fast
 
@@ -50,7 +52,7 @@ def tile(edge: int = 12) -> torch.Tensor:
 def answer(path, volume: torch.Tensor) -> torch.Tensor:
     k, j, i = volume.shape[2:]
     with torch.inference_mode():
-        return path(volume, SCALE)(whole_grid((k, j, i), (k + 3, j + 1, i)))
+        return path.encode_tile(volume, SCALE, unobserved)(whole_grid((k, j, i), (k + 3, j + 1, i)))
 
 
 def raise_error(result, volume):
@@ -73,7 +75,7 @@ def test_a_wrong_result_is_named_in_the_log_and_the_plain_path_answers(tiny_mode
     with caplog.at_level(logging.WARNING):
         found = answer(path, volume)
 
-    torch.testing.assert_close(found, answer(full_path(tiny_model), volume))
+    torch.testing.assert_close(found, answer(InFullPrecision(tiny_model), volume))
     assert "Tiny in bf16 on cpu" in caplog.text
     assert "34 x 33 x 32" in caplog.text
     assert len(caplog.records) == 1
@@ -88,7 +90,7 @@ def test_rounding_passes_and_the_fast_path_answers(tiny_model, caplog):
 
     found = answer(path, volume)
 
-    torch.testing.assert_close(found, answer(full_path(tiny_model), volume) + 0.001)
+    torch.testing.assert_close(found, answer(InFullPrecision(tiny_model), volume) + 0.001)
     assert caplog.records == []
 
 

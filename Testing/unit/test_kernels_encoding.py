@@ -7,8 +7,10 @@ import torch
 from torch.nn.functional import pad
 
 from ArSSRLib.kernels.encoding import published_encoder, repeated_outwards, residual_encoder
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model
 
 SHAPES = [(6, 7, 8), (1, 5, 3)]
 
@@ -44,7 +46,7 @@ def test_our_features_are_those_of_the_model(ours, shape, number_format, toleran
     features = residual_encoder(ours, number_format)(volume, scale)
 
     assert features.dtype == number_format
-    assert worst(features, ours.encode(volume, scale)[:, :-1]) < tolerance
+    assert worst(features, ours.encode(volume, Conditioning(scale))[:, :-1]) < tolerance
 
 
 @torch.inference_mode()

@@ -7,8 +7,7 @@ import torch
 
 from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of, whole_grid
 from ArSSRLib.kernels.tables import axis_tables, pack_published
-from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.config import ArSSRConfig
+from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
 from ArSSRLib.kernels.published_decoder import HOPPER, OTHERS, Block, block_of, decode_grid

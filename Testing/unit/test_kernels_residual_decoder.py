@@ -9,8 +9,8 @@ from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of, whole_grid
 from ArSSRLib.interpolation import spline_on_grid
 from ArSSRLib.kernels.paths import ResidualTile
 from ArSSRLib.kernels.tables import pack_residual
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.interface import Conditioning
 
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
 
@@ -41,7 +41,7 @@ def check(model: ArSSR2, grid: QueryGrid, coarse: tuple[int, int, int], *, scale
     )
     with torch.no_grad():
         spline = spline_on_grid(feature_map[0, -1], grid.sampling)
-        expected = model.query_grid(feature_map, grid, factors) - spline
+        expected = model.query_grid(feature_map, grid, Conditioning(factors)) - spline
         found = tile.answer(grid) - spline
     assert expected.abs().max() > 0.01
     assert float((found - expected).abs().max() / expected.abs().max()) < TOLERANCES[number_format]

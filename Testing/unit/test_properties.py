@@ -18,7 +18,9 @@ from worker_events import upsample_job
 
 from ArSSRLib import Volume, VolumeGeometry, read_volume, upsample, write_volume
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
-from ArSSRLib.model.config import ArSSR2Config, ArSSRConfig, build_model
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import make_plan

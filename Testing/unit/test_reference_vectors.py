@@ -39,7 +39,7 @@ def case(request, tmp_path_factory):
     with np.load(FOLDER / "vectors.npz") as file:
         vectors = {key.removeprefix(prefix): torch.from_numpy(file[key]) for key in file if key.startswith(prefix)}
     with torch.no_grad():
-        feature_map = model.encode(vectors["lr"][None, None])
+        feature_map = model.encode_lean(vectors["lr"][None, None])
     return model, feature_map, vectors
 
 

@@ -14,8 +14,10 @@ from messages import one_line
 from ArSSRLib import upsampling
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.model.arssr import ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.model.interface import SuperResolutionModel
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import ENCODING_COST
@@ -28,19 +30,25 @@ CPU = UpsamplingOptions(device="cpu")
 EXACT = 1e-5
 
 
-class Ruler(torch.nn.Module):
+class Ruler(SuperResolutionModel):
     """A network that answers with its query coordinates, or with the voxel that its sampling coordinates name."""
 
     halo, bytes_per_coarse_voxel = 2, 4
 
     def __init__(self, what: str) -> None:
-        super().__init__()
+        super().__init__(ArSSRConfig())
         self.what = what
 
-    def encode(self, volume, scale=None):
+    def encode(self, volume, told=None):
         return volume
 
-    def query_grid(self, feature_map, grid, scale=None):
+    def query(self, feature_map, coordinates, told=None):
+        raise NotImplementedError
+
+    def compilable_layers(self):
+        return []
+
+    def query_grid(self, feature_map, grid, told=None):
         if self.what == "query":
             k, j, i = grid.query
             return (111 + k[:, None, None] + 10 * j[:, None] + 100 * i).float()  # none below the darkest voxel
@@ -85,13 +93,13 @@ def limit_crops_to(monkeypatch):
 def encodings(monkeypatch) -> list[tuple[int, ...]]:
     """Return the shapes of all crops that our network encodes from now on."""
     shapes = []
-    encode = ArSSR2.encode
+    encode = ArSSR2.encode_lean
 
-    def recorded(self, volume, scale=None):
+    def recorded(self, volume, *told):
         shapes.append(tuple(volume.shape[2:]))
-        return encode(self, volume, scale)
+        return encode(self, volume, *told)
 
-    monkeypatch.setattr(ArSSR2, "encode", recorded)
+    monkeypatch.setattr(ArSSR2, "encode_lean", recorded)
     return shapes
 
 
@@ -253,7 +261,7 @@ def test_a_device_that_runs_out_of_memory_is_reported_in_one_line(tiny_model, mo
     def encode(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(ArSSR2, "encode", encode)
+    monkeypatch.setattr(ArSSR2, "encode_lean", encode)
 
     with pytest.raises(MemoryLimitError, match=r"tile of 512 voxels.*smaller memory limit, a smaller region") as error:
         run(scan(8, 8, 8), tiny_model)
@@ -265,7 +273,7 @@ def test_another_error_of_the_network_is_not_taken_for_a_lack_of_memory(tiny_mod
     def encode(*_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(ArSSR2, "encode", encode)
+    monkeypatch.setattr(ArSSR2, "encode_lean", encode)
 
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run(scan(8, 8, 8), tiny_model)

@@ -11,8 +11,9 @@ from messages import one_line
 
 from ArSSRLib import upsampling
 from ArSSRLib.errors import InputError
+from ArSSRLib.model.arssr import ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSRConfig, build_model
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
@@ -92,8 +93,10 @@ def test_a_region_in_tiles_is_the_same_as_in_one(tiny_model, monkeypatch, obliqu
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
     one_tile = plan_upsampling(volume, tiny_model, 2, CPU, region=region)
     encodings = []
-    encode = ArSSR2.encode
-    monkeypatch.setattr(ArSSR2, "encode", lambda self, crop, scale: encodings.append(crop) or encode(self, crop, scale))
+    encode = ArSSR2.encode_lean
+    monkeypatch.setattr(
+        ArSSR2, "encode_lean", lambda self, crop, *told: encodings.append(crop) or encode(self, crop, *told)
+    )
 
     limit = (one_tile.memory - tiny_model.bytes_per_coarse_voxel * 5000) / 1e9
     part = run(volume, tiny_model, 2, region=region, memory_limit=limit)
@@ -106,9 +109,11 @@ def test_only_what_a_region_needs_is_encoded(tiny_model, monkeypatch, oblique_ge
     geometry = oblique_geometry.resized((120, 18, 9))
     volume = Volume(np.random.default_rng(1).random(geometry.shape).astype(np.float32), geometry)
     shapes = []
-    encode = ArSSR2.encode
+    encode = ArSSR2.encode_lean
     monkeypatch.setattr(
-        ArSSR2, "encode", lambda self, crop, scale: shapes.append(tuple(crop.shape[2:])) or encode(self, crop, scale)
+        ArSSR2,
+        "encode_lean",
+        lambda self, crop, *told: shapes.append(tuple(crop.shape[2:])) or encode(self, crop, *told),
     )
 
     run(volume, tiny_model, 2, region=((120, 124), (0, 36), (0, 18)))

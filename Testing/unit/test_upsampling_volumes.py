@@ -13,8 +13,8 @@ from messages import one_line
 
 from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.model.arssr2 import ArSSR2
-from ArSSRLib.model.config import ArSSR2Config, build_model
+from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import FileHeader, Volume

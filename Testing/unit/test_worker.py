@@ -277,7 +277,11 @@ def test_memory_that_runs_out_is_an_error_with_the_next_step(
     def fail(*_, **__):
         raise error
 
-    target = {"reading": (volumes, "read_volume"), "encoding": (ArSSR2, "encode"), "writing": (volumes, "write_volume")}
+    target = {
+        "reading": (volumes, "read_volume"),
+        "encoding": (ArSSR2, "encode_lean"),
+        "writing": (volumes, "write_volume"),
+    }
     monkeypatch.setattr(*target[where], fail)
 
     assert_refused(work(upsample_job(tiny_weights, (brain, sharp))), "MemoryLimitError", "smaller memory limit")
@@ -369,7 +373,7 @@ def test_half_made_files_are_known_before_they_are_made(work, told, brain, sharp
 def test_a_request_in_another_thread_is_heard_while_a_tile_is_encoded(
     work, told, brain, sharp, tiny_weights, monkeypatch
 ):
-    encode = ArSSR2.encode
+    encode = ArSSR2.encode_lean
 
     def ask_and_encode(self, *arguments):
         thread = threading.Thread(target=told.cancellation.request)
@@ -378,7 +382,7 @@ def test_a_request_in_another_thread_is_heard_while_a_tile_is_encoded(
         encode(self, *arguments)
         raise AssertionError("the encoding went on to its end")
 
-    monkeypatch.setattr(ArSSR2, "encode", ask_and_encode)
+    monkeypatch.setattr(ArSSR2, "encode_lean", ask_and_encode)
 
     assert work(upsample_job(tiny_weights, (brain, sharp))) == 130
 
