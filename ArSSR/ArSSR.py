@@ -1,12 +1,12 @@
 """ArSSR in 3D Slicer: the module, its parameters, its panel, its logic and its self-test.
 
 Thin: what only Slicer can do lives in the rooms of `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker
-process. Nothing heavy is imported here, so the module loads before anything is installed.
+process. What is imported here needs nothing that Slicer lacks, so the module loads before anything is installed.
 """
 
-import enum
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,14 +27,36 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-Factor = Annotated[float, WithinRange(1.0, 16.0)]
-Millimeters = Annotated[float, WithinRange(0.05, 20.0)]
-
 
 def findEngine() -> None:
     """Make ArSSRLib importable: installed it lies beside this file, in a source tree one folder up."""
     if importlib.util.find_spec("ArSSRLib") is None:
         sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+
+findEngine()
+
+from ArSSRPanel import run
+from ArSSRPanel.choosers import ScaleMode
+from ArSSRPanel.compare import Comparison
+from ArSSRPanel.controller import RunController
+from ArSSRPanel.dependencies import requireInstallation
+from ArSSRPanel.dicom import isFromDicom
+from ArSSRPanel.engine_section import EngineSection
+from ArSSRPanel.exchange import sweepLeftOvers
+from ArSSRPanel.export import exportResult
+from ArSSRPanel.log_section import LogSection
+from ArSSRPanel.nodes import firstGrayVolume
+from ArSSRPanel.provenance import sourceOf
+from ArSSRPanel.request import Request, makeRequest
+from ArSSRPanel.sample_data import registerSampleData
+from ArSSRPanel.selftest import resultLiesOverItsInput
+from ArSSRPanel.sequences import sequenceOf
+
+from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
+
+Factor = Annotated[float, WithinRange(1.0, 16.0)]
+Millimeters = Annotated[float, WithinRange(0.05, 20.0)]
 
 
 class ArSSR(ScriptedLoadableModule):
@@ -56,32 +78,6 @@ class ArSSR(ScriptedLoadableModule):
             "Super-Resolution Approach for 3D MR Images via Implicit Neural Representation</a>, IEEE JBHI 27 (2023)."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
-
-
-def registerSampleData() -> None:
-    """Offer the tutorial's volume in Slicer's Sample Data module."""
-    findEngine()
-    from ArSSRPanel import sample_data
-
-    sample_data.registerSampleData()
-
-
-class ScaleMode(enum.Enum):
-    """How the new voxel size is chosen."""
-
-    FACTOR = "factor"
-    AXES = "axes"
-    SPACING = "spacing"
-    ISOTROPIC = "isotropic"
-
-    def label(self) -> str:
-        """Return what the panel shows."""
-        return {
-            ScaleMode.FACTOR: _("Isotropic factor"),
-            ScaleMode.AXES: _("Per axis"),
-            ScaleMode.SPACING: _("Target spacing"),
-            ScaleMode.ISOTROPIC: _("Make isotropic"),
-        }[self]
 
 
 @parameterNodeWrapper
@@ -106,53 +102,69 @@ class ArSSRParameterNode:
     result: vtkMRMLScalarVolumeNode
     showDifference: bool = True
 
-    def options(self) -> dict[str, Any]:
-        """Return what the panel asks for, as the arguments of `ArSSRLogic.process`."""
-        from ArSSRLib.options import UpsamplingOptions
+    def options(self) -> UpsamplingOptions:
+        """Return how to upsample; an option of the engine that has a parameter here is named here."""
+        return UpsamplingOptions(device=self.device, memory_limit=self.memoryLimit or None)
 
-        options: dict[str, Any] = {
-            "roi": self.roi,
-            "model": self.model or None,
-            "options": UpsamplingOptions(device=self.device, memory_limit=self.memoryLimit or None),
-            "allFrames": self.allFrames,
-        }
-        if self.mode == ScaleMode.FACTOR:
-            options["scale"] = self.scale
-        elif self.mode == ScaleMode.AXES:
-            options["scale"] = (self.scaleI, self.scaleJ, self.scaleK)
-        elif self.mode == ScaleMode.SPACING:
+    def request(self) -> Request:
+        """Return what the panel asks for.
+
+        Raises:
+            ArSSRError: If it cannot be met.
+        """
+        scale = {ScaleMode.FACTOR: (self.scale,), ScaleMode.AXES: (self.scaleI, self.scaleJ, self.scaleK)}
+        spacing = None
+        if self.mode == ScaleMode.SPACING:
             # An axis that is finer already is kept: nothing is made coarser here.
             own = self.inputVolume.GetSpacing() if self.inputVolume is not None else (np.inf,) * 3
-            options["spacing"] = tuple(map(min, (self.spacingI, self.spacingJ, self.spacingK), own))
-        else:
-            options["isotropic"] = True
-        return options
+            spacing = tuple(map(min, (self.spacingI, self.spacingJ, self.spacingK), own))
+        return makeRequest(
+            self.inputVolume,
+            self.outputVolume,
+            scale=scale.get(self.mode),
+            spacing=spacing,
+            isotropic=self.mode == ScaleMode.ISOTROPIC,
+            roi=self.roi,
+            model=self.model or None,
+            allFrames=self.allFrames,
+            options=self.options(),
+        )
 
 
 class ArSSRLogic(ScriptedLoadableModuleLogic):
     """Sharpens volume nodes, for scripts and for the panel."""
 
-    def __init__(self) -> None:
-        """Make the engine importable."""
-        ScriptedLoadableModuleLogic.__init__(self)
-        findEngine()
-
-    def getParameterNode(self) -> ArSSRParameterNode:
-        """Return the state of the panel."""
-        return ArSSRParameterNode(super().getParameterNode())
+    def getParameterNode(self) -> Any:
+        """Return the state of the panel, an `ArSSRParameterNode`."""
+        return ArSSRParameterNode(super().getParameterNode())  # type: ignore[call-arg]
 
     def process(
-        self, inputVolume: vtkMRMLScalarVolumeNode, outputVolume: vtkMRMLScalarVolumeNode | None = None, **options: Any
+        self,
+        inputVolume: vtkMRMLScalarVolumeNode,
+        outputVolume: vtkMRMLScalarVolumeNode | None = None,
+        *,
+        scale: float | Sequence[float] | None = None,
+        spacing: float | Sequence[float] | None = None,
+        isotropic: bool = False,
+        roi: vtkMRMLMarkupsROINode | None = None,
+        model: str | None = None,
+        allFrames: bool = False,
+        options: UpsamplingOptions = DEFAULT_OPTIONS,
+        onProgress: Callable[[float, float | None], object] | None = None,
     ) -> vtkMRMLScalarVolumeNode:
         """Sharpen a volume and wait for it; no dialog is shown.
 
         Args:
             inputVolume: The volume; it is not changed. A sequence node is sharpened frame by frame.
             outputVolume: Node to put the result into; a new one is made when None.
-            options: Exactly one of ``scale`` (a factor from 1, or three along the axes i, j, k), ``spacing`` (mm, one
-                or three) and ``isotropic=True``; and any of ``roi`` (a Markups ROI node), ``model`` (name or file of
-                weights), ``options`` (an `ArSSRLib.UpsamplingOptions`: device, precision, memory limit),
-                ``allFrames`` (the whole sequence that the volume belongs to), ``onProgress(fraction, secondsLeft)``.
+            scale: Factor of at least 1, or one along each of i, j, k. Exactly one of this and the next two is given.
+            spacing: Voxel spacing to reach in mm, or one along each of i, j, k.
+            isotropic: Bring every axis to the finest spacing of the volume.
+            roi: Only what lies in it is made.
+            model: Name of a model or a file of weights; None takes the default.
+            allFrames: Sharpen the whole sequence that the volume belongs to.
+            options: Device, precision, memory limit and what else may be chosen.
+            onProgress: Called with the finished fraction and the seconds left, None while they are not known.
 
         Returns:
             The node of the result.
@@ -160,16 +172,26 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         Raises:
             ArSSRError: If the request cannot be met; the message says what to do.
         """
-        run = self.processAsync(inputVolume, outputVolume, **options)
-        return run.wait()
+        request = makeRequest(
+            inputVolume,
+            outputVolume,
+            scale=scale,
+            spacing=spacing,
+            isotropic=isotropic,
+            roi=roi,
+            model=model,
+            allFrames=allFrames,
+            options=options,
+        )
+        return self.processAsync(request, onProgress=onProgress).wait()
 
-    def processAsync(
-        self, inputVolume: vtkMRMLScalarVolumeNode, outputVolume: vtkMRMLScalarVolumeNode | None = None, **options: Any
-    ) -> Any:
+    def processAsync(self, request: Request, **callbacks: Callable[..., object] | None) -> run.Run:
         """Begin to sharpen a volume and return at once.
 
-        The arguments are those of `process`, and the callbacks of `ArSSRPanel.run.Run`: ``onProgress``, ``onStage``,
-        ``onLog``, and one of ``onFinished(node)``, ``onError(error)``, ``onCancelled(reason)`` at the end.
+        Args:
+            request: From `ArSSRPanel.request.makeRequest`, which takes what `process` takes.
+            callbacks: Those of `ArSSRPanel.run.Run`: ``onProgress``, ``onStage``, ``onLog``, and one of
+                ``onFinished(node)``, ``onError(error)``, ``onCancelled(reason)`` at the end.
 
         Returns:
             The run; its ``cancel()`` ends it.
@@ -177,15 +199,10 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         Raises:
             ArSSRError: If the request cannot be met.
         """
-        from ArSSRPanel.dependencies import requireInstallation
-        from ArSSRPanel.request import makeRequest
-        from ArSSRPanel.run import Run
-
-        callbacks = {name: options.pop(name) for name in list(options) if name.startswith("on")}
-        run = Run(makeRequest(inputVolume, outputVolume, **options), **callbacks)
+        started = run.Run(request, **callbacks)
         requireInstallation()
-        run.start()
-        return run
+        started.start()
+        return started
 
 
 class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -195,20 +212,13 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Prepare the panel; `setup` builds it."""
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic: ArSSRLogic | None = None
-        self._parameterNode: ArSSRParameterNode | None = None
+        self._parameterNode: Any = None  # an ArSSRParameterNode, and what its wrapper adds
         self._guiTag: Any = None
 
     def setup(self) -> None:
         """Build the panel from its .ui file."""
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = ArSSRLogic()
-        from ArSSRPanel.compare import Comparison
-        from ArSSRPanel.controller import RunController
-        from ArSSRPanel.engine_section import EngineSection
-        from ArSSRPanel.exchange import sweepLeftOvers
-        from ArSSRPanel.log_section import LogSection
-
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/ArSSR.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
@@ -236,9 +246,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """End what is under way; Slicer closes, or the module is reloaded."""
-        from ArSSRPanel.run import cleanup
-
-        cleanup()
+        run.cleanup()
         self.engine.stop()
         self.comparison.stop()
         self.setParameterNode(None)
@@ -271,14 +279,12 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self) -> None:
         """Follow the parameter node of the scene, and choose the first volume if none is chosen."""
-        from ArSSRPanel.nodes import firstGrayVolume
-
         self.setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.inputVolume is None:
             self._parameterNode.inputVolume = self.ui.inputVolumeSelector.currentNode() or firstGrayVolume()
 
-    def setParameterNode(self, parameterNode: ArSSRParameterNode | None) -> None:
-        """Follow a parameter node instead of the one before."""
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Follow a parameter node, or none, instead of the one before."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._guiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
@@ -294,8 +300,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         if parameters is None:
             return
-        from ArSSRPanel.sequences import sequenceOf
-
         self.ui.modePages.currentIndex = list(ScaleMode).index(parameters.mode)
         inSequence = parameters.inputVolume is not None and sequenceOf(parameters.inputVolume) is not None
         self.ui.allFramesCheckBox.visible = inSequence
@@ -306,9 +310,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updateResultButtons(parameters.result)
 
     def _updateResultButtons(self, result: vtkMRMLScalarVolumeNode | None) -> None:
-        from ArSSRPanel.dicom import isFromDicom
-        from ArSSRPanel.provenance import sourceOf
-
         source = None if result is None else sourceOf(result)
         self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
@@ -326,8 +327,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onApply(self, checked: bool = False) -> None:
         """Begin a run."""
         self.ui.compareButton.checked = False
-        parameters = self._parameterNode
-        self.controller.start(self.logic, parameters.inputVolume, parameters.outputVolume, parameters.options())
+        self.controller.start(self.logic, self._parameterNode)
 
     def onCancel(self, checked: bool = False) -> None:
         """End the run."""
@@ -340,8 +340,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCompare(self, checked: bool) -> None:
         """Show before and after side by side, or put the views back."""
-        from ArSSRPanel.provenance import sourceOf
-
         if not checked:
             self.comparison.stop()
             return
@@ -362,8 +360,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onExport(self, checked: bool = False) -> None:
         """Write the result as a derived DICOM series into a folder that the user names."""
-        from ArSSRPanel.export import exportResult
-
         parentFolder = qt.QFileDialog.getExistingDirectory(None, _("Where to put the folder of the new DICOM series"))
         if not parentFolder:
             return
@@ -388,8 +384,5 @@ class ArSSRTest(ScriptedLoadableModuleTest):
 
     def test_ResultLiesOverItsInput(self) -> None:
         """A phantom becomes twice as fine and stays where it is; the input is not changed."""
-        findEngine()
-        from ArSSRPanel.selftest import resultLiesOverItsInput
-
         self.delayDisplay("ArSSR: sharpening a phantom")
         self.delayDisplay(resultLiesOverItsInput(slicer.util.getModuleLogic("ArSSR")))

@@ -1,16 +1,36 @@
-"""The choosers of models and devices: what they offer, and what is said about the choice."""
+"""The choosers of scales, models and devices: what they offer, and what is said about the choice."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, installed_models, sha256_of
 from ArSSRPanel.estimate import chosenDevice, describeMemory
 
 AUTOMATIC = "auto"
+
+
+class ScaleMode(enum.Enum):
+    """How the new voxel size is chosen."""
+
+    FACTOR = "factor"
+    AXES = "axes"
+    SPACING = "spacing"
+    ISOTROPIC = "isotropic"
+
+    def label(self) -> str:
+        """Return what the panel shows."""
+        return {
+            ScaleMode.FACTOR: _("Isotropic factor"),
+            ScaleMode.AXES: _("Per axis"),
+            ScaleMode.SPACING: _("Target spacing"),
+            ScaleMode.ISOTROPIC: _("Make isotropic"),
+        }[self]
 
 
 def fillModels(comboBox: Any, current: str) -> str:
@@ -23,8 +43,6 @@ def fillModels(comboBox: Any, current: str) -> str:
     Returns:
         What is chosen now.
     """
-    from ArSSRLib.checkpoint import DEFAULT_MODEL, installed_models
-
     offered = {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}
     if current and current not in offered and Path(current).is_file():
         offered[current] = Path(current).name
@@ -84,8 +102,6 @@ def describeDevices(facts: Mapping[str, Any], device: str) -> str:
 
 def modelCard(name: str) -> str:
     """Return what is known of a model, as Markdown: checksum, license and contrast first, then its card."""
-    from ArSSRLib.checkpoint import find_entry, sha256_of
-
     entry = find_entry(name)
     if entry is None:
         checksum = sha256_of(Path(name)) if Path(name).is_file() else _("the file is not there any more")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import slicer
@@ -181,7 +182,7 @@ def _centerWindow(volume: slicer.vtkMRMLScalarVolumeNode, difference: np.ndarray
     display.SetWindowLevel(2 * max(largest, float(np.finfo(np.float32).tiny)), 0.0)
 
 
-def _stateOf(widget: object) -> _ViewState:
+def _stateOf(widget: Any) -> _ViewState:
     composite = widget.sliceLogic().GetSliceCompositeNode()
     return _ViewState(
         orientation=widget.mrmlSliceNode().GetOrientation(),
@@ -193,7 +194,7 @@ def _stateOf(widget: object) -> _ViewState:
     )
 
 
-def _restore(widget: object, state: _ViewState) -> None:
+def _restore(widget: Any, state: _ViewState) -> None:
     composite = widget.sliceLogic().GetSliceCompositeNode()
     # Unlinked first: a linked view would hand its volume on to the others.
     composite.SetLinkedControl(0)

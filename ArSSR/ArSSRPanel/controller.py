@@ -9,8 +9,8 @@ import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
+from ArSSRLib.errors import ArSSRError
 from ArSSRPanel.estimate import Estimate, describeTime, estimateRun
-from ArSSRPanel.request import makeRequest
 
 # What the bar counts; its maximum in the .ui file.
 BAR_STEPS = 1000
@@ -50,18 +50,14 @@ class RunController:
         ui.applyButton.toolTip = reason or _("Make the sharper volume. The input is not changed.")
         self._showButtons()
 
-    def start(self, logic: Any, inputVolume: Any, outputVolume: Any, options: Mapping[str, Any]) -> None:
+    def start(self, logic: Any, parameters: Any) -> None:
         """Begin a run; what prevents it is shown, never raised."""
-        from ArSSRLib.errors import ArSSRError
-
         self._stage = _("Starting")
         self._ui.statusLabel.styleSheet = ""
         self._show(0.0, None)
         try:
             self._run = logic.processAsync(
-                inputVolume,
-                outputVolume,
-                **options,
+                parameters.request(),
                 onProgress=self._show,
                 onStage=self._onStage,
                 onLog=lambda level, message: self._log(message) if level != "debug" else None,
@@ -140,12 +136,9 @@ class RunController:
 
 def _estimate(parameters: Any, facts: Mapping[str, Any] | None) -> Estimate:
     """Return what the panel's state would make; what is wrong with it is a problem, not an error."""
-    from ArSSRLib.errors import ArSSRError
-
     if parameters.inputVolume is None:
         return Estimate("", problem=_("Select an input volume."))
     try:
-        request = makeRequest(parameters.inputVolume, parameters.outputVolume, **parameters.options())
-        return estimateRun(request, facts)
+        return estimateRun(parameters.request(), facts)
     except ArSSRError as error:
         return Estimate("", problem=str(error))

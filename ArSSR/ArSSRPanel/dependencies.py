@@ -7,11 +7,15 @@ in the worker process only.
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 import slicer.util
 from slicer.i18n import tr as _
+
+from ArSSRLib.errors import DependencyError
 
 TORCH_REQUIREMENT = ">=2.2"
 # Small packages that Slicer does not bring. Installed without their dependencies: they need none, and Slicer's own
@@ -107,12 +111,10 @@ def install() -> Installation:
     return findInstallation()
 
 
-def _pyTorchLogic() -> object:
+def _pyTorchLogic() -> Any:
     """Return the logic of the PyTorch extension."""
-    from ArSSRLib.errors import DependencyError
-
     try:
-        import PyTorchUtils
+        import PyTorchUtils  # noqa: PLC0415 - an extension of its own
     except ImportError as error:
         msg = _(
             "The PyTorch extension, through which ArSSR installs PyTorch, is not there. Open the Extensions Manager, "
@@ -122,10 +124,8 @@ def _pyTorchLogic() -> object:
     return PyTorchUtils.PyTorchUtilsLogic()
 
 
-def _guarded(action: object, what: str) -> None:
+def _guarded(action: Callable[[], object], what: str) -> None:
     """Run an installation; what goes wrong becomes one line with the next step."""
-    from ArSSRLib.errors import DependencyError
-
     try:
         action()
     except Exception as error:
@@ -151,7 +151,7 @@ def _isMet(requirement: str) -> bool:
 
 
 def _meets(version: str, least: str) -> bool:
-    from packaging.version import Version
+    from packaging.version import Version  # noqa: PLC0415 - comes with pip
 
     return Version(version) >= Version(least)
 
@@ -162,8 +162,6 @@ def requireInstallation() -> None:
     Raises:
         DependencyError: If something is not installed; the message says how to get it.
     """
-    from ArSSRLib.errors import DependencyError
-
     found = findInstallation()
     if not found.complete:
         msg = _("{state} It is in the ArSSR module, under Model and device.").format(state=describeInstallation(found))

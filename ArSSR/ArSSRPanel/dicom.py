@@ -11,6 +11,8 @@ from typing import Any
 
 import slicer
 
+from ArSSRLib.errors import InputError
+from ArSSRLib.io import Derivation, write_derived_series
 from ArSSRPanel import nodes
 
 # Written by Slicer's DICOM module on what it loads: the instances of a volume, one for each slice or one for all.
@@ -28,8 +30,6 @@ def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
     Raises:
         InputError: If the volume has left the scene, was not loaded from DICOM, or files of it cannot be found.
     """
-    from ArSSRLib.errors import InputError
-
     if volumeNode is None:
         msg = "The volume that the result was made from is not in the scene any more; load it again from DICOM."
         raise InputError(msg)
@@ -79,8 +79,6 @@ def exportDerivedSeries(
     Raises:
         ArSSRError: If the source cannot be found, is not MR, or the series cannot be written.
     """
-    from ArSSRLib.io import Derivation, write_derived_series
-
     i, j, k = provenance["scale"]
     derivation = Derivation(provenance["model"], provenance["sha256"], (i, j, k), provenance.get("device") or "")
     files = sourceInstanceFiles(sourceNode)

@@ -9,6 +9,7 @@ import qt
 import slicer.util
 from slicer.i18n import tr as _
 
+from ArSSRLib.errors import DependencyError
 from ArSSRPanel import dependencies
 from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
 from ArSSRPanel.probe import Probe
@@ -121,8 +122,6 @@ class EngineSection:
 
     def _onInstall(self, checked: bool = False) -> None:
         """Ask, install, and look around again."""
-        from ArSSRLib.errors import DependencyError
-
         try:
             self._log(dependencies.describeInstallation(dependencies.install()))
         except DependencyError as error:

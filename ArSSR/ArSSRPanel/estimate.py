@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import get_numpy_array_type
 
+from ArSSRLib.checkpoint import find_entry
+from ArSSRLib.errors import ArSSRError
+from ArSSRLib.planning import make_plan
 from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
 from ArSSRPanel.sequences import numberOfFrames
@@ -46,8 +50,6 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     warning = "\n".join(filter(None, [_outsideTraining(request), bentTransform(request.inputVolume)]))
     if facts is None or "halo" not in facts["models"].get(request.model, {}):
         return Estimate(text, warning)
-    from ArSSRLib.errors import ArSSRError
-
     try:
         memory, seconds = _cost(request, facts)
     except ArSSRError as error:
@@ -60,8 +62,6 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
 
 def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None]:
     """Return the memory in bytes that one volume takes on the device, and the seconds, if that was measured."""
-    from ArSSRLib.planning import make_plan
-
     device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]
@@ -94,8 +94,6 @@ def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _outsideTraining(request: Request) -> str:
     """Return a warning when a factor is larger than the model has seen, else ""."""
-    from ArSSRLib.checkpoint import find_entry
-
     entry = find_entry(request.model)
     if entry is None or entry.covers(request.scale):
         return ""
@@ -124,8 +122,6 @@ def describeTime(seconds: float) -> str:
 
 
 def _numpyType(array: Any) -> Any:
-    from vtk.util.numpy_support import get_numpy_array_type
-
     return get_numpy_array_type(array.GetDataType())
 
 

@@ -12,13 +12,13 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import slicer
 
-if TYPE_CHECKING:
-    from ArSSRLib.geometry import VolumeGeometry
-    from ArSSRLib.volume import Volume
+from ArSSRLib.errors import OutputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.volume import Volume
 
 PREFIX = "ArSSR"
 _FOLDER = re.compile(rf"{PREFIX}-(\d+)-\w+")
@@ -32,8 +32,6 @@ def makeFolder() -> Path:
     Raises:
         OutputError: If Slicer's temporary folder cannot be written to.
     """
-    from ArSSRLib.errors import OutputError
-
     parent = Path(slicer.app.temporaryPath)
     try:
         return Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent))
@@ -60,8 +58,6 @@ def requireSpace(folder: Path, needed: int) -> None:
     Raises:
         OutputError: If less is free.
     """
-    from ArSSRLib.errors import OutputError
-
     free = shutil.disk_usage(folder).free
     if needed + SMALL_FILES > free:
         msg = (
@@ -78,8 +74,6 @@ def writeInput(volume: Volume, path: Path) -> None:
     Raises:
         OutputError: If the disk refuses.
     """
-    from ArSSRLib.io import write_volume
-
     write_volume(volume, path, compress=False)
 
 
@@ -94,9 +88,6 @@ def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
         InputError: If the file is missing or damaged.
         OutputError: If the worker made something else.
     """
-    from ArSSRLib.errors import OutputError
-    from ArSSRLib.io import read_volume
-
     volume = read_volume(path)
     with contextlib.suppress(OSError):
         path.unlink()
@@ -112,7 +103,7 @@ def sweepLeftOvers() -> int:
     Without psutil nothing is deleted: it cannot be told whether a process still runs.
     """
     try:
-        import psutil
+        import psutil  # noqa: PLC0415 - may not be installed yet
     except ImportError:
         return 0
     swept = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import slicer
@@ -30,7 +31,7 @@ def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Pat
     return folder, len(files)
 
 
-def newFolder(parentFolder: Path, scale: object) -> Path:
+def newFolder(parentFolder: Path, scale: Sequence[float]) -> Path:
     """Return a folder that does not exist yet; its name says the scale, never a patient."""
     factors = "x".join(f"{factor:.3g}" for factor in scale)
     name = re.sub(r"[^\w.]", "_", f"ArSSR_{factors}")

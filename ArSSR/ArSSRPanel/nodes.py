@@ -7,7 +7,7 @@ is only read. Which nodes may be upsampled is decided in `request`; files and pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import slicer
@@ -15,9 +15,8 @@ import slicer.util
 import vtk
 from vtk.util import numpy_support
 
-if TYPE_CHECKING:
-    from ArSSRLib.geometry import VolumeGeometry
-    from ArSSRLib.volume import Volume
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import FileHeader, Volume
 
 
 def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
@@ -26,8 +25,6 @@ def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     Raises:
         InputError: If the node has no voxels, or its IJK to RAS matrix is singular, sheared or not finite.
     """
-    from ArSSRLib.geometry import VolumeGeometry
-
     image = node.GetImageData()
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -48,8 +45,6 @@ def volumeFromNode(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     Raises:
         InputError: If the node is not one gray-scale volume on a rectangular grid.
     """
-    from ArSSRLib.volume import FileHeader, Volume
-
     geometry = geometryOf(node)
     array = numpy_support.vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
     array = array.reshape(geometry.shape)

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 
+from ArSSRLib.volume import Volume
 from ArSSRPanel import sequences
 from ArSSRPanel.nodes import copyAppearance, geometryOf, outputName, placeBeside, updateNodeFromVolume
 from ArSSRPanel.provenance import writeProvenance
-
-if TYPE_CHECKING:
-    from ArSSRLib.volume import Volume
-    from ArSSRPanel.request import Request
+from ArSSRPanel.request import Request
 
 
 def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode:

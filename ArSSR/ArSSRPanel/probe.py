@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ArSSRLib.errors import ArSSRError
 from ArSSRPanel import exchange
 from ArSSRPanel.process import Event, WorkerProcess
 
@@ -37,8 +38,6 @@ class Probe:
 
     def start(self) -> None:
         """Start the worker; returns at once. What prevents it goes to `onError`."""
-        from ArSSRLib.errors import ArSSRError
-
         try:
             self._folder = exchange.makeFolder()
             self._worker = WorkerProcess(self._job, self._folder, onEvent=lambda _event: None, onEnd=self._onEnd)

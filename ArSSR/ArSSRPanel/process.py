@@ -20,6 +20,10 @@ from typing import Any
 
 import qt
 
+import ArSSRLib
+from ArSSRLib import errors
+from ArSSRLib.errors import ArSSRError, DependencyError, MemoryLimitError, OutputError
+
 Event = dict[str, Any]
 
 # The worker stops by itself within a second; what it has not done by then is taken from it.
@@ -57,9 +61,9 @@ class WorkerProcess:
     ) -> None:
         self._job = dict(job)
         self._folder = folder
-        self._onEvent = onEvent
-        self._onEnd = onEnd
-        self._process = None
+        self._onEvent: Any = onEvent
+        self._onEnd: Any = onEnd
+        self._process: Any = None  # a QProcess while one runs
         self._unread = b""
         self._last: Event | None = None
         self._tail: deque[str] = deque(maxlen=TAIL)
@@ -78,8 +82,6 @@ class WorkerProcess:
             OutputError: If the job file cannot be written.
             DependencyError: If there is no PythonSlicer, or it does not start.
         """
-        from ArSSRLib.errors import DependencyError, OutputError
-
         program, path = pythonExecutable(), self._folder / "job.json"
         try:
             path.write_text(json.dumps(self._job), encoding="utf-8")
@@ -167,7 +169,7 @@ class WorkerProcess:
                 self._last = event
             else:
                 self._onEvent(event)
-            if self._ended:  # a callback may have abandoned the run
+            if not self.running:  # a callback may have abandoned the run
                 return
 
     def _end(self) -> None:
@@ -198,7 +200,7 @@ class WorkerProcess:
     def _kill(self) -> None:
         """End the process and its children: PythonSlicer starts the interpreter as a child of its own."""
         with contextlib.suppress(Exception):  # without psutil, or gone already; the lines below do for that
-            import psutil
+            import psutil  # noqa: PLC0415
 
             root = psutil.Process(self._process.processId())
             children = root.children(recursive=True)
@@ -215,8 +217,6 @@ def pythonExecutable() -> str:
     Raises:
         DependencyError: If there is none.
     """
-    from ArSSRLib.errors import DependencyError
-
     own = Path(sys.executable or "")
     found = shutil.which("PythonSlicer") or shutil.which("PythonSlicer", path=str(own.parent))
     if found:
@@ -229,8 +229,6 @@ def pythonExecutable() -> str:
 
 def _environment() -> qt.QProcessEnvironment:
     """Return Slicer's own environment, completed so that the worker finds the engine and speaks UTF-8."""
-    import ArSSRLib
-
     environment = qt.QProcessEnvironment.systemEnvironment()
     engine = str(Path(ArSSRLib.__file__).resolve().parents[1])
     before = environment.value("PYTHONPATH", "")
@@ -253,8 +251,6 @@ def _parse(line: bytes) -> Event | None:
 
 def _errorFromEvent(event: Event) -> Exception:
     """Return the exception that the worker has told."""
-    from ArSSRLib import errors
-
     kind = getattr(errors, str(event.get("kind")), errors.ArSSRError)
     if not (isinstance(kind, type) and issubclass(kind, errors.ArSSRError)):
         kind = errors.ArSSRError
@@ -263,8 +259,6 @@ def _errorFromEvent(event: Event) -> Exception:
 
 def _errorFromExit(code: int, lastLine: str) -> Exception:
     """Return what is to be told of a worker that ended without a word."""
-    from ArSSRLib.errors import ArSSRError, MemoryLimitError
-
     if code in _KILLED:
         return MemoryLimitError(
             f"The ArSSR worker was ended from outside (code {code}), most likely because the machine ran out of "

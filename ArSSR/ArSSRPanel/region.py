@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
 import vtk
 
-if TYPE_CHECKING:
-    from ArSSRLib.geometry import Region, VolumeGeometry
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import Region, VolumeGeometry
+from ArSSRPanel.nodes import geometryOf
 
 # Points along each axis of the box. Its corners would do, if no transform were bent.
 POINTS = 9
@@ -29,9 +29,6 @@ def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolume
     Raises:
         InputError: If the region of interest has no extent or misses the volume.
     """
-    from ArSSRLib.errors import InputError
-    from ArSSRPanel.nodes import geometryOf
-
     if min(roi.GetSize()) <= 0:
         msg = f'The region of interest "{roi.GetName()}" has no extent; place its corners in a view first.'
         raise InputError(msg)

@@ -8,19 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import slicer
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
+from ArSSRLib.errors import CheckpointError, InputError
+from ArSSRLib.geometry import Region, VolumeGeometry, parse_scale, reached_scale, scale_for_isotropic, scale_for_spacing
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRPanel import sequences
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.provenance import isResult
 from ArSSRPanel.region import regionOf
-
-if TYPE_CHECKING:
-    from ArSSRLib.geometry import Region, VolumeGeometry
 
 Factors = tuple[float, float, float]
 Spacing = float | Sequence[float]
@@ -178,8 +178,6 @@ def _requireRegion(roi: slicer.vtkMRMLNode, frames: Sequence[slicer.vtkMRMLScala
 def _factors(
     geometry: VolumeGeometry, *, scale: float | Sequence[float] | None, spacing: Spacing | None, isotropic: bool
 ) -> Factors:
-    from ArSSRLib.geometry import parse_scale, reached_scale, scale_for_isotropic, scale_for_spacing
-
     given = (scale is not None) + (spacing is not None) + bool(isotropic)
     if given != 1:
         _refuse(f"Give exactly one of scale, spacing and isotropic; got {given}.")
@@ -200,9 +198,6 @@ def _numbers(spacing: Spacing) -> list[float]:
 
 
 def _model(model: str | None) -> str:
-    from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
-    from ArSSRLib.errors import CheckpointError
-
     chosen = os.fspath(model) if model else DEFAULT_MODEL
     if find_entry(chosen) is None:
         chosen = os.path.abspath(os.path.expanduser(chosen))  # the worker runs in a folder of its own
@@ -221,6 +216,4 @@ def _by(values: Sequence[float]) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    from ArSSRLib.errors import InputError
-
     raise InputError(message)

@@ -10,18 +10,17 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange, outputs, sequences
 from ArSSRPanel.nodes import bentTransform, volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
-
-if TYPE_CHECKING:
-    from ArSSRLib.geometry import VolumeGeometry
-    from ArSSRLib.volume import Volume
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _active: Run | None = None
@@ -68,7 +67,7 @@ class Run:
         self._onFinished = onFinished or _ignore
         self._onError = onError or _ignore
         self._onCancelled = onCancelled or _ignore
-        self._scene: slicer.vtkMRMLScene | None = None
+        self._scene: Any = None  # a vtkMRMLScene once it is started
         self._observers: list[int] = []
         self._folder: Path | None = None
         self._worker: WorkerProcess | None = None
@@ -100,7 +99,7 @@ class Run:
             self._onStage("start", 1, 1)
             self._warn(bentTransform(self.request.inputVolume))
             self._folder = exchange.makeFolder()
-            self._writeInputs()
+            self._writeInputs(self._folder)
             self._worker = WorkerProcess(self._job(), self._folder, onEvent=self._tell, onEnd=self._onEnd)
             self._observe()
             self._worker.start()
@@ -147,18 +146,16 @@ class Run:
             return sequences.framesOf(self.request.inputVolume)
         return [self.request.inputVolume]
 
-    def _writeInputs(self) -> None:
-        """Write every input and note where its result will be and lie."""
-        from ArSSRLib.errors import InputError
-
+    def _writeInputs(self, folder: Path) -> None:
+        """Write every input into a folder, and note where its result will be and lie."""
         volumes = [volumeFromNode(frame) for frame in self._frames()]
         if volumes[0].geometry != self.request.inputGeometry:
             msg = f'"{self.request.inputVolume.GetName()}" has changed since it was chosen; start again.'
             raise InputError(msg)
         self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
-        exchange.requireSpace(self._folder, sum(map(_bytesOf, volumes, self._grids)))
+        exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
         for number, volume in enumerate(volumes, start=1):
-            files = (self._folder / f"{number}.nrrd", self._folder / f"{number}-result.nrrd")
+            files = (folder / f"{number}.nrrd", folder / f"{number}-result.nrrd")
             exchange.writeInput(volume, files[0])
             self._files.append(files)
 
@@ -281,16 +278,12 @@ def cleanup() -> None:
 
 
 def _requireIdle() -> None:
-    from ArSSRLib.errors import InputError
-
     if _active is not None:
         msg = f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait for its end, or cancel it.'
         raise InputError(msg)
 
 
 def _requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene | None) -> None:
-    from ArSSRLib.errors import InputError
-
     for node in nodes:
         if scene is None or not scene.IsNodePresent(node):
             msg = f'"{node.GetName()}" is no longer in the scene; choose another volume.'

@@ -9,13 +9,14 @@ visible in the images, to be used without any restrictions. Nothing of it is par
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-if TYPE_CHECKING:
-    from ArSSRLib.volume import Volume
+from ArSSRLib.errors import InputError
+from ArSSRLib.volume import Volume
+from ArSSRPanel import nodes
 
 CATEGORY = "ArSSR"
 SAMPLE_NAME = "MR head, thick slices"
@@ -29,7 +30,7 @@ LARGEST_RATIO = 4
 
 def registerSampleData() -> None:
     """Offer the data set; registering it twice does nothing."""
-    import SampleData
+    import SampleData  # noqa: PLC0415 - a module of Slicer, loaded before this one is asked
 
     thumbnail = Path(__file__).parent.parent / "Resources" / "SampleData" / "ArSSRThickHead.png"
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -57,8 +58,6 @@ def loadThickHead() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScala
     Raises:
         InputError: If it cannot be downloaded, or what arrived is not what was expected; it is deleted then.
     """
-    from ArSSRPanel import nodes
-
     path = _download()
     truth = slicer.util.loadVolume(str(path), {"name": TRUTH_NAME, "show": False})
     volume = thickened(nodes.volumeFromNode(truth))
@@ -73,8 +72,6 @@ def loadThickHead() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScala
 
 def thickened(volume: Volume) -> Volume:
     """Return a volume with as many slices averaged into one as the model can undo; what is left over is cut off."""
-    import numpy as np
-
     spacing = volume.geometry.spacing
     together = max(2, int(LARGEST_RATIO * min(spacing[:2]) / spacing[2] + 1e-6))
     columns, rows, slices = volume.geometry.size
@@ -92,9 +89,7 @@ def _uri() -> str:
 
 def _download() -> Path:
     """Return the file in Slicer's cache, downloaded if it is not there yet, once its checksum is right."""
-    import SampleData
-
-    from ArSSRLib.errors import InputError
+    import SampleData  # noqa: PLC0415
 
     try:
         path = Path(SampleData.SampleDataLogic().downloadFileIntoCache(_uri(), FILE_NAME, f"SHA256:{SHA256}"))

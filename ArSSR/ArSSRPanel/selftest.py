@@ -14,6 +14,11 @@ import slicer.util
 import vtk
 from slicer.i18n import tr as _
 
+from ArSSRLib import __file__ as engine
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRPanel.dependencies import describeInstallation, findInstallation
+from ArSSRPanel.process import pythonExecutable
+
 SCALE = (2.0, 2.0, 3.0)
 # Oblique and left-handed on purpose: what moves or mirrors anatomy shows here.
 PHANTOM_IJK_TO_RAS = ((-0.8, 0.9, 0.0, 12.0), (0.6, 1.2, 0.0, -7.0), (0.0, 0.0, -3.0, 40.0), (0.0, 0.0, 0.0, 1.0))
@@ -41,9 +46,6 @@ def resultLiesOverItsInput(logic: Any) -> str:
     Raises:
         AssertionError: If the result is not where or what it should be.
     """
-    from ArSSRLib.options import UpsamplingOptions
-    from ArSSRPanel.dependencies import describeInstallation, findInstallation
-
     found = findInstallation()
     if not found.complete:
         return _("ArSSR: nothing was sharpened. {state}").format(state=describeInstallation(found))
@@ -83,9 +85,6 @@ def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:
 
 def makeTinyModel(path: Path) -> Path:
     """Write untrained weights of a small network, by the Python in which PyTorch is installed."""
-    from ArSSRLib import __file__ as engine
-    from ArSSRPanel.process import pythonExecutable
-
     environment = {**os.environ, "PYTHONPATH": str(Path(engine).parents[1]), "PYTHONUTF8": "1"}
     command = [pythonExecutable(), "-c", TINY_MODEL, str(path)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)

@@ -7,16 +7,19 @@ of its own, browsed in step with the input by the same browser.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import slicer
 
+from ArSSRLib.errors import InputError
 
-def isSequence(node: slicer.vtkMRMLNode | None) -> bool:
+
+def isSequence(node: Any) -> bool:
     """Tell whether a node is a sequence, of whatever."""
     return hasattr(node, "IsA") and bool(node.IsA("vtkMRMLSequenceNode"))
 
 
-def browserOf(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequenceBrowserNode | None:
+def browserOf(node: Any) -> slicer.vtkMRMLSequenceBrowserNode | None:
     """Return the browser that shows a sequence, or the frames of one through a volume; None if there is none."""
     scene = node.GetScene() if hasattr(node, "GetScene") else None
     if scene is None:
@@ -31,7 +34,7 @@ def browserOf(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequenceBrowserN
     return None
 
 
-def sequenceOf(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequenceNode | None:
+def sequenceOf(node: Any) -> Any:
     """Return the sequence whose frames a node shows, the node itself if it is one, or None."""
     if isSequence(node):
         return node
@@ -45,14 +48,12 @@ def numberOfFrames(node: slicer.vtkMRMLNode | None) -> int:
     return sequence.GetNumberOfDataNodes() if sequence else 0
 
 
-def framesOf(node: slicer.vtkMRMLNode | None) -> list[slicer.vtkMRMLNode]:
+def framesOf(node: Any) -> list[slicer.vtkMRMLNode]:
     """Return the nodes of all frames of the sequence that a node is or shows.
 
     Raises:
         InputError: If there is no sequence, or it has no frames.
     """
-    from ArSSRLib.errors import InputError
-
     sequence = sequenceOf(node)
     if sequence is None:
         name = node.GetName() if hasattr(node, "GetName") else node
