@@ -37,17 +37,16 @@ def findEngine() -> None:
 findEngine()
 
 from ArSSRPanel import run
+from ArSSRPanel.attributes import sourceOf
 from ArSSRPanel.choosers import ScaleMode
 from ArSSRPanel.compare import Comparison
 from ArSSRPanel.controller import RunController
 from ArSSRPanel.dependencies import requireInstallation
-from ArSSRPanel.dicom import isFromDicom
+from ArSSRPanel.dicom import exportResult, isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
-from ArSSRPanel.export import exportResult
 from ArSSRPanel.log_section import LogSection
 from ArSSRPanel.nodes import firstGrayVolume
-from ArSSRPanel.provenance import sourceOf
 from ArSSRPanel.request import Request, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput

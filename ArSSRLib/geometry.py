@@ -55,7 +55,7 @@ class VolumeGeometry:
     def __post_init__(self) -> None:
         """Refuse a grid that is empty, sheared, singular or not finite."""
         if len(self.size) != 3 or min(self.size) < 1:
-            msg = f"The volume has size {_times(self.size)}; at least one voxel along each of three axes is needed."
+            msg = f"The volume has size {times(self.size, 10)}; at least one voxel along each of three axes is needed."
             raise InputError(msg)
         numbers = np.concatenate([self.spacing, self.origin, self.direction])
         if not np.isfinite(numbers).all() or min(self.spacing) <= 0:
@@ -142,7 +142,7 @@ class VolumeGeometry:
         if voxels > MAXIMUM_VOXELS:
             gigabytes = voxels * 4 / 1e9
             msg = (
-                f"Scale {_times(factors)} would make a volume of {_times(size)} voxels "
+                f"Scale {times(factors, 10)} would make a volume of {times(size, 10)} voxels "
                 f"({gigabytes:.3g} GB); choose a smaller scale."
             )
             raise InputError(msg)
@@ -231,7 +231,7 @@ def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region
     if not all(0 <= first < stop <= n for (first, stop), n in zip(pairs, size, strict=True)):
         msg = (
             f"The region {' x '.join(f'[{first}, {stop})' for first, stop in pairs)} is empty or leaves the grid of "
-            f"{_times(size)} voxels; choose a box inside it."
+            f"{times(size, 10)} voxels; choose a box inside it."
         )
         raise InputError(msg)
     return (pairs[0], pairs[1], pairs[2])
@@ -253,8 +253,8 @@ def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]
     factors = np.asarray(geometry.spacing) / target
     if (factors < 0.99).any():
         msg = (
-            f"Spacing {_times(target)} mm is coarser than the {_times(geometry.spacing)} mm of the volume along an "
-            "axis; ask for the same spacing or a finer one along every axis."
+            f"Spacing {times(target, 10)} mm is coarser than the {times(geometry.spacing, 10)} mm of the volume along "
+            "an axis; ask for the same spacing or a finer one along every axis."
         )
         raise InputError(msg)
     return _three(np.maximum(factors, 1.0))
@@ -267,7 +267,7 @@ def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float
         InputError: If the size is not three whole numbers, each at least that of the volume.
     """
     if len(size) != 3 or any(new < old for new, old in zip(size, geometry.size, strict=True)):
-        msg = f"Size must be three numbers of voxels of at least {_times(geometry.size)}, got {_times(size)}."
+        msg = f"Size must be three numbers of voxels of at least {times(geometry.size, 10)}, got {times(size, 10)}."
         raise InputError(msg)
     return _three(np.divide(size, geometry.size))
 
@@ -286,7 +286,7 @@ def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[f
     finer = geometry.upsampled(factors)
     if finer.size == geometry.size:
         msg = (
-            f"A volume of {_times(geometry.size)} voxels of {_times(geometry.spacing, 6)} mm would stay as it is; "
+            f"A volume of {times(geometry.size, 10)} voxels of {times(geometry.spacing)} mm would stay as it is; "
             "ask for a larger scale or a finer spacing."
         )
         raise InputError(msg)
@@ -303,5 +303,12 @@ def _three_ints(values: Sequence[int] | FloatArray) -> tuple[int, int, int]:
     return (a, b, c)
 
 
-def _times(values: Sequence[float] | FloatArray, digits: int = 10) -> str:
+def times(values: Sequence[float] | FloatArray, digits: int = 6) -> str:
+    """Return numbers as a text: "64 x 64 x 32"."""
     return " x ".join(f"{x:.{digits}g}" for x in values)
+
+
+def scale_label(scale: Sequence[float], digits: int = 4) -> str:
+    """Return a scale as it stands in tables and names: "2", or "1x1x3" where the axes i, j, k differ."""
+    factors = [f"{factor:.{digits}g}" for factor in scale]
+    return factors[0] if len(set(factors)) == 1 else "x".join(factors)

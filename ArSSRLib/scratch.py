@@ -60,7 +60,7 @@ def array_on_disk(shape: Sequence[int], dtype: npt.DTypeLike, folder: Path) -> n
     return np.ndarray(shape, dtype, buffer=mapping)
 
 
-def let_go(array: npt.NDArray[Any]) -> None:
+def release_pages(array: npt.NDArray[Any]) -> None:
     """Give the pages of an array of `array_on_disk`, or of a part of one, back to the system; others stay as they are.
 
     The values stay too: they are on the disk, or on their way to it.
@@ -79,9 +79,9 @@ def planes_of(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
         yield plane
         touched += plane.nbytes
         if touched >= WINDOW_BYTES:
-            let_go(array)
+            release_pages(array)
             touched = 0
-    let_go(array)
+    release_pages(array)
 
 
 def write_block(array: npt.NDArray[Any], place: Sequence[slice], values: Iterable[npt.NDArray[Any]]) -> None:
@@ -100,9 +100,9 @@ def write_block(array: npt.NDArray[Any], place: Sequence[slice], values: Iterabl
         target[rows, columns] = plane
         touched += target[rows].nbytes
         if touched >= WINDOW_BYTES:
-            let_go(array)
+            release_pages(array)
             touched = 0
-    let_go(array)
+    release_pages(array)
 
 
 def _require_space(folder: Path, needed: int) -> None:

@@ -5,7 +5,8 @@ What such a series says and how it is written is the engine's matter; here are n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import slicer
 from ArSSRLib.errors import InputError
 from ArSSRLib.io import Derivation, write_derived_series
 from ArSSRPanel import nodes
+from ArSSRPanel.attributes import factsOf, sourceOf
 
 # Written by Slicer's DICOM module on what it loads: the instances of a volume, one for each slice or one for all.
 INSTANCES = "DICOM.instanceUIDs"
@@ -61,7 +63,7 @@ def exportDerivedSeries(
     resultNode: slicer.vtkMRMLScalarVolumeNode,
     folder: str | Path,
     *,
-    provenance: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> list[str]:
     """Write a result as a derived series of the study that its source belongs to, completely or not at all.
 
@@ -71,7 +73,7 @@ def exportDerivedSeries(
         sourceNode: What the result was made from, loaded from DICOM; None if it has left the scene.
         resultNode: The result.
         folder: A new or empty folder; its parent exists.
-        provenance: How it was made: model (its name), sha256, scale (along i, j, k), and device or not.
+        facts: How it was made: model (its name), sha256, scale (along i, j, k), and device or not.
 
     Returns:
         The files, one a slice, in the order of k.
@@ -79,8 +81,35 @@ def exportDerivedSeries(
     Raises:
         ArSSRError: If the source cannot be found, is not MR, or the series cannot be written.
     """
-    i, j, k = provenance["scale"]
-    derivation = Derivation(provenance["model"], provenance["sha256"], (i, j, k), provenance.get("device") or "")
+    i, j, k = facts["scale"]
+    derivation = Derivation(facts["model"], facts["sha256"], (i, j, k), facts.get("device") or "")
     files = sourceInstanceFiles(sourceNode)
     volume = nodes.volumeFromNode(resultNode)
     return [str(file) for file in write_derived_series(volume, folder, sources=files, derivation=derivation)]
+
+
+def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:
+    """Write a volume made by ArSSR as a new series of its source's study.
+
+    Args:
+        resultVolume: Made by ArSSR from a volume that was loaded from DICOM.
+        parentFolder: An existing folder, in which a new one is made.
+
+    Returns:
+        The new folder and the number of files in it.
+
+    Raises:
+        ArSSRError: If the source or its files are gone, or the series cannot be written; nothing is left then.
+    """
+    facts = factsOf(resultVolume)
+    folder = newFolder(parentFolder, facts["scale"])
+    files = exportDerivedSeries(sourceOf(resultVolume), resultVolume, folder, facts=facts)
+    return folder, len(files)
+
+
+def newFolder(parentFolder: Path, scale: Sequence[float]) -> Path:
+    """Return a folder that does not exist yet; its name says the scale, never a patient."""
+    factors = "x".join(f"{factor:.3g}" for factor in scale)
+    name = re.sub(r"[^\w.]", "_", f"ArSSR_{factors}")
+    candidates = (parentFolder / (name if number == 1 else f"{name}_{number}") for number in range(1, 10_000))
+    return next(folder for folder in candidates if not folder.exists())

@@ -5,7 +5,7 @@ The numbers come from the engine's own plan and from what the probe measured; Py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from vtk.util.numpy_support import get_numpy_array_type
 
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError
+from ArSSRLib.geometry import times
 from ArSSRLib.planning import make_plan
 from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
@@ -44,7 +45,8 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     """
     grid = request.outputGeometry
     frames = numberOfFrames(request.inputVolume) if request.allFrames else 1
-    text = _("{size} voxels of {spacing} mm").format(size=_by(grid.size), spacing=_by(grid.spacing, "{:.2f}"))
+    spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
+    text = _("{size} voxels of {spacing} mm").format(size=times(grid.size, 10), spacing=spacing)
     if frames > 1:
         text = _("{frames} frames of {text}").format(frames=frames, text=text)
     warning = "\n".join(filter(None, [_outsideTraining(request), bentTransform(request.inputVolume)]))
@@ -123,7 +125,3 @@ def describeTime(seconds: float) -> str:
 
 def _numpyType(array: Any) -> Any:
     return get_numpy_array_type(array.GetDataType())
-
-
-def _by(values: Sequence[float], form: str = "{}") -> str:
-    return " x ".join(form.format(value) for value in values)

@@ -15,7 +15,7 @@ import slicer.util
 import vtk
 from vtk.util import numpy_support
 
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.geometry import VolumeGeometry, scale_label
 from ArSSRLib.volume import FileHeader, Volume
 
 
@@ -126,9 +126,8 @@ def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
 
 def outputName(node: slicer.vtkMRMLNode, scale: Sequence[float]) -> str:
     """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" where the axes differ (i, j, k)."""
-    factors = [f"{factor:.3g}" for factor in scale]
-    label = f"{factors[0]}x" if len(set(factors)) == 1 else "x".join(factors)
-    return f"{node.GetName() or 'Volume'} ArSSR {label}"
+    label = scale_label(scale, 3)
+    return f"{node.GetName() or 'Volume'} ArSSR {label if 'x' in label else f'{label}x'}"
 
 
 def _vtkMatrix(affine: Any) -> vtk.vtkMatrix4x4:

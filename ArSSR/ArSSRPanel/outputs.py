@@ -13,8 +13,8 @@ import slicer
 
 from ArSSRLib.volume import Volume
 from ArSSRPanel import sequences
+from ArSSRPanel.attributes import writeAttributes
 from ArSSRPanel.nodes import copyAppearance, geometryOf, outputName, placeBeside, updateNodeFromVolume
-from ArSSRPanel.provenance import writeProvenance
 from ArSSRPanel.request import Request
 
 
@@ -55,12 +55,12 @@ def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str,
         node = slicer.vtkMRMLScalarVolumeNode()
         node.SetName(outputName(frame, request.scale))
         updateNodeFromVolume(node, volume)
-        writeProvenance(node, None, done)
+        writeAttributes(node, None, done)
         return node
 
     frames = [newFrame(frame, volume) for frame, volume in zip(sequences.framesOf(source), volumes, strict=True)]
     sequences.fillSequence(source, target, frames)
-    writeProvenance(target, source, done)
+    writeAttributes(target, source, done)
     if isNew:
         scene.AddNode(target)
     try:
@@ -88,7 +88,7 @@ def _showFrames(
     selected = max(browser.GetSelectedItemNumber(), 0)  # -1 where nothing was selected yet
     shown = target.GetDataNodeAtValue(browser.GetMasterSequenceNode().GetNthIndexValue(selected), False)
     output.CopyContent(shown or target.GetNthDataNode(0), False)
-    writeProvenance(output, proxy, done)
+    writeAttributes(output, proxy, done)
     _addBeside(proxy, output)
     sequences.browseTogether(sequences.sequenceOf(request.inputVolume), target, output, browser)
     return output
@@ -105,7 +105,7 @@ def _show(
     if output is None:
         output = _newVolume(source, name)
     updateNodeFromVolume(output, volume)
-    writeProvenance(output, source, done)
+    writeAttributes(output, source, done)
     _addBeside(source, output)
     return output
 

@@ -15,11 +15,19 @@ import slicer
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
 from ArSSRLib.errors import CheckpointError, InputError
-from ArSSRLib.geometry import Region, VolumeGeometry, parse_scale, reached_scale, scale_for_isotropic, scale_for_spacing
+from ArSSRLib.geometry import (
+    Region,
+    VolumeGeometry,
+    parse_scale,
+    reached_scale,
+    scale_for_isotropic,
+    scale_for_spacing,
+    times,
+)
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRPanel import sequences
+from ArSSRPanel.attributes import isResult
 from ArSSRPanel.nodes import geometryOf
-from ArSSRPanel.provenance import isResult
 from ArSSRPanel.region import regionOf
 
 Factors = tuple[float, float, float]
@@ -142,8 +150,8 @@ def _requireGrayVolume(node: slicer.vtkMRMLNode) -> None:
         )
     if min(image.GetDimensions()) < 2:
         _refuse(
-            f'"{name}" is a single slice ({_by(image.GetDimensions())} voxels); a volume with at least 2 voxels along '
-            "every axis is needed."
+            f'"{name}" is a single slice ({times(image.GetDimensions())} voxels); a volume with at least 2 voxels '
+            "along every axis is needed."
         )
 
 
@@ -209,10 +217,6 @@ def _model(model: str | None) -> str:
 
 def _kindOf(node: Any) -> str:
     return f"a {node.GetNodeTagName()} node" if hasattr(node, "GetNodeTagName") else f"a Python {type(node).__name__}"
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.4g}" for value in values)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import CheckpointError
+from ArSSRLib.folders import user_data_folder
 
 DEFAULT_MODEL = "arssr2"
 # The largest network that a configuration may describe holds 283 MB of weights in single precision.
@@ -127,12 +128,7 @@ def models_folder() -> Path:
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen)
-    home = Path(os.path.expanduser("~"))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "ArSSR" / "models"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "ArSSR" / "models"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "arssr" / "models"
+    return user_data_folder() / ("arssr" if sys.platform.startswith("linux") else "ArSSR") / "models"
 
 
 def find_entry(path_or_name: str | Path) -> RegistryEntry | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ArSSRLib.checkpoint import load_model, read_metadata
 from ArSSRLib.errors import printable
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io import read_volume
 from ArSSRLib.volume import Volume
 
@@ -43,9 +42,9 @@ def describe_volume(volume: Volume) -> Rows:
     geometry, header = volume.geometry, volume.header
     stored = "" if header.dtype is None else f"{header.dtype}{', with slope and intercept' if header.scaled else ''}"
     rows = [
-        ("size", f"{_by(geometry.size)} voxels (i, j, k)"),
-        ("spacing", f"{_by(geometry.spacing)} mm"),
-        ("field of view", f"{_by(geometry.extent)} mm"),
+        ("size", f"{times(geometry.size)} voxels (i, j, k)"),
+        ("spacing", f"{times(geometry.spacing)} mm"),
+        ("field of view", f"{times(geometry.extent)} mm"),
         ("orientation", orientation(geometry)),
         ("origin", f"{', '.join(f'{x:.6g}' for x in geometry.origin)} LPS mm"),
         ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
@@ -84,7 +83,3 @@ def describe_weights(path: Path) -> Rows:
     rows = [(name.replace("_", " "), str(value)) for name, value in dataclasses.asdict(model.config).items()]
     rows += [("parameters", f"{count:,}"), ("SHA-256", model.sha256)]
     return [*rows, *sorted(read_metadata(path).items())]
-
-
-def _by(values: Iterable[float]) -> str:
-    return " x ".join(f"{value:.6g}" for value in values)

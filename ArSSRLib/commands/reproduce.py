@@ -22,7 +22,7 @@ from ArSSRLib.io import find_volumes, read_volume, write_volume
 from ArSSRLib.io.files import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.provenance import read_record, sidecar_of, tolerance, voxels_sha256
+from ArSSRLib.record import read_record, sidecar_of, tolerance, voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 

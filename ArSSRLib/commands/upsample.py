@@ -26,13 +26,15 @@ from ArSSRLib.geometry import (
     scale_for_isotropic,
     scale_for_size,
     scale_for_spacing,
+    scale_label,
+    times,
 )
 from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_volumes, read_volume
 from ArSSRLib.io.files import STREAMED_SUFFIXES, refuse_name
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import Destination
-from ArSSRLib.provenance import record_as_json, record_of, sidecar_of
+from ArSSRLib.record import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import carry_out, decided, plan_upsampling
 from ArSSRLib.volume import Volume
 
@@ -48,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class Batch:
     """What one call of the command applies to every volume.
 
     Attributes:
@@ -79,26 +81,26 @@ def run(args: argparse.Namespace) -> int:
     options = decided(UpsamplingOptions.from_table(vars(args)))
     if args.figure:
         _check_figure(Path(args.figure), args)
-    job = Job(args, options, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
+    batch = Batch(args, options, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
     try:
         volumes = find_volumes(source) if source.is_dir() and args.series is None else []
         if volumes:
-            return _upsample_folder(volumes, target, job)
-        _upsample_file(source, args.output, job)
+            return _upsample_folder(volumes, target, batch)
+        _upsample_file(source, args.output, batch)
         return 0
     finally:
-        job.reporter.close()
+        batch.reporter.close()
 
 
-def _upsample_folder(volumes: Sequence[Path], folder: Path, job: Job) -> int:
+def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int:
     """Upsample volumes into a folder, under their own names; a bad one never stops the others."""
-    if job.args.figure:
+    if batch.args.figure:
         msg = "--figure draws one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
         raise InputError(msg)
     if folder.resolve() == volumes[0].parent.resolve():
         msg = f"{folder}: is the folder of the input; choose another one for the output, where names can be kept."
         raise OutputError(msg)
-    job.model()  # a missing model is one error, not one for each volume
+    batch.model()  # a missing model is one error, not one for each volume
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,22 +114,22 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, job: Job) -> int:
             if taken.setdefault(name, source) is not source:
                 msg = f"{source}: its result would have the name of that of {taken[name].name}; rename one of the two."
                 raise OutputError(msg)
-            _upsample_file(source, str(folder / name), job)
+            _upsample_file(source, str(folder / name), batch)
         except Exception as error:
             # Also what nobody foresaw: after a night, the other volumes must be there.
             logger.debug("%s failed because of:", source, exc_info=True)
             message = one_line(str(error)) or type(error).__name__
-            job.reporter.failed(str(source), message if str(source) in message else f"{source}: {message}")
+            batch.reporter.failed(str(source), message if str(source) in message else f"{source}: {message}")
             failed.append(source.name)
     if failed:
         logger.warning("%d of %d volumes failed: %s", len(failed), len(volumes), ", ".join(failed))
     return 1 if failed else 0
 
 
-def _upsample_file(source: Path, output: str, job: Job) -> None:
+def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     """Take one volume from file to file, or from a DICOM series to a derived one."""
     started = time.monotonic()
-    args, reporter = job.args, job.reporter
+    args, reporter = batch.args, batch.reporter
     target = target_for(output, source, args)
     if args.provenance:
         refuse_existing(sidecar_of(Path(output)), args)
@@ -136,26 +138,26 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     if not args.force:
         _refuse_labels(volume, source)
     factors = _factors(volume.geometry, args)
-    model = job.model()
+    model = batch.model()
     logger.info(
         "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s)",
         source,
-        _by(volume.geometry.size),
-        _by(volume.geometry.spacing),
+        times(volume.geometry.size),
+        times(volume.geometry.spacing),
         volume.array.dtype,
-        _by(factors),
+        times(factors),
         model.name,
         model.sha256,
     )
     _warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
     with _larger_results_named(destination := destination_of(output)):
-        plan = plan_upsampling(volume, model, factors, job.options, destination=destination)
+        plan = plan_upsampling(volume, model, factors, batch.options, destination=destination)
         result = carry_out(plan, volume, model, progress=reporter.fraction)
     reporter.stage("write", str(source))
-    device = describe_device(resolve_device(job.options.device))
+    device = describe_device(resolve_device(batch.options.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
-    target.write(result, derivation, provenance(model, factors))
+    target.write(result, derivation, short_description(model, factors))
     if args.provenance:
         write_whole(sidecar_of(Path(output)), record_as_json(record_of(volume, result, model, plan)))
     elif args.overwrite:
@@ -164,7 +166,7 @@ def _upsample_file(source: Path, output: str, job: Job) -> None:
     if args.figure:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)
-    _report(result, output, job, seconds=time.monotonic() - started)
+    _report(result, output, batch, seconds=time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -179,11 +181,10 @@ def _larger_results_named(destination: Destination) -> Iterator[None]:
         raise MemoryLimitError(msg) from error
 
 
-def provenance(model: SuperResolutionModel, factors: Factors) -> str:
+def short_description(model: SuperResolutionModel, factors: Factors) -> str:
     """Return which model made a volume at which scale, short enough for the description field of NIfTI."""
     name = model.name.encode("ascii", "replace").decode()[:24]
-    scale = "x".join(f"{factor:.4g}" for factor in (factors if len(set(factors)) > 1 else factors[:1]))
-    return f"{name} x{scale} sha {model.sha256[:8]}"
+    return f"{name} x{scale_label(factors)} sha {model.sha256[:8]}"
 
 
 def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
@@ -250,16 +251,16 @@ def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> Non
     if not seen:
         logger.warning(
             "Scale %s is beyond what model %s was trained for (%s); judge the result with care.",
-            _by(factors),
+            times(factors),
             model.name,
             limits,
         )
 
 
-def _report(result: Volume, output: str, job: Job, *, seconds: float) -> None:
+def _report(result: Volume, output: str, batch: Batch, *, seconds: float) -> None:
     """Say what was written, where, with what, and how long it took."""
-    model, geometry = job.model(), result.geometry
-    device = resolve_device(job.options.device)
+    model, geometry = batch.model(), result.geometry
+    device = resolve_device(batch.options.device)
     fields = {
         "output": str(Path(output)),
         "size": list(geometry.size),
@@ -270,11 +271,7 @@ def _report(result: Volume, output: str, job: Job, *, seconds: float) -> None:
         "sha256": model.sha256,
     }
     line = (
-        f"{Path(output)}: {_by(geometry.size)} voxels of {_by(geometry.spacing)} mm, "
+        f"{Path(output)}: {times(geometry.size)} voxels of {times(geometry.spacing)} mm, "
         f"in {seconds:.1f} s on {describe_device(device)}, model {model.name}"
     )
-    job.reporter.done(fields, line)
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.6g}" for value in values)
+    batch.reporter.done(fields, line)

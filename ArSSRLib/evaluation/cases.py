@@ -14,9 +14,9 @@ import numpy as np
 from ArSSRLib.acquisition import coarse_shape
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.degradation import Acquisition, acquisition
-from ArSSRLib.evaluation.protocol import Protocol, Scale, scale_label
-from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
-from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic
+from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth, subject_name
+from ArSSRLib.evaluation.protocol import Protocol, Scale
+from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic, scale_label
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.volume import Volume
@@ -53,7 +53,7 @@ class Case:
         return (i, j, k)
 
 
-def cases_of(truth: Truth, protocol: Protocol) -> Iterator[Case]:
+def cases_of(truth: GroundTruth, protocol: Protocol) -> Iterator[Case]:
     """Yield a truth in every scale and degradation of a protocol."""
     geometry = truth.volume.geometry
     for scale in protocol.scales:
@@ -102,7 +102,7 @@ def write_inputs(protocol: Protocol, simulated: Sequence[Source], real: Sequence
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for source in simulated:
-        truth = prepare_truth(source, protocol)
+        truth = prepare_ground_truth(source, protocol)
         written.append(write_volume(truth.volume, folder / f"{truth.subject}_truth.nii.gz", overwrite=True))
         written += [_written(case, folder) for case in cases_of(truth, protocol)]
     return [*written, *(_written(real_case(source, protocol), folder) for source in real)]

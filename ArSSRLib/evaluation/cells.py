@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ArSSRLib.errors import OutputError
-from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.evaluation.scoring import Value
 from ArSSRLib.io.files import replacing
 
 # Raised when the same facts give other numbers than before, so that no old cell is taken for a new one.

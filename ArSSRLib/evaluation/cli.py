@@ -14,14 +14,15 @@ from tqdm import tqdm
 from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import DependencyError, InputError
 from ArSSRLib.evaluation.cases import write_inputs
-from ArSSRLib.evaluation.judging import why_unavailable
+from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.methods import has_weights, weights_hash, why_missing
-from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol, scale_label
+from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol
 from ArSSRLib.evaluation.report import REPORT_NAME, write_report
 from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Problem, Task
-from ArSSRLib.evaluation.truth import subject_name
+from ArSSRLib.evaluation.scoring import why_unavailable
 from ArSSRLib.evaluation.workers import events_of
+from ArSSRLib.geometry import scale_label
 from ArSSRLib.io.sources import Source, find_sources
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143

@@ -13,9 +13,9 @@ from ArSSRLib.checkpoint import find_entry, load_model, sha256_of
 from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Array
-from ArSSRLib.evaluation.protocol import Method, Scale, scale_label
-from ArSSRLib.evaluation.truth import GRID_TOLERANCE
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.evaluation.ground_truth import GRID_TOLERANCE
+from ArSSRLib.evaluation.protocol import Method, Scale
+from ArSSRLib.geometry import VolumeGeometry, scale_label
 from ArSSRLib.io import read_volume
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
@@ -98,7 +98,7 @@ def result_file(method: Method, case: Case) -> Path:
     return Path(method.files.format(subject=case.subject, scale=scale_label(case.scale), degradation=case.degradation))
 
 
-def answer(method: Method, case: Case, *, device: str, precision: str) -> Array:
+def apply_method(method: Method, case: Case, *, device: str, precision: str) -> Array:
     """Return what a method makes of a case, float32, shape (k, j, i).
 
     Raises:

@@ -14,8 +14,8 @@ from typing import Any
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
-from ArSSRLib.evaluation.judging import METRICS
-from ArSSRLib.geometry import parse_scale
+from ArSSRLib.evaluation.scoring import METRICS
+from ArSSRLib.geometry import parse_scale, scale_label
 from ArSSRLib.io.sources import SPLITS
 from ArSSRLib.settings import converted, read_settings, refuse_unknown
 
@@ -176,12 +176,6 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
     for row in protocol.published:
         _require("method of published", row.method, row.method in names, f"one of {', '.join(names)}")
     return protocol
-
-
-def scale_label(scale: Sequence[float]) -> str:
-    """Return a scale as it stands in tables and file names: "2", or "1x1x3" along i, j, k."""
-    factors = scale[:1] if len(set(scale)) == 1 else scale
-    return "x".join(f"{factor:.4g}" for factor in factors)
 
 
 def _tables(value: object, kind: type[Any], name: str) -> tuple[Any, ...]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from ArSSRLib import __version__
 from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
+from ArSSRLib.evaluation.ground_truth import crop_statement, lesion_statement
+from ArSSRLib.evaluation.markdown import NOTHING, markdown_table, real_tables, simulated_tables, times_of
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Prepared, Problem
-from ArSSRLib.evaluation.tables import NOTHING, markdown_table, real_tables, simulated_tables, times_of
-from ArSSRLib.evaluation.truth import crop_statement, lesion_statement
 from ArSSRLib.io.files import replacing
 
 REPORT_NAME = "report.md"
@@ -76,7 +76,7 @@ def _statement(results: Results) -> list[str]:
         split = f', split "{protocol.split}"' if protocol.subjects.suffix.lower() == ".csv" else ""
         lines += [
             f"- Data: {len(truths)} subjects of `{protocol.subjects}`{split}. {protocol.data}".rstrip(),
-            f"- Truth: each volume {grid}, cropped {crop_statement(protocol)}.",
+            f"- GroundTruth: each volume {grid}, cropped {crop_statement(protocol)}.",
             "- Mask: voxels above a tenth of the 99th percentile, the largest connected part, holes filled "
             "(`ArSSRLib.metrics.brain_mask`).",
             *(f'- Degradation "{name}": {DEGRADATIONS[name]}.' for name in protocol.degradations),

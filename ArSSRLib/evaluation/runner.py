@@ -14,14 +14,15 @@ from pathlib import Path
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import one_line
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.cases import REAL, Case, cases_of, real_case
 from ArSSRLib.evaluation.cells import CellStore, Facts, Finished, key_of, lacking
 from ArSSRLib.evaluation.degradation import Array
-from ArSSRLib.evaluation.judging import METRICS, Judged, Value
-from ArSSRLib.evaluation.methods import MissingMethod, answer, identity_of
-from ArSSRLib.evaluation.protocol import Method, Protocol, scale_label
-from ArSSRLib.evaluation.truth import Truth, prepare_truth, subject_name
+from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth, subject_name
+from ArSSRLib.evaluation.methods import MissingMethod, apply_method, identity_of
+from ArSSRLib.evaluation.protocol import Method, Protocol
+from ArSSRLib.evaluation.scoring import METRICS, Scored, Value
+from ArSSRLib.geometry import scale_label
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source
 from ArSSRLib.metrics import Mask
@@ -112,7 +113,7 @@ def evaluate(task: Task) -> Iterator[Event]:
 
 def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
     protocol = task.protocol
-    truth = prepare_truth(task.source, protocol)
+    truth = prepare_ground_truth(task.source, protocol)
     geometry = truth.volume.geometry
     count = truth.lesions.count if truth.lesions else 0
     yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash, count)
@@ -134,7 +135,7 @@ def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
     yield from _case_events(task, store, case, facts, truth=None)
 
 
-def _facts(protocol: Protocol, truth: Truth, case: Case) -> dict[str, object]:
+def _facts(protocol: Protocol, truth: GroundTruth, case: Case) -> dict[str, object]:
     names = ("crop", "crop_margin", "crop_size", "mask")
     rules = {name: getattr(protocol, name) for name in names}
     if truth.lesion_identity:
@@ -162,7 +163,9 @@ def _kept_truth(store: CellStore, case: Case, volume: Volume, facts: Facts) -> C
     return Cell(place, (), 0.0, computed=False, picture=path)
 
 
-def _case_events(task: Task, store: CellStore, case: Case, facts: Facts, *, truth: Truth | None) -> Iterator[Event]:
+def _case_events(
+    task: Task, store: CellStore, case: Case, facts: Facts, *, truth: GroundTruth | None
+) -> Iterator[Event]:
     for method in task.protocol.methods:
         if truth is None and (method.kind == "truth" or (method.files and "{degradation}" not in method.files)):
             continue  # there is no truth, and its results are of the simulated volumes
@@ -176,7 +179,7 @@ def _case_events(task: Task, store: CellStore, case: Case, facts: Facts, *, trut
 
 
 def _cell(
-    task: Task, store: CellStore, decided: tuple[Case, Method, Facts], *, truth: Truth | None, place: Place
+    task: Task, store: CellStore, decided: tuple[Case, Method, Facts], *, truth: GroundTruth | None, place: Place
 ) -> Cell:
     case, method, facts = decided
     facts = {**facts, "method": method.kind, "identity": identity_of(method, case)}
@@ -194,7 +197,7 @@ def _cell(
         if truth is not None and method.kind == "truth":
             result = truth.volume.array
         else:
-            result = answer(method, case, device=task.device, precision=task.protocol.precision)
+            result = apply_method(method, case, device=task.device, precision=task.protocol.precision)
         seconds = time.monotonic() - started
         if picture is not None and not picture.exists():
             write_volume(Volume(result, case.fine), picture)
@@ -219,9 +222,9 @@ def _kept_as(metric: str) -> str:
 
 
 def _measured(
-    case: Case, result: Array, metrics: list[str], *, truth: Truth | None, mask: Mask | None
+    case: Case, result: Array, metrics: list[str], *, truth: GroundTruth | None, mask: Mask | None
 ) -> dict[str, list[Value]]:
-    judged = Judged(
+    scored = Scored(
         result,
         case.coarse.array,
         case.acquisition,
@@ -234,7 +237,7 @@ def _measured(
     values = {}
     for name in metrics:
         try:
-            values[name] = METRICS[name].measure(judged)
+            values[name] = METRICS[name].measure(scored)
         except MetricUnavailable as error:  # asked for again in the next run
             logger.warning("%s: %s", name, error)
     return values

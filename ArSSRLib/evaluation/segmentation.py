@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.errors import InputError, one_line
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.ants_job import NO_ANTS
-from ArSSRLib.evaluation.availability import MetricUnavailable
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.metrics import Mask, brain_mask

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 import torch
 
+from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.runner import Event, Place, Problem, Task, evaluate
-from ArSSRLib.evaluation.truth import subject_name
 
 TERMINATED = 143
 # Seconds that a process may take to end by itself.

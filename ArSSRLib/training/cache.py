@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from ArSSRLib.errors import OutputError
+from ArSSRLib.folders import user_cache_folder
 from ArSSRLib.io.sources import read_checked
 from ArSSRLib.training.packing import is_packed, unpacked
 from ArSSRLib.training.preparation import (
@@ -38,13 +38,7 @@ VOXELS, FOREGROUND, ABOUT = "voxels.npy", "foreground.npy", "about.json"
 
 def default_folder() -> Path:
     """Return the folder for prepared volumes where this system keeps what can be made again."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ArSSR" / "training"
+    return user_cache_folder() / "ArSSR" / "training"
 
 
 def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> TrainingVolume:

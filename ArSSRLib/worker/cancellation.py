@@ -76,7 +76,7 @@ class Cancellation:
         """Name a folder of half-made files before it is made."""
         self._folders.append(folder)
 
-    def no_more(self) -> None:
+    def disable(self) -> None:
         """Let nobody stop the work any more: what follows is done in an instant, and as a whole.
 
         Raises:

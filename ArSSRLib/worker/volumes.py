@@ -66,7 +66,7 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
                 grid, record = _upsample_one(files.source, unfinished, number, job=job, model=model, progress=progress)
             entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
-        cancellation.no_more()
+        cancellation.disable()
         _publish(hidden, job.volumes)
     return {
         "results": results,
@@ -93,7 +93,7 @@ def _upsample_one(
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
-    from ArSSRLib.provenance import record_of  # noqa: PLC0415 - needs PyTorch
+    from ArSSRLib.record import record_of  # noqa: PLC0415 - needs PyTorch
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
     progress.stage("read", number)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from evaluation.tables import protocol_of, rough, write_subject, write_subjects
+from evaluation.markdown import protocol_of, rough, write_subject, write_subjects
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.cases import cases_of, real_case, write_inputs
-from ArSSRLib.evaluation.truth import prepare_truth
+from ArSSRLib.evaluation.ground_truth import prepare_ground_truth
 from ArSSRLib.io import read_volume
 from ArSSRLib.io.sources import Source
 
@@ -19,7 +19,7 @@ def test_a_truth_comes_in_every_scale_and_degradation(tmp_path):
     (path,) = write_subjects(tmp_path, 1)
     protocol = protocol_of(tmp_path, scales=((2.0, 2.0, 2.0), (1.0, 1.0, 3.0)), degradations=("point", "box"))
 
-    truth = prepare_truth(source_of(path), protocol)
+    truth = prepare_ground_truth(source_of(path), protocol)
     cases = list(cases_of(truth, protocol))
 
     assert [(case.scale[0], case.degradation) for case in cases] == [(2, "point"), (2, "box"), (1, "point"), (1, "box")]
@@ -59,7 +59,7 @@ def test_other_programs_get_the_same_inputs_as_files(tmp_path):
         "sub-01_2_point.nii.gz",
         "thick_1x1x3_real.nii.gz",
     ]
-    truth = prepare_truth(Source(paths[0], "sub-01"), protocol)
+    truth = prepare_ground_truth(Source(paths[0], "sub-01"), protocol)
     (case,) = cases_of(truth, protocol)
     np.testing.assert_array_equal(read_volume(written[1]).array, case.coarse.array)
     assert read_volume(written[0]).geometry.matches(truth.volume.geometry)

@@ -7,7 +7,7 @@ import pytest
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.evaluation.cells import CellStore, Finished, key_of, lacking
-from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.evaluation.scoring import Value
 
 FACTS = {"voxels": "ab12", "scale": (2.0, 2.0, 2.0), "method": "model", "identity": "cd34", "mask": True}
 VALUES = {"psnr": [Value("psnr", "volume", 31.25), Value("psnr", "mask", math.inf)], "ripple": []}

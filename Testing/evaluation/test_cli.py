@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.tables import PROTOCOL, rough, table_of, write_subject, write_subjects
+from evaluation.markdown import PROTOCOL, rough, table_of, write_subject, write_subjects
 
 from ArSSRLib.cli import main
 from ArSSRLib.evaluation import cli, runner
@@ -38,7 +38,7 @@ def append(folder, text):
 
 def interrupt_after(monkeypatch, count, error):
     """Let the evaluation be ended while it computes its next cell after ``count``."""
-    answer, calls = runner.answer, []
+    answer, calls = runner.apply_method, []
 
     def interrupted(*given, **options):
         calls.append(given)
@@ -46,7 +46,7 @@ def interrupt_after(monkeypatch, count, error):
             raise error
         return answer(*given, **options)
 
-    monkeypatch.setattr(runner, "answer", interrupted)
+    monkeypatch.setattr(runner, "apply_method", interrupted)
 
 
 def test_a_protocol_becomes_a_table_a_report_and_pictures(folder, capsys):

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from evaluation.tables import BACK, CUBIC, protocol_of, write_subjects
+from evaluation.markdown import BACK, CUBIC, protocol_of, write_subjects
 from scipy import ndimage
 
 from ArSSRLib.checkpoint import load_model, registry, sha256_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.cases import cases_of
-from ArSSRLib.evaluation.methods import MissingMethod, answer, has_weights, identity_of, weights_hash, why_missing
+from ArSSRLib.evaluation.ground_truth import prepare_ground_truth
+from ArSSRLib.evaluation.methods import MissingMethod, apply_method, has_weights, identity_of, weights_hash, why_missing
 from ArSSRLib.evaluation.protocol import Method
-from ArSSRLib.evaluation.truth import prepare_truth
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source
@@ -26,7 +26,7 @@ TWO = (2.0, 2.0, 2.0)
 @pytest.fixture
 def truth(tmp_path):
     (path,) = write_subjects(tmp_path, 1)
-    return prepare_truth(Source(path, "sub-01"), protocol_of(tmp_path))
+    return prepare_ground_truth(Source(path, "sub-01"), protocol_of(tmp_path))
 
 
 def case_of(truth, folder, degradation="point"):
@@ -42,7 +42,7 @@ def test_cubic_is_that_of_scipy(truth, tmp_path):
 
     positions = np.meshgrid(*[(np.arange(n) + 0.5) / 2 - 0.5 for n in truth.volume.array.shape], indexing="ij")
     expected = ndimage.map_coordinates(case.coarse.array.astype(np.float64), positions, order=3, mode="mirror")
-    np.testing.assert_allclose(answer(CUBIC, case, **CPU), expected, atol=0.02)
+    np.testing.assert_allclose(apply_method(CUBIC, case, **CPU), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("degradation", ["gaussian", "box", "endpoints"])
@@ -50,7 +50,7 @@ def test_back_projection_agrees_with_the_input(truth, tmp_path, degradation):
     case = case_of(truth, tmp_path, degradation)
 
     errors = [
-        np.abs(case.acquisition.coarsened(answer(method, case, **CPU)) - case.coarse.array).mean()
+        np.abs(case.acquisition.coarsened(apply_method(method, case, **CPU)) - case.coarse.array).mean()
         for method in (CUBIC, BACK)
     ]
 
@@ -60,7 +60,7 @@ def test_back_projection_agrees_with_the_input(truth, tmp_path, degradation):
 def test_back_projection_is_better_than_cubic_where_slices_average(truth, tmp_path):
     case = case_of(truth, tmp_path, "gaussian")
 
-    cubic, corrected = (psnr(truth.volume.array, answer(method, case, **CPU)) for method in (CUBIC, BACK))
+    cubic, corrected = (psnr(truth.volume.array, apply_method(method, case, **CPU)) for method in (CUBIC, BACK))
 
     assert corrected > cubic + 0.5
 
@@ -68,7 +68,7 @@ def test_back_projection_is_better_than_cubic_where_slices_average(truth, tmp_pa
 def test_a_model_answers_as_upsampling_does(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path)
 
-    found = answer(Method("tiny", "model", str(tiny_weights)), case, **CPU)
+    found = apply_method(Method("tiny", "model", str(tiny_weights)), case, **CPU)
 
     expected = upsample(case.coarse, load_model(tiny_weights), 2.0, UpsamplingOptions(**CPU)).array
     np.testing.assert_array_equal(found, expected)
@@ -124,7 +124,7 @@ def test_a_result_of_another_program_is_taken_as_it_is(truth, tmp_path):
     path = write_volume(Volume(array, case.fine), tmp_path / "sub-01_2_point.nii.gz")
 
     assert identity_of(method, case) == sha256_of(path)
-    np.testing.assert_array_equal(answer(method, case, **CPU), array)
+    np.testing.assert_array_equal(apply_method(method, case, **CPU), array)
 
 
 def test_a_result_on_another_grid_is_refused_with_both(truth, tmp_path):
@@ -132,7 +132,7 @@ def test_a_result_on_another_grid_is_refused_with_both(truth, tmp_path):
     write_volume(case.coarse, tmp_path / "sub-01_2_point.nii.gz")
 
     with pytest.raises(InputError, match=r"a grid of \(12, 11, 10\) voxels of 2 x 2 x 2 mm .*never resampled"):
-        answer(external(tmp_path), case, **CPU)
+        apply_method(external(tmp_path), case, **CPU)
 
 
 def test_a_result_that_is_shifted_is_refused(truth, tmp_path):
@@ -141,7 +141,7 @@ def test_a_result_that_is_shifted_is_refused(truth, tmp_path):
     write_volume(Volume(truth.volume.array, moved), tmp_path / "sub-01_2_point.nii.gz")
 
     with pytest.raises(InputError, match="lies on a grid of"):
-        answer(external(tmp_path), case, **CPU)
+        apply_method(external(tmp_path), case, **CPU)
 
 
 def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
@@ -151,7 +151,7 @@ def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
     write_volume(Volume(array, case.fine), tmp_path / "sub-01_2_point.nii.gz")
 
     with pytest.raises(InputError, match="not a number"):
-        answer(external(tmp_path), case, **CPU)
+        apply_method(external(tmp_path), case, **CPU)
 
 
 def test_a_result_that_is_not_there_is_missing_and_says_how_to_get_it(truth, tmp_path):

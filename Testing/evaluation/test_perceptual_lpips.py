@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.perceptual import learned, lpips
 from ArSSRLib.evaluation.perceptual.networks import NETWORKS, Convolution, distance, expected_shapes, unit_features
 from ArSSRLib.evaluation.perceptual.weights import load_weights, weights_file

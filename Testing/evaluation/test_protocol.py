@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from evaluation.tables import PROTOCOL
+from evaluation.markdown import PROTOCOL
 
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.evaluation.protocol import PROTOCOLS, Method, Protocol, Published, read_protocol, scale_label
+from ArSSRLib.evaluation.protocol import PROTOCOLS, Method, Protocol, Published, read_protocol
+from ArSSRLib.geometry import scale_label
 
 SHIPPED = sorted(path.stem for path in PROTOCOLS.glob("*.toml"))
 

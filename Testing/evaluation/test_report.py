@@ -5,14 +5,14 @@ import re
 from dataclasses import replace
 
 import pytest
-from evaluation.tables import BACK, CUBIC, protocol_of
+from evaluation.markdown import BACK, CUBIC, protocol_of
 
-from ArSSRLib.evaluation.judging import Value
+from ArSSRLib.evaluation.markdown import markdown_table
 from ArSSRLib.evaluation.protocol import Method, Published
 from ArSSRLib.evaluation.report import write_report
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
-from ArSSRLib.evaluation.tables import markdown_table
+from ArSSRLib.evaluation.scoring import Value
 
 CUBIC_NUMBERS = {"sub-01": 30.0, "sub-02": 32.0, "sub-03": 34.0}
 

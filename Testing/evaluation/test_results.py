@@ -3,12 +3,12 @@
 import csv
 import math
 
-from evaluation.tables import CUBIC, protocol_of
+from evaluation.markdown import CUBIC, protocol_of
 
-from ArSSRLib.evaluation.judging import Value
 from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.results import Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
+from ArSSRLib.evaluation.scoring import Value
 
 
 def cell(subject, method, number, *, metric="psnr"):

@@ -4,15 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evaluation.tables import BACK, CUBIC, protocol_of, rough, write_subject, write_subjects
+from evaluation.markdown import BACK, CUBIC, protocol_of, rough, write_subject, write_subjects
 from scipy import ndimage
 
-from ArSSRLib.evaluation import judging, runner
-from ArSSRLib.evaluation.availability import MetricUnavailable
-from ArSSRLib.evaluation.judging import Metric
+from ArSSRLib.evaluation import MetricUnavailable, judging, runner
 from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem, Task, evaluate
+from ArSSRLib.evaluation.scoring import Metric
 from ArSSRLib.io import read_volume
 from ArSSRLib.io.sources import Source
 
@@ -36,7 +35,7 @@ def numbers(cells):
 
 
 def refuse_to_compute(monkeypatch):
-    monkeypatch.setattr(runner, "answer", lambda *_, **__: pytest.fail("was computed again"))
+    monkeypatch.setattr(runner, "apply_method", lambda *_, **__: pytest.fail("was computed again"))
 
 
 def test_a_cell_holds_what_an_independent_computation_gives(subject, tmp_path):
@@ -190,14 +189,14 @@ def test_a_cell_that_fails_is_named_and_the_rest_goes_on(subject, tmp_path):
 
 
 def test_what_nobody_foresaw_in_a_cell_stops_nothing_else(subject, tmp_path, monkeypatch):
-    real_answer = runner.answer
+    real = runner.apply_method
 
-    def answer(method, case, **options):
+    def sometimes(method, case, **options):
         if method.name == "back":
             raise ZeroDivisionError
-        return real_answer(method, case, **options)
+        return real(method, case, **options)
 
-    monkeypatch.setattr(runner, "answer", answer)
+    monkeypatch.setattr(runner, "apply_method", sometimes)
 
     events = list(evaluate(task_of(subject, protocol_of(tmp_path, methods=(BACK, CUBIC)))))
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation import ants_job, segmentation
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable, ants_job, segmentation
 from ArSSRLib.evaluation.segmentation import (
     REGIONS,
     TISSUES,

@@ -3,12 +3,11 @@
 import sys
 
 import pytest
-from evaluation.tables import CUBIC, protocol_of, write_subjects
+from evaluation.markdown import CUBIC, protocol_of, write_subjects
 
-from ArSSRLib.evaluation import judging, segmentation
-from ArSSRLib.evaluation.availability import MetricUnavailable
-from ArSSRLib.evaluation.judging import Metric, Value
+from ArSSRLib.evaluation import MetricUnavailable, judging, segmentation
 from ArSSRLib.evaluation.runner import Cell, Task, evaluate
+from ArSSRLib.evaluation.scoring import Metric, Value
 from ArSSRLib.evaluation.segmentation import identity_of_ants
 from ArSSRLib.io.sources import Source
 

@@ -117,7 +117,7 @@ def _serve() -> None:
     import ArSSRLib.io.derived  # noqa: PLC0415
     import ArSSRLib.io.itk  # noqa: PLC0415
     import ArSSRLib.io.nifti  # noqa: PLC0415
-    import ArSSRLib.provenance  # noqa: PLC0415
+    import ArSSRLib.record  # noqa: PLC0415
     import ArSSRLib.worker.volumes  # noqa: F401, PLC0415
     from ArSSRLib.commands import models, upsample  # noqa: F401, PLC0415
 

@@ -22,7 +22,7 @@ GUIDING = {
     "files": ["ArSSRLib.io", "ArSSRLib.geometry", "nibabel", "pydicom.filereader", "pydicom.filebase"],
     "jobs": ["ArSSRLib.worker", "json"],
     "weights": ["ArSSRLib.checkpoint", "ArSSRLib.model", "pickletools"],
-    "records": ["ArSSRLib.provenance", "json"],
+    "records": ["ArSSRLib.record", "json"],
 }
 MEGABYTES, SECONDS_AN_INPUT, LONGEST = 4096, 25, 4096
 

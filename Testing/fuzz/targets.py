@@ -55,7 +55,7 @@ def weights(data: bytes) -> bool:
 
 def records(data: bytes) -> bool:
     """Read the record of a result."""
-    from ArSSRLib.provenance import read_record  # noqa: PLC0415
+    from ArSSRLib.record import read_record  # noqa: PLC0415
 
     with _file("result.arssr.json", data) as path:
         return _understood(lambda: read_record(path))

@@ -58,7 +58,7 @@ def result(scene, source):
 
 
 def test_a_result_is_written_beside_its_source_where_it_lies(tmp_path, source, result):
-    files = dicom.exportDerivedSeries(source, result, str(tmp_path / "out"), provenance=PROVENANCE)
+    files = dicom.exportDerivedSeries(source, result, str(tmp_path / "out"), facts=PROVENANCE)
 
     written = read_volume(tmp_path / "out")
     np.testing.assert_array_equal(written.array, slicer.util.arrayFromVolume(result))
@@ -77,7 +77,7 @@ def test_parent_transforms_do_not_move_what_is_written(scene, tmp_path, source, 
     for node in (source, result):
         node.SetAndObserveTransformNodeID(transform.GetID())
 
-    dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+    dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
 
     np.testing.assert_allclose(
         read_volume(tmp_path / "out").geometry.corners(), read_volume(tmp_path / "source").geometry.corners(), atol=1e-6
@@ -99,7 +99,7 @@ def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, databa
     source = addNode(scene, volume, " ".join(list(frames.files) * 9))
 
     assert dicom.sourceInstanceFiles(source) == [str(tmp_path / "frames.dcm")]
-    assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)) == 18
+    assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)) == 18
 
 
 def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, result):
@@ -111,7 +111,7 @@ def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, r
 
 def test_a_source_that_left_the_scene_is_told(tmp_path, database, result):
     with pytest.raises(InputError, match="not in the scene any more; load it again"):
-        dicom.exportDerivedSeries(None, result, tmp_path / "out", provenance=PROVENANCE)
+        dicom.exportDerivedSeries(None, result, tmp_path / "out", facts=PROVENANCE)
 
 
 def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
@@ -120,7 +120,7 @@ def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
     database.files = {instance: file for instance, file in database.files.items() if file != str(second)}
 
     with pytest.raises(InputError, match=r'2 of the 9 DICOM files of "T1" cannot be found any more; import'):
-        dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+        dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 
@@ -139,5 +139,5 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path, source, result):
     (tmp_path / "out" / "notes.txt").write_text("mine")
 
     with pytest.raises(OutputError, match="choose a new folder"):
-        dicom.exportDerivedSeries(source, result, tmp_path / "out", provenance=PROVENANCE)
+        dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]

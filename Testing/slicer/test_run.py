@@ -20,7 +20,7 @@ from slicer_runs import Told, volume, wait
 import ArSSRLib
 from ArSSRLib.checkpoint import load_model, sha256_of
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.provenance import voxels_sha256
+from ArSSRLib.record import voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 

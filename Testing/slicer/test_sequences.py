@@ -8,7 +8,7 @@ import pytest
 import slicer
 import slicer_runs
 from ArSSRPanel import exchange, sequences
-from ArSSRPanel.provenance import sourceOf
+from ArSSRPanel.attributes import sourceOf
 from ArSSRPanel.request import makeRequest
 from ArSSRPanel.run import Run
 

@@ -11,7 +11,7 @@ from messages import one_line
 from ArSSRLib.commands.arguments import build_parser
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.provenance import record_of
+from ArSSRLib.record import record_of
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 from ArSSRLib.worker.job import job_from_table
 

@@ -14,7 +14,7 @@ from messages import one_line
 
 from ArSSRLib import scratch
 from ArSSRLib.errors import OutputError
-from ArSSRLib.scratch import array_on_disk, let_go, planes_of, write_block
+from ArSSRLib.scratch import array_on_disk, planes_of, release_pages, write_block
 
 SHAPE = (6, 5, 4)
 
@@ -27,7 +27,7 @@ def numbers() -> np.ndarray:
 def test_what_was_let_go_of_is_still_there(tmp_path, numbers):
     array = array_on_disk(SHAPE, np.int16, tmp_path)
     array[...] = numbers
-    let_go(array[2:, 1:])
+    release_pages(array[2:, 1:])
 
     assert array.dtype == np.int16
     np.testing.assert_array_equal(array, numbers)
@@ -52,7 +52,7 @@ def test_what_somebody_else_mapped_for_himself_keeps_his_changes(tmp_path, numbe
     private = np.memmap(tmp_path / "file", np.int16, mode="c", shape=SHAPE)
     private[...] = 7
 
-    let_go(private)
+    release_pages(private)
 
     assert (private == 7).all()
 

@@ -157,7 +157,7 @@ def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
 
 def test_once_results_get_their_names_nobody_stops_it(process, pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
-    process.cancellation.no_more()
+    process.cancellation.disable()
 
     os.write(pipe[1], b"cancel\n")
 
@@ -171,7 +171,7 @@ def test_before_that_a_request_still_counts(process):
     process.cancellation.request()
 
     with pytest.raises(CancelledError):
-        process.cancellation.no_more()
+        process.cancellation.disable()
 
 
 @pytest.mark.parametrize("kind", ["file", "/dev/null", "closed"])

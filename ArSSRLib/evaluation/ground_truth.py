@@ -27,7 +27,7 @@ GRID_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What results are compared with.
 
     Attributes:
@@ -52,7 +52,7 @@ def subject_name(source: Source) -> str:
     return source.subject if source.subject != source.path.name else source.path.name.partition(".")[0]
 
 
-def prepare_truth(source: Source, protocol: Protocol) -> Truth:
+def prepare_ground_truth(source: Source, protocol: Protocol) -> GroundTruth:
     """Read a volume and make it ground truth as the protocol says.
 
     Raises:
@@ -72,7 +72,7 @@ def prepare_truth(source: Source, protocol: Protocol) -> Truth:
     start, stop = ([getattr(part, end) for part in reversed(box)] for end in ("start", "stop"))
     geometry = volume.geometry.cropped(start, [b - a for a, b in zip(start, stop, strict=True)])
     cropped = volume.with_array(np.ascontiguousarray(volume.array[k, j, i]), geometry)
-    truth = Truth(subject_name(source), cropped, np.ascontiguousarray(mask[k, j, i]), voxel_hash)
+    truth = GroundTruth(subject_name(source), cropped, np.ascontiguousarray(mask[k, j, i]), voxel_hash)
     if protocol.lesions:
         return _with_synthetic(truth)
     if given is None:
@@ -130,7 +130,7 @@ def _on_grid(mask: Mask, shape: tuple[int, ...]) -> Mask:
     return np.asarray(F.interpolate(values, shape, mode="trilinear", align_corners=False)[0, 0].numpy() > 0.5)
 
 
-def _with_synthetic(truth: Truth) -> Truth:
+def _with_synthetic(truth: GroundTruth) -> GroundTruth:
     spacing = truth.volume.geometry.spacing
     # By its voxels: the same volume gets the same lesions under any name.
     seed = int(truth.voxel_hash[:16], 16)

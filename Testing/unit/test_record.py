@@ -10,7 +10,7 @@ import torch
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.provenance import read_record, record_as_json, record_of, sidecar_of, tolerance, voxels_sha256
+from ArSSRLib.record import read_record, record_as_json, record_of, sidecar_of, tolerance, voxels_sha256
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 
 

@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from evaluation.tables import protocol_of, rough, write_subject
+from evaluation.markdown import protocol_of, rough, write_subject
 from scipy import ndimage
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.truth import crop_statement, lesion_statement, prepare_truth, subject_name
+from ArSSRLib.evaluation.ground_truth import crop_statement, lesion_statement, prepare_ground_truth, subject_name
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.io.sources import Source, subject_of
@@ -28,7 +28,7 @@ def source(tmp_path):
 
 
 def test_without_a_crop_the_truth_is_the_volume(source, tmp_path):
-    truth = prepare_truth(source, protocol_of(tmp_path))
+    truth = prepare_ground_truth(source, protocol_of(tmp_path))
 
     stored = read_volume(source.path)
     np.testing.assert_array_equal(truth.volume.array, stored.array)
@@ -37,9 +37,9 @@ def test_without_a_crop_the_truth_is_the_volume(source, tmp_path):
 
 
 def test_the_mask_and_a_margin_are_kept_where_they_were(source, tmp_path):
-    truth = prepare_truth(source, protocol_of(tmp_path, crop="mask", crop_margin=3))
+    truth = prepare_ground_truth(source, protocol_of(tmp_path, crop="mask", crop_margin=3))
 
-    where = np.argwhere(prepare_truth(source, protocol_of(tmp_path)).mask)
+    where = np.argwhere(prepare_ground_truth(source, protocol_of(tmp_path)).mask)
     first, last = where.min(axis=0) - 3, where.max(axis=0) + 4
     stored = read_volume(source.path)
     k, j, i = (slice(max(0, a), b) for a, b in zip(first, last, strict=True))
@@ -50,13 +50,13 @@ def test_the_mask_and_a_margin_are_kept_where_they_were(source, tmp_path):
 
 
 def test_a_size_crops_about_the_middle_and_never_pads(source, tmp_path):
-    truth = prepare_truth(source, protocol_of(tmp_path, crop_size=(12, 99, 10)))
+    truth = prepare_ground_truth(source, protocol_of(tmp_path, crop_size=(12, 99, 10)))
 
     np.testing.assert_array_equal(truth.volume.array, read_volume(source.path).array[15:25, :, 10:22])
 
 
 def test_a_spacing_resamples_in_the_same_field_of_view(source, tmp_path):
-    geometry = prepare_truth(source, protocol_of(tmp_path, spacing=2.0)).volume.geometry
+    geometry = prepare_ground_truth(source, protocol_of(tmp_path, spacing=2.0)).volume.geometry
 
     assert geometry.size == (16, 18, 20)
     np.testing.assert_allclose(geometry.corners(), read_volume(source.path).geometry.corners(), atol=1e-9)
@@ -73,7 +73,7 @@ def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
     source = source_of(write_subject(tmp_path / "a.nii.gz", array=array))
 
     with pytest.raises(InputError, match=reason):
-        prepare_truth(source, protocol_of(tmp_path))
+        prepare_ground_truth(source, protocol_of(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def with_lesions(source, tmp_path):
 
 
 def test_a_mask_of_lesions_is_cropped_with_its_volume(with_lesions, tmp_path):
-    truth = prepare_truth(with_lesions, protocol_of(tmp_path, crop_size=(12, 99, 10)))
+    truth = prepare_ground_truth(with_lesions, protocol_of(tmp_path, crop_size=(12, 99, 10)))
 
     expected = read_volume(with_lesions.lesions).array[15:25, :, 10:22] > 0
     np.testing.assert_array_equal(truth.lesions.labels > 0, expected)
@@ -107,7 +107,7 @@ def test_a_mask_of_lesions_is_cropped_with_its_volume(with_lesions, tmp_path):
 
 
 def test_a_mask_of_lesions_is_resampled_with_its_volume(with_lesions, tmp_path):
-    truth = prepare_truth(with_lesions, protocol_of(tmp_path, spacing=0.8))
+    truth = prepare_ground_truth(with_lesions, protocol_of(tmp_path, spacing=0.8))
 
     mask = read_volume(with_lesions.lesions).array.astype(np.float64)
     lines = [(np.arange(n) + 0.5) * old / n - 0.5 for n, old in zip(truth.mask.shape, mask.shape, strict=True)]
@@ -121,13 +121,13 @@ def test_a_mask_of_another_grid_is_refused_with_both(with_lesions, tmp_path):
     write_volume(Volume(mask.array, geometry), with_lesions.lesions, overwrite=True)
 
     with pytest.raises(InputError, match=r"mask\.nii\.gz, the lesions of sub-07_T1w\.nii\.gz, .*\(5\.0, -3\.0, 9\.0\)"):
-        prepare_truth(with_lesions, protocol_of(tmp_path))
+        prepare_ground_truth(with_lesions, protocol_of(tmp_path))
 
 
 def test_synthetic_lesions_are_in_the_truth_and_the_same_under_any_name(tmp_path):
     paths = [write_subject(tmp_path / f"{name}.nii.gz", 3, spacing=(3.0, 3.0, 3.0)) for name in "ab"]
 
-    one, other = (prepare_truth(source_of(path), protocol_of(tmp_path, lesions="synthetic")) for path in paths)
+    one, other = (prepare_ground_truth(source_of(path), protocol_of(tmp_path, lesions="synthetic")) for path in paths)
 
     stored = read_volume(paths[0]).array
     darker = one.lesions.labels > 0

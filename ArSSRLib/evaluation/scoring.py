@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.errors import ArSSRError
-from ArSSRLib.evaluation.availability import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.degradation import Acquisition, Array
 from ArSSRLib.evaluation.lesions import Lesions, contrast_recovery
 from ArSSRLib.evaluation.ripple import slice_ripple
@@ -28,8 +28,8 @@ WHOLE, IN_MASK = "volume", "mask"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A result and what it is judged by.
+class Scored:
+    """A result and what it is scored against.
 
     Attributes:
         result: Intensities, float32, shape (k, j, i).
@@ -92,7 +92,7 @@ class Metric:
         identity: What on this machine decides its values, beside the result; "" for nothing.
     """
 
-    measure: Callable[[Judged], list[Value]]
+    measure: Callable[[Scored], list[Value]]
     needs_truth: bool = True
     identity: Callable[[], str] = str
 
@@ -114,65 +114,65 @@ HEADINGS = {
 }
 
 
-def _psnr(judged: Judged) -> list[Value]:
+def _psnr(scored: Scored) -> list[Value]:
     return [
-        Value("psnr", name, psnr(judged.reference, judged.result, region)) for name, region in judged.regions.items()
+        Value("psnr", name, psnr(scored.reference, scored.result, region)) for name, region in scored.regions.items()
     ]
 
 
-def _ssim(name: str, sigma: float | None) -> Callable[[Judged], list[Value]]:
-    def measure(judged: Judged) -> list[Value]:
+def _ssim(name: str, sigma: float | None) -> Callable[[Scored], list[Value]]:
+    def measure(scored: Scored) -> list[Value]:
         """Return SSIM with one window."""
         # The map is the work; it is made once for all regions.
-        index = ssim_map(judged.reference, judged.result, sigma=sigma)
-        return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in judged.regions.items()]
+        index = ssim_map(scored.reference, scored.result, sigma=sigma)
+        return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in scored.regions.items()]
 
     return measure
 
 
-def _lesion_contrast(judged: Judged) -> list[Value]:
+def _lesion_contrast(scored: Scored) -> list[Value]:
     """Of truths with lesions; others have none to lose."""
-    if judged.lesions is None:
+    if scored.lesions is None:
         return []
-    number = contrast_recovery(judged.reference, judged.result, judged.lesions)
-    return [Value("lesion_contrast", judged.lesions.name, number)]
+    number = contrast_recovery(scored.reference, scored.result, scored.lesions)
+    return [Value("lesion_contrast", scored.lesions.name, number)]
 
 
-def _consistency(judged: Judged) -> list[Value]:
-    again = judged.acquisition.coarsened(judged.result)
-    return [Value("consistency", WHOLE, psnr(judged.coarse, again))]
+def _consistency(scored: Scored) -> list[Value]:
+    again = scored.acquisition.coarsened(scored.result)
+    return [Value("consistency", WHOLE, psnr(scored.coarse, again))]
 
 
-def _ripple(judged: Judged) -> list[Value]:
+def _ripple(scored: Scored) -> list[Value]:
     """Of volumes with one thick axis; others have no slices."""
-    thick = [axis for axis, factor in enumerate(judged.scale) if factor > 1]
+    thick = [axis for axis, factor in enumerate(scored.scale) if factor > 1]
     if len(thick) != 1:
         return []
     axis = 2 - thick[0]  # arrays are indexed [k, j, i]
-    return [Value("ripple", WHOLE, slice_ripple(judged.result, axis, judged.scale[thick[0]]))]
+    return [Value("ripple", WHOLE, slice_ripple(scored.result, axis, scored.scale[thick[0]]))]
 
 
-def _lpips(network: str) -> Callable[[Judged], list[Value]]:
-    def measure(judged: Judged) -> list[Value]:
+def _lpips(network: str) -> Callable[[Scored], list[Value]]:
+    def measure(scored: Scored) -> list[Value]:
         """Return LPIPS of one network."""
-        number = _room("perceptual").lpips(judged.reference, judged.result, network=network)
+        number = _room("perceptual").lpips(scored.reference, scored.result, network=network)
         return [Value(f"lpips_{network}", WHOLE, float(number))]
 
     return measure
 
 
-def _sharpness(name: str) -> Callable[[Judged], list[Value]]:
-    def measure(judged: Judged) -> list[Value]:
+def _sharpness(name: str) -> Callable[[Scored], list[Value]]:
+    def measure(scored: Scored) -> list[Value]:
         """Return one of the sharpness measures that need no reference."""
-        largest = float(judged.reference.max()) or 1.0
-        number = getattr(_room("perceptual"), name)((judged.result / largest).astype(np.float32))
+        largest = float(scored.reference.max()) or 1.0
+        number = getattr(_room("perceptual"), name)((scored.result / largest).astype(np.float32))
         return [Value(name, WHOLE, float(number))]
 
     return measure
 
 
-def _segmentation(judged: Judged) -> list[Value]:
-    overlaps = _room("segmentation").dice_and_iou(judged.reference, judged.result, judged.spacing)
+def _segmentation(scored: Scored) -> list[Value]:
+    overlaps = _room("segmentation").dice_and_iou(scored.reference, scored.result, scored.spacing)
     pairs = [(tissue, *numbers) for tissue, numbers in overlaps.items()]
     return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
 
@@ -211,7 +211,7 @@ def why_unavailable(name: str) -> str:
     same = [np.eye(40)] * 3
     ones = (1.0, 1.0, 1.0)
     try:
-        METRICS[name].measure(Judged(array, array, Acquisition(same, same), ones, ones, array))
+        METRICS[name].measure(Scored(array, array, Acquisition(same, same), ones, ones, array))
     except MetricUnavailable as error:
         return str(error)
     except ArSSRError:  # what it thinks of a few waves says nothing about anatomy

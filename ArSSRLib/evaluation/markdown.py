@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ArSSRLib.evaluation.cases import REAL
-from ArSSRLib.evaluation.judging import HEADINGS, IN_MASK, WHOLE
-from ArSSRLib.evaluation.protocol import Protocol, scale_label
+from ArSSRLib.evaluation.protocol import Protocol
 from ArSSRLib.evaluation.results import Row
+from ArSSRLib.evaluation.scoring import HEADINGS, IN_MASK, WHOLE
 from ArSSRLib.evaluation.statistics import FEW_SUBJECTS, LEVEL, paired_difference, summary
+from ArSSRLib.geometry import scale_label
 
 NOTHING = "-"
 

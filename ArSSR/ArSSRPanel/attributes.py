@@ -22,7 +22,7 @@ _ATTRIBUTES = {
 }
 
 
-def writeProvenance(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None, done: Mapping[str, Any]) -> None:
+def writeAttributes(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None, done: Mapping[str, Any]) -> None:
     """Write on a result what it was made of and how.
 
     Args:
