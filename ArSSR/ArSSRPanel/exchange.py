@@ -7,21 +7,17 @@ whom a volume shows, and nothing of it is left when a run is over.
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import shutil
-import tempfile
 from pathlib import Path
 
 import slicer
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.io import read_volume
+from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.volume import Volume
 
-PREFIX = "ArSSR"
-_FOLDER = re.compile(rf"{PREFIX}-(\d+)-\w+")
 # For headers, the job and what else is small.
 SMALL_FILES = 1_000_000
 
@@ -33,14 +29,16 @@ def makeFolder() -> Path:
         OutputError: If Slicer's temporary folder cannot be written to.
     """
     parent = Path(slicer.app.temporaryPath)
+    folder = parent / hidden_name()
     try:
-        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent))
+        folder.mkdir(mode=0o700)
     except OSError as error:
         msg = (
             f"Slicer's temporary folder {parent} cannot be written to ({error.strerror}); "
             "choose another one in Edit / Application Settings / General."
         )
         raise OutputError(msg) from error
+    return folder
 
 
 def removeFolder(folder: Path) -> None:
@@ -68,15 +66,6 @@ def requireSpace(folder: Path, needed: int) -> None:
         raise OutputError(msg)
 
 
-def writeInput(volume: Volume, path: Path) -> None:
-    """Write a volume for the worker.
-
-    Raises:
-        OutputError: If the disk refuses.
-    """
-    write_volume(volume, path, compress=False)
-
-
 def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
     """Read what the worker made, on the grid that was computed here, and delete the file.
 
@@ -98,19 +87,5 @@ def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
 
 
 def sweepLeftOvers() -> int:
-    """Delete the folders of Slicers that ended without doing so; return how many there were.
-
-    Without psutil nothing is deleted: it cannot be told whether a process still runs.
-    """
-    try:
-        import psutil  # noqa: PLC0415 - may not be installed yet
-    except ImportError:
-        return 0
-    swept = 0
-    with contextlib.suppress(OSError):
-        for entry in Path(slicer.app.temporaryPath).iterdir():
-            match = _FOLDER.fullmatch(entry.name)
-            if match and not psutil.pid_exists(int(match[1])):
-                removeFolder(entry)
-                swept += not entry.exists()
-    return swept
+    """Delete the folders of Slicers that ended without doing so; return how many there were."""
+    return sweep(Path(slicer.app.temporaryPath))

@@ -16,6 +16,7 @@ import slicer
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import write_volume
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange, outputs, sequences
 from ArSSRPanel.nodes import bentTransform, volumeFromNode
@@ -156,7 +157,7 @@ class Run:
         exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
         for number, volume in enumerate(volumes, start=1):
             files = (folder / f"{number}.nrrd", folder / f"{number}-result.nrrd")
-            exchange.writeInput(volume, files[0])
+            write_volume(volume, files[0], compress=False)
             self._files.append(files)
 
     def _job(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Two formats are read and one is written:
 * the authors', a pickled state dict: read without running what it contains, its configuration told from its shapes.
 
 What a file claims is checked before memory is given to it: first its size and its checksum, then its configuration,
-then the name and the shape of every tensor. The registry is read here too, and the user's own models are kept here;
-`download` alone ever reaches for the network, when it is asked to. Nothing here knows about volumes.
+then the name and the shape of every tensor. The registry is read here too, and the user's own models are kept here.
+Nothing here knows about volumes, and nothing opens a connection.
 
 The registry needs no PyTorch; what reads and writes weights is loaded when it is first asked for.
 """
@@ -30,7 +30,6 @@ from ArSSRLib.checkpoint.bundled import (
 )
 
 if TYPE_CHECKING:
-    from ArSSRLib.checkpoint.download import fetch_model
     from ArSSRLib.checkpoint.files import convert_checkpoint, load_model, read_metadata, save_model
     from ArSSRLib.checkpoint.store import import_model, remove_model
 
@@ -38,7 +37,6 @@ __all__ = [
     "DEFAULT_MODEL",
     "RegistryEntry",
     "convert_checkpoint",
-    "fetch_model",
     "find_entry",
     "import_model",
     "imported_models",
@@ -54,7 +52,7 @@ __all__ = [
 ]
 
 
-_ROOMS = {"fetch_model": "download", "import_model": "store", "remove_model": "store"}
+_ROOMS = {"import_model": "store", "remove_model": "store"}
 
 
 def __getattr__(name: str) -> object:

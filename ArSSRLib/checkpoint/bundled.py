@@ -1,7 +1,7 @@
-"""Which models there are: those that come with ArSSR, optional ones, and the user's own; names, checksums, cards.
+"""Which models there are: those that come with ArSSR, and the user's own; names, checksums, cards.
 
-Bundled weights lie beside registry.toml. Optional ones, which name an address there, and those that the user has
-imported lie in the user's models folder. What the files hold is not known here.
+Bundled weights lie beside registry.toml; those that the user has imported lie in the user's models folder. What the
+files hold is not known here.
 """
 
 from __future__ import annotations
@@ -39,14 +39,13 @@ class RegistryEntry:
     Attributes:
         name: What a user types.
         title: One line for people.
-        file: The safetensors file: beside the registry, or in the models folder where it is optional or imported.
+        file: The safetensors file: beside the registry, or in the models folder where it is imported.
         sha256: Its checksum, 64 hexadecimal digits.
         license: SPDX identifier of the weights.
         card: The model card beside the registry, Markdown.
         contrast: What it was trained on, as "T1w".
         trained_scales: Smallest and largest scale of the training for all axes, unitless.
         trained_thick_scale: Largest scale of the training for one axis alone, unitless.
-        url: Where optional weights can be fetched from; empty for those that come with ArSSR.
         imported: Whether the user has put them there; they have no card.
     """
 
@@ -59,18 +58,12 @@ class RegistryEntry:
     contrast: str
     trained_scales: tuple[float, float]
     trained_thick_scale: float
-    url: str = ""
     imported: bool = False
-
-    @property
-    def bundled(self) -> bool:
-        """Whether the weights come with ArSSR."""
-        return not self.url and not self.imported
 
     @property
     def path(self) -> Path:
         """The weights file."""
-        return (_weights_folder() if self.bundled else models_folder()) / self.file
+        return (models_folder() if self.imported else _weights_folder()) / self.file
 
     def covers(self, factors: Sequence[float]) -> bool:
         """Tell whether the training has seen scales as large as these, along i, j, k."""
@@ -95,7 +88,7 @@ class RegistryEntry:
 
 
 def registry() -> list[RegistryEntry]:
-    """Return the bundled and the optional models in the order of weights/registry.toml.
+    """Return the bundled models in the order of weights/registry.toml.
 
     Raises:
         CheckpointError: If the registry cannot be read; the installation is damaged.
@@ -120,7 +113,7 @@ def imported_models() -> list[RegistryEntry]:
 
 def installed_models() -> list[RegistryEntry]:
     """Return the models that can be used at once: bundled ones, and others whose weights are there."""
-    return [entry for entry in (*registry(), *imported_models()) if entry.bundled or entry.path.is_file()]
+    return [entry for entry in (*registry(), *imported_models()) if not entry.imported or entry.path.is_file()]
 
 
 def models_folder() -> Path:
@@ -172,10 +165,7 @@ def locate(entry: RegistryEntry) -> Path:
     """
     if entry.path.is_file():
         return entry.path
-    if entry.url:
-        msg = f"The weights of {entry.name} are not on this computer; get them with: arssr models fetch {entry.name}"
-    else:
-        msg = f"The weights of {entry.name} are missing: there is no {entry.path}; {_again(entry)}."
+    msg = f"The weights of {entry.name} are missing: there is no {entry.path}; {_again(entry)}."
     raise CheckpointError(msg)
 
 
@@ -209,24 +199,17 @@ def _weights_folder() -> Path:
 
 def _again(entry: RegistryEntry) -> str:
     """Return how weights are put in order."""
-    if entry.bundled:
-        return "install ArSSR again"
-    if entry.imported:
-        return f"arssr models remove {entry.name}, then import them again"
-    return f"arssr models remove {entry.name}, then fetch them again"
+    return f"arssr models remove {entry.name}, then import them again" if entry.imported else "install ArSSR again"
 
 
 def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
-    names = {field.name for field in fields(RegistryEntry)} - {"url", "imported"}
-    if set(table) - {"url"} != names:
+    names = {field.name for field in fields(RegistryEntry)} - {"imported"}
+    if set(table) != names:
         msg = f"{table.get('name', 'a model')} should have the keys {', '.join(sorted(names))}"
         raise ValueError(msg)
     least, largest = table["trained_scales"]
     if not re.fullmatch("[0-9a-f]{64}", table["sha256"]):
         msg = f"the sha256 of {table['name']} should be 64 hexadecimal digits"
-        raise ValueError(msg)
-    if not table.get("url", "https://").startswith("https://"):
-        msg = f"the url of {table['name']} should begin with https://"
         raise ValueError(msg)
     numbers = {
         "trained_scales": (float(least), float(largest)),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 
 from ArSSRLib.checkpoint.bundled import (
-    MAXIMUM_FILE_BYTES,
     RegistryEntry,
     find_entry,
     imported_models,
     models_folder,
     registry,
-    require_published,
     sha256_of,
 )
 from ArSSRLib.errors import InputError, OutputError
@@ -29,8 +26,6 @@ _FILE_SUFFIX = re.compile(r"\.(safetensors|pkl|pt|pth|ckpt|bin|json)$", re.IGNOR
 
 def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
     """Keep a file of weights in the models folder, to be used by name from then on.
-
-    A file that is an optional model, by its checksum, becomes that model: so it can be fetched on another computer.
 
     Args:
         source: Ours, or a state dict that the authors' code saved; it is checked as by `load_model` and not changed.
@@ -48,12 +43,8 @@ def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
 
     # A path, so that it is never taken for a name.
     model = load_model(Path(source))
-    for entry in registry():
-        if entry.url and entry.sha256 == model.sha256:
-            keep(entry, source)
-            return entry
     chosen = _checked_name(_FILE_SUFFIX.sub("", source.name) if name is None else name)
-    folder = existing_models_folder()
+    folder = _existing_models_folder()
     metadata = {"source": source.name, "source_sha256": model.sha256}
     path = save_model(model, folder / f"{chosen}.safetensors", metadata=metadata)
     description = {
@@ -66,47 +57,29 @@ def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
 
 
 def remove_model(name: str) -> Path:
-    """Delete a model that was imported or fetched; returns the file that is gone.
+    """Delete a model that was imported; returns the file that is gone.
 
     Raises:
         CheckpointError: If there is no such model.
-        InputError: If it comes with ArSSR, or is not on this computer.
+        InputError: If it comes with ArSSR, or names a file.
         OutputError: If it cannot be deleted.
     """
     entry = find_entry(name)
-    if entry is None or entry.bundled:
+    if entry is None or not entry.imported:
         what = "is a file" if entry is None else "comes with ArSSR and goes with it"
-        msg = f'"{name}" {what}; only models that were imported or fetched are removed by name.'
-        raise InputError(msg)
-    if not entry.path.exists() and not entry.imported:
-        msg = f'"{name}" is not on this computer, so there is nothing to remove.'
+        msg = f'"{name}" {what}; only models that were imported are removed by name.'
         raise InputError(msg)
     sweep(models_folder())
     try:
         entry.path.unlink(missing_ok=True)
-        if entry.imported:
-            entry.path.with_suffix(".json").unlink(missing_ok=True)
+        entry.path.with_suffix(".json").unlink(missing_ok=True)
     except OSError as error:
         msg = f"{entry.path}: cannot be deleted ({error.strerror}); close what uses it, or check its permissions."
         raise OutputError(msg) from error
     return entry.path
 
 
-def keep(entry: RegistryEntry, source: Path) -> None:
-    """Put the file of an optional model where it is looked for, if it is what was published.
-
-    Raises:
-        CheckpointError: If it is not.
-        OutputError: If the models folder cannot be written to.
-    """
-    with source.open("rb") as file:
-        data = file.read(MAXIMUM_FILE_BYTES + 1)
-    require_published(entry, hashlib.sha256(data).hexdigest())
-    existing_models_folder()
-    write_whole(entry.path, data)
-
-
-def existing_models_folder() -> Path:
+def _existing_models_folder() -> Path:
     """Return the models folder, made if need be, without what earlier processes have left unfinished.
 
     Raises:

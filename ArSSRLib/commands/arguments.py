@@ -234,15 +234,15 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
         commands,
         "models",
-        "list the models, show the card of one, or verify them; fetch, import or remove one",
+        "list the models, show the card of one, or verify them; import or remove one",
         ("ArSSRLib.commands.models", "run"),
     )
     command.add_argument(
         "task",
         nargs="?",
         default="list",
-        choices=("list", "show", "verify", "fetch", "import", "remove"),
-        help="fetch is the only one that uses the network (default: list)",
+        choices=("list", "show", "verify", "import", "remove"),
+        help="what to do (default: list)",
     )
     command.add_argument(
         "name",

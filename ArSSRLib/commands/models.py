@@ -11,9 +11,9 @@ from ArSSRLib.checkpoint import (
     DEFAULT_MODEL,
     RegistryEntry,
     convert_checkpoint,
-    fetch_model,
     import_model,
     imported_models,
+    installed_models,
     registry,
     remove_model,
     verify,
@@ -22,14 +22,14 @@ from ArSSRLib.errors import CheckpointError, InputError, printable
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, show the card of one, verify checksums; or fetch, import or remove one.
+    """List the models, show the card of one, verify checksums; or import or remove one.
 
     Returns:
         0, or 1 if a checksum is wrong.
 
     Raises:
         InputError: If there is no model of that name, or a name is missing or too much.
-        ArSSRError: If a model cannot be fetched, imported or removed, or the installation is damaged.
+        ArSSRError: If a model cannot be imported or removed, or the installation is damaged.
     """
     _check_operand(args)
     if args.task == "import":
@@ -44,12 +44,8 @@ def run(args: argparse.Namespace) -> int:
         _list(entries)
     elif args.task == "show":
         print(_named(entries, args.name).card_text().rstrip())
-    elif args.task == "fetch":
-        entry = _named(entries, args.name)
-        print(f"{fetch_model(entry)}: is there; use it with --model {entry.name}")
     else:
-        present = [entry for entry in entries if entry.bundled or entry.path.exists()]
-        return _verify(present if args.name is None else [_named(entries, args.name)])
+        return _verify(installed_models() if args.name is None else [_named(entries, args.name)])
     return 0
 
 
@@ -71,7 +67,7 @@ def _check_operand(args: argparse.Namespace) -> None:
     if args.task == "list" and args.name is not None:
         msg = f'"arssr models list" takes no name; to see the card: arssr models show {args.name}'
         raise InputError(msg)
-    if args.task in ("show", "fetch", "import", "remove") and args.name is None:
+    if args.task in ("show", "import", "remove") and args.name is None:
         what, example = ("file", "weights.safetensors") if args.task == "import" else ("model", DEFAULT_MODEL)
         msg = f"Which {what}? For example: arssr models {args.task} {example}"
         raise InputError(msg)
@@ -85,8 +81,6 @@ def _list(entries: Sequence[RegistryEntry]) -> None:
     for entry in entries:
         least, largest = entry.trained_scales
         default = " (default)" if entry.name == DEFAULT_MODEL else ""
-        if entry.url and not entry.path.exists():
-            default = f" (not on this computer: arssr models fetch {entry.name})"
         line = (
             f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g} "
             f"(one axis to {entry.trained_thick_scale:g}), "

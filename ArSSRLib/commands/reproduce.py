@@ -98,7 +98,7 @@ def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionMod
         if not same:
             msg = (
                 f"The model {record['model']} that made it (SHA-256 {record['model_sha256'][:12]}...) is not among "
-                "those on this computer; name its file with --model, or import or fetch it with arssr models."
+                "those on this computer; name its file with --model, or import it with arssr models."
             )
             raise InputError(msg)
         return load_model(same[0].name)

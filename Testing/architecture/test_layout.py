@@ -69,12 +69,8 @@ ONLY_IN = {
     "safetensors": {"checkpoint"},
     "openvino": {"backends"},
     "ants": {"evaluation"},
-    # Who may open a connection. The tests of `checkpoint` show that it does so when asked, and then only.
-    "pooch": {"checkpoint"},
-    "requests": {"checkpoint"},
-    "urllib": {"checkpoint"},
-    "http": {"checkpoint"},
-    "socket": {"checkpoint"},
+    # Nothing opens a connection.
+    **{name: set() for name in ("pooch", "requests", "urllib", "http", "socket")},
     # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself.
     "subprocess": {"device", "evaluation"},
     # There is none but for GPUs on Linux.

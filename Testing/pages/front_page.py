@@ -40,7 +40,7 @@ def models() -> str:
         f"| {entry.title} | {entry.trained_scales[0]:g} to {entry.trained_scales[1]:g} "
         f"| {entry.trained_thick_scale:g} | {entry.path.stat().st_size / 1e6:.1f} MB |\n"
         for entry in registry()
-        if entry.bundled
+        if not entry.imported
     ]
     head = "| model | for | scales trained | of one axis alone, up to | size |\n| --- | --- | --- | --- | --- |\n"
     return head + "".join(rows)

@@ -17,6 +17,7 @@ from ArSSRPanel.run import Run, RunCancelled
 from slicer_runs import PROMPT, Told, large_volume, volume, wait, worker_processes
 
 from ArSSRLib.errors import ArSSRError, CheckpointError, DeviceError, InputError, MemoryLimitError, OutputError
+from ArSSRLib.leftovers import hidden_name
 
 pytestmark = pytest.mark.usefixtures("temporary")
 
@@ -267,8 +268,10 @@ def test_only_this_user_can_open_the_temporary_folder(ask, temporary):
 
 def test_only_folders_of_dead_slicers_are_swept(temporary, monkeypatch):
     gone = 2**22 + 1  # above what Linux, macOS and Windows give out by default
-    kept = [f"ArSSR-{os.getpid()}-abcd", "ArSSR-notes", f"Other-{gone}-abcd", f"ArSSR-{gone}"]
-    for name in [*kept, f"ArSSR-{gone}-abcd"]:
+    own = hidden_name()
+    left = own.replace(f"-{os.getpid()}-", f"-{gone}-")
+    kept = [own, "ArSSR-notes", left.replace(".arssr", "Other"), left.rpartition("-")[0]]
+    for name in [*kept, left]:
         (temporary / name).mkdir()
         (temporary / name / "1.nrrd").touch()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from ArSSRLib.checkpoint import RegistryEntry, bundled, import_model, imported_models, load_model, remove_model
+from ArSSRLib.checkpoint import bundled, import_model, imported_models, load_model
 from ArSSRLib.cli import main
 from ArSSRLib.errors import CheckpointError, InputError, OutputError
 from ArSSRLib.model.arssr import ArSSRConfig
@@ -43,20 +44,23 @@ def test_a_checkpoint_of_the_authors_becomes_safetensors(folder, tmp_path):
     assert load_model("theirs").config.decoder_width == 8
 
 
-def test_a_file_that_is_an_optional_model_becomes_that_model(folder, tiny_weights, monkeypatch):
-    digest = hashlib.sha256(tiny_weights.read_bytes()).hexdigest()
-    entry = RegistryEntry(
-        "large", "Large", "large.safetensors", digest, "", "", "T1w", (1, 4), 8, url="https://x.invalid"
+def test_weights_in_the_models_folder_that_were_changed_are_refused(folder, tiny_weights):
+    path = import_model(tiny_weights).path
+    path.write_bytes(path.read_bytes() + b"\0")
+
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        load_model("tiny")
+
+
+def test_nothing_that_opens_connections_is_loaded():
+    code = (
+        "import sys\nfrom ArSSRLib.checkpoint import load_model\nload_model('arssr2')\n"
+        "import ArSSRLib.commands.upsample, ArSSRLib.worker.volumes\n"
+        "print({'pooch', 'requests', 'urllib3'} & set(sys.modules))"
     )
-    for room in ("bundled", "store"):
-        monkeypatch.setattr(f"ArSSRLib.checkpoint.{room}.registry", lambda: [entry])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert import_model(tiny_weights) == entry
-    assert load_model("large").sha256 == digest
-    assert imported_models() == []
-
-    assert remove_model("large") == folder / "large.safetensors"
-    assert os.listdir(folder) == []
+    assert done.stdout.strip() == "set()"
 
 
 def test_what_is_no_model_is_not_imported(folder, tmp_path):
@@ -124,7 +128,7 @@ def test_a_models_folder_without_permission_is_an_output_error(tmp_path, tiny_we
         import_model(tiny_weights)
 
 
-@pytest.mark.parametrize("arguments", [["import"], ["remove"], ["fetch"], ["list", "--as", "x"]])
+@pytest.mark.parametrize("arguments", [["import"], ["remove"], ["list", "--as", "x"]])
 def test_a_task_without_its_operand_is_refused(arguments, capsys):
     assert main(["models", *arguments]) == 2
     assert "\n" not in capsys.readouterr().err.strip()

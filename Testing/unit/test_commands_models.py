@@ -18,7 +18,7 @@ class Entry:
         self.name, self.path, self.sha256 = name, path, sha256
         self.title, self.license, self.contrast, self.trained_scales = "For tests", "CC0-1.0", "T1w", (1.0, 4.0)
         self.trained_thick_scale = 8.0
-        self.url, self.bundled = "", True
+        self.imported = False
 
     def card_text(self):
         return "# Card\n\nMade from nothing.\n"
