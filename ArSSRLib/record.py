@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,11 @@ import torch
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import Region
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
 from ArSSRLib.planning import Plan
 from ArSSRLib.scratch import planes_of
+from ArSSRLib.settings import converted
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -36,21 +37,20 @@ SUFFIX = ".arssr.json"
 TOLERANCE_CPU_FP32, TOLERANCE_ELSEWHERE = 1e-5, 2e-2
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-# Keys of a record beside the options, and what their values are; None stands for "may also be null".
-_KEYS: dict[str, tuple[type | None, ...]] = {
-    "format": (int,),
-    "version": (str,),
-    "torch": (str,),
-    "model": (str,),
-    "model_sha256": (str,),
-    "scale": (list,),
-    "region": (list, None),
-    "size": (list,),
-    "threads": (int,),
-    "tiles": (int,),
-    "largest_tile": (int,),
-    "input_sha256": (str,),
-    "result_sha256": (str,),
+# Keys of a record beside its format and the options, and the types of their values.
+_KEYS: dict[str, Any] = {
+    "version": str,
+    "torch": str,
+    "model": str,
+    "model_sha256": str,
+    "scale": tuple[float, float, float],
+    "region": Region | None,
+    "size": tuple[int, int, int],
+    "threads": int,
+    "tiles": int,
+    "largest_tile": int,
+    "input_sha256": str,
+    "result_sha256": str,
 }
 
 
@@ -115,18 +115,13 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
-        record = json.loads(content.decode("utf-8")) if len(content) <= MAXIMUM_BYTES else None
+        return _checked(json.loads(content.decode("utf-8")) if len(content) <= MAXIMUM_BYTES else None)
     except FileNotFoundError as error:
         msg = f"{path}: does not exist; a result has a record if it was made with --provenance."
         raise InputError(msg) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # an InputError is a ValueError, too
         msg = f"{path}: cannot be read as a record ({error}); it must be as arssr upsample --provenance wrote it."
         raise InputError(msg) from error
-    problem = _problem_of(record) or _problem_of_options(dict(record or {}))
-    if problem:
-        msg = f"{path}: {problem}; a record must be as arssr upsample --provenance wrote it."
-        raise InputError(msg)
-    return dict(record or {})
 
 
 def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
@@ -142,37 +137,24 @@ def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
     return allowed if result.dtype.kind == "f" else max(1.0, allowed)
 
 
-def _problem_of(record: object) -> str:
-    """Return what is wrong with a record, or an empty text."""
+def _checked(record: object) -> dict[str, Any]:
+    """Return what a file holds as a record.
+
+    Raises:
+        InputError: If it is none.
+    """
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        return f"is not a record of format {FORMAT}"
-    known = {*_KEYS, *(option.name for option in OPTIONS)}
-    if set(record) != known:
-        odd = sorted(set(record) ^ known)
-        return f"has or lacks the keys {', '.join(map(str, odd))[:80]}"
-    for key, kinds in _KEYS.items():
-        value = record[key]
-        if isinstance(value, bool) or not (None in kinds if value is None else isinstance(value, _types(kinds))):
-            return f"has a {key} that cannot be"
-    if not all(_DIGEST.fullmatch(record[key]) for key in ("model_sha256", "input_sha256", "result_sha256")):
-        return "has a checksum that is none"
-    if not _numbers(record["scale"], 3) or not _numbers(record["size"], 3) or not 1 <= record["threads"] <= 4096:
-        return "has a scale, a size or a number of threads that cannot be"
-    return ""
-
-
-def _problem_of_options(record: Mapping[str, Any]) -> str:
-    try:
-        UpsamplingOptions.from_table(record)
-    except InputError as error:
-        return f"has an option that cannot be ({error})"
-    return ""
-
-
-def _types(kinds: Sequence[type | None]) -> tuple[type, ...]:
-    return tuple(kind for kind in kinds if kind is not None)
-
-
-def _numbers(values: Sequence[object], count: int) -> bool:
-    right = [isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values]
-    return len(right) == count and all(right)
+        msg = f"it has not the format {FORMAT}"
+        raise InputError(msg)
+    odd = sorted(set(record) ^ {"format", *_KEYS, *(option.name for option in OPTIONS)})
+    if odd:
+        msg = f"it has or lacks the keys {', '.join(map(str, odd))[:80]}"
+        raise InputError(msg)
+    UpsamplingOptions.from_table(record)
+    for key, hint in _KEYS.items():
+        converted(key, record[key], hint, kind="record")
+    digests = [record[key] for key in ("model_sha256", "input_sha256", "result_sha256")]
+    if not all(map(_DIGEST.fullmatch, digests)) or not 1 <= record["threads"] <= 4096:
+        msg = "it has a malformed checksum, or an impossible number of threads"
+        raise InputError(msg)
+    return record

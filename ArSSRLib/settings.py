@@ -1,14 +1,17 @@
-"""Settings from a TOML file: read, changed one by one, and turned into the types of a dataclass.
+"""Settings from a TOML or JSON file: read, changed one by one, and turned into the types of a dataclass.
 
 What the settings mean and which are impossible is for the dataclass that they become.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import sys
 import tomllib
+import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,38 +55,61 @@ def refuse_unknown(table: Iterable[str], known: Iterable[str], *, origin: str) -
             raise InputError(msg)
 
 
-def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: ANN401 - whatever TOML holds
-    """Return a value of a TOML file in the type that a dataclass wants.
+def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: ANN401 - whatever TOML or JSON holds
+    """Return a value of a TOML or JSON file in the type that a dataclass wants.
 
     Args:
         name: Of the key, for errors.
-        value: As TOML has it.
-        hint: Type of the field: int, float, bool, str, Path, a path or None (for ""), or a tuple of one of them.
+        value: As the file has it.
+        hint: Type of the field: int, float, bool, str, Path, one of them or None (for null, and a path for ""), a tuple
+            of them, or a dataclass for a table with all of its fields.
         kind: What the file is, for errors.
 
     Raises:
         InputError: If it is of another type.
     """
-    if hint is Path and isinstance(value, str) and value:
+    inner = typing.get_args(hint)
+    if hint is Path and isinstance(value, str) and value and "\0" not in value:
         return Path(value)
-    if hint == Path | None and isinstance(value, str):
-        return Path(value) if value else None
+    if isinstance(hint, types.UnionType):
+        nothing = value is None or (hint == Path | None and value == "")
+        return None if nothing else converted(name, value, inner[0], kind=kind)
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        part_hint = typing.get_args(hint)[0]
-        return tuple(converted(name, part, part_hint, kind=kind) for part in value)
-    if hint is float and type(value) in (int, float):
+        hints = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(hints) == len(value):
+            return tuple(converted(name, part, wanted, kind=kind) for part, wanted in zip(value, hints, strict=True))
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return dataclass_from(hint, value, kind=kind)
+    if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    msg = f"The {kind}'s {name} = {value!r} should be {_named(hint)}."
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    msg = f"The {kind}'s {name} = {shown} should be {_named(hint)}."
     raise InputError(msg)
 
 
+def dataclass_from(make: Any, table: Mapping[str, Any], *, kind: str) -> Any:  # noqa: ANN401 - any dataclass
+    """Return a dataclass from a table whose keys are its fields, all of them and no others.
+
+    Raises:
+        InputError: If a key is unknown or missing, or a value of another type.
+    """
+    hints = typing.get_type_hints(make)
+    refuse_unknown(table, hints, origin=f"The {kind}")
+    missing = [name for name in hints if name not in table]
+    if missing:
+        msg = f"The {kind} lacks {', '.join(missing)}; it should have the keys {', '.join(hints)}."
+        raise InputError(msg)
+    return make(**{name: converted(name, table[name], hint, kind=kind) for name, hint in hints.items()})
+
+
 def _named(hint: Any) -> str:  # noqa: ANN401 - a type, or what typing makes of several
+    inner = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return f"a list, each part {_named(typing.get_args(hint)[0])}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(hint, "a path")
+        return f"a list{'' if inner[-1] is ... else f' of {len(inner)}'}, each part {_named(inner[0])}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    return names.get(inner[0] if isinstance(hint, types.UnionType) else hint, "a table")
 
 
 def _override(table: dict[str, Any], override: str) -> None:

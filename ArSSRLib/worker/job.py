@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, cast
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
+from ArSSRLib.settings import dataclass_from
 
 FORMAT = 1
 # Thousands of volumes; a larger file is no job.
@@ -25,12 +25,12 @@ class VolumeFiles:
     """One volume of a job.
 
     Attributes:
-        source: The file to read; never changed.
-        target: The file to write; replaced if it is there.
+        input: The file to read; never changed.
+        output: The file to write; replaced if it is there.
     """
 
-    source: Path
-    target: Path
+    input: Path
+    output: Path
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class UpsampleJob:
     scale: Factors
     region: Region | None
     volumes: tuple[VolumeFiles, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a job without a model or a volume."""
+        if not self.model or not self.volumes:
+            msg = f"The job's {'volumes' if self.model else 'model'} should not be empty."
+            raise InputError(msg)
 
 
 @dataclass(frozen=True)
@@ -97,110 +103,23 @@ def job_from_table(table: object) -> UpsampleJob | ProbeJob:
         InputError: If a key is unknown or missing, or a value is none that it may have.
     """
     if not isinstance(table, Mapping):
-        _refuse("the job", table, "an object with the keys format and task")
-    if table.get("format") != FORMAT or isinstance(table.get("format"), bool):
-        _refuse("format", table.get("format"), f"{FORMAT}: the module and the engine must be of the same version")
-    task = table.get("task")
-    if not isinstance(task, str) or task not in _TASKS:
-        _refuse("task", task, " or ".join(_TASKS))
-    options = {option.name for option in OPTIONS} if task == "upsample" else set()
-    readers = _TASKS[task]
-    _require_keys(table, {"format", "task", *readers, *options}, "the job")
-    values = {key: reader(key, table[key]) for key, reader in readers.items()}
+        msg = f"The job should be an object with the keys format and task, got {str(table)[:80]}."
+        raise InputError(msg)
+    values = dict(table)
+    version, task = values.pop("format", None), values.pop("task", None)
+    if version != FORMAT or isinstance(version, bool):
+        msg = f"The job's format = {version!r:.80} should be {FORMAT}: the module and the engine of one version."
+        raise InputError(msg)
     if task == "probe":
-        return ProbeJob(**values)
-    return UpsampleJob(options=UpsamplingOptions.from_table(table), **values)
-
-
-def _require_keys(table: Mapping[str, object], expected: set[str], what: str) -> None:
-    unknown, missing = sorted(set(table) - expected), sorted(expected - set(table))
-    if unknown:
-        _refuse(f"{what} has the unknown keys", unknown, ", ".join(sorted(expected)))
-    if missing:
-        _refuse(f"{what} lacks the keys", missing, ", ".join(sorted(expected)))
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        _refuse(key, value, "a text that is not empty")
-    return value
-
-
-def _flag(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        _refuse(key, value, "true or false")
-    return value
-
-
-def _number(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse(key, value, "a number")
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        number = math.inf
-    if not math.isfinite(number):
-        _refuse(key, value, "a finite number")
-    return number
-
-
-def _factors(key: str, value: object) -> Factors:
-    i, j, k = (_number(key, factor) for factor in _items(key, value, 3, "three factors, along i, j and k"))
-    return (i, j, k)
-
-
-def _region(key: str, value: object) -> Region | None:
-    if value is None:
-        return None
-    expected = "null, or three pairs of whole numbers: first and stop along i, j and k"
-    edges = []
-    for pair in _items(key, value, 3, expected):
-        first, stop = _items(key, pair, 2, expected)
-        for edge in (first, stop):
-            if isinstance(edge, bool) or not isinstance(edge, int):
-                _refuse(key, value, expected)
-        edges.append((first, stop))
-    return (edges[0], edges[1], edges[2])
-
-
-def _volumes(key: str, value: object) -> tuple[VolumeFiles, ...]:
-    expected = "a list of objects with the keys input and output, at least one"
-    volumes = []
-    for entry in _items(key, value, None, expected):
-        if not isinstance(entry, Mapping):
-            _refuse(key, entry, expected)
-        _require_keys(entry, {"input", "output"}, "a volume of the job")
-        volumes.append(VolumeFiles(Path(_text("input", entry["input"])), Path(_text("output", entry["output"]))))
-    return tuple(volumes)
-
-
-def _texts(key: str, value: object) -> tuple[str, ...]:
-    if value == []:
-        return ()
-    return tuple(_text(key, entry) for entry in _items(key, value, None, "a list of texts"))
-
-
-def _items(key: str, value: object, count: int | None, expected: str) -> list[Any]:
-    """Return a list of so many entries, or of one at least when ``count`` is None."""
-    if not isinstance(value, list) or not value or (count is not None and len(value) != count):
-        _refuse(key, value, expected)
-    return value
-
-
-def _refuse(what: str, found: object, expected: str) -> NoReturn:
-    text = repr(found)
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
-    msg = f"{what}: {shown}; expected {expected}."
-    raise InputError(msg)
+        return cast(ProbeJob, dataclass_from(ProbeJob, values, kind="job"))
+    if task != "upsample":
+        msg = f"The job's task = {task!r:.80} should be upsample or probe."
+        raise InputError(msg)
+    names = [option.name for option in OPTIONS]
+    values["options"] = {name: values.pop(name) for name in names if name in values}
+    return cast(UpsampleJob, dataclass_from(UpsampleJob, values, kind="job"))
 
 
 def _refuse_constant(name: str) -> NoReturn:
     msg = f"holds {name}; expected finite numbers only."
     raise InputError(msg)
-
-
-# Keys of each task, and how their values are read; the options check themselves.
-_TASKS: dict[str, dict[str, Callable[[str, object], Any]]] = {
-    "upsample": {"model": _text, "scale": _factors, "region": _region, "volumes": _volumes},
-    "probe": {"models": _texts, "measure": _flag},
-}

@@ -62,9 +62,9 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
-            with _named(unfinished, files.target):
-                grid, record = _upsample_one(files.source, unfinished, number, job=job, model=model, progress=progress)
-            entry = {"output": str(files.target), "size": list(grid.size), "spacing": list(grid.spacing)}
+            with _named(unfinished, files.output):
+                grid, record = _upsample_one(files.input, unfinished, number, job=job, model=model, progress=progress)
+            entry = {"output": str(files.output), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.disable()
         _publish(hidden, job.volumes)
@@ -116,17 +116,17 @@ def _check_before_loading(job: UpsampleJob) -> None:
     """
     parse_scale(job.scale)
     find_entry(job.model)
-    sources = {os.path.realpath(files.source) for files in job.volumes}
+    sources = {os.path.realpath(files.input) for files in job.volumes}
     taken: set[str] = set()
     for files in job.volumes:
-        if not os.path.exists(files.source):
-            msg = f"{files.source}: does not exist; check the path of the input."
+        if not os.path.exists(files.input):
+            msg = f"{files.input}: does not exist; check the path of the input."
             raise InputError(msg)
-        validate_output(files.target, overwrite=True, source=files.source)
-        target = os.path.realpath(files.target)
+        validate_output(files.output, overwrite=True, source=files.input)
+        target = os.path.realpath(files.output)
         if target in sources or target in taken:
             what = "an input, which is never replaced" if target in sources else "the output of two volumes"
-            msg = f"{files.target}: is {what}; choose another name for the output."
+            msg = f"{files.output}: is {what}; choose another name for the output."
             raise OutputError(msg)
         taken.add(target)
 
@@ -137,13 +137,13 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
     folders: dict[Path, Path] = {}
     try:
         for files in volumes:
-            parent = Path(os.path.realpath(files.target)).parent
+            parent = Path(os.path.realpath(files.output)).parent
             if parent not in folders:
                 folders[parent] = parent / hidden_name()
                 cancellation.remove_if_left(folders[parent])
                 folders[parent].mkdir()
         yield [
-            folders[Path(os.path.realpath(files.target)).parent] / f"{number}{suffix_of(files.target)}"
+            folders[Path(os.path.realpath(files.output)).parent] / f"{number}{suffix_of(files.output)}"
             for number, files in enumerate(volumes)
         ]
     except OSError as error:
@@ -171,7 +171,7 @@ def _publish(hidden: Sequence[Path], volumes: Sequence[VolumeFiles]) -> None:
     published: list[Path] = []
     try:
         for unfinished, files in zip(hidden, volumes, strict=True):
-            target = Path(os.path.realpath(files.target))
+            target = Path(os.path.realpath(files.output))
             unfinished.replace(target)
             published.append(target)
     except OSError:
