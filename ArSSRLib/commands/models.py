@@ -13,7 +13,6 @@ from ArSSRLib.checkpoint import (
     convert_checkpoint,
     import_model,
     imported_models,
-    installed_models,
     registry,
     remove_model,
     verify,
@@ -45,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.task == "show":
         print(_named(entries, args.name).card_text().rstrip())
     else:
-        return _verify(installed_models() if args.name is None else [_named(entries, args.name)])
+        present = [entry for entry in entries if not entry.imported or entry.path.exists()]
+        return _verify(present if args.name is None else [_named(entries, args.name)])
     return 0
 
 

@@ -89,7 +89,7 @@ class Protocol:
         crop_margin: Voxels kept around that box, where there are as many.
         crop_size: Voxels along i, j, k of a box about the middle of what is left, to which it is cropped next, never
             padded; [] leaves it.
-        metrics: By name, see `judging`.
+        metrics: By name, see `scoring`.
         mask: Whether PSNR and SSIM are told inside the mask of `ArSSRLib.metrics.brain_mask`, too.
         lesions: "synthetic": small dark ellipsoids are put into every truth, see `synthetic_lesions`; "": the masks are
             taken that the column lesions of the CSV file names, each on the grid of its volume, where there are some.

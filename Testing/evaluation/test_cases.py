@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluation.markdown import protocol_of, rough, write_subject, write_subjects
+from evaluation.tables import protocol_of, rough, write_subject, write_subjects
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.cases import cases_of, real_case, write_inputs

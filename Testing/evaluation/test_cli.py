@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.markdown import PROTOCOL, rough, table_of, write_subject, write_subjects
+from evaluation.tables import PROTOCOL, rough, table_of, write_subject, write_subjects
 
 from ArSSRLib.cli import main
 from ArSSRLib.evaluation import cli, runner

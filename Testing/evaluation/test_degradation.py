@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluation.markdown import rough
+from evaluation.tables import rough
 from scipy import ndimage
 
 from ArSSRLib.acquisition import PROFILES

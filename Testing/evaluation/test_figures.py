@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluation.markdown import protocol_of, rough
+from evaluation.tables import protocol_of, rough
 
 from ArSSRLib.evaluation import figures
 from ArSSRLib.evaluation.figures import detailed_line, draw_figures, draw_profile, draw_reformat

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from evaluation.markdown import protocol_of, rough, write_subject
+from evaluation.tables import protocol_of, rough, write_subject
 from scipy import ndimage
 
 from ArSSRLib.errors import InputError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluation.markdown import BACK, CUBIC, protocol_of, write_subjects
+from evaluation.tables import BACK, CUBIC, protocol_of, write_subjects
 from scipy import ndimage
 
 from ArSSRLib.checkpoint import load_model, registry, sha256_of

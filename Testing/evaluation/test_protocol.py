@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from evaluation.markdown import PROTOCOL
+from evaluation.tables import PROTOCOL
 
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.evaluation.protocol import PROTOCOLS, Method, Protocol, Published, read_protocol

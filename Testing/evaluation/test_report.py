@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from evaluation.markdown import BACK, CUBIC, protocol_of
+from evaluation.tables import BACK, CUBIC, protocol_of
 
 from ArSSRLib.evaluation.markdown import markdown_table
 from ArSSRLib.evaluation.protocol import Method, Published

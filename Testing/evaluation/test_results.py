@@ -3,7 +3,7 @@
 import csv
 import math
 
-from evaluation.markdown import CUBIC, protocol_of
+from evaluation.tables import CUBIC, protocol_of
 
 from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.results import Results, write_csv

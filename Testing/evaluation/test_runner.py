@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evaluation.markdown import BACK, CUBIC, protocol_of, rough, write_subject, write_subjects
+from evaluation.tables import BACK, CUBIC, protocol_of, rough, write_subject, write_subjects
 from scipy import ndimage
 
-from ArSSRLib.evaluation import MetricUnavailable, judging, runner
+from ArSSRLib.evaluation import MetricUnavailable, runner, scoring
 from ArSSRLib.evaluation.protocol import Method
 from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem, Task, evaluate
@@ -152,7 +152,7 @@ def test_other_weights_under_the_same_name_compute_again(subject, tmp_path, tiny
 
 def test_a_metric_more_measures_only_that_one(subject, tmp_path, monkeypatch):
     first = numbers(cells_of(task_of(subject, protocol_of(tmp_path))))
-    monkeypatch.setitem(judging.METRICS, "psnr", Metric(lambda _: pytest.fail("was measured again")))
+    monkeypatch.setitem(scoring.METRICS, "psnr", Metric(lambda _: pytest.fail("was measured again")))
 
     found = numbers(cells_of(task_of(subject, protocol_of(tmp_path, metrics=("ssim", "psnr")))))
 
@@ -166,7 +166,7 @@ def test_a_metric_that_gives_up_is_asked_again_in_the_next_run(subject, tmp_path
 
     protocol = protocol_of(tmp_path, metrics=("psnr", "ssim"), methods=(CUBIC,))
     with monkeypatch.context() as patch:
-        patch.setitem(judging.METRICS, "ssim", Metric(give_up))
+        patch.setitem(scoring.METRICS, "ssim", Metric(give_up))
         (cell,) = cells_of(task_of(subject, protocol))
         assert {value.metric for value in cell.values} == {"psnr"}
 

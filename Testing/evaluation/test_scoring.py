@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from evaluation.markdown import rough
+from evaluation.tables import rough
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation import MetricUnavailable, judging
+from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.degradation import acquisition
 from ArSSRLib.evaluation.lesions import contrast_recovery, lesions_of
 from ArSSRLib.evaluation.ripple import slice_ripple
@@ -28,7 +28,7 @@ def scored(scale=(1.0, 1.0, 4.0), **changes):
 
 def pretend(monkeypatch, name, **functions):
     rooms = {f"ArSSRLib.evaluation.{name}": SimpleNamespace(**functions)}
-    monkeypatch.setattr(judging, "import_module", rooms.__getitem__)
+    monkeypatch.setattr(scoring, "import_module", rooms.__getitem__)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_package_that_is_not_installed_makes_a_metric_unavailable(monkeypatch)
     def missing(name):
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(judging, "import_module", missing)
+    monkeypatch.setattr(scoring, "import_module", missing)
 
     assert "is not installed" in why_unavailable("psi")
 

@@ -3,9 +3,9 @@
 import sys
 
 import pytest
-from evaluation.markdown import CUBIC, protocol_of, write_subjects
+from evaluation.tables import CUBIC, protocol_of, write_subjects
 
-from ArSSRLib.evaluation import MetricUnavailable, judging, segmentation
+from ArSSRLib.evaluation import MetricUnavailable, scoring, segmentation
 from ArSSRLib.evaluation.runner import Cell, Task, evaluate
 from ArSSRLib.evaluation.scoring import Metric, Value
 from ArSSRLib.evaluation.segmentation import identity_of_ants
@@ -87,7 +87,7 @@ def test_other_priors_measure_the_segmentation_again_and_nothing_else(use, tmp_p
         return Metric(measure, identity=metric.identity)
 
     for name in protocol.metrics:
-        monkeypatch.setitem(judging.METRICS, name, counted(name, judging.METRICS[name]))
+        monkeypatch.setitem(scoring.METRICS, name, counted(name, scoring.METRICS[name]))
     python, folder = stand_in(tmp_path, "0.6.3"), oasis(tmp_path / "priors")
 
     told = []

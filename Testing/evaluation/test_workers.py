@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 import pytest
-from evaluation.markdown import protocol_of, write_subjects
+from evaluation.tables import protocol_of, write_subjects
 
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Cell, Problem, Task
