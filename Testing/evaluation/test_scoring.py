@@ -9,7 +9,7 @@ import pytest
 from evaluation.tables import rough
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation import MetricUnavailable
+from ArSSRLib.evaluation import MetricUnavailable, scoring
 from ArSSRLib.evaluation.degradation import acquisition
 from ArSSRLib.evaluation.lesions import contrast_recovery, lesions_of
 from ArSSRLib.evaluation.ripple import slice_ripple
