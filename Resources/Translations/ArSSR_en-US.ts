@@ -356,22 +356,6 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Isotropic factor</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Per axis</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Target spacing</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Make isotropic</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>The comparison cannot be shown.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -408,6 +392,22 @@
     </message>
     <message>
         <source>License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; SHA-256 `{checksum}`</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Isotropic factor</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Per axis</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Target spacing</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Make isotropic</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

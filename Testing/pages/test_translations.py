@@ -27,7 +27,8 @@ def test_the_template_is_current(tmp_path):
 
 
 def test_every_text_of_the_code_has_the_context_in_which_slicer_looks_it_up(tmp_path):
-    assert ("ArSSR", "Make isotropic") in messages(TEMPLATE)
+    assert ("ArSSR", "The comparison cannot be shown.") in messages(TEMPLATE)
+    assert ("ArSSRPanel.choosers", "Make isotropic") in messages(TEMPLATE)
     assert ("ArSSRPanel.choosers", "CPU") in messages(TEMPLATE)
 
 
