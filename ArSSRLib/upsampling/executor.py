@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib.backends.openvino_encoder import OpenVINOExecutor, openvino_bytes_per_coarse_voxel
-from ArSSRLib.kernels import fused_executor
+from ArSSRLib.kernels import gpu_executor
 from ArSSRLib.model.interface import Conditioning, Executor, SuperResolutionModel
 
 
@@ -40,9 +40,7 @@ def choose_executor(
     """
     if backend == "openvino":
         return OpenVINOExecutor(model, number_format, array, told)
-    if backend == "fused":
-        return fused_executor(model, device, number_format, voxels=voxels)
-    return model
+    return gpu_executor(model, device, number_format, kernels=backend == "fused", voxels=voxels)
 
 
 def precision_context(backend: str, number_format: torch.dtype, device: torch.device) -> AbstractContextManager[object]:

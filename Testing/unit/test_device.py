@@ -106,8 +106,7 @@ def test_an_apple_gpu_that_is_not_there_is_refused(machine):
 @pytest.mark.parametrize(
     ("kind", "hardware", "amx", "expected"),
     [
-        ("cuda", {"gpus": 1, "bf16": True}, False, torch.bfloat16),
-        ("cuda", {"gpus": 1, "bf16": False}, True, torch.float32),
+        ("cuda", {"gpus": 1}, False, torch.float16),
         ("cpu", {}, True, torch.bfloat16),
         ("cpu", {}, False, torch.float32),
         ("mps", {"apple": True}, True, torch.float32),

@@ -7,8 +7,8 @@ import torch
 
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
-from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, checked_executor, fits, fused_executor
-from ArSSRLib.kernels.checking import CheckedExecutor
+from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, choosing, fits, gpu_executor, measured_executor
+from ArSSRLib.kernels.choosing import FULL, MeasuredExecutor
 from ArSSRLib.kernels.paths import kernels_run_on
 from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
@@ -31,45 +31,59 @@ def network(name: str):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_without_a_gpu_the_model_answers_for_itself(name):
-    path = fused_executor(network(name), CPU, torch.bfloat16, voxels=FUSED_FROM)
+    model = network(name)
 
-    assert not isinstance(path, CheckedExecutor)
+    assert gpu_executor(model, CPU, torch.bfloat16, kernels=True, voxels=FUSED_FROM) is model
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_full_precision_is_left_to_the_model_on_a_gpu_too(name):
-    assert not isinstance(fused_executor(network(name), GPU, torch.float32, voxels=FUSED_FROM), CheckedExecutor)
+    model = network(name)
+
+    assert gpu_executor(model, GPU, torch.float32, kernels=True, voxels=FUSED_FROM) is model
 
 
-def test_a_gpu_in_sixteen_bits_takes_the_fast_path_where_there_is_one(monkeypatch):
-    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
-    chosen = {name: fused_executor(network(name), GPU, torch.float16, voxels=FUSED_FROM) for name in CONFIGS}
+def ways_of(executor) -> list[str]:
+    """The ways that an executor measures, by their names."""
+    assert isinstance(executor, MeasuredExecutor)
+    return list(executor._ways)
 
-    assert {name: isinstance(path, CheckedExecutor) for name, path in chosen.items()} == {
-        "published": True,
-        "ours": True,
-        "one scale": False,
+
+@pytest.mark.parametrize("name", ["published", "ours"])
+def test_a_gpu_in_sixteen_bits_is_measured_and_kernels_are_offered_where_they_are_asked_for(monkeypatch, name):
+    monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
+    found = {
+        kernels: ways_of(gpu_executor(network(name), GPU, torch.float16, kernels=kernels, voxels=FUSED_FROM))
+        for kernels in (False, True)
     }
 
+    assert found == {False: [FULL, "plain fp16"], True: [FULL, "plain fp16", "recorded fp16", "fused fp16"]}
 
-def test_a_network_that_changes_ours_answers_for_itself():
+
+def test_a_network_that_convolves_fine_voxels_answers_for_itself():
+    model = network("one scale")
+
+    assert gpu_executor(model, GPU, torch.float16, kernels=False, voxels=FUSED_FROM) is model
+
+
+def test_a_network_that_changes_ours_has_no_kernels_and_the_log_says_so(monkeypatch, caplog):
     class Other(ArSSR2):
         """Computes something else."""
 
-    path = fused_executor(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, voxels=FUSED_FROM)
+    monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
+    executor = gpu_executor(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, kernels=True, voxels=FUSED_FROM)
 
-    assert not isinstance(path, CheckedExecutor)
+    assert ways_of(executor) == [FULL, "plain bf16"]
+    assert "There are no kernels for Other in bf16 on cuda:0" in caplog.text
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(FUSED_FROM, True), (FUSED_FROM - 1, False)])
 def test_a_small_job_waits_for_no_compiler(monkeypatch, voxels, expected):
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
-    fused = []
-    monkeypatch.setattr("ArSSRLib.kernels.checked_executor", lambda *_, **options: fused.append(options["fused"]))
 
-    fused_executor(network("ours"), GPU, torch.bfloat16, voxels=voxels)
+    executor = gpu_executor(network("ours"), GPU, torch.bfloat16, kernels=True, voxels=voxels)
 
-    assert fused == [expected]
+    assert ("fused bf16" in ways_of(executor)) == expected
 
 
 def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
@@ -106,7 +120,8 @@ def test_a_decoder_too_large_for_a_kernel_is_left_to_pytorch(config, expected):
 @pytest.mark.parametrize("fused", [False, True], ids=["plain decoder", "fused decoder"])
 @pytest.mark.parametrize("name", ["published", "ours"])
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16], ids=str)
-def test_the_fast_path_tells_the_same_intensities(name, number_format, fused, caplog):
+def test_every_way_answers_the_same_intensities(name, number_format, fused, caplog):
+    choosing.forget()
     if fused:
         pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
     model = network(name)
@@ -117,10 +132,13 @@ def test_the_fast_path_tells_the_same_intensities(name, number_format, fused, ca
     # Not one slice alone: PyTorch 2.13 reads memory that nobody wrote in bf16 convolutions of one channel on a CPU.
     volume, grid = torch.rand(1, 1, 2, 2, 4), whole_grid((2, 2, 4), (3, 3, 7))
     told = Conditioning(torch.tensor([[1.5, 1.5, 1.75]]))
-    path = checked_executor(model, number_format, fused=fused, device=CPU)
+    executor = measured_executor(model, number_format, recorded=not fused, fused=fused, device=CPU)
+    way = list(executor._ways.values())[-1]
+    way._encoder._record = lambda function, _: function  # only a GPU records
 
-    # The first answer is checked by the path itself as well.
-    found = path.encode_tile(volume, told, unobserved)(grid)
+    found = way.encode_tile(volume, told, unobserved)(grid)
+    # Compared by the executor itself as well.
+    executor.encode_tile(volume, told, unobserved)
 
     assert caplog.records == []
     tolerance = 1e-5 if number_format == torch.float32 else TOLERANCES[type(model)]

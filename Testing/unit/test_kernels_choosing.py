@@ -1,0 +1,182 @@
+"""The fastest way that is right is used, and the log names the others. Faked on the CPU, with a made-up clock."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from ArSSRLib.convolution.slabs import unobserved
+from ArSSRLib.coordinates import whole_grid
+from ArSSRLib.kernels import choosing
+from ArSSRLib.kernels.choosing import FULL, RUNS, WARM_UPS, MeasuredExecutor, choices
+from ArSSRLib.kernels.paths import InFullPrecision
+from ArSSRLib.model.interface import Conditioning
+
+SCALE = Conditioning(torch.full((1, 3), 2.0))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_yet():
+    choosing.forget()
+    yield
+    choosing.forget()
+
+
+class Faked:
+    """A way that answers as another, spoiled as asked, and takes made-up seconds."""
+
+    now = 0.0
+
+    def __init__(self, plain, seconds, spoil=lambda result, volume: result) -> None:
+        self.plain, self.seconds, self.spoil, self.tiles = plain, seconds, spoil, 0
+
+    def encode_tile(self, volume, told, progress):
+        self.tiles += 1
+        Faked.now += self.seconds
+        answer = self.plain.encode_tile(volume, told, progress)
+        return lambda grid: self.spoil(answer(grid), volume)
+
+
+@pytest.fixture
+def measured(tiny_model, monkeypatch):
+    """Return an executor of ways by their seconds, or by these and what spoils them, beside fp32 of one second."""
+    monkeypatch.setattr(choosing, "clock", lambda device: Faked.now)
+    plain = InFullPrecision(tiny_model)
+
+    def make(**ways) -> MeasuredExecutor:
+        faked = {name: Faked(plain, *(way if isinstance(way, tuple) else (way,))) for name, way in ways.items()}
+        executor = MeasuredExecutor(
+            faked, Faked(plain, 1.0), halo=tiny_model.halo, tolerance=0.005, key="cpu", name="Tiny on cpu"
+        )
+        executor.faked = faked
+        return executor
+
+    return make
+
+
+def tile(edge: int = 12) -> torch.Tensor:
+    torch.manual_seed(edge)
+    return torch.rand(1, 1, edge, edge + 1, edge + 2)
+
+
+def answer(executor, volume: torch.Tensor) -> torch.Tensor:
+    k, j, i = volume.shape[2:]
+    with torch.inference_mode():
+        return executor.encode_tile(volume, SCALE, unobserved)(whole_grid((k, j, i), (k + 3, j + 1, i)))
+
+
+def raise_error(result, volume):
+    raise ValueError("out of resource: shared memory")
+
+
+WRONG = {
+    "an image that is off": lambda result, volume: result + 0.02,
+    "no number": lambda result, volume: result * torch.nan,
+    "large tiles only": lambda result, volume: result + 0.5 * (volume.shape[2] > 30),
+    "a kernel that cannot run": raise_error,
+}
+
+
+@pytest.mark.parametrize("spoil", WRONG.values(), ids=WRONG)
+def test_a_wrong_way_is_named_in_the_log_and_not_used_however_fast(measured, tiny_model, caplog, spoil):
+    executor, volume = measured(plain=0.5, fused=(0.1, spoil)), tile(32)
+
+    with caplog.at_level(logging.WARNING):
+        found = answer(executor, volume)
+
+    torch.testing.assert_close(found, answer(InFullPrecision(tiny_model), volume))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Tiny on cpu: fused ")
+    assert record.getMessage().endswith("on a tile of 34 x 33 x 32 voxels; it is not used.")
+    assert choices()[0].way == "plain"
+    tiles = executor.faked["fused"].tiles
+    answer(executor, tile(32))
+    assert (executor.faked["fused"].tiles, len(caplog.records)) == (
+        tiles,
+        1,
+    )  # neither tried nor complained about again
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        ({"plain": 0.5, "fused": 0.2}, "fused"),
+        ({"plain": 0.5, "fused": 0.6}, "plain"),
+        ({"plain": 0.5, "fused": 0.49}, "plain"),  # within the noise of a clock
+        ({"plain": 1.2, "fused": 1.1}, FULL),
+        ({"plain": 1.2, "fused": 0.3}, "fused"),
+        ({}, FULL),
+    ],
+)
+def test_the_fastest_is_used_and_a_slower_one_is_not(measured, caplog, ways, expected):
+    executor = measured(**ways)
+
+    with caplog.at_level(logging.INFO):
+        answer(executor, tile())
+
+    assert choices()[0].way == expected
+    (record,) = caplog.records
+    assert f"Tiny on cpu: {expected} is used" in record.getMessage()
+    for name, seconds in ways.items():
+        assert f"{name} {1000 * seconds:.1f} ms" in record.getMessage()
+        unused = record.getMessage().partition("not used: ")[2].partition(" (")[0].split(", ")
+        assert (name in unused) == (name != expected)
+
+
+def test_rounding_is_right_and_the_way_answers_itself(measured, tiny_model):
+    executor = measured(plain=(0.5, lambda result, volume: result + 0.001))
+    volume = tile(40)  # larger than the halo: what is compared is cut out of it
+
+    torch.testing.assert_close(answer(executor, volume), answer(InFullPrecision(tiny_model), volume) + 0.001)
+
+
+def test_a_tile_is_measured_once_and_again_when_it_is_larger(measured, caplog):
+    executor = measured(plain=(0.5, WRONG["large tiles only"]))
+
+    answer(executor, tile(12))
+    # Compared once, timed, and used.
+    assert executor.faked["plain"].tiles == 1 + WARM_UPS + RUNS + 1
+    answer(executor, tile(12))
+    assert executor.faked["plain"].tiles == 1 + WARM_UPS + RUNS + 2
+    assert caplog.records == []
+    answer(executor, tile(32))
+
+    assert len(caplog.records) == 1
+    assert choices()[0].way == FULL
+
+
+def test_what_one_executor_found_out_holds_for_the_next_of_the_same_ways(measured):
+    answer(measured(plain=0.5, fused=(0.1, WRONG["no number"])), tile())
+    second, other = measured(plain=0.5, fused=0.1), measured(plain=0.5)
+
+    answer(second, tile())
+    answer(other, tile())
+
+    assert second.faked["fused"].tiles == 0
+    assert second.faked["plain"].tiles == 1
+    assert other.faked["plain"].tiles > 1
+
+
+def test_the_time_is_that_of_a_part_of_a_large_tile(measured, monkeypatch):
+    monkeypatch.setattr(choosing, "TIMED", 4)
+    executor = measured(plain=0.5)
+    shapes = []
+    encode = executor.faked["plain"].encode_tile
+    executor.faked["plain"].encode_tile = lambda volume, *rest: (
+        shapes.append(volume.shape[2:]),
+        encode(volume, *rest),
+    )[1]
+
+    answer(executor, tile(12))
+
+    assert shapes == [(12, 13, 14), *[(4, 4, 4)] * (WARM_UPS + RUNS), (12, 13, 14)]
+
+
+def test_memory_that_is_short_is_no_fault_of_a_way(measured):
+    def run_out(result, volume):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        answer(measured(plain=(0.5, run_out)), tile())
