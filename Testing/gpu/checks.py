@@ -17,7 +17,7 @@ from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import QueryGrid, whole_grid
 from ArSSRLib.errors import MemoryLimitError
 from ArSSRLib.interpolation import spline_on_grid
-from ArSSRLib.kernels import TOLERANCES
+from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, choosing, measured_executor
 from ArSSRLib.kernels.encoding import published_encoder, residual_encoder
 from ArSSRLib.kernels.graphs import Repeated, cuda_graph
 from ArSSRLib.kernels.paths import ResidualTile
@@ -181,6 +181,25 @@ def graph(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
         expected = encoder(*inputs).float()
     values = verdict(found.float(), expected.cpu(), 1e-3 * float(expected.abs().max()))
     return values | {"right": values["right"] and recorded == [takes]}
+
+
+def choice(*, model: str, tiny: bool) -> dict[str, Any]:
+    """Let the engine measure every way that it offers on a first tile; tell which it uses, and which it found wrong."""
+    device, on_device = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
+    choosing.forget()
+    if tiny:  # where there is no GPU, the engine does not measure by itself
+        coarse, scale, _ = tile(tiny=tiny)
+        with computing("bf16", device):
+            measuring = measured_executor(on_device, torch.bfloat16, recorded=False, fused=False, device=device)
+            measuring.encode_tile(coarse, Conditioning(scale), unobserved)
+    else:
+        edge = math.ceil((FUSED_FROM / 8) ** (1 / 3))
+        volume = script("phantom").noisy_phantom((edge, edge, edge))
+        upsample(volume, on_device, 2, UpsamplingOptions(device=str(device), backend="fused"))
+    (found,) = choosing.choices()
+    times = {f"{name} ms": took for name, took in found.milliseconds.items()}
+    wrong = "; ".join(f"{name} {reason}" for name, reason in found.wrong.items())
+    return {"used": found.way, **times, "message": wrong, "right": not wrong}
 
 
 def tiles(*, model: str, tiny: bool) -> dict[str, Any]:

@@ -99,9 +99,9 @@ def on_device(
     }
 
 
-def host_to_host(*, model: str, size: Sequence[int], scale: float, tiny: bool) -> dict[str, Any]:
+def host_to_host(*, model: str, size: Sequence[int], scale: float, backend: str, tiny: bool) -> dict[str, Any]:
     """Measure `upsample` as a user calls it, from an array in the main memory to another, and its memory."""
-    return _upsampled(model, size, scale, region=None, tiny=tiny)
+    return _upsampled(model, size, scale, backend=backend, tiny=tiny)
 
 
 def preview(*, model: str, size: Sequence[int], scale: float, tiny: bool) -> dict[str, Any]:
@@ -111,15 +111,23 @@ def preview(*, model: str, size: Sequence[int], scale: float, tiny: bool) -> dic
 
 
 def _upsampled(
-    model: str, size: Sequence[int], scale: float, *, region: Sequence[Sequence[int]] | None, tiny: bool
+    model: str,
+    size: Sequence[int],
+    scale: float,
+    *,
+    backend: str = "torch",
+    region: Sequence[Sequence[int]] | None = None,
+    tiny: bool,
 ) -> dict[str, Any]:
     device, network = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
     volume = script("phantom").noisy_phantom(tuple(size))
 
+    options = UpsamplingOptions(device=str(device), backend=backend)
+
     def measure() -> float:
         """Return the milliseconds of one call."""
         start = time.perf_counter()
-        upsample(volume, network, scale, UpsamplingOptions(device=str(device)), region=region)
+        upsample(volume, network, scale, options, region=region)
         return 1e3 * (time.perf_counter() - start)
 
     first = measure() / 1e3

@@ -99,6 +99,8 @@ def checks() -> list[Item]:
         for name in FORMATS:
             items += [_check(kind, model, name) for kind in ("kernel", "graph")]
             items += [_check("path", model, name, fused=fused) for fused in (False, True)]
+    for model in (PUBLISHED, DEFAULT, DEEP):
+        items.append(Item(f"checks/choice for {model}", "gpu.checks:choice", {"model": model}))
     items.append(Item("checks/training steps", "gpu.training:step"))
     items += [Item(f"checks/tiles of {model}", "gpu.checks:tiles", {"model": model}) for model in (PUBLISHED, DEFAULT)]
     return items
@@ -120,7 +122,10 @@ def benchmark(*, tiny: bool) -> list[Item]:
     items = [Item(f"benchmark/peak in {name}", "gpu.jobs:machine", {"number_format": name}) for name in formats]
     for job in jobs:
         what = {"model": job.model, "size": job.size, "scale": job.scale}
-        items.append(Item(f"benchmark/{job.words}/host to host", "gpu.jobs:host_to_host", what, least=4.0))
+        for backend in ("torch",) if tiny else ("torch", "fused"):
+            arguments = {**what, "backend": backend}
+            title = f"benchmark/{job.words}/host to host, {backend}"
+            items.append(Item(title, "gpu.jobs:host_to_host", arguments, least=4.0))
         for way in ("plain", "unfused", "fused"):
             for name in formats:
                 arguments = {**what, "way": way, "number_format": name}

