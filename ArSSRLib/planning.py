@@ -29,9 +29,6 @@ SLAB_BYTES = 24
 # Bytes that PyTorch takes on the CPU once it works, whatever it works on: code that is loaded when it is first called,
 # a decoder's chunks, and what the heap keeps between them. 35 to 50 MB were measured.
 AT_WORK = 40 * 2**20
-# Encoding a coarse voxel takes about as long as answering this many fine ones: 12 and 0.29 microseconds on one core
-# with the default model; the published network, whose decoder is larger, about 8 of them.
-ENCODING_COST = 40.0
 # Bytes that the pages of a result on the disk take, before they are let go of.
 DISK_WINDOW = 16 * 2**20
 # A result stays in memory, even if larger tiles beside one on the disk were less work, up to this factor.
@@ -65,7 +62,8 @@ class Plan:
         dtype: Type of the output's voxels.
         tiles: Steps of the work; their blocks count from the first voxel of the whole fine grid.
         memory: Bytes that the process is expected to hold on the device at most.
-        cost: Size of the work, unitless: proportional to the time on one device with one model.
+        cost: Size of the work, unitless: proportional to the time on one device with one model. A fine voxel costs 1.
+        encoding_cost: Part of it that each voxel of a tile's crop takes.
         folder: Where the result lies on the disk, since it does not fit into memory, or leaves no room to work; None
             for a result in memory.
     """
@@ -78,6 +76,7 @@ class Plan:
     tiles: list[Tile]
     memory: int
     cost: float
+    encoding_cost: float
     folder: Path | None = None
 
 
@@ -89,6 +88,7 @@ def make_plan(
     *,
     halo: int,
     bytes_per_coarse_voxel: int,
+    encoding_cost: float,
     base_memory: int,
     available_memory: int,
     host_memory: int | None = None,
@@ -104,6 +104,7 @@ def make_plan(
         options: What was chosen.
         halo: Coarse margin that the network needs, in voxels.
         bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
+        encoding_cost: Fine voxels that are answered while the network encodes one coarse voxel.
         base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
         available_memory: Bytes that are free on the device.
         host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
@@ -124,6 +125,7 @@ def make_plan(
         dtype=np.dtype(dtype),
         halo=halo,
         bytes_per_coarse_voxel=bytes_per_coarse_voxel,
+        encoding_cost=encoding_cost,
         base_memory=base_memory,
         available_memory=available_memory,
         host_memory=host_memory,
@@ -151,6 +153,7 @@ class _Work:
     dtype: np.dtype[Any]
     halo: int
     bytes_per_coarse_voxel: int
+    encoding_cost: float
     base_memory: int
     available_memory: int
     host_memory: int | None
@@ -180,9 +183,9 @@ class _Work:
             limit = int(min(self.options.memory_limit, 1e9) * 1e9)
         tiles = self._tiles(limit, base, slab, writing=writing, region=region)
         encoding = max(tile.crop_voxels for tile in tiles) * self.bytes_per_coarse_voxel
-        cost = sum(encoding_cost(tile) + tile.block_voxels for tile in tiles)
-        memory = base + max(writing, slab + encoding)
-        return Plan(self.scale, self.options, self.region, target, self.dtype, tiles, memory, cost, folder)
+        cost = sum(self.encoding_cost * tile.crop_voxels + tile.block_voxels for tile in tiles)
+        memory, costs = base + max(writing, slab + encoding), (cost, self.encoding_cost)
+        return Plan(self.scale, self.options, self.region, target, self.dtype, tiles, memory, *costs, folder)
 
     def _tiles(self, limit: int, base: int, slab: int, *, writing: int, region: Region) -> list[Tile]:
         """Return tiles within a limit, of which ``base`` is taken, and ``slab`` while one is answered; all in bytes."""
@@ -204,11 +207,6 @@ class _Work:
                 f"program, its input and its output, and the rest holds no tile. {error}"
             )
             raise MemoryLimitError(msg) from error
-
-
-def encoding_cost(tile: Tile) -> float:
-    """Return the part of a tile's cost that its crop takes; each fine voxel of its block costs 1."""
-    return ENCODING_COST * tile.crop_voxels
 
 
 def whole_region(geometry: VolumeGeometry) -> Region:

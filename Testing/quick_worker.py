@@ -27,7 +27,7 @@ FOUND = {
     "base_memory": 500_000_000,
     "speed": {"cpu": {"arssr2": 1e-5}},
 }
-COST = {"halo": 4, "bytes_per_coarse_voxel": 2000}
+COST = {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0}
 
 
 def tell(event: str, **entries: object) -> None:

@@ -76,6 +76,7 @@ def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None
         request.options,
         halo=model["halo"],
         bytes_per_coarse_voxel=model["bytes_per_coarse_voxel"],
+        encoding_cost=model["encoding_cost"],
         base_memory=facts["base_memory"] + inputBytes if onCPU else 0,
         available_memory=device["free_memory"],
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],

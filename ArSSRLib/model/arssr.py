@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ class ArSSR(SuperResolutionModel):
     """
 
     config: ArSSRConfig
+    # Its decoder is larger than those of other networks.
+    encoding_cost: ClassVar[float] = 8.0
 
     def __init__(self, config: ArSSRConfig) -> None:
         super().__init__(config)

@@ -73,7 +73,8 @@ class SuperResolutionModel(nn.Module, ABC):
         sha256: Checksum of their file.
         slabs_independent: Whether a block may be answered in slabs; not where the network convolves fine voxels, which
             would see each other's margins.
-        encoding_cost: Fine voxels whose answers take as long as encoding a coarse voxel; for progress and planning.
+        encoding_cost: Fine voxels that are answered while one coarse voxel is encoded, for progress and planning: with
+            arssr2, 12 and 0.29 microseconds on one core.
     """
 
     name: str = ""

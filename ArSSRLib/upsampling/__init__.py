@@ -109,6 +109,7 @@ def plan_upsampling(
         options,
         halo=model.halo,
         bytes_per_coarse_voxel=bytes_per_coarse_voxel(model, options.backend),
+        encoding_cost=model.encoding_cost,
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),

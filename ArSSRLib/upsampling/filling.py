@@ -14,7 +14,7 @@ from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.interface import Conditioning, Executor
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.padding import Padding
-from ArSSRLib.planning import SLAB_VOXELS, Plan, encoding_cost
+from ArSSRLib.planning import SLAB_VOXELS, Plan
 from ArSSRLib.scratch import write_block
 from ArSSRLib.tiling import Slices, Tile, split
 
@@ -57,7 +57,8 @@ def fill(
         coarse = intensities.normalize(array[tile.crop])
         volume = to_device(torch.from_numpy(coarse), device)[None, None]
         shapes: dict[str, Any] = {"coarse_shape": array.shape, "fine_shape": fine_shape}
-        how: dict[str, Any] = {"slabs_independent": slabs_independent, "add": add}
+        cost = plan.encoding_cost * tile.crop_voxels
+        how: dict[str, Any] = {"slabs_independent": slabs_independent, "cost": cost, "add": add}
         answers = _answers(executor, volume, on_device, tile=tile, **shapes, **how)
         for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
@@ -77,15 +78,16 @@ def _answers(
     coarse_shape: Sequence[int],
     fine_shape: Sequence[int],
     slabs_independent: bool,
+    cost: float,
     add: Callable[[float], None],
 ) -> Iterator[tuple[Slices, torch.Tensor]]:
     """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
-    left = encoding_cost(tile)
+    left = cost
 
     def advance(part: float) -> None:
         """Add the cost of a part of the encoding: that of a large tile takes minutes on a CPU."""
         nonlocal left
-        share = min(left, encoding_cost(tile) * part)
+        share = min(left, cost * part)
         left -= share
         add(share)
 

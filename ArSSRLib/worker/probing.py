@@ -118,6 +118,7 @@ def _describe_models(
         facts[name] = {
             "halo": network.halo,
             "bytes_per_coarse_voxel": network.bytes_per_coarse_voxel,
+            "encoding_cost": network.encoding_cost,
             "sha256": network.sha256,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "trained_scales": trained and list(trained),

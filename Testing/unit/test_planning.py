@@ -23,7 +23,8 @@ VOXELS = 40 * 30 * 20
 SLAB = SLAB_VOXELS * SLAB_BYTES
 TO_DISK = Destination(folder=Path("results"))
 # A network that needs a kilobyte a voxel, and a machine with plenty.
-NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000}
+ENCODING_COST = 40.0
+NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000, "encoding_cost": ENCODING_COST}
 PLENTY = {"base_memory": 0, "available_memory": 10**12}
 
 
@@ -53,7 +54,7 @@ def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
 def test_the_cost_is_that_of_every_crop_and_of_every_fine_voxel():
     found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
 
-    assert found.cost == planning.ENCODING_COST * VOXELS + 8 * VOXELS
+    assert found.cost == ENCODING_COST * VOXELS + 8 * VOXELS
 
 
 def test_smaller_tiles_cost_more():
@@ -63,7 +64,7 @@ def test_smaller_tiles_cost_more():
     tiled = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, memory_limit=limit)
 
     assert len(tiled.tiles) > 1
-    assert tiled.cost == whole.cost + planning.ENCODING_COST * (sum(t.crop_voxels for t in tiled.tiles) - VOXELS)
+    assert tiled.cost == whole.cost + ENCODING_COST * (sum(t.crop_voxels for t in tiled.tiles) - VOXELS)
     assert tiled.memory <= limit * 1e9
 
 
@@ -71,7 +72,7 @@ def test_a_region_costs_its_voxels_and_their_halo():
     found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, region=((20, 40), (10, 20), (0, 4)))
 
     assert found.geometry.size == (20, 10, 4)
-    assert found.cost == planning.ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
+    assert found.cost == ENCODING_COST * (10 + 6) * (5 + 6) * (2 + 3) + 20 * 10 * 4
     assert found.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + AT_WORK + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
 
 
@@ -130,7 +131,7 @@ def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk()
 
 def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
     edge = 200
-    grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {"halo": 20, "bytes_per_coarse_voxel": 1000}
+    grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {**NETWORK, "halo": 20}
     # Beside the result, blocks of 5 voxels with their halo; without it, of 19.
     memory = {"memory_limit": (SLAB + AT_WORK + (4 + 2 * 8) * edge**3 + 1000 * 45**3) / 1e9, **PLENTY}
     within = plan(grid, np.int16, 2, **network, **memory)
@@ -182,7 +183,7 @@ def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_mode
     monkeypatch.setattr(upsampling, "used_memory", lambda device: {"cpu": 300_000_000, "cuda": 5_000}[device.type])
     monkeypatch.setattr(upsampling, "free_memory", lambda device: {"cpu": 10**10, "cuda": 10**9}[device.type])
     array = np.ones(GRID.shape, dtype=np.int16)
-    numbers = {"halo": tiny_model.halo, "bytes_per_coarse_voxel": tiny_model.bytes_per_coarse_voxel}
+    numbers = {name: getattr(tiny_model, name) for name in NETWORK}
     if kind == "cpu":
         numbers |= {"base_memory": 300_000_000, "available_memory": 10**10}
     else:

@@ -97,7 +97,8 @@ def test_any_volume_becomes_a_finite_one_of_its_type_in_its_field_of_view(volume
 )
 def test_any_plan_stays_within_its_limit_and_covers_every_voxel_once(size, scale, halo, cost, limit):
     geometry = VolumeGeometry(size, (1.0, 1.0, 1.0))
-    numbers = {"halo": halo, "bytes_per_coarse_voxel": cost, "base_memory": 10**6, "available_memory": 10**12}
+    numbers = {"halo": halo, "bytes_per_coarse_voxel": cost, "encoding_cost": 40.0}
+    numbers |= {"base_memory": 10**6, "available_memory": 10**12}
     try:
         job = make_plan(geometry, "f4", scale, UpsamplingOptions(memory_limit=limit), **numbers)
     except (MemoryLimitError, InputError):

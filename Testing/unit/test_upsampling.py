@@ -20,7 +20,6 @@ from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.planning import ENCODING_COST
 from ArSSRLib.upsampling import filling, plan_upsampling, upsample
 from ArSSRLib.upsampling.filling import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
@@ -328,7 +327,7 @@ def test_the_encoding_of_a_large_tile_is_told_step_by_step(tiny_model, encodings
     run(scan(20, 20, 20), tiny_model, progress=fractions.append)
 
     assert len(encodings) == 1
-    share = ENCODING_COST / (ENCODING_COST + 8)  # in fine voxels, of which a coarse one has 8
+    share = tiny_model.encoding_cost / (tiny_model.encoding_cost + 8)  # in fine voxels, of which a coarse one has 8
     assert sum(0 < fraction < share - 1e-9 for fraction in fractions) == 3
     assert any(fraction == pytest.approx(share) for fraction in fractions)
 

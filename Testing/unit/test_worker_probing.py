@@ -49,6 +49,7 @@ def test_models_are_described_by_what_a_plan_needs(told, tiny_model, tiny_weight
     assert models[str(tiny_weights)] == {
         "halo": tiny_model.halo,
         "bytes_per_coarse_voxel": tiny_model.bytes_per_coarse_voxel,
+        "encoding_cost": tiny_model.encoding_cost,
         "sha256": sha256_of(tiny_weights),
         "parameters": sum(parameter.numel() for parameter in tiny_model.parameters()),
         "trained_scales": [1.0, 8.0],
