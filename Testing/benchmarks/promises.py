@@ -1,4 +1,4 @@
-"""What the project promises of its speed and memory beside what was measured, and the block of the README."""
+"""What the project promises about speed and memory, what was measured, and the summary of both."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _of_default_model(result: Result, threads: int) -> Iterator[Promise]:
 
 
 def readme_block(results: Sequence[Result], peaks: Peaks, machine: Machine) -> str:
-    """Return what the README shows, between two marks: promises, the ratios of our rows, and the machine."""
+    """Return the summary at the head of the report: the ratios of our rows, the promises, and the machine."""
     rows = [row for result in results if not result.job.parts for row in _readme_rows(result, peaks)]
     kept = [
         f"| {p.title} | {p.form.format(p.measured)} | {'at least' if p.at_least else 'at most'} "
@@ -119,9 +119,9 @@ def readme_block(results: Sequence[Result], peaks: Peaks, machine: Machine) -> s
             *kept,
             "",
             f"Made by `make bench` on {machine.processor}, threads: {machine.threads}, fp32, PyTorch {machine.torch}. "
-            f"The floor is what the arithmetic takes at the best that this machine was seen to do, "
-            f"{peaks.operations / 1e9:.3g} GFLOP/s. GB are the peak of the whole process. ≈: against a time computed "
-            f"from its parts, for the procedure takes hours or more memory than there is.{_load_note(results)}",
+            f"The floor is the time that the arithmetic takes at the highest speed measured on this machine, "
+            f"{peaks.operations / 1e9:.3g} GFLOP/s. GB are the peak of the whole process. ≈: compared with a time "
+            f"computed from its parts, since the procedure takes hours or too much memory.{_load_note(results)}",
             END,
         ]
     )

@@ -47,15 +47,16 @@ WAYS = {
 COMPARED_WITH = {ENCODE: PLAIN_ENCODE, QUERY: PLAIN_QUERY, PLAIN_ENCODE: PLAIN_ENCODE, PLAIN_QUERY: PLAIN_QUERY}
 MARK = "(!)"
 READING = (
-    "Every row runs in a process of its own, in turns with the others of its table. Seconds depend on the machine and "
-    "on what else it does: compare the ratios. They are medians over the rounds of the ratio within a round, above 1x "
-    "is faster; seconds are medians. The published procedure takes minutes and runs in one round only; ≈ is computed "
-    "from parts that were measured in the same run. CPU seconds sum over the cores: where they are far fewer than the "
-    "seconds, the machine was busy elsewhere. Memory is the peak of the whole process as the operating system counts "
-    "it, in 1e9 bytes. The floor is what the operations of the direct algorithm take at the best measured peak, or the "
-    "least traffic at the measured bandwidth, whichever is longer; a method that does fewer operations, as Winograd's, "
-    "may pass 100 % of it. Errors are the largest differences from the plain fp32 answer of the same network, in parts "
-    "of the input's range. The published network has seeded weights: the authors' are not part of this project."
+    "Every row runs in a process of its own, in turns with the other rows of its table. Seconds depend on the machine "
+    "and on its other load, so compare the ratios: medians over the rounds of the ratio within a round; above 1x is "
+    "faster. Seconds are medians as well. The published procedure takes minutes and runs in one round only; ≈ marks "
+    "what is computed from parts that were measured in the same run. CPU seconds are summed over the cores: where "
+    "they are far fewer than the seconds, the machine was busy with something else. Memory is the peak of the whole "
+    "process as the operating system counts it, in 1e9 bytes. The floor is the time that the operations of the direct "
+    "algorithm take at the best measured peak, or the least traffic at the measured bandwidth, whichever is longer; a "
+    "method with fewer operations, such as Winograd's, can exceed 100 % of it. Errors are the largest differences "
+    "from the plain fp32 result of the same network, relative to the range of the input. The weights of the published "
+    "network are random with a fixed seed: the authors' are not part of this project."
 )
 
 
