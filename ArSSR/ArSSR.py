@@ -69,8 +69,8 @@ class ArSSR(ScriptedLoadableModule):
         parent.dependencies = ["SampleData", "SubjectHierarchy"]
         parent.contributors = ["The ArSSR extension authors"]
         parent.helpText = _(
-            "Sharpens MR volumes: voxels of any smaller size, isotropic or for each axis, by a neural network. "
-            "The result lies exactly over the original. For research, not for diagnosis."
+            "Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each "
+            "axis. The result lies exactly over the original. For research, not for diagnosis."
         )
         parent.acknowledgementText = _(
             'The method: Wu Q. et al., <a href="https://doi.org/10.1109/JBHI.2022.3223106">An Arbitrary Scale '
@@ -359,7 +359,9 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onExport(self, checked: bool = False) -> None:
         """Write the result as a derived DICOM series into a folder that the user names."""
-        parentFolder = qt.QFileDialog.getExistingDirectory(None, _("Where to put the folder of the new DICOM series"))
+        parentFolder = qt.QFileDialog.getExistingDirectory(
+            None, _("Choose where to create the folder of the new DICOM series")
+        )
         if not parentFolder:
             return
         with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):

@@ -87,13 +87,13 @@ def describeDevices(facts: Mapping[str, Any], device: str) -> str:
     if chosen["id"] == "cpu":
         graphics = [other["name"] for other in facts["devices"] if other["id"] != "cpu"]
         if graphics:
-            lines.append(_("This runs on the processor although {name} is there.").format(name=", ".join(graphics)))
+            lines.append(_("This runs on the processor although {name} is available.").format(name=", ".join(graphics)))
         elif facts["cuda_build"]:
-            lines.append(_("No graphics processor was found, so this runs on the processor: minutes, not seconds."))
+            lines.append(_("No graphics processor was found, so this runs on the processor, which is slower."))
         else:
             lines.append(
                 _(
-                    "This runs on the processor: minutes, not seconds. If this computer has an NVIDIA graphics "
+                    "This runs on the processor, which is slower. If this computer has an NVIDIA graphics "
                     "processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend."
                 )
             )
@@ -104,10 +104,10 @@ def modelCard(name: str) -> str:
     """Return what is known of a model, as Markdown: checksum, license and contrast first, then its card."""
     entry = find_entry(name)
     if entry is None:
-        checksum = sha256_of(Path(name)) if Path(name).is_file() else _("the file is not there any more")
-        return _(
-            "**{name}**: weights from a file, without a card. Ask whoever made it.\n\nSHA-256 `{checksum}`"
-        ).format(name=Path(name).name, checksum=checksum)
+        checksum = sha256_of(Path(name)) if Path(name).is_file() else _("the file no longer exists")
+        return _("**{name}**: weights from a file, without a card. Ask its author.\n\nSHA-256 `{checksum}`").format(
+            name=Path(name).name, checksum=checksum
+        )
     least, largest = entry.trained_scales
     head = _(
         "License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; "

@@ -45,9 +45,9 @@ class RunController:
         ui.warningLabel.visible = bool(notes)
         reason = estimate.problem
         if not reason and not installed:
-            reason = _("PyTorch has to be installed first: see Model and device.")
+            reason = _("Install PyTorch first: see Model and device.")
         self._ready = not reason
-        ui.applyButton.toolTip = reason or _("Make the sharper volume. The input is not changed.")
+        ui.applyButton.toolTip = reason or _("Create the sharper volume. The input is not changed.")
         self._showButtons()
 
     def start(self, logic: Any, parameters: Any) -> None:
@@ -74,7 +74,7 @@ class RunController:
     def cancel(self) -> None:
         """Ask the run to end."""
         if self._run is not None:
-            self._ui.statusLabel.text = _("Cancelling...")
+            self._ui.statusLabel.text = _("Canceling...")
             self._run.cancel()
 
     def showFraction(self, fraction: float) -> None:
@@ -112,12 +112,10 @@ class RunController:
         self._onResult(node)
 
     def _onCancelled(self, reason: str) -> None:
-        self._end(
-            _("Cancelled: {reason}").format(reason=reason) if reason else _("Cancelled. Nothing was left behind.")
-        )
+        self._end(_("Canceled: {reason}").format(reason=reason) if reason else _("Canceled. Nothing was left behind."))
 
     def _onError(self, error: Exception) -> None:
-        self._end(_("Not done: {reason}").format(reason=error))
+        self._end(_("Failed: {reason}").format(reason=error))
         self._ui.statusLabel.styleSheet = ERROR_STYLE
         slicer.util.errorDisplay(str(error), windowTitle="ArSSR")
 

@@ -60,8 +60,10 @@ def describeInstallation(found: Installation) -> str:
             version=found.oldTorch, requirement=TORCH_REQUIREMENT
         )
     if found.torch is None:
-        return _("ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what that means.")
-    return _("PyTorch {version} is installed, but not {missing}. Press Install to add it.").format(
+        return _(
+            "ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what would be downloaded."
+        )
+    return _("PyTorch {version} is installed, but not {missing}. Press Install PyTorch to add it.").format(
         version=found.torch, missing=", ".join(found.missing)
     )
 
@@ -117,8 +119,8 @@ def _pyTorchLogic() -> Any:
         import PyTorchUtils  # noqa: PLC0415 - an extension of its own
     except ImportError as error:
         msg = _(
-            "The PyTorch extension, through which ArSSR installs PyTorch, is not there. Open the Extensions Manager, "
-            "install the extension named PyTorch, restart Slicer and press Install PyTorch again."
+            "The PyTorch extension, through which ArSSR installs PyTorch, is not installed. Open the Extensions "
+            "Manager, install the extension named PyTorch, restart Slicer and press Install PyTorch again."
         )
         raise DependencyError(msg) from error
     return PyTorchUtils.PyTorchUtilsLogic()
@@ -132,7 +134,7 @@ def _guarded(action: Callable[[], object], what: str) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = _(
             "{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and "
-            "try again; View > Python Console shows what pip said."
+            "try again; View > Python Console shows the output of pip."
         ).format(what=what, reason=reason)
         raise DependencyError(msg) from error
 
@@ -164,5 +166,5 @@ def requireInstallation() -> None:
     """
     found = findInstallation()
     if not found.complete:
-        msg = _("{state} It is in the ArSSR module, under Model and device.").format(state=describeInstallation(found))
+        msg = _("{state} See Model and device in the ArSSR module.").format(state=describeInstallation(found))
         raise DependencyError(msg)

@@ -103,7 +103,7 @@ class EngineSection:
 
     def _onModelFile(self, checked: bool = False) -> None:
         kinds = _("Weights (*.safetensors *.pkl *.pt *.pth)")
-        path = qt.QFileDialog.getOpenFileName(None, _("File of weights"), "", kinds)
+        path = qt.QFileDialog.getOpenFileName(None, _("Weights file"), "", kinds)
         if path and self._parameters is not None:
             self._parameters.model = path
             self.lookAround()  # what the file costs is known to the worker alone

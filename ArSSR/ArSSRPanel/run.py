@@ -221,7 +221,7 @@ class Run:
             self._failure = end
             self._report(self._onError, end)
         elif end["event"] == "cancelled":
-            self._failure = RunCancelled("The run was cancelled.")
+            self._failure = RunCancelled("The run was canceled.")
             self._report(self._onCancelled, "")
         else:
             self._report(self._onFinished, self.outputNode)

@@ -344,7 +344,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Sharpens MR volumes: voxels of any smaller size, isotropic or for each axis, by a neural network. The result lies exactly over the original. For research, not for diagnosis.</source>
+        <source>Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each axis. The result lies exactly over the original. For research, not for diagnosis.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -352,7 +352,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Where to put the folder of the new DICOM series</source>
+        <source>Choose where to create the folder of the new DICOM series</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -387,7 +387,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>the file is not there any more</source>
+        <source>the file no longer exists</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -419,7 +419,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>**{name}**: weights from a file, without a card. Ask whoever made it.
+        <source>**{name}**: weights from a file, without a card. Ask its author.
 
 SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
@@ -437,15 +437,15 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>No graphics processor was found, so this runs on the processor: minutes, not seconds.</source>
+        <source>No graphics processor was found, so this runs on the processor, which is slower.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>This runs on the processor: minutes, not seconds. If this computer has an NVIDIA graphics processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend.</source>
+        <source>This runs on the processor, which is slower. If this computer has an NVIDIA graphics processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>This runs on the processor although {name} is there.</source>
+        <source>This runs on the processor although {name} is available.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -471,15 +471,15 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>PyTorch has to be installed first: see Model and device.</source>
+        <source>Install PyTorch first: see Model and device.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Make the sharper volume. The input is not changed.</source>
+        <source>Create the sharper volume. The input is not changed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Cancelling...</source>
+        <source>Canceling...</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -503,7 +503,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Cancelled. Nothing was left behind.</source>
+        <source>Canceled. Nothing was left behind.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -527,18 +527,18 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Not done: {reason}</source>
+        <source>Failed: {reason}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Cancelled: {reason}</source>
+        <source>Canceled: {reason}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
 <context>
     <name>ArSSRPanel.dependencies</name>
     <message>
-        <source>ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what that means.</source>
+        <source>ArSSR needs PyTorch, which is not installed yet. Press Install PyTorch to see what would be downloaded.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -550,11 +550,11 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>PyTorch {version} is installed, but not {missing}. Press Install to add it.</source>
+        <source>PyTorch {version} is installed, but not {missing}. Press Install PyTorch to add it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The PyTorch extension, through which ArSSR installs PyTorch, is not there. Open the Extensions Manager, install the extension named PyTorch, restart Slicer and press Install PyTorch again.</source>
+        <source>The PyTorch extension, through which ArSSR installs PyTorch, is not installed. Open the Extensions Manager, install the extension named PyTorch, restart Slicer and press Install PyTorch again.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -570,7 +570,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{state} It is in the ArSSR module, under Model and device.</source>
+        <source>{state} See Model and device in the ArSSR module.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -582,7 +582,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and try again; View &gt; Python Console shows what pip said.</source>
+        <source>{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and try again; View &gt; Python Console shows the output of pip.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -593,7 +593,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>File of weights</source>
+        <source>Weights file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -612,7 +612,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): judge with care.</source>
+        <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): judge the result with care.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

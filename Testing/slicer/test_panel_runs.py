@@ -120,7 +120,7 @@ def test_cancel_leaves_nothing_behind(slow, volume, slicerHost):
     slicerHost.click(slow.ui.cancelButton)
 
     assert slicerHost.wait_until(lambda: not slow.ui.cancelButton.enabled, timeout=slicer_runs.PROMPT)
-    assert slow.ui.statusLabel.text == "Cancelled. Nothing was left behind."
+    assert slow.ui.statusLabel.text == "Canceled. Nothing was left behind."
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
     assert slicer_runs.worker_processes() == set()
 
@@ -142,7 +142,7 @@ def test_closing_the_scene_ends_the_run(slow, slicerHost):
     slicerHost.closeScene()
 
     assert slicerHost.wait_until(lambda: not slicer_runs.worker_processes(), timeout=slicer_runs.PROMPT)
-    assert slow.ui.statusLabel.text == "Cancelled: The scene was closed."
+    assert slow.ui.statusLabel.text == "Canceled: The scene was closed."
     assert not slow.ui.cancelButton.enabled
 
 
@@ -258,7 +258,7 @@ def test_without_pytorch_apply_says_how_to_get_it(volume, panel, monkeypatch):
     panel.engine.lookAround()
 
     assert not panel.ui.applyButton.enabled
-    assert "PyTorch has to be installed first" in panel.ui.applyButton.toolTip
+    assert "Install PyTorch first" in panel.ui.applyButton.toolTip
     assert "not installed" in panel.ui.environmentLabel.text
     assert panel.ui.installButton.isVisibleTo(panel.parent)
 
