@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import copy
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,8 @@ from typing import NoReturn
 
 from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers
 from ArSSRLib.errors import ArSSRError, one_line, printable
-from ArSSRLib.process import engine_log_to, return_freed_memory, use_large_pages
+from ArSSRLib.process import engine_log_to, let_threads_sleep, return_freed_memory, use_large_pages
+from ArSSRLib.streams import forgiving_streams, lead_nowhere, open_standard_streams
 
 EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
@@ -39,9 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see the head of this file.
     """
+    open_standard_streams()
     use_large_pages()
     return_freed_memory()
-    arguments = join_numbers(sys.argv[1:] if argv is None else argv)
+    let_threads_sleep()
+    with forgiving_streams() as output:
+        code = _main(sys.argv[1:] if argv is None else argv)
+    if output.error is not None:
+        reason = output.error.strerror or output.error
+        print_error(f"standard output takes nothing more ({reason}); what was to be written to files is there")
+    return code if output.error is None else max(code, EXIT_DEFECT)
+
+
+def _main(argv: Sequence[str]) -> int:
+    """Run the command with these arguments, and return the exit code."""
+    arguments = join_numbers(argv)
     try:
         parser = build_parser(
             add_training=_training_arguments if arguments[:1] == ["train"] else None,
@@ -54,8 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("arssr: interrupted; nothing was left behind", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has seen enough; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lead_nowhere(sys.stdout)  # the reader of a pipe, such as head, has seen enough
         return EXIT_DEFECT
 
 

@@ -8,6 +8,14 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x01-\x1f\x7f]')
 
 
+def portable_name(name: str) -> str:
+    """Return a name for a file that every system allows: the same, or one that is like it."""
+    if not reserved_name(name):
+        return name
+    allowed = _FORBIDDEN.sub("-", name).rstrip(". ")
+    return f"_{allowed}" if reserved_name(allowed) else allowed
+
+
 def reserved_name(name: str) -> str:
     """Return why a file or folder must not have a name, or an empty text if it may.
 

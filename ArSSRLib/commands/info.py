@@ -11,7 +11,7 @@ import numpy as np
 from ArSSRLib.checkpoint import load_model, read_metadata
 from ArSSRLib.errors import printable
 from ArSSRLib.geometry import VolumeGeometry, times
-from ArSSRLib.io import read_volume
+from ArSSRLib.io import find_inputs, read_volume
 from ArSSRLib.volume import Volume
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
@@ -27,14 +27,19 @@ def run(args: argparse.Namespace) -> int:
     """
     path = Path(args.file)
     if path.suffix.lower() in WEIGHTS_SUFFIXES:
-        rows = describe_weights(path)
-    else:
-        rows = describe_volume(read_volume(path, series=args.series))
+        _print(path, describe_weights(path))
+        return 0
+    # The volumes that `arssr upsample` would take, in the same order.
+    for source in find_inputs(path, series=args.series):
+        _print(source, describe_volume(read_volume(source, series=args.series)))
+    return 0
+
+
+def _print(path: Path, rows: Rows) -> None:
     width = max(len(name) for name, _ in rows)
     print(printable(str(path)))
     for name, text in rows:
         print(printable(f"  {name:<{width}}  {text}"))
-    return 0
 
 
 def describe_volume(volume: Volume) -> Rows:
@@ -49,6 +54,8 @@ def describe_volume(volume: Volume) -> Rows:
         ("origin", f"{', '.join(f'{x:.6g}' for x in geometry.origin)} LPS mm"),
         ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
         ("range", value_range(volume)),
+        ("padding", "" if header.padding is None else "{:.6g} to {:.6g}".format(*header.padding)),
+        ("component", header.component),
         ("description", header.description),
     ]
     return [(name, text) for name, text in rows if text]

@@ -26,7 +26,7 @@ class Reporter:
 
     def __init__(self, mode: str) -> None:
         self._json = mode == "json"
-        self._draws = mode == "auto" and sys.stderr.isatty()
+        self._draws = mode == "auto" and sys.stderr is not None and sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
         self._source = ""
 

@@ -19,7 +19,7 @@ from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.errors import ArSSRError, InputError, printable
 from ArSSRLib.io import find_volumes, read_volume, write_volume
-from ArSSRLib.io.files import suffix_of
+from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.record import read_record, sidecar_of, tolerance, voxels_sha256

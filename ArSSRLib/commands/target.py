@@ -18,7 +18,8 @@ from ArSSRLib.io import (
     write_derived_series,
     write_volume,
 )
-from ArSSRLib.io.files import refuse_name, suffix_of
+from ArSSRLib.io.files import refuse_name
+from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.volume import Volume
 
 
@@ -64,6 +65,9 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> FileTarge
         InputError: If a derived series is asked for, and the source is not one MR series.
     """
     refuse_name(Path(output))
+    if Path(output).exists() and not Path(output).is_file() and not Path(output).is_dir():
+        msg = f"{output}: is neither a file nor a folder but a device or a pipe; name a file, such as result.nii.gz."
+        raise OutputError(msg)
     if not _names_folder(output):
         return FileTarget(Path(output), source, args)
     if source.exists() and args.series is None and not is_dicom(source):
@@ -80,6 +84,11 @@ def refuse_existing(path: Path, args: argparse.Namespace) -> None:
     if path.is_file() and not args.overwrite:
         msg = f"{path}: exists already; choose another name, or add --overwrite."
         raise OutputError(msg)
+
+
+def names_file(output: str) -> bool:
+    """Tell whether an output names a file in a known format, and no folder that is there already."""
+    return suffix_of(Path(output)) in SUPPORTED_SUFFIXES and not _names_folder(output)
 
 
 def _names_folder(output: str) -> bool:

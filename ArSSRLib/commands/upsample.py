@@ -9,16 +9,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
-from ArSSRLib.commands.target import refuse_existing, target_for
+from ArSSRLib.commands.target import names_file, refuse_existing, target_for
 from ArSSRLib.device import describe_device, resolve_device
 from ArSSRLib.errors import InputError, MemoryLimitError, OutputError, one_line
+from ArSSRLib.filenames import portable_name
 from ArSSRLib.geometry import (
     VolumeGeometry,
     parse_scale,
@@ -29,10 +29,12 @@ from ArSSRLib.geometry import (
     scale_label,
     times,
 )
-from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_volumes, read_volume
-from ArSSRLib.io.files import STREAMED_SUFFIXES, refuse_name
+from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_inputs, read_volume
+from ArSSRLib.io.files import refuse_name
+from ArSSRLib.io.formats import STREAMED_SUFFIXES, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.packages import require_package
 from ArSSRLib.planning import Destination
 from ArSSRLib.record import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import carry_out, decided, plan_upsampling
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
 
 Factors = tuple[float, float, float]
-
-# What a volume in two files becomes.
-SINGLE_FILE_SUFFIX = {".nhdr": ".nrrd", ".mhd": ".mha"}
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +82,10 @@ def run(args: argparse.Namespace) -> int:
         _check_figure(Path(args.figure), args)
     batch = Batch(args, options, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
     try:
-        volumes = find_volumes(source) if source.is_dir() and args.series is None else []
-        if volumes:
-            return _upsample_folder(volumes, target, batch)
-        _upsample_file(source, args.output, batch)
+        inputs = find_inputs(source, series=args.series)
+        if inputs != [source] and not (len(inputs) == 1 and names_file(args.output)):
+            return _upsample_folder(inputs, target, batch)
+        _upsample_file(inputs[0], args.output, batch)
         return 0
     finally:
         batch.reporter.close()
@@ -97,6 +96,10 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
     if batch.args.figure:
         msg = "--figure draws one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
         raise InputError(msg)
+    if names_file(str(folder)):
+        count, source = len(volumes), volumes[0].parent
+        msg = f"{folder}: names a file, and {source} holds {count} volumes; name a folder for the results."
+        raise OutputError(msg)
     if folder.resolve() == volumes[0].parent.resolve():
         msg = f"{folder}: is the folder of the input; choose another one for the output, where names can be kept."
         raise OutputError(msg)
@@ -201,17 +204,21 @@ def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
 
 
 def _writable_name(source: Path) -> str:
-    """Return the name of the result of a volume in a folder: its own, or that of a format in one file."""
-    if source.name.lower().endswith(WRITABLE_SUFFIXES):
-        return source.name
-    return f"{source.stem}{SINGLE_FILE_SUFFIX.get(source.suffix.lower(), '.nii.gz')}"
+    """Return the name of the result of a volume in a folder: its own, or that of a format in one file.
+
+    Letters that some systems do not allow become a hyphen: it cannot be named otherwise, unlike a single result.
+    """
+    suffix = suffix_of(source)
+    stem = source.name[: len(source.name) - len(suffix)]
+    name = source.name if suffix in WRITABLE_SUFFIXES else f"{stem}{single_file_suffix(source)}"
+    if name != portable_name(name):
+        logger.warning("%s: its result is called %s, a name that every system allows", source, portable_name(name))
+    return portable_name(name)
 
 
 def _check_figure(path: Path, args: argparse.Namespace) -> None:
     """Refuse a picture that could not be drawn, before hours are spent on the volume."""
-    if find_spec("matplotlib") is None:
-        msg = "--figure needs matplotlib, which is not installed: pip install matplotlib."
-        raise InputError(msg)
+    require_package("matplotlib", "--figure")
     if path.suffix.lower() != ".png":
         msg = f"{path}: pictures are drawn as PNG; choose a name that ends in .png."
         raise OutputError(msg)

@@ -1,9 +1,8 @@
 """Volumes from files and back.
 
 `read_volume` and `write_volume` are the two ends of the path of a volume. Whatever the format, an array is indexed
-``[k, j, i]`` and its geometry is in LPS mm. Formats are told apart by the end of the file name, DICOM also by content:
-
-* NIfTI-1, NIfTI-2 and MGH, in `nifti`; NRRD and MetaImage, in `itk`; DICOM, in `dicom`, and back in `derived`.
+``[k, j, i]`` and its geometry is in LPS mm. Formats are told apart by the end of the file name, as `formats` lists
+them; DICOM by content, in `dicom`, and back in `derived`. What a folder stands for is decided in `folders`.
 
 Each library is loaded when its first file arrives, so a machine without nibabel, as Slicer is, still reads NRRD.
 The type of the voxels is decided in `voxels`; how a file comes into being, all of it or nothing, in `files`.
@@ -20,18 +19,25 @@ from typing import Any
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
+from ArSSRLib.io.content import dicom_start, refuse_misnamed, refuse_unfetched
 from ArSSRLib.io.derivation import Derivation
 from ArSSRLib.io.files import (
-    ROOMS,
-    STREAMED_SUFFIXES,
-    SUPPORTED_SUFFIXES,
-    WRITABLE_SUFFIXES,
     replacing,
     replacing_folder,
-    suffix_of,
     validate_output,
     validate_series_folder,
 )
+from ArSSRLib.io.folders import find_inputs, find_volumes
+from ArSSRLib.io.formats import (
+    DICOM_LIBRARIES,
+    DICOM_SUFFIXES,
+    SUPPORTED_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    Format,
+    format_of,
+    suffix_of,
+)
+from ArSSRLib.packages import require_package
 from ArSSRLib.planning import Destination
 from ArSSRLib.volume import Volume
 
@@ -40,6 +46,7 @@ __all__ = [
     "WRITABLE_SUFFIXES",
     "Derivation",
     "destination_of",
+    "find_inputs",
     "find_series",
     "find_volumes",
     "is_dicom",
@@ -50,13 +57,6 @@ __all__ = [
     "write_derived_series",
     "write_volume",
 ]
-
-_LIBRARIES = {
-    "nifti": "nibabel",
-    "itk": "SimpleITK",
-    "dicom": "SimpleITK and pydicom",
-    "derived": "SimpleITK and pydicom",
-}
 
 
 def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> Volume:
@@ -80,12 +80,12 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
     """
     path = Path(path)
     with _reading(path):
-        room = _reader_for(path)
-        if series is not None and room != "dicom":
+        known = _format_for(path)
+        if series is not None and known is not None:
             msg = "is not DICOM, so it has no series to choose from; leave the series out"
             raise InputError(msg)
-        codec = _load(room, InputError)
-        volume: Volume = codec.read(path, series) if room == "dicom" else codec.read(path)
+        codec = _load(known, InputError)
+        volume: Volume = codec.read(path, series) if known is None else codec.read(path)
     return volume
 
 
@@ -120,10 +120,10 @@ def write_volume(
         OutputError: If the file cannot be written there or in that format. Nothing is left behind.
     """
     target = validate_output(path, overwrite=overwrite)
-    suffix = suffix_of(target)
-    codec = _load(ROOMS[suffix], OutputError)
-    options = {"compress": compress} if ROOMS[suffix] == "itk" else {}
-    with replacing(target, suffix, overwrite=overwrite) as temporary:
+    known = format_of(target)
+    codec = _load(known, OutputError)
+    options = {"compress": compress} if known is not None and known.compresses else {}
+    with replacing(target, suffix_of(target), overwrite=overwrite) as temporary:
         codec.write(volume, temporary, _described(volume, description), **options)
     return target
 
@@ -134,12 +134,11 @@ def destination_of(path: str | os.PathLike[str]) -> Destination:
     NIfTI is written plane by plane, so a result larger than the memory may lie beside its file until then. SimpleITK
     takes a copy of a volume, and one more for the compressed voxels of MetaImage.
     """
-    suffix = suffix_of(Path(path))
-    if suffix in STREAMED_SUFFIXES:
-        return Destination(folder=Path(os.path.realpath(path)).parent)
-    if suffix in (".mgh", ".mgz"):
-        return Destination()
-    return Destination(copies=2 if suffix == ".mha" else 1)
+    known = format_of(Path(path))
+    if known is None:  # a folder, for which the series is put together as SimpleITK does it
+        return Destination(copies=1)
+    folder = Path(os.path.realpath(path)).parent if known.streamed else None
+    return Destination(folder=folder, copies=known.copies)
 
 
 def write_derived_series(
@@ -172,7 +171,7 @@ def write_derived_series(
     """
     files = [Path(source) for source in sources]
     target = validate_series_folder(folder, overwrite=overwrite, source=files[0] if files else None)
-    writer = _load("derived", OutputError)
+    writer = _import("derived", DICOM_LIBRARIES, refusal=OutputError)
     with replacing_folder(target) as temporary:
         names = writer.write(volume, temporary, files, derivation)
     return [target / name for name in names]
@@ -190,7 +189,7 @@ def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> l
     """
     path = Path(path)
     with _reading(path):
-        files: list[Path] = _load("dicom", InputError).find(path, series)
+        files: list[Path] = _load(None, InputError).find(path, series)
     return files
 
 
@@ -202,7 +201,7 @@ def validate_series_source(path: str | os.PathLike[str], *, series: str | None =
     """
     files = find_series(path, series=series)
     with _reading(Path(path)):
-        _load("derived", OutputError).require_mr(files)
+        _import("derived", DICOM_LIBRARIES, refusal=OutputError).require_mr(files)
     return files
 
 
@@ -212,35 +211,20 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
     if path.is_dir():
         return not find_volumes(path)
     try:
-        return _reader_for(path) == "dicom"
+        return _format_for(path) is None
     except (InputError, OSError):
         return False
 
 
-def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the volumes that lie directly in a folder, sorted by name.
-
-    Hidden files are left out, and so are the voxel halves of two-file formats and single DICOM slices.
-
-    Args:
-        folder: Where to look; folders in it are not searched.
+def _format_for(path: Path) -> Format | None:
+    """Return the format in which ``path`` is read, or None for DICOM.
 
     Raises:
-        InputError: If the folder does not exist or cannot be listed.
+        InputError: If it cannot be read at all.
     """
-    folder = Path(folder)
-    try:
-        files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-    except OSError as error:
-        msg = f"{folder}: cannot be listed ({error.strerror}); name an existing folder."
-        raise InputError(msg) from error
-    return sorted(file for file in files if suffix_of(file) in SUPPORTED_SUFFIXES and suffix_of(file) != ".img")
-
-
-def _reader_for(path: Path) -> str:
-    """Return the name of the room that reads ``path``."""
     if path.is_dir():
-        return "dicom"
+        return None
+    refuse_unfetched(path)
     if not path.exists():
         stdin = "; standard input is not read, name a file" if str(path) == "-" else "; check the path"
         msg = f"does not exist{stdin}"
@@ -251,12 +235,16 @@ def _reader_for(path: Path) -> str:
     if path.stat().st_size == 0:
         msg = "is empty (0 bytes); copy or export it again"
         raise InputError(msg)
-    room = ROOMS.get(suffix_of(path))
-    if room:
-        return room
+    known = format_of(path)
+    if known is not None:
+        refuse_misnamed(path)
+        return known
     with path.open("rb") as file:
-        if file.read(132)[128:] == b"DICM":
-            return "dicom"
+        if dicom_start(file):
+            return None
+    if suffix_of(path) in DICOM_SUFFIXES:
+        msg = "is named like DICOM and is none; copy or export it again"
+        raise InputError(msg)
     msg = f"is neither DICOM nor a format known by its name; expected one of {', '.join(SUPPORTED_SUFFIXES)}"
     raise InputError(msg)
 
@@ -280,12 +268,18 @@ def _cannot_read(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions.")
 
 
-def _load(room: str, refusal: type[ArSSRError]) -> Any:  # noqa: ANN401 - a module has no narrower type
-    """Import a room with its library, which may be missing."""
+def _load(known: Format | None, refusal: type[ArSSRError]) -> Any:  # noqa: ANN401 - a module has no narrower type
+    """Import the module of a format, or of DICOM, with its library, which may be missing."""
+    return _import(*((known.room, known.library) if known else ("dicom", DICOM_LIBRARIES)), refusal=refusal)
+
+
+def _import(room: str, libraries: str, *, refusal: type[ArSSRError]) -> Any:  # noqa: ANN401 - as above
+    if room == "derived":
+        require_package("pydicom", "Writing a DICOM series")
     try:
         return import_module(f"{__name__}.{room}")
     except ModuleNotFoundError as error:
-        msg = f"this format needs {_LIBRARIES[room]}, and {error.name} is not installed: pip install {error.name}."
+        msg = f"this format needs {libraries}, and {error.name} is not installed: pip install {error.name}."
         raise refusal(msg) from error
 
 

@@ -25,6 +25,7 @@ from pydicom.valuerep import format_number_as_ds
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.io import dicom, quiet, voxels
 from ArSSRLib.io.derivation import Derivation
+from ArSSRLib.io.dicom_files import read_header
 from ArSSRLib.io.files import SLICE_NAME
 from ArSSRLib.io.mr_header import references, series_header, slice_header
 from ArSSRLib.io.stack import Plane
@@ -89,6 +90,9 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
         slices = [part for file, header in _read_headers(files) for part in _slices(header, file)]
         common = _image_header(volume, slices, derivation)
         stored = _stored(volume)
+        padding = _stored_padding(volume, stored)
+        if padding is not None:
+            common.PixelPaddingValue = padding
         names = []
         for k in range(volume.geometry.size[2]):
             dataset = _slice(volume, k, stored, slices)
@@ -109,7 +113,8 @@ def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
         warnings.simplefilter("ignore")
         for file in files:
             try:
-                headers.append((file, pydicom.dcmread(file, stop_before_pixels=True)))
+                with file.open("rb") as stream:
+                    headers.append((file, read_header(stream)))
             except OSError:
                 raise
             except Exception as error:  # what pydicom raises on damaged bytes is not documented
@@ -223,6 +228,15 @@ def _stored(volume: Volume) -> _Stored:
             if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
                 return _Stored(array.astype(dtype, copy=False))
     return _scaled(array, float(low), float(high))
+
+
+def _stored_padding(volume: Volume, stored: _Stored) -> int | None:
+    """Return the number by which voxels that the source declares as padding are stored, or None if there are none."""
+    if volume.header.padding is None:
+        return None
+    middle = sum(volume.header.padding) / 2
+    number = round((middle - float(stored.intercept or 0)) / float(stored.slope or 1))
+    return number if (stored.array == number).any() else None
 
 
 def _scaled(array: npt.NDArray[Any], low: float, high: float) -> _Stored:

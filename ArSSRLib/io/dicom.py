@@ -8,41 +8,31 @@ instead of being stretched over. Nothing that identifies a patient leaves this r
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import _read_file_meta_info, read_preamble
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io import itk, quiet, voxels
-from ArSSRLib.io.files import suffix_of
+from ArSSRLib.io.dicom_files import choose, headers_of, words
+from ArSSRLib.io.intensities import component_of, is_mosaic, padding_of
 from ArSSRLib.io.stack import Plane, stack
+from ArSSRLib.packages import require_package
 from ArSSRLib.volume import FileHeader, Volume
 
 LOGGER = logging.getLogger(__name__)
 
-_TAGS = [
-    "SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType", "SamplesPerPixel",
-    "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PixelSpacing",
-    "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-_LISTED_SERIES = 20
+# What a copy of a file for the decoder keeps: nothing of these groups names a person.
+_DECODED_GROUPS = (0x0018, 0x0020, 0x0028, 0x5200, 0x7FE0)
 
 
 def read(path: Path, series: str | None) -> Volume:
@@ -59,8 +49,8 @@ def read(path: Path, series: str | None) -> Volume:
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            headers = _headers(path)
-            files = _choose(headers, series)
+            headers = headers_of(path)
+            files = choose(headers, series)
             planes = [plane for file in files for plane in planes_of(headers[file], file)]
         except (ArSSRError, OSError):
             raise
@@ -68,8 +58,8 @@ def read(path: Path, series: str | None) -> Volume:
             msg = f"has a DICOM header that cannot be understood ({error}); export the series again"
             raise InputError(" ".join(msg.split())) from error
     order, geometry = stack(planes)
-    stored = _voxels(files, geometry.shape)[order]
     first = headers[files[0]]
+    stored = _voxels(files, geometry.shape, inverted=first.get("PhotometricInterpretation") == "MONOCHROME1")[order]
     # GDCM applies slope and intercept, and makes integers of them where it can.
     bits = int(first.get("BitsAllocated") or 16)
     scaled = stored.dtype.kind == "f" and bits in (8, 16)
@@ -77,8 +67,10 @@ def read(path: Path, series: str | None) -> Volume:
     header = FileHeader(
         dtype=dtype,
         scaled=scaled,
-        description=_words(first.get("SeriesDescription")),
-        metadata={"Modality": _words(first.get("Modality"))},
+        description=words(first.get("SeriesDescription")),
+        padding=padding_of(first, planes[0].rescale),
+        component=component_of(first),
+        metadata={"Modality": words(first.get("Modality"))},
     )
     return Volume(voxels.in_memory(stored), geometry, header)
 
@@ -95,91 +87,7 @@ def find(path: Path, series: str | None) -> list[Path]:
     """
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _choose(_headers(path), series)
-
-
-def _headers(path: Path) -> dict[Path, Dataset]:
-    """Return the headers of the images in a folder, or of one file, in the order of the names."""
-    if path.is_file():
-        candidates = [path]
-    else:
-        candidates = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-    headers = {file: dataset for file in candidates if (dataset := _header(file)) is not None}
-    if not headers:
-        msg = "holds no DICOM image; name a volume, or the folder in which the slices of a series lie directly"
-        raise InputError(msg)
-    return headers
-
-
-def _header(file: Path) -> Dataset | None:
-    """Return the header of a file, or None if it is not an image at all."""
-    damaged = f"has a damaged slice, {file.name}; copy or export the series again"
-    try:
-        with file.open("rb") as stream:
-            _refuse_deflated(stream)
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-            remaining = file.stat().st_size - stream.tell()
-    except InvalidDicomError as error:
-        if suffix_of(file) == ".dcm":
-            raise InputError(damaged) from error
-        return None
-    except (OSError, InputError):
-        raise
-    except Exception as error:  # what pydicom raises on damaged bytes is not documented
-        raise InputError(damaged) from error
-    if dataset.get("Rows") and dataset.get("Columns"):
-        if remaining < _voxel_bytes(dataset):
-            raise InputError(damaged)
-        return dataset
-    # A report or a directory has no rows; an image without them was cut short.
-    if "Image Storage" in getattr(dataset.file_meta.get("MediaStorageSOPClassUID"), "name", ""):
-        raise InputError(damaged)
-    return None
-
-
-def _refuse_deflated(stream: BinaryIO) -> None:
-    """Refuse a file that is deflated as a whole: pydicom unpacks all of it at once, whatever that comes to.
-
-    Raises:
-        InputError: If it is.
-    """
-    read_preamble(stream, False)
-    if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        msg = "has a slice that is deflated as a whole, which is not read; export the series again, uncompressed"
-        raise InputError(msg)
-    stream.seek(0)
-
-
-def _voxel_bytes(dataset: Dataset) -> int:
-    """Return how many bytes the voxels of a file must have at least; GDCM does not mind if there are fewer."""
-    if dataset.file_meta.get("TransferSyntaxUID") not in _PLAIN:
-        return 1
-    voxels_in_file = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
-    return voxels_in_file * int(dataset.get("BitsAllocated") or 16) // 8
-
-
-def _choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
-    """Return the files of the one series there is, or of the one that is wanted."""
-    found: dict[str, list[Path]] = {}
-    for file, dataset in headers.items():
-        found.setdefault(str(dataset.get("SeriesInstanceUID", "")), []).append(file)
-    descriptions = {uid: _words(headers[files[0]].get("SeriesDescription")) for uid, files in found.items()}
-    matching = [uid for uid in found if wanted is None or wanted in (uid, descriptions[uid])]
-    if len(matching) == 1:
-        return found[matching[0]]
-    listed = [
-        f"{uid} ({descriptions[uid] or 'no description'}, {_counted(files, headers)})" for uid, files in found.items()
-    ]
-    more = [f"and {len(listed) - _LISTED_SERIES} more"] if len(listed) > _LISTED_SERIES else []
-    listing = "; ".join(listed[:_LISTED_SERIES] + more)
-    which = "" if wanted is None else f", {len(matching) or 'none'} of them {wanted!r}"
-    msg = f"holds {len(found)} series{which}: {listing}; choose one by its UID with --series"
-    raise InputError(msg)
-
-
-def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
-    count = sum(int(headers[file].get("NumberOfFrames") or 1) for file in files)
-    return f"{count} slice{'s' * (count != 1)}"
+        return choose(headers_of(path), series)
 
 
 def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
@@ -195,7 +103,7 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         msg = "has colors; real gray-scale values are needed: export the original series"
         raise InputError(msg)
-    if "MOSAIC" in (dataset.get("ImageType") or ()):
+    if is_mosaic(dataset):
         msg = "is a mosaic, many slices tiled into one image; convert it first, for example with dcm2niix"
         raise InputError(msg)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
@@ -227,6 +135,8 @@ def _plane(groups: Sequence[Dataset]) -> Plane:
             *_numbers(groups, transform, "RescaleSlope", 1, default=1.0),
             *_numbers(groups, transform, "RescaleIntercept", 1, default=0.0),
         ),
+        position_error=_rounding(groups, "PlanePositionSequence", "ImagePositionPatient"),
+        orientation_error=_rounding(groups, "PlaneOrientationSequence", "ImageOrientationPatient"),
     )
 
 
@@ -248,12 +158,28 @@ def _numbers(groups: Sequence[Dataset], sequence: str, name: str, count: int, *,
     return (default,) * count
 
 
-def _voxels(files: Sequence[Path], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return the voxels of all slices in the order of the files, shape (k, j, i) as the headers promise."""
+def _rounding(groups: Sequence[Dataset], sequence: str, name: str) -> float:
+    """Return half a unit of the last digit in which an attribute, known to be numbers, is written."""
+    texts = next(value for group in groups if (value := (group.get(sequence) or [group])[0].get(name)))
+    try:
+        exponents = [Decimal(str(text).strip()).as_tuple().exponent for text in texts]
+    except InvalidOperation:
+        return 0.0
+    return 0.5 * 10.0 ** min(int(exponent) for exponent in exponents)
+
+
+def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: bool) -> npt.NDArray[Any]:
+    """Return the voxels of all slices in the order of the files, shape (k, j, i) as the headers promise.
+
+    Args:
+        files: The files.
+        shape: Of the volume.
+        inverted: Whether small numbers are displayed bright, which must not make the decoder turn them around.
+    """
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:
         with itk.silence():
-            arrays = [sitk.GetArrayFromImage(itk.open_reader(file, "GDCMImageIO").Execute()) for file in files]
+            arrays = [_inverted(file) if inverted else _decoded(file) for file in files]
     except RuntimeError as error:
         raise InputError(undecoded) from error
     if any(array.shape[1:] != shape[1:] for array in arrays) or sum(map(len, arrays)) != shape[0]:
@@ -263,5 +189,23 @@ def _voxels(files: Sequence[Path], shape: tuple[int, int, int]) -> npt.NDArray[A
     return together
 
 
-def _words(text: object) -> str:
-    return " ".join(str(text or "").split())
+def _decoded(file: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = sitk.GetArrayFromImage(itk.open_reader(file, "GDCMImageIO").Execute())
+    return array
+
+
+def _inverted(file: Path) -> npt.NDArray[Any]:
+    """Return the voxels of a file of MONOCHROME1 as they are stored: GDCM would store them inverted.
+
+    It sees a copy without what identifies the patient, which says MONOCHROME2.
+    """
+    require_package("pydicom", "Reading MONOCHROME1")
+    source = pydicom.dcmread(file, force=True)
+    copy = Dataset({tag: element for tag, element in source.items() if tag.group in _DECODED_GROUPS})
+    copy.SOPClassUID, copy.PhotometricInterpretation = source.SOPClassUID, "MONOCHROME2"
+    copy.file_meta = source.file_meta
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.dcm"
+        little, implicit = source.is_little_endian, source.is_implicit_VR
+        copy.save_as(path, little_endian=little, implicit_vr=implicit)
+        return _decoded(path)

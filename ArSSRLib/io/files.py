@@ -14,36 +14,12 @@ from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError, OutputError
 from ArSSRLib.filenames import reserved_name
+from ArSSRLib.io.formats import DICOM_SUFFIXES, WRITABLE_SUFFIXES, format_of, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
 
-#: End of a file name to the room that reads it.
-ROOMS = {
-    ".nii": "nifti",
-    ".nii.gz": "nifti",
-    ".hdr": "nifti",
-    ".img": "nifti",
-    ".mgh": "nifti",
-    ".mgz": "nifti",
-    ".nrrd": "itk",
-    ".nhdr": "itk",
-    ".mha": "itk",
-    ".mhd": "itk",
-}
-SUPPORTED_SUFFIXES = tuple(ROOMS)
-WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mgz", ".mgh")
-# Written plane by plane, so that a result may be larger than the memory.
-STREAMED_SUFFIXES = (".nii", ".nii.gz")
 # The slices of a series we write, numbered from 1; by this name a folder of ours is known again.
 SLICE_NAME = "ArSSR_{:04d}.dcm"
 _SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")
-# Header and voxels in two files cannot be replaced in one step, and get separated by users.
-_ONE_FILE_INSTEAD = {".hdr": ".nii.gz", ".img": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"}
-
-
-def suffix_of(path: Path) -> str:
-    """Return the end of a file name that tells its format, in lower case; ``.nii.gz`` counts as one."""
-    name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
 
 def validate_output(
@@ -232,10 +208,10 @@ def _refuse_format(path: Path) -> None:
     suffix = suffix_of(path)
     if suffix in WRITABLE_SUFFIXES:
         return
-    if suffix in _ONE_FILE_INSTEAD:
+    if format_of(path) is not None:
         found = f"{suffix} keeps header and voxels in two files, which could be separated"
-        advice = f"use {_ONE_FILE_INSTEAD[suffix]}"
-    elif suffix in (".dcm", ".ima"):
+        advice = f"use {single_file_suffix(path)}"
+    elif suffix in DICOM_SUFFIXES:
         found, advice = "DICOM is written as a series, one file a slice", "name a folder, or use .nii.gz or .nrrd"
     else:
         found = f"{suffix!r} is not a format to write" if suffix else "has no suffix that tells the format"

@@ -6,8 +6,11 @@ They speak our dialect already: arrays ``[k, j, i]``, geometry in LPS mm, in dou
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import bz2
+import logging
 import math
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +23,14 @@ import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
 from ArSSRLib.io import quiet, voxels
-from ArSSRLib.io.files import suffix_of
+from ArSSRLib.io.formats import format_of
+from ArSSRLib.io.text_headers import LONGEST_HEADER, TextHeader, read_text_header, require_data_file
 from ArSSRLib.volume import FileHeader, Volume
 
+LOGGER = logging.getLogger(__name__)
+
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-_FORMATS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+_READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO"}
 # Bytes of a voxel, by its type; where ITK has others, at least one.
 _BYTES = {
     **dict.fromkeys((sitk.sitkUInt8, sitk.sitkInt8), 1),
@@ -34,22 +40,8 @@ _BYTES = {
 }
 # What may follow the voxels of a file that is otherwise in order.
 SPARE_BYTES = 2**24
-# What ends the header of a one-file volume, and which field says that the rest is compressed, or is as it is.
-_COMPRESSED = {
-    ".nrrd": (
-        re.compile(rb"\n\r?\n"),
-        re.compile(rb"^encoding: *gz", re.MULTILINE | re.IGNORECASE),
-        re.compile(rb"^encoding: *raw", re.MULTILINE | re.IGNORECASE),
-    ),
-    ".mha": (
-        re.compile(rb"^ElementDataFile *= *LOCAL *\r?\n", re.MULTILINE),
-        re.compile(rb"^CompressedData *= *True", re.MULTILINE | re.IGNORECASE),
-        re.compile(rb"^BinaryData *= *True", re.MULTILINE | re.IGNORECASE),
-    ),
-}
-# Fields of NRRD by which the voxels do not follow the header directly.
-_ELSEWHERE = re.compile(rb"^(data ?file|line ?skip|byte ?skip):", re.MULTILINE | re.IGNORECASE)
-_LONGEST_HEADER = 2**20
+# Lines of NRRD about where and how the voxels are stored.
+_ABOUT_DATA = re.compile(rb"(data ?file|encoding|line ?skip|byte ?skip):", re.IGNORECASE)
 # Where either format keeps a free text.
 _DESCRIPTION_KEYS = {".nrrd": "NRRD_content", ".mha": "Comment"}
 
@@ -60,11 +52,17 @@ def read(path: Path) -> Volume:
     Raises:
         InputError: If the file is damaged or is not one 3-D gray-scale volume.
     """
+    known = format_of(path)
+    header = read_text_header(path)
+    require_data_file(header)
+    if header.frames() > 1:
+        msg = f"is a sequence of {header.frames()} volumes; split it first, for example with Slicer's Sequences module"
+        raise InputError(msg)
     try:
-        with silence():
-            reader = open_reader(path, _FORMATS[suffix_of(path)])
+        with silence(), unpacked(header) as plain:
+            reader = open_reader(plain.path, _READERS[known.name if known else "NRRD"])
             _require_gray_volume(reader)
-            _require_voxels(path, math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelIDValue(), 1))
+            _require_voxels(plain, math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelIDValue(), 1))
             image = reader.Execute()
     except (RuntimeError, zlib.error) as error:
         # The cause that ITK states is often wrong ("No such file or directory" for half a file); it stays in the chain.
@@ -74,8 +72,8 @@ def read(path: Path) -> Volume:
     stored = sitk.GetArrayViewFromImage(image)
     array = voxels.in_memory(stored.reshape(stored.shape[-3:]))
     description = next((image.GetMetaData(k) for k in _DESCRIPTION_KEYS.values() if image.HasMetaDataKey(k)), "")
-    header = FileHeader(dtype=stored.dtype.newbyteorder("="), description=" ".join(description.split()))
-    return Volume(array, _geometry(image), header)
+    kept = FileHeader(dtype=stored.dtype.newbyteorder("="), description=" ".join(description.split()))
+    return Volume(array, _geometry(image, header), kept)
 
 
 def write(volume: Volume, path: Path, description: str, *, compress: bool = True) -> None:
@@ -128,32 +126,30 @@ def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
     return reader
 
 
-def _require_voxels(path: Path, promised: int) -> None:
+def _require_voxels(header: TextHeader, promised: int) -> None:
     """Make sure that the voxels of a one-file volume are all there, and nothing else, before memory is given to them.
 
     Compressed ones are decompressed once, bit by bit, for the checksum at their end, which ITK does not look at.
 
     Args:
-        path: The file.
+        header: What the file says about them.
         promised: Bytes of the voxels by the header.
 
     Raises:
         InputError: If there are fewer, or far more.
         zlib.error: If a single bit is wrong or missing.
     """
-    if suffix_of(path) not in _COMPRESSED:
+    fields = header.fields
+    elsewhere = header.data_file is not None or {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
+    if header.end is None or elsewhere:
         return
-    end_of_header, compressed, raw = _COMPRESSED[suffix_of(path)]
-    with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
-        end = end_of_header.search(start)
-        if end is None or _ELSEWHERE.search(start, 0, end.end()):
-            return
-        file.seek(end.end())
-        if compressed.search(start, 0, end.end()):
+    encoding = fields.get("encoding", "").lower()
+    with header.path.open("rb") as file:
+        file.seek(header.end)
+        if encoding in ("gz", "gzip") or fields.get("compresseddata", "").lower() == "true":
             found = sum(_decompressed(file, promised + SPARE_BYTES))
-        elif raw.search(start, 0, end.end()):
-            found = path.stat().st_size - end.end()
+        elif encoding == "raw" or fields.get("binarydata", "").lower() == "true":
+            found = header.path.stat().st_size - header.end
         else:
             return
     if found < promised:
@@ -161,6 +157,46 @@ def _require_voxels(path: Path, promised: int) -> None:
             f"is cut short: its header promises {promised:,} bytes of voxels, it has {found:,}; copy or export it again"
         )
         raise InputError(msg)
+
+
+@contextmanager
+def unpacked(header: TextHeader) -> Iterator[TextHeader]:
+    """Give a file that ITK can read: this one, or, of NRRD packed by bzip2, an unpacked copy that vanishes again.
+
+    Raises:
+        InputError: If the voxels are damaged, or far more than the header promises.
+    """
+    if header.fields.get("encoding", "").lower() not in ("bzip2", "bz2"):
+        yield header
+        return
+    data = header.data_file or header.path
+    sizes = [int(n) for n in header.fields.get("sizes", "").split() if n.isdecimal()]
+    with tempfile.TemporaryDirectory() as folder, data.open("rb") as packed:
+        if data == header.path:
+            packed.seek(header.end or 0)
+        plain = Path(folder) / "volume.nrrd"
+        with header.path.open("rb") as source, plain.open("wb") as target:
+            lines = source.read(header.end or LONGEST_HEADER).splitlines()
+            kept = [line for line in lines if line and not _ABOUT_DATA.match(line)]
+            target.write(b"\n".join([*kept, b"encoding: raw", b"", b""]))
+            _unpack(packed, target, 16 * math.prod(sizes) + SPARE_BYTES)
+        yield read_text_header(plain)
+
+
+def _unpack(packed: IO[bytes], target: IO[bytes], most: int) -> None:
+    """Write what is packed by bzip2 to another file, a little at a time, but not more than ``most`` bytes."""
+    total = 0
+    try:
+        with bz2.open(packed) as source:
+            while block := source.read(2**20):
+                total += len(block)
+                if total > most:
+                    msg = "unpacks to far more than its header promises; export it again"
+                    raise InputError(msg)
+                target.write(block)
+    except (EOFError, OSError) as error:
+        msg = "has voxels, packed by bzip2, that are damaged or cut short; copy or export it again"
+        raise InputError(msg) from error
 
 
 def _decompressed(file: IO[bytes], most: int) -> Iterator[int]:
@@ -200,11 +236,20 @@ def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
         raise InputError(msg)
 
 
-def _geometry(image: sitk.Image) -> VolumeGeometry:
+def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
+    """Return the grid in mm, whatever the unit of the header; what it does not state is warned of."""
+    if not header.states_spacing:
+        LOGGER.warning("%s: states no voxel spacing; 1 x 1 x 1 mm is taken, check the size of the result", header.path)
+    factors, unknown = header.millimeters()
+    if unknown:
+        LOGGER.warning('%s: states lengths in "%s", which is no known unit; mm is taken', header.path, unknown)
     dimension = image.GetDimension()
     affine = np.eye(4)
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
     affine[:3, 3] = image.GetOrigin()[:3]
+    # Units of space belong to the axes of the patient, others to those of the array.
+    in_space = len(factors) == 1 or "space units" in header.fields
+    affine[:3] = affine[:3] * np.reshape(factors, (-1, 1)) if in_space else affine[:3] * [*factors, 1][: 3 + 1]
     # Through the one place that checks and normalizes an affine; flipping two signs twice is exact.
     return VolumeGeometry.from_ras_affine(image.GetSize()[:3], LPS_TO_RAS @ affine)

@@ -183,8 +183,8 @@ def _acquisition_equipment(source: Dataset) -> Dataset:
 def _processing_equipment(derivation: Derivation, moment: str) -> Dataset:
     program = Dataset()
     program.Manufacturer = program.ManufacturerModelName = MANUFACTURER
-    # One value each, none above 64 characters: the checksum fits exactly.
-    program.SoftwareVersions = [__version__, _plain(derivation.model, _LONGEST_NAME), derivation.sha256]
+    # One value each, none above 64 characters: the checksum fits exactly, but not where the last one is padded.
+    program.SoftwareVersions = [__version__, derivation.sha256, _plain(derivation.model, _LONGEST_NAME - 1)]
     program.ContributionDateTime = moment
     program.ContributionDescription = _plain(derivation.text, _LONGEST_TEXT)
     program.PurposeOfReferenceCodeSequence = [_code(codes.DCM.ProcessingEquipment)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import logging
 import math
-import struct
 import traceback
 import warnings
 import zlib
@@ -20,7 +19,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.arraywriters import SlopeInterArrayWriter
 from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
@@ -31,20 +30,15 @@ from nibabel.volumeutils import array_to_file
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
+from ArSSRLib.io.content import refuse_lone_half
+from ArSSRLib.io.nifti_header import SPARE_BYTES, RawHeader, place, raw_header
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
 
 LOGGER = logging.getLogger(__name__)
 
-Affine = npt.NDArray[np.float64]
-
-_MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
-# Headers are single precision: two forms of the same grid agree better than this.
-_FORMS_AGREE_MM = 1e-3
 _MAXIMUM_NIFTI1_SIZE = 32767
 _DESCRIPTION_BYTES = 79
-# What may precede or follow the voxels of a file that is otherwise in order.
-_SPARE_BYTES = 2**24
 _MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 
 
@@ -57,6 +51,8 @@ def read(path: Path) -> Volume:
     Raises:
         InputError: If the file is damaged or is not one 3-D gray-scale volume.
     """
+    refuse_lone_half(path)
+    raw = raw_header(path)
     image = _open(path)
     size = _size(image.shape)
     dtype = image.get_data_dtype()
@@ -65,11 +61,11 @@ def read(path: Path) -> Volume:
         msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
         raise InputError(msg)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused there, with words
-        affine, header = _orientation(image, path)
+        affine, header = place(image, raw, path)
         geometry = VolumeGeometry.from_ras_affine(size, affine)
-    proxy: Any = image.dataobj
+    proxy = _proxy(image, size, raw)
     slope, intercept = float(proxy.slope), float(proxy.inter)
-    array = voxels.in_memory(_stored(image, size).T, slope=slope, intercept=intercept)
+    array = voxels.in_memory(proxy.get_unscaled().T, slope=slope, intercept=intercept)
     return Volume(
         array,
         geometry,
@@ -106,8 +102,7 @@ def _tidy() -> Iterator[None]:
 def _open(path: Path) -> Nifti1Pair | MGHImage:
     """Read the header; what nibabel raises on a damaged one is not documented, so everything is caught."""
     try:
-        _refuse_long_extensions(path)
-        with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path), _tidy():
+        with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path, but="form_code"), _tidy():
             image = nib.load(path, mmap=False)
     except Exception as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
@@ -120,28 +115,6 @@ def _open(path: Path) -> Nifti1Pair | MGHImage:
     raise InputError(msg)
 
 
-def _refuse_long_extensions(path: Path) -> None:
-    """Refuse a file with much between header and voxels, which nibabel reads before anything can be checked.
-
-    Raises:
-        InputError: If it says that its voxels begin so late.
-    """
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        start = file.read(540)
-    if path.suffix.lower() in (".mgh", ".mgz") or len(start) < 348:
-        return
-    for order in "<>":
-        if struct.unpack_from(f"{order}i", start)[0] == 348:
-            (offset,) = struct.unpack_from(f"{order}f", start, 108)
-        elif struct.unpack_from(f"{order}i", start)[0] == 540 and len(start) == 540:
-            (offset,) = struct.unpack_from(f"{order}q", start, 168)
-        else:
-            continue
-        if not offset <= _SPARE_BYTES:
-            msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
-            raise InputError(msg)
-
-
 def _one_line(error: Exception) -> str:
     """Return the last line of an exception, which is the telling one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -150,7 +123,7 @@ def _one_line(error: Exception) -> str:
 
 def _size(shape: Sequence[int]) -> tuple[int, int, int]:
     size = [int(n) for n in shape]
-    while len(size) > 3 and size[-1] == 1:
+    while len(size) > 3 and size[-1] in (0, 1):  # a length of 0 is that of an axis that is not there
         size.pop()
     times = " x ".join(str(n) for n in size)
     if len(size) > 3:
@@ -165,16 +138,17 @@ def _size(shape: Sequence[int]) -> tuple[int, int, int]:
     return (size[0], size[1], size[2])
 
 
-def _stored(image: Nifti1Pair | MGHImage, size: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return the voxels as stored, shape (i, j, k), after making sure that all of them are there."""
-    proxy: Any = image.dataobj
-    promised = proxy.offset + math.prod(size) * proxy.dtype.itemsize
-    found = _bytes_in(Path(image.file_map["image"].filename or ""), promised + _SPARE_BYTES)
+def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHeader | None) -> ArrayProxy:
+    """Return the voxels that are still in the file, after making sure that all of them are there."""
+    said: Any = image.dataobj
+    path = image.file_map["image"].filename or ""
+    offset = said.offset if raw is None or raw.offset else raw.first_voxel
+    promised = offset + math.prod(size) * said.dtype.itemsize
+    found = _bytes_in(Path(path), promised + SPARE_BYTES)
     if found < promised:
         msg = f"is cut short: its header promises {promised:,} bytes, it has {found:,}; copy or export it again"
         raise InputError(msg)
-    raw: npt.NDArray[Any] = proxy.get_unscaled()
-    return raw.reshape(size, order="F")
+    return ArrayProxy(path, (size, said.dtype, offset, said.slope, said.inter), mmap=False)
 
 
 def _bytes_in(path: Path, most: int) -> int:
@@ -197,49 +171,6 @@ def _bytes_in(path: Path, most: int) -> int:
         msg = f"is damaged or cut short ({_one_line(error)}); copy or export it again"
         raise InputError(msg) from error
     return total
-
-
-def _orientation(image: Nifti1Pair | MGHImage, path: Path) -> tuple[Affine, dict[str, Any]]:
-    """Return the affine to RAS mm, and the fields of the `FileHeader` that only these formats have."""
-    affine = np.array(image.affine, dtype=np.float64)
-    header = image.header
-    if not isinstance(header, Nifti1Header):
-        return affine, {}
-    try:
-        unit = header.get_xyzt_units()[0]
-    except KeyError:
-        unit = "unknown"
-    qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
-    if not qform_code and not sform_code:
-        LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
-    elif qform_code and sform_code and not _same(affine, _qform(header)):
-        LOGGER.warning("%s: its sform and its qform place the voxels differently; the sform is used", path)
-        qform_code = sform_code
-    affine[:3] *= _MILLIMETERS[unit]
-    window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
-    return affine, {
-        "spatial_unit": unit,
-        "description": _text(header["descrip"]),
-        # A form that was not set is written as the one that was, under its code.
-        "qform_code": qform_code or sform_code or 1,
-        "sform_code": sform_code or qform_code or 1,
-        "metadata": {name: repr(value) for name, value in window.items() if value and math.isfinite(value)},
-    }
-
-
-def _qform(header: Nifti1Header) -> Affine | None:
-    try:
-        return np.asarray(header.get_qform(), dtype=np.float64)
-    except ValueError:  # quaternion longer than 1
-        return None
-
-
-def _same(sform: Affine, qform: Affine | None) -> bool:
-    return qform is not None and bool(np.abs(sform - qform).max() <= _FORMS_AGREE_MM)
-
-
-def _text(field: npt.NDArray[Any]) -> str:
-    return " ".join(bytes(field.item()).split(b"\0")[0].decode("utf-8", "replace").split())
 
 
 def _write_nifti(volume: Volume, path: Path, description: str) -> None:
@@ -282,8 +213,8 @@ def _nifti_header(volume: Volume, description: str, dtype: np.dtype[Any]) -> Nif
     # The image knows how to fill a header, and asks an array for nothing but its shape.
     image = (Nifti2Image if large else Nifti1Image)(np.broadcast_to(dtype.type(0), volume.geometry.size), None, header)
     affine = volume.geometry.ras_affine
-    image.set_sform(affine, code=max(1, said.sform_code))
-    image.set_qform(affine, code=max(1, said.qform_code), strip_shears=True)
+    image.set_sform(affine, code=said.sform_code)
+    image.set_qform(affine, code=said.qform_code, strip_shears=True)
     image.update_header()
     return image.header
 

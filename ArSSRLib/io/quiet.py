@@ -34,7 +34,7 @@ def native_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def forwarded(name: str, to: logging.Logger, level: int, prefix: object) -> Iterator[None]:
+def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but: str = "") -> Iterator[None]:
     """Pass what a library logs on to our own log, which programs know how to show.
 
     Args:
@@ -42,10 +42,11 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object) -> Iter
         to: Our logger.
         level: How much it matters to us.
         prefix: Put before each message, to say which file it is about.
+        but: Messages that hold these words are dropped: we know better.
     """
     library = logging.getLogger(name)
     handlers, propagate = library.handlers, library.propagate
-    library.handlers, library.propagate = [_Forward(to, level, prefix)], False
+    library.handlers, library.propagate = [_Forward(to, level, prefix, but)], False
     try:
         yield
     finally:
@@ -55,12 +56,15 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object) -> Iter
 class _Forward(logging.Handler):
     """Repeats a record as a message of another logger."""
 
-    def __init__(self, to: logging.Logger, level: int, prefix: object) -> None:
+    def __init__(self, to: logging.Logger, level: int, prefix: object, but: str) -> None:
         super().__init__()
         self._to = to
         self._as = level
         self._prefix = prefix
+        self._but = but
 
     def emit(self, record: logging.LogRecord) -> None:
         """Repeat one record, in one line."""
-        self._to.log(self._as, "%s: %s", self._prefix, " ".join(record.getMessage().split()))
+        message = " ".join(record.getMessage().split())
+        if not self._but or self._but not in message:
+            self._to.log(self._as, "%s: %s", self._prefix, message)

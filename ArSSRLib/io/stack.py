@@ -17,8 +17,11 @@ from ArSSRLib.geometry import MAXIMUM_SHEAR, VolumeGeometry
 
 Vectors = npt.NDArray[np.float64]
 
-# Positions are decimal text, often with one or two digits: a twentieth of a voxel is not a missing slice.
+# A twentieth of a voxel is not uneven spacing, whatever the digits of the positions.
 _UNEVEN = 0.05
+# How far a gap may be from a multiple of the spacing for slices to be missing there, in spacings, and how many gaps of
+# all may be so: more of them are a distance that changes on purpose.
+_MULTIPLE, _GAPS = 0.15, 1 / 3
 # Closer than this, relative to the spacing, two slices are at the same place.
 _SAME_PLACE = 0.01
 
@@ -33,6 +36,8 @@ class Plane:
         spacing: Between rows and between columns, in mm, in this order as in DICOM.
         size: Columns and rows.
         rescale: Slope and intercept.
+        position_error: Most that a coordinate of the position is off by the rounding of its decimal text, in mm.
+        orientation_error: The same for a component of the orientation, unitless.
     """
 
     position: tuple[float, ...]
@@ -40,6 +45,8 @@ class Plane:
     spacing: tuple[float, ...]
     size: tuple[int, int]
     rescale: tuple[float, float]
+    position_error: float = 0.0
+    orientation_error: float = 0.0
 
 
 def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
@@ -57,8 +64,10 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     positions = np.array([plane.position for plane in planes])
     order = np.argsort(positions @ axes[2], kind="stable")
     positions = positions[order]
-    spacing = _spacing(positions @ axes[2])
-    _require_upright(positions, axes[2])
+    # Rounded to the finest digit that any of them is written with: trailing zeros are often left out.
+    error = min(plane.position_error for plane in planes)
+    spacing = _spacing(positions @ axes[2], error * float(np.abs(axes[2]).sum()))
+    _require_upright(positions, axes[2], error, min(plane.orientation_error for plane in planes))
     geometry = VolumeGeometry(
         size=(*first.size, len(planes)),
         spacing=(first.spacing[1], first.spacing[0], spacing),
@@ -71,7 +80,8 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
 def _require_alike(planes: Sequence[Plane]) -> None:
     """Refuse slices that differ in more than their position."""
     first = planes[0]
-    if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > MAXIMUM_SHEAR for plane in planes):
+    turn = MAXIMUM_SHEAR + 2 * min(plane.orientation_error for plane in planes)
+    if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > turn for plane in planes):
         msg = "has slices that are not parallel, as localizers have; choose a series that is one stack"
         raise InputError(msg)
     if any(plane.size != first.size or not np.allclose(plane.spacing, first.spacing, rtol=1e-4) for plane in planes):
@@ -83,7 +93,8 @@ def _axes(plane: Plane) -> Vectors:
     """Return the unit vectors along a row, along a column and along their normal, shape (3, 3), in LPS."""
     row, column = np.reshape(plane.orientation, (2, 3))
     lengths = np.linalg.norm([row, column], axis=1)
-    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > MAXIMUM_SHEAR:
+    # Each of the six components is off by the rounding of its text.
+    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > MAXIMUM_SHEAR + 4 * plane.orientation_error:
         msg = f"has an orientation that is not two perpendicular unit vectors ({plane.orientation}); correct its header"
         raise InputError(msg)
     # Decimal text has few digits; the axes are made exactly perpendicular, starting from the row.
@@ -93,8 +104,16 @@ def _axes(plane: Plane) -> Vectors:
     return np.stack([row, column, np.cross(row, column)])
 
 
-def _spacing(depths: Vectors) -> float:
-    """Return the distance between slices in mm, from their sorted positions along the normal in mm."""
+def _spacing(depths: Vectors, error: float) -> float:
+    """Return the distance between slices in mm.
+
+    Args:
+        depths: Positions along the normal, sorted, in mm.
+        error: Most that each of them is off by rounding, in mm.
+
+    Raises:
+        InputError: If slices are doubled or missing, or the distance changes by more than the rounding explains.
+    """
     steps = np.diff(depths)
     apart = steps[steps > 1e-3]
     step = float(np.median(apart)) if apart.size else 0.0
@@ -105,30 +124,61 @@ def _spacing(depths: Vectors) -> float:
             "split it first, for example with dcm2niix"
         )
         raise InputError(msg)
-    gap = int(np.argmax(steps))
-    if steps[gap] > 1.5 * step:
-        missing = max(1, round(float(steps[gap]) / step) - 1)
-        msg = (
-            f"lacks {missing} slice{'s' * (missing != 1)} between the {len(depths)} it has: numbers {gap + 1} and "
-            f"{gap + 2} are {steps[gap]:.3g} mm apart instead of {step:.3g} mm; export the whole series"
-        )
-        raise InputError(msg)
+    # Rounding alone leaves less than this; half a voxel would hide a missing slice.
+    rounding = min(2 * error, step / 4)
+    _refuse_gaps(steps, step, rounding)
+    number = np.arange(len(depths))
     mean = float(depths[-1] - depths[0]) / len(steps)
-    if np.abs(depths - (depths[0] + mean * np.arange(len(depths)))).max() > _UNEVEN * mean:
+    # A line through all positions tells rounded ones better than the two at its ends.
+    even = float(np.polyfit(number, depths, 1)[0]) if rounding > 1e-4 * mean else mean
+    off = depths - depths[0] - even * number
+    off -= (off.max() + off.min()) / 2 if rounding > 1e-4 * mean else 0
+    if np.abs(off).max() > max(_UNEVEN * mean, rounding):
         msg = (
             f"has unevenly spaced slices ({steps.min():.4g} to {steps.max():.4g} mm apart); "
             "resample it to even spacing first, for example with dcm2niix"
         )
         raise InputError(msg)
-    return mean
+    return even
 
 
-def _require_upright(positions: Vectors, normal: Vectors) -> None:
-    """Refuse a stack that leans: its voxels are no rectangular grid."""
-    span = positions[-1] - positions[0]
-    depth = float(span @ normal)
-    lean = float(np.linalg.norm(span - depth * normal)) / depth
-    if lean > MAXIMUM_SHEAR:
+def _refuse_gaps(steps: Vectors, step: float, rounding: float) -> None:
+    """Refuse a stack that lacks slices: few of its steps are multiples of all the others.
+
+    Args:
+        steps: From slice to slice, in mm.
+        step: The usual one.
+        rounding: Most that each is off by rounding, in mm.
+    """
+    multiples = np.rint(steps / step)
+    gaps = np.flatnonzero(multiples > 1)
+    whole = np.abs(steps - multiples * step).max() <= _MULTIPLE * step + rounding
+    if not gaps.size or not whole or gaps.size > max(1.0, _GAPS * len(steps)):
+        return
+    missing, count = int((multiples[gaps] - 1).sum()), len(steps) + 1
+    places = [f"numbers {n + 1} and {n + 2} are {steps[n]:.3g} mm apart instead of {step:.3g} mm" for n in gaps[:3]]
+    more = f", and {len(gaps) - 3} more such places" if len(gaps) > 3 else ""
+    msg = (
+        f"lacks {missing} slice{'s' * (missing != 1)} between the {count} it has: {', '.join(places)}{more}; "
+        "export the whole series"
+    )
+    raise InputError(msg)
+
+
+def _require_upright(positions: Vectors, normal: Vectors, error: float, orientation_error: float) -> None:
+    """Refuse a stack that leans: its voxels are no rectangular grid.
+
+    Args:
+        positions: Of the slices, in order, shape (N, 3), in mm.
+        normal: Unit vector.
+        error: Most that a coordinate of a position is off by rounding, in mm.
+        orientation_error: The same for a component of the orientation.
+    """
+    depths = positions @ normal
+    depth = float(depths[-1] - depths[0])
+    # In the plane of the slices, along the line through all of them: one rounded position does not decide.
+    lean = float(np.linalg.norm(np.polyfit(depths, positions - np.outer(depths, normal), 1)[0]))
+    if lean > MAXIMUM_SHEAR + 3 * error / depth + 2 * orientation_error:
         msg = (
             f"is tilted by {np.degrees(np.arctan(lean)):.3g} degrees against its slices (gantry tilt); "
             "correct the tilt first, for example with dcm2niix"

@@ -19,6 +19,8 @@ from typing import Any
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, one_line
+from ArSSRLib.process import let_threads_sleep
+from ArSSRLib.streams import open_standard_streams
 from ArSSRLib.worker.cancellation import Cancellation, CancelledError
 from ArSSRLib.worker.events import Events, logging_as_events, take_standard_output
 from ArSSRLib.worker.job import UpsampleJob, read_job
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, see the head of this file.
     """
+    open_standard_streams()
+    let_threads_sleep()
     events = Events(take_standard_output())
     cancellation = Cancellation(events)
     cancellation.watch()

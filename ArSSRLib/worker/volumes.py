@@ -16,7 +16,7 @@ from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import parse_scale
 from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
-from ArSSRLib.io.files import suffix_of
+from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress

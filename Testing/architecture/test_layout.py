@@ -18,6 +18,8 @@ SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "PythonQt"}
 FLOORS = {
     "errors": 0,
     "process": 0,
+    "streams": 0,
+    "packages": 1,
     "settings": 1,
     "options": 1,
     "geometry": 1,

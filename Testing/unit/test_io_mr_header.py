@@ -74,7 +74,7 @@ def test_the_algorithm_is_identified_and_the_scanner_still_named(written):
     assert (scanner.Manufacturer, scanner.DeviceSerialNumber) == ("Scanner Inc.", "99")
     assert scanner.PurposeOfReferenceCodeSequence[0].CodeValue == "109101"
     assert program.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
-    assert list(program.SoftwareVersions)[1:] == ["arssr2", SHA256]
+    assert list(program.SoftwareVersions)[1:] == [SHA256, "arssr2"]
     assert written[0].Manufacturer == "ArSSR"
 
 

@@ -122,13 +122,13 @@ def test_a_grid_that_is_not_quite_rectangular_is_written_exactly_into_the_sform(
     np.testing.assert_allclose(header.get_qform(), grid.ras_affine, atol=1e-3)
 
 
-def test_a_code_of_zero_is_never_written(tmp_path):
+def test_a_file_that_does_not_say_where_it_is_stays_so(tmp_path):
     said = FileHeader(qform_code=0, sform_code=0)
     volume = Volume(np.zeros((2, 2, 2), np.int16), VolumeGeometry((2, 2, 2), (1.0, 1.0, 1.0)), said)
 
     header = nib.load(write_volume(volume, tmp_path / "a.nii")).header
 
-    assert (int(header["qform_code"]), int(header["sform_code"])) == (1, 1)
+    assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 0)
 
 
 # --- what else the header says

@@ -1,0 +1,112 @@
+"""What the first bytes of a file say, whatever its name says: DICOM or not, compressed or not, there or elsewhere."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
+
+# What stands in a file whose content is elsewhere, and how to get that.
+_POINTERS = {
+    b"version https://git-lfs": ("Git LFS", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "git annex get or datalad get"),
+}
+_LONGEST_POINTER = 1024
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
+# The first four bytes of an uncompressed file: the size of a NIfTI header in either byte order, the version of MGH.
+_BEGINNINGS = {
+    ".nii.gz": [struct.pack(f"{order}i", size) for order in "<>" for size in (348, 540)],
+    ".mgz": [struct.pack(">i", 1)],
+}
+
+
+def dicom_start(stream: BinaryIO) -> str:
+    """Return how a DICOM file begins: with its "preamble", or "bare", with its attributes; empty if it is none.
+
+    Args:
+        stream: At the start of the file, and again afterwards.
+    """
+    start = stream.read(132)
+    stream.seek(0)
+    if start[128:] == b"DICM":
+        return "preamble"
+    if len(start) < 132:
+        return ""
+    # The first attribute is of group 2 or 8, with the two letters of its type or with its length.
+    group, element, length = struct.unpack_from("<HHI", start)
+    typed = start[4:6].isalpha() and start[4:6].isupper()
+    return "bare" if group in (2, 8) and element <= 0x100 and (typed or length < 2**10) else ""
+
+
+def refuse_misnamed(path: Path) -> None:
+    """Refuse a file whose name ends in .gz though it is not compressed, or the other way round.
+
+    Raises:
+        InputError: If so, with the name that it should have.
+    """
+    suffix, name = suffix_of(path), path.name
+    with path.open("rb") as file:
+        start = file.read(4)
+    zipped, named_so = start.startswith(_GZIP), suffix in (".nii.gz", ".mgz")
+    if zipped and not named_so:
+        renamed = {".nii": f"{name}.gz", ".mgh": f"{name[:-4]}.mgz"}.get(suffix)
+        advice = f"rename it to {renamed}" if renamed else "unpack it first, for example with gunzip"
+        msg = f"is compressed by gzip, which its name does not say; {advice}"
+        raise InputError(msg)
+    if named_so and not zipped and start in _BEGINNINGS[suffix]:
+        renamed = name[:-3] if suffix == ".nii.gz" else f"{name[:-4]}.mgh"
+        msg = f"is not compressed, though its name says so; rename it to {renamed}"
+        raise InputError(msg)
+    if start.startswith(_BZIP2):
+        msg = "is compressed by bzip2, which is not read; unpack it first, and pack NIfTI by gzip instead"
+        raise InputError(msg)
+
+
+def refuse_lone_half(path: Path) -> None:
+    """Refuse one of the two files of a NIfTI volume without the other.
+
+    Raises:
+        InputError: If the other one is not there, or only a pointer to it.
+    """
+    wanted = {".hdr": (".img", ".img.gz"), ".img": (".hdr", ".hdr.gz")}.get(path.suffix.lower(), ())
+    others = [entry for entry in path.parent.iterdir() if entry.name.lower().endswith(wanted)] if wanted else []
+    mine = [entry for entry in others if entry.name.partition(".")[0] == path.name.partition(".")[0]]
+    for other in mine:
+        refuse_unfetched(other)
+    if wanted and not mine:
+        what = "voxels" if path.suffix.lower() == ".hdr" else "header"
+        msg = f"is half of a volume: its {what} would be in {path.stem}{wanted[0]}, which is not there; copy that, too"
+        raise InputError(msg)
+
+
+def refuse_unfetched(path: Path) -> None:
+    """Refuse a file whose content is elsewhere, as git-annex and Git LFS leave it until it is fetched.
+
+    Raises:
+        InputError: If it is such a file.
+    """
+    if path.is_symlink() and not path.exists():
+        annex = ".git/annex" in os.readlink(path).replace(os.sep, "/")
+        how = "fetch its content first, with git annex get or datalad get" if annex else "correct the link"
+        msg = f"{path.name} is a link to a file that is not there ({os.readlink(path)}); {how}"
+        raise InputError(msg)
+    if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_POINTER)
+        for begin, (tool, how) in _POINTERS.items():
+            if start.startswith(begin):
+                msg = f"{path.name} is a pointer of {tool}, its content is not here; fetch it first, with {how}"
+                raise InputError(msg)
+
+
+def may_be_slice(path: Path) -> bool:
+    """Tell whether an entry of a folder could be a DICOM file; for a link that leads nowhere, by its name."""
+    if path.name.startswith("."):
+        return False
+    suffix = suffix_of(path)
+    by_name = suffix in ("", *DICOM_SUFFIXES) or suffix[1:].isdecimal()
+    return path.is_file() or (path.is_symlink() and not path.exists() and by_name)

@@ -1,0 +1,198 @@
+"""The files of a DICOM series: which of a folder are images, which belong together, and which are there twice.
+
+Headers are read by pydicom, with the 128 bytes before them or without. Nothing here looks at a voxel, but to tell
+copies from other images.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.tag import Tag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io.content import dicom_start, may_be_slice, refuse_unfetched
+from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
+from ArSSRLib.io.intensities import PRIVATE_TAGS
+
+LOGGER = logging.getLogger(__name__)
+
+_TAGS = [
+    Tag(name)
+    for name in (
+        "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "Manufacturer",
+        "ImageType", "ComplexImageComponent", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows",
+        "Columns", "BitsAllocated", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
+        "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
+        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    )
+]  # fmt: skip
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+_LISTED_SERIES = 20
+
+
+def headers_of(path: Path) -> dict[Path, Dataset]:
+    """Return the headers of the images in a folder, or of one file, in the order of the names.
+
+    Raises:
+        InputError: If there is none, or a file is damaged.
+    """
+    candidates = [path] if path.is_file() else sorted(entry for entry in path.iterdir() if may_be_slice(entry))
+    headers = {file: dataset for file in candidates if (dataset := _header(file)) is not None}
+    if not headers:
+        msg = f"holds no DICOM image{_advice(path)}"
+        raise InputError(msg)
+    return headers
+
+
+def read_header(stream: BinaryIO, tags: list[int] | None = None) -> Dataset:
+    """Return the header of a DICOM file: all of it, or these attributes; the stream then stands before the voxels.
+
+    Raises:
+        InvalidDicomError: If it is none.
+    """
+    # Older archives wrote neither the 128 bytes of the preamble nor the group of attributes that follows them.
+    bare = dicom_start(stream) == "bare"
+    dataset: Dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags, force=bare)
+    if bare and not dataset.get("SOPClassUID"):
+        raise InvalidDicomError
+    return dataset
+
+
+def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
+    """Return the files of the one series there is, or of the one that is wanted; each image once.
+
+    Raises:
+        InputError: If there are several to choose from, or none of them is wanted.
+    """
+    found: dict[str, list[Path]] = {}
+    for file, dataset in headers.items():
+        found.setdefault(str(dataset.get("SeriesInstanceUID", "")), []).append(file)
+    descriptions = {uid: words(headers[files[0]].get("SeriesDescription")) for uid, files in found.items()}
+    matching = [uid for uid in found if wanted is None or wanted in (uid, descriptions[uid])]
+    if len(matching) == 1:
+        return _without_copies(found[matching[0]], headers)
+    listed = [
+        f"{uid} ({descriptions[uid] or 'no description'}, {_counted(files, headers)})" for uid, files in found.items()
+    ]
+    more = [f"and {len(listed) - _LISTED_SERIES} more"] if len(listed) > _LISTED_SERIES else []
+    listing = "; ".join(listed[:_LISTED_SERIES] + more)
+    which = "" if wanted is None else f", {len(matching) or 'none'} of them {wanted!r}"
+    msg = f"holds {len(found)} series{which}: {listing}; choose one by its UID with --series"
+    raise InputError(msg)
+
+
+def words(text: object) -> str:
+    """Return a text of a header in one line."""
+    return " ".join(str(text or "").split())
+
+
+def _without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[Path]:
+    """Return the files without those that repeat the place and the voxels of another one."""
+    alike: dict[str, list[Path]] = {}
+    for file in files:
+        place = [headers[file].get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
+        # A multi-frame file has its places in its frames, and is a copy of none that is not named alike.
+        alike.setdefault(str(place if all(place) else headers[file].get("SOPInstanceUID")), []).append(file)
+    kept: list[Path] = []
+    for group in alike.values():
+        seen = {_voxel_hash(file): file for file in reversed(group)} if len(group) > 1 else {"": group[0]}
+        kept += seen.values()
+    if len(kept) < len(files):
+        LOGGER.warning(
+            "%s: %d of %d files are copies of others, with the same place and voxels; each image is read once",
+            files[0].parent,
+            len(files) - len(kept),
+            len(files),
+        )
+    return sorted(kept)
+
+
+def _voxel_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        dataset = pydicom.dcmread(stream, specific_tags=["PixelData"], force=True)
+    return hashlib.sha256(dataset.get("PixelData") or b"").hexdigest()
+
+
+def _header(file: Path) -> Dataset | None:
+    """Return the header of a file, or None if it is not an image at all."""
+    damaged = f"has a damaged slice, {file.name}; copy or export the series again"
+    refuse_unfetched(file)
+    try:
+        with file.open("rb") as stream:
+            start = dicom_start(stream)
+            if start == "preamble":
+                _refuse_deflated(stream)
+            dataset = read_header(stream, [*_TAGS, *PRIVATE_TAGS])
+            remaining = file.stat().st_size - stream.tell()
+    except InvalidDicomError as error:
+        if suffix_of(file) in DICOM_SUFFIXES:
+            raise InputError(damaged) from error
+        return None
+    except (OSError, InputError):
+        raise
+    except Exception as error:  # what pydicom raises on damaged bytes is not documented
+        if start == "bare" and suffix_of(file) not in DICOM_SUFFIXES:
+            return None
+        raise InputError(damaged) from error
+    if dataset.get("Rows") and dataset.get("Columns"):
+        if remaining < _voxel_bytes(dataset):
+            raise InputError(damaged)
+        return dataset
+    # A report or a directory has no rows; an image without them was cut short.
+    if "Image Storage" in getattr(dataset.file_meta.get("MediaStorageSOPClassUID"), "name", ""):
+        raise InputError(damaged)
+    return None
+
+
+def _refuse_deflated(stream: BinaryIO) -> None:
+    """Refuse a file that is deflated as a whole: pydicom unpacks all of it at once, whatever that comes to.
+
+    Raises:
+        InputError: If it is.
+    """
+    read_preamble(stream, False)
+    if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        msg = "has a slice that is deflated as a whole, which is not read; export the series again, uncompressed"
+        raise InputError(msg)
+    stream.seek(0)
+
+
+def _voxel_bytes(dataset: Dataset) -> int:
+    """Return how many bytes the voxels of a file must have at least; GDCM does not mind if there are fewer."""
+    # A file without the group that names it is not compressed.
+    if dataset.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian) not in _PLAIN:
+        return 1
+    voxels_in_file = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
+    return voxels_in_file * int(dataset.get("BitsAllocated") or 16) // 8
+
+
+def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
+    count = sum(int(headers[file].get("NumberOfFrames") or 1) for file in files)
+    return f"{count} slice{'s' * (count != 1)}"
+
+
+def _advice(path: Path) -> str:
+    """Return what to do about a folder without an image: where there are some, or what is expected."""
+    expected = "; name a volume, or the folder in which the slices of a series lie directly"
+    if not path.is_dir():
+        return expected
+    for deeper in sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")):
+        if any(True for _ in deeper.iterdir()):
+            return f", and its subfolders, such as {deeper.name}, are not searched{expected}"
+    return expected

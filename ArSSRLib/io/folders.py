@@ -1,0 +1,76 @@
+"""What a folder holds: volumes in files, a DICOM series, or both, which is one choice too many."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io.content import dicom_start
+from ArSSRLib.io.formats import SUPPORTED_SUFFIXES, is_half, suffix_of
+
+
+def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the volumes that lie directly in a folder, sorted by name.
+
+    Hidden files are left out, and so are the voxel halves of two-file formats and single DICOM slices. A link to a
+    file that is not there is a volume too, which cannot be read: it must not be passed over.
+
+    Args:
+        folder: Where to look; folders in it are not searched.
+
+    Raises:
+        InputError: If the folder does not exist or cannot be listed.
+    """
+    folder = Path(folder)
+    named = [entry for entry in _entries(folder) if suffix_of(entry) in SUPPORTED_SUFFIXES]
+    headers = {entry.stem for entry in named if not is_half(entry)}
+    return sorted(entry for entry in named if not (is_half(entry) and entry.stem in headers))
+
+
+def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
+    """Return what a path stands for: its volumes if it is a folder of files, else itself, one file or DICOM series.
+
+    Args:
+        path: A file, a folder of volumes, or a folder of DICOM files.
+        series: The DICOM series that was chosen, if one was.
+
+    Raises:
+        InputError: If it is a folder that holds both volumes and DICOM files and none was chosen, or cannot be listed.
+    """
+    path = Path(path)
+    if not path.is_dir() or series is not None:
+        return [path]
+    volumes = find_volumes(path)
+    if volumes and (image := _dicom_file_in(path)) is not None:
+        more = f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""
+        msg = (
+            f"{path}: holds both DICOM files, such as {image.name}, and volumes, such as {volumes[0].name}{more}; "
+            f"name a volume, for example {volumes[0]}, or choose the DICOM series with --series."
+        )
+        raise InputError(msg)
+    return volumes or [path]
+
+
+def _dicom_file_in(folder: Path) -> Path | None:
+    """Return a DICOM file of a folder, or None; the directory of a disk is none."""
+    for entry in sorted(_entries(folder)):
+        if entry.is_file() and suffix_of(entry) not in SUPPORTED_SUFFIXES and entry.name.upper() != "DICOMDIR":
+            with entry.open("rb") as stream:
+                if dicom_start(stream):
+                    return entry
+    return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return the files of a folder that are not hidden, and links to nowhere.
+
+    Raises:
+        InputError: If the folder cannot be listed.
+    """
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        msg = f"{folder}: cannot be listed ({error.strerror}); name an existing folder."
+        raise InputError(msg) from error
+    return [entry for entry in entries if entry.is_file() or (entry.is_symlink() and not entry.exists())]

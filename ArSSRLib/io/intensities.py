@@ -1,0 +1,72 @@
+"""What a DICOM header says about its numbers: which are padding, which part of a complex image, one slice or many."""
+
+from __future__ import annotations
+
+import re
+
+from pydicom import Dataset
+
+# Image types of Siemens, Philips, United Imaging and others; GE has a number for it instead.
+_COMPONENTS = {
+    "phase": re.compile(r"P|P_.*|PHASE.*"),
+    "real": re.compile(r"R|R_.*|REAL"),
+    "imaginary": re.compile(r"I|I_.*|IMAG|IMAGINARY"),
+}
+_GE_KINDS = {"1": "phase", "2": "real", "3": "imaginary"}
+_GE_CREATOR, _GE_KIND = 0x00430010, 0x0043102F
+_UIH_SLICES, _UIH_FRAMES = 0x00651050, 0x00651051
+# Attributes of manufacturers that are looked at here.
+PRIVATE_TAGS = (_GE_CREATOR, _GE_KIND, _UIH_SLICES, _UIH_FRAMES)
+
+
+def padding_of(dataset: Dataset, rescale: tuple[float, float]) -> tuple[float, float] | None:
+    """Return the least and the largest intensity that a header declares as padding, or None.
+
+    Args:
+        dataset: The header.
+        rescale: Slope and intercept from the stored numbers to intensities.
+    """
+    first = dataset.get("PixelPaddingValue")
+    if not isinstance(first, int):
+        return None
+    last = dataset.get("PixelPaddingRangeLimit")
+    stored = (first, last if isinstance(last, int) else first)
+    # Half a step on both sides: intensities may have been rounded.
+    slope, intercept = rescale
+    margin = 0.0 if rescale == (1.0, 0.0) else abs(slope) / 2
+    ends = sorted(number * slope + intercept for number in stored)
+    return (ends[0] - margin, ends[1] + margin)
+
+
+def component_of(dataset: Dataset) -> str:
+    """Return which part of a complex image a header says it is: "phase", "real" or "imaginary"; else an empty text."""
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
+    kinds = [(group.get("MRImageFrameTypeSequence") or [Dataset()])[0] for group in (dataset, shared, frames[0])]
+    said = [str(kind.get("ComplexImageComponent") or "") for kind in (dataset, *kinds)]
+    # The first two values are about the image as a file: original or derived, primary or secondary.
+    said += [str(word) for word in list(dataset.get("ImageType") or ())[2:]]
+    for component, pattern in _COMPONENTS.items():
+        if any(pattern.fullmatch(word.strip().upper()) for word in said):
+            return component
+    if str(_private(dataset, _GE_CREATOR)).startswith("GEMS_PARM"):
+        return _GE_KINDS.get(str(_private(dataset, _GE_KIND)).strip(), "")
+    return ""
+
+
+def is_mosaic(dataset: Dataset) -> bool:
+    """Tell whether a header describes many slices tiled into one image, as Siemens and United Imaging store them."""
+    kinds = {str(word).upper() for word in dataset.get("ImageType") or ()}
+    united = str(dataset.get("Manufacturer") or "").upper().startswith(("UIH", "UNITED IMAGING"))
+    many = _private(dataset, _UIH_SLICES) not in ("", "0", "1") or _UIH_FRAMES in dataset
+    return bool(kinds & {"MOSAIC", "VFRAME"}) or (united and many)
+
+
+def _private(dataset: Dataset, tag: int) -> str:
+    """Return a private value as text; in a file without types it is bytes."""
+    if tag not in dataset:
+        return ""
+    value = dataset[tag].value
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace").strip("\0 ")
+    return str(value)

@@ -1,0 +1,173 @@
+"""What the header of a NIfTI or MGH file says about place, units and where its voxels begin.
+
+Read from the bytes themselves where nibabel corrects them in silence: codes beyond the standard are not worthless
+matrices, and an offset of 0 is not the start of the file.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.freesurfer.mghformat import MGHImage
+from nibabel.nifti1 import Nifti1Header, Nifti1Pair
+
+from ArSSRLib.errors import InputError
+
+LOGGER = logging.getLogger(__name__)
+
+Affine = npt.NDArray[np.float64]
+
+# What may precede or follow the voxels of a file that is otherwise in order.
+SPARE_BYTES = 2**24
+_MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
+# Headers are single precision: two forms of the same grid agree better than this.
+_FORMS_AGREE_MM = 1e-3
+_KNOWN_CODES = range(6)
+# "Aligned to something": what is written for a code that the standard does not know.
+_ALIGNED = 2
+# Where the voxels of one file begin if it does not say it, and where its fields are, by the size of the header.
+_FIRST_VOXEL = {348: 352, 540: 544}
+_FIELDS = {348: ("f", 108, "hh", 252, 344), 540: ("q", 168, "ii", 344, 4)}
+_GOOD_RAS_FLAG = 28
+
+
+@dataclass(frozen=True)
+class RawHeader:
+    """Fields of a NIfTI file as they are written.
+
+    Attributes:
+        offset: Where the voxels begin, in bytes, as the file says.
+        first_voxel: The same where it says nothing and the voxels are in the same file.
+        qform_code: As written.
+        sform_code: As written.
+    """
+
+    offset: float
+    first_voxel: int
+    qform_code: int
+    sform_code: int
+
+
+def raw_header(path: Path) -> RawHeader | None:
+    """Return the fields of a file as they are written, or None if it is no NIfTI file.
+
+    Raises:
+        InputError: If its voxels begin so late that there is no telling what nibabel would read before them.
+    """
+    if path.suffix.lower() == ".img":
+        path = next((path.with_suffix(end) for end in (".hdr", ".HDR") if path.with_suffix(end).is_file()), path)
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        start = file.read(540)
+    if path.suffix.lower() in (".mgh", ".mgz") or len(start) < 348:
+        return None
+    for order in "<>":
+        (size,) = struct.unpack_from(f"{order}i", start)
+        if size not in _FIELDS or len(start) < size:
+            continue
+        offset_type, offset_at, code_type, codes_at, magic_at = _FIELDS[size]
+        (offset,) = struct.unpack_from(f"{order}{offset_type}", start, offset_at)
+        if not offset <= SPARE_BYTES:
+            msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
+            raise InputError(msg)
+        single = start[magic_at : magic_at + 2] == b"n+"
+        codes = struct.unpack_from(f"{order}{code_type}", start, codes_at)
+        return RawHeader(offset, _FIRST_VOXEL[size] if single else 0, *codes)
+    return None
+
+
+def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tuple[Affine, dict[str, Any]]:
+    """Return the affine to RAS mm, and the fields of the `FileHeader` that only these formats have.
+
+    What a file leaves open, or says twice in two ways, is warned of.
+    """
+    header = image.header
+    if not isinstance(header, Nifti1Header):
+        if not _has_ras(path):
+            LOGGER.warning("%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm, coronal, is taken", path)
+        return np.array(image.affine, dtype=np.float64), {}
+    codes = {"sform": raw.sform_code, "qform": raw.qform_code} if raw else {"sform": 0, "qform": 0}
+    affine, codes = _affine(header, codes, path)
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:
+        unit = "unknown"
+    affine[:3] *= _MILLIMETERS[unit]
+    window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
+    return affine, {
+        "spatial_unit": unit,
+        "description": _text(header["descrip"]),
+        # A form that was not set is written as the one that was, under its code; if none was, none is.
+        "qform_code": codes["qform"] or codes["sform"],
+        "sform_code": codes["sform"] or codes["qform"],
+        "metadata": {name: repr(value) for name, value in window.items() if value and math.isfinite(value)},
+    }
+
+
+def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Affine, dict[str, int]]:
+    """Return the affine in the unit of the file: of the sform, else the qform, else the spacing; and the codes used."""
+    forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
+    given = {name: code for name, code in codes.items() if code}
+    for name, code in given.items():
+        if code not in _KNOWN_CODES:
+            LOGGER.warning(
+                "%s: its %s_code, %d, is not one of NIfTI; the matrix is used all the same", path, name, code
+            )
+    usable = [name for name in given if forms[name] is not None]
+    if given and not usable:
+        # Refused where the grid is made, with words about the matrix.
+        return np.asarray(header.get_sform() if "sform" in given else np.zeros((4, 4)), dtype=np.float64), codes
+    if not given:
+        return _spacing_alone(header, path), {"sform": 0, "qform": 0}
+    for name in set(given) - set(usable):
+        LOGGER.warning("%s: its %s is singular or not finite; the %s is used", path, name, usable[0])
+    used = forms[usable[0]]
+    kept = {name: (code if code in _KNOWN_CODES else _ALIGNED) if name in usable else 0 for name, code in codes.items()}
+    if len(usable) == 2 and not _same(used, forms["qform"]):
+        LOGGER.warning("%s: its sform and its qform place the voxels differently; the sform is used", path)
+        kept["qform"] = kept["sform"]
+    return np.array(used, dtype=np.float64), kept
+
+
+def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
+    """Return the affine of a file that says nothing of its place: where ITK, and so Slicer, puts it."""
+    LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
+    spacing = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+    if not spacing.all():
+        LOGGER.warning("%s: states no voxel spacing along an axis; 1 mm is taken, check the size of the result", path)
+    spacing[spacing == 0] = 1.0
+    return np.asarray(np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))
+
+
+def _sound(get: Any) -> Affine | None:  # noqa: ANN401 - a method of nibabel
+    """Return a form that places voxels, or None."""
+    try:
+        affine = np.asarray(get(), dtype=np.float64)
+    except ValueError:  # a quaternion longer than 1
+        return None
+    with np.errstate(all="ignore"):
+        sound = np.isfinite(affine).all() and np.linalg.norm(affine[:3, :3], axis=0).all()
+        return affine if sound and np.linalg.matrix_rank(affine[:3, :3]) == 3 else None
+
+
+def _same(first: Affine | None, second: Affine | None) -> bool:
+    return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
+
+
+def _has_ras(path: Path) -> bool:
+    """Tell whether an MGH file states spacing and orientation at all."""
+    with gzip.open(path) if path.suffix.lower() == ".mgz" else path.open("rb") as file:
+        start = file.read(_GOOD_RAS_FLAG + 2)
+    return len(start) < _GOOD_RAS_FLAG + 2 or struct.unpack_from(">h", start, _GOOD_RAS_FLAG) != (0,)
+
+
+def _text(field: npt.NDArray[Any]) -> str:
+    return " ".join(bytes(field.item()).split(b"\0")[0].decode("utf-8", "replace").split())

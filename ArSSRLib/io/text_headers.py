@@ -1,0 +1,110 @@
+"""The text before the voxels of a NRRD or MetaImage file: units, spacing and where the voxels are.
+
+ITK reads the grid from it, but neither its units nor whether a spacing is stated at all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io.content import refuse_unfetched
+
+LONGEST_HEADER = 2**20
+# Millimeters in units of length, as programs spell them.
+_MILLIMETERS = {
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1000.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 10.0),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "microns", "micrometer", "micrometers", "micrometre"), 1e-3),
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-6),
+}
+_PRINTF = re.compile(r"%\d*d")
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """Fields of a header.
+
+    Attributes:
+        path: The file that holds it.
+        fields: Values by lower-case name.
+        end: Where it ends in the file, in bytes; None if its end was not found.
+    """
+
+    path: Path
+    fields: dict[str, str]
+    end: int | None
+
+    @property
+    def is_nrrd(self) -> bool:
+        """Whether this is NRRD, else MetaImage."""
+        return self.path.suffix.lower() in (".nrrd", ".nhdr")
+
+    @property
+    def data_file(self) -> Path | None:
+        """The one other file that holds the voxels; None if they follow the header or lie in several files."""
+        name = self.fields.get("data file", self.fields.get("datafile", self.fields.get("elementdatafile", "")))
+        if name in ("", "LOCAL", "Local", "local") or name.startswith("LIST") or _PRINTF.search(name):
+            return None
+        return self.path.parent / name
+
+    @property
+    def states_spacing(self) -> bool:
+        """Whether the header says how far voxels are apart."""
+        if not self.is_nrrd:
+            return bool({"elementspacing", "elementsize"} & set(self.fields))
+        said = f"{self.fields.get('space directions', '')} {self.fields.get('spacings', '')}"
+        return any(word.lower() not in ("none", "nan") for word in said.split())
+
+    def frames(self) -> int:
+        """Return how many volumes a NRRD file holds along an axis of volumes, such as time; else 1."""
+        kinds = self.fields.get("kinds", "").lower().split()
+        sizes = self.fields.get("sizes", "").split()
+        along = [int(n) for n, kind in zip(sizes, kinds, strict=False) if kind in ("list", "time") and n.isdecimal()]
+        return max(along, default=1)
+
+    def millimeters(self) -> tuple[list[float], str]:
+        """Return how many mm the unit of each axis is, for one axis or three, and a unit that is not known.
+
+        NRRD has units of space, for the axes of the patient, or else units of each array axis; MetaImage has one.
+        """
+        text = self.fields.get("space units", self.fields.get("units", self.fields.get("distanceunits", "")))
+        words = re.findall(r'"([^"]*)"', text) or text.split()
+        units = [word.strip() for word in words if word.strip().lower() not in ("", "none", "???", "unknown")]
+        unknown = next((unit for unit in units if unit.lower() not in _MILLIMETERS), "")
+        return [_MILLIMETERS.get(unit.lower(), 1.0) for unit in units[:3]] or [1.0], unknown
+
+
+def read_text_header(path: Path) -> TextHeader:
+    """Read the header of a NRRD or MetaImage file, as far as it is one."""
+    with path.open("rb") as file:
+        start = file.read(LONGEST_HEADER)
+    nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
+    # A blank line ends that of NRRD, the name of the file with the voxels that of MetaImage.
+    pattern = rb"\n\r?\n" if nrrd else rb"^ElementDataFile *=[^\n]*\n?"
+    found = re.compile(pattern, re.MULTILINE | re.IGNORECASE).search(start)
+    text = start[: found.end() if found else None].decode("utf-8", "replace")
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        name, separator, value = line.partition(":" if nrrd else "=")
+        if separator and not line.startswith("#") and not value.startswith("="):
+            fields.setdefault(name.strip().lower(), value.strip())
+    return TextHeader(path, fields, found.end() if found else None)
+
+
+def require_data_file(header: TextHeader) -> None:
+    """Refuse a header whose voxels lie in a file that is not there.
+
+    Raises:
+        InputError: If it is not there, or only a pointer to it.
+    """
+    other = header.data_file
+    if other is None:
+        return
+    refuse_unfetched(other)
+    if not other.is_file():
+        msg = f"keeps its voxels in {other.name}, which is not there; copy that file into the same folder, too"
+        raise InputError(msg)

@@ -1,0 +1,40 @@
+"""Optional packages: which version is needed, asked for before any work and not in the middle of it."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+from ArSSRLib.errors import DependencyError
+
+# As in the optional dependencies of pyproject.toml; a test compares them.
+MINIMUM = {"matplotlib": "3.8", "openvino": "2025.0", "pydicom": "3.0"}
+
+
+def require_package(name: str, purpose: str) -> None:
+    """Refuse work for which a package is missing or too old.
+
+    Args:
+        name: The package, one of `MINIMUM`.
+        purpose: What needs it, such as "--figure"; begins the message.
+
+    Raises:
+        DependencyError: If it is not installed, or older than needed.
+    """
+    needed = MINIMUM[name]
+    try:
+        found = version(name)
+    except PackageNotFoundError as error:
+        msg = f"{purpose} needs {name}, which is not installed: pip install {name}."
+        raise DependencyError(msg) from error
+    if _numbers(found) < _numbers(needed):
+        msg = (
+            f"{purpose} needs {name} {needed} or later, and {found} is installed: "
+            f'pip install --upgrade "{name}>={needed}".'
+        )
+        raise DependencyError(msg)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the release of a version, as numbers."""
+    return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:3])
