@@ -40,12 +40,11 @@ from ArSSRPanel import run
 from ArSSRPanel.attributes import sourceOf
 from ArSSRPanel.choosers import ScaleMode
 from ArSSRPanel.compare import Comparison
-from ArSSRPanel.controller import RunController
+from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
 from ArSSRPanel.dicom import exportResult, isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
-from ArSSRPanel.log_section import LogSection
 from ArSSRPanel.nodes import firstGrayVolume
 from ArSSRPanel.request import Request, makeRequest
 from ArSSRPanel.sample_data import registerSampleData

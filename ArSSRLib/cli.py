@@ -55,11 +55,7 @@ def _main(argv: Sequence[str]) -> int:
     """Run the command with these arguments, and return the exit code."""
     arguments = join_numbers(argv)
     try:
-        parser = build_parser(
-            add_training=_training_arguments if arguments[:1] == ["train"] else None,
-            add_evaluation=_evaluation_arguments if arguments[:1] == ["evaluate"] else None,
-        )
-        args = parser.parse_args(arguments)
+        args = build_parser(arguments[0] if arguments else "").parse_args(arguments)
         with logging_to_stderr(args.verbose), termination_as_exit():
             return run(args)
     except KeyboardInterrupt:
@@ -118,20 +114,6 @@ def termination_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``arssr train``; nobody else waits for PyTorch."""
-    from ArSSRLib.training import cli as training  # noqa: PLC0415
-
-    training.add_arguments(parser)
-
-
-def _evaluation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``arssr evaluate``; nobody else waits for it."""
-    from ArSSRLib.evaluation import cli as evaluation  # noqa: PLC0415
-
-    evaluation.add_arguments(parser)
 
 
 class _LowerCaseLevel(logging.Formatter):

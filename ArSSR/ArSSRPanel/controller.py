@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import slicer
@@ -130,6 +131,30 @@ class RunController:
         running = self._run is not None
         self._ui.applyButton.enabled = self._ready and not running
         self._ui.cancelButton.enabled = running
+
+
+class LogSection:
+    """Shows what happened since the module was opened; it names no patient, so that it can be sent with a question.
+
+    Args:
+        ui: The widgets of the panel.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        """Connect the widgets of the section."""
+        self._ui = ui
+        ui.copyLogButton.clicked.connect(self._onCopy)
+        ui.clearLogButton.clicked.connect(self._onClear)
+
+    def add(self, message: str) -> None:
+        """Add a line."""
+        self._ui.logTextEdit.appendPlainText(f"{datetime.now():%H:%M:%S}  {message}")
+
+    def _onCopy(self, checked: bool = False) -> None:
+        slicer.app.clipboard().setText(self._ui.logTextEdit.plainText)
+
+    def _onClear(self, checked: bool = False) -> None:
+        self._ui.logTextEdit.clear()
 
 
 def _estimate(parameters: Any, facts: Mapping[str, Any] | None) -> Estimate:

@@ -7,7 +7,8 @@ the file named beside it here, as (module, function).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from ArSSRLib import __version__
@@ -103,17 +104,12 @@ def positive(text: str) -> float:
     return float(text)
 
 
-AddOptions = Callable[[argparse.ArgumentParser], None]
-
-
-def build_parser(
-    *, add_training: AddOptions | None = None, add_evaluation: AddOptions | None = None
-) -> argparse.ArgumentParser:
+def build_parser(called: str = "") -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     Args:
-        add_training: Adds the options of ``arssr train``; without it, that command has none but ``--verbose``.
-        add_evaluation: Those of ``arssr evaluate``, likewise.
+        called: The command that was called. Training and evaluation declare their options in rooms of their own, which
+            are loaded for their command alone.
     """
     parser = OneLineParser(
         prog="arssr",
@@ -129,13 +125,13 @@ def build_parser(
     _add_models(commands)
     _add_info(commands)
     _add_convert(commands)
-    train = _add_command(commands, "train", "train a model from a TOML recipe", ("ArSSRLib.training.cli", "run"))
-    if add_training is not None:
-        add_training(train)
-    summary = "compare methods by a TOML protocol; write tables and figures"
-    evaluate = _add_command(commands, "evaluate", summary, ("ArSSRLib.evaluation.cli", "run"))
-    if add_evaluation is not None:
-        add_evaluation(evaluate)
+    for name, room, summary in (
+        ("train", "ArSSRLib.training.cli", "train a model from a TOML recipe"),
+        ("evaluate", "ArSSRLib.evaluation.cli", "compare methods as a TOML protocol says, in tables and figures"),
+    ):
+        command = _add_command(commands, name, summary, (room, "run"))
+        if name == called:
+            import_module(room).add_arguments(command)
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ArSSRLib.errors import OutputError
@@ -23,35 +24,31 @@ from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.volume import Volume
 
 
-class FileTarget:
-    """A file in the format of its name."""
+@dataclass(frozen=True)
+class Target:
+    """Where a result goes.
 
-    def __init__(self, path: Path, source: Path, args: argparse.Namespace) -> None:
-        refuse_existing(path, args)
-        self._path = validate_output(path, overwrite=args.overwrite, source=source)
-        self._overwrite = args.overwrite
+    Attributes:
+        path: A file in the format of its name, or a folder for a series.
+        series: The DICOM slices of the study that a derived series belongs to; None for a file.
+        overwrite: Whether what is there is replaced.
+    """
 
-    def write(self, volume: Volume, derivation: Derivation, description: str) -> None:
-        """Write the file; its header keeps the description."""
-        write_volume(volume, self._path, overwrite=self._overwrite, description=description)
-
-
-class SeriesTarget:
-    """A folder of DICOM slices that belong to the study of their source."""
-
-    def __init__(self, path: Path, source: Path, args: argparse.Namespace) -> None:
-        self._path = validate_series_folder(path, overwrite=args.overwrite, source=source)
-        self._sources: Sequence[Path] = validate_series_source(source, series=args.series)
-        self._overwrite = args.overwrite
+    path: Path
+    series: Sequence[Path] | None
+    overwrite: bool
 
     def write(self, volume: Volume, derivation: Derivation, description: str) -> None:
-        """Write the series; each slice says how it was derived."""
-        write_derived_series(
-            volume, self._path, sources=self._sources, derivation=derivation, overwrite=self._overwrite
-        )
+        """Write a file, whose header keeps the description, or a series whose slices say how they were derived."""
+        if self.series is None:
+            write_volume(volume, self.path, overwrite=self.overwrite, description=description)
+        else:
+            write_derived_series(
+                volume, self.path, sources=self.series, derivation=derivation, overwrite=self.overwrite
+            )
 
 
-def target_for(output: str, source: Path, args: argparse.Namespace) -> FileTarget | SeriesTarget:
+def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
     """Return where to write the result of one volume, after refusing what could not be written.
 
     Args:
@@ -69,14 +66,16 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> FileTarge
         msg = f"{output}: is neither a file nor a folder but a device or a pipe; name a file, such as result.nii.gz."
         raise OutputError(msg)
     if not _names_folder(output):
-        return FileTarget(Path(output), source, args)
+        refuse_existing(Path(output), args)
+        return Target(validate_output(Path(output), overwrite=args.overwrite, source=source), None, args.overwrite)
     if source.exists() and args.series is None and not is_dicom(source):
         msg = (
             f"{output}: names a folder, which is for a DICOM series, and {source} is not DICOM; "
             f"name a file, for example {Path(output) / 'result.nii.gz'}."
         )
         raise OutputError(msg)
-    return SeriesTarget(Path(output), source, args)
+    folder = validate_series_folder(Path(output), overwrite=args.overwrite, source=source)
+    return Target(folder, validate_series_source(source, series=args.series), args.overwrite)
 
 
 def refuse_existing(path: Path, args: argparse.Namespace) -> None:

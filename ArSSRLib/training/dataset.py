@@ -20,6 +20,7 @@ from torch import Tensor
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.sources import Source, read_checked
+from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
@@ -34,7 +35,6 @@ from ArSSRLib.training.drawing import (
     draw_slice_gains,
 )
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
-from ArSSRLib.training.transfer import sent
 from ArSSRLib.volume import Volume
 
 __all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]
@@ -157,7 +157,7 @@ class BatchSampler:
             noise.append(draw_noise(config, self._host) if config.degradation == "mixture" else 0.0)
             gains.append(draw_slice_gains(config, items[-1].scale, self._host))
             seeds.append(seed)
-        patches = [sent(item.patch, self.device) for item in items]
+        patches = [to_device(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
         first_face = self._sent([item.margins for item in items])
         profile, thickness = self._sent([p for p, _ in profiles]), self._sent([t for _, t in profiles])
@@ -166,7 +166,7 @@ class BatchSampler:
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
         for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
             if gain is not None:
-                coarse[number] *= sent(gain, self.device)
+                coarse[number] *= to_device(gain, self.device)
             if sigma > 0:
                 self._points.manual_seed(seed ^ 2)
                 one = coarse[number : number + 1]
@@ -218,7 +218,7 @@ class BatchSampler:
         return torch.minimum(index, last[:, None])
 
     def _sent(self, values: list[list[float]] | list[list[int]] | list[float] | list[int]) -> Tensor:
-        return sent(torch.tensor(values, dtype=torch.float32), self.device)
+        return to_device(torch.tensor(values, dtype=torch.float32), self.device)
 
 
 def seed_of(seed: int, step: int, number: int) -> int:

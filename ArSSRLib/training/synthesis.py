@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ArSSRLib.training.transfer import sent
+from ArSSRLib.kernels.transfer import to_device
 
 KNOTS = 6
 # Largest coefficient of the linear and of the square term of a bias field along an axis: up to 22 % an axis.
@@ -47,7 +47,7 @@ def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
 
 def _tone_curve(patch: Tensor, generator: torch.Generator) -> Tensor:
     """Map 0 to 0 and the rest of [0, 1.2] through random heights, linearly between them."""
-    heights = sent(torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]), patch.device)
+    heights = to_device(torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]), patch.device)
     position = (patch / 1.2).clamp(0, 1) * KNOTS
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()

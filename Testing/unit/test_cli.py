@@ -19,8 +19,8 @@ def run_action(action, monkeypatch, arguments=()):
     monkeypatch.setitem(sys.modules, "fake_action", SimpleNamespace(run=action))
     real = cli.build_parser
 
-    def build(**options):
-        parser = real(**options)
+    def build(called):
+        parser = real(called)
         parse = parser.parse_args
 
         def parse_args(argv):

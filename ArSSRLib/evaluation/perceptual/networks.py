@@ -1,5 +1,9 @@
 """The layers of AlexNet and VGG16 that LPIPS looks at, and the distance in them. Tensors only, no files.
 
+Written here, since the packages lpips, torchmetrics and piq do not run offline as they are: they build both networks
+with torchvision, which has to match the build of PyTorch, and download its weights at first use. Given local weights,
+they would replace this file alone, and compute the features of a reference again for each result.
+
 Source:
     Krizhevsky 2014, https://arxiv.org/abs/1404.5997; Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556;
     Zhang et al. 2018, https://arxiv.org/abs/1801.03924, version 0.1.
