@@ -76,7 +76,7 @@ def _statement(results: Results) -> list[str]:
         split = f', split "{protocol.split}"' if protocol.subjects.suffix.lower() == ".csv" else ""
         lines += [
             f"- Data: {len(truths)} subjects of `{protocol.subjects}`{split}. {protocol.data}".rstrip(),
-            f"- GroundTruth: each volume {grid}, cropped {crop_statement(protocol)}.",
+            f"- Ground truth: each volume {grid}, cropped {crop_statement(protocol)}.",
             "- Mask: voxels above a tenth of the 99th percentile, the largest connected part, holes filled "
             "(`ArSSRLib.metrics.brain_mask`).",
             *(f'- Degradation "{name}": {DEGRADATIONS[name]}.' for name in protocol.degradations),
