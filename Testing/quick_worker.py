@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ArSSRLib import __version__
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.volume import Volume
 
@@ -25,7 +26,7 @@ FOUND = {
         {"id": "cpu", "name": "Test processor", "free_memory": 16e9, "total_memory": 16e9, "smoke": "ok"},
     ],
     "base_memory": 500_000_000,
-    "speed": {"cpu": {"arssr2": 1e-5}},
+    "speed": {"cpu": {DEFAULT_MODEL: 1e-5}},
 }
 COST = {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0}
 

@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import NoReturn
 
 from ArSSRLib import __version__
+from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
 from ArSSRLib.errors import one_line
 from ArSSRLib.options import OPTIONS
 
-DEFAULT_MODEL_NAME = "arssr2"
 EXIT_REFUSED = 2
 # Options that take one number or three, so that "--scale 2 2 1 IN OUT" does not swallow IN and OUT.
 NUMBER_OPTIONS = ("--scale", "--spacing", "--size")
@@ -175,7 +175,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     compute = command.add_argument_group("computation")
     compute.add_argument(
         "--model",
-        default=DEFAULT_MODEL_NAME,
+        default=DEFAULT_MODEL,
         metavar="NAME|PATH",
         help="bundled model or weights file (default: %(default)s)",
     )

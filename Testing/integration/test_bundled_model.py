@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ArSSRLib.checkpoint import load_model, registry, verify
+from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model, registry, verify
 from ArSSRLib.training.dataset import load_normalized, resample_isotropic
 from ArSSRLib.training.validation import SETTINGS, make_case, score_case
 
@@ -34,13 +34,13 @@ def test_every_bundled_model_is_the_one_that_was_registered_and_has_a_card(entry
 
 
 def test_a_default_model_is_bundled():
-    assert load_model("arssr2").name == "arssr2"
+    assert load_model(DEFAULT_MODEL).name == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(("scale", "profile"), SETTINGS, ids=lambda value: re.sub(r"[^\w.]+", "-", str(value)))
 def test_the_default_model_beats_cubic_and_back_projection_on_an_unseen_brain(truth, scale, profile):
     case = make_case("validation", truth, scale, profile)
 
-    score = score_case(load_model("arssr2"), case, torch.device("cpu"))
+    score = score_case(load_model(DEFAULT_MODEL), case, torch.device("cpu"))
 
     assert score.gain > 0

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.cli import main
 from ArSSRLib.commands import models
 from ArSSRLib.errors import CheckpointError
@@ -28,7 +29,7 @@ class Entry:
 def registered(tiny_weights, monkeypatch):
     """Two models, the second of which is damaged."""
     right = hashlib.sha256(tiny_weights.read_bytes()).hexdigest()
-    entries = [Entry("arssr2", tiny_weights, right), Entry("other", tiny_weights, "0" * 64)]
+    entries = [Entry(DEFAULT_MODEL, tiny_weights, right), Entry("other", tiny_weights, "0" * 64)]
 
     def verify(entry):
         if entry.sha256 != right:
@@ -44,7 +45,7 @@ def registered(tiny_weights, monkeypatch):
 def test_models_are_listed_and_the_default_is_named(registered, capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["arssr2", "other"]
+    assert [line.split()[0] for line in lines] == [DEFAULT_MODEL, "other"]
     assert "(default)" in lines[0]
     assert "scales 1 to 4 (one axis to 8)" in lines[0]
 
@@ -62,19 +63,19 @@ def test_a_wrong_checksum_is_told_and_exits_with_1(registered, capsys):
 
 
 def test_one_model_can_be_verified(registered, capsys):
-    assert main(["models", "verify", "arssr2"]) == 0
+    assert main(["models", "verify", DEFAULT_MODEL]) == 0
     assert registered[0].sha256 in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["show", "nonsense"], ["verify", "nonsense"], ["show"], ["list", "arssr2"]])
+@pytest.mark.parametrize("arguments", [["show", "nonsense"], ["verify", "nonsense"], ["show"], ["list", DEFAULT_MODEL]])
 def test_a_name_that_does_not_fit_is_refused(arguments, registered, capsys):
     assert main(["models", *arguments]) == 2
-    assert "arssr2" in capsys.readouterr().err
+    assert DEFAULT_MODEL in capsys.readouterr().err
 
 
 def test_the_bundled_models_are_what_was_published(capsys):
     assert main(["models", "verify"]) == 0
-    assert "arssr2" in capsys.readouterr().out
+    assert DEFAULT_MODEL in capsys.readouterr().out
 
 
 def test_a_published_checkpoint_becomes_safetensors_that_can_be_used(tmp_path, capsys):
