@@ -12,7 +12,7 @@ import slicer
 import slicer.util
 import vtk
 
-from ArSSRLib.checkpoint import registry
+from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_the_card_tells_license_contrast_and_checksum(parameters, panel):
     panel.ui.modelCardButton.checked = True
 
     text = panel.ui.modelCardBrowser.plainText
-    entry = registry()[0]
+    entry = find_entry(DEFAULT_MODEL)
     assert entry.license in text
     assert entry.contrast in text
     assert entry.sha256 in text

@@ -58,7 +58,7 @@ def test_the_card_of_a_model_is_shown(registered, capsys):
 def test_a_wrong_checksum_is_told_and_exits_with_1(registered, capsys):
     assert main(["models", "verify"]) == 1
     printed = capsys.readouterr()
-    assert printed.out.startswith("arssr2: ")
+    assert printed.out.startswith(f"{DEFAULT_MODEL}: ")
     assert "other" in printed.err
 
 
