@@ -13,9 +13,14 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ArSSRLib.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Made = TypeVar("Made", bound="DataclassInstance")
 
 
 def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str, example: str) -> dict[str, Any]:
@@ -78,7 +83,7 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
         hints = inner[:1] * len(value) if inner[-1] is ... else inner
         if len(hints) == len(value):
             return tuple(converted(name, part, wanted, kind=kind) for part, wanted in zip(value, hints, strict=True))
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return dataclass_from(hint, value, kind=kind)
     if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
@@ -89,19 +94,29 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
     raise InputError(msg)
 
 
-def dataclass_from(make: Any, table: Mapping[str, Any], *, kind: str) -> Any:  # noqa: ANN401 - any dataclass
-    """Return a dataclass from a table whose keys are its fields, all of them and no others.
+def dataclass_from(
+    make: type[Made], table: Mapping[str, Any], *, kind: str, origin: str = "", complete: bool = True
+) -> Made:
+    """Return a dataclass from a table whose keys are its fields and no others.
+
+    Args:
+        make: The dataclass.
+        table: The table.
+        kind: What the file is, for errors.
+        origin: Which table of it, for errors; the file itself when empty.
+        complete: Whether the table has to hold the fields with a default, too.
 
     Raises:
         InputError: If a key is unknown or missing, or a value of another type.
     """
-    hints = typing.get_type_hints(make)
-    refuse_unknown(table, hints, origin=f"The {kind}")
-    missing = [name for name in hints if name not in table]
+    hints, origin = typing.get_type_hints(make), origin or f"The {kind}"
+    refuse_unknown(table, hints, origin=origin)
+    needed = [field.name for field in dataclasses.fields(make) if complete or field.default is dataclasses.MISSING]
+    missing = [name for name in needed if name not in table]
     if missing:
-        msg = f"The {kind} lacks {', '.join(missing)}; it should have the keys {', '.join(hints)}."
+        msg = f"{origin} lacks {', '.join(missing)}; it should have the keys {', '.join(needed)}."
         raise InputError(msg)
-    return make(**{name: converted(name, table[name], hint, kind=kind) for name, hint in hints.items()})
+    return make(**{name: converted(name, value, hints[name], kind=kind) for name, value in table.items()})
 
 
 def _named(hint: Any) -> str:  # noqa: ANN401 - a type, or what typing makes of several

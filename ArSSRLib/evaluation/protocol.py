@@ -17,7 +17,7 @@ from ArSSRLib.evaluation.degradation import DEGRADATIONS
 from ArSSRLib.evaluation.scoring import METRICS
 from ArSSRLib.geometry import parse_scale, scale_label
 from ArSSRLib.io.sources import SPLITS
-from ArSSRLib.settings import converted, read_settings, refuse_unknown
+from ArSSRLib.settings import converted, dataclass_from, read_settings, refuse_unknown
 
 Scale = tuple[float, float, float]
 
@@ -182,19 +182,10 @@ def _tables(value: object, kind: type[Any], name: str) -> tuple[Any, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
         msg = f"The protocol's {name} should be tables, each under a line [[{name}]]."
         raise InputError(msg)
-    hints = typing.get_type_hints(kind)
-    entries = []
-    for number, table in enumerate(value, start=1):
-        origin = f"The table {number} of {name}"
-        refuse_unknown(table, hints, origin=origin)
-        missing = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name not in table]
-        if missing:
-            msg = f"{origin} lacks {', '.join(missing)}; add it."
-            raise InputError(msg)
-        entries.append(
-            kind(**{key: converted(key, entry, hints[key], kind="protocol") for key, entry in table.items()})
-        )
-    return tuple(entries)
+    return tuple(
+        dataclass_from(kind, table, kind="protocol", origin=f"The table {number} of {name}", complete=False)
+        for number, table in enumerate(value, start=1)
+    )
 
 
 def _scales(value: object) -> tuple[Scale, ...]:

@@ -33,8 +33,8 @@ from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.planning import Destination, Plan, make_plan
 from ArSSRLib.scratch import array_on_disk, planes_of
+from ArSSRLib.upsampling.assembly import Progress, assemble
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
-from ArSSRLib.upsampling.filling import Progress, fill
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
         how: dict[str, Any] = {"device": device, "told": told}
         executor = choose_executor(network, backend, number_format, array=array, voxels=result.size, **how)
         how |= {"executor": executor, "slabs_independent": network.slabs_independent, "padding": padding}
-        fill(result, array, plan, fine_shape=fine_shape, **how, report=report)
+        assemble(result, array, plan, fine_shape=fine_shape, **how, report=report)
     return result
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias, cast
+from typing import NoReturn, TypeAlias
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
@@ -111,13 +111,13 @@ def job_from_table(table: object) -> UpsampleJob | ProbeJob:
         msg = f"The job's format = {version!r:.80} should be {FORMAT}: the module and the engine of one version."
         raise InputError(msg)
     if task == "probe":
-        return cast(ProbeJob, dataclass_from(ProbeJob, values, kind="job"))
+        return dataclass_from(ProbeJob, values, kind="job")
     if task != "upsample":
         msg = f"The job's task = {task!r:.80} should be upsample or probe."
         raise InputError(msg)
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}
-    return cast(UpsampleJob, dataclass_from(UpsampleJob, values, kind="job"))
+    return dataclass_from(UpsampleJob, values, kind="job")
 
 
 def _refuse_constant(name: str) -> NoReturn:

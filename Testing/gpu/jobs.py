@@ -22,7 +22,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import SLAB_VOXELS, Plan
 from ArSSRLib.tiling import split
 from ArSSRLib.upsampling import plan_upsampling, upsample
-from ArSSRLib.upsampling.filling import query_grid_of
+from ArSSRLib.upsampling.assembly import query_grid_of
 from ArSSRLib.volume import Volume
 from gpu.networks import FORMATS, device_of, script
 from gpu.ways import computing, network_on_device, path_of, reference_path

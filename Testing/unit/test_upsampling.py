@@ -20,8 +20,8 @@ from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.upsampling import filling, plan_upsampling, upsample
-from ArSSRLib.upsampling.filling import query_grid_of
+from ArSSRLib.upsampling import assembly, plan_upsampling, upsample
+from ArSSRLib.upsampling.assembly import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
 
 CPU = UpsamplingOptions(device="cpu")
@@ -175,7 +175,7 @@ def test_a_large_block_is_answered_in_slabs_without_a_seam(tiny_model, monkeypat
     array = scan(9, 8, 7)
     whole = run(array, tiny_model, 1.7)
 
-    monkeypatch.setattr(filling, "SLAB_VOXELS", 700)
+    monkeypatch.setattr(assembly, "SLAB_VOXELS", 700)
     in_slabs = run(array, tiny_model, 1.7)
 
     assert len(encodings) == 2
@@ -191,7 +191,7 @@ def test_a_slab_has_its_number_of_voxels_at_most(tiny_model, monkeypatch):
         return query_grid(self, feature_map, grid, scale)
 
     monkeypatch.setattr(ArSSR2, "query_grid", recorded)
-    monkeypatch.setattr(filling, "SLAB_VOXELS", 1000)
+    monkeypatch.setattr(assembly, "SLAB_VOXELS", 1000)
 
     run(scan(10, 7, 7), tiny_model)
 

@@ -21,7 +21,7 @@ from ArSSRLib.tiling import Slices, Tile, split
 Progress = Callable[[float], object]
 
 
-def fill(
+def assemble(
     result: npt.NDArray[Any],
     array: npt.NDArray[Any],
     plan: Plan,
@@ -56,10 +56,17 @@ def fill(
     for tile in plan.tiles:
         coarse = intensities.normalize(array[tile.crop])
         volume = to_device(torch.from_numpy(coarse), device)[None, None]
-        shapes: dict[str, Any] = {"coarse_shape": array.shape, "fine_shape": fine_shape}
-        cost = plan.encoding_cost * tile.crop_voxels
-        how: dict[str, Any] = {"slabs_independent": slabs_independent, "cost": cost, "add": add}
-        answers = _answers(executor, volume, on_device, tile=tile, **shapes, **how)
+        answers = _answers(
+            executor,
+            volume,
+            on_device,
+            tile=tile,
+            coarse_shape=array.shape,
+            fine_shape=fine_shape,
+            slabs_independent=slabs_independent,
+            cost=plan.encoding_cost * tile.crop_voxels,
+            add=add,
+        )
         for block, fine in to_host(answers):
             inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
             # Plane by plane: the conversion of a slab at once would take several times its memory.
