@@ -200,7 +200,20 @@ def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
         factors = scale_for_size(geometry, args.size)
     else:
         factors = scale_for_isotropic(geometry)
+    _refuse_between_nothing(geometry, factors)
     return reached_scale(geometry, factors)
+
+
+def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
+    """Refuse a scale along an axis of one voxel: the network would repeat it, and the result look like a volume."""
+    for axis, size, factor in zip("ijk", geometry.size, factors, strict=True):
+        if size == 1 and factor > 1:
+            within = " ".join("1" if n == 1 else "2" for n in geometry.size)
+            msg = (
+                f"The volume has a single slice along {axis}, and there is nothing between slices to compute; name "
+                f"the whole series, or ask for a scale within the slice, such as --scale {within}."
+            )
+            raise InputError(msg)
 
 
 def _writable_name(source: Path) -> str:

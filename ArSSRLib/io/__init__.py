@@ -13,11 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ArSSRLib import __version__
+from ArSSRLib.complex_parts import component_by_name
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
 from ArSSRLib.io.content import dicom_start, refuse_misnamed, refuse_unfetched
 from ArSSRLib.io.derivation import Derivation
@@ -86,7 +88,9 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
             raise InputError(msg)
         codec = _load(known, InputError)
         volume: Volume = codec.read(path, series) if known is None else codec.read(path)
-    return volume
+    if volume.header.component or known is None:
+        return volume
+    return replace(volume, header=replace(volume.header, component=component_by_name(path.name)))
 
 
 def write_volume(

@@ -36,7 +36,7 @@ _KNOWN_CODES = range(6)
 _ALIGNED = 2
 # Where the voxels of one file begin if it does not say it, and where its fields are, by the size of the header.
 _FIRST_VOXEL = {348: 352, 540: 544}
-_FIELDS = {348: ("f", 108, "hh", 252, 344), 540: ("q", 168, "ii", 344, 4)}
+_FIELDS = {348: ("f", 108, "hh", 252, 344, "3f", 80), 540: ("q", 168, "ii", 344, 4, "3d", 112)}
 _GOOD_RAS_FLAG = 28
 
 
@@ -49,12 +49,14 @@ class RawHeader:
         first_voxel: The same where it says nothing and the voxels are in the same file.
         qform_code: As written.
         sform_code: As written.
+        spacing: Along i, j, k as written, in the unit of the file.
     """
 
     offset: float
     first_voxel: int
     qform_code: int
     sform_code: int
+    spacing: tuple[float, ...]
 
 
 def raw_header(path: Path) -> RawHeader | None:
@@ -73,14 +75,15 @@ def raw_header(path: Path) -> RawHeader | None:
         (size,) = struct.unpack_from(f"{order}i", start)
         if size not in _FIELDS or len(start) < size:
             continue
-        offset_type, offset_at, code_type, codes_at, magic_at = _FIELDS[size]
+        offset_type, offset_at, code_type, codes_at, magic_at, spacing_type, spacing_at = _FIELDS[size]
         (offset,) = struct.unpack_from(f"{order}{offset_type}", start, offset_at)
         if not offset <= SPARE_BYTES:
             msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
             raise InputError(msg)
         single = start[magic_at : magic_at + 2] == b"n+"
-        codes = struct.unpack_from(f"{order}{code_type}", start, codes_at)
-        return RawHeader(offset, _FIRST_VOXEL[size] if single else 0, *codes)
+        qform_code, sform_code = struct.unpack_from(f"{order}{code_type}", start, codes_at)
+        spacing = struct.unpack_from(f"{order}{spacing_type}", start, spacing_at)
+        return RawHeader(offset, _FIRST_VOXEL[size] if single else 0, qform_code, sform_code, spacing)
     return None
 
 
@@ -95,6 +98,8 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
             LOGGER.warning("%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm, coronal, is taken", path)
         return np.array(image.affine, dtype=np.float64), {}
     codes = {"sform": raw.sform_code, "qform": raw.qform_code} if raw else {"sform": 0, "qform": 0}
+    if raw and not any(codes.values()) and not all(raw.spacing):
+        LOGGER.warning("%s: states no voxel spacing along an axis; 1 mm is taken, check the size of the result", path)
     affine, codes = _affine(header, codes, path)
     try:
         unit = header.get_xyzt_units()[0]
@@ -141,8 +146,6 @@ def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
     """Return the affine of a file that says nothing of its place: where ITK, and so Slicer, puts it."""
     LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
     spacing = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
-    if not spacing.all():
-        LOGGER.warning("%s: states no voxel spacing along an axis; 1 mm is taken, check the size of the result", path)
     spacing[spacing == 0] = 1.0
     return np.asarray(np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))
 

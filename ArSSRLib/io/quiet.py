@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _STDERR = 2
 # Redirecting a descriptor is a matter of the whole process; two threads must not undo each other.
@@ -34,7 +34,7 @@ def native_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but: str = "") -> Iterator[None]:
+def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but: Sequence[str] = ()) -> Iterator[None]:
     """Pass what a library logs on to our own log, which programs know how to show.
 
     Args:
@@ -42,7 +42,7 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but:
         to: Our logger.
         level: How much it matters to us.
         prefix: Put before each message, to say which file it is about.
-        but: Messages that hold these words are dropped: we know better.
+        but: Messages that hold one of these words are dropped: we know better.
     """
     library = logging.getLogger(name)
     handlers, propagate = library.handlers, library.propagate
@@ -56,7 +56,7 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but:
 class _Forward(logging.Handler):
     """Repeats a record as a message of another logger."""
 
-    def __init__(self, to: logging.Logger, level: int, prefix: object, but: str) -> None:
+    def __init__(self, to: logging.Logger, level: int, prefix: object, but: Sequence[str]) -> None:
         super().__init__()
         self._to = to
         self._as = level
@@ -66,5 +66,5 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Repeat one record, in one line."""
         message = " ".join(record.getMessage().split())
-        if not self._but or self._but not in message:
+        if not any(word in message for word in self._but):
             self._to.log(self._as, "%s: %s", self._prefix, message)

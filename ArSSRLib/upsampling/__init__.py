@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ArSSRLib.complex_parts import looks_like_wrapped_phase, warning_about
 from ArSSRLib.device import (
     PRECISIONS,
     free_memory,
@@ -148,6 +149,9 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
     if replaced:
         text = "%d of %d voxels are not finite numbers; NaN and -infinity became %.6g, and infinity %.6g."
         logger.warning(text, replaced, array.size, array.min(), array.max())
+    component = volume.header.component or ("phase" if looks_like_wrapped_phase(array) else "")
+    if component:
+        logger.warning("%s", warning_about(component))
     padding = find_padding(array, volume.header.padding)
     array = without_padding(array, padding)
     result = _empty(plan)

@@ -27,6 +27,7 @@ FLOORS = {
     "interpolation": 1,
     "acquisition": 2,
     "normalization": 1,
+    "complex_parts": 1,
     "metrics": 1,
     "device": 1,
     "filenames": 1,

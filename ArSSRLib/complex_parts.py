@@ -1,0 +1,60 @@
+"""Parts of a complex image: phase, whose values wrap around, real and imaginary part.
+
+Networks know magnitude images. What a file says of itself is found in `io`; here are file names and voxels, and what a
+user should know. Nothing here knows a format.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# As the Brain Imaging Data Structure and dcm2niix name files.
+_NAMES = {
+    "phase": re.compile(r"(_part-phase|_phase(diff|[12])?|_ph)(?=[_.])", re.IGNORECASE),
+    "real": re.compile(r"(_part-real|_real)(?=[_.])", re.IGNORECASE),
+    "imaginary": re.compile(r"(_part-imag|_imaginary)(?=[_.])", re.IGNORECASE),
+}
+# A whole turn in radians, degrees, thousandths of a radian, and in the steps of scanners with 12 and 13 bits.
+_TURNS = (2 * math.pi, 360.0, 2000 * math.pi, 4095.0, 4096.0, 8190.0, 8192.0)
+_TURN_TOLERANCE = 0.01
+# Of neighbors in wrapped phase, at least this part lies at opposite ends of the range, and of all voxels near each end.
+_WRAPS, _AT_ENDS, _END = 0.002, 0.02, 0.1
+_SAMPLED_PLANES = 32
+
+
+def component_by_name(name: str) -> str:
+    """Return the part of a complex image that a file name says: "phase", "real", "imaginary", or an empty text."""
+    return next((component for component, pattern in _NAMES.items() if pattern.search(name)), "")
+
+
+def looks_like_wrapped_phase(array: npt.NDArray[Any]) -> bool:
+    """Tell whether voxels, shape (k, j, i), finite, fill a whole turn and jump from one end of it to the other."""
+    low, high = float(array.min()), float(array.max())
+    if not any(abs((high - low) / turn - 1) < _TURN_TOLERANCE for turn in _TURNS):
+        return False
+    part = array[:: max(1, len(array) // _SAMPLED_PLANES)].astype(np.float64)
+    turns = (part - low) / (high - low)
+    ends = (np.count_nonzero(turns < _END) / turns.size, np.count_nonzero(turns > 1 - _END) / turns.size)
+    jumps = [np.abs(np.diff(turns, axis=axis)) for axis in (1, 2)]
+    wrapped = sum(int(np.count_nonzero(jump > 1 - 2 * _END)) for jump in jumps)
+    return bool(min(ends) > _AT_ENDS and wrapped > _WRAPS * max(1, sum(jump.size for jump in jumps)))
+
+
+def warning_about(component: str) -> str:
+    """Return what a user should know before such a part is upsampled, or an empty text."""
+    if component == "phase":
+        return (
+            "This is the phase of a complex image: where it wraps around, values between are no phase. Unwrap it "
+            "first, or upsample real and imaginary part and compute the phase from the results."
+        )
+    if component:
+        return (
+            f"This is the {component} part of a complex image, and networks know magnitude images; compare the result "
+            "with cubic interpolation."
+        )
+    return ""

@@ -1,0 +1,273 @@
+"""What scanners and archives write into DICOM: inverted storage, rounded positions, copies, mosaics, phase."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import phantoms
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from derived_series import as_scanned, write_to
+from dicom_series import write_frames, write_series
+from pydicom import dcmread
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import Volume
+
+TURN = phantoms.rotation(12, -7, 5)
+
+
+def series_of(low=0, high=892, *, geometry=None) -> Volume:
+    geometry = geometry or VolumeGeometry((8, 7, 6), (0.9, 0.9, 5.5), (-12.3, -10.6, -30.2), TURN)
+    return Volume(np.random.default_rng(3).integers(low, high + 1, geometry.shape).astype(np.int16), geometry)
+
+
+# --- MONOCHROME1
+
+
+@pytest.mark.parametrize(
+    ("bits", "signed", "slope"),
+    [(12, 0, None), (16, 0, 2), (16, 1, None), (12, 1, None), (12, 0, 0.5)],
+)
+def test_inverted_storage_keeps_its_values(tmp_path, bits, signed, slope):
+    volume = series_of(-500 if signed else 0)
+
+    def edit(_k, dataset):
+        dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME1", signed
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
+        if slope:
+            dataset.RescaleSlope, dataset.RescaleIntercept = slope, -7
+
+    write_series(tmp_path / "s", volume, edit=edit)
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array * (slope or 1) - (7 if slope else 0))
+
+
+def test_compressed_inverted_storage_keeps_its_values(tmp_path):
+    volume = series_of(geometry=VolumeGeometry((72, 68, 3), (0.9, 0.9, 5.5)))
+
+    def edit(k, dataset):
+        image = sitk.GetImageFromArray(volume.array[k].astype(np.uint16))
+        sitk.WriteImage(image, tmp_path / "packed.dcm", useCompression=True)
+        packed = dcmread(tmp_path / "packed.dcm")
+        dataset.PixelData, dataset.file_meta.TransferSyntaxUID = packed.PixelData, packed.file_meta.TransferSyntaxUID
+        dataset["PixelData"].is_undefined_length = True
+        dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME1", 0
+
+    write_series(tmp_path / "s", volume, edit=edit)
+    assert dcmread(next((tmp_path / "s").iterdir())).file_meta.TransferSyntaxUID.is_compressed
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
+
+
+def test_a_derived_series_of_inverted_storage_displays_as_its_source(tmp_path):
+    def edit(k, dataset):
+        as_scanned(k, dataset)
+        dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME1", 0
+
+    write_series(tmp_path / "source", series_of(), edit=edit)
+    source = read_volume(tmp_path / "source")
+    written = write_to(tmp_path, source)
+
+    assert {dataset.PhotometricInterpretation for dataset in written} == {"MONOCHROME1"}
+    np.testing.assert_array_equal(np.stack([dataset.pixel_array for dataset in written]), source.array)
+
+
+def test_frames_of_inverted_storage_keep_their_values_too(tmp_path):
+    write_frames(tmp_path / "f.dcm", series_of())
+    dataset = dcmread(tmp_path / "f.dcm")
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    dataset.save_as(tmp_path / "f.dcm")
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "f.dcm").array, series_of().array)
+
+
+# --- padding
+
+
+def test_a_declared_padding_is_read_and_declared_again(tmp_path):
+    volume = series_of()
+    volume.array[:, :2] = -2000
+
+    def edit(k, dataset):
+        as_scanned(k, dataset)
+        dataset.PixelPaddingValue = -2000
+
+    write_series(tmp_path / "source", volume, edit=edit)
+    source = read_volume(tmp_path / "source")
+
+    assert source.header.padding == (-2000, -2000)
+    assert {dataset.PixelPaddingValue for dataset in write_to(tmp_path, source)} == {-2000}
+
+
+# --- rounded positions
+
+
+def rounded(digits: int):
+    def edit(_k, dataset):
+        dataset.ImagePositionPatient = [f"{float(x):.{digits}f}" for x in dataset.ImagePositionPatient]
+        dataset.ImageOrientationPatient = [f"{float(x):.6f}" for x in dataset.ImageOrientationPatient]
+
+    return edit
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3])
+@pytest.mark.parametrize(("slices", "step"), [(3, 5.5), (10, 5.5), (10, 1.0), (20, 1.2), (2, 3.0)])
+def test_positions_rounded_to_the_digits_they_have_are_an_even_upright_stack(tmp_path, digits, slices, step):
+    grid = VolumeGeometry((8, 7, slices), (0.9, 0.9, step), (-12.34, -10.61, -30.17), TURN)
+    write_series(tmp_path / "s", series_of(geometry=grid), edit=rounded(digits))
+
+    found = read_volume(tmp_path / "s").geometry
+
+    tolerance = 10.0**-digits  # half a digit along each of three axes
+    np.testing.assert_allclose(found.corners(), grid.corners(), atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_a_true_tilt_is_refused_however_positions_are_rounded(tmp_path, digits):
+    def edit(k, dataset):
+        row = np.array([float(x) for x in dataset.ImageOrientationPatient[:3]])
+        leaning = np.array([float(x) for x in dataset.ImagePositionPatient]) + 0.1 * k * row
+        dataset.ImagePositionPatient = [f"{x:.{digits}f}" for x in leaning]
+
+    write_series(tmp_path / "s", series_of(), edit=edit)
+
+    with pytest.raises(InputError, match=r"tilted by (0.9|1|1.\d+) degrees"):
+        read_volume(tmp_path / "s")
+
+
+# --- slice distances that change, slices that lack or are there twice
+
+
+def stretched(steps):
+    """Return an edit that puts slices at these distances, in mm."""
+    depths = np.concatenate([[0], np.cumsum(steps)])
+
+    def edit(k, dataset):
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient = [0, 0, f"{depths[k]:.3f}"]
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([5.5] * 5 + [9] * 4, "unevenly spaced slices (5.5 to 9 mm apart)"),
+        ([4] * 6 + [1.1] + [7] * 6, "unevenly spaced"),
+        ([5] * 5 + [10] * 4, "unevenly spaced"),
+        ([5.5, 11, 5.5, 11, 5.5, 5.5, 5.5], "lacks 2 slices between the 8 it has: numbers 2 and 3 are 11 mm apart"),
+        ([5.5] * 4 + [16.5] + [5.5] * 3, "lacks 2 slices"),
+    ],
+)
+def test_a_changing_distance_is_told_from_missing_slices(tmp_path, steps, told):
+    grid = VolumeGeometry((4, 3, len(steps) + 1), (1.0, 1.0, 1.0))
+    write_series(tmp_path / "s", series_of(geometry=grid), edit=stretched(steps))
+
+    with pytest.raises(InputError) as error:
+        read_volume(tmp_path / "s")
+
+    assert told in str(error.value)
+
+
+def test_exact_copies_are_read_once(tmp_path, caplog):
+    write_series(tmp_path / "s", series_of(), edit=as_scanned)
+    for file in sorted((tmp_path / "s").iterdir()):
+        (tmp_path / "s" / f"copy_{file.name}").write_bytes(file.read_bytes())
+
+    found = read_volume(tmp_path / "s")
+
+    np.testing.assert_array_equal(found.array, series_of().array)
+    assert "6 of 12 files are copies" in caplog.text
+
+
+def test_two_images_at_one_place_are_no_copies(tmp_path):
+    for name, volume in (("a", series_of()), ("b", series_of(1, 900))):
+        write_series(tmp_path / name, volume, series="1.2.3.77")
+        for file in (tmp_path / name).iterdir():
+            (tmp_path / "s").mkdir(exist_ok=True)
+            file.rename(tmp_path / "s" / f"{name}{file.name}")
+
+    with pytest.raises(InputError, match="12 slices at 6 positions"):
+        read_volume(tmp_path / "s")
+
+
+# --- files
+
+
+@pytest.mark.parametrize("suffix", ["", ".dcm"])
+def test_files_without_a_preamble_are_read_and_a_series_is_derived_from_them(tmp_path, suffix):
+    write_series(tmp_path / "source", series_of(), edit=as_scanned)
+    for file in sorted((tmp_path / "source").iterdir()):
+        dataset = dcmread(file)
+        del dataset.file_meta
+        dataset.preamble = None
+        file.unlink()
+        dataset.save_as(file.with_name(file.name + suffix), implicit_vr=not suffix, little_endian=True)
+    assert (sorted((tmp_path / "source").iterdir())[0]).read_bytes()[128:132] != b"DICM"
+
+    source = read_volume(tmp_path / "source")
+
+    np.testing.assert_array_equal(source.array, series_of().array)
+    assert len(write_to(tmp_path, source)) == len(source.array)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "VFRAME"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]},
+        {"Manufacturer": "UIH", "private": True},
+    ],
+)
+def test_mosaics_are_named_as_mosaics(tmp_path, change):
+    def edit(_k, dataset):
+        for name, value in change.items():
+            if name == "private":
+                dataset.private_block(0x0065, "Image Private Header", create=True).add_new(0x50, "DS", "36")
+            else:
+                setattr(dataset, name, value)
+
+    write_series(tmp_path / "s", series_of(), edit=edit)
+
+    with pytest.raises(InputError, match="mosaic"):
+        read_volume(tmp_path / "s")
+
+
+# --- phase and complex parts
+
+
+@pytest.mark.parametrize(
+    ("change", "component"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, "phase"),
+        ({"ComplexImageComponent": "PHASE"}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}, "real"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY"]}, "imaginary"),
+        ({"ge": 1}, "phase"),
+        ({"ge": 0}, ""),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]}, ""),
+    ],
+)
+def test_parts_of_a_complex_image_are_recognized(tmp_path, tiny_model, caplog, change, component):
+    def edit(_k, dataset):
+        for name, value in change.items():
+            if name == "ge":
+                dataset.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", value)
+            else:
+                setattr(dataset, name, value)
+
+    write_series(tmp_path / "s", series_of(), edit=edit)
+    volume = read_volume(tmp_path / "s")
+    with caplog.at_level(logging.WARNING):
+        upsample(volume, tiny_model, (1, 1, 2), UpsamplingOptions(device="cpu", precision="fp32"))
+
+    assert volume.header.component == component
+    assert ("Unwrap it first" in caplog.text) == (component == "phase")
+    assert ("magnitude images" in caplog.text) == (component in ("real", "imaginary"))

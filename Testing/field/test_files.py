@@ -1,0 +1,261 @@
+"""What programs write into the headers of files, and what becomes of files on their way."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import re
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from nifti_files import AFFINE, save
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.io.formats import FORMATS
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import FileHeader, Volume
+
+PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
+
+
+def voxels() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 900, (4, 5, 6)).astype(np.int16)
+
+
+def patched(path, *changes):
+    """Write bytes over those of a file, at (offset, bytes)."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        content = bytearray(file.read())
+    for offset, new in changes:
+        content[offset : offset + len(new)] = new
+    with opened(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+# --- NIfTI
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(("kind", "at", "size"), [(nib.Nifti1Image, 108, 4), (nib.Nifti2Image, 168, 8)])
+def test_voxels_follow_the_header_where_their_offset_is_0(tmp_path, suffix, kind, at, size):
+    path = save(tmp_path / f"a{suffix}", array=voxels(), sform=(AFFINE, 1), kind=kind)
+    expected = read_volume(path)
+
+    found = read_volume(patched(path, (at, bytes(size))))
+
+    np.testing.assert_array_equal(found.array, expected.array)
+    np.testing.assert_array_equal(found.array, voxels().T)
+
+
+@pytest.mark.parametrize(("forms", "used"), [({"sform": 9, "qform": 7}, "sform"), ({"sform": 0, "qform": -3}, "qform")])
+def test_an_unusual_code_does_not_drop_its_matrix(tmp_path, tiny_model, caplog, forms, used):
+    path = save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1), qform=(AFFINE + np.diag([0, 0, 0, 0]), 1))
+    codes = [(252, forms["qform"]), (254, forms["sform"])]
+    patched(path, *[(at, int(code).to_bytes(2, "little", signed=True)) for at, code in codes])
+
+    volume = read_volume(path)
+    result = write_volume(upsample(volume, tiny_model, 2, PLAIN), tmp_path / "b.nii")
+
+    np.testing.assert_allclose(volume.geometry.ras_affine, AFFINE, atol=1e-5)
+    assert f"{used}_code, {forms[used]}, is not one of NIfTI" in caplog.text
+    assert "setting to 0" not in caplog.text
+    assert 0 < int(nib.load(result).header["sform_code"]) <= 5
+
+
+def test_a_file_that_says_no_place_has_a_result_that_says_none(tmp_path, tiny_model, caplog):
+    source = save(tmp_path / "a.nii", array=voxels())
+    result = write_volume(upsample(read_volume(source), tiny_model, 2, PLAIN), tmp_path / "b.nii")
+    header = nib.load(result).header
+
+    assert "neither sform nor qform" in caplog.text
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (0, 0)
+    before, after = sitk.ReadImage(str(source)), sitk.ReadImage(str(result))
+    assert before.GetDirection() == after.GetDirection()
+    assert before.GetOrigin() == after.GetOrigin()
+
+
+def test_such_a_result_lies_over_its_source_in_slicer_in_any_format(tmp_path, tiny_model):
+    source = save(tmp_path / "a.nii", array=voxels())
+    result = write_volume(upsample(read_volume(source), tiny_model, 2, PLAIN), tmp_path / "b.nrrd")
+    fine, coarse = (sitk.ReadImage(str(path)) for path in (result, source))
+
+    assert fine.GetDirection() == coarse.GetDirection()
+    np.testing.assert_allclose(
+        fine.TransformContinuousIndexToPhysicalPoint([-0.5] * 3),
+        coarse.TransformContinuousIndexToPhysicalPoint([-0.5] * 3),
+    )
+
+
+def test_a_length_of_0_is_that_of_an_axis_that_is_not_there(tmp_path):
+    path = save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1))
+    patched(path, (40, np.array([4, 4, 5, 6, 0], "<i2").tobytes()))
+
+    np.testing.assert_array_equal(read_volume(path).array, voxels().T)
+
+
+# --- no spacing, and units
+
+
+def nrrd(path, *lines, data=None, sizes="4 5 6", encoding="raw"):
+    """Write a NRRD file with further lines in its header."""
+    head = ["NRRD0005", "type: short", f"dimension: {len(sizes.split())}", f"sizes: {sizes}", "endian: little"]
+    text = "\n".join([*head, f"encoding: {encoding}", *lines, "", ""])
+    path.write_bytes(text.encode() + (voxels().T.tobytes() if data is None else data))
+    return path
+
+
+IN_SPACE = ("space: left-posterior-superior", "space directions: (1,0,0) (0,1,0) (0,0,2)", "space origin: (5,6,7)")
+
+
+def without_spacing(folder, kind):
+    """Return a file of a format that does not say how far its voxels are apart."""
+    if kind == "nrrd":
+        return nrrd(folder / "a.nrrd")
+    if kind == "mha":
+        path = folder / "a.mha"
+        sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(path))
+        path.write_bytes(re.sub(rb"ElementSpacing[^\n]*\n", b"", path.read_bytes()))
+        return path
+    if kind == "mgh":
+        nib.MGHImage(voxels().astype(np.float32), np.eye(4)).to_filename(folder / "a.mgh")
+        return patched(folder / "a.mgh", (28, b"\0\0"))
+    return patched(save(folder / "a.nii", array=voxels()), (80, bytes(12)))
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "mha", "mgh", "nii"])
+def test_no_stated_spacing_is_warned_of_in_every_format(tmp_path, caplog, kind):
+    volume = read_volume(without_spacing(tmp_path, kind))
+
+    assert volume.geometry.spacing == (1, 1, 1)
+    assert "spacing" in caplog.text
+    assert "taken" in caplog.text
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1e-3), ("m", 1e3), ("mm", 1), ("cm", 10), ("micrometers", 1e-3)])
+def test_units_of_nrrd_are_honored(tmp_path, caplog, unit, factor):
+    found = read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, f'space units: "{unit}" "{unit}" "{unit}"')).geometry
+
+    np.testing.assert_allclose(found.spacing, np.multiply((1, 1, 2), factor))
+    np.testing.assert_allclose(found.origin, np.multiply((5, 6, 7), factor))
+    assert not caplog.records
+
+
+def test_units_of_the_axes_of_nrrd_and_of_metaimage_are_honored(tmp_path):
+    by_axis = nrrd(tmp_path / "a.nrrd", "spacings: 100 200 3", 'units: "um" "um" "mm"')
+    sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(tmp_path / "b.mha"))
+    content = (tmp_path / "b.mha").read_bytes()
+    (tmp_path / "b.mha").write_bytes(content.replace(b"ElementType", b"DistanceUnits = um\nElementType"))
+
+    np.testing.assert_allclose(read_volume(by_axis).geometry.spacing, (0.1, 0.2, 3))
+    np.testing.assert_allclose(read_volume(tmp_path / "b.mha").geometry.spacing, (1e-3, 1e-3, 1e-3))
+
+
+def test_an_unknown_unit_is_warned_of(tmp_path, caplog):
+    read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, 'space units: "furlong" "furlong" "furlong"'))
+
+    assert '"furlong", which is no known unit' in caplog.text
+
+
+# --- bzip2
+
+
+def test_nrrd_packed_by_bzip2_is_read_with_its_voxels_here_or_elsewhere(tmp_path):
+    packed = bz2.compress(voxels().T.tobytes(order="C"))
+    (tmp_path / "b.raw.bz2").write_bytes(packed)
+    files = [
+        nrrd(tmp_path / "a.nrrd", *IN_SPACE, data=packed, encoding="bzip2"),
+        nrrd(tmp_path / "b.nhdr", *IN_SPACE, "data file: b.raw.bz2", data=b"", encoding="bz2"),
+    ]
+    plain = read_volume(nrrd(tmp_path / "plain.nrrd", *IN_SPACE))
+
+    for file in files:
+        np.testing.assert_array_equal(read_volume(file).array, plain.array)
+        assert read_volume(file).geometry == plain.geometry
+
+
+@pytest.mark.parametrize("spoil", [lambda packed: packed[:-20], lambda packed: packed[:40] + b"xx" + packed[42:]])
+def test_damaged_bzip2_is_refused(tmp_path, spoil):
+    packed = bz2.compress(voxels().T.tobytes())
+
+    with pytest.raises(InputError, match="damaged"):
+        read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, data=spoil(packed), encoding="bzip2"))
+
+
+# --- halves and names
+
+
+def halves(folder):
+    save(folder / "pair.img", array=voxels(), sform=(AFFINE, 1), kind=nib.Nifti1Pair)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(folder / "a.mhd"))
+    nrrd(folder / "a.nhdr", *IN_SPACE, "data file: voxels.raw", data=b"")
+    (folder / "voxels.raw").write_bytes(voxels().tobytes())
+
+
+@pytest.mark.parametrize(
+    ("lost", "read"), [("pair.img", "pair.hdr"), ("pair.hdr", "pair.img"), ("a.raw", "a.mhd"), ("voxels.raw", "a.nhdr")]
+)
+def test_the_missing_half_of_a_volume_is_named(tmp_path, lost, read):
+    halves(tmp_path)
+    read_volume(tmp_path / read)
+    (tmp_path / lost).unlink()
+
+    with pytest.raises(InputError, match=rf"{lost}, which is not there; copy"):
+        read_volume(tmp_path / read)
+
+
+@pytest.mark.parametrize(
+    ("name", "packed", "told"),
+    [
+        ("a.nii", True, "compressed by gzip, which its name does not say; rename it to a.nii.gz"),
+        ("a.nii.gz", False, "not compressed, though its name says so; rename it to a.nii."),
+        ("a.nrrd", True, "compressed by gzip, which its name does not say; unpack it first"),
+    ],
+)
+def test_a_file_whose_name_tells_the_wrong_compression_is_refused_with_the_right_name(tmp_path, name, packed, told):
+    content = save(tmp_path / "plain.nii", array=voxels(), sform=(AFFINE, 1)).read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if packed else content)
+
+    with pytest.raises(InputError) as error:
+        read_volume(tmp_path / name)
+
+    assert told in str(error.value)
+
+
+def test_a_sequence_of_volumes_is_called_so(tmp_path):
+    data = np.concatenate([voxels().ravel()] * 3).tobytes()
+    lines = (IN_SPACE[0], IN_SPACE[1] + " none", IN_SPACE[2], "kinds: domain domain domain list")
+
+    with pytest.raises(InputError, match="sequence of 3 volumes; split it first"):
+        read_volume(nrrd(tmp_path / "a.nrrd", *lines, data=data, sizes="4 5 6 3"))
+
+
+# --- the records of the formats
+
+
+@pytest.mark.parametrize("suffix", [suffix for known in FORMATS for suffix in known.written])
+def test_a_format_keeps_what_its_record_says_and_nothing_else(tmp_path, oblique_geometry, suffix):
+    said = FileHeader(
+        dtype=np.dtype(np.int16),
+        scaled=True,
+        description="T1 of a phantom",
+        qform_code=2,
+        sform_code=3,
+        padding=(-5.0, -5.0),
+        component="phase",
+        metadata={"cal_max": "800.0"},
+    )
+    array = np.random.default_rng(0).normal(100, 30, oblique_geometry.shape).astype(np.float32)
+    found = read_volume(write_volume(Volume(array, oblique_geometry, said), tmp_path / f"a{suffix}")).header
+    keeps = next(known.keeps for known in FORMATS if suffix in known.suffixes)
+
+    differ = {name for name in FileHeader.__dataclass_fields__ if getattr(found, name) != getattr(said, name)}
+    default = {"spatial_unit"}  # always mm
+    if "scaled" not in keeps:  # integers with a slope become real numbers where a format has no slope
+        default |= {"dtype"}
+    assert differ - default == set(FileHeader.__dataclass_fields__) - keeps - {"spatial_unit", "dtype"}

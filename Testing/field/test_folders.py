@@ -1,0 +1,158 @@
+"""What lies in folders: DICOM beside volumes, one volume, links to what was not fetched, names of other systems."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from derived_series import as_scanned
+from dicom_series import write_series
+
+from ArSSRLib.cli import main
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.volume import Volume
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.fixture
+def volume() -> Volume:
+    array = np.random.default_rng(8).integers(0, 900, (5, 6, 7)).astype(np.int16)
+    return Volume(array, VolumeGeometry((7, 6, 5), (1.0, 1.0, 2.0)))
+
+
+@pytest.fixture
+def folder(tmp_path, volume):
+    """Return a folder with one volume, and a parent with nothing else."""
+    (tmp_path / "in").mkdir()
+    write_volume(volume, tmp_path / "in" / "a.nii.gz")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def upsampled(tiny_weights):
+    """Return a function that runs the command at scale 1.5."""
+
+    def run(source, output, *more):
+        arguments = ["upsample", str(source), str(output), "--scale", "1.5", "--model", str(tiny_weights), *more]
+        return main([*arguments, "--device", "cpu"])
+
+    return run
+
+
+def test_dicom_beside_a_volume_is_refused_by_info_and_upsample_alike(folder, tmp_path, volume, upsampled, capsys):
+    write_series(folder, volume, edit=as_scanned)
+    said = []
+    for command in (lambda: upsampled(folder, tmp_path / "out.nii.gz"), lambda: main(["info", str(folder)])):
+        assert command() == 2
+        said.append(capsys.readouterr().err)
+
+    assert said[0] == said[1]
+    assert "holds both DICOM files" in said[0]
+    assert "a.nii.gz" in said[0]
+    assert "--series" in said[0]
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_chosen_series_is_taken_from_beside_a_volume(folder, tmp_path, volume, upsampled):
+    uid = write_series(folder, volume, edit=as_scanned)
+
+    assert upsampled(folder, tmp_path / "out.nii.gz", "--series", uid) == 0
+    assert (tmp_path / "out.nii.gz").is_file()
+    assert main(["info", str(folder), "--series", uid]) == 0
+
+
+def test_one_volume_in_a_folder_goes_to_the_file_that_is_named(folder, tmp_path, upsampled):
+    assert upsampled(folder, tmp_path / "single.nii.gz") == 0
+
+    assert read_volume(tmp_path / "single.nii.gz").geometry.size == (11, 9, 8)
+
+
+def test_several_volumes_do_not_go_to_one_file(folder, tmp_path, upsampled, capsys):
+    shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
+
+    assert upsampled(folder, tmp_path / "single.nii.gz") == 2
+    assert "names a file, and" in capsys.readouterr().err
+    assert not (tmp_path / "single.nii.gz").exists()
+
+
+def test_info_describes_each_volume_that_upsample_would_take(folder, capsys):
+    shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
+
+    assert main(["info", str(folder)]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line[:1] != " "] == [
+        str(folder / "a.nii.gz"),
+        str(folder / "b.nii.gz"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unfetched", "told"),
+    [
+        (lambda path: path.symlink_to("../.git/annex/objects/k4/vM/x.nii.gz"), "git annex get"),
+        (lambda path: path.symlink_to("nowhere.nii.gz"), "correct the link"),
+        (lambda path: path.write_bytes(LFS), "git lfs pull"),
+        (lambda path: path.write_bytes(b"/annex/objects/MD5E-s1--4d7a.nii.gz\n"), "git annex get"),
+    ],
+)
+def test_what_was_not_fetched_is_named_and_counts_as_a_failure(folder, tmp_path, upsampled, capsys, unfetched, told):
+    unfetched(folder / "b.nii.gz")
+
+    assert upsampled(folder, tmp_path / "out") == 1
+
+    said = capsys.readouterr().err
+    assert told in said
+    assert "1 of 2 volumes failed: b.nii.gz" in said
+    assert (tmp_path / "out" / "a.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("pointer", [True, False])
+def test_a_slice_that_was_not_fetched_is_no_shorter_series(tmp_path, volume, capsys, pointer):
+    write_series(tmp_path / "s", volume)
+    last = sorted((tmp_path / "s").iterdir())[-1]
+    last.unlink()
+    if pointer:
+        last.write_bytes(LFS)
+    else:
+        last.symlink_to("../.git/annex/objects/x")
+
+    assert main(["info", str(tmp_path / "s")]) == 2
+    assert "fetch" in capsys.readouterr().err
+
+
+def test_half_of_a_volume_in_a_folder_is_not_passed_over(folder, tmp_path, upsampled, capsys):
+    (folder / "lonely.img").write_bytes(bytes(500))
+
+    assert upsampled(folder, tmp_path / "out") == 1
+    assert "its header would be in lonely.hdr" in capsys.readouterr().err
+
+
+def test_volumes_in_subfolders_are_said_not_to_be_searched(folder, tmp_path, capsys):
+    assert main(["info", str(tmp_path)]) == 2
+    assert "its subfolders, such as in, are not searched" in capsys.readouterr().err
+
+
+def test_a_name_that_other_systems_do_not_allow_becomes_one_that_all_allow(folder, tmp_path, upsampled, capsys):
+    (folder / "a.nii.gz").rename(folder / "2020-01-01T10:30:00.nii.gz")
+
+    assert upsampled(folder, tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["2020-01-01T10-30-00.nii.gz"]
+    assert "is called 2020-01-01T10-30-00.nii.gz" in capsys.readouterr().err
+
+
+def test_a_device_is_no_output(folder, upsampled, capsys):
+    assert upsampled(folder / "a.nii.gz", "/dev/null") == 2
+    assert "a device or a pipe" in capsys.readouterr().err
+
+
+def test_a_single_slice_is_refused_like_one_from_dicom(tmp_path, tiny_weights, volume, capsys):
+    source = write_volume(
+        Volume(volume.array[:1], VolumeGeometry((7, 6, 1), (1.0, 1.0, 5.0))), tmp_path / "slice.nii.gz"
+    )
+    arguments = ["upsample", str(source), str(tmp_path / "out.nii.gz"), "--model", str(tiny_weights), "--device", "cpu"]
+
+    assert main([*arguments, "--isotropic"]) == 2
+    assert "a single slice along k" in capsys.readouterr().err
+    assert main([*arguments, "--scale", "2", "2", "1"]) == 0

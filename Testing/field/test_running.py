@@ -1,0 +1,125 @@
+"""Under what a command has to run: no standard error, a full standard output, old packages, other programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from derived_series import as_scanned
+from dicom_series import write_series
+
+from ArSSRLib import packages
+from ArSSRLib.cli import main
+from ArSSRLib.errors import DependencyError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import write_volume
+from ArSSRLib.process import let_threads_sleep
+from ArSSRLib.volume import Volume
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def arguments(tmp_path, tiny_weights):
+    """Return a command that upsamples a volume to "out.nii"."""
+    array = np.random.default_rng(8).integers(0, 900, (5, 6, 7)).astype(np.int16)
+    source = write_volume(Volume(array, VolumeGeometry((7, 6, 5), (1.0, 1.0, 2.0))), tmp_path / "in.nii")
+    more = ["--scale", "1.5", "--model", str(tiny_weights), "--device", "cpu"]
+    return ["upsample", str(source), str(tmp_path / "out.nii"), *more]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of Windows closes no stream")
+def test_without_standard_streams_and_with_all_of_them_full_the_result_is_there(arguments, tmp_path):
+    output = tmp_path / "out.nii"
+    run = '"$0" -m ArSSRLib "$@"'
+    for redirection, code in (("<&- >&- 2>&-", 0), (">/dev/full", 1)):
+        if "full" in redirection and not Path("/dev/full").exists():
+            continue
+        shell = ["sh", "-c", f"{run} {redirection}", sys.executable, *arguments]
+        done = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert done.returncode == code, (redirection, done)
+        assert output.stat().st_size > 352
+        if redirection == ">/dev/full":
+            assert "standard output takes nothing more" in done.stderr
+            assert "what was to be written to files is there" in done.stderr
+        output.unlink()
+
+
+def test_no_stderr_inside_a_program_is_no_defect(arguments, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stderr", None)
+
+    code = main(arguments)
+    sys.stderr.close()
+
+    assert code == 0
+    assert (tmp_path / "out.nii").is_file()
+
+
+# --- threads
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    for name in names:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+    let_threads_sleep()
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("0", "0")
+
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    let_threads_sleep()
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+@pytest.mark.parametrize("module", ["ArSSRLib.cli", "ArSSRLib.worker"])
+def test_the_command_and_the_worker_say_so_before_pytorch_is_loaded(module):
+    source = (
+        f"import sys, os, {module} as entry; from ArSSRLib import process\n"
+        "def seen(): raise SystemExit(3 if 'torch' not in sys.modules and 'GOMP_SPINCOUNT' in os.environ else 4)\n"
+        f"entry.{'_main' if module.endswith('cli') else 'take_standard_output'} = lambda *_: seen()\n"
+        "entry.main([])"
+    )
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_W", "GOMP", "KMP"))}
+
+    assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=plain, check=False).returncode == 3
+
+
+# --- packages
+
+
+def test_an_old_pydicom_is_refused_before_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(packages, "version", lambda name: "2.4.4")
+
+    with pytest.raises(DependencyError, match=r"needs pydicom 3\.0 or later, and 2\.4\.4 is installed"):
+        packages.require_package("pydicom", "Writing a DICOM series")
+
+
+@pytest.mark.parametrize("asked", [[], ["--figure", "x.png"]])
+def test_old_packages_end_a_command_before_it_reads_a_volume(monkeypatch, tmp_path, capsys, arguments, asked):
+    array = np.zeros((4, 5, 6), np.int16)
+    write_series(tmp_path / "s", Volume(array, VolumeGeometry((6, 5, 4), (1.0, 1.0, 2.0))), edit=as_scanned)
+    monkeypatch.setattr(packages, "version", lambda name: "2.4.4")
+    monkeypatch.setattr("ArSSRLib.commands.upsample.read_volume", lambda *_, **__: pytest.fail("was read"))
+    figure = [str(tmp_path / "x.png") if word == "x.png" else word for word in asked]
+
+    code = main(["upsample", str(tmp_path / "s"), str(tmp_path / "out"), *arguments[3:], *figure])
+
+    assert code == 2
+    assert "2.4.4 is installed: pip install --upgrade" in capsys.readouterr().err
+
+
+def test_the_versions_asked_for_are_those_of_the_project():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    said = dict(line.split(">=") for group in extras.values() for line in group if ">=" in line and ";" not in line)
+
+    for name, minimum in packages.MINIMUM.items():
+        assert said[name].split(",")[0] == minimum
