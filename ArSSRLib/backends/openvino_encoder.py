@@ -28,6 +28,7 @@ from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.interpolation import spline_coefficients
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2, with_detail
+from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel
 
 if TYPE_CHECKING:
@@ -67,11 +68,17 @@ class _Encodable:
 
 
 def _modulated(model: ArSSR2, volume: Tensor, told: Conditioning) -> list[Tensor]:
-    """Return what the graph of arssr2 takes."""
-    modulation = model.block_modulation(told.scale)
+    """Return what the graph of arssr2 and arssr3 takes."""
+    modulation = model.block_modulation(told.scale, told.acquisition)
     return [with_detail(volume), *(torch.cat(table).flatten(1) for table in modulation)]
 
 
+_RESIDUAL = _Encodable(
+    values=lambda model: 4 * model.config.channels + model.config.feature_channels + 8,
+    inputs=_modulated,
+    with_spline=True,
+    in_8_bits=True,
+)
 _ENCODABLE: dict[type[SuperResolutionModel], _Encodable] = {
     ArSSR: _Encodable(
         # Besides twice the feature map: the peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3 (SRResNet,
@@ -81,12 +88,8 @@ _ENCODABLE: dict[type[SuperResolutionModel], _Encodable] = {
         with_spline=False,
         in_8_bits=False,
     ),
-    ArSSR2: _Encodable(
-        values=lambda model: 4 * model.config.channels + model.config.feature_channels + 8,
-        inputs=_modulated,
-        with_spline=True,
-        in_8_bits=True,
-    ),
+    ArSSR2: _RESIDUAL,
+    ArSSR3: _RESIDUAL,
 }
 
 

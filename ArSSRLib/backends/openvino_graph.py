@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE
 from ArSSRLib.model.encoders import RDN, DenseLayer, ResCNN, SRResNet
 from ArSSRLib.model.interface import SuperResolutionModel
@@ -160,6 +161,7 @@ _PUBLISHED: dict[str, Callable[..., Node]] = {"RDN": _dense, "ResCNN": _skipping
 _GRAPHS: dict[type[SuperResolutionModel], Callable[..., tuple[Node, list[Node]]]] = {
     ArSSR: _published,
     ArSSR2: _residual_of_spline,
+    ArSSR3: _residual_of_spline,
 }
 
 

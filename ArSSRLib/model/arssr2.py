@@ -95,8 +95,8 @@ class ArSSR2(SuperResolutionModel):
         self.head = nn.Conv3d(2, channels, 3, padding=1, padding_mode="replicate")
         self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(config.blocks))
         self.tail = nn.Conv3d(channels, width, 3, padding=1, padding_mode="replicate")
-        self.scale_modulation = _modulator(3, 2 * channels * config.blocks)
-        self.axis_modulation = nn.ModuleList(_modulator(AXIS_INPUTS, 2 * width) for _ in range(3))
+        self.scale_modulation = modulator(3, 2 * channels * config.blocks)
+        self.axis_modulation = nn.ModuleList(modulator(AXIS_INPUTS, 2 * width) for _ in range(3))
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(config.decoder_layers - 1))
         self.output = nn.Linear(width, 1)
         self._initialize()
@@ -165,7 +165,7 @@ class ArSSR2(SuperResolutionModel):
         if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
             msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
             raise ValueError(msg)
-        scale = _checked_scale(told, feature_map)
+        scale = checked_scale(told, feature_map)
         shape = feature_map.shape[2:]
         positions = [index_of(coordinates[..., axis], shape[axis]) for axis in range(3)]
         features = features_at_points(feature_map[:, :-1], positions)
@@ -173,14 +173,14 @@ class ArSSR2(SuperResolutionModel):
         shift = torch.zeros((), device=feature_map.device)
         for axis in range(3):
             cell = (1 / scale[:, axis : axis + 1]).expand_as(positions[axis])
-            axis_gain, axis_shift = self.position_modulation(axis, positions[axis], cell)
+            axis_gain, axis_shift = self.position_modulation(axis, positions[axis], cell, told)
             gain, shift = gain * axis_gain, shift + axis_shift
         base = spline_at_points(feature_map[:, -1], positions)
         return base + self._decode(features, gain, shift).float()
 
     def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
         """Answer for a regular block of fine voxels; equal to `query` at its points, and faster."""
-        scale = _checked_scale(told, feature_map)
+        scale = checked_scale(told, feature_map)
         device, dtype = feature_map.device, feature_map.dtype
         result = spline_on_grid(feature_map[0, -1], grid.sampling)
         features = feature_map[0, :-1].permute(1, 2, 3, 0)
@@ -190,7 +190,7 @@ class ArSSR2(SuperResolutionModel):
             index, weight = linear_taps(positions, features.shape[axis])
             taps.append((index.to(device), weight.to(device, dtype)))
             cell = (1 / scale[0, axis]).expand(len(positions))
-            modulation.append(self.position_modulation(axis, positions.to(device, torch.float32), cell))
+            modulation.append(self.position_modulation(axis, positions.to(device, torch.float32), cell, told))
         (gain_k, shift_k), (gain_j, shift_j), (gain_i, shift_i) = modulation
         chunk = CHUNK_VOXELS if device.type == "cpu" else DEVICE_CHUNK_VOXELS
         rows = max(1, chunk // grid.shape[2])
@@ -211,18 +211,40 @@ class ArSSR2(SuperResolutionModel):
             hidden = F.leaky_relu_(layer(hidden), SLOPE)
         return RESIDUAL_GAIN * cast("Tensor", self.output(hidden)).squeeze(-1)
 
-    def position_modulation(self, axis: int, position: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gain and shift, shape (*S, C), for positions (*S) in coarse voxels along one axis."""
+    def position_modulation(
+        self, axis: int, position: Tensor, cell: Tensor, told: Conditioning | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return gain and shift along one axis.
+
+        Args:
+            axis: 0, 1 or 2 for k, j or i.
+            position: In coarse voxels, shape (K,) for one volume or (N, K) for several.
+            cell: Size of a fine voxel in coarse ones, shape of ``position``.
+            told: As `encode` was told.
+
+        Returns:
+            Both of shape (*position.shape, C).
+        """
         # Whole voxels drop out before the precision does.
         phase = (2 * math.pi * (position - torch.floor(position))).to(cell.dtype)
         inputs = torch.stack([phase.sin(), phase.cos(), (2 * phase).sin(), (2 * phase).cos(), cell], dim=-1)
+        inputs = self._with_acquisition(inputs, axis, told)
         gain, shift = self.axis_modulation[axis](inputs).chunk(2, dim=-1)
         return 1 + gain, shift
 
-    def block_modulation(self, scale: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def _with_acquisition(self, inputs: Tensor, axis: int, told: Conditioning | None) -> Tensor:
+        """Return what the modulation of an axis is told, shape (*S, I); of the acquisition, this network is not."""
+        return inputs
+
+    def block_modulation(
+        self, scale: Tensor, acquisition: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for factors of shape (N, 3)."""
-        modulation = self.scale_modulation(torch.log2(scale))
-        modulation = modulation.view(len(scale), 2, self.config.blocks, self.config.channels, 1, 1, 1)
+        return self._split(self.scale_modulation(torch.log2(scale)))
+
+    def _split(self, modulation: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return gains and shifts of all blocks from what the modulator says, shape (N, 2 * blocks * C)."""
+        modulation = modulation.view(len(modulation), 2, self.config.blocks, self.config.channels, 1, 1, 1)
         # Bounded, so that no scale can multiply features from block to block.
         return (0.5 * torch.tanh(modulation[:, 0])).unbind(1), modulation[:, 1].unbind(1)
 
@@ -232,7 +254,7 @@ class ArSSR2(SuperResolutionModel):
         if volume.ndim != 5 or volume.shape[1] != 1:
             msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
             raise ValueError(msg)
-        return self.block_modulation(_checked_scale(told, volume))
+        return self.block_modulation(checked_scale(told, volume), told.acquisition if told else None)
 
     def compilable_layers(self) -> list[nn.Module]:
         """Return the blocks: the matrices of the spline, made once by numpy, would be traced into every step."""
@@ -253,7 +275,7 @@ class ArSSR2(SuperResolutionModel):
                 "more."
             )
             raise InputError(msg)
-        deeper = ArSSR2(dataclasses.replace(self.config, blocks=new))
+        deeper = type(self)(dataclasses.replace(self.config, blocks=new))
         modulation = ("scale_modulation.2.weight", "scale_modulation.2.bias")
         own = self.state_dict()
         state = deeper.state_dict() | {name: value for name, value in own.items() if name not in modulation}
@@ -267,7 +289,8 @@ class ArSSR2(SuperResolutionModel):
         return deeper
 
 
-def _checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
+def checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
+    """Return the factors that a network was told, shape (N, 3), on the device of ``like``; 2 if it was told none."""
     if told is None:
         return torch.full((len(like), 3), 2.0, device=like.device)
     if told.scale.shape != (len(like), 3):
@@ -276,9 +299,9 @@ def _checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
     return told.scale.to(like.device, torch.float32)
 
 
-def _modulator(inputs: int, outputs: int) -> nn.Sequential:
+def modulator(inputs: int, outputs: int, width: int = MODULATOR_WIDTH) -> nn.Sequential:
     """Return the small network that turns a position or a scale into gains and shifts."""
-    return nn.Sequential(nn.Linear(inputs, MODULATOR_WIDTH), nn.SiLU(), nn.Linear(MODULATOR_WIDTH, outputs))
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
 
 
 def with_detail(volume: Tensor) -> Tensor:

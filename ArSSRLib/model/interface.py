@@ -33,19 +33,25 @@ class Conditioning:
 
     Attributes:
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3), unitless, float32.
+        acquisition: Slice profiles along k, j, i, shape (N, 3, 5), float32, as from `acquisition.told_of`: the kept
+            contrast at four frequencies and the certainty. None where nothing is known.
     """
 
     scale: Tensor
+    acquisition: Tensor | None = None
 
     @staticmethod
-    def between(coarse_shape: Sequence[int], fine_shape: Sequence[int]) -> Conditioning:
+    def between(
+        coarse_shape: Sequence[int], fine_shape: Sequence[int], acquisition: Sequence[Sequence[float]] | None = None
+    ) -> Conditioning:
         """Return what one volume is told to become finer from one shape (k, j, i) to another, on the CPU."""
         factors = [fine / coarse for fine, coarse in zip(fine_shape, coarse_shape, strict=True)]
-        return Conditioning(torch.tensor([factors], dtype=torch.float32))
+        told = None if acquisition is None else torch.tensor([acquisition], dtype=torch.float32)
+        return Conditioning(torch.tensor([factors], dtype=torch.float32), told)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """Return the same with every tensor changed, for example moved to a device."""
-        return Conditioning(change(self.scale))
+        return Conditioning(change(self.scale), None if self.acquisition is None else change(self.acquisition))
 
 
 class Executor(Protocol):
@@ -186,6 +192,13 @@ class SuperResolutionModel(nn.Module, ABC):
             feature_map = self.encode(coarse, told)
         return self.query(feature_map, coordinates, told)
 
+    def correction_strength(self, told: Conditioning) -> Tensor | None:
+        """Return how strongly results are to be corrected towards agreement with the measurement, 0 to 1, shape (N,).
+
+        None, as here, is a network whose results are not corrected.
+        """
+        return None
+
     @abstractmethod
     def compilable_layers(self) -> list[nn.Module]:
         """Return the layers in which training spends its time, and which PyTorch may compile one by one."""
@@ -201,6 +214,15 @@ class SuperResolutionModel(nn.Module, ABC):
             InputError: If the network was made for another scale.
         """
         return
+
+    @classmethod
+    def adopting(cls, weights: SuperResolutionModel, config: ModelConfig) -> SuperResolutionModel:
+        """Return a network of this class, made as ``config`` says, that begins with the weights of another.
+
+        Raises:
+            InputError: If there is no such way from one to the other.
+        """
+        return weights.grown(config)
 
     def grown(self, config: ModelConfig) -> SuperResolutionModel:
         """Return weights for another configuration that answer as this network does, to train on from.

@@ -14,6 +14,7 @@ import torch
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.sources import Source, read_checked
+from ArSSRLib.model.registry import kinds
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
@@ -72,7 +73,7 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     """
     initial = load_model(args.init) if args.init else None
     config = read_recipe(args.recipe, args.overrides, model=initial.config if initial else None)
-    initial = initial.grown(config.model) if initial else None
+    initial = kinds()[config.model.kind][1].adopting(initial, config.model) if initial else None
     if not args.resume and (config.output / LAST).exists():
         msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
         raise InputError(msg)

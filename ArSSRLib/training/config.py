@@ -42,6 +42,8 @@ class TrainingConfig:
         patch_size: Coarse voxels along each axis of a patch.
         margin: Coarse voxels at the border of a patch in which no points are drawn, for they see its padding.
         points: Query points a patch.
+        block_voxels: Most fine voxels of the block of a patch that is computed voxel by voxel and made to agree with
+            the coarse patch, instead of ``points``; 0 takes points. Only for a network that agrees (arssr3).
         isotropic_share: Part of the items with one scale for all axes.
         thick_share: Part of the items with one thick axis; the rest has three independent scales.
         whole_scale_share: Part of the items whose scales are rounded to a whole or half number, as users ask for.
@@ -55,6 +57,10 @@ class TrainingConfig:
         profile_weights: How often point sampling, Gaussian, box and k-space truncation are drawn.
         thickness_range: Slice thickness as a part of the coarse spacing.
         nominal_share: Part of the items whose slices are as thick as they are apart, as most protocols have them.
+        kspace_range: Acquired over stored voxel size of k-space truncation, 1 to 4: scanners interpolate in the plane.
+        own_profile_share: Part of the items in which each axis has a slice profile of its own.
+        stated_share: Part of the items whose slice profile the network is told as a fact.
+        estimated_share: Part of the items whose slice profile it is told a little wrong, as an estimate.
         noise_share: Part of the items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
         jitter_share: Part of the items with one thick axis whose slices differ in brightness, as those of a
@@ -67,7 +73,10 @@ class TrainingConfig:
             which training normalizes: in upsampling it arrives up to 1.4 times as bright.
         gamma_share: Part of the items with a random power curve.
         curve_share: Part of the items with a random tone curve.
+        tissue_share: Part of the items with a tone curve that makes another MR contrast of T1-weighted tissue.
         bias_share: Part of the items with a smooth bias field.
+        smooth_share: Part of the items whose truth is blurred, as templates and smoothed volumes are.
+        offset_share: Part of the items with an offset of the intensities.
         steps: Optimizer steps of the whole run.
         optimizer: "muon" for the matrices of the network, with Adam for the rest: fewer steps; "adam", as published.
         learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8), and of Muon, whose updates are as large.
@@ -107,6 +116,7 @@ class TrainingConfig:
     patch_size: int = 20
     margin: int = 2
     points: int = 6000
+    block_voxels: int = 0
     isotropic_share: float = 0.55
     thick_share: float = 0.35
     whole_scale_share: float = 0.4
@@ -117,6 +127,10 @@ class TrainingConfig:
     profile_weights: tuple[float, ...] = (0.5, 0.38, 0.08, 0.04)
     thickness_range: tuple[float, ...] = (0.6, 1.3)
     nominal_share: float = 0.5
+    kspace_range: tuple[float, ...] = (1.0, 1.3)
+    own_profile_share: float = 0.0
+    stated_share: float = 0.0
+    estimated_share: float = 0.0
     noise_share: float = 0.12
     noise_maximum: float = 0.03
     jitter_share: float = 0.0
@@ -126,7 +140,10 @@ class TrainingConfig:
     gain_range: tuple[float, ...] = (1.0, 1.0)
     gamma_share: float = 0.2
     curve_share: float = 0.1
+    tissue_share: float = 0.0
     bias_share: float = 0.0
+    smooth_share: float = 0.0
+    offset_share: float = 0.0
     steps: int = 20000
     optimizer: str = "adam"
     learning_rate: float = 8e-4
@@ -173,6 +190,7 @@ def _check_numbers(config: TrainingConfig) -> None:
     least = {
         "batch_items": 1,
         "points": 1,
+        "block_voxels": 0,
         "margin": 0,
         "patch_size": 4,
         "fixed_patches": 0,
@@ -191,13 +209,17 @@ def _check_numbers(config: TrainingConfig) -> None:
         _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
     for name in ("isotropic_share", "thick_share", "whole_scale_share", "nominal_share", "noise_share", "gamma_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("curve_share", "bias_share", "hold_share", "squared_share", "jitter_share"):
+    for name in ("curve_share", "bias_share", "hold_share", "squared_share", "jitter_share", "tissue_share"):
+        _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
+    for name in ("smooth_share", "offset_share", "own_profile_share", "stated_share", "estimated_share"):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
     for name in ("scale_range", "thick_scale_range"):
         expected = f"two numbers from 1 to {LARGEST_SCALE}, the lesser first"
         _require(config, name, _rising(getattr(config, name), 1, LARGEST_SCALE), expected)
     expected = "two numbers from 0.1 to 4, the lesser first"
     _require(config, "thickness_range", _rising(config.thickness_range, 0.1, 4), expected)
+    expected = "two numbers from 1 to 4, the lesser first"
+    _require(config, "kspace_range", _rising(config.kspace_range, 1, 4), expected)
     expected = "two numbers from 0.25 to 4, the lesser first"
     _require(config, "gain_range", _rising(config.gain_range, 0.25, 4), expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
@@ -214,7 +236,10 @@ def _check_combinations(config: TrainingConfig) -> None:
     _require(config, "margin", config.margin < config.patch_size / 2, "less than half of patch_size")
     _require(config, "steps", config.steps > config.warm_up_steps, "more than warm_up_steps")
     _require(config, "thick_share", config.isotropic_share + config.thick_share <= 1, "at most 1 - isotropic_share")
-    _require(config, "curve_share", config.gamma_share + config.curve_share <= 1, "at most 1 - gamma_share")
+    curves = config.gamma_share + config.curve_share + config.tissue_share
+    _require(config, "curve_share", curves <= 1, "at most 1 - gamma_share - tissue_share")
+    told = config.stated_share + config.estimated_share
+    _require(config, "estimated_share", told <= 1, "at most 1 - stated_share")
     weights = config.target_weights
     _require(config, "target_weights", _weights(weights, len(config.target_spacings)), "one weight a target spacing")
     if config.fixed_patches:
@@ -225,6 +250,8 @@ def _check_combinations(config: TrainingConfig) -> None:
     _require(
         config, "coordinates", config.coordinates in known, f"{expected} for a network of kind {config.model.kind}"
     )
+    agrees = config.block_voxels == 0 or config.model.kind == "arssr3"
+    _require(config, "block_voxels", agrees, f"0 for a network of kind {config.model.kind}")
     own_grid = config.target_spacings == (0.0,)
     _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
     full = config.precision == "fp32" or not config.model.outputs_image

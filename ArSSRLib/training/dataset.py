@@ -17,24 +17,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ArSSRLib.acquisition.batch import POINT, batch_matrices, batch_transfer
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.resampling import resample_isotropic
+from ArSSRLib.training.blocks import Block, draw_block
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
-from ArSSRLib.training.degradation import POINT, acquisition, add_rician_noise, degrade
-from ArSSRLib.training.drawing import (
-    Grids,
-    check_thick_slices,
-    cut_fixed_patches,
-    draw_item,
-    draw_noise,
-    draw_profile,
-    draw_slice_gains,
-)
+from ArSSRLib.training.degradation import add_rician_noise, degrade
+from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patches, draw_item
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
+from ArSSRLib.training.simulation import SimulatedProfile, draw_noise, draw_profile, draw_slice_gains
 from ArSSRLib.volume import Volume
 
 __all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]
@@ -51,14 +46,19 @@ class Batch:
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3).
         coordinates: Query points in the patch, (k, j, i) order, [-1, 1], shape (N, K, 3).
         placed: The same points in the volume, for a network that is told where in it they are; else ``coordinates``.
-        truth: Intensities at the points, shape (N, K).
+        acquisition: What the network is told of the slice profiles along k, j, i, shape (N, 3, 5): the kept contrast
+            at each of `profile.FREQUENCIES`, and the certainty; all 0 where it is unknown.
+        truth: Intensities at the points, shape (N, K); of blocks, at their inner voxels, N tensors of shape (K,).
+        blocks: What is computed voxel by voxel instead of at points, one block a patch; empty takes points.
     """
 
     coarse: Tensor
     scale: Tensor
     coordinates: Tensor
     placed: Tensor
-    truth: Tensor
+    acquisition: Tensor
+    truth: Tensor | tuple[Tensor, ...]
+    blocks: tuple[Block, ...] = ()
 
 
 def load_normalized(path: Path) -> Volume:
@@ -148,21 +148,23 @@ class BatchSampler:
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config = self._config
-        items, profiles, noise, gains, seeds = [], [], [], [], []
+        items, profiles, noise, gains, blocks, seeds = [], [], [], [], [], []
         for number in range(self._first, self._first + config.batch_items):
             seed = seed_of(config.seed, step, number)
             self._host.manual_seed(seed)
             items.append(draw_item(self._grids, config, self._host))
-            profiles.append(draw_profile(config, self._host) if config.degradation == "mixture" else (POINT, 1.0))
-            noise.append(draw_noise(config, self._host) if config.degradation == "mixture" else 0.0)
+            profiles.append(draw_profile(config, self._host))
+            noise.append(draw_noise(config, self._host))
             gains.append(draw_slice_gains(config, items[-1].scale, self._host))
+            if config.block_voxels:
+                blocks.append(draw_block(items[-1], profiles[-1], config, self._host))
             seeds.append(seed)
         patches = [to_device(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
         first_face = self._sent([item.margins for item in items])
-        profile, thickness = self._sent([p for p, _ in profiles]), self._sent([t for _, t in profiles])
+        kinds, widths = self._sent([p.kinds for p in profiles]), self._sent([p.widths for p in profiles])
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
-        matrices = self._acquisitions(longest, scale, (profile, thickness), first_face)
+        matrices = self._acquisitions(longest, scale, (kinds, widths), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
         for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
             if gain is not None:
@@ -171,6 +173,13 @@ class BatchSampler:
                 self._points.manual_seed(seed ^ 2)
                 one = coarse[number : number + 1]
                 one.copy_(add_rician_noise(one, torch.full((1,), sigma, device=self.device), self._points))
+        acquisition = self._told(profiles)
+        if blocks:
+            pairs = zip(patches, blocks, strict=True)
+            inner = tuple(patch[block.fine][block.inner].flatten() for patch, block in pairs)
+            moved = tuple(block.to(self.device) for block in blocks)
+            nowhere = torch.empty((len(items), 0, 3), device=self.device)
+            return Batch(coarse[:, None], scale, nowhere, nowhere, acquisition, inner, moved)
         index = self._draw_index(scale, seeds)
         coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
         placed = coordinates
@@ -179,7 +188,7 @@ class BatchSampler:
             placed = 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
         where = (index + first_face[:, None]).long().unbind(-1)
         truth = [patch[where[0][n], where[1][n], where[2][n]] for n, patch in enumerate(patches)]
-        return Batch(coarse[:, None], scale, coordinates, placed, torch.stack(truth))
+        return Batch(coarse[:, None], scale, coordinates, placed, acquisition, torch.stack(truth))
 
     def of_rank(self, rank: int) -> BatchSampler:
         """Return a sampler that draws what another process draws."""
@@ -191,19 +200,25 @@ class BatchSampler:
     ) -> tuple[Tensor, Tensor, Tensor]:
         profile, thickness = slices
         k, j, i = (
-            acquisition(
+            batch_matrices(
                 shape[axis],
                 self._config.patch_size,
                 scale=scale[:, axis],
                 # An axis that keeps its resolution keeps its samples.
-                profile=torch.where(scale[:, axis] > 1, profile, POINT),
-                thickness=thickness,
+                profile=torch.where(scale[:, axis] > 1, profile[:, axis], POINT),
+                thickness=thickness[:, axis],
                 first_face=first_face[:, axis],
                 endpoints=self._config.alignment == "endpoints",
             )
             for axis in range(3)
         )
         return k, j, i
+
+    def _told(self, profiles: list[SimulatedProfile]) -> Tensor:
+        """Return what the network is told of the slice profiles, see `Batch.acquisition`."""
+        certainty = self._sent([p.certainty for p in profiles])[..., None]
+        kept = batch_transfer(self._sent([p.kinds for p in profiles]), self._sent([p.told_widths for p in profiles]))
+        return torch.cat([kept * (certainty > 0), certainty], dim=-1)
 
     def _draw_index(self, scale: Tensor, seeds: list[int]) -> Tensor:
         """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (N, K, 3)."""
@@ -217,7 +232,7 @@ class BatchSampler:
         index = first[:, None] + torch.floor(draw * (last - first + 1)[:, None])
         return torch.minimum(index, last[:, None])
 
-    def _sent(self, values: list[list[float]] | list[list[int]] | list[float] | list[int]) -> Tensor:
+    def _sent(self, values: Sequence[Sequence[float]]) -> Tensor:
         return to_device(torch.tensor(values, dtype=torch.float32), self.device)
 
 

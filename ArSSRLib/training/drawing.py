@@ -20,11 +20,15 @@ from torch import Tensor
 from ArSSRLib.errors import InputError
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
-from ArSSRLib.training.synthesis import random_bias_field, random_contrast
+from ArSSRLib.training.synthesis import random_bias_field, random_contrast, smoothed
 
 # Fine voxels kept around a patch for the tails of the kernels, beside a multiple of the scale.
 KERNEL_MARGIN = 6
 KERNEL_SCALES = 2.5
+# Full widths at half maximum, in fine voxels, of targets that are smooth by nature, as templates and EPI are.
+SMOOTH_WIDTHS = (1.0, 3.0)
+# Offsets of the intensities that normalization may leave.
+OFFSETS = (-0.2, 0.3)
 # Least ratio of the spacings from which slices count as thick.
 THICK = 1.5
 
@@ -52,14 +56,14 @@ class Item:
 
 def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) -> Item:
     """Draw a crop; ``grids`` holds the volumes of each target spacing."""
-    grid = grids[_choose(config.target_weights, generator)]
-    volume = grid[_integer(len(grid), generator)]
+    grid = grids[choose(config.target_weights, generator)]
+    volume = grid[integer(len(grid), generator)]
     order, flips = [0, 1, 2], [False, False, False]
     if config.augmentation:
         order = torch.randperm(3, generator=generator).tolist()
         flips = [uniform(generator) < 0.5 for _ in range(3)]
     stored = volume.stored.permute(order)
-    center = volume.foreground[_integer(len(volume.foreground), generator)][order].tolist()
+    center = volume.foreground[integer(len(volume.foreground), generator)][order].tolist()
     asked = _thick_slices(volume, generator) if config.self_supervised else draw_scale(config, generator)
     scale, starts, lengths = [], [], []
     # A thick axis belongs to the volume, not to the patch: it is permuted with it.
@@ -77,11 +81,16 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
     margins = [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
     patch = _replicated_crop(stored, starts, lengths, margins=margins, flips=flips) / STORED_ONE
     if config.augmentation:
-        patch = random_contrast(patch, generator, gamma=config.gamma_share, curve=config.curve_share)
+        shares = {"gamma": config.gamma_share, "curve": config.curve_share, "tissue": config.tissue_share}
+        patch = random_contrast(patch, generator, **shares)
         if uniform(generator) < config.bias_share:
             patch = random_bias_field(patch, generator)
         if config.gain_range[0] < config.gain_range[1]:
-            patch = patch * _between(config.gain_range, generator)
+            patch = patch * between(config.gain_range, generator)
+        if config.smooth_share and uniform(generator) < config.smooth_share:
+            patch = smoothed(patch, between(SMOOTH_WIDTHS, generator))
+        if config.offset_share and uniform(generator) < config.offset_share:
+            patch = patch + between(OFFSETS, generator)
     return Item(patch, scale, margins, starts, list(stored.shape))
 
 
@@ -89,12 +98,12 @@ def draw_scale(config: TrainingConfig, generator: torch.Generator) -> list[float
     """Draw the scale of each axis as the recipe says."""
     kind = uniform(generator)
     if kind < config.isotropic_share:
-        scale = [_between(config.scale_range, generator)] * 3
+        scale = [between(config.scale_range, generator)] * 3
     elif kind < config.isotropic_share + config.thick_share:
         scale = [1.0, 1.0, 1.0]
-        scale[_integer(3, generator)] = _between(config.thick_scale_range, generator)
+        scale[integer(3, generator)] = between(config.thick_scale_range, generator)
     else:
-        scale = [_between(config.scale_range, generator) for _ in range(3)]
+        scale = [between(config.scale_range, generator) for _ in range(3)]
     if uniform(generator) < config.whole_scale_share:
         scale = [max(1.0, round(2 * s) / 2 if s < 3 else float(round(s))) for s in scale]
     return scale
@@ -132,7 +141,7 @@ def cut_fixed_patches(
     edge = config.fixed_patch_size
     cubes = []
     for _ in range(config.fixed_patches):
-        center = volume.foreground[_integer(len(volume.foreground), generator)].tolist()
+        center = volume.foreground[integer(len(volume.foreground), generator)].tolist()
         starts = [min(max(c - edge // 2, 0), n - edge) for c, n in zip(center, volume.stored.shape, strict=True)]
         k, j, i = (slice(start, start + edge) for start in starts)
         # Every voxel may be the middle of a patch: in a cube of the paper's size there is only one place for it.
@@ -150,7 +159,7 @@ def _thick_slices(volume: TrainingVolume, generator: torch.Generator) -> list[fl
     axis, ratio = slice_axis_of(volume)
     in_plane = [a for a in range(3) if a != axis]
     scale = [1.0, 1.0, 1.0]
-    scale[in_plane[_integer(2, generator)]] = ratio
+    scale[in_plane[integer(2, generator)]] = ratio
     return scale
 
 
@@ -162,47 +171,19 @@ def _fitting_scale(scale: float, count: int, config: TrainingConfig) -> float:
     return scale
 
 
-def _between(limits: Sequence[float], generator: torch.Generator) -> float:
+def between(limits: Sequence[float], generator: torch.Generator) -> float:
+    """Draw a number between two limits."""
     return limits[0] + (limits[1] - limits[0]) * uniform(generator)
 
 
-def _integer(count: int, generator: torch.Generator) -> int:
+def integer(count: int, generator: torch.Generator) -> int:
+    """Draw a whole number from 0 to below ``count``."""
     return int(torch.randint(count, (), generator=generator))
 
 
-def _choose(weights: Iterable[float], generator: torch.Generator) -> int:
+def choose(weights: Iterable[float], generator: torch.Generator) -> int:
+    """Draw an index, each as often as its weight."""
     return int(torch.multinomial(torch.tensor(list(weights)), 1, generator=generator))
-
-
-def draw_profile(config: TrainingConfig, generator: torch.Generator) -> tuple[int, float]:
-    """Draw the slice profile of an item, by its number in `degradation`, and its relative thickness."""
-    low, high = config.thickness_range
-    profile, nominal = _choose(config.profile_weights, generator), uniform(generator) < config.nominal_share
-    thickness = low + (high - low) * uniform(generator)
-    return profile, 1.0 if nominal else thickness
-
-
-def draw_noise(config: TrainingConfig, generator: torch.Generator) -> float:
-    """Draw the standard deviation of an item's noise; 0 for most."""
-    noisy, height = uniform(generator) < config.noise_share, uniform(generator)
-    return height * config.noise_maximum if noisy else 0.0
-
-
-def draw_slice_gains(config: TrainingConfig, scale: Sequence[float], generator: torch.Generator) -> Tensor | None:
-    """Draw the brightness of each slice of a thick-slice item, shape (k, 1, 1), (1, j, 1) or (1, 1, i); None for most.
-
-    Slices are excited one after the other, often the odd ones before the even ones: a part of their difference
-    alternates, the rest has no order.
-    """
-    thick = [axis for axis, s in enumerate(scale) if s > 1]
-    if len(thick) != 1 or uniform(generator) >= config.jitter_share:
-        return None
-    height, interleaved = uniform(generator) * config.jitter_maximum, uniform(generator)
-    alternating = 1.0 - 2.0 * (torch.arange(config.patch_size) % 2)
-    random = torch.randn(config.patch_size, generator=generator)
-    shape = [1, 1, 1]
-    shape[thick[0]] = -1
-    return (1 + height * torch.lerp(random, alternating, interleaved)).view(shape)
 
 
 def _replicated_crop(

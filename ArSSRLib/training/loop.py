@@ -20,6 +20,7 @@ from ArSSRLib.checkpoint import save_model
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.model.registry import build_model
+from ArSSRLib.training.blocks import AgreeingBlocks
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler
@@ -81,7 +82,7 @@ class Trainer:
         if config.compile:
             for layer in self.model.compilable_layers():
                 layer.compile()
-        self._wrapped = processes.wrapped(self.model)
+        self._wrapped = processes.wrapped(AgreeingBlocks(self.model) if config.block_voxels else self.model)
         self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0
@@ -159,8 +160,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        told, bf16 = Conditioning(batch.scale), self.config.precision == "bf16"
-        result = self._wrapped(batch.coarse, told, batch.coordinates, placed=batch.placed, bf16=bf16)
+        told, bf16 = Conditioning(batch.scale, batch.acquisition), self.config.precision == "bf16"
+        if batch.blocks:
+            result = self._wrapped(batch.coarse, told, batch.blocks, bf16=bf16)
+        else:
+            result = self._wrapped(batch.coarse, told, batch.coordinates, placed=batch.placed, bf16=bf16)
         loss, ratio = losses_of(result, batch, self.config)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or math.inf)

@@ -3,53 +3,64 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ArSSRLib.coordinates import index_of
-from ArSSRLib.interpolation import spline_at_points, spline_coefficients
+from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_on_grid
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch
 
+# One value for each query point of each item: shape (N, K), or N tensors of shape (K,).
+Points: TypeAlias = Tensor | tuple[Tensor, ...]
 # Below this error of cubic interpolation (in parts of the intensity range) an item is not weighed up any further.
-SMALLEST_CUBIC_ERROR = 6e-3
+SMALLEST_CUBIC_ERROR = 2.5e-3
 
 
-def relative_loss(result: Tensor, truth: Tensor, cubic: Tensor, squared_share: float) -> Tensor:
+def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: float) -> Tensor:
     """Return the error of each item over that of cubic interpolation, averaged over items.
 
     Easy and hard scales are weighed alike; without that, the hard ones drown the rest.
 
     Args:
-        result: Shape (N, K).
-        truth: Shape (N, K).
-        cubic: Cubic interpolation of the coarse patch, shape (N, K).
+        result: N tensors of shape (K,), or one of shape (N, K).
+        truth: The same shapes.
+        cubic: Cubic interpolation of the coarse patches at the same points, the same shapes.
         squared_share: Weight of the root mean square; the mean absolute error has the rest.
     """
-    error, reference = result - truth, cubic - truth
-    absolute = error.abs().mean(1) / reference.abs().mean(1).clamp_min(SMALLEST_CUBIC_ERROR)
-    squared = (error.square().mean(1) + 1e-12).sqrt() / reference.square().mean(1).sqrt().clamp_min(
-        SMALLEST_CUBIC_ERROR
-    )
-    return torch.lerp(absolute, squared, squared_share).mean()
+    errors = []
+    for one, target, reference in zip(result, truth, cubic, strict=True):
+        error, yardstick = one - target, reference - target
+        absolute = error.abs().mean() / yardstick.abs().mean().clamp_min(SMALLEST_CUBIC_ERROR)
+        squared = (error.square().mean() + 1e-12).sqrt() / yardstick.square().mean().sqrt().clamp_min(
+            SMALLEST_CUBIC_ERROR
+        )
+        errors.append(torch.lerp(absolute, squared, squared_share))
+    return torch.stack(errors).mean()
 
 
 @torch.no_grad()
-def cubic_at(batch: Batch) -> Tensor:
-    """Return the cubic interpolation of the coarse patches at the query points, shape (N, K)."""
+def cubic_at(batch: Batch) -> Points:
+    """Return the cubic interpolation of the coarse patches where the truth is known, the shape of the truth."""
     coarse = batch.coarse[:, 0]
+    coefficients = spline_coefficients(coarse)
+    if batch.blocks:
+        pairs = zip(coefficients, batch.blocks, strict=True)
+        return tuple(spline_on_grid(one, block.inner_positions).flatten() for one, block in pairs)
     positions = [index_of(batch.coordinates[..., axis], n) for axis, n in enumerate(coarse.shape[1:])]
-    return spline_at_points(spline_coefficients(coarse), positions)
+    return spline_at_points(coefficients, positions)
 
 
-def losses_of(result: Tensor, batch: Batch, config: TrainingConfig) -> tuple[Tensor, Tensor]:
+def losses_of(result: Points, batch: Batch, config: TrainingConfig) -> tuple[Tensor, Tensor]:
     """Return the loss of the recipe, and the root mean square error over that of cubic, each averaged over items."""
     cubic = cubic_at(batch)
     with torch.no_grad():
         ratio = relative_loss(result, batch.truth, cubic, 1.0)
     if config.loss == "l1":
-        return (result - batch.truth).abs().mean(), ratio
+        errors = [(one - target).abs().mean() for one, target in zip(result, batch.truth, strict=True)]
+        return torch.stack(errors).mean(), ratio
     return relative_loss(result, batch.truth, cubic, config.squared_share), ratio
 
 

@@ -25,7 +25,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
         path: The recipe; relative folders in it are relative to the working directory.
         overrides: ``key=value`` pairs, each value in TOML; ``model.key`` reaches into the model table.
         model: Architecture that takes the place of the recipe's; the recipe then needs none, and of the overrides
-            only ``model.blocks`` may speak of it.
+            only ``model.blocks`` and ``model.kind`` may speak of it.
 
     Raises:
         InputError: If the file cannot be read, a key is unknown, missing, of another type or impossible, or an
@@ -34,15 +34,16 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
     table = read_settings(path, overrides, kind="recipe", example="ArSSRLib/training/recipes")
     if model is not None:
         named = [override for override in overrides if override.strip().startswith("model")]
-        refused = [override for override in named if override.partition("=")[0].strip() != "model.blocks"]
+        larger = {override.partition("=")[0].strip(): override for override in named}
+        refused = [override for name, override in larger.items() if name not in ("model.blocks", "model.kind")]
         if refused:
             msg = (
                 f"{refused[0]} cannot be set with --init: the architecture comes with the weights, "
-                "and only model.blocks may be larger; leave one of them out."
+                "and only model.blocks and model.kind may differ; leave one of them out."
             )
             raise InputError(msg)
-        grown = {"blocks": table["model"]["blocks"]} if named else {}
-        table["model"] = dataclasses.asdict(model) | grown
+        asked = {name.removeprefix("model."): table["model"][name.removeprefix("model.")] for name in larger}
+        table["model"] = dataclasses.asdict(model) | asked
     return config_from_table(table, origin=str(path))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ArSSRLib.interpolation import FWHM_TO_SIGMA
 from ArSSRLib.kernels.transfer import to_device
 
 KNOTS = 6
@@ -12,7 +16,9 @@ KNOTS = 6
 BIAS_TERM = 0.1
 
 
-def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, curve: float) -> Tensor:
+def random_contrast(
+    patch: Tensor, generator: torch.Generator, *, gamma: float, curve: float, tissue: float = 0.0
+) -> Tensor:
     """Change the contrast of one patch at random.
 
     Args:
@@ -20,6 +26,7 @@ def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, 
         generator: Source of randomness, on the CPU.
         gamma: Probability of a power curve with an exponent in [0.7, 1.5].
         curve: Probability of a piecewise linear tone curve through random knots, instead of the power.
+        tissue: Probability of a tone curve that turns T1-weighted tissue into another contrast, see `tissue_curve`.
 
     Returns:
         A patch of the same shape.
@@ -27,8 +34,10 @@ def random_contrast(patch: Tensor, generator: torch.Generator, *, gamma: float, 
     draw = torch.rand(4, generator=generator).tolist()
     patch = patch * (0.8 + 0.4 * draw[0])
     if draw[1] < curve:
-        return _tone_curve(patch, generator)
-    if draw[1] < curve + gamma:
+        return _tone_curve(patch, torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]))
+    if draw[1] < curve + tissue:
+        return _tone_curve(patch, tissue_curve(generator))
+    if draw[1] < curve + tissue + gamma:
         exponent = 0.7 * (1.5 / 0.7) ** draw[2]
         return patch.sign() * patch.abs().pow(exponent)
     return patch
@@ -45,10 +54,54 @@ def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
     return patch
 
 
-def _tone_curve(patch: Tensor, generator: torch.Generator) -> Tensor:
-    """Map 0 to 0 and the rest of [0, 1.2] through random heights, linearly between them."""
-    heights = to_device(torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]), patch.device)
+def tissue_curve(generator: torch.Generator) -> Tensor:
+    """Draw the heights of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast.
+
+    The knots lie at 0, 0.2, ... 1.2 of the intensity range. In a normalized T1-weighted brain, fluid is near 0.2, gray
+    matter near 0.55, white matter near 0.85, and fat above. The contrasts, each with random heights: bright fluid
+    (T2-weighted), dark fluid (FLAIR), little contrast (proton density), and inverted with a bright background.
+    """
+    draw: list[float] = torch.rand(8, generator=generator).tolist()
+
+    def between(index: int, low: float, high: float) -> float:
+        return low + (high - low) * draw[index]
+
+    if draw[7] < 0.4:
+        fluid, gray, white = between(0, 0.8, 1.1), between(1, 0.45, 0.75), between(2, 0.2, 0.45)
+        heights = [0.0, fluid, between(3, 0.45, 0.6) * (fluid + gray), gray, white]
+        heights += [white * between(4, 0.8, 1.2), between(5, 0.3, 1.0)]
+    elif draw[7] < 0.75:
+        gray = between(1, 0.6, 0.9)
+        white = gray * between(2, 0.6, 0.9)
+        heights = [0.0, between(0, 0.02, 0.25), between(3, 0.3, 0.6), gray, white]
+        heights += [white * between(4, 0.8, 1.1), between(5, 0.4, 1.1)]
+    elif draw[7] < 0.9:
+        heights = [0.0, between(0, 0.5, 1.0), between(1, 0.7, 1.0), between(2, 0.7, 1.0)]
+        heights += [between(3, 0.5, 0.8), between(4, 0.4, 0.7), between(5, 0.4, 0.9)]
+    else:
+        heights = [between(0, 0.9, 1.1), *(0.95 - 0.15 * n + 0.08 * draw[n + 1] for n in range(KNOTS))]
+    return torch.tensor(heights)
+
+
+def _tone_curve(patch: Tensor, heights: Tensor) -> Tensor:
+    """Map [0, 1.2] through heights, shape (KNOTS + 1,), at evenly spread knots, linearly between them."""
+    heights = to_device(heights, patch.device)
     position = (patch / 1.2).clamp(0, 1) * KNOTS
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()
     return torch.lerp(heights[index], heights[index + 1], position - lower)
+
+
+def smoothed(patch: Tensor, width: float) -> Tensor:
+    """Blur a patch, shape (k, j, i), by a Gaussian with a full width at half maximum of ``width`` voxels."""
+    sigma = width * FWHM_TO_SIGMA
+    offset = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1, device=patch.device, dtype=patch.dtype)
+    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    radius = len(kernel) // 2
+    padded = F.pad(patch[None, None], (radius,) * 6, mode="replicate")
+    for axis in range(3):
+        shape = [1] * 5
+        shape[2 + axis] = -1
+        padded = F.conv3d(padded, kernel.view(shape))
+    return padded[0, 0]

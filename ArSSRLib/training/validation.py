@@ -11,7 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition import acquisition_matrices, back_project, coarse_shape
+from ArSSRLib.acquisition import (
+    UNKNOWN,
+    Agreement,
+    AxisProfile,
+    SliceProfile,
+    acquisition_matrices,
+    back_project,
+    coarse_shape,
+    told_of,
+)
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
@@ -57,6 +66,12 @@ class Case:
     back_projected: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
 
+    @property
+    def slice_profile(self) -> SliceProfile:
+        """The profile, as a network is told it."""
+        axis = AxisProfile("gaussian" if self.profile == "gaussian" else "point")
+        return SliceProfile((axis, axis, axis))
+
 
 @dataclass(frozen=True)
 class Score:
@@ -95,17 +110,30 @@ def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
 
 @torch.no_grad()
 def predict(
-    model: SuperResolutionModel, coarse: Tensor, shape: Sequence[int], device: torch.device
+    model: SuperResolutionModel,
+    coarse: Tensor,
+    shape: Sequence[int],
+    device: torch.device,
+    profile: SliceProfile = UNKNOWN,
 ) -> npt.NDArray[np.float32]:
-    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range of its own."""
-    # Not the range of the truth, which nobody has who upsamples.
+    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range of its own.
+
+    A network that can be told the slice profile is told it, and its result is made to agree with ``coarse``.
+    """
+    # The input's range: the truth is unavailable at inference.
     intensities = IntensityRange.of(coarse.numpy())
     coarse = torch.from_numpy(intensities.normalize(coarse.numpy()))
     old, new = coarse.shape, torch.Size(shape)
-    told = Conditioning.between(old, new).map(lambda tensor: tensor.to(device))
+    told = Conditioning.between(old, new, told_of(profile)).map(lambda tensor: tensor.to(device))
     answer = model.encode_tile(coarse[None, None].to(device), told, unobserved)
-    fine = answer(whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2])))
-    return intensities.restore(fine.float().cpu().numpy())
+    fine = answer(whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2]))).float().cpu()
+    strength = model.correction_strength(told)
+    if strength is not None and profile.covers(told.scale[0].flip(0).tolist()):
+        agreement = Agreement.of(new, old, profile)
+        whole = [slice(None)] * 3
+        difference = coarse - agreement.simulated(fine, whole)
+        fine += agreement.interpolated(agreement.correction(difference, float(strength)), whole)
+    return intensities.restore(fine.numpy())
 
 
 def score_case(model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False) -> Score:
@@ -113,7 +141,7 @@ def score_case(model: SuperResolutionModel, case: Case, device: torch.device, *,
     results = {
         "cubic": case.cubic,
         "back_projection": case.back_projected,
-        "model": predict(model, case.coarse, case.truth.shape, device),
+        "model": predict(model, case.coarse, case.truth.shape, device, case.slice_profile),
     }
     return Score(
         case.subject,

@@ -12,8 +12,9 @@ from ArSSRLib.coordinates import index_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import spline_at_points, spline_coefficients
 from ArSSRLib.training.dataset import BatchSampler
-from ArSSRLib.training.drawing import check_thick_slices, draw_item, draw_slice_gains, slice_axis_of
+from ArSSRLib.training.drawing import check_thick_slices, draw_item, slice_axis_of
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
+from ArSSRLib.training.simulation import draw_slice_gains
 
 PLAIN = {"degradation": "cubic", "gamma_share": 0.0, "curve_share": 0.0}
 
@@ -55,6 +56,8 @@ def test_two_processes_draw_together_what_one_draws_alone(config):
     parts = [BatchSampler(smooth_grids(), config, rank=rank, world=2).draw(7) for rank in (0, 1)]
 
     for name, whole in vars(alone).items():
+        if name == "blocks":  # this recipe takes points
+            continue
         torch.testing.assert_close(torch.cat([vars(part)[name] for part in parts]), whole, rtol=0, atol=1e-5)
 
 

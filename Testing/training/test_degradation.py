@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ArSSRLib.acquisition import acquisition_matrices
-from ArSSRLib.training.degradation import BOX, GAUSSIAN, KSPACE, POINT, acquisition, add_rician_noise, degrade
+from ArSSRLib.acquisition.batch import BOX, GAUSSIAN, KSPACE, POINT, batch_matrices
+from ArSSRLib.training.degradation import add_rician_noise, degrade
 
 PROFILES = {"point": POINT, "gaussian": GAUSSIAN, "box": BOX, "kspace": KSPACE}
 # Fine voxels before the first coarse one: more than any kernel reaches.
@@ -22,7 +23,7 @@ COARSE = 12
 def matrix(profile: int, scale: float, *, thickness: float = 1.0, coarse: int = COARSE, margin: int = MARGIN):
     """Return the matrix of one item, shape (coarse, fine), with a margin of fine voxels on both sides."""
     count = math.ceil(coarse * scale) + 2 * margin
-    return acquisition(
+    return batch_matrices(
         count,
         coarse,
         scale=torch.tensor([scale]),
@@ -50,7 +51,7 @@ def test_training_and_evaluation_simulate_the_same_acquisition(profile, scale):
     count, coarse = 96, round(96 / scale)
     expected = acquisition_matrices([count], [coarse], profile=profile)[0]
 
-    trained = acquisition(
+    trained = batch_matrices(
         count,
         coarse,
         scale=torch.tensor([scale]),
@@ -94,11 +95,11 @@ def test_every_item_of_a_batch_has_its_own_acquisition():
     scale, thickness = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 0.7, 1.2])
     profile, first_face = torch.tensor([POINT, GAUSSIAN, BOX]), torch.tensor([0.0, 10.0, 15.0])
 
-    together = acquisition(70, 10, scale=scale, profile=profile, thickness=thickness, first_face=first_face)
+    together = batch_matrices(70, 10, scale=scale, profile=profile, thickness=thickness, first_face=first_face)
 
     for item in range(3):
         one = slice(item, item + 1)
-        alone = acquisition(
+        alone = batch_matrices(
             70,
             10,
             scale=scale[one],

@@ -1,16 +1,18 @@
 """Simulated coarse acquisitions of a fine volume, and their reversal.
 
 An acquisition is one matrix per axis, from fine voxels to coarse ones; what such matrices are made of lives in
-`interpolation`. The random acquisitions that training draws, many at once on a device, live in `training.degradation`.
+`interpolation`. Acquisitions of many patches at once, on a device, live in `batch`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.interpolation import (
     FloatArray,
     apply_matrices,
@@ -44,16 +46,70 @@ def acquisition_matrices(fine: Sequence[int], coarse: Sequence[int], *, profile:
         raise ValueError(msg)
     if profile == "endpoints":
         return endpoint_matrices(fine, coarse)
+    return [_axis_matrix(old, new, kind=profile, width=1.0) for old, new in zip(fine, coarse, strict=True)]
+
+
+def profile_matrices(fine: Sequence[int], coarse: Sequence[int], profile: SliceProfile) -> list[FloatArray]:
+    """Return the matrices that simulate the acquisition of a fine volume with a known slice profile, axis by axis.
+
+    Args:
+        fine: Voxels of the fine grid along k, j, i.
+        coarse: Voxels of the coarse grid along k, j, i, in the same field of view.
+        profile: Known along every axis that is coarsened.
+
+    Returns:
+        One matrix of shape (coarse, fine) for each of k, j, i; the rows sum to 1.
+
+    Raises:
+        ValueError: If the profile of a coarsened axis is unknown.
+    """
     matrices = []
-    for old, new in zip(fine, coarse, strict=True):
-        if profile == "box":
-            matrices.append(mean_matrix(old, new))
-            continue
-        matrix = spline_matrix(old, centered_positions(old, new))
-        if profile == "gaussian" and new < old:
-            matrix = matrix @ gaussian_matrix(old, old / new)
-        matrices.append(matrix)
+    for old, new, axis in zip(fine, coarse, reversed(profile.axes), strict=True):
+        if new < old and axis is None:
+            msg = f"The slice profile of an axis of {new} voxels, coarsened from {old}, is unknown."
+            raise ValueError(msg)
+        kind, width = (axis.kind, axis.width) if axis is not None and new < old else ("point", 1.0)
+        matrices.append(_axis_matrix(old, new, kind=kind, width=width))
     return matrices
+
+
+def _axis_matrix(fine: int, coarse: int, *, kind: str, width: float) -> FloatArray:
+    """Return the acquisition along one axis, shape (coarse, fine); ``width`` is in coarse voxels."""
+    if kind == "box" and width == 1:
+        return mean_matrix(fine, coarse)
+    sampling = spline_matrix(fine, centered_positions(fine, coarse))
+    if coarse >= fine or kind == "point":
+        return sampling
+    fwhm = width * fine / coarse
+    if kind == "gaussian":
+        return sampling @ gaussian_matrix(fine, fwhm)
+    return sampling @ kernel_matrix(fine, box_kernel(fwhm) if kind == "box" else truncation_kernel(fwhm))
+
+
+def box_kernel(width: float) -> FloatArray:
+    """Return a box of ``width`` voxels as the part of each voxel inside it, sum 1, odd length."""
+    radius = math.ceil(max(width, 1.0) / 2 + 0.5)
+    offset = np.arange(-radius, radius + 1)
+    kernel = np.clip(np.minimum(offset + 0.5, width / 2) - np.maximum(offset - 0.5, -width / 2), 0, None)
+    return np.asarray(kernel / kernel.sum())
+
+
+def truncation_kernel(width: float) -> FloatArray:
+    """Return the kernel of k-space truncation to voxels of ``width`` voxels, sum 1, odd length; at least 1 voxel."""
+    lobes, cut_off = 4, max(width, 1.0)
+    radius = math.ceil(lobes * cut_off)
+    offset = np.arange(-radius, radius + 1)
+    kernel = np.sinc(offset / cut_off) * np.sinc(np.clip(offset / cut_off / lobes, -1, 1))
+    return np.asarray(kernel / kernel.sum())
+
+
+def kernel_matrix(count: int, kernel: FloatArray) -> FloatArray:
+    """Return the matrix of a convolution with a kernel of odd length, shape (count, count); the ends repeat."""
+    radius = len(kernel) // 2
+    index = np.clip(np.arange(count)[:, None] + np.arange(-radius, radius + 1), 0, count - 1)
+    blur = np.zeros((count, count))
+    np.add.at(blur, (np.arange(count)[:, None], index), kernel)
+    return blur
 
 
 def endpoint_matrices(fine: Sequence[int], coarse: Sequence[int]) -> list[FloatArray]:

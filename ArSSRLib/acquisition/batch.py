@@ -1,0 +1,107 @@
+"""Acquisition matrices of many patches at once, on any device: each patch with its own scale and profile.
+
+An acquisition along one axis is a matrix: a slice profile (a kernel on the fine grid) followed by sampling of the
+cubic spline at the centers of the coarse voxels. Nothing loops over voxels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ArSSRLib.acquisition.profile import FREQUENCIES, TRUNCATION_STEEPNESS
+from ArSSRLib.interpolation import FWHM_TO_SIGMA, SPLINE_POLE
+
+# The profiles, by the number that stands for each in a batch; the order of `profile.KINDS`.
+POINT, GAUSSIAN, BOX, KSPACE = range(4)
+
+
+def batch_matrices(
+    count: int,
+    coarse: int,
+    *,
+    scale: Tensor,
+    profile: Tensor,
+    thickness: Tensor,
+    first_face: Tensor,
+    endpoints: bool = False,
+) -> Tensor:
+    """Return the acquisition matrix of one axis for every item of a batch.
+
+    Args:
+        count: Fine voxels along the axis.
+        coarse: Coarse voxels along the axis.
+        scale: Fine voxels per coarse voxel, shape (N,). Below 1, with POINT, it is the interpolation that leads back.
+        profile: POINT, GAUSSIAN, BOX or KSPACE, shape (N,).
+        thickness: Slice thickness as a fraction of the coarse spacing: full width at half maximum of the Gaussian,
+            width of the box, 1 / cut-off of the truncation; shape (N,). Below 1 there is a gap between slices.
+        first_face: Position of the outer face of the first coarse voxel among the fine ones (0 is a face), shape (N,).
+        endpoints: Put the first and the last coarse center on the first and the last fine one of the patch, as the
+            published training does, instead of dividing one field of view into cells.
+
+    Returns:
+        Matrices, shape (N, coarse, count), float32; the rows of each sum to 1 away from the ends.
+    """
+    device = scale.device
+    fine_index = torch.arange(count, device=device, dtype=torch.float32)
+    index = torch.arange(coarse, device=device)
+    if endpoints:
+        centers = first_face[:, None] + index * ((scale * coarse - 1) / max(1, coarse - 1))[:, None]
+    else:
+        centers = first_face[:, None] + (index + 0.5) * scale[:, None] - 0.5
+    # A sample at an end reads spline coefficients beyond it; without them a thin axis (scale 1) that is only
+    # point-sampled would not stay as it is.
+    knots = torch.arange(-2, count + 2, device=device, dtype=torch.float32)
+    sampling = _cubic_bspline(knots - centers[..., None])
+    distance = (knots[:, None] - fine_index).abs()
+    prefilter = (-6 * SPLINE_POLE / (1 - SPLINE_POLE**2)) * torch.as_tensor(SPLINE_POLE) ** distance
+    offset = torch.arange(-count + 1, count, device=device, dtype=torch.float32)
+    blur = _profile_kernel(offset, (scale * thickness)[:, None], profile[:, None])
+    return sampling @ prefilter @ _toeplitz(blur, count)
+
+
+def batch_transfer(profile: Tensor, thickness: Tensor) -> Tensor:
+    """Return what `AxisProfile.transfer` returns, for profiles by their numbers.
+
+    Args:
+        profile: POINT, GAUSSIAN, BOX or KSPACE, any shape.
+        thickness: Full width at half maximum in coarse voxels, same shape.
+
+    Returns:
+        Kept contrast, unitless, shape (*profile.shape, len(FREQUENCIES)).
+    """
+    frequency = torch.tensor(FREQUENCIES, device=thickness.device)
+    width = thickness[..., None]
+    kept = torch.ones_like(width * frequency)
+    gaussian = torch.exp(-2 * (torch.pi * FWHM_TO_SIGMA * width * frequency) ** 2)
+    truncated = torch.sigmoid(TRUNCATION_STEEPNESS * (0.5 - frequency * width.clamp_min(1)))
+    for number, values in ((GAUSSIAN, gaussian), (BOX, torch.sinc(width * frequency)), (KSPACE, truncated)):
+        kept = torch.where((profile == number)[..., None], values, kept)
+    return kept
+
+
+def _cubic_bspline(distance: Tensor) -> Tensor:
+    """Return the cubic B-spline at a distance in voxels, same shape."""
+    d = distance.abs()
+    inner = 2 / 3 - d**2 * (2 - d) / 2
+    outer = (2 - d).clamp_min(0) ** 3 / 6
+    return torch.where(d < 1, inner, outer)
+
+
+def _profile_kernel(offset: Tensor, width: Tensor, profile: Tensor) -> Tensor:
+    """Return slice profiles of ``width`` fine voxels, shape (N, 1), as kernels of sum 1, shape (N, M)."""
+    gaussian = torch.exp(-0.5 * (offset / (width * FWHM_TO_SIGMA)) ** 2)
+    box = (torch.minimum(offset + 0.5, width / 2) - torch.maximum(offset - 0.5, -width / 2)).clamp_min(0)
+    lobes = 4
+    cut_off = width.clamp_min(1)
+    truncation = torch.sinc(offset / cut_off) * torch.sinc((offset / cut_off / lobes).clamp(-1, 1))
+    kernel = (offset == 0).float().expand(len(width), -1)
+    for number, shape in ((GAUSSIAN, gaussian), (BOX, box), (KSPACE, truncation)):
+        kernel = torch.where(profile == number, shape, kernel)
+    return kernel / kernel.sum(dim=1, keepdim=True)
+
+
+def _toeplitz(kernel: Tensor, count: int) -> Tensor:
+    """Return convolution matrices, shape (N, count, count), of kernels of shape (N, 2 * count - 1)."""
+    index = torch.arange(count, device=kernel.device)
+    return kernel[:, index[None, :] - index[:, None] + count - 1]

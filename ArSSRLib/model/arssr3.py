@@ -1,0 +1,170 @@
+"""ArSSR3: ArSSR2 that is told how the volume was acquired, and trained to agree with it.
+
+What differs from `arssr2`:
+
+* beside the scale, the modulation of the encoder and of the decoder carries the slice profile of each axis: how much
+  contrast the acquisition keeps at four frequencies, and whether that is a fact, an estimate or unknown (all 0);
+* the network says how strongly its result is to be corrected towards agreement with the measurement; the correction
+  itself lives in `acquisition.consistency`, in training as in upsampling.
+
+This file knows tensors only: no millimeters, no files, no scanner units.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ArSSRLib.coordinates import linear_taps
+from ArSSRLib.interpolation import spline_on_grid
+from ArSSRLib.model.arssr2 import (
+    AXIS_INPUTS,
+    MODULATOR_WIDTH,
+    RESIDUAL_GAIN,
+    ArSSR2,
+    ArSSR2Config,
+    checked_scale,
+    modulator,
+)
+from ArSSRLib.model.blocks import SLOPE
+from ArSSRLib.model.config import ModelConfig
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
+
+# Kept contrast at four frequencies, and the certainty; see `acquisition.profile`.
+ACQUISITION_INPUTS = 5
+# Fresh weights correct about 0.7 of the difference in a step.
+INITIAL_STRENGTH = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArSSR3Config(ArSSR2Config):
+    """Our network, told how the volume was acquired.
+
+    Attributes:
+        modulator_width: Hidden values between scale and slice profile and the gains and shifts of the encoder.
+    """
+
+    KINDS = ("arssr3",)
+    BOUNDS = MappingProxyType({**ArSSR2Config.BOUNDS, "modulator_width": (MODULATOR_WIDTH, 512)})
+
+    kind: str = "arssr3"
+    modulator_width: int = 64
+
+
+class ArSSR3(ArSSR2):
+    """Encoder and decoder as one network; see the head of this file."""
+
+    config: ArSSR3Config
+
+    def __init__(self, config: ArSSR3Config) -> None:
+        super().__init__(config)
+        width, inputs = config.modulator_width, AXIS_INPUTS + ACQUISITION_INPUTS
+        self.scale_modulation = modulator(3 + 3 * ACQUISITION_INPUTS, 2 * config.channels * config.blocks, width)
+        self.axis_modulation = nn.ModuleList(modulator(inputs, 2 * config.feature_channels) for _ in range(3))
+        self.strength = nn.Linear(width, 1)
+        for parameter in (*self.scale_modulation[2].parameters(), *self.strength.parameters()):
+            nn.init.zeros_(parameter)
+        nn.init.constant_(self.strength.bias, INITIAL_STRENGTH)
+
+    def block_modulation(
+        self, scale: Tensor, acquisition: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for a scale and its slice profiles."""
+        return self._split(self.scale_modulation[2](self._hidden(scale, acquisition)))
+
+    def correction_strength(self, told: Conditioning) -> Tensor:
+        """Return how strongly each step of the correction follows the measurement, 0 to 1, shape (N,)."""
+        return torch.sigmoid(self.strength(self._hidden(told.scale, told.acquisition))).squeeze(1)
+
+    def _hidden(self, scale: Tensor, acquisition: Tensor | None) -> Tensor:
+        """Return the hidden values of the encoder's modulator, shape (N, modulator_width)."""
+        inputs = torch.cat([torch.log2(scale), _of_finer_axes(scale, acquisition).flatten(1)], dim=1)
+        hidden: Tensor = self.scale_modulation[:2](inputs)
+        return hidden
+
+    def _with_acquisition(self, inputs: Tensor, axis: int, told: Conditioning | None) -> Tensor:
+        """Append what is known of the acquisition along an axis."""
+        acquisition = told.acquisition if told else None
+        values = _of_finer_axes(checked_scale(told, inputs[None] if inputs.ndim == 2 else inputs), acquisition)[:, axis]
+        # One volume has positions (K,), several have (N, K).
+        values = values[0] if inputs.ndim == 2 else values[:, None]
+        return torch.cat([inputs, values.to(inputs).expand(*inputs.shape[:-1], -1)], dim=-1)
+
+    def query_block(self, feature_map: Tensor, positions: tuple[Tensor, Tensor, Tensor], told: Conditioning) -> Tensor:
+        """Answer for a block of fine voxels at once; differentiable, for training.
+
+        Args:
+            feature_map: Of one patch, shape (C + 1, d, h, w).
+            positions: Continuous indices of the fine voxels along k, j, i.
+            told: What `encode` was told of this patch, N = 1.
+
+        Returns:
+            Intensities, one voxel for each combination of the positions.
+        """
+        features = feature_map[:-1].permute(1, 2, 3, 0)
+        gains, shifts = [], []
+        for axis, position in enumerate(positions):
+            features = _interpolated(features, axis, position)
+            cell = (1 / told.scale[0, axis]).expand(len(position))
+            shape = [1, 1, 1, -1]
+            shape[axis] = len(position)
+            gain, shift = (part.view(shape) for part in self.position_modulation(axis, position, cell, told))
+            gains.append(gain)
+            shifts.append(shift)
+        hidden = torch.addcmul(shifts[0] + shifts[1] + shifts[2], features, gains[0] * gains[1] * gains[2])
+        hidden = F.leaky_relu(hidden, SLOPE)
+        for layer in self.hidden:
+            hidden = F.leaky_relu(layer(hidden), SLOPE)
+        residual: Tensor = RESIDUAL_GAIN * self.output(hidden).squeeze(-1)
+        with torch.no_grad():
+            base = spline_on_grid(feature_map[-1], positions)
+        return base + residual
+
+    @classmethod
+    def adopting(cls, weights: SuperResolutionModel, config: ModelConfig) -> SuperResolutionModel:
+        """Return an ArSSR3 that begins with other weights; with those of an ArSSR2 it answers as that does."""
+        if not isinstance(config, ArSSR3Config) or type(weights) is not ArSSR2:
+            return weights.grown(config)
+        shared = {name: getattr(config, name) for name in dataclasses.asdict(weights.config) if name != "kind"}
+        return cls._told(cast("ArSSR2", weights.grown(ArSSR2Config(**shared))), config)
+
+    @classmethod
+    def _told(cls, network: ArSSR2, config: ArSSR3Config) -> ArSSR3:
+        told = cls(config)
+        state = told.state_dict()
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                # More inputs count nothing at first; more hidden values are not read at first.
+                if state[name].shape != value.shape and name != "scale_modulation.0.bias":
+                    state[name][: len(value)] = 0
+                state[name][tuple(slice(n) for n in value.shape)] = value
+        told.load_state_dict(state)
+        return told
+
+
+def _of_finer_axes(scale: Tensor, acquisition: Tensor | None) -> Tensor:
+    """Return the profiles of axes that become finer, shape (N, 3, 5); the others have none: nothing is told of them."""
+    if acquisition is None:
+        return torch.zeros(len(scale), 3, ACQUISITION_INPUTS, device=scale.device)
+    return acquisition.to(scale) * (scale > 1)[..., None]
+
+
+def _interpolated(features: Tensor, axis: int, position: Tensor) -> Tensor:
+    """Interpolate features, shape (d, h, w, C), linearly along one axis, by one product with a matrix."""
+    index, weight = linear_taps(position, features.shape[axis])
+    matrix = torch.zeros(len(position), features.shape[axis], device=features.device)
+    matrix = matrix.scatter_add(1, index.to(features.device), weight.to(matrix))
+    if axis == 2:
+        return matrix @ features
+    shape = list(features.shape)
+    shape[axis] = len(position)
+    return (matrix @ features.flatten(axis + 1)).reshape(shape)
+
+
+KINDS = {"arssr3": (ArSSR3Config, ArSSR3)}
