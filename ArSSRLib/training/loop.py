@@ -10,7 +10,7 @@ import copy
 import hashlib
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from ArSSRLib.training.throughput import Pace
 from ArSSRLib.training.validation import Case, mean_gains, score_case
 
 if TYPE_CHECKING:
+    from ArSSRLib.model.arssr3 import ArSSR3
     from ArSSRLib.model.interface import SuperResolutionModel
 
 NAN_BATCH = "nan_batch.pt"
@@ -82,7 +83,9 @@ class Trainer:
         if config.compile:
             for layer in self.model.compilable_layers():
                 layer.compile()
-        self._wrapped = processes.wrapped(AgreeingBlocks(self.model) if config.block_voxels else self.model)
+        self._wrapped = processes.wrapped(
+            AgreeingBlocks(cast("ArSSR3", self.model)) if config.block_voxels else self.model
+        )
         self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0

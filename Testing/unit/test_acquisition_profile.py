@@ -1,0 +1,99 @@
+"""Slice profiles: what a network is told of them, and what no acquisition can be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ArSSRLib.acquisition import KINDS, UNKNOWN, AxisProfile, SliceProfile, profile_matrices, told_of
+from ArSSRLib.acquisition.batch import batch_matrices, batch_transfer
+from ArSSRLib.acquisition.profile import FREQUENCIES
+from ArSSRLib.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (AxisProfile("point"), [1.0] * 4),
+        (AxisProfile("box", 1.0), [np.sinc(f) for f in FREQUENCIES]),
+        (AxisProfile("gaussian", 1.0), [math.exp(-((math.pi * f) ** 2) / (4 * math.log(2))) for f in FREQUENCIES]),
+    ],
+)
+def test_the_kept_contrast_is_the_transform_of_the_profile(profile, expected):
+    np.testing.assert_allclose(profile.transfer(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "box"])
+def test_the_kept_contrast_is_what_a_simulated_acquisition_keeps_of_a_wave(kind):
+    fine, coarse, cycles = 480, 60, 15  # 0.25 cycles per coarse voxel
+    profile = SliceProfile((None, None, AxisProfile(kind, 0.9)))
+    down = profile_matrices((fine, 4, 4), (coarse, 4, 4), profile)[0]
+    wave = np.cos(2 * np.pi * cycles * (np.arange(fine) + 0.5) / fine)
+    expected = np.cos(2 * np.pi * cycles * (np.arange(coarse) + 0.5) / coarse)
+
+    middle = slice(10, 50)
+    kept = (down @ wave)[middle] @ expected[middle] / (expected[middle] @ expected[middle])
+
+    assert kept == pytest.approx(AxisProfile(kind, 0.9).transfer()[0], abs=0.01)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_training_is_told_what_upsampling_is_told(number):
+    width = torch.tensor([1.0, 0.7, 1.4])
+
+    kept = batch_transfer(torch.full((3,), number), width)
+
+    expected = [AxisProfile(KINDS[number], float(w)).transfer() for w in width]
+    torch.testing.assert_close(kept, torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_training_simulates_what_evaluation_simulates(number):
+    fine, coarse = 48, 16
+    profile = SliceProfile((None, None, AxisProfile(KINDS[number], 1.2)))
+    expected = profile_matrices((fine, 4, 4), (coarse, 4, 4), profile)[0]
+
+    made = batch_matrices(
+        fine,
+        coarse,
+        scale=torch.tensor([3.0]),
+        profile=torch.tensor([number]),
+        thickness=torch.tensor([1.2]),
+        first_face=torch.zeros(1),
+    )[0]
+
+    np.testing.assert_allclose(made[6:10].numpy(), expected[6:10], atol=2e-3)
+
+
+def test_nothing_is_told_of_an_unknown_axis():
+    told = np.array(told_of(SliceProfile((AxisProfile("point"), None, None))))
+
+    assert not told[:2].any()
+    assert told[2].tolist() == [1, 1, 1, 1, 1]  # axis i comes last in (k, j, i)
+
+
+def test_a_profile_covers_a_scale_whose_finer_axes_are_known():
+    thick = SliceProfile((None, None, AxisProfile("gaussian", 1.0)))
+
+    assert thick.covers((1, 1, 4))
+    assert not thick.covers((2, 1, 4))
+    assert not UNKNOWN.covers((1, 1, 1.5))
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf, 17.0])
+def test_an_impossible_thickness_is_refused(width):
+    with pytest.raises(InputError, match="times the slice spacing is impossible; expected more than 0"):
+        AxisProfile("gaussian", width)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match='"lorentz" is unknown; choose one of point, gaussian, box, kspace'):
+        AxisProfile("lorentz")
+
+
+def test_matrices_of_an_unknown_axis_are_refused():
+    with pytest.raises(ValueError, match="of 3 voxels, coarsened from 9, is unknown"):
+        profile_matrices((9, 4, 4), (3, 4, 4), UNKNOWN)
