@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from ArSSRLib.acquisition import corrected
 from ArSSRLib.acquisition.batch import POINT, batch_matrices
 from ArSSRLib.interpolation import apply_matrices
+from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Conditioning, mixed_precision
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.drawing import Item, integer
 from ArSSRLib.training.simulation import SimulatedProfile
-from ArSSRLib.kernels.transfer import to_device
 
 # Least coarse voxels along each axis of a box.
 SHORTEST = 8
