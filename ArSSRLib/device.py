@@ -29,8 +29,6 @@ _OUT_OF_MEMORY = re.compile(
 _FAILED = re.compile(r"CUDA error|cuDNN error|CUBLAS_STATUS|CUFFT_|NCCL|device-side|MPS backend|Metal", re.IGNORECASE)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-# Who encodes on the CPU.
-BACKENDS = ("torch", "openvino", "fused")
 # What Linux tells about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 # Limit, use and account of a container's memory, in version 2 and in version 1 of Linux's control groups. The pages of
@@ -82,16 +80,13 @@ def require_backend(name: str, device: torch.device) -> None:
     """Refuse a backend that cannot encode here.
 
     Args:
-        name: "torch", "openvino" or "fused".
+        name: "torch", "openvino" or "fused", see `ArSSRLib.options.UpsamplingOptions`.
         device: Where the network computes.
 
     Raises:
-        DeviceError: If the name is unknown, or the backend does not compute on that device.
+        DeviceError: If the backend does not compute on that device.
         DependencyError: If its package is not installed.
     """
-    if name not in BACKENDS:
-        msg = f'There is no backend "{name}"; choose {" or ".join(BACKENDS)}.'
-        raise DeviceError(msg)
     if name == "torch":
         return
     if name == "fused":

@@ -165,10 +165,21 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
     told = Conditioning.between(array.shape, fine_shape)
     with torch.inference_mode(), precision_context(backend, number_format, device):
         network = model.to(device).eval()
-        how: dict[str, Any] = {"device": device, "told": told}
-        executor = choose_executor(network, backend, number_format, array=array, voxels=result.size, **how)
-        how |= {"executor": executor, "slabs_independent": network.slabs_independent, "padding": padding}
-        assemble(result, array, plan, fine_shape=fine_shape, **how, report=report)
+        executor = choose_executor(
+            network, backend, number_format, array=array, voxels=result.size, device=device, told=told
+        )
+        assemble(
+            result,
+            array,
+            plan,
+            fine_shape=fine_shape,
+            device=device,
+            told=told,
+            executor=executor,
+            slabs_independent=network.slabs_independent,
+            padding=padding,
+            report=report,
+        )
     return result
 
 

@@ -47,7 +47,7 @@ def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(phantom
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones(phantom, tiny_model):
-    assert "expected torch or openvino" in refused(InputError, phantom, tiny_model, backend="onnx")
+    assert "expected torch, openvino or fused" in refused(InputError, phantom, tiny_model, backend="onnx")
 
 
 def test_openvino_is_for_the_cpu(installed, phantom, tiny_model, monkeypatch):
