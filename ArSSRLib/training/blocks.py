@@ -64,6 +64,7 @@ class Block:
         """Return the block with its tensors on a device."""
 
         def moved(k: Tensor, j: Tensor, i: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """Return the tensors of the three axes on the device."""
             return to_device(k, device), to_device(j, device), to_device(i, device)
 
         return replace(self, positions=moved(*self.positions), down=moved(*self.down), up=moved(*self.up))

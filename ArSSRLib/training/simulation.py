@@ -68,6 +68,7 @@ def _axis_profile(config: TrainingConfig, generator: torch.Generator) -> tuple[i
 
 def _certainty(config: TrainingConfig, generator: torch.Generator) -> tuple[float, ...]:
     def one() -> float:
+        """Draw the certainty of one axis."""
         height = uniform(generator)
         if height < config.stated_share:
             return STATED

@@ -64,6 +64,7 @@ def tissue_curve(generator: torch.Generator) -> Tensor:
     draw: list[float] = torch.rand(8, generator=generator).tolist()
 
     def between(index: int, low: float, high: float) -> float:
+        """Return the number drawn as ``index``, between two limits."""
         return low + (high - low) * draw[index]
 
     if draw[7] < 0.4:
