@@ -70,7 +70,8 @@ def batch_transfer(profile: Tensor, thickness: Tensor) -> Tensor:
     Returns:
         Kept contrast, unitless, shape (*profile.shape, len(FREQUENCIES)).
     """
-    frequency = torch.tensor(FREQUENCIES, device=thickness.device)
+    # Filled in, not sent: a copy from the host would wait for the device.
+    frequency = torch.stack([torch.full((), f, device=thickness.device) for f in FREQUENCIES])
     width = thickness[..., None]
     kept = torch.ones_like(width * frequency)
     gaussian = torch.exp(-2 * (torch.pi * FWHM_TO_SIGMA * width * frequency) ** 2)

@@ -107,7 +107,15 @@ class ArSSR3(ArSSR2):
         Returns:
             Intensities, one voxel for each combination of the positions.
         """
-        features = feature_map[:-1].permute(1, 2, 3, 0)
+        with torch.no_grad():
+            base = spline_on_grid(feature_map[-1], positions)
+        return base + self.residual_of_block(feature_map[:-1], positions, told)
+
+    def residual_of_block(
+        self, features: Tensor, positions: tuple[Tensor, Tensor, Tensor], told: Conditioning
+    ) -> Tensor:
+        """Return what `query_block` adds to the spline; ``features`` are a feature map without its coefficients."""
+        features = features.permute(1, 2, 3, 0)
         gains, shifts = [], []
         for axis, position in enumerate(positions):
             features = _interpolated(features, axis, position)
@@ -122,9 +130,7 @@ class ArSSR3(ArSSR2):
         for layer in self.hidden:
             hidden = F.leaky_relu(layer(hidden), SLOPE)
         residual: Tensor = RESIDUAL_GAIN * self.output(hidden).squeeze(-1)
-        with torch.no_grad():
-            base = spline_on_grid(feature_map[-1], positions)
-        return base + residual
+        return residual
 
     @classmethod
     def adopting(cls, weights: SuperResolutionModel, config: ModelConfig) -> SuperResolutionModel:

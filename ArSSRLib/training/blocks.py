@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ArSSRLib.acquisition import corrected
 from ArSSRLib.acquisition.batch import POINT, batch_matrices
-from ArSSRLib.interpolation import apply_matrices
+from ArSSRLib.interpolation import apply_matrices, spline_on_grid
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Conditioning, mixed_precision
@@ -72,10 +72,40 @@ class Block:
 
 def draw_block(item: Item, profile: SimulatedProfile, config: TrainingConfig, generator: torch.Generator) -> Block:
     """Draw the block of a patch; it has at most ``config.block_voxels`` fine voxels, or the shortest box."""
-    lengths = _box_lengths(item.scale, config)
-    axes = [_axis(item, profile, axis, length, config, generator) for axis, length in enumerate(lengths)]
+    kinds, widths = torch.tensor([profile.kinds]), torch.tensor([profile.told_widths])
+    (block,) = draw_blocks(item.scale, item.margins, (kinds, widths), [profile.is_told], config, generator)
+    return block
+
+
+def draw_blocks(  # noqa: PLR0917 - everything of a group
+    scale: Sequence[float],
+    margins: Sequence[int],
+    profiles: tuple[Tensor, Tensor],
+    agrees: Sequence[bool],
+    config: TrainingConfig,
+    generator: torch.Generator,
+) -> tuple[Block, ...]:
+    """Draw one place for the blocks of some patches of the same scale, and make their matrices at once.
+
+    Args:
+        scale: Fine voxels per coarse voxel along k, j, i.
+        margins: Fine voxels before the patches in their crops, along k, j, i.
+        profiles: Kinds and widths along k, j, i as the network is told them, each of shape (S, 3), on the device.
+        agrees: Of each patch, whether the network is told every profile.
+        config: Tells the largest block.
+        generator: Source of the place, on the CPU.
+
+    Returns:
+        One block a patch; at most ``config.block_voxels`` fine voxels each, or the shortest box.
+    """
+    lengths = _box_lengths(scale, config)
+    axes = [
+        _axis(scale[axis], margins[axis], length, (profiles[0][:, axis], profiles[1][:, axis]), config, generator)
+        for axis, length in enumerate(lengths)
+    ]
     box, positions, down, up, inner, fine = zip(*axes, strict=True)
-    return Block(box, positions, down, up, profile.is_told, inner, fine)
+    k, j, i = down
+    return tuple(Block(box, positions, (k[n], j[n], i[n]), up, told, inner, fine) for n, told in enumerate(agrees))
 
 
 def _box_lengths(scale: Sequence[float], config: TrainingConfig) -> list[int]:
@@ -90,44 +120,40 @@ def _box_lengths(scale: Sequence[float], config: TrainingConfig) -> list[int]:
 
 
 def _axis(  # noqa: PLR0917 - everything of one axis
-    item: Item,
-    profile: SimulatedProfile,
-    axis: int,
+    scale: float,
+    margin: int,
     length: int,
+    profile: tuple[Tensor, Tensor],
     config: TrainingConfig,
     generator: torch.Generator,
 ) -> tuple[slice, Tensor, Tensor, Tensor, slice, slice]:
-    scale, begin = item.scale[axis], integer(config.patch_size - length + 1, generator)
+    """Return the fields of a `Block` for one axis; ``down`` for all patches of the group, shape (S, coarse, fine)."""
+    kinds, widths = profile
+    device, begin = widths.device, integer(config.patch_size - length + 1, generator)
     # Fine voxel f has its center at (f + 0.5) / scale among the coarse ones.
     first = math.ceil(begin * scale - 0.5 - ROUNDING)
     stop = math.ceil((begin + length) * scale - 0.5 - ROUNDING)
     count = stop - first
-    factor = torch.tensor([scale])
-    kind = profile.kinds[axis] if scale > 1 else POINT
     down = batch_matrices(
         count,
         length,
-        scale=factor,
-        profile=torch.tensor([kind]),
-        thickness=torch.tensor([profile.told_widths[axis]]),
-        first_face=torch.tensor([begin * scale - first]),
-    )[0]
+        scale=torch.full_like(widths, scale),
+        profile=kinds if scale > 1 else torch.full_like(kinds, POINT),
+        thickness=widths,
+        first_face=torch.full_like(widths, begin * scale - first),
+    )
+    one = torch.ones(1, device=device)
     up = batch_matrices(
-        length,
-        count,
-        scale=1 / factor,
-        profile=torch.tensor([POINT]),
-        thickness=torch.ones(1),
-        first_face=torch.tensor([first / scale - begin]),
+        length, count, scale=one / scale, profile=POINT * one, thickness=one, first_face=one * (first / scale - begin)
     )[0]
-    positions = (torch.arange(first, stop) + 0.5) / scale - 0.5
+    positions = (torch.arange(first, stop, device=device) + 0.5) / scale - 0.5
     low = math.ceil((begin + config.margin) * scale - 0.5 - ROUNDING) - first
     high = math.floor((begin + length - config.margin) * scale - 0.5 + ROUNDING) - first
-    start = item.margins[axis] + first
+    start = margin + first
     return (
         slice(begin, begin + length),
         positions,
-        down / down.sum(1, keepdim=True),
+        down / down.sum(2, keepdim=True),
         up / up.sum(1, keepdim=True),
         slice(low, high + 1),
         slice(start, start + count),
@@ -159,16 +185,51 @@ class AgreeingBlocks(nn.Module):
         with mixed_precision(coarse.device, bf16=bf16):
             feature_map = self.model.encode(coarse, told)
         strength = self.model.correction_strength(told)
-        results = []
-        for n, block in enumerate(blocks):
-            fine = self.model.query_block(feature_map[n], block.positions, _one(told, n))
-            if block.agrees:
-                difference = coarse[n, 0][block.box] - apply_matrices(fine, block.down)
-                round_trip = [d @ u for d, u in zip(block.down, block.up, strict=True)]
-                fine = fine + apply_matrices(corrected(difference, round_trip, strength[n]), block.up)
-            results.append(fine[block.inner].flatten())
+        results: list[Tensor] = []
+        for alike in _runs(blocks):
+            first = len(results)
+            rows = slice(first, first + len(alike))
+            results += self._answers(alike, feature_map[rows], coarse[rows, 0], strength[rows], _rows(told, rows))
         return tuple(results)
 
+    def _answers(
+        self, blocks: Sequence[Block], feature_map: Tensor, coarse: Tensor, strength: Tensor, told: Conditioning
+    ) -> list[Tensor]:
+        """Return the inner voxels of blocks of one place, all corrected or none; several are computed at once."""
+        block = blocks[0]
+        with torch.no_grad():
+            base = spline_on_grid(feature_map[:, -1], block.positions)
 
-def _one(told: Conditioning, number: int) -> Conditioning:
-    return told.map(lambda tensor: tensor[number : number + 1])
+        def answer(features: Tensor, base: Tensor, patch: Tensor, step: Tensor, told: tuple[Tensor, ...]) -> Tensor:
+            """Return the inner voxels of one block, from what is its own."""
+            one = Conditioning(*(tensor[None] for tensor in told[:-3]))
+            fine = base + self.model.residual_of_block(features, block.positions, one)
+            if block.agrees:
+                down = told[-3:]
+                difference = patch[block.box] - apply_matrices(fine, down)
+                round_trip = [d @ u for d, u in zip(down, block.up, strict=True)]
+                fine = fine + apply_matrices(corrected(difference, round_trip, step), block.up)
+            return fine[block.inner].flatten()
+
+        down = [torch.stack([one.down[axis] for one in blocks]) for axis in range(3)]
+        told_of_each = [told.scale] if told.acquisition is None else [told.scale, told.acquisition]
+        own = (feature_map[:, :-1], base, coarse, strength, (*told_of_each, *down))
+        if len(blocks) > 1:
+            return list(torch.func.vmap(answer)(*own))
+        features, base, patch, step, (*tensors,) = own
+        return [answer(features[0], base[0], patch[0], step[0], tuple(tensor[0] for tensor in tensors))]
+
+
+def _rows(told: Conditioning, rows: slice) -> Conditioning:
+    return told.map(lambda tensor: tensor[rows])
+
+
+def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return blocks in runs of one place that are all corrected, or none."""
+    runs: list[list[Block]] = []
+    for block in blocks:
+        if runs and runs[-1][0].positions is block.positions and runs[-1][0].agrees == block.agrees:
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs

@@ -25,6 +25,7 @@ from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
 from ArSSRLib.training.sources import refuse_shared_subjects, refuse_shared_voxels
 from ArSSRLib.training.validation import Case, make_case, settings_for
+from ArSSRLib.training.whole_batches import WholeBatchSampler
 from ArSSRLib.volume import hash_of
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     if processes.leads:
         processes.wait()
     cases = validation_cases(config, validation, grids[0])
-    sampler = BatchSampler(grids, config, device=processes.device, rank=processes.rank, world=processes.world)
+    kind = WholeBatchSampler if config.scale_groups else BatchSampler
+    sampler = kind(grids, config, device=processes.device, rank=processes.rank, world=processes.world)
     data = hash_of_volumes([volume.voxel_hash for volume in grids[0]])
     return Trainer(config, sampler, cases, processes=processes, initial=initial, data=data)
 

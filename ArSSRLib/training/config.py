@@ -39,6 +39,7 @@ class TrainingConfig:
         self_supervised: The volumes have thick slices: their in-plane resolution is the truth, and slices as thick
             as theirs are simulated along an in-plane axis. See `drawing`.
         batch_items: Patches a step and process, each with its own scale, profile and volume.
+        scale_groups: Groups of patches with the same scales, each made at once by a GPU; 0 draws patches one by one.
         patch_size: Coarse voxels along each axis of a patch.
         margin: Coarse voxels at the border of a patch in which no points are drawn, for they see its padding.
         points: Query points a patch.
@@ -113,6 +114,7 @@ class TrainingConfig:
     fixed_patch_size: int = 40
     self_supervised: bool = False
     batch_items: int = 6
+    scale_groups: int = 0
     patch_size: int = 20
     margin: int = 2
     points: int = 6000
@@ -191,6 +193,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         "batch_items": 1,
         "points": 1,
         "block_voxels": 0,
+        "scale_groups": 0,
         "margin": 0,
         "patch_size": 4,
         "fixed_patches": 0,
@@ -232,6 +235,7 @@ def _check_numbers(config: TrainingConfig) -> None:
 
 
 def _check_combinations(config: TrainingConfig) -> None:
+    _require(config, "scale_groups", config.batch_items % (config.scale_groups or 1) == 0, "a divisor of batch_items")
     _require(config, "patch_size", config.patch_size <= 128, "128 or less")
     _require(config, "margin", config.margin < config.patch_size / 2, "less than half of patch_size")
     _require(config, "steps", config.steps > config.warm_up_steps, "more than warm_up_steps")

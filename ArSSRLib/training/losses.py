@@ -30,15 +30,20 @@ def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: f
         cubic: Cubic interpolation of the coarse patches at the same points, the same shapes.
         squared_share: Weight of the root mean square; the mean absolute error has the rest.
     """
-    errors = []
-    for one, target, reference in zip(result, truth, cubic, strict=True):
-        error, yardstick = one - target, reference - target
-        absolute = error.abs().mean() / yardstick.abs().mean().clamp_min(SMALLEST_CUBIC_ERROR)
-        squared = (error.square().mean() + 1e-12).sqrt() / yardstick.square().mean().sqrt().clamp_min(
-            SMALLEST_CUBIC_ERROR
-        )
-        errors.append(torch.lerp(absolute, squared, squared_share))
+    if isinstance(result, Tensor) and isinstance(truth, Tensor) and isinstance(cubic, Tensor):
+        return _relative_errors(result - truth, cubic - truth, squared_share).mean()
+    items = zip(result, truth, cubic, strict=True)
+    errors = [_relative_errors(one - target, reference - target, squared_share) for one, target, reference in items]
     return torch.stack(errors).mean()
+
+
+def _relative_errors(error: Tensor, yardstick: Tensor, squared_share: float) -> Tensor:
+    """Return the errors of items, shape (..., K), over those of cubic interpolation, shape (...)."""
+    absolute = error.abs().mean(-1) / yardstick.abs().mean(-1).clamp_min(SMALLEST_CUBIC_ERROR)
+    squared = (error.square().mean(-1) + 1e-12).sqrt() / yardstick.square().mean(-1).sqrt().clamp_min(
+        SMALLEST_CUBIC_ERROR
+    )
+    return torch.lerp(absolute, squared, squared_share)
 
 
 @torch.no_grad()

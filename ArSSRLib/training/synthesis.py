@@ -55,54 +55,74 @@ def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def tissue_curve(generator: torch.Generator) -> Tensor:
-    """Draw the heights of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast.
+    """Draw the heights of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast."""
+    return tissue_curves(torch.rand((1, 8), generator=generator))[0]
+
+
+def tissue_curves(draw: Tensor) -> Tensor:
+    """Return tone curves that give T1-weighted tissue another contrast.
 
     The knots lie at 0, 0.2, ... 1.2 of the intensity range. In a normalized T1-weighted brain, fluid is near 0.2, gray
     matter near 0.55, white matter near 0.85, and fat above. The contrasts, each with random heights: bright fluid
     (T2-weighted), dark fluid (FLAIR), little contrast (proton density), and inverted with a bright background.
+
+    Args:
+        draw: Numbers from [0, 1), eight a curve, shape (N, 8).
+
+    Returns:
+        Heights at the knots, shape (N, KNOTS + 1), on the device of ``draw``.
     """
-    draw: list[float] = torch.rand(8, generator=generator).tolist()
 
-    def between(index: int, low: float, high: float) -> float:
-        """Return the number drawn as ``index``, between two limits."""
-        return low + (high - low) * draw[index]
+    def between(index: int, low: float, high: float) -> Tensor:
+        """Return the numbers drawn as ``index``, between two limits."""
+        return low + (high - low) * draw[:, index]
 
-    if draw[7] < 0.4:
-        fluid, gray, white = between(0, 0.8, 1.1), between(1, 0.45, 0.75), between(2, 0.2, 0.45)
-        heights = [0.0, fluid, between(3, 0.45, 0.6) * (fluid + gray), gray, white]
-        heights += [white * between(4, 0.8, 1.2), between(5, 0.3, 1.0)]
-    elif draw[7] < 0.75:
-        gray = between(1, 0.6, 0.9)
-        white = gray * between(2, 0.6, 0.9)
-        heights = [0.0, between(0, 0.02, 0.25), between(3, 0.3, 0.6), gray, white]
-        heights += [white * between(4, 0.8, 1.1), between(5, 0.4, 1.1)]
-    elif draw[7] < 0.9:
-        heights = [0.0, between(0, 0.5, 1.0), between(1, 0.7, 1.0), between(2, 0.7, 1.0)]
-        heights += [between(3, 0.5, 0.8), between(4, 0.4, 0.7), between(5, 0.4, 0.9)]
-    else:
-        heights = [between(0, 0.9, 1.1), *(0.95 - 0.15 * n + 0.08 * draw[n + 1] for n in range(KNOTS))]
-    return torch.tensor(heights)
+    nothing = torch.zeros_like(draw[:, 0])
+    fluid, gray, white = between(0, 0.8, 1.1), between(1, 0.45, 0.75), between(2, 0.2, 0.45)
+    bright = [nothing, fluid, between(3, 0.45, 0.6) * (fluid + gray), gray, white]
+    bright += [white * between(4, 0.8, 1.2), between(5, 0.3, 1.0)]
+    gray = between(1, 0.6, 0.9)
+    white = gray * between(2, 0.6, 0.9)
+    dark = [nothing, between(0, 0.02, 0.25), between(3, 0.3, 0.6), gray, white]
+    dark += [white * between(4, 0.8, 1.1), between(5, 0.4, 1.1)]
+    little = [nothing, between(0, 0.5, 1.0), between(1, 0.7, 1.0), between(2, 0.7, 1.0)]
+    little += [between(3, 0.5, 0.8), between(4, 0.4, 0.7), between(5, 0.4, 0.9)]
+    inverted = [between(0, 0.9, 1.1), *(0.95 - 0.15 * n + 0.08 * draw[:, n + 1] for n in range(KNOTS))]
+    heights = torch.stack(inverted, dim=1)
+    for below, contrast in ((0.9, little), (0.75, dark), (0.4, bright)):
+        heights = torch.where(draw[:, 7:] < below, torch.stack(contrast, dim=1), heights)
+    return heights
 
 
 def _tone_curve(patch: Tensor, heights: Tensor) -> Tensor:
-    """Map [0, 1.2] through heights, shape (KNOTS + 1,), at evenly spread knots, linearly between them."""
-    heights = to_device(heights, patch.device)
-    position = (patch / 1.2).clamp(0, 1) * KNOTS
+    """Map one patch through heights of the host, shape (KNOTS + 1,); see `tone_curves`."""
+    return tone_curves(patch[None], to_device(heights, patch.device)[None])[0]
+
+
+def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
+    """Map [0, 1.2] through heights at evenly spread knots, linearly between them.
+
+    Args:
+        patches: Normalized intensities, shape (N, ...).
+        heights: Of each patch, shape (N, KNOTS + 1), on the same device.
+    """
+    position = ((patches / 1.2).clamp(0, 1) * KNOTS).flatten(1)
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()
-    return torch.lerp(heights[index], heights[index + 1], position - lower)
+    toned = torch.lerp(heights.gather(1, index), heights.gather(1, index + 1), position - lower)
+    return toned.view(patches.shape)
 
 
 def smoothed(patch: Tensor, width: float) -> Tensor:
-    """Blur a patch, shape (k, j, i), by a Gaussian with a full width at half maximum of ``width`` voxels."""
+    """Blur a patch, shape (k, j, i) or (N, k, j, i), by a Gaussian of ``width`` voxels, full width at half maximum."""
     sigma = width * FWHM_TO_SIGMA
     offset = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1, device=patch.device, dtype=patch.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
     kernel = kernel / kernel.sum()
     radius = len(kernel) // 2
-    padded = F.pad(patch[None, None], (radius,) * 6, mode="replicate")
+    padded = F.pad(patch.reshape(-1, 1, *patch.shape[-3:]), (radius,) * 6, mode="replicate")
     for axis in range(3):
         shape = [1] * 5
         shape[2 + axis] = -1
         padded = F.conv3d(padded, kernel.view(shape))
-    return padded[0, 0]
+    return padded.view(patch.shape)

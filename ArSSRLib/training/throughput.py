@@ -39,7 +39,7 @@ class Pace:
         self._device = device
         self._left = WARM_UP_STEPS if config.compile or device.type == "cuda" else 0
         self.warm_up_seconds = 0.0
-        self._operations = step_operations(model, config, config.points)
+        self._operations = step_operations(model, config, config.block_voxels or config.points)
         self._peak = peak_operations(device, config.precision)
 
     @property

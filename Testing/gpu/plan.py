@@ -101,6 +101,7 @@ def checks() -> list[Item]:
             items += [_check("path", model, name, fused=fused) for fused in (False, True)]
     for model in (PUBLISHED, DEFAULT, DEEP):
         items.append(Item(f"checks/choice for {model}", "gpu.checks:choice", {"model": model}))
+    items.append(Item("checks/batches on the device", "gpu.training:batches"))
     items.append(Item("checks/training steps", "gpu.training:step"))
     items += [Item(f"checks/tiles of {model}", "gpu.checks:tiles", {"model": model}) for model in (PUBLISHED, DEFAULT)]
     return items

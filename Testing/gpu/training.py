@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ArSSRLib.checkpoint import save_model
+from ArSSRLib.kernels.choosing import clock
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler, load_training_volumes
@@ -26,6 +27,7 @@ from ArSSRLib.training.recipe import read_recipe
 from ArSSRLib.training.scaling import scaled
 from ArSSRLib.training.sources import refuse_shared_subjects
 from ArSSRLib.training.validation import Case, make_case, settings_for
+from ArSSRLib.training.whole_batches import WholeBatchSampler
 from gpu import parts
 from gpu.networks import device_of
 from gpu.results import write_atomically
@@ -39,6 +41,8 @@ KEEP_EVERY = 30.0
 # Voxels along an axis of the middle of a volume that is validated on: the floor is computed on the CPU beforehand.
 VALIDATED = 96
 RECIPE = Path(__file__).resolve().parents[2] / "ArSSRLib" / "training" / "recipes" / "arssr2_cpu.toml"
+# Groups of patches with the same scales: as many scales a step as the CPU recipe has.
+GROUPS, TINY_GROUPS = 6, 2
 # What a rehearsal changes in a recipe.
 TINY = ("batch_items=2", "patch_size=6", "margin=1", "points=100", "precision='fp32'", "compile=false")
 
@@ -164,7 +168,7 @@ def _config(
     ]
     fixed = ["target_spacings=[0.0]", "target_weights=[1.0]", "steps=1000000"]
     config = read_recipe(Path(recipe), [*places, *fixed, *(TINY if tiny else ("compile=true",)), *overrides])
-    return scaled(config, batch_items)
+    return dataclasses.replace(scaled(config, batch_items), scale_groups=TINY_GROUPS if tiny else GROUPS)
 
 
 def _train(
@@ -187,7 +191,7 @@ def _train(
     cases = [case for source in validation[: 1 if tiny else 2] for case in _cases(source.path, config, tiny=tiny)]
     trainer = Kept(
         config,
-        BatchSampler(grids, config, device=device),
+        WholeBatchSampler(grids, config, device=device),
         cases,
         processes=Processes(0, 1, device),
         data=hash_of_volumes([volume.voxel_hash for volume in grids[0]]),
@@ -207,6 +211,29 @@ def _train(
     for name in (BEST, FINAL):
         trainer.keep_weights(name)
     return {"from step": first, **trainer.standing(), "finished": not stopped}
+
+
+def batches(*, tiny: bool) -> dict[str, Any]:
+    """Make batches on the device, and on a GPU refuse whatever waits for it; tell what one takes."""
+    device = device_of(tiny=tiny)
+    overrides = ["batch_items=96"] if not tiny else [*TINY, "batch_items=4"]
+    config = read_recipe(RECIPE, [*overrides, f"scale_groups={TINY_GROUPS if tiny else GROUPS}"])
+    stored = (8000 * torch.rand((140, 150, 130), generator=torch.Generator().manual_seed(0))).to(torch.int16)
+    volume = TrainingVolume("noise", stored, torch.nonzero(stored > 100)[::500])
+    sampler = WholeBatchSampler([[volume], [volume]], config, device=device)
+    sampler.draw(0)
+    started, count = clock(device), 2 if tiny else 20
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        made = [sampler.draw(1 + number) for number in range(count)]
+        host = (time.perf_counter() - started) / count
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    took = (clock(device) - started) / count
+    sound = all(bool(torch.isfinite(batch.coarse).all()) for batch in made)
+    return {"ms a batch": 1e3 * took, "of the host": 1e3 * host, "patches/s": config.batch_items / took, "right": sound}
 
 
 def step(*, tiny: bool) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""Crops of many volumes at once: the volumes of a grid are one vector on the device, and an index reaches any voxel.
+
+`drawing` cuts one crop; here a group of crops of one shape is cut by a handful of operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.drawing import Grids
+from ArSSRLib.training.preparation import STORED_ONE
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The volumes of one target grid, one after the other in one vector, so that an index reaches any voxel of any.
+
+    Attributes:
+        voxels: Intensities times STORED_ONE, int16.
+        offsets: Index of the first voxel of each volume, shape (V,).
+        shapes: Voxels of each volume along k, j, i, shape (V, 3).
+        foreground: Voxels that show anatomy, shape (V, M, 3); those of a volume with fewer repeat.
+        smallest: Fewest voxels of any volume along any axis.
+    """
+
+    voxels: Tensor
+    offsets: Tensor
+    shapes: Tensor
+    foreground: Tensor
+    smallest: int
+
+    @staticmethod
+    def of(grids: Grids, number: int, device: torch.device) -> Stack:
+        """Return the volumes of one grid on a device."""
+        volumes = grids[number]
+        sizes = torch.tensor([0, *(volume.stored.numel() for volume in volumes)])
+        longest = max(len(volume.foreground) for volume in volumes)
+        repeated = [v.foreground[torch.arange(longest) % len(v.foreground)] for v in volumes]
+        return Stack(
+            torch.cat([volume.stored.reshape(-1) for volume in volumes]).to(device),
+            sizes.cumsum(0)[:-1].to(device),
+            torch.tensor([list(volume.stored.shape) for volume in volumes]).to(device),
+            torch.stack(repeated).to(device),
+            min(min(volume.stored.shape) for volume in volumes),
+        )
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of a group, of one shape; axes in (k, j, i) order after permutation and flips.
+
+    Attributes:
+        voxels: Intensities, shape (S, k, j, i).
+        starts: First fine voxel of each field of view in its volume, shape (S, 3).
+        lengths: Voxels of each volume, shape (S, 3).
+    """
+
+    voxels: Tensor
+    starts: Tensor
+    lengths: Tensor
+
+
+def draw_crops(
+    stack: Stack,
+    scale: Sequence[float],
+    margins: Sequence[int],
+    *,
+    count: int,
+    config: TrainingConfig,
+    generator: torch.Generator,
+) -> Crops:
+    """Cut crops around anatomy out of volumes turned at random, as `drawing.draw_item` does one.
+
+    Beyond a volume its outermost voxel repeats. Nothing waits for the device.
+
+    Args:
+        stack: The volumes.
+        scale: Fine voxels per coarse voxel along k, j, i, of all crops.
+        margins: Fine voxels before and after each field of view along k, j, i.
+        count: Number of crops.
+        config: Tells the size of a patch, and whether volumes are turned.
+        generator: On the device of the volumes.
+    """
+    device = stack.voxels.device
+
+    def rand(*shape: int) -> Tensor:
+        """Draw numbers from [0, 1)."""
+        return torch.rand(shape, generator=generator, device=device)
+
+    number = torch.randint(len(stack.offsets), (count,), generator=generator, device=device)
+    chosen = (rand(count) * stack.foreground.shape[1]).long()
+    center, shape = stack.foreground[number, chosen], stack.shapes[number]
+    strides = torch.stack([shape[:, 1] * shape[:, 2], shape[:, 2], torch.ones_like(number)], dim=1)
+    if config.augmentation:
+        order, flips = rand(count, 3).argsort(1), rand(count, 3) < 0.5
+        center, shape, strides = (tensor.gather(1, order) for tensor in (center, shape, strides))
+        center = torch.where(flips, shape - 1 - center, center)
+    else:
+        flips = torch.zeros(count, 3, dtype=torch.bool, device=device)
+    address, starts = stack.offsets[number].view(-1, 1, 1, 1), []
+    for axis, (factor, margin) in enumerate(zip(scale, margins, strict=True)):
+        field = config.patch_size * factor
+        start = torch.ceil(center[:, axis] - rand(count) * field).clamp_min(0)
+        start = torch.minimum(start, torch.floor(shape[:, axis] - field + 1e-6).clamp_min(0)).long()
+        starts.append(start)
+        offset = torch.arange(-margin, math.ceil(field - 1e-6) + margin, device=device)
+        last = shape[:, axis, None] - 1
+        index = torch.minimum((start[:, None] + offset).clamp_min(0), last)
+        index = torch.where(flips[:, axis, None], last - index, index) * strides[:, axis, None]
+        view = [count, 1, 1, 1]
+        view[1 + axis] = -1
+        address = address + index.view(view)
+    voxels = stack.voxels[address.flatten()].view(address.shape).float() / STORED_ONE
+    return Crops(voxels, torch.stack(starts, dim=1), shape)
