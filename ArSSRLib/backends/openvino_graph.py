@@ -1,8 +1,8 @@
 """The encoders as graphs of OpenVINO, built from the layers of the PyTorch modules.
 
-The graphs are written down here rather than traced: OpenVINO's converter reports to its maker over the network unless
-told otherwise, and the tracer of PyTorch that it needs is deprecated. The expressions are those that the modules
-compute in `encode`; tests hold the two together.
+The graphs are built here rather than traced: OpenVINO's converter reports to its maker over the network unless told
+otherwise, and the tracer of PyTorch that it needs is deprecated. The published encoders describe themselves; what is
+written again for arssr2 is held together with the network by a test.
 
 A volume enters as (1, C, D, H, W) and features leave channels last, (1, D, H, W, C): in the order in which the
 convolutions make them and the decoders read them, so nothing is reordered.
@@ -21,7 +21,7 @@ from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.blocks import BRANCH_GAIN, SLOPE
-from ArSSRLib.model.encoders import RDN, DenseLayer, ResCNN, SRResNet
+from ArSSRLib.model.convolutions import Layers
 from ArSSRLib.model.interface import SuperResolutionModel
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def encoder_graph(
     """
     import openvino as ov  # noqa: PLC0415 - an optional package
 
-    features, inputs = _GRAPHS[type(model)](model, _Convolutions(model, ranges or {}), shape)
+    features, inputs = _GRAPHS[type(model)](model, _GraphLayers(model, ranges or {}), shape)
     last = _ops().transpose(features, np.array([0, 2, 3, 4, 1]))
     return ov.Model([last], inputs, "encoder")
 
 
-class _Convolutions:
+class _GraphLayers(Layers):
     """Turns convolutions of a module into nodes of a graph.
 
     Args:
@@ -72,7 +72,7 @@ class _Convolutions:
         self._names = {module: name for name, module in model.named_modules()}
         self._ranges = ranges
 
-    def __call__(self, layer: nn.Module, features: Node, *, part: slice | None = None, bias: bool = True) -> Node:
+    def convolve(self, layer: nn.Module, features: Node, *, part: slice | None = None, bias: bool = True) -> Node:
         """Return the node of a convolution, or of the one with ``part`` of its input channels only."""
         convolution = cast("nn.Conv3d", layer)
         weight = _values(convolution.weight)[:, part or slice(None)]
@@ -98,81 +98,52 @@ class _Convolutions:
         The sum of the convolutions of the parts took 6 % less time and 26 % less memory than the concatenation.
         """
         width = cast("nn.Conv3d", layer).in_channels // len(parts)
-        total = self(layer, parts[0], part=slice(0, width))
+        total = self.convolve(layer, parts[0], part=slice(0, width))
         for number, features in enumerate(parts[1:], start=1):
             part = slice(number * width, (number + 1) * width)
-            total = _ops().add(total, self(layer, features, part=part, bias=False))
+            total = _ops().add(total, self.convolve(layer, features, part=part, bias=False))
         return total
 
+    def sequence(self, layers: nn.Module, features: Node) -> Node:
+        """Return the node of convolutions and rectifiers one after the other, however they are nested."""
+        for layer in layers.modules():
+            if isinstance(layer, nn.Conv3d):
+                features = self.convolve(layer, features)
+            elif isinstance(layer, nn.ReLU):
+                features = self.relu(features)
+        return features
 
-def _published(model: ArSSR, convolve: _Convolutions, shape: Sequence[int]) -> tuple[Node, list[Node]]:
+    def relu(self, features: Node) -> Node:
+        """Return the node of a rectifier."""
+        return _ops().relu(features)
+
+
+def _published(model: ArSSR, layers: _GraphLayers, shape: Sequence[int]) -> tuple[Node, list[Node]]:
     """Return the node of the feature map of the published network, and its input."""
     volume = _ops().parameter([1, 1, *shape], np.float32)
-    return _PUBLISHED[model.config.encoder](model.encoder, convolve, volume), [volume]
+    return model.encoder.described(layers, volume), [volume]
 
 
-def _skipping(encoder: ResCNN, convolve: _Convolutions, volume: Node) -> Node:
-    """Return the node of the feature map of the network of three blocks with skips."""
-    features = _sequence(encoder.conv_start, convolve, volume)
-    for branch in (encoder.block1, encoder.block2, encoder.block3):
-        features = _ops().add(features, _sequence(branch, convolve, features))
-    return _ops().add(_sequence(encoder.conv_end, convolve, features), volume)
-
-
-def _residual(encoder: SRResNet, convolve: _Convolutions, volume: Node) -> Node:
-    """Return the node of the feature map of the network of residual blocks."""
-    first, *blocks, before_last, last = encoder.features
-    features = _sequence(first, convolve, volume)
-    for block in blocks:
-        features = _ops().add(features, _sequence(block, convolve, features))
-    return _sequence(last, convolve, _sequence(before_last, convolve, features))
-
-
-def _dense(encoder: RDN, convolve: _Convolutions, volume: Node) -> Node:
-    """Return the node of the feature map of the residual dense network."""
-    shallow = convolve(encoder.sfe1, volume)
-    features, outputs = convolve(encoder.sfe2, shallow), []
-    for block in encoder.rdbs:
-        parts = [features]
-        for layer in cast("nn.ModuleList", block.layers):
-            parts.append(_ops().relu(convolve.joined(cast("DenseLayer", layer).conv, parts)))
-        features = _ops().add(features, convolve.joined(cast("nn.Module", block.lff), parts))
-        outputs.append(features)
-    fused = convolve(encoder.gff[1], convolve.joined(encoder.gff[0], outputs))
-    return convolve(encoder.output, _ops().add(fused, shallow))
-
-
-def _residual_of_spline(model: ArSSR2, convolve: _Convolutions, shape: Sequence[int]) -> tuple[Node, list[Node]]:
+def _residual_of_spline(model: ArSSR2, layers: _GraphLayers, shape: Sequence[int]) -> tuple[Node, list[Node]]:
     """Return the node of the features of arssr2, the coefficients of the spline left out, and its inputs."""
     volume = _ops().parameter([1, 2, *shape], np.float32)
     gains, shifts = (_ops().parameter([model.config.blocks, model.config.channels], np.float32) for _ in range(2))
-    features = convolve(model.head, volume)
+    features = layers.convolve(model.head, volume)
     slope, branch = _constant(np.array([SLOPE])), _constant(np.array(BRANCH_GAIN))
     for number, block in enumerate(model.blocks):
         gain, shift = (_channels_of(table, number) for table in (gains, shifts))
-        hidden = convolve(cast("nn.Module", block.first), features)
+        hidden = layers.convolve(cast("nn.Module", block.first), features)
         hidden = _ops().add(_ops().multiply(hidden, _ops().add(gain, _constant(np.array(1.0)))), shift)
-        change = convolve(cast("nn.Module", block.second), _ops().prelu(hidden, slope))
+        change = layers.convolve(cast("nn.Module", block.second), _ops().prelu(hidden, slope))
         features = _ops().add(features, _ops().multiply(change, branch))
-    return convolve(model.tail, features), [volume, gains, shifts]
+    return layers.convolve(model.tail, features), [volume, gains, shifts]
 
 
-_PUBLISHED: dict[str, Callable[..., Node]] = {"RDN": _dense, "ResCNN": _skipping, "SRResNet": _residual}
 _GRAPHS: dict[type[SuperResolutionModel], Callable[..., tuple[Node, list[Node]]]] = {
     ArSSR: _published,
     ArSSR2: _residual_of_spline,
     ArSSR3: _residual_of_spline,
 }
-
-
-def _sequence(layers: nn.Module, convolve: _Convolutions, features: Node) -> Node:
-    """Return the node of convolutions and rectifiers one after the other, however they are nested."""
-    for layer in layers.modules():
-        if isinstance(layer, nn.Conv3d):
-            features = convolve(layer, features)
-        elif isinstance(layer, nn.ReLU):
-            features = _ops().relu(features)
-    return features
 
 
 def _channels_of(table: Node, row: int) -> Node:

@@ -21,7 +21,7 @@ from ArSSRLib.interpolation import combine_taps
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.decoder import Decoder, sample_features
 from ArSSRLib.model.encoders import ENCODERS, WIDTH
-from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, mixed_precision
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, check_volume, mixed_precision
 
 # Fine voxels decoded at once: few enough that the decoder's activations stay in the cache of a processor core, or
 # enough to fill a GPU.
@@ -101,13 +101,13 @@ class ArSSR(SuperResolutionModel):
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
         """Turn volumes into feature maps; the published network is never told the scale."""
-        _check_volume(volume)
+        check_volume(volume)
         feature_map: Tensor = self.encoder(volume)
         return feature_map
 
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
         """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
-        _check_volume(volume)
+        check_volume(volume)
         return self.encoder.lean(volume, advance)
 
     def query(
@@ -122,17 +122,9 @@ class ArSSR(SuperResolutionModel):
 
         Args:
             feature_map: From `encode`, shape (N, C, D, H, W).
-            coordinates: Points in the whole volume in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are its
-                outer faces. They enter the decoder.
-            told: Not used: the published network is never told the scale.
-            sampling_coordinates: The same points in the crop that was encoded, shape (N, K, 3), unitless; -1 and +1
-                are the outer faces of the crop. None when the crop is the whole volume.
-
-        Returns:
-            Intensities, shape (N, K), at least float32.
-
-        Raises:
-            ValueError: If ``feature_map`` has another number of channels, or coordinates are not (N, K, 3).
+            coordinates: Points in the whole volume, shape (N, K, 3); they enter the decoder.
+            told: Not used.
+            sampling_coordinates: The same points in the crop that was encoded; None when that is the whole volume.
         """
         self._check_feature_map(feature_map)
         sampling = coordinates if sampling_coordinates is None else sampling_coordinates
@@ -212,12 +204,6 @@ def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
             )
     msg = f"none of the published encoders ({', '.join(_ENCODER_KEYS)}) with its decoder is in it"
     raise InputError(msg)
-
-
-def _check_volume(volume: Tensor) -> None:
-    if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
-        msg = f"volume must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
-        raise ValueError(msg)
 
 
 def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:

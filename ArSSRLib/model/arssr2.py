@@ -32,7 +32,7 @@ from ArSSRLib.model.blocks import SLOPE, ResidualBlock
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.convolutions import collected_into, entry
 from ArSSRLib.model.decoder import features_at_points
-from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, check_volume
 
 # Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
 CHUNK_VOXELS = 4096
@@ -251,9 +251,7 @@ class ArSSR2(SuperResolutionModel):
     def _checked_modulation(
         self, volume: Tensor, told: Conditioning | None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        if volume.ndim != 5 or volume.shape[1] != 1:
-            msg = f"volume must be (N, 1, D, H, W), got {tuple(volume.shape)}."
-            raise ValueError(msg)
+        check_volume(volume)
         return self.block_modulation(checked_scale(told, volume), told.acquisition if told else None)
 
     def compilable_layers(self) -> list[nn.Module]:

@@ -1,15 +1,18 @@
-"""The convolutions of a layer on features of shape (D, H, W, C), one volume and without gradients."""
+"""The convolutions of a layer: PyTorch's own, and those on features (D, H, W, C) of one volume without gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, Convolution, Padding, Slab
+
+# A tensor, or a node of a backend's graph; both can be added.
+Features = Any
 
 
 def slabs(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Iterator[Slab]:
@@ -47,3 +50,19 @@ def channels_last(features: Tensor) -> Tensor:
     if features.device.type not in ("cpu", "cuda"):  # the 3-D convolutions of MPS want the plain order
         return features
     return features.contiguous(memory_format=torch.channels_last_3d)
+
+
+class Layers:
+    """What encoders are described with, here PyTorch's own on tensors (N, C, D, H, W); a backend overrides it."""
+
+    def sequence(self, layers: nn.Module, features: Features) -> Features:
+        """Convolve and rectify one after the other, as a layer or a sequence of layers says."""
+        return channels_last(layers(features))
+
+    def joined(self, layer: nn.Module, parts: Sequence[Features]) -> Features:
+        """Convolve the concatenation of equally wide features."""
+        return layer(torch.cat(list(parts), dim=1))
+
+    def relu(self, features: Features) -> Features:
+        """Rectify."""
+        return F.relu(features, inplace=True)

@@ -3,8 +3,9 @@
 The layers bear the names of the authors' checkpoints, so that these load as they are. Each encoder states how far it
 sees (``receptive_radius``) and what it holds in memory (``live_channels``).
 
-`forward` computes an encoder as it is drawn, with gradients: the reference. `lean` computes the same for one volume,
-slab by slab, in the memory that is there, with features of shape (D, H, W, C).
+Each is described once, in `described`, by what it does with `Layers`: with PyTorch's that is `forward`, for training
+and as reference; with OpenVINO's it is a graph. `lean` computes the same for one volume, slab by slab, in the memory
+that is there, with features of shape (D, H, W, C).
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from collections.abc import Iterator
 from typing import ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance
-from ArSSRLib.model.convolutions import channels_last, collected, collected_into, entry, pointwise, slabs
+from ArSSRLib.model.convolutions import Features, Layers, collected, collected_into, entry, pointwise, slabs
 
 # Channels inside every published encoder.
 WIDTH = 64
@@ -36,8 +36,12 @@ class Encoder(nn.Module, ABC):
     live_channels: ClassVar[int]
 
     @abstractmethod
-    def forward(self, volume: Tensor) -> Tensor:
+    def described(self, layers: Layers, volume: Features) -> Features:
         """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Compute the encoder as it is described."""
+        return cast("Tensor", self.described(Layers(), volume))
 
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Compute `forward` for one volume, shape (1, 1, D, H, W), without gradients and in little memory."""
@@ -70,12 +74,12 @@ class DenseBlock(nn.Module):
         self.layers = nn.ModuleList(DenseLayer(parts) for parts in range(1, self.LAYERS + 1))
         self.lff = nn.Conv3d((self.LAYERS + 1) * WIDTH, WIDTH, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the features of the next block, in the shape (N, WIDTH, D, H, W) given."""
+    def described(self, layers: Layers, features: Features) -> Features:
+        """Return the features of the next block, in the shape given."""
         parts = [features]
         for layer in self.layers:
-            parts.append(F.relu(cast("DenseLayer", layer).conv(torch.cat(parts, dim=1)), inplace=True))
-        return features + cast("Tensor", self.lff(torch.cat(parts, dim=1)))
+            parts.append(layers.relu(layers.joined(cast("DenseLayer", layer).conv, parts)))
+        return features + layers.joined(self.lff, parts)
 
     def next_in(self, dense: Tensor, advance: Advance) -> Iterator[tuple[slice, Tensor]]:
         """Do the same in the memory that is there, for one volume and without gradients.
@@ -123,14 +127,15 @@ class RDN(Encoder):
         self.gff = nn.Sequential(nn.Conv3d(self.BLOCKS * WIDTH, WIDTH, 1), nn.Conv3d(WIDTH, WIDTH, 3, padding=1))
         self.output = nn.Conv3d(WIDTH, feature_channels, 3, padding=1)
 
-    def forward(self, volume: Tensor) -> Tensor:
+    def described(self, layers: Layers, volume: Features) -> Features:
         """Turn a volume into a feature map."""
-        shallow = channels_last(self.sfe1(volume))
-        features, outputs = self.sfe2(shallow), []
+        shallow = layers.sequence(self.sfe1, volume)
+        features, outputs = layers.sequence(self.sfe2, shallow), []
         for block in self.rdbs:
-            features = block(features)
+            features = cast("DenseBlock", block).described(layers, features)
             outputs.append(features)
-        return cast("Tensor", self.output(self.gff(torch.cat(outputs, dim=1)) + shallow))
+        fused = layers.sequence(self.gff[1], layers.joined(self.gff[0], outputs))
+        return layers.sequence(self.output, fused + shallow)
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
@@ -178,12 +183,12 @@ class ResCNN(Encoder):
         self.block3 = self._block()
         self.conv_end = nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1))
 
-    def forward(self, volume: Tensor) -> Tensor:
+    def described(self, layers: Layers, volume: Features) -> Features:
         """Turn a volume into a feature map."""
-        features = channels_last(self.conv_start(volume))
+        features = layers.sequence(self.conv_start, volume)
         for block in (self.block1, self.block2, self.block3):
-            features = features + block(features)
-        result = cast("Tensor", self.conv_end(features))
+            features = features + layers.sequence(block, features)
+        result = layers.sequence(self.conv_end, features)
         return result + volume if self.adds_input else result
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
@@ -221,9 +226,9 @@ class ResidualBlock(nn.Module):
             nn.Sequential(nn.Conv3d(WIDTH, WIDTH, 3, padding=1)),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return features of the shape (N, WIDTH, D, H, W) given."""
-        return features + cast("Tensor", self.m(features))
+    def described(self, layers: Layers, features: Features) -> Features:
+        """Return features of the shape given."""
+        return features + layers.sequence(self.m, features)
 
     def add_to(self, features: Tensor, hidden: Tensor, advance: Advance) -> None:
         """Do the same in the memory that is there, for one volume without gradients: both of shape (D, H, W, WIDTH)."""
@@ -257,13 +262,13 @@ class SRResNet(Encoder):
             nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1)),
         )
 
-    def forward(self, volume: Tensor) -> Tensor:
+    def described(self, layers: Layers, volume: Features) -> Features:
         """Turn a volume into a feature map."""
-        first, *others = self.features
-        features = channels_last(first(volume))
-        for layer in others:
-            features = layer(features)
-        return features
+        first, *blocks, last, output = self.features
+        features = layers.sequence(first, volume)
+        for block in blocks:
+            features = cast("ResidualBlock", block).described(layers, features)
+        return layers.sequence(output, layers.sequence(last, features))
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""

@@ -77,6 +77,9 @@ class SRCNN3D(FineNetwork):
         self.map = nn.Conv3d(64, 32, 1)
         self.reconstruct = nn.Conv3d(32, 1, 5, padding=2)
         begin_as_copy(self.extract, self.map, self.reconstruct)
+        # The copy is raised by 1 between the rectifiers, which would cut off what is darker than the floor.
+        nn.init.ones_(cast("Tensor", self.extract.bias)[:1])
+        nn.init.constant_(cast("Tensor", self.reconstruct.bias), -1.0)
 
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
         """Compute the network and report on it."""

@@ -25,7 +25,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.fine_networks import NETWORKS
-from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel, mixed_precision
+from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel, check_volume, mixed_precision
 
 # Coarse voxels beyond those that a spline reads, after which its prefilter has forgotten (0.268 a voxel: 1e-7).
 PREFILTER_REACH = 12
@@ -98,25 +98,15 @@ class FixedScale(SuperResolutionModel):
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
         """Turn volumes into the coefficients of their cubic splines, shape (N, 1, D, H, W), float32."""
-        _check_shape("volume", volume)
+        check_volume(volume)
         return spline_coefficients(volume.float())
 
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
         """Answer for scattered points, each with the fine voxel that it lies in.
 
-        Args:
-            feature_map: From `encode`, shape (N, 1, D, H, W), of a whole patch: its fine grid begins at its first face.
-            coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are the outer faces of the
-                patch.
-            told: Not used: the scale is in the configuration.
-
-        Returns:
-            Intensities, shape (N, K), float32.
-
-        Raises:
-            ValueError: If ``coordinates`` is not (N, K, 3) with the N of ``feature_map``.
+        The feature map is that of a whole patch: its fine grid begins at its first face.
         """
-        _check_shape("feature_map", feature_map)
+        check_volume(feature_map, "feature_map")
         if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
             msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
             raise ValueError(msg)
@@ -138,22 +128,8 @@ class FixedScale(SuperResolutionModel):
         told: Conditioning | None = None,
         advance: Advance = unobserved,
     ) -> Tensor:
-        """Answer for a regular block of fine voxels.
-
-        Args:
-            feature_map: From `encode`, shape (1, 1, d, h, w).
-            grid: Where the fine voxels lie.
-            told: How far apart they lie, once lengths were rounded to whole voxels; that of the configuration when
-                None.
-            advance: As `encode_lean` calls it.
-
-        Returns:
-            Intensities, shape ``grid.shape``, float32.
-
-        Raises:
-            ValueError: If ``feature_map`` is not (1, 1, d, h, w).
-        """
-        _check_shape("feature_map", feature_map)
+        """Answer for a regular block of fine voxels, as far apart as ``told`` says: lengths were rounded to voxels."""
+        check_volume(feature_map, "feature_map")
         factors = [self.config.scale] * 3 if told is None else told.scale[0].tolist()
         positions, inside = [], []
         for position, factor, count in zip(grid.sampling, factors, feature_map.shape[2:], strict=True):
@@ -205,12 +181,6 @@ def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[T
 def _centers(length: float) -> int:
     """Return how many voxels of length 1 have their centers within ``length``; rounding must not lose the last."""
     return math.floor(length - 0.5 + 1e-6) + 1
-
-
-def _check_shape(name: str, tensor: Tensor) -> None:
-    if tensor.ndim != 5 or tensor.shape[1] != 1 or tensor.numel() == 0:
-        msg = f"{name} must be (N, 1, D, H, W) with at least one voxel, got {tuple(tensor.shape)}."
-        raise ValueError(msg)
 
 
 KINDS = {kind: (FixedScaleConfig, FixedScale) for kind in FixedScaleConfig.KINDS}

@@ -236,6 +236,17 @@ class SuperResolutionModel(nn.Module, ABC):
         raise InputError(msg)
 
 
+def check_volume(volume: Tensor, name: str = "volume") -> None:
+    """Refuse what is not one or more volumes.
+
+    Raises:
+        ValueError: If it is not (N, 1, D, H, W), or has no voxel.
+    """
+    if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
+        msg = f"{name} must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
+        raise ValueError(msg)
+
+
 def mixed_precision(device: torch.device, *, bf16: bool) -> AbstractContextManager[object]:
     """Return the context in which PyTorch multiplies in bf16 where that is safe, if it is asked to."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()

@@ -70,7 +70,8 @@ def seeded(config: Any) -> Any:
     model = engine("build_model")(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape))
+            # Not those of the network itself, which a revision may begin otherwise.
+            parameter.normal_(std=0.02 if parameter.ndim == 1 else (2 / parameter[0].numel()) ** 0.5)
             if parameter.numel() == 1:  # of the last layer, whose rectifier would let nothing through otherwise
                 parameter.fill_(0.5)
     return model
