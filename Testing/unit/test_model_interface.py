@@ -1,0 +1,77 @@
+"""What every kind of network promises, whichever it is: a new one is tested here without being named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ArSSRLib.coordinates import whole_grid
+from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.registry import build_model, kinds, model_config_from_dict, model_config_from_json
+
+COARSE, FINE = (5, 4, 6), (10, 8, 12)
+TOLD = Conditioning.between(COARSE, FINE)
+
+
+@pytest.fixture(scope="module", params=sorted(kinds()))
+def network(request):
+    """A network of each kind, none of whose weights is zero."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = build_model(model_config_from_dict({"kind": request.param})).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.02 if parameter.ndim == 1 else (1 / parameter[0].numel()) ** 0.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return torch.rand(1, 1, *COARSE, generator=torch.Generator().manual_seed(6))
+
+
+def test_its_configuration_survives_a_file(network):
+    assert model_config_from_json(network.config.to_json()) == network.config
+    assert kinds()[network.config.kind][1] is type(network)
+
+
+@torch.inference_mode()
+def test_the_lean_encoding_is_the_reference(network, volume):
+    torch.testing.assert_close(
+        network.encode_lean(volume, TOLD), network.encode(volume, TOLD), atol=1e-4, rtol=1e-4, check_stride=False
+    )
+
+
+@torch.inference_mode()
+def test_a_grid_is_answered_as_its_points(network, volume):
+    grid = whole_grid(COARSE, FINE)
+    points = torch.stack(torch.meshgrid(*(axis.float() for axis in grid.query), indexing="ij"), dim=-1)
+    feature_map = network.encode(volume, TOLD)
+
+    found = network.query(feature_map, points.view(1, -1, 3), TOLD).view(FINE)
+
+    torch.testing.assert_close(found.float(), network.query_grid(feature_map, grid, TOLD), atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_tile_reports_parts_of_its_encoding_that_add_up_to_1_at_most(network, volume):
+    parts: list[float] = []
+
+    fine = network.encode_tile(volume, TOLD, parts.append)(whole_grid(COARSE, FINE))
+
+    assert fine.shape == FINE
+    assert torch.isfinite(fine).all()
+    assert all(part >= 0 for part in parts)
+    # What an encoder makes once more, to save memory, is counted once more.
+    assert sum(parts) < 1.01
+
+
+def test_a_training_step_reaches_every_weight_that_can_be_compiled(network, volume):
+    coordinates = 2 * torch.rand(1, 30, 3, generator=torch.Generator().manual_seed(7)) - 1
+
+    network(volume, TOLD, coordinates, placed=coordinates).square().sum().backward()
+
+    layers = network.compilable_layers()
+    assert layers
+    for parameter in (parameter for layer in layers for parameter in layer.parameters()):
+        assert parameter.grad is not None
+    network.zero_grad(set_to_none=True)
