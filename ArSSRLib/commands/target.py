@@ -69,9 +69,15 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
         refuse_existing(Path(output), args)
         return Target(validate_output(Path(output), overwrite=args.overwrite, source=source), None, args.overwrite)
     if source.exists() and args.series is None and not is_dicom(source):
+        path, example = Path(output), Path(output) / "result.nii.gz"
+        why = "names a folder"
+        if not path.is_dir() and not output.endswith(("/", os.sep)):
+            why, example = (
+                "has no ending that tells a format, so it would be a folder",
+                path.with_name(f"{path.name}.nii.gz"),
+            )
         msg = (
-            f"{output}: names a folder, which is for a DICOM series, and {source} is not DICOM; "
-            f"name a file, for example {Path(output) / 'result.nii.gz'}."
+            f"{output}: {why}, which is for a DICOM series, and {source} is not DICOM; name a file, such as {example}."
         )
         raise OutputError(msg)
     folder = validate_series_folder(Path(output), overwrite=args.overwrite, source=source)

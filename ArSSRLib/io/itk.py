@@ -231,8 +231,10 @@ def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
         raise InputError(msg)
     channels = reader.GetNumberOfComponents()
     if channels != 1 or reader.GetPixelIDValue() in _COMPLEX:
-        what = f"{channels} channels" if channels != 1 else "complex voxels"
-        msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
+        if channels != 1:
+            msg = f"has {channels} channels; one of real gray-scale values is needed: take it out or convert them first"
+        else:
+            msg = "has complex voxels; real values are needed: compute their magnitude first"
         raise InputError(msg)
 
 

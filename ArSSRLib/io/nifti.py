@@ -57,8 +57,11 @@ def read(path: Path) -> Volume:
     size = _size(image.shape)
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
-        what = "colors" if dtype.fields else f"voxels of type {dtype}"
-        msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
+        if dtype.kind == "c":
+            msg = "has complex voxels; real values are needed: compute their magnitude first"
+        else:
+            what = "colors" if dtype.fields else f"voxels of type {dtype}"
+            msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
         raise InputError(msg)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused there, with words
         affine, header = place(image, raw, path)

@@ -21,7 +21,7 @@ Vectors = npt.NDArray[np.float64]
 _UNEVEN = 0.05
 # How far a gap may be from a multiple of the spacing for slices to be missing there, in spacings, and how many gaps of
 # all may be so: more of them are a distance that changes on purpose.
-_MULTIPLE, _GAPS = 0.15, 1 / 3
+_MULTIPLE, _GAPS = 0.15, 0.4
 # Closer than this, relative to the spacing, two slices are at the same place.
 _SAME_PLACE = 0.01
 

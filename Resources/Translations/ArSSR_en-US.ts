@@ -4,7 +4,7 @@
 <context>
     <name>ArSSR</name>
     <message>
-        <source>For research, not for diagnosis: added detail is an estimate, not a measurement.</source>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; volumes that are smooth by nature (templates, smoothed data, EPI, statistic maps) are better interpolated.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
