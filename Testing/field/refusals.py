@@ -31,6 +31,10 @@ HEAD = """# Refusals
 What ArSSR cannot read, write or do, in its words. Each was tried with `arssr info` or `arssr upsample`, which end with
 exit code 2 and leave nothing behind; `FOLDER` stands for where the file lies. The panel shows the same words.
 
+```console
+$ arssr info missing.nii.gz
+```
+
 | tried | message |
 | --- | --- |
 """
