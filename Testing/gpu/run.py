@@ -79,6 +79,7 @@ def _of_training(arguments: argparse.Namespace) -> dict[str, Any]:
         "batch_items": arguments.batch_items,
         "sessions": arguments.sessions,
         "start_from": str(arguments.resume or arguments.output),
+        "init": arguments.init,
         "overrides": arguments.overrides,
     }
 
@@ -91,6 +92,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help="packed volumes, in train and val")
     group.add_argument("--recipe", type=Path, default=RECIPE, metavar="FILE", help="as it was tried on a CPU")
     group.add_argument("--batch-items", type=int, default=96, metavar="N", help="patches a step (default %(default)s)")
+    group.add_argument("--init", default="", metavar="MODEL", help="weights to begin with")
     group.add_argument("--sessions", type=int, default=1, metavar="N", help="sessions as long as this, this included")
     group.add_argument("--resume", type=Path, metavar="FOLDER", help="with the parts of a state (default: the output)")
     group.add_argument(

@@ -7,6 +7,7 @@ import time
 import pytest
 from training.runs import smooth_array, write_phantom
 
+from ArSSRLib.checkpoint import load_model
 from ArSSRLib.training.checkpoints import FINAL
 from ArSSRLib.training.packing import pack
 from gpu import parts, training
@@ -28,17 +29,18 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def train(data):
-    def run(output, start_from, seconds=3.0):
+    def run(output, start_from, seconds=3.0, recipe=RECIPE, init="", overrides=OVERRIDES):
         told = []
         values = training.train(
-            recipe=str(RECIPE),
+            recipe=str(recipe),
             data=str(data),
             output=str(output),
             seconds=seconds,
             batch_items=4,
             sessions=1,
             start_from=str(start_from),
-            overrides=OVERRIDES,
+            init=str(init),
+            overrides=[*overrides],
             tiny=True,
             tell=told.append,
         )
@@ -66,6 +68,16 @@ def test_the_next_session_goes_on_from_the_parts_of_the_one_before(train, tmp_pa
 
     assert second["from step"] == first["step"]
     assert second["step"] > first["step"]
+
+
+def test_arssr3_begins_with_the_weights_of_an_arssr2_and_trains_on_blocks(train, tiny_weights, tmp_path):
+    recipe = RECIPE.with_name("arssr3_cpu.toml")
+    overrides = ["model.channels=4", "model.blocks=1", "model.feature_channels=8", "block_voxels=800"]
+
+    values, _ = train(tmp_path, tmp_path, recipe=recipe, init=tiny_weights, overrides=overrides)
+
+    assert values["step"] > 0
+    assert load_model(tmp_path / FINAL).config.kind == "arssr3"
 
 
 def test_a_step_on_the_device_loses_what_it_loses_on_the_cpu():

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from ArSSRLib.checkpoint import save_model
+from ArSSRLib.checkpoint import load_model, save_model
 from ArSSRLib.kernels.choosing import clock
+from ArSSRLib.model.registry import kinds
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch, BatchSampler, load_training_volumes
@@ -121,6 +122,7 @@ def train(
     batch_items: int,
     sessions: int,
     start_from: str,
+    init: str,
     overrides: list[str],
     tiny: bool,
     tell: Callable[[dict[str, Any]], object],
@@ -135,6 +137,7 @@ def train(
         batch_items: Patches a step; learning rate and average follow.
         sessions: Sessions as long as this one, this one included, that the run is to take.
         start_from: Folder with the parts of the state to go on from; without parts, the run begins.
+        init: Weights to begin with, adopted by the network of the recipe; "" begins with fresh ones.
         overrides: Further values of the recipe.
         tiny: Whether it rehearses.
         tell: Called with what is known so far.
@@ -148,6 +151,7 @@ def train(
             end,
             sessions=sessions,
             start_from=Path(start_from),
+            init=init,
             tiny=tiny,
             tell=tell,
         )
@@ -178,6 +182,7 @@ def _train(
     *,
     sessions: int,
     start_from: Path,
+    init: str,
     tiny: bool,
     tell: Callable[[dict[str, Any]], object],
 ) -> dict[str, Any]:
@@ -194,6 +199,7 @@ def _train(
         WholeBatchSampler(grids, config, device=device),
         cases,
         processes=Processes(0, 1, device),
+        initial=kinds()[config.model.kind][1].adopting(load_model(init), config.model) if init else None,
         data=hash_of_volumes([volume.voxel_hash for volume in grids[0]]),
         folder=folder,
         end=end,
