@@ -74,7 +74,7 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
         if not path.is_dir() and not output.endswith(("/", os.sep)):
             why, example = (
                 "has no ending that tells a format, so it would be a folder",
-                path.with_name(f"{path.name}.nii.gz"),
+                path.with_name("result.nii.gz"),
             )
         msg = (
             f"{output}: {why}, which is for a DICOM series, and {source} is not DICOM; name a file, such as {example}."

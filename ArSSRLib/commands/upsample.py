@@ -200,7 +200,8 @@ def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
         factors = scale_for_size(geometry, args.size)
     else:
         factors = scale_for_isotropic(geometry)
-    _refuse_between_nothing(geometry, factors)
+    if args.scale is None and args.size is None:
+        _refuse_between_nothing(geometry, factors)
     return reached_scale(geometry, factors)
 
 

@@ -147,7 +147,7 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
     """Return the voxels of the result."""
     array, replaced = replace_non_finite(volume.array)
     if replaced:
-        text = "%d of %d voxels are not finite numbers; NaN and -infinity became %.6g, and infinity %.6g."
+        text = "%d voxels are not finite numbers, of %d; NaN and -infinity became %.6g, and infinity %.6g."
         logger.warning(text, replaced, array.size, array.min(), array.max())
     component = volume.header.component or ("phase" if looks_like_wrapped_phase(array) else "")
     if component:
