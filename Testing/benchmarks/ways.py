@@ -82,8 +82,8 @@ def prepare(row: Row, job: Job) -> Prepared:
     """Return a row of a job, ready to run."""
     model, volume = network_named(row.network), noisy_phantom(job.size)
     intensities = IntensityRange.of(volume.array)
-    # What `upsample` does to a volume without negative voxels.
-    lowest = np.float32(-intensities.floor / intensities.width)
+    # `upsample` lets nothing become darker than the darkest voxel of its input.
+    lowest = intensities.normalize(volume.array.min(keepdims=True)).item()
 
     def in_boxes(array: np.ndarray) -> np.ndarray:
         return np.concatenate([np.maximum(array[box], lowest).ravel() for box in job.boxes()])
