@@ -11,6 +11,7 @@ import gzip
 import logging
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from nibabel.freesurfer.mghformat import MGHImage
 from nibabel.nifti1 import Nifti1Header, Nifti1Pair
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, one_line
 
 LOGGER = logging.getLogger(__name__)
 
@@ -63,12 +64,12 @@ def raw_header(path: Path) -> RawHeader | None:
     """Return the fields of a file as they are written, or None if it is no NIfTI file.
 
     Raises:
-        InputError: If its voxels begin so late that there is no telling what nibabel would read before them.
+        InputError: If it is damaged, or its voxels begin so late that there is no telling what nibabel would read
+            before them.
     """
     if path.suffix.lower() == ".img":
         path = next((path.with_suffix(end) for end in (".hdr", ".HDR") if path.with_suffix(end).is_file()), path)
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        start = file.read(540)
+    start = _first_bytes(path, 540)
     if path.suffix.lower() in (".mgh", ".mgz") or len(start) < 348:
         return None
     for order in "<>":
@@ -165,10 +166,23 @@ def _same(first: Affine | None, second: Affine | None) -> bool:
     return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
 
 
+def _first_bytes(path: Path, count: int) -> bytes:
+    """Return the first bytes of a file, decompressed; fewer where it is shorter.
+
+    Raises:
+        InputError: If they cannot be decompressed.
+    """
+    try:
+        with gzip.open(path) if path.suffix.lower() in (".gz", ".mgz") else path.open("rb") as file:
+            return file.read(count)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        msg = f"is damaged or cut short ({one_line(error)}); copy or export it again"
+        raise InputError(msg) from error
+
+
 def _has_ras(path: Path) -> bool:
     """Tell whether an MGH file states spacing and orientation at all."""
-    with gzip.open(path) if path.suffix.lower() == ".mgz" else path.open("rb") as file:
-        start = file.read(_GOOD_RAS_FLAG + 2)
+    start = _first_bytes(path, _GOOD_RAS_FLAG + 2)
     return len(start) < _GOOD_RAS_FLAG + 2 or struct.unpack_from(">h", start, _GOOD_RAS_FLAG) != (0,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from pathlib import Path
 
@@ -146,3 +147,12 @@ def test_a_sheared_mgh_file_is_refused(tmp_path):
     nib.MGHImage(np.zeros((3, 4, 5), np.int16), None, header).to_filename(tmp_path / "a.mgz")
 
     assert "not perpendicular" in refused(tmp_path / "a.mgz")
+
+
+def test_a_file_whose_compression_is_damaged_at_its_start_is_refused(tmp_path):
+    path = tmp_path / "damaged.nii.gz"
+    whole = gzip.compress(np.random.default_rng(0).bytes(4000), mtime=0)
+    path.write_bytes(whole[:10] + b"\xff" * 40 + whole[50:])
+
+    with pytest.raises(InputError, match=r"is damaged or cut short .*copy or export it again"):
+        read_volume(path)
