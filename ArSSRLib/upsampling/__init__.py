@@ -31,6 +31,7 @@ from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import replace_non_finite, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
+from ArSSRLib.packages import require_package
 from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.planning import Destination, Plan, make_plan
 from ArSSRLib.scratch import array_on_disk, planes_of
@@ -128,6 +129,8 @@ def decided(options: UpsamplingOptions) -> UpsamplingOptions:
     """
     device = resolve_device(options.device)
     require_backend(options.backend, device)
+    if options.backend == "openvino":
+        require_package("openvino", "The backend openvino")
     number_format = resolve_precision(options.precision, device, backend=options.backend)
     return replace(options, device=str(device), precision=precision_name(number_format))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from messages import one_line
 
-from ArSSRLib import device
+from ArSSRLib import device, packages
 from ArSSRLib.backends import openvino_encoder
 from ArSSRLib.backends.openvino_calibration import KEPT, MARGIN, input_ranges, sharpest_crops
 from ArSSRLib.backends.openvino_graph import _with_step_at_zero
@@ -27,6 +27,7 @@ from ArSSRLib.upsampling import upsample
 def installed(monkeypatch):
     """Make this a machine with OpenVINO on a processor that multiplies fp32 and 8 bits only."""
     monkeypatch.setattr(device, "find_spec", lambda _: object())
+    monkeypatch.setattr(packages, "version", lambda _: "2026.0")
     core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
     monkeypatch.setattr(openvino_encoder, "_core", lambda: core)
 
@@ -38,6 +39,14 @@ def refused(error, volume, model, **how) -> str:
     with pytest.raises(error) as caught:
         upsample(volume, model, 2, UpsamplingOptions(**(OPENVINO | how)))
     return one_line(caught)
+
+
+def test_a_version_that_is_too_old_is_refused_before_work(installed, phantom, tiny_model, monkeypatch):
+    monkeypatch.setattr(packages, "version", lambda _: "2024.6.0")
+
+    message = refused(DependencyError, phantom, tiny_model)
+
+    assert "The backend openvino needs openvino 2025.0 or later, and 2024.6.0 is installed" in message
 
 
 def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(phantom, tiny_model, monkeypatch):
