@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ArSSRLib.coordinates import cell_centers, index_of
 from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED_VOXELS
@@ -103,6 +102,8 @@ def without_padding(array: npt.NDArray[Any], padding: Padding | None) -> npt.NDA
     if padding is None:
         return array
     filled, known = array.copy(), ~padding.mask
+    from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
+
     anatomy = array[known]
     filled[padding.mask] = np.percentile(anatomy, FLOOR_PERCENTILE, method="nearest")
     for _ in range(_REACH):
