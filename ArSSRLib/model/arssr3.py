@@ -116,16 +116,16 @@ class ArSSR3(ArSSR2):
     ) -> Tensor:
         """Return what `query_block` adds to the spline; ``features`` are a feature map without its coefficients."""
         features = features.permute(1, 2, 3, 0)
-        gains, shifts = [], []
+        shifts = []
         for axis, position in enumerate(positions):
-            features = _interpolated(features, axis, position)
             cell = (1 / told.scale[0, axis]).expand(len(position))
             shape = [1, 1, 1, -1]
             shape[axis] = len(position)
             gain, shift = (part.view(shape) for part in self.position_modulation(axis, position, cell, told))
-            gains.append(gain)
+            # The gain of an axis commutes with interpolation along the others, and there are fewer voxels before it.
+            features = _interpolated(features, axis, position) * gain
             shifts.append(shift)
-        hidden = torch.addcmul(shifts[0] + shifts[1] + shifts[2], features, gains[0] * gains[1] * gains[2])
+        hidden = features + (shifts[0] + shifts[1] + shifts[2])
         hidden = F.leaky_relu(hidden, SLOPE)
         for layer in self.hidden:
             hidden = F.leaky_relu(layer(hidden), SLOPE)
