@@ -20,7 +20,6 @@ FloatArray = npt.NDArray[np.float64]
 
 # Pole of the cubic B-spline's recursive prefilter (Unser 1999, Splines: a perfect fit).
 SPLINE_POLE = math.sqrt(3.0) - 2.0
-FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 
 
 def mirrored(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
@@ -64,20 +63,6 @@ def spline_matrix(count: int, positions: FloatArray) -> FloatArray:
     taps = np.zeros((len(positions), count))
     np.add.at(taps, (np.arange(len(positions))[:, None], index), bspline_weights(positions - lower))
     return np.asarray(taps @ spline_prefilter(count))
-
-
-def gaussian_matrix(count: int, fwhm: float) -> FloatArray:
-    """Return the matrix of a Gaussian blur of ``fwhm`` voxels, shape (count, count); the ends repeat, rows sum to 1."""
-    if fwhm <= 0:
-        return np.eye(count)
-    sigma = fwhm * FWHM_TO_SIGMA
-    radius = max(1, math.ceil(4 * sigma))
-    offset = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (offset / sigma) ** 2)
-    index = np.clip(np.arange(count)[:, None] + offset, 0, count - 1)
-    blur = np.zeros((count, count))
-    np.add.at(blur, (np.arange(count)[:, None], index), kernel / kernel.sum())
-    return blur
 
 
 def bandlimited_matrix(count: int, positions: FloatArray, spacing: float) -> FloatArray:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.profile import FREQUENCIES, TRUNCATION_STEEPNESS
-from ArSSRLib.interpolation import FWHM_TO_SIGMA, SPLINE_POLE
+from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, TRUNCATION_STEEPNESS
+from ArSSRLib.interpolation import SPLINE_POLE
 
 # The profiles, by the number that stands for each in a batch; the order of `profile.KINDS`.
 POINT, GAUSSIAN, BOX, KSPACE = range(4)

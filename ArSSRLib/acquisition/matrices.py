@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ArSSRLib.acquisition.profile import SliceProfile
+from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA, SliceProfile
 from ArSSRLib.interpolation import (
     FloatArray,
     apply_matrices,
     centered_positions,
     cubic_upsample,
-    gaussian_matrix,
     spline_matrix,
 )
 
@@ -82,8 +81,18 @@ def _axis_matrix(fine: int, coarse: int, *, kind: str, width: float) -> FloatArr
         return sampling
     fwhm = width * fine / coarse
     if kind == "gaussian":
-        return sampling @ gaussian_matrix(fine, fwhm)
+        return sampling @ kernel_matrix(fine, gaussian_kernel(fwhm))
     return sampling @ kernel_matrix(fine, box_kernel(fwhm) if kind == "box" else truncation_kernel(fwhm))
+
+
+def gaussian_kernel(fwhm: float) -> FloatArray:
+    """Return a Gaussian of ``fwhm`` voxels, sum 1, odd length; a width of 0 changes nothing."""
+    if fwhm <= 0:
+        return np.ones(1)
+    sigma = fwhm * FWHM_TO_SIGMA
+    radius = max(1, math.ceil(4 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray(kernel / kernel.sum())
 
 
 def box_kernel(width: float) -> FloatArray:

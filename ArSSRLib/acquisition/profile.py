@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.interpolation import FWHM_TO_SIGMA
 
 Kind = Literal["point", "gaussian", "box", "kspace"]
 Source = Literal["stated", "DICOM", "sidecar", "estimated"]
 
 KINDS: tuple[Kind, ...] = ("point", "gaussian", "box", "kspace")
+# From the full width at half maximum of a Gaussian to its standard deviation.
+FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 # Cycles per coarse voxel at which a network is told how much contrast an acquisition keeps; 0.5 is Nyquist.
 FREQUENCIES = (0.25, 0.5, 0.75, 1.0)
 # A slice thicker than this many spacings is a typing error or a wrong header.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ArSSRLib.acquisition import coarse_shape
+from ArSSRLib.acquisition.matrices import coarse_shape
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.degradation import Acquisition, acquisition
 from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth, subject_name

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.acquisition import acquisition_matrices, back_project, endpoint_matrices
+from ArSSRLib.acquisition.matrices import acquisition_matrices, back_project, endpoint_matrices
 from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_positions, spline_matrix
 
 Array = npt.NDArray[np.float32]

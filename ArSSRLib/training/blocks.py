@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ArSSRLib.acquisition import corrected
 from ArSSRLib.acquisition.batch import POINT, batch_matrices
+from ArSSRLib.acquisition.consistency import corrected
 from ArSSRLib.interpolation import apply_matrices, spline_on_grid
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr3 import ArSSR3

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ArSSRLib.interpolation import FWHM_TO_SIGMA
+from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA
 from ArSSRLib.kernels.transfer import to_device
 
 KNOTS = 6

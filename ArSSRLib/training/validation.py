@@ -11,16 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition import (
-    UNKNOWN,
-    Agreement,
-    AxisProfile,
-    SliceProfile,
-    acquisition_matrices,
-    back_project,
-    coarse_shape,
-    told_of,
-)
+from ArSSRLib.acquisition.consistency import Agreement
+from ArSSRLib.acquisition.matrices import acquisition_matrices, back_project, coarse_shape
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile, told_of
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from ArSSRLib import Volume, VolumeGeometry, load_model, read_volume, upsample, write_volume
-from ArSSRLib.acquisition import simulate_low_resolution
+from ArSSRLib.acquisition.matrices import simulate_low_resolution
 from ArSSRLib.figure import save_comparison
 from ArSSRLib.interpolation import cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim

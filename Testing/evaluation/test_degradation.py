@@ -5,7 +5,7 @@ import pytest
 from evaluation.tables import rough
 from scipy import ndimage
 
-from ArSSRLib.acquisition import PROFILES
+from ArSSRLib.acquisition.matrices import PROFILES
 from ArSSRLib.evaluation.degradation import DEGRADATIONS, acquisition
 
 

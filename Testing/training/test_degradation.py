@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.acquisition import acquisition_matrices
 from ArSSRLib.acquisition.batch import BOX, GAUSSIAN, KSPACE, POINT, batch_matrices
+from ArSSRLib.acquisition.matrices import acquisition_matrices
 from ArSSRLib.training.degradation import add_rician_noise, degrade
 
 PROFILES = {"point": POINT, "gaussian": GAUSSIAN, "box": BOX, "kspace": KSPACE}

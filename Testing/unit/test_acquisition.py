@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ArSSRLib.acquisition import PROFILES, acquisition_matrices, back_project, coarse_shape, simulate_low_resolution
+from ArSSRLib.acquisition.matrices import (
+    PROFILES,
+    acquisition_matrices,
+    back_project,
+    coarse_shape,
+    simulate_low_resolution,
+)
 from ArSSRLib.interpolation import apply_matrices, centered_positions, cubic_upsample
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ArSSRLib.acquisition import Agreement, AxisProfile, SliceProfile, back_project, corrected
+from ArSSRLib.acquisition.consistency import Agreement, corrected
+from ArSSRLib.acquisition.matrices import back_project
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 
 FINE, COARSE = (24, 30, 28), (12, 10, 28)

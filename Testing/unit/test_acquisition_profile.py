@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ArSSRLib.acquisition import KINDS, UNKNOWN, AxisProfile, SliceProfile, profile_matrices, told_of
 from ArSSRLib.acquisition.batch import batch_matrices, batch_transfer
-from ArSSRLib.acquisition.profile import FREQUENCIES
+from ArSSRLib.acquisition.matrices import profile_matrices
+from ArSSRLib.acquisition.profile import FREQUENCIES, KINDS, UNKNOWN, AxisProfile, SliceProfile, told_of
 from ArSSRLib.errors import InputError
 
 

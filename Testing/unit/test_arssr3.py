@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from ArSSRLib.acquisition import UNKNOWN, AxisProfile, SliceProfile, told_of
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile, told_of
 from ArSSRLib.coordinates import QueryGrid, whole_grid
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.arssr2 import ArSSR2Config

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from ArSSRLib.acquisition.matrices import gaussian_kernel, kernel_matrix
 from ArSSRLib.interpolation import (
     apply_matrices,
     bandlimited_matrix,
     bspline_weights,
     centered_positions,
     cubic_upsample,
-    gaussian_matrix,
     mirrored,
     spline_at_points,
     spline_coefficients,
@@ -174,7 +174,7 @@ def test_spline_taps_never_leave_the_axis_and_sum_to_1(count, position):
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.3, 5.0])
 def test_gaussian_blur_has_the_width_it_is_given(fwhm):
-    response = gaussian_matrix(101, fwhm)[50]
+    response = kernel_matrix(101, gaussian_kernel(fwhm))[50]
 
     # A sampled Gaussian has the variance of the continuous one, sigma = FWHM / (2 sqrt(2 ln 2)).
     variance = response @ (np.arange(101) - 50.0) ** 2
@@ -188,16 +188,16 @@ def test_gaussian_blur_equals_scipy(fwhm):
 
     expected = ndimage.gaussian_filter1d(values, sigma, mode="nearest", radius=max(1, int(np.ceil(4 * sigma))))
 
-    np.testing.assert_allclose(gaussian_matrix(40, fwhm) @ values, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(kernel_matrix(40, gaussian_kernel(fwhm)) @ values, expected, rtol=0, atol=1e-12)
 
 
 @given(count=st.integers(1, 30), fwhm=st.floats(0.05, 20))
 def test_gaussian_blur_keeps_a_constant(count, fwhm):
-    np.testing.assert_allclose(gaussian_matrix(count, fwhm).sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(kernel_matrix(count, gaussian_kernel(fwhm)).sum(axis=1), 1, rtol=1e-12)
 
 
 def test_no_width_is_no_blur():
-    np.testing.assert_array_equal(gaussian_matrix(5, 0), np.eye(5))
+    np.testing.assert_array_equal(kernel_matrix(5, gaussian_kernel(0)), np.eye(5))
 
 
 # --- band-limited resampling
