@@ -19,6 +19,8 @@ from typing import Any
 
 from ArSSRLib.errors import InputError
 
+QUALITIES = ("draft", "standard", "best")
+
 
 def _option(default: object, help_text: str, *, choices: tuple[str, ...] = (), unit: str = "") -> Any:  # noqa: ANN401
     """Declare a field: its default, its help on the command line, what it may be, and the unit of a number."""
@@ -36,6 +38,10 @@ class UpsamplingOptions:
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
             free.
+        quality: "draft", "standard" or "best". It chooses the bundled model where none is named; "best" also averages
+            the answers to the eight mirror images of the volume.
+        consistency: "auto" makes the result agree with the scan where the slice profile is known; "off" never does.
+        uncertainty: Whether the standard deviation of the answers to the mirror images is kept; needs quality "best".
 
     Raises:
         InputError: If a value is none that the option may have.
@@ -49,6 +55,15 @@ class UpsamplingOptions:
     )
     precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
     memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")
+    quality: str = _option(
+        "standard",
+        "draft: a small model; best: the deepest model, averaged over the mirror images of the volume, 8 times as long",
+        choices=QUALITIES,
+    )
+    consistency: str = _option(
+        "auto", "auto: agree with the scan where its slice profile is known; off: never", choices=("auto", "off")
+    )
+    uncertainty: bool = _option(False, "standard deviation over the mirror images; needs quality best")
 
     def __post_init__(self) -> None:
         """Refuse a value that an option cannot have."""
@@ -58,6 +73,16 @@ class UpsamplingOptions:
                 shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
                 msg = f"{option.name}: expected {option.expected}, got {shown}."
                 raise InputError(msg)
+        if self.uncertainty and self.quality != "best":
+            msg = (
+                f"The uncertainty is the spread of several answers, and quality {self.quality} asks once; choose best."
+            )
+            raise InputError(msg)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the network answers to all mirror images of the volume, and the mean is taken."""
+        return self.quality == "best"
 
     def as_table(self) -> dict[str, Any]:
         """Return the options by name, as JSON can hold them."""

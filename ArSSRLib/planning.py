@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
 from ArSSRLib.errors import MemoryLimitError
 from ArSSRLib.geometry import Region, VolumeGeometry, parse_region, parse_scale
 from ArSSRLib.options import UpsamplingOptions
@@ -33,6 +34,15 @@ AT_WORK = 40 * 2**20
 DISK_WINDOW = 16 * 2**20
 # A result stays in memory, even if larger tiles beside one on the disk were less work, up to this factor.
 DISK_PAYS = 1.25
+# The best quality answers to every combination of mirrored axes.
+MIRROR_IMAGES = 8
+# Bytes of a fine voxel's running mean and squared deviation while it is answered several times, and of its uncertainty.
+AVERAGING_BYTES, UNCERTAINTY_BYTES = 8, 4
+# Coarse float32 volumes that agreement with the scan holds: the scan, the difference, two more while it is corrected.
+AGREEMENT_VOLUMES = 4
+# Coarse voxels around a region whose agreement with the scan changes it: the reach of splines, 0.27 a voxel, and of
+# slice profiles. The rest changes a region by less than 1e-5 of the range.
+AGREEMENT_MARGIN = 12
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,9 @@ class Plan:
         memory: Bytes that the process is expected to hold on the device at most.
         cost: Size of the work, unitless: proportional to the time on one device with one model. A fine voxel costs 1.
         encoding_cost: Part of it that each voxel of a tile's crop takes.
+        profile: How the input was acquired, as far as it is known.
+        computed: Box of fine voxels that is computed, (first, stop) along i, j, k: the region, and around it what its
+            agreement with the scan depends on.
         folder: Where the result lies on the disk, since it does not fit into memory, or leaves no room to work; None
             for a result in memory.
     """
@@ -77,7 +90,19 @@ class Plan:
     memory: int
     cost: float
     encoding_cost: float
+    profile: SliceProfile
+    computed: Region
     folder: Path | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the result is made to agree with the scan; else its slice profile is unknown, or nobody wants it."""
+        return must_agree(self.options, self.profile, self.scale)
+
+
+def must_agree(options: UpsamplingOptions, profile: SliceProfile, scale: Sequence[float]) -> bool:
+    """Tell whether a result is made to agree with the scan: its profile is known along every axis that gets finer."""
+    return options.consistency == "auto" and max(scale) > 1 and profile.covers(scale)
 
 
 def make_plan(
@@ -92,6 +117,7 @@ def make_plan(
     base_memory: int,
     available_memory: int,
     host_memory: int | None = None,
+    profile: SliceProfile = UNKNOWN,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination | None = None,
 ) -> Plan:
@@ -108,6 +134,7 @@ def make_plan(
         base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
         available_memory: Bytes that are free on the device.
         host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
+        profile: How the input was acquired, as far as it is known.
         region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
         destination: Where the result is to be written; nowhere when None.
 
@@ -129,6 +156,7 @@ def make_plan(
         base_memory=base_memory,
         available_memory=available_memory,
         host_memory=host_memory,
+        profile=profile,
         copies=destination.copies if destination is not None else 0,
     )
     if destination is None or destination.folder is None:
@@ -157,6 +185,7 @@ class _Work:
     base_memory: int
     available_memory: int
     host_memory: int | None
+    profile: SliceProfile
     copies: int
 
     def planned(self, folder: Path | None = None) -> Plan:
@@ -167,8 +196,12 @@ class _Work:
         """
         on_disk, region = folder is not None, self.region or whole_region(self.fine)
         target = self.fine.cropped([first for first, _ in region], [stop - first for first, stop in region])
-        result = math.prod(target.size) * self.dtype.itemsize
-        host = math.prod(self.coarse.size) * 4 + (0 if on_disk else result)
+        computed = self._computed(region)
+        voxels = math.prod(stop - first for first, stop in computed)
+        result = voxels * (self.dtype.itemsize + (UNCERTAINTY_BYTES if self.options.uncertainty else 0))
+        agrees = must_agree(self.options, self.profile, self.scale)
+        coarse_volumes = 1 + (AGREEMENT_VOLUMES if agrees else 0)
+        host = math.prod(self.coarse.size) * 4 * coarse_volumes + (0 if on_disk else result)
         writing = 0 if on_disk else self.copies * result
         slab = SLAB_VOXELS * SLAB_BYTES
         available = self.available_memory if self.host_memory is None else self.host_memory
@@ -181,11 +214,40 @@ class _Work:
         limit = base + int(DEFAULT_SHARE * (self.available_memory - host))
         if self.options.memory_limit is not None:
             limit = int(min(self.options.memory_limit, 1e9) * 1e9)
-        tiles = self._tiles(limit, base, slab, writing=writing, region=region)
-        encoding = max(tile.crop_voxels for tile in tiles) * self.bytes_per_coarse_voxel
+        tiles = self._tiles(limit, base, slab, writing=writing, region=computed)
+        encoding = max(tile.crop_voxels for tile in tiles) * self._bytes_per_coarse_voxel
         cost = sum(self.encoding_cost * tile.crop_voxels + tile.block_voxels for tile in tiles)
-        memory, costs = base + max(writing, slab + encoding), (cost, self.encoding_cost)
-        return Plan(self.scale, self.options, self.region, target, self.dtype, tiles, memory, *costs, folder)
+        return Plan(
+            scale=self.scale,
+            options=self.options,
+            region=self.region,
+            geometry=target,
+            dtype=self.dtype,
+            tiles=tiles,
+            memory=base + max(writing, slab + encoding),
+            cost=cost * (MIRROR_IMAGES if self.options.mirrored else 1),
+            encoding_cost=self.encoding_cost,
+            profile=self.profile,
+            computed=computed,
+            folder=folder,
+        )
+
+    @property
+    def _bytes_per_coarse_voxel(self) -> int:
+        """Bytes of a tile's coarse voxel: what the network holds, and the mean of its fine voxels in the making."""
+        averaging = AVERAGING_BYTES * math.prod(self.scale) if self.options.mirrored else 0
+        return self.bytes_per_coarse_voxel + math.ceil(averaging)
+
+    def _computed(self, region: Region) -> Region:
+        """Return the region, with the margin that its agreement with the scan needs."""
+        if not must_agree(self.options, self.profile, self.scale):
+            return region
+        margins = [math.ceil(AGREEMENT_MARGIN * s) if s > 1 else 0 for s in self.scale]
+        i, j, k = (
+            (max(0, first - margin), min(length, stop + margin))
+            for (first, stop), margin, length in zip(region, margins, self.fine.size, strict=True)
+        )
+        return (i, j, k)
 
     def _tiles(self, limit: int, base: int, slab: int, *, writing: int, region: Region) -> list[Tile]:
         """Return tiles within a limit, of which ``base`` is taken, and ``slab`` while one is answered; all in bytes."""
@@ -197,7 +259,7 @@ class _Work:
                 self.coarse.shape,
                 self.fine.shape,
                 halo=self.halo,
-                maximum_crop=(limit - base - slab) // self.bytes_per_coarse_voxel,
+                maximum_crop=(limit - base - slab) // self._bytes_per_coarse_voxel,
                 region=slices_of(region),
             )
         except MemoryLimitError as error:

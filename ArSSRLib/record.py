@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib import __version__
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import Region
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
@@ -28,8 +29,9 @@ from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
+    from ArSSRLib.upsampling import Outcome
 
-FORMAT = 1
+FORMAT = 2
 MAXIMUM_BYTES = 100_000
 SUFFIX = ".arssr.json"
 # Largest difference between two runs, in parts of the range of the result. In single precision on the CPU, tiles and
@@ -51,15 +53,16 @@ _KEYS: dict[str, Any] = {
     "largest_tile": int,
     "input_sha256": str,
     "result_sha256": str,
+    "disagreement": float | None,
 }
 
 
-def record_of(volume: Volume, result: Volume, model: SuperResolutionModel, plan: Plan) -> dict[str, Any]:
+def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, plan: Plan) -> dict[str, Any]:
     """Return the record of an upsampling.
 
     Args:
         volume: The input.
-        result: What `ArSSRLib.upsampling.carry_out` made of it.
+        outcome: What `ArSSRLib.upsampling.carry_out` made of it.
         model: The network.
         plan: The plan that was carried out.
     """
@@ -71,13 +74,16 @@ def record_of(volume: Volume, result: Volume, model: SuperResolutionModel, plan:
         "model_sha256": model.sha256,
         "scale": list(plan.scale),
         "region": None if plan.region is None else [list(pair) for pair in plan.region],
-        "size": list(result.geometry.size),
+        "size": list(outcome.volume.geometry.size),
         **plan.options.as_table(),
         "threads": torch.get_num_threads(),
         "tiles": len(plan.tiles),
         "largest_tile": max(tile.crop_voxels for tile in plan.tiles),
         "input_sha256": voxels_sha256(volume.array),
-        "result_sha256": voxels_sha256(result.array),
+        "result_sha256": voxels_sha256(outcome.volume.array),
+        "profile": plan.profile.as_table(),
+        # Percent of the intensity range; four digits, for it is told to people.
+        "disagreement": None if outcome.disagreement is None else float(f"{outcome.disagreement:.4g}"),
     }
 
 
@@ -146,11 +152,12 @@ def _checked(record: object) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         msg = f"it has not the format {FORMAT}"
         raise InputError(msg)
-    odd = sorted(set(record) ^ {"format", *_KEYS, *(option.name for option in OPTIONS)})
+    odd = sorted(set(record) ^ {"format", "profile", *_KEYS, *(option.name for option in OPTIONS)})
     if odd:
         msg = f"it has or lacks the keys {', '.join(map(str, odd))[:80]}"
         raise InputError(msg)
     UpsamplingOptions.from_table(record)
+    SliceProfile.from_table(record["profile"])
     for key, hint in _KEYS.items():
         converted(key, record[key], hint, kind="record")
     digests = [record[key] for key in ("model_sha256", "input_sha256", "result_sha256")]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,24 @@ class SliceProfile:
     def covers(self, scale: Sequence[float]) -> bool:
         """Tell whether the profile of every axis with a scale above 1 is known; ``scale`` is along i, j, k."""
         return all(s <= 1 or axis is not None for s, axis in zip(scale, self.axes, strict=True))
+
+    def as_table(self) -> list[dict[str, Any] | None]:
+        """Return the profiles along i, j, k as JSON can hold them."""
+        return [None if axis is None else asdict(axis) for axis in self.axes]
+
+    @classmethod
+    def from_table(cls, table: object) -> SliceProfile:
+        """Return the profiles of `as_table`.
+
+        Raises:
+            InputError: If it is no such table.
+        """
+        try:
+            i, j, k = (None if axis is None else AxisProfile(**axis) for axis in table)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            msg = f"expected slice profiles along i, j, k, each null or with kind, width and source, got {table!r:.80}."
+            raise InputError(msg) from error
+        return cls((i, j, k))
 
 
 UNKNOWN = SliceProfile()

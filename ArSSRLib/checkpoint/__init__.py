@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ArSSRLib.checkpoint.bundled import (
     DEFAULT_MODEL,
+    DEFAULT_MODELS,
     RegistryEntry,
     find_entry,
     imported_models,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DEFAULT_MODELS",
     "RegistryEntry",
     "convert_checkpoint",
     "find_entry",

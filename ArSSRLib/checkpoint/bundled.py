@@ -22,7 +22,9 @@ from typing import Any
 from ArSSRLib.errors import CheckpointError
 from ArSSRLib.folders import user_data_folder
 
-DEFAULT_MODEL = "arssr2"
+# The bundled model of each quality, where none is named.
+DEFAULT_MODELS = {"draft": "arssr2", "standard": "arssr2", "best": "arssr2-deep"}
+DEFAULT_MODEL = DEFAULT_MODELS["standard"]
 # The largest network that a configuration may describe holds 283 MB of weights in single precision.
 MAXIMUM_FILE_BYTES = 1_000_000_000
 #: Environment variable that names the models folder, for a folder that a department shares.

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from ArSSRLib import __version__
-from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
+from ArSSRLib.checkpoint.bundled import DEFAULT_MODELS
 from ArSSRLib.errors import one_line
-from ArSSRLib.options import OPTIONS
+from ArSSRLib.options import OPTIONS, UpsamplingOptions
 
 EXIT_REFUSED = 2
 # Options that take one number or three, so that "--scale 2 2 1 IN OUT" does not swallow IN and OUT.
@@ -175,15 +175,19 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     compute = command.add_argument_group("computation")
     compute.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
         metavar="NAME|PATH",
-        help="bundled model or weights file (default: %(default)s)",
+        help=f"bundled model or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
     )
     _add_options(compute)
     files = command.add_argument_group("input and output")
     files.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    files.add_argument(
+        "--uncertainty",
+        metavar="FILE",
+        help="also write the standard deviation over the mirror images; with quality best",
+    )
     files.add_argument("--figure", metavar="PNG", help="also draw input and result")
     files.add_argument(
         "--provenance", action="store_true", help="also write OUTPUT.arssr.json, a record for arssr reproduce"
@@ -197,8 +201,10 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
 
 
 def _add_options(group: argparse._ArgumentGroup) -> None:
-    """Add a flag for each of the `UpsamplingOptions`."""
+    """Add a flag for each of the `UpsamplingOptions`, except the uncertainty: to ask for it is to name its file."""
     for option in OPTIONS:
+        if option.name == "uncertainty":
+            continue
         flag = f"--{option.name.replace('_', '-')}"
         if option.kind is bool:
             group.add_argument(flag, action="store_true", help=option.help)
@@ -212,6 +218,11 @@ def _add_options(group: argparse._ArgumentGroup) -> None:
             metavar=option.unit or None,
             help=f"{option.help}{default}",
         )
+
+
+def options_of(args: argparse.Namespace) -> UpsamplingOptions:
+    """Return the options among the arguments of ``arssr upsample``."""
+    return UpsamplingOptions.from_table({**vars(args), "uncertainty": args.uncertainty is not None})
 
 
 def _add_reproduce(commands: Commands[OneLineParser]) -> None:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from ArSSRLib import __version__
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.checkpoint import installed_models, load_model
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.errors import ArSSRError, InputError, printable
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _threads(record["threads"]):
             again = upsample(
-                source,
+                replace(source, header=replace(source.header, profile=SliceProfile.from_table(record["profile"]))),
                 model,
                 record["scale"],
                 UpsamplingOptions.from_table(record),

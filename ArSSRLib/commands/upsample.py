@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ArSSRLib.checkpoint import installed_models, load_model
+from ArSSRLib.checkpoint import DEFAULT_MODELS, installed_models, load_model
+from ArSSRLib.commands.arguments import options_of
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
 from ArSSRLib.commands.target import names_file, refuse_existing, target_for
@@ -29,7 +30,15 @@ from ArSSRLib.geometry import (
     scale_label,
     times,
 )
-from ArSSRLib.io import WRITABLE_SUFFIXES, Derivation, destination_of, find_inputs, read_volume
+from ArSSRLib.io import (
+    WRITABLE_SUFFIXES,
+    Derivation,
+    destination_of,
+    find_inputs,
+    read_volume,
+    validate_output,
+    write_volume,
+)
 from ArSSRLib.io.files import refuse_name
 from ArSSRLib.io.formats import STREAMED_SUFFIXES, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import write_whole
@@ -37,7 +46,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.packages import require_package
 from ArSSRLib.planning import Destination
 from ArSSRLib.record import record_as_json, record_of, sidecar_of
-from ArSSRLib.upsampling import carry_out, decided, plan_upsampling
+from ArSSRLib.upsampling import Outcome, carry_out, decided, plan_upsampling
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -77,10 +86,13 @@ def run(args: argparse.Namespace) -> int:
     source, target = Path(args.input), Path(args.output)
     if args.scale is not None:
         parse_scale(args.scale)  # before any work; what depends on the volume is checked once it is read
-    options = decided(UpsamplingOptions.from_table(vars(args)))
+    options = decided(options_of(args))
+    model = args.model or DEFAULT_MODELS[options.quality]
     if args.figure:
         _check_figure(Path(args.figure), args)
-    batch = Batch(args, options, functools.cache(lambda: load_model(args.model)), Reporter(args.progress))
+    if args.uncertainty:
+        refuse_existing(validate_output(Path(args.uncertainty), overwrite=True, source=source), args)
+    batch = Batch(args, options, functools.cache(lambda: load_model(model)), Reporter(args.progress))
     try:
         inputs = find_inputs(source, series=args.series)
         if inputs != [source] and not (len(inputs) == 1 and names_file(args.output)):
@@ -93,9 +105,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int:
     """Upsample volumes into a folder, under their own names; a bad one never stops the others."""
-    if batch.args.figure:
-        msg = "--figure draws one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
-        raise InputError(msg)
+    for flag in ("figure", "uncertainty"):
+        if getattr(batch.args, flag):
+            msg = f"--{flag} is about one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
+            raise InputError(msg)
     if names_file(str(folder)):
         count, source = len(volumes), volumes[0].parent
         msg = f"{folder}: names a file, and {source} holds {count} volumes; name a folder for the results."
@@ -156,20 +169,23 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     reporter.stage("upsample", str(source))
     with _larger_results_named(destination := destination_of(output)):
         plan = plan_upsampling(volume, model, factors, batch.options, destination=destination)
-        result = carry_out(plan, volume, model, progress=reporter.fraction)
+        outcome = carry_out(plan, volume, model, progress=reporter.fraction)
     reporter.stage("write", str(source))
     device = describe_device(resolve_device(batch.options.device))
     derivation = Derivation(model.name, model.sha256, factors, device)
+    result = outcome.volume
     target.write(result, derivation, short_description(model, factors))
+    if outcome.uncertainty is not None:
+        write_volume(outcome.uncertainty, Path(args.uncertainty), overwrite=args.overwrite)
     if args.provenance:
-        write_whole(sidecar_of(Path(output)), record_as_json(record_of(volume, result, model, plan)))
+        write_whole(sidecar_of(Path(output)), record_as_json(record_of(volume, outcome, model, plan)))
     elif args.overwrite:
         # The record of the result that was replaced would not be true of this one.
         sidecar_of(Path(output)).unlink(missing_ok=True)
     if args.figure:
         reporter.stage("draw", str(source))
         _draw(volume, result, args)
-    _report(result, output, batch, seconds=time.monotonic() - started)
+    _report(outcome, output, batch, seconds=time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -278,9 +294,9 @@ def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> Non
         )
 
 
-def _report(result: Volume, output: str, batch: Batch, *, seconds: float) -> None:
+def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> None:
     """Say what was written, where, with what, and how long it took."""
-    model, geometry = batch.model(), result.geometry
+    model, geometry = batch.model(), outcome.volume.geometry
     device = resolve_device(batch.options.device)
     fields = {
         "output": str(Path(output)),
@@ -290,9 +306,12 @@ def _report(result: Volume, output: str, batch: Batch, *, seconds: float) -> Non
         "device": str(device),
         "model": model.name,
         "sha256": model.sha256,
+        "disagreement": outcome.disagreement,
     }
     line = (
         f"{Path(output)}: {times(geometry.size)} voxels of {times(geometry.spacing)} mm, "
         f"in {seconds:.1f} s on {describe_device(device)}, model {model.name}"
     )
+    if outcome.disagreement is not None:
+        line += f"; acquired again, it differs from the scan by {outcome.disagreement:.2g} % of the range"
     batch.reporter.done(fields, line)

@@ -26,6 +26,10 @@ Answer = Callable[[QueryGrid], Tensor]
 # Called with the part of a tile's encoding that was finished since the last call; what it raises ends the encoding.
 Progress = Callable[[float], object]
 
+# Part of the difference that a step corrects after a network that was not trained for it; below 1, noise is followed
+# less.
+UNTRAINED_STRENGTH = 0.7
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -192,12 +196,13 @@ class SuperResolutionModel(nn.Module, ABC):
             feature_map = self.encode(coarse, told)
         return self.query(feature_map, coordinates, told)
 
-    def correction_strength(self, told: Conditioning) -> Tensor | None:
-        """Return how strongly results are to be corrected towards agreement with the measurement, 0 to 1, shape (N,).
+    def correction_strength(self, told: Conditioning) -> Tensor:
+        """Return how strongly each step of the correction follows the measurement, 0 to 1, shape (N,).
 
-        None, as here, is a network whose results are not corrected.
+        A network that did not learn it follows a fact by `UNTRAINED_STRENGTH`, and an estimate less.
         """
-        return None
+        certainty = torch.zeros_like(told.scale) if told.acquisition is None else told.acquisition[..., -1]
+        return UNTRAINED_STRENGTH * torch.where(told.scale > 1, certainty, 1.0).amin(1)
 
     @abstractmethod
     def compilable_layers(self) -> list[nn.Module]:

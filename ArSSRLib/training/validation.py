@@ -121,7 +121,7 @@ def predict(
     answer = model.encode_tile(coarse[None, None].to(device), told, unobserved)
     fine = answer(whole_grid((old[0], old[1], old[2]), (new[0], new[1], new[2]))).float().cpu()
     strength = model.correction_strength(told)
-    if strength is not None and profile.covers(told.scale[0].flip(0).tolist()):
+    if profile.covers(told.scale[0].flip(0).tolist()):
         agreement = Agreement.of(new, old, profile)
         whole = [slice(None)] * 3
         difference = coarse - agreement.simulated(fine, whole)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.complex_parts import looks_like_wrapped_phase, warning_about
+from ArSSRLib.acquisition.profile import UNKNOWN, told_of
 from ArSSRLib.device import (
     PRECISIONS,
     free_memory,
@@ -29,14 +29,16 @@ from ArSSRLib.device import (
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.model.interface import Conditioning
-from ArSSRLib.normalization import replace_non_finite, result_type
+from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.packages import require_package
-from ArSSRLib.padding import find_padding, without_padding
-from ArSSRLib.planning import Destination, Plan, make_plan
-from ArSSRLib.scratch import array_on_disk, planes_of
+from ArSSRLib.planning import Destination, Plan, make_plan, slices_of
+from ArSSRLib.scratch import planes_of
+from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Progress, assemble
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
+from ArSSRLib.upsampling.preparation import prepare
+from ArSSRLib.upsampling.storage import empty, within_range, within_region
 from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def upsample(
         OutputError: If the result does not fit into memory, and the disk has no space for it.
     """
     plan = plan_upsampling(volume, model, scale, options, region=region, destination=destination)
-    return carry_out(plan, volume, model, progress=progress)
+    return carry_out(plan, volume, model, progress=progress).volume
 
 
 def plan_upsampling(
@@ -115,6 +117,7 @@ def plan_upsampling(
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
+        profile=volume.header.profile,
         region=region,
         destination=destination,
     )
@@ -135,37 +138,56 @@ def decided(options: UpsamplingOptions) -> UpsamplingOptions:
     return replace(options, device=str(device), precision=precision_name(number_format))
 
 
-def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progress: Progress | None = None) -> Volume:
-    """Return what `upsample` returns, by a plan that `plan_upsampling` made for the same volume and model."""
+@dataclass(frozen=True)
+class Outcome:
+    """What an upsampling made, and what it found.
+
+    Attributes:
+        volume: The finer volume.
+        uncertainty: Standard deviation of the answers to the mirror images, float32, in the units and on the grid of
+            ``volume``; None where it was not asked for.
+        disagreement: What the result, acquired again by simulation, differs from the scan: root mean square over the
+            anatomy, in percent of the intensity range. None where the result was not made to agree.
+    """
+
+    volume: Volume
+    uncertainty: Volume | None = None
+    disagreement: float | None = None
+
+
+def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progress: Progress | None = None) -> Outcome:
+    """Return what `upsample` returns and more, by a plan that `plan_upsampling` made for the same volume and model."""
     report = progress or (lambda _: None)
     report(0.0)
     with _device_errors(plan):
-        result = _carry_out(plan, volume, model, report=report)
+        result, uncertainty, disagreement = _carry_out(plan, volume, model, report=report)
     report(1.0)
-    # Free text of the input may name the patient, and is not true of the result any more.
-    return Volume(result, plan.geometry, replace(volume.header, description=""))
+    # Free text of the input may name the patient, and is not true of the result any more; nor is its slice profile.
+    header = replace(volume.header, description="", profile=UNKNOWN)
+    spread = None if uncertainty is None else Volume(uncertainty, plan.geometry, replace(header, dtype=None))
+    return Outcome(Volume(result, plan.geometry, header), spread, disagreement)
 
 
-def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, report: Progress) -> npt.NDArray[Any]:
-    """Return the voxels of the result."""
-    array, replaced = replace_non_finite(volume.array)
-    if replaced:
-        text = "%d voxels are not finite numbers, of %d; NaN and -infinity became %.6g, and infinity %.6g."
-        logger.warning(text, replaced, array.size, array.min(), array.max())
-    component = volume.header.component or ("phase" if looks_like_wrapped_phase(array) else "")
-    if component:
-        logger.warning("%s", warning_about(component))
-    padding = find_padding(array, volume.header.padding)
-    array = without_padding(array, padding)
-    result = _empty(plan)
+def _carry_out(
+    plan: Plan, volume: Volume, model: SuperResolutionModel, *, report: Progress
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, float | None]:
+    """Return the voxels of the result and of its uncertainty, and its disagreement with the scan."""
+    prepared = prepare(volume)
+    array, fine_shape = prepared.array, volume.geometry.upsampled(plan.scale).shape
+    result = empty(plan, plan.dtype)
+    uncertainty = empty(plan, np.float32) if plan.options.uncertainty else None
     lowest, highest = array.min(), array.max()
     if lowest == highest:  # no anatomy, and nothing for a network to add
         for plane in planes_of(result):
-            plane[...] = _within_range(lowest, plan.dtype)
-        return result
+            plane[...] = within_range(lowest, plan.dtype)
+        if uncertainty is not None:
+            uncertainty[...] = 0
+        spread = None if uncertainty is None else within_region(uncertainty, plan)
+        return within_region(result, plan), spread, None
     device, number_format = torch.device(plan.options.device), PRECISIONS[plan.options.precision]
-    backend, fine_shape = plan.options.backend, volume.geometry.upsampled(plan.scale).shape
-    told = Conditioning.between(array.shape, fine_shape)
+    told = Conditioning.between(array.shape, fine_shape, told_of(plan.profile))
+    intensities, backend = IntensityRange.of(array), plan.options.backend
+    disagreement = None
     with torch.inference_mode(), precision_context(backend, number_format, device):
         network = model.to(device).eval()
         executor = choose_executor(
@@ -175,29 +197,26 @@ def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, repor
             result,
             array,
             plan,
+            executor=executor,
+            told=told,
+            intensities=intensities,
+            slabs_independent=network.slabs_independent,
             fine_shape=fine_shape,
             device=device,
-            told=told,
-            executor=executor,
-            slabs_independent=network.slabs_independent,
-            padding=padding,
             report=report,
+            uncertainty=uncertainty,
         )
-    return result
-
-
-def _empty(plan: Plan) -> npt.NDArray[Any]:
-    """Return an array for the result, in memory or on the disk as planned."""
-    if plan.folder is not None:
-        return array_on_disk(plan.geometry.shape, plan.dtype, plan.folder)
-    return np.empty(plan.geometry.shape, dtype=plan.dtype)
-
-
-def _within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
-    """Return a number as one that a type can hold: of double precision, it may be beyond single."""
-    if dtype.kind != "f":
-        return value
-    return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
+    if plan.agrees:
+        with torch.inference_mode():
+            strength = float(network.correction_strength(told.map(lambda tensor: tensor.to(device))))
+            disagreement = make_agree(
+                result, array, plan, intensities=intensities, fine_shape=fine_shape, strength=strength
+            )
+    if prepared.padding is not None:
+        for _ in prepared.padding.put_back(planes_of(result), slices_of(plan.computed), fine_shape):
+            pass  # each plane is changed in its place
+    spread = None if uncertainty is None else within_region(uncertainty, plan)
+    return within_region(result, plan), spread, disagreement
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from ArSSRLib.coordinates import QueryGrid, cell_centers, index_of
 from ArSSRLib.kernels.transfer import to_device, to_host
 from ArSSRLib.model.interface import Conditioning, Executor
 from ArSSRLib.normalization import IntensityRange
-from ArSSRLib.padding import Padding
-from ArSSRLib.planning import SLAB_VOXELS, Plan
+from ArSSRLib.planning import SLAB_VOXELS, Plan, slices_of
 from ArSSRLib.scratch import write_block
 from ArSSRLib.tiling import Slices, Tile, split
+from ArSSRLib.upsampling.mirrors import MIRROR_IMAGES, Average, Mirrored
+from ArSSRLib.upsampling.storage import as_type
 
 Progress = Callable[[float], object]
 
@@ -28,21 +29,21 @@ def assemble(
     *,
     executor: Executor,
     told: Conditioning,
+    intensities: IntensityRange,
     slabs_independent: bool,
     fine_shape: Sequence[int],
     device: torch.device,
     report: Progress,
-    padding: Padding | None = None,
+    uncertainty: npt.NDArray[np.float32] | None = None,
 ) -> None:
     """Write the upsampled ``array``, shape (k, j, i), into ``result`` tile by tile, in scanner units.
 
-    What `array` holds in place of its ``padding`` only feeds the network; the result holds the padding again.
+    The standard deviation of the answers to the mirror images goes into ``uncertainty``, also in scanner units.
     """
-    intensities = IntensityRange.of(array)
     # The overshoot of an edge is not darker than the background: a magnitude image has no negative voxels.
     lowest = array.min()
-    # Blocks count from the first voxel of the whole fine grid, the result from that of its region.
-    corner = plan.tiles[0].block
+    # Blocks count from the first voxel of the whole fine grid, the result from that of its computed box.
+    corner = [s.start for s in slices_of(plan.computed)]
     on_device = told.map(lambda tensor: to_device(tensor, device))
     finished = 0.0
 
@@ -53,11 +54,10 @@ def assemble(
         # The last call belongs to `upsample`, which makes it exactly 1.
         report(min(finished / plan.cost, 1.0))
 
-    for tile in plan.tiles:
-        coarse = intensities.normalize(array[tile.crop])
-        volume = to_device(torch.from_numpy(coarse), device)[None, None]
-        answers = _answers(
-            executor,
+    def answers(tile: Tile, volume: torch.Tensor, axes: tuple[int, ...] = ()) -> Iterator[tuple[Slices, torch.Tensor]]:
+        """Yield the block of a tile as the network sees it in one mirror image."""
+        return _answers(
+            Mirrored(executor, axes) if axes else executor,
             volume,
             on_device,
             tile=tile,
@@ -67,13 +67,31 @@ def assemble(
             cost=plan.encoding_cost * tile.crop_voxels,
             add=add,
         )
-        for block, fine in to_host(answers):
-            inside = tuple(slice(s.start - c.start, s.stop - c.start) for s, c in zip(block, corner, strict=True))
-            # Plane by plane: the conversion of a slab at once would take several times its memory.
-            planes = (_as_type(intensities.restore(plane), plan.dtype, lowest=lowest) for plane in fine)
-            write_block(result, inside, planes if padding is None else padding.put_back(planes, block, fine_shape))
+
+    def write(target: npt.NDArray[Any], block: Slices, planes: Iterable[npt.NDArray[Any]]) -> None:
+        """Write the planes of a block to their place."""
+        write_block(target, tuple(slice(s.start - c, s.stop - c) for s, c in zip(block, corner, strict=True)), planes)
+
+    def restored(fine: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[Any]]:
+        """Yield planes in scanner units: the conversion of a slab at once would take several times its memory."""
+        return (as_type(intensities.restore(plane), plan.dtype, lowest=lowest) for plane in fine)
+
+    for tile in plan.tiles:
+        coarse = intensities.normalize(array[tile.crop])
+        volume = to_device(torch.from_numpy(coarse), device)[None, None]
+        if plan.options.mirrored:
+            average = Average(tile, spread=uncertainty is not None)
+            for axes in MIRROR_IMAGES:
+                average.add(answers(tile, volume, axes))
+                add(tile.block_voxels)
+            write(result, tile.block, restored(average.mean))
+            if uncertainty is not None:
+                write(uncertainty, tile.block, (plane * intensities.width for plane in average.deviation()))
+            continue
+        for block, fine in to_host(answers(tile, volume)):
+            write(result, block, restored(fine))
             add(fine.size)
-            del fine, planes  # not kept while the next one is made
+            del fine  # not kept while the next one is made
 
 
 def _answers(
@@ -122,19 +140,3 @@ def query_grid_of(
     query = [cell_centers(m)[rows] for rows, m in zip(block, fine_shape, strict=True)]
     sampling = [index_of(q, n) - c.start for q, n, c in zip(query, coarse_shape, crop, strict=True)]
     return QueryGrid((query[0], query[1], query[2]), (sampling[0], sampling[1], sampling[2]))
-
-
-def _as_type(array: npt.NDArray[Any], dtype: np.dtype[Any], *, lowest: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - any number
-    """Turn intensities, in their own array, into the type of the output: rounded, clipped, none below ``lowest``."""
-    np.maximum(array, array.dtype.type(lowest), out=array)
-    if dtype.kind == "f":
-        return array.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    # The largest 32- and 64-bit integers are no floats; the float below them is.
-    wide = np.float64 if dtype.itemsize >= 4 else np.float32
-    high = np.nextafter(wide(limits.max), wide(0)) if float(wide(limits.max)) > limits.max else wide(limits.max)
-    rounded = array.astype(wide, copy=False)
-    np.rint(rounded, out=rounded)
-    np.clip(rounded, wide(limits.min), high, out=rounded)
-    converted: npt.NDArray[Any] = rounded.astype(dtype)
-    return converted

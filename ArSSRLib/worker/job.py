@@ -56,6 +56,9 @@ class UpsampleJob:
         if not self.model or not self.volumes:
             msg = f"The job's {'volumes' if self.model else 'model'} should not be empty."
             raise InputError(msg)
+        if self.options.uncertainty:
+            msg = "The job's uncertainty = True should be False: a job has no file to write it into."
+            raise InputError(msg)
 
 
 @dataclass(frozen=True)

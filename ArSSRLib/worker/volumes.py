@@ -101,11 +101,11 @@ def _upsample_one(
     progress.stage("upsample", number)
     destination = destination_of(target)
     plan = plan_upsampling(volume, model, job.scale, job.options, region=job.region, destination=destination)
-    result = carry_out(plan, volume, model, progress=progress.upsampled)
+    outcome = carry_out(plan, volume, model, progress=progress.upsampled)
     progress.stage("write", number)
-    write_volume(result, target, compress=False)
+    write_volume(outcome.volume, target, compress=False)
     progress.written()
-    return result.geometry, record_of(volume, result, model, plan)
+    return plan.geometry, record_of(volume, outcome, model, plan)
 
 
 def _check_before_loading(job: UpsampleJob) -> None:

@@ -59,6 +59,11 @@ FLOORS = {
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
 # Kernels and backends are other ways to do what the networks say, and know them; the networks know neither.
 MAY_ALSO_IMPORT = {
+    # A volume carries how it was acquired, and a plan what follows from it.
+    "volume": {"acquisition"},
+    "planning": {"acquisition"},
+    # A record tells what an upsampling found.
+    "record": {"upsampling"},
     "cli": {"commands", "training", "evaluation"},
     "kernels": {"model"},
     "backends": {"model"},

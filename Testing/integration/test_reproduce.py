@@ -146,7 +146,7 @@ def test_tiles_change_the_result_by_less_than_is_stated(precision, oblique_geome
     assert (len(whole.tiles), len(divided) > 1) == (1, True)
     results = []
     for tiles in (whole.tiles, whole.tiles, divided):
-        results.append(carry_out(replace(whole, tiles=tiles), volume, model).array)
+        results.append(carry_out(replace(whole, tiles=tiles), volume, model).volume.array)
 
     stated = {"fp32": 1e-5, "bf16": 2e-2}[precision] * np.ptp(results[0])
     np.testing.assert_array_equal(results[0], results[1])

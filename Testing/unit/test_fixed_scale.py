@@ -147,7 +147,7 @@ def test_tiled_equals_untiled(monkeypatch, kind, scale):
     limit = (one - 2 * 10 * model.bytes_per_coarse_voxel + 1) / 1e9  # crops that are ten voxels shorter
 
     plan = plan_upsampling(volume, model, scale, replace(options, memory_limit=limit))
-    tiled = carry_out(plan, volume, model)
+    tiled = carry_out(plan, volume, model).volume
 
     assert len(plan.tiles) > 1
     # Off the whole fine voxels: the grid of a crop begins inside a voxel.

@@ -8,7 +8,7 @@ import math
 import pytest
 from messages import one_line
 
-from ArSSRLib.commands.arguments import build_parser
+from ArSSRLib.commands.arguments import build_parser, options_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.record import record_of
@@ -53,7 +53,7 @@ def test_options_survive_json():
 def test_every_option_is_a_flag_with_the_same_default():
     args = build_parser().parse_args(["upsample", "in.nii", "out.nii", "--isotropic"])
 
-    assert UpsamplingOptions.from_table(vars(args)) == UpsamplingOptions()
+    assert options_of(args) == UpsamplingOptions()
 
 
 def test_flags_become_options():
@@ -62,7 +62,7 @@ def test_flags_become_options():
 
     args = build_parser().parse_args(["upsample", "in.nii", "out.nii", "--isotropic", *flags])
 
-    assert UpsamplingOptions.from_table(vars(args)) == CHOSEN
+    assert options_of(args) == CHOSEN
 
 
 def test_every_option_is_a_key_of_the_worker_s_job():

@@ -56,7 +56,7 @@ def test_the_tolerance_is_a_part_of_the_range_and_at_least_one_whole_number(reco
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
         {"model": 3},
         {"scale": [2, 2]},
         {"scale": [2, 2, "x"]},
