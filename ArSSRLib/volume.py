@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 
@@ -31,6 +32,7 @@ class FileHeader:
         sform_code: NIfTI code of the sform, 0 to 5.
         padding: Least and largest intensity of voxels that the file declares as padding, in scanner units.
         component: Part of a complex image that the file says it is: "phase", "real" or "imaginary"; empty for others.
+        profile: How the slices were acquired, as far as the file or what lies beside it states it.
         metadata: Further text fields worth keeping; never an identity of the patient.
     """
 
@@ -42,6 +44,7 @@ class FileHeader:
     sform_code: int = 1
     padding: tuple[float, float] | None = None
     component: str = ""
+    profile: SliceProfile = UNKNOWN
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -62,6 +62,8 @@ MAY_ALSO_IMPORT = {
     "cli": {"commands", "training", "evaluation"},
     "kernels": {"model"},
     "backends": {"model"},
+    # A volume carries how it was acquired.
+    "volume": {"acquisition"},
 }
 # Which outside package is for which room only; everything else on the floor does without.
 ONLY_IN = {
