@@ -32,7 +32,7 @@ class FileHeader:
         sform_code: NIfTI code of the sform, 0 to 5.
         padding: Least and largest intensity of voxels that the file declares as padding, in scanner units.
         component: Part of a complex image that the file says it is: "phase", "real" or "imaginary"; empty for others.
-        profile: How the slices were acquired, as far as the file or what lies beside it states it.
+        profile: How the volume was acquired, as far as the file says.
         metadata: Further text fields worth keeping; never an identity of the patient.
     """
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ArSSRLib.acquisition.profile import WIDEST, AxisProfile, Source
+from ArSSRLib.errors import InputError
+from ArSSRLib.options import parse_thickness
 
 LOGGER = logging.getLogger(__name__)
 
@@ -91,3 +94,30 @@ def in_plane(acquired: int | None, stored: int, axis: str, *, source: Source, or
         )
         return None
     return AxisProfile("kspace", max(1.0, width), source)
+
+
+def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
+    """Return the profiles along i, j, k that a user states as thickness.
+
+    Args:
+        text: One thickness in mm, which is that of every axis of the largest spacing; or three along i, j, k, joined
+            by "x" or commas.
+        spacing: Along i, j, k, in mm.
+
+    Raises:
+        InputError: If it is neither one number nor three, or a thickness is impossible.
+    """
+    values = parse_thickness(text)
+    thickest = [math.isclose(s, max(spacing), rel_tol=AGREE) for s in spacing]
+    stated = values if len(values) == 3 else tuple(values[0] if thick else None for thick in thickest)
+    for axis, value, distance in zip("ijk", stated, spacing, strict=True):
+        if value is not None and value > WIDEST * distance:
+            msg = (
+                f"A slice thickness of {value:g} mm along {axis} is more than {WIDEST:g} times the {distance:g} mm "
+                "between the slices, which is impossible; give the thickness in mm, as the scanner states it."
+            )
+            raise InputError(msg)
+    return tuple(
+        None if value is None else AxisProfile("gaussian", value / distance)
+        for value, distance in zip(stated, spacing, strict=True)
+    )

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.acquisition.profile import UNKNOWN
 from ArSSRLib.complex_parts import looks_like_wrapped_phase, warning_about
 from ArSSRLib.device import (
     PRECISIONS,
@@ -143,8 +142,8 @@ def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progre
     with _device_errors(plan):
         result = _carry_out(plan, volume, model, report=report)
     report(1.0)
-    # Free text of the input may name the patient; neither it nor the profile is true of the result any more.
-    return Volume(result, plan.geometry, replace(volume.header, description="", profile=UNKNOWN))
+    # Free text of the input may name the patient, and is not true of the result any more.
+    return Volume(result, plan.geometry, replace(volume.header, description=""))
 
 
 def _carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, report: Progress) -> npt.NDArray[Any]:
