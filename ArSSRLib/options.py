@@ -36,6 +36,8 @@ class UpsamplingOptions:
         backend: "torch"; on the CPU "openvino", which encodes by that optional package; on a CUDA GPU "fused", kernels
             that are compared with PyTorch at the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
+        slice_thickness: In mm, of the thickest axis as "3", or along i, j, k as "1x1x3"; None takes what the file
+            states.
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
             free.
         quality: "draft", "standard" or "best". It chooses the bundled model where none is named; "best" also averages
@@ -54,6 +56,9 @@ class UpsamplingOptions:
         choices=("torch", "openvino", "fused"),
     )
     precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
+    slice_thickness: str | None = _option(
+        None, "slice thickness, or one for each axis i, j, k (default: as the file states)", unit="MM"
+    )
     memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")
     quality: str = _option(
         "standard",
@@ -67,6 +72,8 @@ class UpsamplingOptions:
 
     def __post_init__(self) -> None:
         """Refuse a value that an option cannot have."""
+        if isinstance(self.slice_thickness, str):
+            parse_thickness(self.slice_thickness)
         for option in OPTIONS:
             value = getattr(self, option.name)
             if not option.allows(value):
@@ -92,6 +99,25 @@ class UpsamplingOptions:
     def from_table(cls, table: Mapping[str, Any]) -> UpsamplingOptions:
         """Return the options among the keys of a table; its other keys are not looked at, and all options are there."""
         return cls(**{option.name: table[option.name] for option in OPTIONS})
+
+
+def parse_thickness(text: str) -> tuple[float, ...]:
+    """Return the one or three lengths in mm that a text states.
+
+    Raises:
+        InputError: If it is neither one positive number nor three.
+    """
+    try:
+        values = tuple(float(part) for part in text.lower().replace("x", ",").split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (1, 3) or not all(math.isfinite(value) and value > 0 for value in values):
+        msg = (
+            f'The slice thickness must be a positive length in mm, as "3", or three along i, j, k, as "1x1x3"; got '
+            f'"{text[:80]}".'
+        )
+        raise InputError(msg)
+    return values
 
 
 @dataclass(frozen=True)

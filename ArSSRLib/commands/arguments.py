@@ -18,7 +18,7 @@ from ArSSRLib.options import OPTIONS, UpsamplingOptions
 
 EXIT_REFUSED = 2
 # Options that take one number or three, so that "--scale 2 2 1 IN OUT" does not swallow IN and OUT.
-NUMBER_OPTIONS = ("--scale", "--spacing", "--size")
+NUMBER_OPTIONS = ("--scale", "--spacing", "--size", "--slice-thickness")
 
 EXAMPLES = """examples:
   arssr upsample brain.nii.gz brain_2x.nii.gz --scale 2
@@ -41,7 +41,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def join_numbers(argv: Sequence[str]) -> list[str]:
-    """Join the numbers after ``--scale``, ``--spacing`` and ``--size`` into one argument each."""
+    """Join the numbers after each of `NUMBER_OPTIONS` into one argument."""
     arguments: list[str] = []
     rest = list(argv)
     while rest:

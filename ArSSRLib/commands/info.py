@@ -12,6 +12,8 @@ from ArSSRLib.checkpoint import load_model, read_metadata
 from ArSSRLib.errors import printable
 from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io import find_inputs, read_volume
+from ArSSRLib.options import DEFAULT_OPTIONS
+from ArSSRLib.upsampling.decision import decided_profile, described
 from ArSSRLib.volume import Volume
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
@@ -54,6 +56,7 @@ def describe_volume(volume: Volume) -> Rows:
         ("origin", f"{', '.join(f'{x:.6g}' for x in geometry.origin)} LPS mm"),
         ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
         ("range", value_range(volume)),
+        ("slice profile", described(decided_profile(volume, DEFAULT_OPTIONS), geometry.spacing)),
         ("padding", "" if header.padding is None else "{:.6g} to {:.6g}".format(*header.padding)),
         ("component", header.component),
         ("description", header.description),

@@ -24,6 +24,7 @@ from pydicom import Dataset
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io import itk, quiet, voxels
 from ArSSRLib.io.dicom_files import choose, headers_of, words
+from ArSSRLib.io.dicom_profile import profile_of
 from ArSSRLib.io.intensities import component_of, is_mosaic, padding_of
 from ArSSRLib.io.stack import Plane, stack
 from ArSSRLib.packages import require_package
@@ -70,6 +71,7 @@ def read(path: Path, series: str | None) -> Volume:
         description=words(first.get("SeriesDescription")),
         padding=padding_of(first, planes[0].rescale),
         component=component_of(first),
+        profile=profile_of([headers[file] for file in files], geometry, path),
         metadata={"Modality": words(first.get("Modality"))},
     )
     return Volume(voxels.in_memory(stored), geometry, header)

@@ -27,6 +27,7 @@ from pydicom.uid import (
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.content import dicom_start, may_be_slice, refuse_unfetched
+from ArSSRLib.io.dicom_profile import TAGS as PROFILE_TAGS
 from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
 from ArSSRLib.io.intensities import PRIVATE_TAGS
 
@@ -39,7 +40,7 @@ _TAGS = [
         "ImageType", "ComplexImageComponent", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows",
         "Columns", "BitsAllocated", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
         "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
-        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PROFILE_TAGS,
     )
 ]  # fmt: skip
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)

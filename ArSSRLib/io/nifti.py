@@ -27,11 +27,13 @@ from nibabel.nifti2 import Nifti2Header, Nifti2Image
 from nibabel.openers import ImageOpener
 from nibabel.volumeutils import array_to_file
 
+from ArSSRLib.acquisition.profile import UNKNOWN
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.content import refuse_lone_half
 from ArSSRLib.io.nifti_header import SPARE_BYTES, RawHeader, place, raw_header
+from ArSSRLib.io.sidecar import profile_beside
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -68,11 +70,12 @@ def read(path: Path) -> Volume:
         geometry = VolumeGeometry.from_ras_affine(size, affine)
     proxy = _proxy(image, size, raw)
     slope, intercept = float(proxy.slope), float(proxy.inter)
+    profile = UNKNOWN if raw is None else profile_beside(path, geometry)
     array = voxels.in_memory(proxy.get_unscaled().T, slope=slope, intercept=intercept)
     return Volume(
         array,
         geometry,
-        FileHeader(dtype=dtype.newbyteorder("="), scaled=voxels.is_scaled(slope, intercept), **header),
+        FileHeader(dtype=dtype.newbyteorder("="), scaled=voxels.is_scaled(slope, intercept), profile=profile, **header),
     )
 
 

@@ -28,6 +28,7 @@ from ArSSRLib.device import (
     used_memory,
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
+from ArSSRLib.geometry import parse_scale
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
@@ -36,6 +37,7 @@ from ArSSRLib.planning import Destination, Plan, make_plan, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Progress, assemble
+from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
@@ -117,7 +119,7 @@ def plan_upsampling(
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
-        profile=volume.header.profile,
+        profile=decided_profile(volume, options, parse_scale(scale)),
         region=region,
         destination=destination,
     )

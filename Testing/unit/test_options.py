@@ -15,7 +15,7 @@ from ArSSRLib.record import record_of
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 from ArSSRLib.worker.job import job_from_table
 
-CHOSEN = UpsamplingOptions(device="cpu", backend="torch", precision="fp32", memory_limit=3.5)
+CHOSEN = UpsamplingOptions(device="cpu", backend="torch", precision="fp32", memory_limit=3.5, slice_thickness="3")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""What DICOM headers say about how the slices were acquired."""
+
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+
+from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
+from ArSSRLib.acquisition.stated import along_slices, in_plane
+from ArSSRLib.geometry import VolumeGeometry
+
+LOGGER = logging.getLogger(__name__)
+
+# Attributes that are looked at here.
+TAGS = ("SliceThickness", "MRAcquisitionType", "AcquisitionMatrix", "InPlanePhaseEncodingDirection")
+_THICKNESS_AGREES_MM = 1e-3
+
+
+def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path) -> SliceProfile:
+    """Return the slice profiles that the headers of a series state.
+
+    The slices lie along k. The counts of the acquisition matrix belong to rows and columns by the phase-encoding
+    direction, where that is stated.
+
+    Args:
+        headers: Of all files of the series.
+        geometry: Grid, from the positions of the slices.
+        path: For the log.
+    """
+    kinds = [str(word).upper() for word in headers[0].get("ImageType") or ()]
+    if kinds[:1] == ["DERIVED"]:
+        LOGGER.info("%s: is derived from other images, whatever it states about their acquisition; unknown", path)
+        return UNKNOWN
+    groups = [_groups(header) for header in headers]
+    if not any(_all(group, "SliceThickness") for group in groups):
+        return UNKNOWN
+    thicknesses = {_number(value) for group in groups for value in _all(group, "SliceThickness")}
+    if len(thicknesses) > 1 and _spread(thicknesses) > _THICKNESS_AGREES_MM:
+        LOGGER.warning("%s: states several slice thicknesses; the slice profile is unknown", path)
+        thicknesses = {None}
+    acquisition = str(_find(groups[0], "MRAcquisitionType") or "").strip().upper()
+    thickness = next(iter(thicknesses), None)
+    rows, columns = _acquired(groups[0], path)
+    i = in_plane(rows, geometry.size[0], "i", source="DICOM", origin=path)
+    j = in_plane(columns, geometry.size[1], "j", source="DICOM", origin=path)
+    k = along_slices(thickness, geometry.spacing[2], acquisition, source="DICOM", origin=path)
+    return SliceProfile((i, j, k))
+
+
+def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | None]:
+    """Return the samples of k-space along a row (i) and along a column (j); None where they are unknown."""
+    direction = str(_find(groups, "InPlanePhaseEncodingDirection") or "").strip().upper()
+    frequency = _find(groups, "MRAcquisitionFrequencyEncodingSteps")
+    phase = _find(groups, "MRAcquisitionPhaseEncodingStepsInPlane")
+    if frequency and phase and direction in ("ROW", "COL", "COLUMN"):
+        pair = (int(frequency), int(phase))
+        return pair if direction.startswith("COL") else pair[::-1]
+    matrix = _find(groups, "AcquisitionMatrix")
+    try:
+        numbers = [int(n) for n in matrix] if matrix is not None else []
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 4:
+        return None, None
+    # Frequency along a row, along a column, phase along a row, along a column: one of each pair is 0.
+    row, column = numbers[0] or numbers[2], numbers[1] or numbers[3]
+    stated = {"ROW": numbers[2], "COL": numbers[3]}.get(direction, row)
+    if not row or not column or min(numbers) < 0 or sum(map(bool, numbers)) != 2 or (not stated and row != column):
+        LOGGER.warning(
+            "%s: states an acquisition matrix of %s and phase encoding along %s, which contradict each other; "
+            "the profiles in the plane are unknown",
+            path,
+            numbers,
+            direction or "an unnamed axis",
+        )
+        return None, None
+    return row, column
+
+
+def _groups(header: Dataset) -> list[Dataset]:
+    """Return where a file states things: its top, its shared functional groups, those of its frames."""
+    outer = [*(header.get("SharedFunctionalGroupsSequence") or [])]
+    outer += [*(header.get("PerFrameFunctionalGroupsSequence") or [])]
+    names = ("PixelMeasuresSequence", "MRFOVGeometrySequence")
+    return [header, *(item for group in outer for name in names for item in group.get(name) or [])]
+
+
+def _all(groups: Sequence[Dataset], name: str) -> list[Any]:
+    return [value for group in groups if (value := _value(group, name)) not in (None, "")]
+
+
+def _value(group: Dataset, name: str) -> Any:  # noqa: ANN401 - a value of any type
+    try:
+        return group.get(name)
+    except Exception:  # pydicom decodes a value when it is asked for, and raises what it likes
+        LOGGER.warning("The attribute %s cannot be understood and is ignored.", name)
+        return None
+
+
+def _find(groups: Sequence[Dataset], name: str) -> Any:  # noqa: ANN401 - a value of any type
+    return next(iter(_all(groups, name)), None)
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401 - as a header has it
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _spread(values: set[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return max(known) - min(known) if len(known) == len(values) else float("inf")

@@ -1,0 +1,116 @@
+"""The sidecar of a NIfTI file, as the Brain Imaging Data Structure has it: a JSON file beside it, under its name.
+
+It may describe another grid than that of the file, which was resampled since: then the file wins.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
+from ArSSRLib.acquisition.stated import AGREE, along_slices, in_plane
+from ArSSRLib.geometry import VolumeGeometry
+
+LOGGER = logging.getLogger(__name__)
+
+_LONGEST = 2**20
+# Without a stated distance, slices that overlap by more than this were resampled since.
+_OVERLAP = 1.2
+
+
+def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
+    """Return the slice profiles that the sidecar of a file states; unknown without one.
+
+    Args:
+        path: The volume, whose name ends in .nii or .nii.gz.
+        geometry: Grid of the volume.
+    """
+    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    sidecar = path.with_name(f"{stem.rpartition('.')[0]}.json")
+    table = _table(sidecar)
+    if not table:
+        return UNKNOWN
+    axis = _slice_axis(table, geometry, sidecar)
+    if axis is None:
+        return UNKNOWN
+    profiles: list[AxisProfile | None] = [None] * 3
+    for other, acquired in _acquired(table, axis, geometry, sidecar).items():
+        profiles[other] = in_plane(acquired, geometry.size[other], "ijk"[other], source="sidecar", origin=sidecar)
+    kind = str(table.get("MRAcquisitionType", "")).strip().upper()
+    thickness, spacing = _number(table, "SliceThickness"), geometry.spacing[axis]
+    unstated = _number(table, "SpacingBetweenSlices") is None
+    if kind == "2D" and unstated and thickness is not None and _OVERLAP * spacing < thickness:
+        _contradicted(sidecar, f"slices of {thickness:.6g} mm", f"voxels of {spacing:.6g} mm")
+        return UNKNOWN
+    profiles[axis] = along_slices(thickness, spacing, kind, source="sidecar", origin=sidecar)
+    return SliceProfile((profiles[0], profiles[1], profiles[2]))
+
+
+def _table(sidecar: Path) -> dict[str, Any]:
+    """Return what a sidecar states; nothing if there is none, or it is none."""
+    try:
+        with sidecar.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        table = json.loads(content.decode("utf-8-sig")) if len(content) <= _LONGEST else None
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        LOGGER.warning("%s: cannot be read as a sidecar (%s); it is ignored", sidecar, error)
+        return {}
+    if not isinstance(table, dict):
+        LOGGER.warning("%s: is no sidecar of names and values; it is ignored", sidecar)
+        return {}
+    return table
+
+
+def _slice_axis(table: dict[str, Any], geometry: VolumeGeometry, sidecar: Path) -> int | None:
+    """Return the axis along which the slices lie, or None if the sidecar describes another grid."""
+    said = str(table.get("SliceEncodingDirection", ""))[:1]
+    distance = _number(table, "SpacingBetweenSlices")
+    named = ["ijk".index(said)] if said and said in "ijk" else [2, 1, 0]
+    if distance is None or distance == 0:
+        thickest = max(range(3), key=lambda n: (geometry.spacing[n], n))
+        return named[0] if len(named) == 1 else thickest
+    for axis in named:
+        if math.isclose(abs(distance), geometry.spacing[axis], rel_tol=AGREE):
+            return axis
+    spacing = " x ".join(f"{s:.6g}" for s in geometry.spacing)
+    _contradicted(sidecar, f"slices {abs(distance):.6g} mm apart", f"voxels of {spacing} mm")
+    return None
+
+
+def _acquired(table: dict[str, Any], slices: int, geometry: VolumeGeometry, sidecar: Path) -> dict[int, int | None]:
+    """Return the samples of k-space along the two axes of the plane; only those that are known."""
+    phase, frequency = (_number(table, name) for name in ("AcquisitionMatrixPE", "BaseResolution"))
+    plane = [axis for axis in range(3) if axis != slices]
+    said = str(table.get("PhaseEncodingDirection", table.get("PhaseEncodingAxis", "")))[:1]
+    if phase is None or not said or said not in "ijk" or "ijk".index(said) == slices:
+        return {}
+    along = "ijk".index(said)
+    stored = _number(table, "ReconMatrixPE")
+    if stored is not None and int(stored) != geometry.size[along]:
+        _contradicted(sidecar, f"{stored:.0f} voxels along {said}", f"{geometry.size[along]}")
+        return {}
+    other = next(axis for axis in plane if axis != along)
+    return {along: int(phase), other: None if frequency is None else int(frequency)}
+
+
+def _number(table: dict[str, Any], name: str) -> float | None:
+    value = table.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # What is no number is kept: the log says that it is impossible.
+    return float(value) if name == "SliceThickness" or math.isfinite(value) else None
+
+
+def _contradicted(sidecar: Path, stated: str, found: str) -> None:
+    LOGGER.warning(
+        "%s: states %s, and the volume beside it has %s; the volume is used, and its slice profile is unknown",
+        sidecar,
+        stated,
+        found,
+    )
