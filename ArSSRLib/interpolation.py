@@ -225,3 +225,12 @@ def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Ten
     for tap in reversed(others):
         total.addcmul_(array.index_select(axis, index[:, tap]), weight[:, tap].view(shape))
     return total
+
+
+def linear_along(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
+    """Interpolate linearly along one axis; index and weight, of shape (M, 2), are from `coordinates.linear_taps`."""
+    shape = [1] * array.ndim
+    shape[axis] = len(index)
+    return torch.lerp(
+        array.index_select(axis, index[:, 0]), array.index_select(axis, index[:, 1]), weight[:, 1].view(shape)
+    )

@@ -27,8 +27,9 @@ from ArSSRLib.device import precision_name
 from ArSSRLib.errors import DeviceError, InputError
 from ArSSRLib.interpolation import spline_coefficients
 from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2, with_detail
+from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.arssr3 import ArSSR3
+from ArSSRLib.model.blocks import with_detail
 from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel
 
 if TYPE_CHECKING:

@@ -6,12 +6,10 @@ Their affines lead to RAS and their voxels are indexed ``[i, j, k]``; both end h
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-import gzip
 import logging
 import math
 import traceback
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +30,7 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.content import refuse_lone_half
-from ArSSRLib.io.nifti_header import SPARE_BYTES, RawHeader, place, raw_header
+from ArSSRLib.io.nifti_header import SPARE_BYTES, RawHeader, decompressed, is_compressed, place, raw_header
 from ArSSRLib.io.sidecar import profile_beside
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
@@ -163,19 +161,15 @@ def _bytes_in(path: Path, most: int) -> int:
     Raises:
         InputError: If it is damaged, or holds more than ``most``: a small file may hold a thousand times its size.
     """
-    if path.suffix.lower() not in (".gz", ".mgz"):
+    if not is_compressed(path):
         return path.stat().st_size
     total = 0
-    try:
-        with gzip.open(path) as file:
-            while block := file.read(2**20):
-                total += len(block)
-                if total > most:
-                    msg = "unpacks to far more than its header promises; export it again"
-                    raise InputError(msg)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = f"is damaged or cut short ({_one_line(error)}); copy or export it again"
-        raise InputError(msg) from error
+    with decompressed(path) as file:
+        while block := file.read(2**20):
+            total += len(block)
+            if total > most:
+                msg = "unpacks to far more than its header promises; export it again"
+                raise InputError(msg)
     return total
 
 

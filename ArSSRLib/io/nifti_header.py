@@ -12,9 +12,11 @@ import logging
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -166,18 +168,29 @@ def _same(first: Affine | None, second: Affine | None) -> bool:
     return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
 
 
-def _first_bytes(path: Path, count: int) -> bytes:
-    """Return the first bytes of a file, decompressed; fewer where it is shorter.
+def is_compressed(path: Path) -> bool:
+    """Tell whether a file is packed by gzip, by its name."""
+    return path.suffix.lower() in (".gz", ".mgz")
+
+
+@contextmanager
+def decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that may be packed by gzip.
 
     Raises:
-        InputError: If they cannot be decompressed.
+        InputError: If what is read of it cannot be decompressed.
     """
     try:
-        with gzip.open(path) if path.suffix.lower() in (".gz", ".mgz") else path.open("rb") as file:
-            return file.read(count)
+        with gzip.open(path) if is_compressed(path) else path.open("rb") as file:
+            yield cast("IO[bytes]", file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         msg = f"is damaged or cut short ({one_line(error)}); copy or export it again"
         raise InputError(msg) from error
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    with decompressed(path) as file:
+        return file.read(count)
 
 
 def _has_ras(path: Path) -> bool:

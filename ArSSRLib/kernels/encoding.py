@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.model.arssr import ArSSR
-from ArSSRLib.model.arssr2 import ArSSR2, with_detail
-from ArSSRLib.model.blocks import SLOPE, ResidualBlock
+from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.blocks import SLOPE, ResidualBlock, with_detail
 
 LAST = torch.channels_last_3d
 

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from ArSSRLib.convolution.slabs import Advance, unobserved
 from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
 from ArSSRLib.errors import InputError
-from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline_on_grid
-from ArSSRLib.model.blocks import SLOPE, ResidualBlock
+from ArSSRLib.interpolation import linear_along, spline_at_points, spline_coefficients, spline_on_grid
+from ArSSRLib.model.blocks import DETAIL_RADIUS, SLOPE, ResidualBlock, with_detail
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.convolutions import collected_into, entry
 from ArSSRLib.model.decoder import features_at_points
@@ -41,10 +41,7 @@ DEVICE_CHUNK_VOXELS = 2**18
 # Sine and cosine of one and two periods a coarse voxel, and the cell size.
 AXIS_INPUTS = 5
 MODULATOR_WIDTH = 32
-# Detail, the difference from the mean of 5 x 5 x 5 voxels, is about a tenth of the range; the network sees it enlarged
-# and gives its residual reduced, so that both have the size that its weights and its learning rate are made for.
-DETAIL_RADIUS = 2
-DETAIL_GAIN = 10.0
+# Reduced, as detail is enlarged, so that both have the size that weights and learning rate are made for.
 RESIDUAL_GAIN = 0.05
 
 
@@ -195,10 +192,10 @@ class ArSSR2(SuperResolutionModel):
         chunk = CHUNK_VOXELS if device.type == "cpu" else DEVICE_CHUNK_VOXELS
         rows = max(1, chunk // grid.shape[2])
         for k in range(grid.shape[0]):
-            plane = _lerp(features, 0, taps[0][0][k : k + 1], taps[0][1][k : k + 1])[0]
+            plane = linear_along(features, 0, taps[0][0][k : k + 1], taps[0][1][k : k + 1])[0]
             for start in range(0, grid.shape[1], rows):
                 j = slice(start, start + rows)
-                block = _lerp(_lerp(plane, 0, taps[1][0][j], taps[1][1][j]), 1, *taps[2])
+                block = linear_along(linear_along(plane, 0, taps[1][0][j], taps[1][1][j]), 1, *taps[2])
                 gain = (gain_k[k] * gain_j[j])[:, None] * gain_i
                 shift = (shift_k[k] + shift_j[j])[:, None] + shift_i
                 result[k, j] += self._decode(block, gain, shift).float()
@@ -268,10 +265,7 @@ class ArSSR2(SuperResolutionModel):
         if config == self.config or config != dataclasses.replace(self.config, blocks=new or old):
             return super().grown(config)
         if new < old:
-            msg = (
-                f"The weights to begin with have {old} residual blocks; model.blocks = {new} would lose some: choose "
-                "more."
-            )
+            msg = f"The weights to begin with have {old} residual blocks; model.blocks = {new} loses some: choose more."
             raise InputError(msg)
         deeper = type(self)(dataclasses.replace(self.config, blocks=new))
         modulation = ("scale_modulation.2.weight", "scale_modulation.2.bias")
@@ -300,22 +294,6 @@ def checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
 def modulator(inputs: int, outputs: int, width: int = MODULATOR_WIDTH) -> nn.Sequential:
     """Return the small network that turns a position or a scale into gains and shifts."""
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
-
-
-def with_detail(volume: Tensor) -> Tensor:
-    """Return a volume (N, 1, D, H, W) and its enlarged detail as two channels."""
-    mean = F.pad(volume, (DETAIL_RADIUS,) * 6, mode="replicate")
-    mean = F.avg_pool3d(mean, 2 * DETAIL_RADIUS + 1, stride=1)
-    return torch.cat([volume, DETAIL_GAIN * (volume - mean)], dim=1)
-
-
-def _lerp(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
-    """Interpolate linearly along one axis; index and weight have shape (M, 2)."""
-    shape = [1] * array.ndim
-    shape[axis] = len(index)
-    return torch.lerp(
-        array.index_select(axis, index[:, 0]), array.index_select(axis, index[:, 1]), weight[:, 1].view(shape)
-    )
 
 
 KINDS = {"arssr2": (ArSSR2Config, ArSSR2)}
