@@ -39,7 +39,7 @@ findEngine()
 from ArSSRPanel import run
 from ArSSRPanel.attributes import sourceOf
 from ArSSRPanel.choosers import ScaleMode
-from ArSSRPanel.compare import Comparison
+from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
 from ArSSRPanel.dicom import exportResult, isFromDicom
@@ -50,6 +50,8 @@ from ArSSRPanel.request import Request, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput
 from ArSSRPanel.sequences import sequenceOf
+from ArSSRPanel.views import showInViews
+from ArSSRPanel.watching import NodeWatch, placeRegion
 
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 
@@ -99,6 +101,7 @@ class ArSSRParameterNode:
     memoryLimit: Annotated[float, WithinRange(0.0, 4096.0)] = 0.0
     result: vtkMRMLScalarVolumeNode
     showDifference: bool = True
+    compareMode: CompareMode = CompareMode.SIDE_BY_SIDE
 
     def options(self) -> UpsamplingOptions:
         """Return how to upsample; an option of the engine that has a parameter here is named here."""
@@ -225,8 +228,10 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.log = LogSection(self.ui)
         self.controller = RunController(self.ui, onResult=self.onResult, log=self.log.add)
         self.engine = EngineSection(self.ui, onChanged=self.updatePanel, log=self.log.add)
+        self.watch = NodeWatch(self.updatePanel)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self._connect()
         sweepLeftOvers()
         self.initializeParameterNode()
@@ -234,12 +239,14 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _connect(self) -> None:
         ui = self.ui
+        ui.roiSelector.nodeAddedByUser.connect(self.onRegionAdded)
         ui.scaleSlider.valueChanged.connect(self.onSlider)
         ui.scaleSpinBox.valueChanged.connect(self.onSpinBox)
         ui.applyButton.clicked.connect(self.onApply)
         ui.cancelButton.clicked.connect(self.onCancel)
         ui.compareButton.toggled.connect(self.onCompare)
-        ui.differenceCheckBox.toggled.connect(self.onDifference)
+        ui.differenceCheckBox.toggled.connect(self.onCompareChoice)
+        ui.compareModeComboBox.currentIndexChanged.connect(self.onCompareChoice)
         ui.exportDicomButton.clicked.connect(self.onExport)
 
     def cleanup(self) -> None:
@@ -275,6 +282,12 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Show the state that a scene brought with it; its nodes were not there yet when it was set."""
+        if self.parent.isEntered:
+            self.setParameterNode(None)
+            self.initializeParameterNode()
+
     def initializeParameterNode(self) -> None:
         """Follow the parameter node of the scene, and choose the first volume if none is chosen."""
         self.setParameterNode(self.logic.getParameterNode())
@@ -287,6 +300,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.disconnectGui(self._guiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
         self._parameterNode = parameterNode
+        self.watch.stop()
         self.engine.setParameterNode(parameterNode)
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
@@ -298,6 +312,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         if parameters is None:
             return
+        self.watch.follow([parameters.inputVolume, parameters.roi, parameters.outputVolume, parameters.result])
         self.ui.modePages.currentIndex = list(ScaleMode).index(parameters.mode)
         inSequence = parameters.inputVolume is not None and sequenceOf(parameters.inputVolume) is not None
         self.ui.allFramesCheckBox.visible = inSequence
@@ -311,6 +326,10 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         source = None if result is None else sourceOf(result)
         self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
+
+    def onRegionAdded(self, region: vtkMRMLMarkupsROINode) -> None:
+        """Let the user place a region that was just made."""
+        placeRegion(region)
 
     def onSlider(self, value: float) -> None:
         """Carry the slider to the number beside it."""
@@ -334,7 +353,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onResult(self, node: vtkMRMLScalarVolumeNode) -> None:
         """Show a result, in place of what the slice views show; it has the same field of view."""
         self.logic.getParameterNode().result = node  # the panel may be closed meanwhile
-        slicer.util.setSliceViewerLayers(background=node, fit=False)
+        showInViews(node)
 
     def onCompare(self, checked: bool) -> None:
         """Show before and after side by side, or put the views back."""
@@ -346,15 +365,20 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.comparison.start(
                 sourceOf(result),
                 result,
-                difference=self._parameterNode.showDifference,
+                mode=self._compareMode(),
+                difference=self.ui.differenceCheckBox.checked,
                 onProgress=self.controller.showFraction,
             )
 
-    def onDifference(self, checked: bool) -> None:
-        """Add or remove the difference view of a comparison that is shown."""
+    def onCompareChoice(self, choice: int) -> None:
+        """Show a comparison that is shown in another way: with the difference or without, or in another mode."""
+        self.ui.differenceCheckBox.enabled = self._compareMode() == CompareMode.SIDE_BY_SIDE
         if self.ui.compareButton.checked:
-            self._parameterNode.showDifference = checked
             self.onCompare(True)
+
+    def _compareMode(self) -> CompareMode:
+        """Return how to compare; the parameter follows the chooser, but only after this is asked."""
+        return list(CompareMode)[max(self.ui.compareModeComboBox.currentIndex, 0)]
 
     def onExport(self, checked: bool = False) -> None:
         """Write the result as a derived DICOM series into a folder that the user names."""

@@ -1,42 +1,51 @@
-"""Before and after, side by side: linked slice views with the interpolated input, the result and their difference.
+"""Before and after: side by side, under a divider that follows the mouse, or flipped with a key.
 
-What the views showed before is kept and put back. The two volumes made for the comparison leave with it, and are never
-saved with the scene.
+Each view says what it shows. What the views showed before is kept and put back. The volumes made for the comparison
+leave with it, and are never saved with the scene.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 import slicer.util
 import vtk
 from slicer.i18n import tr as _
 
+from ArSSRPanel import views
 from ArSSRPanel.cubic import cubicArray
+from ArSSRPanel.nodes import addHelperVolume
+from ArSSRPanel.plane_layer import removeHelper
+from ArSSRPanel.swipe import Swipe
+from ArSSRPanel.windowing import LinkedWindows, anatomyWindow
 
 VIEWS = ("Red", "Yellow", "Green")
-# Numbers above those of Slicer's own layouts; one for two views and one for three.
-LAYOUT_IDS = {2: 6121, 3: 6122}
-HELPER_ATTRIBUTE = "ArSSR.Comparison"
+# Numbers above those of Slicer's own layouts; one for each number of views.
+LAYOUT_IDS = {1: 6120, 2: 6121, 3: 6122}
+FLIP_KEY = "F"
 
 
-@dataclass
-class _ViewState:
-    """What a slice view showed before the comparison."""
+class CompareMode(enum.Enum):
+    """How before and after are shown."""
 
-    orientation: str
-    background: str | None
-    foreground: str | None
-    opacity: float
-    linked: int
-    hotLinked: int
+    SIDE_BY_SIDE = "side by side"
+    SWIPE = "swipe"
+    FLICKER = "flicker"
+
+    def label(self) -> str:
+        """Return what the panel shows."""
+        return {
+            CompareMode.SIDE_BY_SIDE: _("Side by side"),
+            CompareMode.SWIPE: _("Swipe: the divider follows the mouse"),
+            CompareMode.FLICKER: _("Flicker: press F"),
+        }[self]
 
 
-@dataclass
 class Comparison:
     """A comparison on the screen.
 
@@ -44,15 +53,22 @@ class Comparison:
         helpers: The volumes made for it: the interpolated input, and the difference if it was asked for.
     """
 
-    helpers: list[slicer.vtkMRMLScalarVolumeNode] = field(default_factory=list)
-    _layout: int | None = None
-    _views: dict[str, _ViewState] = field(default_factory=dict)
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
+        self._layout: int | None = None
+        self._states: dict[str, views.ViewState] = {}
+        self._windows: LinkedWindows | None = None
+        self._swipe: Swipe | None = None
+        self._shortcut: Any = None  # a QShortcut
+        self._flip: tuple[Any, list[tuple[slicer.vtkMRMLNode, str]]] | None = None
 
     def start(
         self,
         inputVolume: slicer.vtkMRMLScalarVolumeNode,
         resultVolume: slicer.vtkMRMLScalarVolumeNode,
         *,
+        mode: CompareMode = CompareMode.SIDE_BY_SIDE,
         difference: bool = True,
         onProgress: Callable[[float], object] | None = None,
     ) -> None:
@@ -61,88 +77,131 @@ class Comparison:
         Args:
             inputVolume: What the result was made from.
             resultVolume: A volume made by ArSSR.
-            difference: Whether to add the view of result minus interpolated input.
+            mode: How they are shown.
+            difference: Whether to add the view of result minus interpolated input; side by side only.
             onProgress: Called with the finished fraction of the interpolation.
         """
         self.stop()
         cubic = cubicArray(inputVolume, resultVolume, onProgress=onProgress)
-        before = self._helper(_("{name} cubic").format(name=inputVolume.GetName()), cubic, resultVolume)
-        _copyWindow(inputVolume, before)
-        shown = [before, resultVolume]
-        if difference:
-            after = slicer.util.arrayFromVolume(resultVolume)
-            residual = np.subtract(after, cubic, dtype=np.float32)
-            node = self._helper(_("{name} minus cubic").format(name=resultVolume.GetName()), residual, resultVolume)
-            _centerWindow(node, residual)
-            shown.append(node)
-        self._arrange(shown, sharpenedOrientation(inputVolume, resultVolume))
+        spacing = _spacingOf(resultVolume)
+        before = self._helper(_("Cubic {spacing}: {name}"), cubic, resultVolume, inputVolume.GetName())
+        shown = [(before, _("Cubic spline, {spacing}").format(spacing=spacing))]
+        shown.append((resultVolume, _("ArSSR, {spacing}").format(spacing=spacing)))
+        if resultVolume.GetDisplayNode() is None:
+            resultVolume.CreateDefaultDisplayNodes()
+        before.GetDisplayNode().SetAndObserveColorNodeID(resultVolume.GetDisplayNode().GetColorNodeID())
+        self._windows = LinkedWindows([before, resultVolume])
+        self._windows.set(*anatomyWindow(slicer.util.arrayFromVolume(inputVolume)))
+        if difference and mode == CompareMode.SIDE_BY_SIDE:
+            shown.append(self._difference(cubic, resultVolume))
+        self._arrange(shown, inputVolume, resultVolume, mode=mode)
 
     def stop(self) -> None:
         """Put the views back as they were, and remove the volumes made for the comparison."""
-        if self._layout is not None:
-            layoutManager = slicer.app.layoutManager()
-            if layoutManager is not None:
-                for name, state in self._views.items():
-                    _restore(layoutManager.sliceWidget(name), state)
-                layoutManager.setLayout(self._layout)
-        self._layout, self._views = None, {}
+        if self._shortcut is not None:
+            self._shortcut.setParent(None)
+            self._shortcut.deleteLater()
+        if self._swipe is not None:
+            self._swipe.stop()
+        if self._windows is not None:
+            self._windows.release()
+        layout, states = self._layout, self._states
+        self._shortcut = self._swipe = self._windows = self._flip = self._layout = None
+        self._states = {}
+        if layout is not None and slicer.app.layoutManager() is not None:
+            for name in states:
+                views.setLabel(slicer.app.layoutManager().sliceWidget(name), "")
+            views.setLayout(layout)
+            for name, state in states.items():
+                views.restore(slicer.app.layoutManager().sliceWidget(name), state)
         for node in self.helpers:
-            if slicer.mrmlScene.IsNodePresent(node):
-                slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
-                slicer.mrmlScene.RemoveNode(node)
+            removeHelper(node)
         self.helpers = []
 
+    def flip(self) -> None:
+        """Show the other one of before and after, in the view that shows the result."""
+        if self._flip is None:
+            return
+        widget, shown = self._flip
+        shown.reverse()
+        volume, label = shown[-1]
+        views.compositeOf(widget).SetBackgroundVolumeID(volume.GetID())
+        views.setLabel(widget, label)
+
     def _helper(
-        self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode
+        self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode, of: str
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """Add a volume on the grid of another one, which belongs to the comparison alone."""
-        node = slicer.vtkMRMLScalarVolumeNode()
-        node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
-        node.SetSaveWithScene(False)
-        node.SetAttribute(HELPER_ATTRIBUTE, "1")
-        slicer.mrmlScene.AddNode(node)
+        node = addHelperVolume(name.format(spacing=_spacingOf(like), name=of))
         self.helpers.append(node)
-        slicer.util.updateVolumeFromArray(node, array)
         matrix = vtk.vtkMatrix4x4()
         like.GetIJKToRASMatrix(matrix)
+        modifying = node.StartModify()
+        slicer.util.updateVolumeFromArray(node, array)
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSaveWithScene(False)
+        node.EndModify(modifying)
         return node
 
-    def _arrange(self, volumes: list[slicer.vtkMRMLScalarVolumeNode], orientation: str) -> None:
-        """Lay out one linked view for each volume."""
+    def _difference(
+        self, cubic: np.ndarray, resultVolume: slicer.vtkMRMLScalarVolumeNode
+    ) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
+        """Return the volume of result minus interpolated input, and what its view says."""
+        residual = np.subtract(slicer.util.arrayFromVolume(resultVolume), cubic, dtype=np.float32)
+        node = self._helper(_("ArSSR minus cubic {spacing}: {name}"), residual, resultVolume, resultVolume.GetName())
+        # Zero as middle gray, and all but the largest differences.
+        largest = float(np.percentile(np.abs(residual[::2, ::2, ::2]), 99.5)) or float(np.finfo(np.float32).tiny)
+        display = node.GetDisplayNode()
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(2 * largest, 0.0)
+        return node, _("ArSSR minus cubic: black -{largest}, gray 0, white +{largest}").format(largest=f"{largest:.3g}")
+
+    def _arrange(
+        self,
+        shown: list[tuple[slicer.vtkMRMLScalarVolumeNode, str]],
+        inputVolume: slicer.vtkMRMLScalarVolumeNode,
+        resultVolume: slicer.vtkMRMLScalarVolumeNode,
+        *,
+        mode: CompareMode,
+    ) -> None:
+        """Lay out one linked view for each volume, or one for all."""
         layoutManager = slicer.app.layoutManager()
         if layoutManager is None:  # without a main window there is nothing to arrange
             return
+        each = shown if mode == CompareMode.SIDE_BY_SIDE else shown[1:2]
         layoutNode = layoutManager.layoutLogic().GetLayoutNode()
-        number = LAYOUT_IDS[len(volumes)]
+        number = LAYOUT_IDS[len(each)]
         if not layoutNode.IsLayoutDescription(number):
-            layoutNode.AddLayoutDescription(number, layoutDescription(len(volumes)))
+            layoutNode.AddLayoutDescription(number, layoutDescription(len(each)))
+        self._states = {name: views.stateOf(layoutManager.sliceWidget(name)) for name in VIEWS}
         self._layout = layoutNode.GetViewArrangement()
-        layoutManager.setLayout(number)
-        for name, volume in zip(VIEWS, volumes, strict=False):
+        views.setLayout(number)
+        for name, (volume, label) in zip(VIEWS, each, strict=False):
             widget = layoutManager.sliceWidget(name)
-            self._views[name] = _stateOf(widget)
-            widget.mrmlSliceNode().SetOrientation(orientation)
-            composite = widget.sliceLogic().GetSliceCompositeNode()
+            _turn(widget.mrmlSliceNode(), inputVolume, resultVolume)
+            composite = views.compositeOf(widget)
             composite.SetLinkedControl(1)
             composite.SetHotLinkedControl(1)
             composite.SetForegroundVolumeID(None)
             composite.SetBackgroundVolumeID(volume.GetID())
+            views.setLabel(widget, label)
             widget.sliceLogic().FitSliceToBackground()
+        widget = layoutManager.sliceWidget(VIEWS[min(1, len(each) - 1)])
+        self._flip = (widget, shown[:2])
+        self._shortcut = _shortcut(self.flip)
+        if mode == CompareMode.SWIPE:
+            self._swipe = Swipe(widget, *shown[:2])
 
 
 def layoutDescription(count: int) -> str:
     """Return the layout of ``count`` slice views side by side, as Slicer's XML."""
-    views = "".join(
+    items = "".join(
         f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
         f'<property name="orientation" action="default">Axial</property>'
         f'<property name="viewlabel" action="default">{name[0]}</property></view></item>'
         for name in VIEWS[:count]
     )
-    return f'<layout type="horizontal">{views}</layout>'
+    return f'<layout type="horizontal">{items}</layout>'
 
 
 def sharpenedOrientation(
@@ -153,55 +212,32 @@ def sharpenedOrientation(
     factors = [coarse / fine for coarse, fine in zip(before, after, strict=True)]
     if max(factors) < 1.05 * min(factors):
         return "Axial"
-    matrix = slicer.util.arrayFromVTKMatrix(_matrixOf(inputVolume))
-    alongSuperior = np.argmax(np.abs(matrix[:3, int(np.argmax(factors))])) == 2
-    return "Coronal" if alongSuperior else "Axial"
-
-
-def _matrixOf(volume: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkMatrix4x4:
     matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASDirectionMatrix(matrix)
-    return matrix
+    inputVolume.GetIJKToRASDirectionMatrix(matrix)
+    thick = slicer.util.arrayFromVTKMatrix(matrix)[:3, int(np.argmax(factors))]
+    # Sagittal contains both other directions; slices that are thick from left to right are seen from above.
+    return "Axial" if np.argmax(np.abs(thick)) == 0 else "Sagittal"
 
 
-def _copyWindow(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show a volume with the window and level of another."""
-    shown = source.GetDisplayNode()
-    if shown is not None:
-        display = target.GetDisplayNode()
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
-        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+def _turn(
+    node: slicer.vtkMRMLSliceNode,
+    inputVolume: slicer.vtkMRMLScalarVolumeNode,
+    resultVolume: slicer.vtkMRMLScalarVolumeNode,
+) -> None:
+    """Turn a view to where the gain shows, along the axes of a volume that was scanned obliquely."""
+    node.SetOrientation(sharpenedOrientation(inputVolume, resultVolume))
+    node.RotateToVolumePlane(resultVolume)
 
 
-def _centerWindow(volume: slicer.vtkMRMLScalarVolumeNode, difference: np.ndarray) -> None:
-    """Show zero as middle gray, and all but the largest differences."""
-    largest = float(np.percentile(np.abs(difference[::2, ::2, ::2]), 99.5))
-    display = volume.GetDisplayNode()
-    display.AutoWindowLevelOff()
-    display.SetWindowLevel(2 * max(largest, float(np.finfo(np.float32).tiny)), 0.0)
+def _spacingOf(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    return _("{spacing} mm").format(spacing=" x ".join(f"{length:.3g}" for length in volume.GetSpacing()))
 
 
-def _stateOf(widget: Any) -> _ViewState:
-    composite = widget.sliceLogic().GetSliceCompositeNode()
-    return _ViewState(
-        orientation=widget.mrmlSliceNode().GetOrientation(),
-        background=composite.GetBackgroundVolumeID(),
-        foreground=composite.GetForegroundVolumeID(),
-        opacity=composite.GetForegroundOpacity(),
-        linked=composite.GetLinkedControl(),
-        hotLinked=composite.GetHotLinkedControl(),
-    )
-
-
-def _restore(widget: Any, state: _ViewState) -> None:
-    composite = widget.sliceLogic().GetSliceCompositeNode()
-    # Unlinked first: a linked view would hand its volume on to the others.
-    composite.SetLinkedControl(0)
-    composite.SetHotLinkedControl(0)
-    widget.mrmlSliceNode().SetOrientation(state.orientation)
-    composite.SetBackgroundVolumeID(state.background)
-    composite.SetForegroundVolumeID(state.foreground)
-    composite.SetForegroundOpacity(state.opacity)
-    composite.SetLinkedControl(state.linked)
-    composite.SetHotLinkedControl(state.hotLinked)
+def _shortcut(slot: Callable[[], None]) -> Any:
+    """Return a key of the main window that calls a slot, None without a window."""
+    window = slicer.util.mainWindow()
+    if window is None:
+        return None
+    shortcut = qt.QShortcut(qt.QKeySequence(FLIP_KEY), window)
+    shortcut.activated.connect(slot)
+    return shortcut

@@ -68,10 +68,20 @@ def describeInstallation(found: Installation) -> str:
     )
 
 
-def describeDownload(found: Installation) -> str:
-    """Return what an installation would fetch, where it would go and how large it is: the question before it."""
+def describeDownload(found: Installation, *, broken: str = "") -> str:
+    """Return what an installation would fetch, where it would go and how large it is: the question before it.
+
+    Args:
+        found: What is installed.
+        broken: Why an installed PyTorch cannot be used; "" if it can.
+    """
     lines = [_("ArSSR needs packages that are not part of Slicer. These would be downloaded and installed:")]
-    if found.torch is None:
+    if broken:
+        lines[0] = _(
+            "PyTorch {version} is installed, but cannot be used: {reason} It would be removed and installed again. "
+            "Close other modules that use PyTorch first."
+        ).format(version=found.torch, reason=broken)
+    if found.torch is None or broken:
         lines.append(
             _(
                 "- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about "
@@ -90,8 +100,11 @@ def describeDownload(found: Installation) -> str:
     return "\n\n".join(lines)
 
 
-def install() -> Installation:
+def install(*, broken: str = "") -> Installation:
     """Ask, then install what is missing.
+
+    Args:
+        broken: Why an installed PyTorch cannot be used, as the worker told; it is installed again then.
 
     Returns:
         What is installed afterwards; the same as before when the user said no.
@@ -100,12 +113,17 @@ def install() -> Installation:
         DependencyError: If the PyTorch extension is not there, or an installation failed.
     """
     found = findInstallation()
-    if found.complete or not slicer.util.confirmOkCancelDisplay(describeDownload(found), _("ArSSR: install PyTorch")):
+    if found.complete and not broken:
+        return found
+    question = describeDownload(found, broken=broken)
+    if not slicer.util.confirmOkCancelDisplay(question, _("ArSSR: install PyTorch")):
         return found
     if found.missing:
         _guarded(lambda: slicer.util.pip_install(["--no-deps", *found.missing]), ", ".join(found.missing))
-    if found.torch is None:
+    if found.torch is None or broken:
         logic = _pyTorchLogic()
+        if broken:
+            _guarded(logic.uninstallTorch, "PyTorch")
         # The question above named it and its size; a second one would ask the same.
         _guarded(
             lambda: logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT), "PyTorch"

@@ -122,8 +122,10 @@ class EngineSection:
 
     def _onInstall(self, checked: bool = False) -> None:
         """Ask, install, and look around again."""
+        unusable = self.facts is not None and self.facts["torch"] is None
+        broken = str(self.facts["problem"] or _("it does not start.")) if self.facts is not None and unusable else ""
         try:
-            self._log(dependencies.describeInstallation(dependencies.install()))
+            self._log(dependencies.describeInstallation(dependencies.install(broken=broken)))
         except DependencyError as error:
             self._log(str(error))
             slicer.util.errorDisplay(str(error), windowTitle="ArSSR")

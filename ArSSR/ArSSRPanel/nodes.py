@@ -18,6 +18,8 @@ from vtk.util import numpy_support
 from ArSSRLib.geometry import VolumeGeometry, scale_label
 from ArSSRLib.volume import FileHeader, Volume
 
+HELPER_ATTRIBUTE = "ArSSR.Helper"
+
 
 def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     """Return the grid of a volume node before its parent transforms.
@@ -37,6 +39,23 @@ def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     shown = (volume for volume in volumes if not volume.GetHideFromEditors())
     return next((volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+
+
+def addHelperVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add an empty volume for something that is shown for a while: no list offers it, and no scene file holds it."""
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(name)
+    node.SetSaveWithScene(False)
+    node.SetHideFromEditors(True)
+    node.SetAttribute(HELPER_ATTRIBUTE, "1")
+    slicer.mrmlScene.AddNode(node)
+    # Not CreateDefaultDisplayNodes: it would search all voxels for levels that are replaced.
+    display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetSaveWithScene(False)
+    slicer.mrmlScene.AddNode(display)
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return node
 
 
 def volumeFromNode(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:

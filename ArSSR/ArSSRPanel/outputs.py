@@ -49,7 +49,8 @@ def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str,
     scene, isNew = source.GetScene(), target is None
     if isNew:
         target = slicer.vtkMRMLSequenceNode()
-        target.SetName(scene.GenerateUniqueName(outputName(source, request.scale)))
+        # The plain name is left to the volume that shows the frames.
+        target.SetName(scene.GenerateUniqueName(f"{outputName(source, request.scale)} sequence"))
 
     def newFrame(frame: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
         node = slicer.vtkMRMLScalarVolumeNode()

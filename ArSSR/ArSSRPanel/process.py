@@ -37,6 +37,11 @@ START_TIMEOUT = 30_000
 TAIL = 40
 # Exit codes that a process has when the system took it for lack of memory: SIGKILL, told in two ways.
 _KILLED = (9, 137)
+# What PythonSlicer, a launcher, writes when the interpreter that it started was killed or crashed. Its own exit code is
+# 1 then, which tells nothing.
+_LAUNCHER = "exit abnormally - Report the problem"
+# How the last words of an interpreter that crashed or failed begin; one that was killed has none.
+_CRASHES = ("Fatal Python error", "Traceback (most recent call last)")
 WORKER = "ArSSRLib.worker"
 
 
@@ -190,7 +195,7 @@ class WorkerProcess:
             onEnd({"event": "cancelled"})
         else:
             logging.error("The ArSSR worker ended with code %d and wrote:\n%s", code, "\n".join(self._tail))
-            onEnd(_errorFromExit(code, self._tail[-1] if self._tail else ""))
+            onEnd(_errorFromExit(code, list(self._tail)))
 
     def _release(self) -> None:
         """Let go of the process and of who listens: a slot would keep them, and their nodes, for good."""
@@ -257,15 +262,24 @@ def _errorFromEvent(event: Event) -> Exception:
     return kind(str(event.get("message") or "The worker failed and did not say why; see the application log."))
 
 
-def _errorFromExit(code: int, lastLine: str) -> Exception:
-    """Return what is to be told of a worker that ended without a word."""
-    if code in _KILLED:
+def _errorFromExit(code: int, said: list[str]) -> Exception:
+    """Return what is to be told of a worker that ended without a last message.
+
+    Args:
+        code: Exit code of the process that was started, which may be a launcher of the worker.
+        said: The last lines of the standard error.
+    """
+    launcher = any(_LAUNCHER in line for line in said)
+    words = [line.strip() for line in said if line.strip() and _LAUNCHER not in line]
+    crash = next((line for line in words if line.startswith(_CRASHES)), "")
+    if code in _KILLED or (launcher and not crash):
         return MemoryLimitError(
-            f"The ArSSR worker was ended from outside (code {code}), most likely because the machine ran out of "
-            "memory. Close other programs, or choose a smaller memory limit, scale or region, and try again."
+            "The ArSSR worker was ended from outside, most likely because the machine ran out of memory. Close other "
+            "programs, or choose a smaller memory limit, scale or region, and try again."
         )
-    said = f" Its last words: {lastLine[:200].strip()}" if lastLine else ""
+    last = crash if crash.startswith(_CRASHES[0]) else words[-1] if words else ""
+    told = f" Its last words: {last[:200]}" if last else ""
     return ArSSRError(
         f"The ArSSR worker ended unexpectedly (code {code}). Start it again, on the CPU if it was on another device; "
-        f"if it happens again, report it with the application log.{said}"
+        f"if it happens again, report it with the application log.{told}"
     )

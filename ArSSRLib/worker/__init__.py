@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 a defect; 2 the job cannot be done; 130 cancelled.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import traceback
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, see the head of this file.
     """
     open_standard_streams()
+    faulthandler.enable()  # a crash leaves words, being killed does not: whoever started this tells them apart
     let_threads_sleep()
     events = Events(take_standard_output())
     cancellation = Cancellation(events)

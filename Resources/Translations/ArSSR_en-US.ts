@@ -108,23 +108,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>I</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Factor along axis I.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>J</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Factor along axis J.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>K</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -133,10 +121,6 @@
     </message>
     <message>
         <source>Target voxel spacing along axis I of the volume, in mm. An axis that is finer already is kept.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source> mm</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -288,11 +272,23 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>S&amp;how:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How before and after are shown.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Side by side in linked views; under a divider that follows the mouse; or in one view, flipped with the key F. The key flips in every mode.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Com&amp;pare</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Show the input, interpolated by cubic splines, and the result side by side in linked views. Press again to go back to your layout.</source>
+        <source>Show the input, interpolated by cubic splines, and the result. Press F to flip between them, and this button again to go back to your layout.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -452,11 +448,39 @@ SHA-256 `{checksum}`</source>
 <context>
     <name>ArSSRPanel.compare</name>
     <message>
-        <source>{name} cubic</source>
+        <source>Cubic {spacing}: {name}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{name} minus cubic</source>
+        <source>ArSSR minus cubic {spacing}: {name}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{spacing} mm</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Side by side</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Swipe: the divider follows the mouse</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Flicker: press F</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR minus cubic: black -{largest}, gray 0, white +{largest}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Cubic spline, {spacing}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR, {spacing}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -554,6 +578,10 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>ArSSR: install PyTorch</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>The PyTorch extension, through which ArSSR installs PyTorch, is not installed. Open the Extensions Manager, install the extension named PyTorch, restart Slicer and press Install PyTorch again.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -566,7 +594,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>ArSSR: install PyTorch</source>
+        <source>PyTorch {version} is installed, but cannot be used: {reason} It would be removed and installed again. Close other modules that use PyTorch first.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -602,6 +630,10 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>The devices could not be tested: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>it does not start.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

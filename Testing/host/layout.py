@@ -34,6 +34,21 @@ class qMRMLSliceControllerWidget(QtWidgets.QWidget):
         self._logic.GetSliceCompositeNode().SetLinkedControl(linked)
 
 
+class qMRMLSliceView(QtWidgets.QWidget):
+    """What a slice view draws beside the picture: the words at its edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._annotation = vtk.vtkCornerAnnotation()
+
+    def cornerAnnotation(self) -> Any:
+        """Return the words in the corners and at the edges."""
+        return self._annotation
+
+    def scheduleRender(self) -> None:
+        """Do nothing: nothing is drawn on a screen."""
+
+
 class qMRMLSliceWidget(QtWidgets.QWidget):
     """A slice view without its picture; `host.slices` computes that without a screen."""
 
@@ -41,6 +56,11 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         super().__init__()
         self._logic = logic
         self._controller = qMRMLSliceControllerWidget(logic)
+        self._view = qMRMLSliceView()
+
+    def sliceView(self) -> QtWidgets.QWidget:
+        """Return what is drawn."""
+        return self._view
 
     def mrmlSliceNode(self) -> Any:
         """Return the vtkMRMLSliceNode."""
@@ -59,8 +79,15 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         return self._controller
 
 
+# Width and height of all views together, in pixels; those of a layout share the width.
+SCREEN = (1200, 400)
+
+
 class qSlicerLayoutManager(QtCore.QObject):
-    """Which views are shown; the nodes are made by Slicer's own vtkMRMLLayoutLogic."""
+    """Which views are shown; the nodes are made by Slicer's own vtkMRMLLayoutLogic.
+
+    As in Slicer, the views of a layout get their sizes from the event loop, after `setLayout` has returned.
+    """
 
     layoutChanged = Signal(int)
 
@@ -139,6 +166,16 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._views()
         if changed:
             self.layoutChanged.emit(layout)
+            QtCore.QTimer.singleShot(0, self, self._resize)
+
+    def _resize(self) -> None:
+        if self._logic is None:
+            return
+        nodes = self._logic.GetViewNodes()  # those of the layout that is shown
+        mapped = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+        shown = [widget for widget in self._views().values() if widget.mrmlSliceNode() in mapped]
+        for widget in shown:
+            widget.sliceLogic().ResizeSliceNode(SCREEN[0] // len(shown), SCREEN[1])
 
     def setLayout(self, layout: int) -> None:
         """Show a layout, by its number."""

@@ -113,6 +113,10 @@ class Host:
         for module in self._application.moduleManager().findChildren(modules.qSlicerCoreModule):
             module.observe(logic)
         self._application.layoutManager().observe(logic)
+        crosshair = slicer.vtkMRMLCrosshairNode()
+        crosshair.SetCrosshairName("default")
+        crosshair.SetSingletonTag("default")
+        scene.AddNode(crosshair)  # Slicer's displayable managers make it
         scene.SetUndoOn()
         return scene
 

@@ -63,6 +63,10 @@ def begin(panel, slicerHost):
     assert slicerHost.wait_until(lambda: bool(slicer_runs.worker_processes()), timeout=60)
 
 
+def helpers_of(panel):
+    return list(panel.comparison.helpers)
+
+
 def backgrounds():
     manager = slicer.app.layoutManager()
     return [manager.sliceWidget(name).sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID() for name in VIEWS]
@@ -205,7 +209,9 @@ def test_compare_shows_three_linked_views_of_one_grid(ready, finish, slicerHost)
     slicerHost.click(ready.ui.compareButton)
 
     before, after, difference = (slicer.mrmlScene.GetNodeByID(node) for node in backgrounds())
-    assert (before.GetName(), after, difference.GetName()) == ("T1 cubic", result, "T1 ArSSR 2x minus cubic")
+    spacing = "0.45 x 0.55 x 1.25 mm"
+    assert (before.GetName(), after) == (f"Cubic {spacing}: T1", result)
+    assert difference.GetName() == f"ArSSR minus cubic {spacing}: T1 ArSSR 2x"
     residual = slicer.util.arrayFromVolume(result).astype(np.float32) - slicer.util.arrayFromVolume(before)
     np.testing.assert_allclose(slicer.util.arrayFromVolume(difference), residual, atol=1e-4)
     for name in VIEWS:
@@ -218,8 +224,7 @@ def test_compare_without_the_difference_shows_two_views(ready, finish, slicerHos
 
     slicerHost.click(ready.ui.compareButton)
 
-    assert slicer.mrmlScene.GetFirstNodeByName("T1 cubic") is not None
-    assert slicer.mrmlScene.GetFirstNodeByName("T1 ArSSR 2x minus cubic") is None
+    assert [helper.GetName() for helper in helpers_of(ready)] == ["Cubic 0.45 x 0.55 x 1.25 mm: T1"]
 
 
 def test_leaving_the_comparison_puts_everything_back(ready, finish, slicerHost):
@@ -239,9 +244,10 @@ def test_the_helpers_of_a_comparison_are_not_saved(ready, finish, slicerHost):
     finish(ready)
     slicerHost.click(ready.ui.compareButton)
 
-    helpers = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("T1 cubic", "T1 ArSSR 2x minus cubic")]
+    helpers = helpers_of(ready)
 
     assert [helper.GetSaveWithScene() for helper in helpers] == [0, 0]
+    assert [helper.GetHideFromEditors() for helper in helpers] == [1, 1]
 
 
 def test_a_volume_that_is_no_result_cannot_be_compared(ready, volume):

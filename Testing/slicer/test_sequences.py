@@ -117,7 +117,7 @@ def test_the_nodes_are_named_filed_and_marked_as_those_of_a_volume(cine, quick, 
     result = quick(proxy)
     made = sequences.sequenceOf(result)
 
-    assert (result.GetName(), made.GetName()) == ("Shown ArSSR 2x", "Cine ArSSR 2x")
+    assert (result.GetName(), made.GetName()) == ("Shown ArSSR 2x", "Cine ArSSR 2x sequence")
     assert {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in (result, made)} == {folder}
     assert (sourceOf(result), sourceOf(made)) == (proxy, sequence)
     for node in (result, made, *framesOf(made)):

@@ -1,0 +1,108 @@
+"""A plane of voxels that lies over a slice view for a while: the lens of the preview, and one side of a swipe.
+
+It is a volume of a single slice in the foreground of one view. It is hidden from lists and never saved, and what the
+view showed in its foreground comes back when the plane leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+import vtk
+
+from ArSSRPanel.nodes import addHelperVolume
+from ArSSRPanel.views import compositeOf
+
+
+class PlaneLayer:
+    """Shows planes of voxels over one slice view.
+
+    Args:
+        widget: The slice view.
+        name: Of the volume; Slicer writes it into the corner of the view.
+        like: The volume whose window, level and colors the plane has.
+    """
+
+    def __init__(self, widget: Any, name: str, like: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Show nothing yet."""
+        self.widget = widget
+        self._name = name
+        self._like = like
+        self._node: slicer.vtkMRMLScalarVolumeNode | None = None
+        composite = compositeOf(widget)
+        self._before = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
+        self._tags: list[tuple[Any, int]] = []
+
+    @property
+    def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The volume that is shown, None while nothing is."""
+        return self._node
+
+    def show(self, plane: np.ndarray, ijkToRAS: np.ndarray) -> None:
+        """Show a plane, in place of the one before.
+
+        Args:
+            plane: Intensities, shape (rows, columns).
+            ijkToRAS: From (column, row, 0, 1) to the world in RAS mm, shape (4, 4).
+        """
+        if self._node is None:
+            self._node = addHelperVolume(self._name)
+            self._follow()
+        matrix = vtk.vtkMatrix4x4()
+        matrix.DeepCopy(np.asarray(ijkToRAS, dtype=np.float64).ravel().tolist())
+        modifying = self._node.StartModify()
+        slicer.util.updateVolumeFromArray(self._node, np.ascontiguousarray(plane)[None])
+        self._node.SetIJKToRASMatrix(matrix)
+        self._node.EndModify(modifying)
+        composite = compositeOf(self.widget)
+        if composite.GetForegroundVolumeID() != self._node.GetID():
+            composite.SetForegroundVolumeID(self._node.GetID())
+            composite.SetForegroundOpacity(1.0)
+
+    def remove(self) -> None:
+        """Let the view show what it showed before; nothing of the plane is left."""
+        for display, tag in self._tags:
+            display.RemoveObserver(tag)
+        self._tags = []
+        node, self._node = self._node, None
+        if node is None:
+            return
+        composite = compositeOf(self.widget)
+        if composite is not None and composite.GetForegroundVolumeID() == node.GetID():
+            volume, opacity = self._before
+            composite.SetForegroundVolumeID(volume)
+            composite.SetForegroundOpacity(opacity)
+        removeHelper(node)
+
+    def _follow(self) -> None:
+        """Look as the volume looks, also when that changes."""
+        shown = self._like.GetDisplayNode()
+        if shown is not None:
+            self._copyLook(shown)
+            self._tags.append(
+                (shown, shown.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._copyLook(shown)))
+            )
+
+    def _copyLook(self, shown: slicer.vtkMRMLScalarVolumeDisplayNode) -> None:
+        display = self._node.GetDisplayNode() if self._node is not None else None
+        if display is None:
+            return
+        modifying = display.StartModify()
+        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+        display.SetInterpolate(shown.GetInterpolate())
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+        display.EndModify(modifying)
+
+
+def removeHelper(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Take a volume that was shown for a while out of the scene, with its display node."""
+    scene, display = node.GetScene(), node.GetDisplayNode()
+    if scene is None:  # it went with its scene
+        return
+    if display is not None:
+        scene.RemoveNode(display)
+    scene.RemoveNode(node)

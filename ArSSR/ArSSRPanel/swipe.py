@@ -1,0 +1,128 @@
+"""A divider in a slice view: before on its left, after on its right; it follows the mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+import vtk
+from vtk.util import numpy_support
+
+from ArSSRPanel import views
+from ArSSRPanel.plane_layer import PlaneLayer
+from ArSSRPanel.pointer import PointerWatch
+
+# Least width of a side, in pixels.
+MARGIN = 8
+
+
+class Swipe:
+    """Shows one volume to the left of a divider and another one to its right.
+
+    Args:
+        widget: The slice view.
+        before: The volume on the left, and what the view says of it.
+        after: The volume on the right, likewise.
+    """
+
+    def __init__(
+        self,
+        widget: Any,
+        before: tuple[slicer.vtkMRMLScalarVolumeNode, str],
+        after: tuple[slicer.vtkMRMLScalarVolumeNode, str],
+    ) -> None:
+        """Begin with the divider in the middle."""
+        self._widget = widget
+        self._after = after[0]
+        self.position = 0.5
+        self._drawn: tuple[object, ...] = ()
+        views.compositeOf(widget).SetBackgroundVolumeID(before[0].GetID())
+        views.setLabel(widget, f"{before[1]}  |  {after[1]}")
+        self._layer = PlaneLayer(widget, after[1], after[0])
+        self._pointer = PointerWatch(self._onPointer)
+        node = widget.mrmlSliceNode()
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._draw())
+        self._draw()
+
+    def stop(self) -> None:
+        """Leave the view; nothing of the divider is left."""
+        self._widget.mrmlSliceNode().RemoveObserver(self._tag)
+        self._pointer.stop()
+        self._layer.remove()
+
+    def moveTo(self, position: float) -> None:
+        """Move the divider to a part of the width of the view, 0 to 1."""
+        self.position = min(max(position, 0.0), 1.0)
+        self._draw()
+
+    def _onPointer(self, node: slicer.vtkMRMLSliceNode, x: float, y: float) -> None:
+        if node is self._widget.mrmlSliceNode():
+            self.moveTo(x / max(1, node.GetDimensions()[0]))
+
+    def _draw(self) -> None:
+        """Compute the right side: what the volume is at every pixel there."""
+        node = self._widget.mrmlSliceNode()
+        width, height = node.GetDimensions()[:2]
+        first = min(max(round(self.position * width), MARGIN), max(width - MARGIN, 0))
+        toRAS = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
+        drawn = (first, width, height, toRAS.tobytes())
+        if drawn == self._drawn or first >= width:
+            return
+        self._drawn = drawn
+        plane = planeOf(self._after, toRAS, (first, width - 1, 0, height - 1))
+        # A bright line, so that the divider is seen where both sides look alike.
+        display = self._after.GetDisplayNode()
+        plane[:, 0] = display.GetLevel() + display.GetWindow() / 2
+        shift = np.eye(4)
+        shift[0, 3] = first
+        self._layer.show(plane, toRAS @ shift)
+
+
+def planeOf(
+    volume: slicer.vtkMRMLScalarVolumeNode, xyToRAS: np.ndarray, extent: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Return a volume at the pixels of a slice view, linearly interpolated, as the view itself would show it.
+
+    Args:
+        volume: The volume.
+        xyToRAS: From pixels of the view to the world in RAS mm, shape (4, 4).
+        extent: First and last pixel across and up.
+
+    Returns:
+        Intensities, float32, shape (rows, columns); the lowest of the volume outside of it.
+    """
+    rasToIJK, rasToVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    volume.GetRASToIJKMatrix(rasToIJK)
+    parent = volume.GetParentTransformNode()
+    toIJK: Any = vtk.vtkTransform()
+    if not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(None, parent, rasToVolume):  # it is not linear
+        bent = vtk.vtkGeneralTransform()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, parent, bent)
+        toIJK = vtk.vtkGeneralTransform()
+        toIJK.Concatenate(rasToIJK)
+        toIJK.Concatenate(bent)
+    else:
+        toIJK.Concatenate(rasToIJK)
+        toIJK.Concatenate(rasToVolume)
+    toIJK.Concatenate(_vtkMatrix(xyToRAS))
+    reslice = vtk.vtkImageReslice()
+    reslice.SetInputData(volume.GetImageData())
+    reslice.SetResliceTransform(toIJK)
+    reslice.SetInterpolationModeToLinear()
+    reslice.SetOutputScalarType(vtk.VTK_FLOAT)
+    reslice.SetBackgroundLevel(volume.GetImageData().GetScalarRange()[0])
+    reslice.SetBorder(True)
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputOrigin(0, 0, 0)
+    reslice.SetOutputExtent(*extent, 0, 0)
+    reslice.Update()
+    values = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
+    return values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1).copy()
+
+
+def _vtkMatrix(array: np.ndarray) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(np.asarray(array, dtype=np.float64).ravel().tolist())
+    return matrix

@@ -1,0 +1,103 @@
+"""The slice views: what they show, how they are put back, and the words in them.
+
+Nothing here knows what is shown, or why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+import slicer.util
+import vtk
+
+# Index of the text in the middle of a view's upper edge; Slicer itself writes into the four corners.
+_UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
+
+
+@dataclass
+class ViewState:
+    """What a slice view shows, and where."""
+
+    sliceToRAS: vtk.vtkMatrix4x4
+    fieldOfView: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    background: str | None
+    foreground: str | None
+    opacity: float
+    linked: int
+    hotLinked: int
+
+
+def sliceWidgets() -> Iterator[tuple[str, Any]]:
+    """Yield the name and the widget of every slice view; none without a main window."""
+    manager = slicer.app.layoutManager()
+    for name in manager.sliceViewNames() if manager is not None else ():
+        widget = manager.sliceWidget(name)
+        if widget is not None and widget.mrmlSliceNode() is not None:
+            yield name, widget
+
+
+def compositeOf(widget: Any) -> slicer.vtkMRMLSliceCompositeNode:
+    """Return the node that says which volumes a slice view shows."""
+    return widget.sliceLogic().GetSliceCompositeNode()
+
+
+def stateOf(widget: Any) -> ViewState:
+    """Return what a slice view shows, and where."""
+    node, composite = widget.mrmlSliceNode(), compositeOf(widget)
+    sliceToRAS = vtk.vtkMatrix4x4()
+    sliceToRAS.DeepCopy(node.GetSliceToRAS())
+    return ViewState(
+        sliceToRAS=sliceToRAS,
+        fieldOfView=tuple(node.GetFieldOfView()),
+        origin=tuple(node.GetXYZOrigin()),
+        background=composite.GetBackgroundVolumeID(),
+        foreground=composite.GetForegroundVolumeID(),
+        opacity=composite.GetForegroundOpacity(),
+        linked=composite.GetLinkedControl(),
+        hotLinked=composite.GetHotLinkedControl(),
+    )
+
+
+def restore(widget: Any, state: ViewState) -> None:
+    """Let a slice view show again what it showed, at the same place and at the same zoom."""
+    node, composite = widget.mrmlSliceNode(), compositeOf(widget)
+    # Unlinked first: a linked view would hand its volume on to the others.
+    composite.SetLinkedControl(0)
+    composite.SetHotLinkedControl(0)
+    modifying = node.StartModify()
+    # The matrix, not the name of the orientation: that of an oblique view, "Reformat", says nothing.
+    node.GetSliceToRAS().DeepCopy(state.sliceToRAS)
+    node.SetFieldOfView(*state.fieldOfView)
+    node.SetXYZOrigin(*state.origin)
+    node.UpdateMatrices()
+    node.EndModify(modifying)
+    composite.SetBackgroundVolumeID(state.background)
+    composite.SetForegroundVolumeID(state.foreground)
+    composite.SetForegroundOpacity(state.opacity)
+    composite.SetLinkedControl(state.linked)
+    composite.SetHotLinkedControl(state.hotLinked)
+
+
+def setLayout(number: int) -> None:
+    """Show a layout, and wait until its views have their sizes: a volume that is fitted before is fitted wrongly."""
+    slicer.app.layoutManager().setLayout(number)
+    slicer.app.processEvents()
+
+
+def setLabel(widget: Any, text: str) -> None:
+    """Write a line at the upper edge of a slice view; "" takes it away."""
+    view = widget.sliceView()
+    view.cornerAnnotation().SetText(_UPPER_EDGE, text)
+    view.scheduleRender()
+
+
+def showInViews(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show a volume in all slice views: at the place that they show, or fitted where they showed nothing."""
+    empty = [widget for _name, widget in sliceWidgets() if compositeOf(widget).GetBackgroundVolumeID() is None]
+    slicer.util.setSliceViewerLayers(background=volume, fit=False)
+    for widget in empty:
+        widget.sliceLogic().FitSliceToBackground()

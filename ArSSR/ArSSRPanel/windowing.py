@@ -1,0 +1,109 @@
+"""Window and level: from the anatomy, and the same in all volumes that are compared.
+
+The fat under the skin is the brightest tissue of a T1-weighted head, and lies outside of what is looked at: levels from
+all voxels leave the brain flat and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+
+# Voxels looked at, evenly spread.
+SAMPLED_VOXELS = 500_000
+# Part of the range above which a voxel is tissue, not air.
+TISSUE = 0.1
+# Part of the extent of the tissue, around its middle, that has neither skin nor fat.
+INNER_PART = 0.55
+LOWEST, HIGHEST = 2.0, 99.0
+# What is brighter than nearly all of the inner part is still told apart.
+HEADROOM = 1.1
+
+
+def anatomyWindow(array: np.ndarray) -> tuple[float, float]:
+    """Return the window and the level that show what lies in the middle of a volume.
+
+    Args:
+        array: Intensities, shape (k, j, i); voxels that are not finite are left out.
+
+    Returns:
+        Width and middle of the window, in the units of the array; the width is positive.
+    """
+    step = max(1, round((array.size / SAMPLED_VOXELS) ** (1 / 3)))
+    # A stack of few thick slices keeps them all.
+    steps = [step if size > 4 * step else 1 for size in array.shape]
+    sample = array[:: steps[0], :: steps[1], :: steps[2]].astype(np.float64)
+    finite = sample[np.isfinite(sample)]
+    if finite.size == 0:
+        return 1.0, 0.0
+    low, high = np.percentile(finite, (0.5, 99.5))
+    tissue = np.isfinite(sample) & (sample > low + TISSUE * (high - low))
+    inner = sample[_innerPart(tissue)]
+    inner = inner[np.isfinite(inner)]
+    if inner.size and inner.max() > inner.min():
+        low, high = np.percentile(inner, (LOWEST, HIGHEST))
+    window = max(HEADROOM * (high - low), float(np.finfo(np.float32).tiny))
+    return float(window), float(low + window / 2)
+
+
+def _innerPart(tissue: np.ndarray) -> tuple[slice, ...]:
+    """Return the box around the middle of the tissue; the whole array where there is none."""
+    box = []
+    for axis in range(3):
+        counts = tissue.sum(axis=tuple(other for other in range(3) if other != axis))
+        if not counts.any():
+            return (slice(None),) * 3
+        first, last = np.searchsorted(np.cumsum(counts) / counts.sum(), (0.05, 0.95))
+        middle, half = (first + last + 1) / 2, INNER_PART * (last + 1 - first) / 2
+        box.append(slice(max(0, int(middle - half)), int(np.ceil(middle + half))))
+    return tuple(box)
+
+
+def setWindow(volume: slicer.vtkMRMLScalarVolumeNode, window: float, level: float) -> None:
+    """Show a volume with this window and level, whatever its voxels are."""
+    display = volume.GetDisplayNode()
+    modifying = display.StartModify()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(window, level)
+    display.EndModify(modifying)
+
+
+class LinkedWindows:
+    """Keeps window and level of several volumes equal: what the user changes in one view changes in all.
+
+    Args:
+        volumes: With display nodes.
+    """
+
+    def __init__(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> None:
+        """Begin to listen, and keep what each volume has now."""
+        self._displays = [volume.GetDisplayNode() for volume in volumes]
+        self._before = [(d.GetAutoWindowLevel(), d.GetWindow(), d.GetLevel()) for d in self._displays]
+        self._busy = False
+        self._tags = [(d, d.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)) for d in self._displays]
+
+    def set(self, window: float, level: float) -> None:
+        """Show all of them with this window and level."""
+        self._busy = True
+        try:
+            for display in self._displays:
+                display.AutoWindowLevelOff()
+                display.SetWindowLevel(window, level)
+        finally:
+            self._busy = False
+
+    def release(self) -> None:
+        """Stop listening, and give every volume what it had before."""
+        for display, tag in self._tags:
+            display.RemoveObserver(tag)
+        for display, (automatic, window, level) in zip(self._displays, self._before, strict=True):
+            display.SetWindowLevel(window, level)
+            display.SetAutoWindowLevel(automatic)
+        self._displays, self._before, self._tags = [], [], []
+
+    def _onModified(self, caller: slicer.vtkMRMLScalarVolumeDisplayNode, event: str) -> None:
+        if not self._busy:
+            self.set(caller.GetWindow(), caller.GetLevel())

@@ -1,0 +1,211 @@
+"""The comparison explains itself, and leaves the views as they were."""
+
+from __future__ import annotations
+
+import mrml_volumes
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+import vtk
+from ArSSRPanel import views
+from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
+from ArSSRPanel.pointer import crosshairNode
+from ArSSRPanel.windowing import anatomyWindow
+
+from ArSSRLib.geometry import VolumeGeometry
+
+UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
+
+
+def widget(name):
+    return slicer.app.layoutManager().sliceWidget(name)
+
+
+def label(name):
+    return widget(name).sliceView().cornerAnnotation().GetText(UPPER_EDGE)
+
+
+def shown(name):
+    return slicer.mrmlScene.GetNodeByID(views.compositeOf(widget(name)).GetBackgroundVolumeID())
+
+
+@pytest.fixture
+def pair(scene):
+    """A thick volume and a finer one of the same place."""
+    coarse = mrml_volumes.grid("thick")
+    fine = coarse.upsampled((1, 1, 4))
+    before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="A very long name of a volume")
+    after = mrml_volumes.add_volume(fine, mrml_volumes.blob(fine, height=310), name="Result")
+    return before, after
+
+
+@pytest.fixture
+def comparison():
+    made = Comparison()
+    yield made
+    made.stop()
+
+
+def test_every_view_says_what_it_shows_method_and_spacing_first(pair, comparison):
+    comparison.start(*pair)
+
+    assert [label(name) for name in VIEWS[:2]] == ["Cubic spline, 0.7 x 0.7 x 1.2 mm", "ArSSR, 0.7 x 0.7 x 1.2 mm"]
+
+
+def test_the_difference_states_its_scale(pair, comparison):
+    comparison.start(*pair)
+
+    display = shown("Green").GetDisplayNode()
+    half = f"{display.GetWindow() / 2:.3g}"
+    assert label("Green") == f"ArSSR minus cubic: black -{half}, gray 0, white +{half}"
+    assert display.GetLevel() == 0
+
+
+def test_the_labels_leave_with_the_comparison(pair, comparison):
+    comparison.start(*pair)
+    comparison.stop()
+
+    assert [label(name) or "" for name in VIEWS] == ["", "", ""]
+
+
+def test_a_volume_of_thick_axial_slices_is_seen_from_the_side(pair, comparison):
+    comparison.start(*pair)
+
+    assert widget("Yellow").mrmlSliceNode().GetOrientation() == "Sagittal"
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [((1, 1, 3), "Sagittal"), ((1, 3, 1), "Sagittal"), ((3, 1, 1), "Axial"), ((2, 2, 2), "Axial")],
+)
+def test_the_plane_contains_the_axis_that_was_sharpened(scene, scale, expected):
+    coarse = VolumeGeometry((8, 8, 8), (2.0, 2.0, 2.0))
+    volumes = [mrml_volumes.add_volume(grid, np.zeros(grid.shape)) for grid in (coarse, coarse.upsampled(scale))]
+
+    assert sharpenedOrientation(*volumes) == expected
+
+
+def test_a_view_of_an_oblique_volume_follows_its_axes(scene, comparison):
+    coarse = mrml_volumes.grid("oblique")
+    fine = coarse.upsampled((1, 1, 3))
+    pair = [mrml_volumes.add_volume(grid, mrml_volumes.blob(grid)) for grid in (coarse, fine)]
+
+    comparison.start(*pair)
+
+    matrix = slicer.util.arrayFromVTKMatrix(widget("Red").mrmlSliceNode().GetSliceToRAS())[:3, :3]
+    axes = mrml_volumes.ijk_to_ras(pair[0])[:3, :3] / coarse.spacing
+    np.testing.assert_allclose(np.sort(np.abs(matrix.T @ axes).ravel())[-3:], 1, atol=1e-6)
+
+
+def test_the_volume_fills_its_view_although_views_get_their_size_late(pair, comparison):
+    comparison.start(*pair)
+
+    node = widget("Red").mrmlSliceNode()
+    assert node.GetDimensions()[:2] == (400, 400)
+    assert min(node.GetFieldOfView()[:2]) >= 24 - 1e-6  # five slices of 4.8 mm
+
+
+def test_views_come_back_where_they_were(pair, comparison):
+    node = widget("Red").mrmlSliceNode()
+    slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
+    slicer.app.processEvents()
+    node.GetSliceToRAS().DeepCopy(mrml_volumes.vtk_matrix(mrml_volumes.ijk_to_ras(mrml_oblique())))
+    node.SetFieldOfView(31, 32, 1)
+    node.SetXYZOrigin(3, 4, 0)
+    node.UpdateMatrices()
+    before = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()).copy()
+
+    comparison.start(*pair)
+    assert not np.allclose(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), before)
+    comparison.stop()
+
+    np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), before, atol=1e-9)
+
+
+def mrml_oblique():
+    return mrml_volumes.add_volume(mrml_volumes.grid("oblique").resized((5, 5, 5)), np.zeros((5, 5, 5)))
+
+
+def test_window_and_level_come_back(pair, comparison):
+    display = pair[1].GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(77, 33)
+
+    comparison.start(*pair)
+    assert display.GetWindow() != 77
+    comparison.stop()
+
+    assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == (77, 33, 0)
+
+
+def test_window_and_level_change_in_both_views(pair, comparison):
+    comparison.start(*pair)
+
+    shown("Red").GetDisplayNode().SetWindowLevel(50, 60)
+
+    assert (shown("Yellow").GetDisplayNode().GetWindow(), shown("Yellow").GetDisplayNode().GetLevel()) == (50, 60)
+
+
+def test_levels_come_from_the_brain_and_not_from_the_fat_under_the_skin():
+    k, j, i = np.meshgrid(*[np.linspace(-1.2, 1.2, 60)] * 3, indexing="ij")
+    radius = np.sqrt(k**2 + j**2 + i**2)
+    brain = np.where(i < 0, 90.0, 130.0)
+    head = np.where(radius < 0.8, brain, np.where((radius > 0.9) & (radius < 1), 400.0, 3.0))
+
+    window, level = anatomyWindow(head)
+
+    assert level + window / 2 < 180
+    assert 60 < level - window / 2 < 95
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4, 4)), np.full((3, 3, 3), np.nan), np.full((4, 4, 4), 7, np.int16)])
+def test_a_volume_without_anatomy_has_a_window_too(array):
+    window, level = anatomyWindow(array)
+
+    assert window > 0
+    assert np.isfinite(level)
+
+
+def test_the_key_flips_between_before_and_after(pair, comparison):
+    comparison.start(*pair, mode=CompareMode.FLICKER)
+    assert label("Red").startswith("ArSSR")
+
+    comparison._shortcut.activated.emit()
+    assert (shown("Red").GetName().startswith("Cubic"), label("Red").startswith("Cubic")) == (True, True)
+
+    comparison.flip()
+    assert shown("Red") is pair[1]
+
+
+def test_the_divider_follows_the_mouse(pair, comparison):
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    node = widget("Red").mrmlSliceNode()
+    width = node.GetDimensions()[0]
+
+    crosshairNode().SetCursorPositionXYZ([0.25 * width, 100, 0], node)
+
+    foreground = slicer.mrmlScene.GetNodeByID(views.compositeOf(widget("Red")).GetForegroundVolumeID())
+    assert foreground.GetImageData().GetDimensions()[0] == width - round(0.25 * width)
+    assert comparison._swipe.position == pytest.approx(0.25)
+
+
+def test_right_of_the_divider_is_what_the_view_of_the_result_shows(pair, comparison, slicerHost):
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    divided = slicerHost.view_image("Red", size=(400, 400), fit=False)
+    comparison._swipe.stop()
+    views.compositeOf(widget("Red")).SetBackgroundVolumeID(pair[1].GetID())
+    whole = slicerHost.view_image("Red", size=(400, 400), fit=False)
+
+    difference = np.abs(divided[:, 205:].astype(int) - whole[:, 205:])
+    assert difference.max() <= 2
+    assert whole[:, 205:].std() > 10
+
+
+def test_nothing_of_a_swipe_stays(pair, comparison):
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    comparison.stop()
+
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert views.compositeOf(widget("Red")).GetForegroundVolumeID() is None
