@@ -139,8 +139,8 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     reporter.stage("read", str(source))
     volume = read_volume(source, series=args.series)
     if not args.force:
-        _refuse_labels(volume, source)
-    factors = _factors(volume.geometry, args)
+        refuse_labels(volume, source)
+    factors = factors_for(volume.geometry, args)
     model = batch.model()
     logger.info(
         "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s)",
@@ -152,7 +152,7 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
         model.name,
         model.sha256,
     )
-    _warn_outside_training(model, factors)
+    warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
     with _larger_results_named(destination := destination_of(output)):
         plan = plan_upsampling(volume, model, factors, batch.options, destination=destination)
@@ -190,7 +190,7 @@ def short_description(model: SuperResolutionModel, factors: Factors) -> str:
     return f"{name} x{scale_label(factors)} sha {model.sha256[:8]}"
 
 
-def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
+def factors_for(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
     """Return the scale that was asked for in one of four ways, along i, j, k."""
     if args.scale is not None:
         factors = parse_scale(args.scale)
@@ -251,7 +251,7 @@ def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
     save_comparison(args.figure, panels, overwrite=args.overwrite)
 
 
-def _refuse_labels(volume: Volume, source: Path) -> None:
+def refuse_labels(volume: Volume, source: Path) -> None:
     count = label_count(volume.array)
     if count:
         msg = (
@@ -261,7 +261,7 @@ def _refuse_labels(volume: Volume, source: Path) -> None:
         raise InputError(msg)
 
 
-def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
+def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
     """Say so when a scale is larger than the model has ever seen."""
     largest = model.config.largest_scale
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
