@@ -187,7 +187,7 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
     if different or not bids_sidecar(target).is_file():
         return False
     try:
-        return voxels_sha256(read_volume(target).array) == record["result_sha256"]
+        return voxels_sha256(read_volume(target).array) == str(record["result_sha256"])
     except InputError:
         return False
 

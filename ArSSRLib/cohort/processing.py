@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ArSSRLib import __version__
+from ArSSRLib.checkpoint import load_model
 from ArSSRLib.cohort.dataset import Scan, metadata_of
 from ArSSRLib.cohort.derivatives import Request, bids_sidecar, is_finished, sidecar, target_of
 from ArSSRLib.cohort.measures import measures_of
@@ -133,7 +134,7 @@ def _nameless(volume: Volume) -> Volume:
 @functools.lru_cache(maxsize=1)
 def load(name: str) -> SuperResolutionModel:
     """Return a network, which is loaded once a process."""
-    return loadload(name)
+    return load_model(name)
 
 
 @contextmanager

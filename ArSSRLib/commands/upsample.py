@@ -252,6 +252,7 @@ def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
 
 
 def refuse_labels(volume: Volume, source: Path) -> None:
+    """Refuse a volume that looks like a label map, by an `InputError`."""
     count = label_count(volume.array)
     if count:
         msg = (

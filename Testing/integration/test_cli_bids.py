@@ -12,7 +12,7 @@ from ArSSRLib.cohort import processing
 from ArSSRLib.cohort.dataset import Scan, share_of
 
 pytest.importorskip("bids2table", reason="bids2table is not installed (pip install bids2table)")
-RESULT = "sub-01/ses-a/anat/sub-01_ses-a_run-02_res-0p55x0p55x1p25mm_desc-arssr_T1w.nii.gz"
+RESULT = "sub-01/ses-a/anat/sub-01_ses-a_run-02_res-0p45x0p55x1p25mm_desc-arssr_T1w.nii.gz"
 
 
 @pytest.fixture
