@@ -8,7 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from ArSSRLib.errors import DependencyError
 
 # As in the optional dependencies of pyproject.toml; a test compares them.
-MINIMUM = {"matplotlib": "3.8", "openvino": "2025.0", "pydicom": "3.0"}
+MINIMUM = {
+    "bids2table": "2.3",
+    "matplotlib": "3.8",
+    "openvino": "2025.0",
+    "pydicom": "3.0",
+}
 
 
 def require_package(name: str, purpose: str) -> None:

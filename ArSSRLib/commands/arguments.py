@@ -128,6 +128,7 @@ def build_parser(called: str = "") -> argparse.ArgumentParser:
     for name, room, summary in (
         ("train", "ArSSRLib.training.cli", "train a model from a TOML recipe"),
         ("evaluate", "ArSSRLib.evaluation.cli", "compare methods as a TOML protocol says, in tables and figures"),
+        ("bids", "ArSSRLib.cohort.cli", "upsample the scans of a BIDS data set into BIDS derivatives"),
     ):
         command = _add_command(commands, name, summary, (room, "run"))
         if name == called:
@@ -167,18 +168,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         metavar="OUTPUT",
         help="volume to write; or a folder, for a folder of volumes or a DICOM series",
     )
-    target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=True)
-    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one for each axis i, j, k")
-    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or one for each axis")
-    target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
-    target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
-    compute = command.add_argument_group("computation")
-    compute.add_argument(
-        "--model",
-        metavar="NAME|PATH",
-        help=f"bundled model or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
-    )
-    _add_options(compute)
+    add_target(command)
     files = command.add_argument_group("input and output")
     files.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
@@ -198,6 +188,22 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         choices=("auto", "json", "none"),
         help="auto: a bar on a terminal; json: one object per line on stdout (default: %(default)s)",
     )
+
+
+def add_target(command: argparse.ArgumentParser) -> None:
+    """Add what every command that upsamples is asked: how fine, with which model, and the `UpsamplingOptions`."""
+    target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=True)
+    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one for each axis i, j, k")
+    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or one for each axis")
+    target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
+    target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
+    compute = command.add_argument_group("computation")
+    compute.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        help=f"bundled model or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
+    )
+    _add_options(compute)
 
 
 def _add_options(group: argparse._ArgumentGroup) -> None:
@@ -221,8 +227,8 @@ def _add_options(group: argparse._ArgumentGroup) -> None:
 
 
 def options_of(args: argparse.Namespace) -> UpsamplingOptions:
-    """Return the options among the arguments of ``arssr upsample``."""
-    return UpsamplingOptions.from_table({**vars(args), "uncertainty": args.uncertainty is not None})
+    """Return the options among the arguments of a command that upsamples."""
+    return UpsamplingOptions.from_table({**vars(args), "uncertainty": getattr(args, "uncertainty", None) is not None})
 
 
 def _add_reproduce(commands: Commands[OneLineParser]) -> None:

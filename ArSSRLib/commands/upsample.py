@@ -16,17 +16,13 @@ from ArSSRLib.checkpoint import DEFAULT_MODELS, installed_models, load_model
 from ArSSRLib.commands.arguments import options_of
 from ArSSRLib.commands.labels import label_count
 from ArSSRLib.commands.progress import Reporter
+from ArSSRLib.commands.resolution import Factors, factors_for
 from ArSSRLib.commands.target import names_file, refuse_existing, target_for
 from ArSSRLib.device import describe_device, resolve_device
 from ArSSRLib.errors import InputError, MemoryLimitError, OutputError, one_line
 from ArSSRLib.filenames import portable_name
 from ArSSRLib.geometry import (
-    VolumeGeometry,
     parse_scale,
-    reached_scale,
-    scale_for_isotropic,
-    scale_for_size,
-    scale_for_spacing,
     scale_label,
     times,
 )
@@ -51,8 +47,6 @@ from ArSSRLib.volume import Volume
 
 if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
-
-Factors = tuple[float, float, float]
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +146,8 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     reporter.stage("read", str(source))
     volume = read_volume(source, series=args.series)
     if not args.force:
-        _refuse_labels(volume, source)
-    factors = _factors(volume.geometry, args)
+        refuse_labels(volume, source)
+    factors = factors_for(volume.geometry, args)
     model = batch.model()
     logger.info(
         "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s)",
@@ -165,7 +159,7 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
         model.name,
         model.sha256,
     )
-    _warn_outside_training(model, factors)
+    warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
     with _larger_results_named(destination := destination_of(output)):
         plan = plan_upsampling(volume, model, factors, batch.options, destination=destination)
@@ -206,33 +200,6 @@ def short_description(model: SuperResolutionModel, factors: Factors) -> str:
     return f"{name} x{scale_label(factors)} sha {model.sha256[:8]}"
 
 
-def _factors(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
-    """Return the scale that was asked for in one of four ways, along i, j, k."""
-    if args.scale is not None:
-        factors = parse_scale(args.scale)
-    elif args.spacing is not None:
-        factors = scale_for_spacing(geometry, args.spacing)
-    elif args.size is not None:
-        factors = scale_for_size(geometry, args.size)
-    else:
-        factors = scale_for_isotropic(geometry)
-    if args.scale is None and args.size is None:
-        _refuse_between_nothing(geometry, factors)
-    return reached_scale(geometry, factors)
-
-
-def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
-    """Refuse a scale along an axis of one voxel: the network would repeat it, and the result look like a volume."""
-    for axis, size, factor in zip("ijk", geometry.size, factors, strict=True):
-        if size == 1 and factor > 1:
-            within = " ".join("1" if n == 1 else "2" for n in geometry.size)
-            msg = (
-                f"The volume has a single slice along {axis}, and there is nothing between slices to compute; name "
-                f"the whole series, or ask for a scale within the slice, such as --scale {within}."
-            )
-            raise InputError(msg)
-
-
 def _writable_name(source: Path) -> str:
     """Return the name of the result of a volume in a folder: its own, or that of a format in one file.
 
@@ -267,7 +234,8 @@ def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
     save_comparison(args.figure, panels, overwrite=args.overwrite)
 
 
-def _refuse_labels(volume: Volume, source: Path) -> None:
+def refuse_labels(volume: Volume, source: Path) -> None:
+    """Refuse a volume that looks like a label map, by an `InputError`."""
     count = label_count(volume.array)
     if count:
         msg = (
@@ -277,7 +245,7 @@ def _refuse_labels(volume: Volume, source: Path) -> None:
         raise InputError(msg)
 
 
-def _warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
+def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
     """Say so when a scale is larger than the model has ever seen."""
     largest = model.config.largest_scale
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"

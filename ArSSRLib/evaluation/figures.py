@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.results import Results
-from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.runner import Cell
 from ArSSRLib.figure import FOOTER, save_comparison, save_figure
 from ArSSRLib.figure.views import View, gray_window, orthogonal_views, sample

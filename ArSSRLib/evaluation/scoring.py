@@ -15,11 +15,11 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.degradation import Acquisition, Array
 from ArSSRLib.evaluation.lesions import Lesions, contrast_recovery
-from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.metrics import Mask, mean_ssim, psnr, ssim_map
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,17 @@ def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
     """
     stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
     sidecar = path.with_name(f"{stem.rpartition('.')[0]}.json")
-    table = _table(sidecar)
+    return profile_stated(_table(sidecar), geometry, sidecar)
+
+
+def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> SliceProfile:
+    """Return the slice profiles that the content of a sidecar states.
+
+    Args:
+        table: The content.
+        geometry: Grid of the volume.
+        sidecar: Where it stands, for the log.
+    """
     if not table:
         return UNKNOWN
     axis = _slice_axis(table, geometry, sidecar)
@@ -67,7 +78,7 @@ def _table(sidecar: Path) -> dict[str, Any]:
     return table
 
 
-def _slice_axis(table: dict[str, Any], geometry: VolumeGeometry, sidecar: Path) -> int | None:
+def _slice_axis(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> int | None:
     """Return the axis along which the slices lie, or None if the sidecar describes another grid."""
     said = str(table.get("SliceEncodingDirection", ""))[:1]
     distance = _number(table, "SpacingBetweenSlices")
@@ -83,7 +94,7 @@ def _slice_axis(table: dict[str, Any], geometry: VolumeGeometry, sidecar: Path) 
     return None
 
 
-def _acquired(table: dict[str, Any], slices: int, geometry: VolumeGeometry, sidecar: Path) -> dict[int, int | None]:
+def _acquired(table: Mapping[str, Any], slices: int, geometry: VolumeGeometry, sidecar: Path) -> dict[int, int | None]:
     """Return the samples of k-space along the two axes of the plane; only those that are known."""
     phase, frequency = (_number(table, name) for name in ("AcquisitionMatrixPE", "BaseResolution"))
     plane = [axis for axis in range(3) if axis != slices]
@@ -99,7 +110,7 @@ def _acquired(table: dict[str, Any], slices: int, geometry: VolumeGeometry, side
     return {along: int(phase), other: None if frequency is None else int(frequency)}
 
 
-def _number(table: dict[str, Any], name: str) -> float | None:
+def _number(table: Mapping[str, Any], name: str) -> float | None:
     value = table.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

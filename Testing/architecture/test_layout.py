@@ -55,6 +55,7 @@ FLOORS = {
     "__main__": 5,
     "training": 4,
     "evaluation": 4,
+    "cohort": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
 # Kernels and backends are other ways to do what the networks say, and know them; the networks know neither.
@@ -64,7 +65,9 @@ MAY_ALSO_IMPORT = {
     "planning": {"acquisition"},
     # A record tells what an upsampling found.
     "record": {"upsampling"},
-    "cli": {"commands", "training", "evaluation"},
+    "cli": {"commands", "cohort", "training", "evaluation"},
+    # A cohort is upsampled scan by scan as one volume is.
+    "cohort": {"commands"},
     "kernels": {"model"},
     "backends": {"model"},
 }
@@ -83,8 +86,9 @@ ONLY_IN = {
     "subprocess": {"device", "evaluation"},
     # There is none but for GPUs on Linux.
     "triton": {"kernels"},
-    "tqdm": {"commands", "worker", "training", "evaluation"},
-    "argparse": {"cli", "commands", "worker", "training", "evaluation"},
+    "tqdm": {"cohort", "commands", "worker", "training", "evaluation"},
+    "argparse": {"cli", "cohort", "commands", "worker", "training", "evaluation"},
+    "bids2table": {"cohort"},
 }
 
 

@@ -7,9 +7,9 @@ import pytest
 from evaluation.tables import BACK, CUBIC, protocol_of, rough, write_subject, write_subjects
 from scipy import ndimage
 
+from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.evaluation import MetricUnavailable, runner, scoring
 from ArSSRLib.evaluation.protocol import Method
-from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem, Task, evaluate
 from ArSSRLib.evaluation.scoring import Metric
 from ArSSRLib.io import read_volume

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from evaluation.tables import rough
 
+from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation import MetricUnavailable, scoring
 from ArSSRLib.evaluation.degradation import acquisition
 from ArSSRLib.evaluation.lesions import contrast_recovery, lesions_of
-from ArSSRLib.evaluation.ripple import slice_ripple
 from ArSSRLib.evaluation.scoring import HEADINGS, METRICS, Scored, Value, why_unavailable
 from ArSSRLib.metrics import psnr, ssim
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ArSSRLib.evaluation.ripple import slice_ripple
+from ArSSRLib.acquisition.ripple import slice_ripple
 
 
 def smooth_walk(count, seed=0):

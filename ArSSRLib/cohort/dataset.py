@@ -1,0 +1,229 @@
+"""Which scans of a BIDS data set are to be upsampled, and which are left out, each with its reason.
+
+Files are found and their names are understood by bids2table, which knows the schema of BIDS.
+"""
+
+# mypy: disable-error-code="import-untyped"
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.packages import require_package
+
+DESCRIPTION = "dataset_description.json"
+SUFFIXES = ("T1w", "T2w", "FLAIR")
+EXTENSIONS = (".nii.gz", ".nii")
+# Parts of a complex image that no network here was trained on.
+_PARTS = ("phase", "real", "imag")
+# Names of entities in filter files, as pybids and fMRIPrep write them, and those in names of files.
+_LONG_NAMES = {
+    "subject": "sub",
+    "session": "ses",
+    "acquisition": "acq",
+    "reconstruction": "rec",
+    "ceagent": "ce",
+    "direction": "dir",
+    "inversion": "inv",
+    "extension": "ext",
+}
+_FILTERED = {"sub", "ses", "acq", "rec", "ce", "dir", "inv", "run", "echo", "part", "mod", "flip", "mt", "proc", "ext"}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One file of a data set.
+
+    Attributes:
+        path: From the root of the data set, with forward slashes.
+        subject: Label, without "sub-".
+        session: Label, without "ses-"; empty without sessions.
+        suffix: Such as "T1w".
+    """
+
+    path: str
+    subject: str
+    session: str
+    suffix: str
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folders and its extension."""
+        return self.path.rpartition("/")[2].removesuffix(".gz").removesuffix(".nii")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which scans are wanted.
+
+    Attributes:
+        participants: Labels of subjects; all of them when empty.
+        sessions: Labels of sessions; all of them when empty.
+        suffixes: Kinds of scans.
+        queries: From a filter file: entities and the values they may have; a scan meets one of the queries. Empty: all.
+    """
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = SUFFIXES
+    queries: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in a data set.
+
+    Attributes:
+        scans: Scans to upsample, by path.
+        left: Scans that are left out, and why.
+    """
+
+    scans: tuple[Scan, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """Return what a data set says about itself.
+
+    Raises:
+        InputError: If it is not a BIDS data set.
+    """
+    path = root / DESCRIPTION
+    if not root.is_dir():
+        msg = f"{root}: is not a folder; name the root of a BIDS data set."
+        raise InputError(msg)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        msg = f"{root}: is not a BIDS data set, it has no {DESCRIPTION}; name the folder that holds it."
+        raise InputError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{path}: cannot be read as JSON ({error}); correct the file."
+        raise InputError(msg) from error
+    if not isinstance(content, dict) or not isinstance(content.get("BIDSVersion"), str):
+        msg = f"{path}: states no BIDSVersion, which every BIDS data set does; correct the file."
+        raise InputError(msg)
+    return content
+
+
+def find_scans(root: Path, selection: Selection) -> Found:
+    """Return the scans of a data set that are wanted, and those among them that cannot be taken.
+
+    Runs, echoes, reconstructions (defaced ones, too) and acquisitions are scans of their own.
+
+    Raises:
+        InputError: If it is not a BIDS data set, a participant or a session is not there, or nothing is to be done.
+        DependencyError: If bids2table is not installed.
+    """
+    require_package("bids2table", "Reading a BIDS data set")
+    from bids2table import index_dataset  # noqa: PLC0415 - an optional package
+
+    read_description(root)
+    folders = [name.name for name in root.iterdir() if name.name.startswith("sub-") and name.is_dir()]
+    _require(selection.participants, {name.removeprefix("sub-") for name in folders}, ("participant", "sub-"), root)
+    wanted = [f"sub-{label}" for label in selection.participants] or None
+    rows = index_dataset(root, include_subjects=wanted).to_pylist() if folders else []
+    images = [row for row in rows if row["ext"] in EXTENSIONS and row["datatype"] == "anat"]
+    _require(selection.sessions, {row["ses"] for row in images}, ("session", "ses-"), root)
+    images = [row for row in images if _is_wanted(row, selection)]
+    scans = [Scan(row["path"], row["sub"], row["ses"] or "", row["suffix"]) for row in images]
+    if not scans:
+        msg = f"{root}: has no scan to upsample among {', '.join(selection.suffixes)}; see --suffix and the filters."
+        raise InputError(msg)
+    left = {row["path"]: f"is the {row['part']} of a complex image" for row in images if row["part"] in _PARTS}
+    left |= _twice(scans)
+    return Found(tuple(sorted((s for s in scans if s.path not in left), key=lambda s: s.path)), left)
+
+
+def _require(labels: Iterable[str], there: set[str], kind: tuple[str, str], root: Path) -> None:
+    """Refuse labels that the data set does not have."""
+    missing = sorted(set(labels) - there)
+    if missing:
+        name, prefix = kind
+        known = ", ".join(sorted(label for label in there if label)[:5]) or "none"
+        msg = f"{root}: has no {name} {', '.join(prefix + label for label in missing)}; there are {known} (first five)."
+        raise InputError(msg)
+
+
+def _twice(scans: Sequence[Scan]) -> dict[str, str]:
+    """Return scans whose results would have one name, as T1w.nii and T1w.nii.gz in one folder."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for scan in scans:
+        places.setdefault((scan.path.rpartition("/")[0], scan.name), []).append(scan.path)
+    reason = "is there in two forms, whose results would have one name; remove one of them"
+    return {path: reason for paths in places.values() if len(paths) > 1 for path in paths}
+
+
+def _is_wanted(row: Mapping[str, Any], selection: Selection) -> bool:
+    if selection.sessions and row["ses"] not in selection.sessions:
+        return False
+    queries = selection.queries or ({},)
+    return any(
+        row["suffix"] in _values(query.get("suffix", list(selection.suffixes)))
+        and all(_meets(row, key, value) for key, value in query.items() if key not in ("suffix", "datatype"))
+        for query in queries
+    )
+
+
+def _meets(row: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401 - whatever JSON can hold
+    found = row.get(_LONG_NAMES.get(key, key))
+    return any(
+        found is None if v is None else str(found) == str(v).lstrip(".") or str(found) == str(v) for v in _values(value)
+    )
+
+
+def _values(value: Any) -> list[Any]:  # noqa: ANN401 - whatever JSON can hold
+    return value if isinstance(value, list) else [value]
+
+
+def read_filter(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Return the queries of a filter file: an object of named queries, each of entities and values, as for fMRIPrep.
+
+    Raises:
+        InputError: If it cannot be read, or names what no file of anatomy has.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        msg = f"{path}: cannot be read as a filter file ({error}); it holds JSON, such as {{'t1w': {{'run': 1}}}}."
+        raise InputError(msg) from error
+    queries = list(content.values()) if isinstance(content, dict) else []
+    if not queries or not all(isinstance(query, dict) for query in queries):
+        msg = f"{path}: holds no queries; expected an object of objects, such as {{'t1w': {{'run': 1}}}}."
+        raise InputError(msg)
+    odd = {
+        key for query in queries for key in query if _LONG_NAMES.get(key, key) not in _FILTERED | {"suffix", "datatype"}
+    }
+    if odd:
+        msg = f"{path}: {sorted(odd)[0]} is no entity of an anatomical scan; use BIDS's names, such as session or run."
+        raise InputError(msg)
+    return tuple(queries)
+
+
+def share_of(scans: Sequence[Scan], share: tuple[int, int]) -> list[Scan]:
+    """Return the scans of one share of many, the same for whoever asks, without a coordinator.
+
+    A scan belongs to a share by the checksum of its path, so that it stays there when others come or go.
+
+    Args:
+        scans: All of them.
+        share: Number of the share, from 1, and how many there are.
+    """
+    number, count = share
+    return [scan for scan in scans if _number_of(scan.path) % count == number - 1]
+
+
+def _number_of(path: str) -> int:
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
+
+
+def metadata_of(root: Path, scan: Scan) -> dict[str, Any]:
+    """Return what the sidecars of a scan say, those of the levels above it included; the nearest prevails."""
+    from bids2table import load_bids_metadata  # noqa: PLC0415 - an optional package
+
+    return dict(load_bids_metadata(root / scan.path))

@@ -1,0 +1,204 @@
+"""The folder of results: names, sidecars, and what is finished already.
+
+A result is three files: its record, its BIDS sidecar, and at last the volume, each written completely or not at all.
+So a volume is the mark that all three are there, and its record tells whether it is what was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib import __version__
+from ArSSRLib.cohort.dataset import DESCRIPTION, Scan, read_description
+from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.io import read_volume
+from ArSSRLib.leftovers import write_whole
+from ArSSRLib.options import OPTIONS, UpsamplingOptions
+from ArSSRLib.record import read_record, sidecar_of, voxels_sha256
+
+NAME = "ArSSR"
+# Name of the source in BIDS URIs.
+RAW = "raw"
+BIDS_VERSION = "1.10.0"
+IGNORED = ("*.arssr.json", "*.html", "*.tsv")
+# What of a scan's metadata is still true of its result. Nothing here says whom it shows, or when.
+KEPT = (
+    "Modality",
+    "MagneticFieldStrength",
+    "MRAcquisitionType",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "FlipAngle",
+    "SkullStripped",
+)
+# Options that leave a result what it is, within the tolerance of its record.
+_INDIFFERENT = ("device", "backend", "memory_limit")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a result must have been made of, to be taken for finished.
+
+    Attributes:
+        model_sha256: Checksum of the network's weights.
+        scale: Factors along i, j, k.
+        options: As they were asked for; "auto" stands for anything.
+    """
+
+    model_sha256: str
+    scale: tuple[float, float, float]
+    options: UpsamplingOptions
+
+    def difference(self, record: Mapping[str, Any]) -> str:
+        """Return the first key in which a record differs, or an empty text."""
+        asked: dict[str, Any] = {"model_sha256": self.model_sha256, "scale": list(self.scale)}
+        for option in OPTIONS:
+            value = getattr(self.options, option.name)
+            if option.name not in _INDIFFERENT and value not in (None, "auto"):
+                asked[option.name] = value
+        return next((key for key, value in asked.items() if record.get(key) != value), "")
+
+
+def prepare(root: Path, output: Path, command: str) -> None:
+    """Create the folder of derivatives and say what it is.
+
+    Raises:
+        OutputError: If it is the data set itself, lies in a place that is not derivatives/, or cannot be written.
+    """
+    root, output = root.resolve(), output.resolve()
+    if output == root or root.is_relative_to(output):
+        msg = f"{output}: is the data set itself, or around it, and nothing is written there; choose another folder."
+        raise OutputError(msg)
+    if output.is_relative_to(root) and output.relative_to(root).parts[0] != "derivatives":
+        msg = f"{output}: lies in the data set; choose {root / 'derivatives' / NAME.lower()}, or a folder outside."
+        raise OutputError(msg)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{output}: cannot be created ({error.strerror}); choose another folder for the output."
+        raise OutputError(msg) from error
+    content = _description(root, output, command)
+    path = output / DESCRIPTION
+    if path.exists():
+        made = read_description(output).get("GeneratedBy", [])
+        if not any(isinstance(entry, dict) and entry.get("Name") == NAME for entry in made):
+            msg = f"{output}: holds a data set of another program; choose another folder for the output."
+            raise OutputError(msg)
+    else:
+        write_whole(path, as_json(content))
+    if not (output / ".bidsignore").exists():
+        write_whole(output / ".bidsignore", "".join(f"{line}\n" for line in IGNORED).encode())
+
+
+def _description(root: Path, output: Path, command: str) -> dict[str, Any]:
+    said = read_description(root)
+    generated = {"Name": NAME, "Version": __version__, "Description": command}
+    return {
+        "Name": f"{NAME} of {said.get('Name', 'a BIDS data set')}",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "License": said.get("License", "unknown"),
+        "GeneratedBy": [generated],
+        "SourceDatasets": [{"URL": root.as_uri()}],
+        "DatasetLinks": {RAW: Path(os.path.relpath(root, output)).as_posix()},
+    }
+
+
+def source_of(output: Path) -> Path:
+    """Return the data set that a folder of derivatives was made of.
+
+    Raises:
+        InputError: If the folder is none of ours.
+    """
+    links = read_description(output).get("DatasetLinks")
+    link = links.get(RAW) if isinstance(links, dict) else None
+    if not isinstance(link, str):
+        msg = f"{output}: is no folder of results of arssr bids, its {DESCRIPTION} names no source; name another."
+        raise InputError(msg)
+    return (output / link).resolve()
+
+
+def target_of(output: Path, scan: Scan, spacing: Sequence[float]) -> Path:
+    """Return where the result of a scan goes; its name says the spacing, in mm."""
+    head, _, suffix = scan.name.rpartition("_")
+    folder = scan.path.rpartition("/")[0]
+    return output / folder / f"{head}_res-{resolution_label(spacing)}_desc-arssr_{suffix}.nii.gz"
+
+
+def resolution_label(spacing: Sequence[float]) -> str:
+    """Return a spacing as the value of an entity: "0p8mm", or "0p8x0p8x1mm"; letters and digits only."""
+    parts = [f"{value:.3f}".rstrip("0").rstrip(".").replace(".", "p") for value in spacing]
+    return f"{parts[0] if len(set(parts)) == 1 else 'x'.join(parts)}mm"
+
+
+def bids_sidecar(target: Path) -> Path:
+    """Return the BIDS sidecar of a result."""
+    return target.with_name(f"{target.name.removesuffix('.nii.gz')}.json")
+
+
+def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], facts: Mapping[str, Any]) -> bytes:
+    """Return the content of a BIDS sidecar.
+
+    Args:
+        scan: The source.
+        metadata: What its own sidecars say.
+        spacing: Of the result, in mm.
+        facts: Our record and what was measured.
+    """
+    content = {key: metadata[key] for key in KEPT if key in metadata}
+    content.setdefault("SkullStripped", False)
+    content["Sources"] = [f"bids:{RAW}:{scan.path}"]
+    content["Resolution"] = f"Upsampled to {' x '.join(f'{value:.6g}' for value in spacing)} mm"
+    return as_json({**content, NAME: facts})
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return JSON as a file holds it."""
+    return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite: bool) -> bool:
+    """Tell whether a result is there, whole, and of this input and request; all of it is read.
+
+    A volume that its record does not fit is half of a replacement, or damaged, and is made again.
+
+    Raises:
+        OutputError: If what is there is of another program, or of another input or request, and may not be replaced.
+    """
+    if not target.exists():
+        return False
+    try:
+        record = read_record(sidecar_of(target))
+    except InputError as error:
+        if overwrite:
+            return False
+        msg = f"{target}: exists already and has no record of ours; remove it, or add --overwrite."
+        raise OutputError(msg) from error
+    different = request.difference(record) or ("input" if record["input_sha256"] != input_sha256 else "")
+    if different and not overwrite:
+        msg = f"{target}: was made with another {different}; choose another folder, or add --overwrite."
+        raise OutputError(msg)
+    if different or not bids_sidecar(target).is_file():
+        return False
+    try:
+        return voxels_sha256(read_volume(target).array) == str(record["result_sha256"])
+    except InputError:
+        return False
+
+
+def finished_sources(output: Path) -> set[str]:
+    """Return the paths, in their data set, of the scans whose results are there."""
+    found: set[str] = set()
+    for path in output.glob("sub-*/**/*_desc-arssr_*.nii.gz"):
+        try:
+            sources = json.loads(bids_sidecar(path).read_text(encoding="utf-8"))["Sources"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found |= {str(uri).removeprefix(f"bids:{RAW}:") for uri in sources}
+    return found

@@ -1,0 +1,170 @@
+"""What happens to one scan: read, upsample, measure, write; in this process, another one, or on another machine.
+
+Nothing is known here of other scans, so that a lost process costs its own scan only.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ArSSRLib import __version__
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.cohort.dataset import Scan, metadata_of
+from ArSSRLib.cohort.derivatives import Request, bids_sidecar, is_finished, sidecar, target_of
+from ArSSRLib.cohort.measures import measures_of
+from ArSSRLib.commands.resolution import factors_for
+from ArSSRLib.commands.upsample import refuse_labels, short_description, warn_outside_training
+from ArSSRLib.errors import DependencyError, one_line
+from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
+from ArSSRLib.io.sidecar import profile_stated
+from ArSSRLib.leftovers import write_whole
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.record import record_as_json, record_of, sidecar_of, voxels_sha256
+from ArSSRLib.upsampling import carry_out, plan_upsampling
+from ArSSRLib.volume import Volume
+
+if TYPE_CHECKING:
+    from ArSSRLib.model.interface import SuperResolutionModel
+
+DONE, KEPT, FAILED = "done", "kept", "failed"
+ENGINE = logging.getLogger("ArSSRLib")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One scan to upsample, as it is sent to whichever process does it.
+
+    Attributes:
+        root: Of the data set; the same path on every machine.
+        output: Folder of the derivatives.
+        scan: The scan.
+        how: Scale, spacing, size or isotropic, whether to take label maps, and whether to replace, by name.
+        model: Name or file of the network.
+        options: What may be chosen about the upsampling.
+        threads: Of PyTorch; None leaves them as they are.
+        version: Of this package, where the task was made.
+    """
+
+    root: str
+    output: str
+    scan: Scan
+    how: dict[str, Any]
+    model: str
+    options: UpsamplingOptions
+    threads: int | None = None
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scan.
+
+    Attributes:
+        path: Of the scan, in its data set.
+        state: `DONE`, `KEPT` (a finished result was there) or `FAILED`.
+        message: Where the result is, or why there is none.
+        seconds: That it took.
+    """
+
+    path: str
+    state: str
+    message: str
+    seconds: float = 0.0
+
+
+def process(task: Task) -> Outcome:
+    """Upsample a scan, unless its result is there; a failure is an outcome, so that the others go on."""
+    started = time.monotonic()
+    try:
+        if task.version != __version__:
+            msg = f"This worker has ArSSR {__version__}, the command {task.version}; install one version everywhere."
+            raise DependencyError(msg)
+        if task.threads is not None:
+            torch.set_num_threads(task.threads)
+        state, target = _process(task)
+    except Exception as error:  # also what nobody foresaw: after a night, the other scans must be there
+        ENGINE.debug("%s failed because of:", task.scan.path, exc_info=True)
+        words = one_line(str(error)) or type(error).__name__
+        shown = words if task.scan.path in words else f"{task.scan.path}: {words}"
+        return Outcome(task.scan.path, FAILED, shown, time.monotonic() - started)
+    return Outcome(task.scan.path, state, target, time.monotonic() - started)
+
+
+def _process(task: Task) -> tuple[str, str]:
+    root, output, args = Path(task.root), Path(task.output), Namespace(**task.how)
+    source = root / task.scan.path
+    with _warnings_kept() as warnings:
+        metadata = metadata_of(root, task.scan)
+        volume = read_volume(source)
+        # What a sidecar states may stand at a higher level of the data set.
+        stated = profile_stated(metadata, volume.geometry, source)
+        volume = replace(volume, header=replace(volume.header, profile=stated))
+        if not args.force:
+            refuse_labels(volume, source)
+        factors = factors_for(volume.geometry, args)
+        model = load(task.model)
+        spacing = volume.geometry.upsampled(factors).spacing
+        target = target_of(output, task.scan, spacing)
+        request = Request(model.sha256, factors, task.options)
+        if is_finished(target, voxels_sha256(volume.array), request, overwrite=args.overwrite):
+            return KEPT, str(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        validate_output(target, overwrite=True, source=source)
+        warn_outside_training(model, factors)
+        plan = plan_upsampling(volume, model, factors, task.options, destination=destination_of(target))
+        outcome = carry_out(plan, volume, model)
+    result, record = outcome.volume, record_of(volume, outcome, model, plan)
+    facts = {"Record": record, "Measures": measures_of(volume, result), "Warnings": list(warnings)}
+    write_whole(sidecar_of(target), record_as_json(record))
+    write_whole(bids_sidecar(target), sidecar(task.scan, metadata, spacing, facts))
+    write_volume(_nameless(result), target, overwrite=True, description=short_description(model, factors))
+    return DONE, str(target)
+
+
+def _nameless(volume: Volume) -> Volume:
+    """Return a volume without the free text of its source, which may name somebody."""
+    return replace(volume, header=replace(volume.header, description=""))
+
+
+@functools.lru_cache(maxsize=1)
+def load(name: str) -> SuperResolutionModel:
+    """Return a network, which is loaded once a process."""
+    return load_model(name)
+
+
+@contextmanager
+def _warnings_kept() -> Iterator[list[str]]:
+    """Collect what the engine warns of, for the report; it is also logged as before."""
+    kept: list[str] = []
+    handler = _Kept(kept)
+    ENGINE.addHandler(handler)
+    try:
+        yield kept
+    finally:
+        ENGINE.removeHandler(handler)
+
+
+class _Kept(logging.Handler):
+    """Keeps the text of warnings.
+
+    Args:
+        kept: Where they go.
+    """
+
+    def __init__(self, kept: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self._kept.append(one_line(record.getMessage()))

@@ -1,0 +1,44 @@
+"""How fine a result is to be: the scale that was asked for in one of four ways."""
+
+from __future__ import annotations
+
+import argparse
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import (
+    VolumeGeometry,
+    parse_scale,
+    reached_scale,
+    scale_for_isotropic,
+    scale_for_size,
+    scale_for_spacing,
+)
+
+Factors = tuple[float, float, float]
+
+
+def factors_for(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
+    """Return the scale that was asked for in one of four ways, along i, j, k."""
+    if args.scale is not None:
+        factors = parse_scale(args.scale)
+    elif args.spacing is not None:
+        factors = scale_for_spacing(geometry, args.spacing)
+    elif args.size is not None:
+        factors = scale_for_size(geometry, args.size)
+    else:
+        factors = scale_for_isotropic(geometry)
+    if args.scale is None and args.size is None:
+        _refuse_between_nothing(geometry, factors)
+    return reached_scale(geometry, factors)
+
+
+def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
+    """Refuse a scale along an axis of one voxel: the network would repeat it, and the result look like a volume."""
+    for axis, size, factor in zip("ijk", geometry.size, factors, strict=True):
+        if size == 1 and factor > 1:
+            within = " ".join("1" if n == 1 else "2" for n in geometry.size)
+            msg = (
+                f"The volume has a single slice along {axis}, and there is nothing between slices to compute; name "
+                f"the whole series, or ask for a scale within the slice, such as --scale {within}."
+            )
+            raise InputError(msg)
