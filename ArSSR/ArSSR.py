@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import qt
 import slicer
 import slicer.util
 import vtk
@@ -38,11 +37,11 @@ findEngine()
 
 from ArSSRPanel import run
 from ArSSRPanel.attributes import sourceOf
-from ArSSRPanel.choosers import ScaleMode
+from ArSSRPanel.choosers import ScaleMode, coupleScale
 from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
-from ArSSRPanel.dicom import exportResult, isFromDicom
+from ArSSRPanel.dicom import exportWhereAsked, isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
 from ArSSRPanel.nodes import firstGrayVolume
@@ -240,8 +239,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _connect(self) -> None:
         ui = self.ui
         ui.roiSelector.nodeAddedByUser.connect(self.onRegionAdded)
-        ui.scaleSlider.valueChanged.connect(self.onSlider)
-        ui.scaleSpinBox.valueChanged.connect(self.onSpinBox)
+        coupleScale(ui.scaleSlider, ui.scaleSpinBox)
         ui.applyButton.clicked.connect(self.onApply)
         ui.cancelButton.clicked.connect(self.onCancel)
         ui.compareButton.toggled.connect(self.onCompare)
@@ -331,16 +329,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Let the user place a region that was just made."""
         placeRegion(region)
 
-    def onSlider(self, value: float) -> None:
-        """Carry the slider to the number beside it."""
-        self.ui.scaleSpinBox.value = round(value, 2)
-
-    def onSpinBox(self, value: float) -> None:
-        """Carry the number to the slider, which ends at 4."""
-        blocked = self.ui.scaleSlider.blockSignals(True)
-        self.ui.scaleSlider.value = min(value, self.ui.scaleSlider.maximum)
-        self.ui.scaleSlider.blockSignals(blocked)
-
     def onApply(self, checked: bool = False) -> None:
         """Begin a run."""
         self.ui.compareButton.checked = False
@@ -382,14 +370,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onExport(self, checked: bool = False) -> None:
         """Write the result as a derived DICOM series into a folder that the user names."""
-        parentFolder = qt.QFileDialog.getExistingDirectory(
-            None, _("Choose where to create the folder of the new DICOM series")
-        )
-        if not parentFolder:
-            return
-        with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):
-            folder, count = exportResult(self._parameterNode.result, Path(parentFolder))
-            message = _("{count} DICOM files were written to {folder}.").format(count=count, folder=folder)
+        message = exportWhereAsked(self._parameterNode.result)
+        if message:
             self.log.add(message)
             slicer.util.infoDisplay(message)
 

@@ -157,16 +157,11 @@ def make_plan(
         available_memory=available_memory,
         host_memory=host_memory,
         profile=profile,
-        copies=destination.copies if destination is not None else 0,
+        copies=0 if destination is None else destination.copies,
     )
     if destination is None or destination.folder is None:
         return work.planned()
-    beside = work.planned(destination.folder)
-    try:
-        within = work.planned()
-    except MemoryLimitError:
-        return beside
-    return within if within.cost <= DISK_PAYS * beside.cost else beside
+    return work.cheaper(destination.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +182,19 @@ class _Work:
     host_memory: int | None
     profile: SliceProfile
     copies: int
+
+    def cheaper(self, folder: Path) -> Plan:
+        """Return the plan with the result in memory, or in a folder on the disk where that is much less work.
+
+        Raises:
+            MemoryLimitError: If neither fits.
+        """
+        beside = self.planned(folder)
+        try:
+            within = self.planned()
+        except MemoryLimitError:
+            return beside
+        return within if within.cost <= DISK_PAYS * beside.cost else beside
 
     def planned(self, folder: Path | None = None) -> Plan:
         """Return the plan with the result in a folder on the disk, or in memory.

@@ -33,6 +33,23 @@ class ScaleMode(enum.Enum):
         }[self]
 
 
+def coupleScale(slider: Any, spinBox: Any) -> None:
+    """Let a slider and the number beside it show the same scale; the slider ends earlier."""
+
+    def toNumber(value: float) -> None:
+        """Carry the slider to the number."""
+        spinBox.value = round(value, 2)
+
+    def toSlider(value: float) -> None:
+        """Carry the number to the slider."""
+        blocked = slider.blockSignals(True)
+        slider.value = min(value, slider.maximum)
+        slider.blockSignals(blocked)
+
+    slider.valueChanged.connect(toNumber)
+    spinBox.valueChanged.connect(toSlider)
+
+
 def fillModels(comboBox: Any, current: str) -> str:
     """Offer the models that come with ArSSR or were imported, and the file that was chosen, if one was.
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
+from slicer.i18n import tr as _
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.io import Derivation, write_derived_series
@@ -86,6 +88,22 @@ def exportDerivedSeries(
     files = sourceInstanceFiles(sourceNode)
     volume = nodes.volumeFromNode(resultNode)
     return [str(file) for file in write_derived_series(volume, folder, sources=files, derivation=derivation)]
+
+
+def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Write a result as `exportResult` does, into a folder that the user names.
+
+    Returns:
+        What was written where; an empty text if no folder was named, or it failed, which the user was told.
+    """
+    title = _("Choose where to create the folder of the new DICOM series")
+    parentFolder = qt.QFileDialog.getExistingDirectory(None, title)
+    if not parentFolder:
+        return ""
+    with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):
+        folder, count = exportResult(resultVolume, Path(parentFolder))
+        return str(_("{count} DICOM files were written to {folder}.").format(count=count, folder=folder))
+    return ""
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:

@@ -29,6 +29,7 @@ from ArSSRLib.device import (
 )
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.geometry import parse_scale
+from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
@@ -36,7 +37,7 @@ from ArSSRLib.packages import require_package
 from ArSSRLib.planning import Destination, Plan, make_plan, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
-from ArSSRLib.upsampling.assembly import Progress, assemble
+from ArSSRLib.upsampling.assembly import Assembly, Progress
 from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import prepare
@@ -195,19 +196,17 @@ def _carry_out(
         executor = choose_executor(
             network, backend, number_format, array=array, voxels=result.size, device=device, told=told
         )
-        assemble(
-            result,
-            array,
-            plan,
-            executor=executor,
-            told=told,
+        Assembly(
+            plan=plan,
+            array=array,
             intensities=intensities,
-            slabs_independent=network.slabs_independent,
             fine_shape=fine_shape,
+            executor=executor,
+            told=told.map(lambda tensor: to_device(tensor, device)),
+            slabs_independent=network.slabs_independent,
             device=device,
             report=report,
-            uncertainty=uncertainty,
-        )
+        ).write(result, uncertainty)
     if plan.agrees:
         with torch.inference_mode():
             strength = float(network.correction_strength(told.map(lambda tensor: tensor.to(device))))

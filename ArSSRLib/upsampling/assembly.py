@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,112 +23,110 @@ from ArSSRLib.upsampling.storage import as_type
 Progress = Callable[[float], object]
 
 
-def assemble(
-    result: npt.NDArray[Any],
-    array: npt.NDArray[Any],
-    plan: Plan,
-    *,
-    executor: Executor,
-    told: Conditioning,
-    intensities: IntensityRange,
-    slabs_independent: bool,
-    fine_shape: Sequence[int],
-    device: torch.device,
-    report: Progress,
-    uncertainty: npt.NDArray[np.float32] | None = None,
-) -> None:
-    """Write the upsampled ``array``, shape (k, j, i), into ``result`` tile by tile, in scanner units.
+@dataclass
+class Assembly:
+    """The work on one volume, tile by tile.
 
-    The standard deviation of the answers to the mirror images goes into ``uncertainty``, also in scanner units.
+    Attributes:
+        plan: What is to be done.
+        array: The input without padding, shape (k, j, i), in scanner units.
+        intensities: Its range.
+        fine_shape: Shape of the whole fine grid.
+        executor: Computes the network.
+        told: What the network is told, on the device.
+        slabs_independent: Whether a block may be answered in slabs.
+        device: Where the network is computed.
+        report: Called with the finished fraction.
     """
-    # The overshoot of an edge is not darker than the background: a magnitude image has no negative voxels.
-    lowest = array.min()
-    # Blocks count from the first voxel of the whole fine grid, the result from that of its computed box.
-    corner = [s.start for s in slices_of(plan.computed)]
-    on_device = told.map(lambda tensor: to_device(tensor, device))
-    finished = 0.0
 
-    def add(cost: float) -> None:
-        """Tell that work of this cost is done."""
-        nonlocal finished
-        finished += cost
-        # The last call belongs to `upsample`, which makes it exactly 1.
-        report(min(finished / plan.cost, 1.0))
+    plan: Plan
+    array: npt.NDArray[Any]
+    intensities: IntensityRange
+    fine_shape: Sequence[int]
+    executor: Executor
+    told: Conditioning
+    slabs_independent: bool
+    device: torch.device
+    report: Progress
+    _finished: float = 0.0
 
-    def answers(tile: Tile, volume: torch.Tensor, axes: tuple[int, ...] = ()) -> Iterator[tuple[Slices, torch.Tensor]]:
-        """Yield the block of a tile as the network sees it in one mirror image."""
-        return _answers(
-            Mirrored(executor, axes) if axes else executor,
-            volume,
-            on_device,
-            tile=tile,
-            coarse_shape=array.shape,
-            fine_shape=fine_shape,
-            slabs_independent=slabs_independent,
-            cost=plan.encoding_cost * tile.crop_voxels,
-            add=add,
-        )
+    def write(self, result: npt.NDArray[Any], uncertainty: npt.NDArray[np.float32] | None = None) -> None:
+        """Write the computed box of the plan into ``result``, in scanner units.
 
-    def write(target: npt.NDArray[Any], block: Slices, planes: Iterable[npt.NDArray[Any]]) -> None:
+        The standard deviation of the answers to the mirror images goes into ``uncertainty``, also in scanner units.
+        """
+        # The overshoot of an edge is not darker than the background: a magnitude image has no negative voxels.
+        self._lowest = self.array.min()
+        for tile in self.plan.tiles:
+            coarse = self.intensities.normalize(self.array[tile.crop])
+            volume = to_device(torch.from_numpy(coarse), self.device)[None, None]
+            if self.plan.options.mirrored:
+                self._write_average(tile, volume, result, uncertainty)
+                continue
+            for block, fine in to_host(self._answers(tile, volume)):
+                self._write_block(result, block, self._restored(fine))
+                self._add(fine.size)
+                del fine  # not kept while the next one is made
+
+    def _write_average(
+        self,
+        tile: Tile,
+        volume: torch.Tensor,
+        result: npt.NDArray[Any],
+        uncertainty: npt.NDArray[np.float32] | None,
+    ) -> None:
+        """Write the mean of the answers to the mirror images of a tile, and their standard deviation."""
+        average = Average(tile, spread=uncertainty is not None)
+        for axes in MIRROR_IMAGES:
+            average.add(self._answers(tile, volume, axes))
+            self._add(tile.block_voxels)
+        self._write_block(result, tile.block, self._restored(average.mean))
+        if uncertainty is not None:
+            spread = (plane * self.intensities.width for plane in average.deviation())
+            self._write_block(uncertainty, tile.block, spread)
+
+    def _write_block(self, target: npt.NDArray[Any], block: Slices, planes: Iterable[npt.NDArray[Any]]) -> None:
         """Write the planes of a block to their place."""
-        write_block(target, tuple(slice(s.start - c, s.stop - c) for s, c in zip(block, corner, strict=True)), planes)
+        # Blocks count from the first voxel of the whole fine grid, the target from that of the computed box.
+        box = slices_of(self.plan.computed)
+        place = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(block, box, strict=True))
+        write_block(target, place, planes)
 
-    def restored(fine: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[Any]]:
+    def _restored(self, fine: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[Any]]:
         """Yield planes in scanner units: the conversion of a slab at once would take several times its memory."""
-        return (as_type(intensities.restore(plane), plan.dtype, lowest=lowest) for plane in fine)
+        return (as_type(self.intensities.restore(plane), self.plan.dtype, lowest=self._lowest) for plane in fine)
 
-    for tile in plan.tiles:
-        coarse = intensities.normalize(array[tile.crop])
-        volume = to_device(torch.from_numpy(coarse), device)[None, None]
-        if plan.options.mirrored:
-            average = Average(tile, spread=uncertainty is not None)
-            for axes in MIRROR_IMAGES:
-                average.add(answers(tile, volume, axes))
-                add(tile.block_voxels)
-            write(result, tile.block, restored(average.mean))
-            if uncertainty is not None:
-                write(uncertainty, tile.block, (plane * intensities.width for plane in average.deviation()))
-            continue
-        for block, fine in to_host(answers(tile, volume)):
-            write(result, block, restored(fine))
-            add(fine.size)
-            del fine  # not kept while the next one is made
+    def _add(self, cost: float) -> None:
+        """Tell that work of this cost is done."""
+        self._finished += cost
+        # The last call belongs to `upsample`, which makes it exactly 1.
+        self.report(min(self._finished / self.plan.cost, 1.0))
 
+    def _answers(
+        self, tile: Tile, volume: torch.Tensor, axes: tuple[int, ...] = ()
+    ) -> Iterator[tuple[Slices, torch.Tensor]]:
+        """Encode a mirror image of a tile and yield its block slab by slab: where, and normalized intensities."""
+        executor = Mirrored(self.executor, axes) if axes else self.executor
+        left = cost = self.plan.encoding_cost * tile.crop_voxels
 
-def _answers(
-    executor: Executor,
-    volume: torch.Tensor,
-    told: Conditioning,
-    *,
-    tile: Tile,
-    coarse_shape: Sequence[int],
-    fine_shape: Sequence[int],
-    slabs_independent: bool,
-    cost: float,
-    add: Callable[[float], None],
-) -> Iterator[tuple[Slices, torch.Tensor]]:
-    """Encode the crop of a tile and yield its block slab by slab: where, and normalized intensities."""
-    left = cost
+        def advance(part: float) -> None:
+            """Add the cost of a part of the encoding: that of a large tile takes minutes on a CPU."""
+            nonlocal left
+            share = min(left, cost * part)
+            left -= share
+            self._add(share)
 
-    def advance(part: float) -> None:
-        """Add the cost of a part of the encoding: that of a large tile takes minutes on a CPU."""
-        nonlocal left
-        share = min(left, cost * part)
-        left -= share
-        add(share)
-
-    answer = executor.encode_tile(volume, told, advance)
-    if not slabs_independent:  # what it has to compute, it computes now
-        yield tile.block, answer(query_grid_of(tile.block, tile.crop, coarse_shape, fine_shape))
-        add(left)
-        return
-    add(left)
-    depth = tile.block[0].stop - tile.block[0].start
-    slabs = min(depth, -(-tile.block_voxels // SLAB_VOXELS))
-    for start, stop in split(depth, slabs):
-        rows = slice(tile.block[0].start + start, tile.block[0].start + stop)
-        block = (rows, tile.block[1], tile.block[2])
-        yield block, answer(query_grid_of(block, tile.crop, coarse_shape, fine_shape))
+        answer = executor.encode_tile(volume, self.told, advance)
+        if not self.slabs_independent:  # what it has to compute, it computes now
+            yield tile.block, answer(query_grid_of(tile.block, tile.crop, self.array.shape, self.fine_shape))
+            self._add(left)
+            return
+        self._add(left)
+        depth = tile.block[0].stop - tile.block[0].start
+        for start, stop in split(depth, min(depth, -(-tile.block_voxels // SLAB_VOXELS))):
+            rows = slice(tile.block[0].start + start, tile.block[0].start + stop)
+            block = (rows, tile.block[1], tile.block[2])
+            yield block, answer(query_grid_of(block, tile.crop, self.array.shape, self.fine_shape))
 
 
 def query_grid_of(
