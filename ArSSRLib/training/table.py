@@ -20,7 +20,7 @@ from ArSSRLib.training.validation import Score, make_case, score_case, settings_
 METHODS = ("cubic", "back_projection", "model")
 
 
-def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto") -> list[Score]:
+def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto", told: bool = True) -> list[Score]:
     """Judge a model on every volume of a folder in every setting.
 
     Args:
@@ -28,6 +28,7 @@ def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "a
         folder: Volumes that the model was not trained on.
         spacing: Isotropic spacing of the truth in mm, to which volumes are resampled first; 0 keeps their grids.
         device: Where to compute.
+        told: Whether the slice profile is known, and the result made to agree with the coarse volume.
     """
     target = resolve_device(device)
     model = load_model(model_name).to(target)
@@ -36,7 +37,7 @@ def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "a
         truth = resample_isotropic(load_normalized(path), spacing).array
         for scale, profile in settings_for(model.config):
             case = make_case(path.name.partition(".")[0], truth, scale, profile)
-            scores.append(score_case(model, case, target, with_ssim=True))
+            scores.append(score_case(model, case, target, with_ssim=True, told=told))
     return scores
 
 
@@ -60,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--spacing", type=float, default=1.2, help="spacing of the truth in mm; 0 keeps each grid")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--unknown", action="store_true", help="let the slice profile be unknown")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args(arguments)
-    table = as_markdown(scores_of(args.model, args.folder, spacing=args.spacing, device=args.device))
+    table = as_markdown(
+        scores_of(args.model, args.folder, spacing=args.spacing, device=args.device, told=not args.unknown)
+    )
     print(table)
     if args.output:
         args.output.write_text(table, encoding="utf-8")

@@ -129,12 +129,23 @@ def predict(
     return intensities.restore(fine.numpy())
 
 
-def score_case(model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False) -> Score:
-    """Judge the model on one case; SSIM takes longer and is left empty unless asked for."""
+def score_case(
+    model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False, told: bool = True
+) -> Score:
+    """Judge the model on one case.
+
+    Args:
+        model: The network.
+        case: What it is judged on.
+        device: Where to compute.
+        with_ssim: Whether SSIM is computed, which takes longer; it is left empty otherwise.
+        told: Whether the network is told the slice profile and its result made to agree with the coarse volume.
+    """
+    profile = case.slice_profile if told else UNKNOWN
     results = {
         "cubic": case.cubic,
         "back_projection": case.back_projected,
-        "model": predict(model, case.coarse, case.truth.shape, device, case.slice_profile),
+        "model": predict(model, case.coarse, case.truth.shape, device, profile),
     }
     return Score(
         case.subject,
