@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from nifti_files import AFFINE, save
 
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.errors import InputError
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.io.formats import FORMATS
@@ -248,6 +249,7 @@ def test_a_format_keeps_what_its_record_says_and_nothing_else(tmp_path, oblique_
         sform_code=3,
         padding=(-5.0, -5.0),
         component="phase",
+        profile=SliceProfile((AxisProfile("gaussian", 1.2), None, None)),
         metadata={"cal_max": "800.0"},
     )
     array = np.random.default_rng(0).normal(100, 30, oblique_geometry.shape).astype(np.float32)

@@ -89,7 +89,8 @@ def _weights() -> list[bytes]:
 
 
 def _records() -> list[bytes]:
-    record = {"format": 1, "version": "0", "torch": "2", "model": "arssr2", "model_sha256": "0" * 64}
+    record = {"format": 2, "version": "0", "torch": "2", "model": "arssr2", "model_sha256": "0" * 64}
     record |= {"scale": [2.0, 2.0, 2.0], "region": None, "size": [4, 4, 4], "threads": 1, "tiles": 1}
     record |= {"largest_tile": 8, **UpsamplingOptions(device="cpu", precision="fp32").as_table()}
+    record |= {"profile": [None, {"kind": "gaussian", "width": 1.0, "source": "DICOM"}, None], "disagreement": 0.1}
     return [json.dumps({**record, "input_sha256": "0" * 64, "result_sha256": "f" * 64}).encode()]

@@ -10,8 +10,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from ArSSRLib.checkpoint import RegistryEntry, registry
-from ArSSRLib.commands.arguments import build_parser
+from ArSSRLib.checkpoint import DEFAULT_MODEL, RegistryEntry, registry
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -91,7 +90,7 @@ def speed() -> str:
 
 def default_model() -> str:
     """Return the name of the model that the command takes by itself."""
-    return str(build_parser().parse_args(["upsample", "in", "out", "--isotropic"]).model)
+    return DEFAULT_MODEL
 
 
 def _card() -> str:
