@@ -25,7 +25,9 @@ def test_importing_the_package_needs_nothing_installed():
     assert loaded_after("import ArSSRLib; ArSSRLib.__version__; dir(ArSSRLib)") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["upsample", "--help"], ["upsample", "a", "b"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["upsample", "--help"], ["upsample", "a", "b"], ["bids", "--help"]]
+)
 def test_the_command_line_parses_without_loading_anything_heavy(arguments):
     code = f"from ArSSRLib.cli import main\ntry:\n    main({arguments})\nexcept SystemExit:\n    print()"
 
