@@ -68,6 +68,25 @@ class Padding:
                 plane[inside] = value[inside]
             yield plane
 
+    def put_back_at(
+        self, values: npt.NDArray[np.float32], index: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_]
+    ) -> None:
+        """Put padding back among values at any points, in their own array; as `put_back` does where both are asked.
+
+        Args:
+            values: Intensities, any shape (*S).
+            index: Continuous voxel indices along k, j, i, shape (*S, 3).
+            inside: Which points lie in the volume, shape (*S).
+        """
+        from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
+
+        points = index[inside].T
+        share = ndimage.map_coordinates(self.mask.astype(np.float32), points, order=1, mode="nearest")
+        nearest = [np.clip(np.rint(x), 0, n - 1).astype(int) for x, n in zip(points, self.mask.shape, strict=True)]
+        there = (nearest[0], nearest[1], nearest[2])
+        padding = np.where(self.mask[there], self.values[there], self.values[self.mask][0])
+        values[inside] = np.where(share > 0.5, padding, values[inside])
+
 
 def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None = None) -> Padding | None:
     """Return the padding of a volume, or None if it has none.

@@ -18,7 +18,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +85,7 @@ class ArSSR2(SuperResolutionModel):
     """Encoder and decoder as one network; see the head of this file."""
 
     config: ArSSR2Config
+    answers_locally: ClassVar[bool] = True
 
     def __init__(self, config: ArSSR2Config) -> None:
         super().__init__(config)

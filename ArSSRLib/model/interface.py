@@ -83,6 +83,8 @@ class SuperResolutionModel(nn.Module, ABC):
         sha256: Checksum of their file.
         slabs_independent: Whether a block may be answered in slabs; not where the network convolves fine voxels, which
             would see each other's margins.
+        answers_locally: Whether `query` answers for a part of a volume, with its halo, as for the whole; not where the
+            network is told where in the volume a point lies, or convolves fine voxels.
         encoding_cost: Fine voxels that are answered while one coarse voxel is encoded, for progress and planning: with
             arssr2, 12 and 0.29 microseconds on one core.
     """
@@ -91,6 +93,7 @@ class SuperResolutionModel(nn.Module, ABC):
     sha256: str = ""
     config: ModelConfig
     slabs_independent: ClassVar[bool] = True
+    answers_locally: ClassVar[bool] = False
     encoding_cost: ClassVar[float] = 40.0
 
     def __init__(self, config: ModelConfig) -> None:

@@ -1,0 +1,124 @@
+"""Where the pixels of a plane in the patient lie among the voxels of a volume. Nothing here knows intensities."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.tiling import Slices
+
+# More are no view of a screen.
+MAXIMUM_PIXELS = 2**24
+# What is taken for rounding, in voxels.
+ROUNDING = 1e-6
+
+Vector = tuple[float, float, float]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Pixels of a plane in the patient.
+
+    Attributes:
+        origin: Center of the first pixel, in LPS mm.
+        column_step: From a pixel to the next one in its row, in LPS mm.
+        row_step: From a pixel to the one in the next row, in LPS mm.
+        size: Number of columns and rows.
+
+    Raises:
+        InputError: If it has no pixel or too many, or a number is not finite.
+    """
+
+    origin: Vector
+    column_step: Vector
+    row_step: Vector
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse a plane without pixels or without a place."""
+        numbers = np.concatenate([self.origin, self.column_step, self.row_step])
+        if min(self.size) < 1 or math.prod(self.size) > MAXIMUM_PIXELS or not np.isfinite(numbers).all():
+            msg = (
+                f"The plane has {self.size[0]} x {self.size[1]} pixels, the first at {self.origin} mm; expected 1 to "
+                f"{MAXIMUM_PIXELS} pixels at a finite position."
+            )
+            raise InputError(msg)
+
+
+@dataclass(frozen=True)
+class AxisVectors:
+    """Voxel indices of a plane whose rows and columns run along axes of the volume.
+
+    Attributes:
+        vectors: Indices along k, j, i; one of the three has a single one.
+        order: Axis of the rows' steps, axis of the columns' steps, and the third one.
+    """
+
+    vectors: tuple[FloatArray, FloatArray, FloatArray]
+    order: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class PlanePoints:
+    """The pixels of a plane as continuous voxel indices of a volume.
+
+    Attributes:
+        index: Indices along k, j, i, shape (rows, columns, 3); 0 is the center of the first voxel.
+        inside: Which pixels lie in the field of view, shape (rows, columns).
+        axes: The pixels inside, in their order; None for an oblique plane, or if none is inside.
+    """
+
+    index: FloatArray
+    inside: npt.NDArray[np.bool_]
+    axes: AxisVectors | None
+
+    @classmethod
+    def of(cls, plane: Plane, geometry: VolumeGeometry) -> PlanePoints:
+        """Place the pixels of a plane among the voxels of a grid."""
+        inverse: FloatArray = np.linalg.inv(geometry.affine[:3, :3])[::-1].astype(np.float64)
+        first = inverse @ np.subtract(plane.origin, geometry.origin)
+        column, row = inverse @ plane.column_step, inverse @ plane.row_step
+        columns, rows = (np.arange(n)[:, None] for n in plane.size)
+        index = first + (rows * row)[:, None] + columns * column
+        inside: npt.NDArray[np.bool_] = np.all(_inside(index, np.asarray(geometry.shape)), axis=-1)
+        return cls(index, inside, _axes_of(plane, geometry.shape, first, column, row) if inside.any() else None)
+
+    def block(self, shape: tuple[int, int, int], margin: int) -> Slices:
+        """Return the voxels of a grid of this shape around the pixels inside, and a margin of more, along k, j, i."""
+        points = self.index[self.inside]
+        low = np.floor(points.min(axis=0) + ROUNDING).astype(int) - margin
+        high = np.ceil(points.max(axis=0) - ROUNDING).astype(int) + margin
+        k, j, i = (slice(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in zip(low, high, shape, strict=True))
+        return (k, j, i)
+
+
+def grown(block: Slices, margin: int, shape: tuple[int, int, int]) -> Slices:
+    """Return a block of voxels with more around it, within a grid of this shape."""
+    k, j, i = (slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(block, shape, strict=True))
+    return (k, j, i)
+
+
+def _inside(index: FloatArray, size: npt.NDArray[np.int_] | int) -> npt.NDArray[np.bool_]:
+    return (index >= -0.5 - ROUNDING) & (index <= size - 0.5 + ROUNDING)
+
+
+def _axes_of(
+    plane: Plane, shape: tuple[int, int, int], first: FloatArray, column: FloatArray, row: FloatArray
+) -> AxisVectors | None:
+    """Return the pixels inside as one vector per axis, or None where a step leaves the axes of the volume."""
+    steps = np.abs([row * plane.size[1], column * plane.size[0]]) > ROUNDING
+    down, across = int(steps[0].argmax()), int(steps[1].argmax())
+    if (steps.sum(axis=1) != 1).any() or down == across:
+        return None
+    third = 3 - down - across
+    vectors = [first[axis : axis + 1] for axis in range(3)]
+    vectors[down] = first[down] + np.arange(plane.size[1]) * row[down]
+    vectors[across] = first[across] + np.arange(plane.size[0]) * column[across]
+    k, j, i = (vector[_inside(vector, n)] for vector, n in zip(vectors, shape, strict=True))
+    return AxisVectors((k, j, i), (down, across, third))

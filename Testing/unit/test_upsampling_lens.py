@@ -1,0 +1,238 @@
+"""Lens: exact planes are planes of the whole result, quick ones are near it, and feature maps are kept for a while."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import phantoms
+import pytest
+import torch
+
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.errors import InputError, MemoryLimitError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.registry import build_model
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.upsampling.lens import Lens
+from ArSSRLib.upsampling.plane import Plane
+from ArSSRLib.volume import Volume
+
+CPU = UpsamplingOptions(device="cpu", precision="fp32")
+# Rounding, as a part of the intensity range.
+EXACT = 1e-5
+
+
+def plane_of(geometry: VolumeGeometry, axis: int, number: int) -> Plane:
+    """Return the centers of the voxels of one slice of a grid; ``axis`` counts i, j, k."""
+    affine = geometry.affine
+    index = np.zeros(3)
+    index[axis] = number
+    across, down = (n for n in range(3) if n != axis)
+    origin = affine[:3, :3] @ index + affine[:3, 3]
+    steps = [tuple(map(float, affine[:3, n])) for n in (across, down)]
+    return Plane(tuple(map(float, origin)), steps[0], steps[1], (geometry.size[across], geometry.size[down]))
+
+
+def oblique(geometry: VolumeGeometry, pixels: int = 12, step: float = 0.7) -> Plane:
+    """Return a small plane around the middle of a grid, rotated against all of its axes."""
+    turn = np.reshape(phantoms.rotation(33, 21, -40), (3, 3)) @ np.reshape(geometry.direction, (3, 3))
+    column, row = step * turn[:, 0], step * turn[:, 1]
+    middle = np.array(phantoms.point_at(geometry, (0.5, 0.5, 0.5)))
+    origin = middle - (pixels - 1) / 2 * (column + row)
+    return Plane(*(tuple(map(float, x)) for x in (origin, column, row)), (pixels, pixels))
+
+
+def range_of(volume: Volume) -> float:
+    return float(volume.array.max() - volume.array.min())
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_exact_plane_at_voxels_of_the_result_is_that_slice(phantom, tiny_model, axis):
+    scale = (2.0, 1.0, 3.0)
+    whole = upsample(phantom, tiny_model, scale, CPU)
+    number = whole.geometry.size[axis] // 2
+
+    answer = Lens(phantom, tiny_model, CPU).answer(plane_of(whole.geometry, axis, number), scale, exact=True)
+
+    expected = np.take(whole.array, number, axis=2 - axis)
+    assert answer.exact
+    np.testing.assert_allclose(answer.plane, expected, atol=EXACT * range_of(phantom))
+
+
+def test_an_oblique_plane_agrees_with_the_result_where_it_meets_its_voxels(phantom, tiny_model):
+    whole = upsample(phantom, tiny_model, 2, CPU)
+    affine = whole.geometry.affine[:3, :3]
+    # Along (1, 1, 0) and (0, 1, 1) of the fine grid: every pixel is the center of a fine voxel, no axis is shared.
+    first = np.array([12, 2, 3])
+    origin = affine @ first + whole.geometry.affine[:3, 3]
+    steps = affine @ [1, 1, 0], affine @ [0, 1, 1]
+    plane = Plane(*(tuple(map(float, x)) for x in (origin, *steps)), (10, 9))
+
+    answer = Lens(phantom, tiny_model, CPU).answer(plane, 2, exact=True)
+
+    row, column = np.mgrid[:9, :10]
+    i, j, k = first[0] + column, first[1] + column + row, first[2] + row
+    np.testing.assert_allclose(answer.plane, whole.array[k, j, i], atol=EXACT * range_of(phantom))
+
+
+def test_a_plane_lies_where_it_is_in_millimeters(oblique_geometry, tiny_model):
+    fine = replace(oblique_geometry, size=(26, 24, 16), spacing=(0.9, 0.9, 1.2))
+    blobs = phantoms.blobs_in(fine)
+    plane = oblique(fine)
+    row, column = np.mgrid[: plane.size[1], : plane.size[0]]
+    points = np.array(plane.origin) + column[..., None] * plane.column_step + row[..., None] * plane.row_step
+    expected = sum(blob.height * np.exp(-0.5 * ((points - blob.center) ** 2).sum(-1) / blob.sigma**2) for blob in blobs)
+
+    moved = Lens(phantoms.sample(blobs, fine), tiny_model, CPU).answer(plane, 2, exact=True).plane
+
+    # The untrained residual is small beside the blobs; half a voxel beside would be 100 and more.
+    assert np.abs(moved - expected).max() < 40
+
+
+def test_pixels_outside_the_field_of_view_are_no_numbers(phantom, tiny_model):
+    inside = plane_of(phantom.geometry, 2, 4)
+    origin = tuple(np.subtract(inside.origin, np.multiply(3, inside.column_step)).tolist())
+
+    answer = Lens(phantom, tiny_model, CPU).answer(replace(inside, origin=origin), 2).plane
+
+    assert np.isnan(answer[:, :3]).all()
+    assert np.isfinite(answer[:, 3:]).all()
+
+
+def test_a_quick_plane_is_within_one_percent_of_the_range():
+    model = load_model("arssr2")
+    geometry = VolumeGeometry((52, 50, 48), (1.0, 1.0, 1.0))
+    rng = np.random.default_rng(5)
+    blobs = [
+        phantoms.Blob(phantoms.point_at(geometry, rng.uniform(0.2, 0.8, 3)), float(rng.uniform(1, 5)), 400.0)
+        for _ in range(40)
+    ]
+    volume = phantoms.sample(blobs, geometry)
+    volume = volume.with_array(np.where(volume.array > 300, volume.array, 0).astype(np.float32))  # with sharp edges
+    fine = geometry.upsampled(2)
+    plane = replace(plane_of(fine, 2, 47), size=(24, 24))
+    middle = tuple(float(x) for x in fine.affine[:3, :3] @ [40, 38, 47] + fine.affine[:3, 3])
+    lens = Lens(volume, model, CPU)
+
+    quick = lens.answer(replace(plane, origin=middle), 2)
+    exact = lens.answer(replace(plane, origin=middle), 2, exact=True)
+
+    assert (quick.exact, exact.exact) == (False, True)
+    assert np.ptp(exact.plane) > 100
+    assert 0 < np.abs(quick.plane - exact.plane).max() < 0.01 * range_of(volume)
+
+
+def test_the_next_plane_in_the_same_slab_is_not_encoded_again(tiny_model):
+    geometry = VolumeGeometry((40, 40, 40), (1.0, 1.0, 1.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    lens = Lens(volume, tiny_model, CPU)
+    plane = replace(oblique(geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0))
+
+    encoded = [
+        lens.answer(replace(plane, origin=(plane.origin[0], plane.origin[1], plane.origin[2] + step)), 2).encoded
+        for step in (0, 1, 2, -1, 12)
+    ]
+
+    assert [bool(voxels) for voxels in encoded] == [True, False, False, False, True]
+
+
+def test_a_feature_map_answers_only_at_the_scale_that_it_was_made_for(phantom, tiny_model):
+    lens = Lens(phantom, tiny_model, CPU)
+    plane = plane_of(phantom.geometry, 2, 4)
+    lens.answer(plane, 2, exact=True)
+
+    fresh = Lens(phantom, tiny_model, CPU).answer(plane, 3, exact=True)
+    other = lens.answer(plane, 3, exact=True)
+
+    assert other.encoded
+    np.testing.assert_array_equal(other.plane, fresh.plane)
+
+
+def test_kept_feature_maps_stay_within_their_bytes(tiny_model):
+    geometry = VolumeGeometry((24, 24, 60), (1.0, 1.0, 1.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    lens = Lens(volume, tiny_model, CPU, most_bytes=600_000)
+    sizes = []
+    for number in range(0, 60, 12):
+        lens.answer(plane_of(geometry, 2, number), 2)
+        sizes.append(lens.kept_bytes)
+
+    assert max(sizes) <= 600_000
+    assert sizes[1] > sizes[0]  # more than one is kept
+
+
+def test_what_a_check_raises_ends_the_work_and_leaves_a_lens_that_answers(phantom, tiny_model):
+    lens = Lens(phantom, tiny_model, CPU)
+    plane = plane_of(phantom.geometry, 2, 4)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lens.answer(plane, 2, check=stop)
+
+    assert lens.kept_bytes == 0
+    assert np.isfinite(lens.answer(plane, 2).plane).all()
+
+
+def test_integers_are_rounded_as_in_the_result(phantom, tiny_model):
+    whole_numbers = phantom.with_array(np.rint(phantom.array).astype(np.int16))
+    whole = upsample(whole_numbers, tiny_model, 2, CPU)
+
+    answer = Lens(whole_numbers, tiny_model, CPU).answer(plane_of(whole.geometry, 2, 8), 2, exact=True)
+
+    assert np.abs(answer.plane - whole.array[8]).max() <= 1  # a half may be rounded either way
+    np.testing.assert_array_equal(answer.plane, np.rint(answer.plane))
+
+
+def test_padding_is_put_back_as_in_the_result(phantom, tiny_model):
+    array = phantom.array.copy()
+    array[:, :, :5] = -20000
+    padded = phantom.with_array(array)
+    whole = upsample(padded, tiny_model, 2, CPU)
+
+    answer = Lens(padded, tiny_model, CPU).answer(plane_of(whole.geometry, 2, 8), 2, exact=True)
+
+    assert (whole.array[8] == -20000).any()
+    np.testing.assert_allclose(answer.plane, whole.array[8], atol=EXACT * range_of(phantom))
+
+
+def test_a_constant_volume_stays_constant(phantom, tiny_model):
+    constant = phantom.with_array(np.full_like(phantom.array, 7))
+
+    assert (Lens(constant, tiny_model, CPU).answer(plane_of(phantom.geometry, 1, 3), 2).plane == 7).all()
+
+
+def test_a_plane_tells_that_the_whole_result_would_be_made_to_agree(phantom, tiny_model):
+    axis = AxisProfile("gaussian", 1.0, "DICOM")
+    known = replace(phantom, header=replace(phantom.header, profile=SliceProfile((axis, axis, axis))))
+    plane = plane_of(phantom.geometry, 2, 4)
+
+    assert Lens(known, tiny_model, CPU).answer(plane, 2).uncorrected
+    assert not Lens(phantom, tiny_model, CPU).answer(plane, 2).uncorrected
+    assert not Lens(known, tiny_model, replace(CPU, consistency="off")).answer(plane, 2).uncorrected
+
+
+def test_a_model_that_is_told_where_in_the_volume_a_point_lies_has_no_preview(phantom):
+    with torch.random.fork_rng(devices=[]):
+        published = build_model(ArSSRConfig())
+
+    with pytest.raises(InputError, match="arssr has no preview"):
+        Lens(phantom, published, CPU)
+
+
+def test_a_plane_that_does_not_fit_into_memory_is_refused(phantom, tiny_model):
+    lens = Lens(phantom, tiny_model, replace(CPU, memory_limit=1e-6))
+
+    with pytest.raises(MemoryLimitError, match="make the lens smaller"):
+        lens.answer(plane_of(phantom.geometry, 2, 4), 2)
+
+
+@pytest.mark.parametrize("change", [{"size": (0, 4)}, {"size": (10**5, 10**5)}, {"origin": (0.0, np.nan, 0.0)}])
+def test_an_impossible_plane_is_refused(phantom, change):
+    with pytest.raises(InputError, match="The plane has"):
+        replace(plane_of(phantom.geometry, 2, 4), **change)
