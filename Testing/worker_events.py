@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
@@ -42,3 +43,26 @@ def upsample_job(model: object, *volumes: tuple[object, object], **changes: Any)
     job |= UpsamplingOptions(device="cpu", precision="fp32").as_table()
     files = [{"input": str(source), "output": str(target)} for source, target in volumes]
     return job | {"volumes": files} | changes
+
+
+def lens_job(model: object, source: object, folder: object) -> dict[str, Any]:
+    """Return the content of a job file whose worker answers for planes of a volume, on the CPU."""
+    options = UpsamplingOptions(device="cpu", precision="fp32").as_table()
+    return {"format": 1, "task": "lens", "model": str(model), "input": str(source), "folder": str(folder), **options}
+
+
+def question_about(
+    geometry: VolumeGeometry, number: int, *, slice_number: int = 8, exact: bool = False
+) -> dict[str, Any]:
+    """Return the question for a slice of the result at scale 2."""
+    fine = geometry.upsampled(2)
+    affine = fine.affine
+    return {
+        "number": number,
+        "scale": [2, 2, 2],
+        "exact": exact,
+        "origin": (affine[:3, 3] + slice_number * affine[:3, 2]).tolist(),
+        "column_step": affine[:3, 0].tolist(),
+        "row_step": affine[:3, 1].tolist(),
+        "size": list(fine.size[:2]),
+    }

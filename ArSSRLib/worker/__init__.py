@@ -1,8 +1,8 @@
 """The process that the Slicer panel starts: a job file in, JSON lines out.
 
-``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`) or tells what the
-machine can do (`probing`), and says on its standard output how far it is, one JSON object a line (`events`). It stops
-when it is asked to, wherever it is (`cancellation`).
+``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`), answers for planes of a
+result as long as it is asked (`lens`), or tells what the machine can do (`probing`), and says on its standard output
+how far it is, one JSON object a line (`events`). It stops when it is asked to, wherever it is (`cancellation`).
 
 Exit codes: 0 done; 1 a defect; 2 the job cannot be done; 130 cancelled.
 """
@@ -24,7 +24,7 @@ from ArSSRLib.process import let_threads_sleep
 from ArSSRLib.streams import open_standard_streams
 from ArSSRLib.worker.cancellation import Cancellation, CancelledError
 from ArSSRLib.worker.events import Events, logging_as_events, take_standard_output
-from ArSSRLib.worker.job import UpsampleJob, read_job
+from ArSSRLib.worker.job import LensJob, UpsampleJob, read_job
 
 EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130
 
@@ -94,6 +94,10 @@ def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
         from ArSSRLib.worker.volumes import upsample_volumes  # noqa: PLC0415
 
         return upsample_volumes(job, events, cancellation)
+    if isinstance(job, LensJob):
+        from ArSSRLib.worker.lens import answer_planes  # noqa: PLC0415
+
+        return answer_planes(job, events, cancellation)
     from ArSSRLib.worker.probing import probe  # noqa: PLC0415
 
     return probe(job, cancellation)

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ArSSRLib.worker.inbox import Inbox
+
 if TYPE_CHECKING:
     from ArSSRLib.worker.events import Events
 
@@ -46,9 +48,13 @@ class Cancellation:
         events: Where to say that the work was cancelled.
         stdin: Descriptor of the standard input.
         leave: Ends the process at once.
+
+    Attributes:
+        inbox: What else was said on the standard input; closed when the work shall stop.
     """
 
     def __init__(self, events: Events, *, stdin: int = _STDIN, leave: Callable[[int], object] = os._exit) -> None:
+        self.inbox = Inbox()
         self._events = events
         self._stdin = stdin
         self._leave_process = leave
@@ -99,7 +105,7 @@ class Cancellation:
         self._ended.set()
 
     def _listen(self) -> None:
-        listening, line = _is_watched(self._stdin), b""
+        listening = _is_watched(self._stdin)
         while not self._asked.is_set():
             if sys.platform == "win32":
                 arrived = self._next_bytes_on_windows(listening)
@@ -107,9 +113,9 @@ class Cancellation:
                 arrived = self._next_bytes(listening)
             if arrived is None:
                 continue
-            line = (line + arrived)[-64:]
-            if not arrived or b"cancel" in line.split():
+            if not arrived or any(line.strip() == b"cancel" for line in self.inbox.add(arrived)):
                 self.request()
+        self.inbox.close()
         if not self._ended.wait(SECONDS_OF_GRACE) and not self._too_late:
             self._leave()
 

@@ -62,6 +62,29 @@ class UpsampleJob:
 
 
 @dataclass(frozen=True)
+class LensJob:
+    """A volume of which planes of the result will be asked for, until the standard input ends.
+
+    Attributes:
+        model: Name of a bundled model, or a file of weights.
+        options: How to upsample; each is a key of the job file.
+        input: The file to read; never changed.
+        folder: Existing folder for the planes.
+    """
+
+    model: str
+    options: UpsamplingOptions
+    input: Path
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a job without a model."""
+        if not self.model:
+            msg = "The job's model should not be empty."
+            raise InputError(msg)
+
+
+@dataclass(frozen=True)
 class ProbeJob:
     """A question: what is this machine able to do?
 
@@ -74,7 +97,10 @@ class ProbeJob:
     measure: bool
 
 
-def read_job(path: Path) -> UpsampleJob | ProbeJob:
+Job: TypeAlias = UpsampleJob | LensJob | ProbeJob
+
+
+def read_job(path: Path) -> Job:
     """Read a job file.
 
     Raises:
@@ -99,7 +125,7 @@ def read_job(path: Path) -> UpsampleJob | ProbeJob:
         raise InputError(msg) from error
 
 
-def job_from_table(table: object) -> UpsampleJob | ProbeJob:
+def job_from_table(table: object) -> Job:
     """Turn the content of a job file into a job.
 
     Raises:
@@ -115,11 +141,13 @@ def job_from_table(table: object) -> UpsampleJob | ProbeJob:
         raise InputError(msg)
     if task == "probe":
         return dataclass_from(ProbeJob, values, kind="job")
-    if task != "upsample":
-        msg = f"The job's task = {task!r:.80} should be upsample or probe."
+    if task not in ("upsample", "lens"):
+        msg = f"The job's task = {task!r:.80} should be upsample, lens or probe."
         raise InputError(msg)
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}
+    if task == "lens":
+        return dataclass_from(LensJob, values, kind="job")
     return dataclass_from(UpsampleJob, values, kind="job")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worker_events import events_in, upsample_job
+from worker_events import events_in, lens_job, question_about, upsample_job
 
 from ArSSRLib import UpsamplingOptions, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model
@@ -212,6 +212,28 @@ def test_a_probe_tells_about_the_machine(start, tiny_weights):
     assert done["devices"][-1]["smoke"] == "ok"
     # A worker with PyTorch holds between a tenth and one gigabyte; a plan starts from this number.
     assert 1e8 < done["base_memory"] < 1e9
+
+
+def test_a_lens_answers_until_its_input_ends(start, brain, folder, tiny_weights, phantom):
+    process = start(lens_job(tiny_weights, brain, folder))
+    told = []
+    while not told or told[-1]["event"] != "ready":
+        told += events_in(process.stdout.readline())
+    for number in (1, 2):
+        process.stdin.write(json.dumps(question_about(phantom.geometry, number, exact=number == 2)).encode() + b"\n")
+        process.stdin.flush()
+        told += events_in(process.stdout.readline())
+
+    asked = time.monotonic()
+    process.stdin.close()
+    code = process.wait(timeout=60)
+
+    assert time.monotonic() - asked < 2 * busy()
+    assert [event["event"] for event in told] == ["started", "ready", "plane", "plane"]
+    assert [event["number"] for event in told[2:]] == [1, 2]
+    assert [Path(event["file"]).stat().st_size for event in told[2:]] == [4 * 40 * 36] * 2
+    assert (code, process.stderr.read()) == (130, b"")
+    assert events_in(process.stdout.read()) == [{"event": "cancelled"}]
 
 
 def test_a_job_that_cannot_be_done_is_refused_without_loading_anything(start, folder):

@@ -1,0 +1,158 @@
+"""The task "lens": planes of a result, asked for one by one on the standard input until it ends.
+
+A question is one JSON object in a line, see `Question`; while one is answered, only the newest of those that arrive is
+kept. Each answer is an event, "plane" or "refused", with the number of its question. A plane lies in a file of the
+job's folder, as float32 in the byte order of the machine, row by row; whoever asked deletes it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ArSSRLib.checkpoint import find_entry
+from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line
+from ArSSRLib.io import read_volume
+from ArSSRLib.settings import dataclass_from
+from ArSSRLib.worker.cancellation import Cancellation
+from ArSSRLib.worker.events import Events
+from ArSSRLib.worker.inbox import Inbox
+from ArSSRLib.worker.job import Factors, LensJob
+from ArSSRLib.worker.packages import load_packages
+
+if TYPE_CHECKING:
+    from ArSSRLib.upsampling.lens import Lens
+
+
+@dataclass(frozen=True)
+class Question:
+    """One plane that is asked for.
+
+    Attributes:
+        number: Comes back with the answer.
+        scale: Factors along i, j, k; unitless.
+        exact: Whether the plane shall agree with the whole result to rounding. Such work is given up when another
+            question arrives; a quick answer is always finished, or a user who scrolls would never see one.
+        origin: Center of the first pixel, in LPS mm.
+        column_step: From a pixel to the next one in its row, in LPS mm.
+        row_step: From a pixel to the one in the next row, in LPS mm.
+        size: Number of columns and rows.
+    """
+
+    number: int
+    scale: Factors
+    exact: bool
+    origin: Factors
+    column_step: Factors
+    row_step: Factors
+    size: tuple[int, int]
+
+
+class _Superseded(BaseException):
+    """A newer question has arrived."""
+
+
+def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
+    """Answer for planes of the result of one volume until nothing more can be asked.
+
+    Args:
+        job: Of which volume, and how it would be upsampled.
+        events: Where to answer; "ready" is the first event after which questions are answered.
+        cancellation: Who asks, and who may end it.
+
+    Returns:
+        Never: the end of the standard input is what stops the work.
+
+    Raises:
+        ArSSRError: If there is no such volume or model, or the model has no preview.
+        CancelledError: If it was asked to stop.
+    """
+    if not job.input.exists() or not job.folder.is_dir():
+        missing = job.folder if job.input.exists() else job.input
+        msg = f"{missing}: does not exist; check the paths of the job."
+        raise InputError(msg)
+    find_entry(job.model)
+    load_packages()
+    from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
+    from ArSSRLib.device import resolve_device  # noqa: PLC0415
+    from ArSSRLib.upsampling import decided  # noqa: PLC0415
+    from ArSSRLib.upsampling.lens import Lens  # noqa: PLC0415
+
+    options = decided(job.options)
+    lens = Lens(read_volume(job.input), load_model(job.model, device=resolve_device(options.device)), options)
+    cancellation.check()
+    events.send("ready", device=options.device)
+    while (line := cancellation.inbox.take()) is not None:
+        _answer(line, lens, job.folder, events=events, cancellation=cancellation)
+    cancellation.check()
+    return {}
+
+
+def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellation: Cancellation) -> None:
+    """Answer one question, unless another one comes in between."""
+    from ArSSRLib.upsampling.plane import Plane  # noqa: PLC0415 - needs NumPy only, but its room is one of PyTorch
+
+    number = None
+    started = time.monotonic()
+    try:
+        question = _question_in(line)
+        number = question.number
+        plane = Plane(question.origin, question.column_step, question.row_step, question.size)
+        check = _check_of(cancellation, cancellation.inbox, exact=question.exact)
+        answer = lens.answer(plane, question.scale, exact=question.exact, check=check)
+        file = folder / f"plane-{number}.f32"
+        _write(answer.plane.tobytes(), file)
+    except _Superseded:
+        return
+    except ArSSRError as error:
+        events.send("refused", number=number, kind=type(error).__name__, message=one_line(error))
+        return
+    events.send(
+        "plane",
+        number=number,
+        file=str(file),
+        size=list(question.size),
+        exact=answer.exact,
+        uncorrected=answer.uncorrected,
+        encoded=answer.encoded,
+        seconds=round(time.monotonic() - started, 4),
+    )
+
+
+def _question_in(line: bytes) -> Question:
+    """Return the question that a line asks.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        table = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        msg = f"A question is one JSON object in a line, got {line[:80]!r} ({one_line(error)[:80]})."
+        raise InputError(msg) from error
+    if not isinstance(table, dict):
+        msg = f"A question is one JSON object in a line, got {line[:80]!r}."
+        raise InputError(msg)
+    return dataclass_from(Question, table, kind="question")
+
+
+def _check_of(cancellation: Cancellation, inbox: Inbox, *, exact: bool) -> Any:  # noqa: ANN401 - of the lens
+    """Return what ends the work on an answer: somebody stops the worker, or asks for something else."""
+
+    def check() -> None:
+        cancellation.check()
+        if exact and inbox.waiting:
+            raise _Superseded
+
+    return check
+
+
+def _write(content: bytes, path: Path) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror or error}); free some space on the disk."
+        raise OutputError(msg) from error

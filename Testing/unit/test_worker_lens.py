@@ -1,0 +1,159 @@
+"""The worker's task "lens": each question is answered once, the newest first, and nothing it is asked ends it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from worker_events import Told, lens_job, question_about
+
+from ArSSRLib import upsample, write_volume
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.worker import run
+from ArSSRLib.worker.inbox import Inbox
+
+SECONDS = 30
+
+
+class Worker:
+    """A worker in a thread of this process, and what it tells."""
+
+    def __init__(self, folder, job: dict) -> None:
+        self.told = Told(folder / "events")
+        path = folder / "job.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        self.code: int | None = None
+        self._thread = threading.Thread(target=self._run, args=(str(path),), daemon=True)
+        self._thread.start()
+
+    def _run(self, path: str) -> None:
+        self.code = run([path], self.told.events, self.told.cancellation)
+
+    def ask(self, *questions: dict | str) -> None:
+        lines = [question if isinstance(question, str) else json.dumps(question) for question in questions]
+        self.told.cancellation.inbox.add("".join(f"{line}\n" for line in lines).encode())
+
+    def next(self, event: str, count: int = 1) -> dict:
+        """Return an event of a name, the ``count``-th of its kind, once it is there."""
+        end = time.monotonic() + SECONDS
+        while len(found := self.told.lines(event)) < count:
+            assert time.monotonic() < end, self.told.lines()
+            assert self._thread.is_alive() or len(self.told.lines(event)) >= count, self.told.lines()
+            time.sleep(0.01)
+        return found[count - 1]
+
+    def end(self) -> int | None:
+        self.told.cancellation.request()
+        self.told.cancellation.inbox.close()
+        self._thread.join(SECONDS)
+        return self.code
+
+
+@pytest.fixture
+def source(phantom, tmp_path):
+    return write_volume(phantom, tmp_path / "brain.nrrd", compress=False)
+
+
+@pytest.fixture
+def worker(source, tiny_weights, tmp_path):
+    (tmp_path / "planes").mkdir()
+    worker = Worker(tmp_path, lens_job(tiny_weights, source, tmp_path / "planes"))
+    worker.next("ready")
+    yield worker
+    assert worker.end() == 130
+
+
+def test_a_plane_lies_in_a_file_as_the_whole_result_has_it(worker, phantom, tiny_weights):
+    whole = upsample(phantom, load_model(tiny_weights), 2, UpsamplingOptions(device="cpu", precision="fp32"))
+
+    worker.ask(question_about(phantom.geometry, 7, exact=True))
+    answer = worker.next("plane")
+
+    plane = np.fromfile(answer["file"], np.float32).reshape(answer["size"][::-1])
+    assert (answer["number"], answer["exact"], answer["uncorrected"]) == (7, True, False)
+    np.testing.assert_allclose(plane, whole.array[8], atol=1e-5 * np.ptp(whole.array))
+
+
+def test_a_second_question_in_the_same_slab_encodes_nothing(worker, phantom):
+    worker.ask(question_about(phantom.geometry, 1))
+    first = worker.next("plane")
+    worker.ask(question_about(phantom.geometry, 2, slice_number=9))
+
+    assert first["encoded"] > 0
+    assert worker.next("plane", 2)["encoded"] == 0
+
+
+def test_of_questions_that_arrive_together_the_newest_is_answered(worker, phantom):
+    worker.ask(*(question_about(phantom.geometry, number) for number in (1, 2, 3)))
+    worker.next("plane")
+    worker.ask(question_about(phantom.geometry, 4))
+    worker.next("plane", 2)
+
+    assert [event["number"] for event in worker.told.lines("plane")] == [3, 4]
+
+
+@pytest.mark.parametrize(("exact", "answered"), [(True, [2]), (False, [1, 2])])
+def test_only_exact_work_is_given_up_for_a_newer_question(worker, phantom, monkeypatch, exact, answered):
+    encode = ArSSR2.encode_lean
+
+    def overtaken(self, *arguments, **options):
+        monkeypatch.setattr(ArSSR2, "encode_lean", encode)
+        worker.ask(question_about(phantom.geometry, 2, slice_number=9))
+        return encode(self, *arguments, **options)
+
+    monkeypatch.setattr(ArSSR2, "encode_lean", overtaken)
+    worker.ask(question_about(phantom.geometry, 1, exact=exact))
+    worker.next("plane", len(answered))
+
+    assert [event["number"] for event in worker.told.lines("plane")] == answered
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"scale": [0.5, 1, 1]}, "Scale must be at least 1"),
+        ({"size": [0, 3]}, "The plane has 0 x 3 pixels"),
+        ({"origin": "here"}, "origin"),
+        ({"zoom": 2}, "unknown key zoom"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_refused_and_the_next_one_answered(worker, phantom, change, words):
+    worker.ask(question_about(phantom.geometry, 5) | change)
+    refused = worker.next("refused")
+    worker.ask(question_about(phantom.geometry, 6))
+
+    assert words in refused["message"]
+    assert worker.next("plane")["number"] == 6
+
+
+@pytest.mark.parametrize("line", ["hello", "[1, 2]", "[" * 5000])
+def test_a_line_that_is_no_question_is_refused(worker, line):
+    worker.ask(line)
+
+    assert "A question is one JSON object" in worker.next("refused")["message"]
+
+
+@pytest.mark.parametrize("missing", ["input", "folder"])
+def test_a_job_without_its_volume_or_its_folder_is_refused(source, tiny_weights, tmp_path, missing):
+    job = lens_job(tiny_weights, source, tmp_path) | {missing: str(tmp_path / "gone")}
+
+    error = Worker(tmp_path, job).next("error")
+
+    assert "gone: does not exist" in error["message"]
+
+
+def test_an_inbox_keeps_the_newest_line_and_puts_pieces_together():
+    inbox = Inbox()
+    inbox.add(b"first\nsec")
+    inbox.add(b"ond\r\n\nthi")
+
+    assert inbox.waiting
+    assert inbox.take() == b"second"
+    assert not inbox.waiting
+    inbox.close()
+    assert inbox.take() is None
