@@ -14,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.arssr-installed
-EXTRAS := train,evaluate,dicom,openvino,bids,slicer,demo,docs,dev
+EXTRAS := train,evaluate,dicom,openvino,bids,cluster,slicer,demo,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench docs format clean

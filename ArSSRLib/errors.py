@@ -45,3 +45,7 @@ class MemoryLimitError(ArSSRError, MemoryError):
 
 class DependencyError(ArSSRError, ImportError):
     """A package that is not installed, or cannot be loaded."""
+
+
+class ClusterError(ArSSRError, ConnectionError):
+    """A scheduler or a cluster that is not there, or has gone away."""

@@ -10,6 +10,8 @@ from ArSSRLib.errors import DependencyError
 # As in the optional dependencies of pyproject.toml; a test compares them.
 MINIMUM = {
     "bids2table": "2.3",
+    "dask-jobqueue": "0.9",
+    "distributed": "2025.1",
     "matplotlib": "3.8",
     "openvino": "2025.0",
     "pydicom": "3.0",

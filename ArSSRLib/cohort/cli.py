@@ -6,10 +6,13 @@ Kept free of PyTorch and numpy, so that ``arssr bids --help`` is immediate; what
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from ArSSRLib.cohort.dataset import SUFFIXES
 from ArSSRLib.commands.arguments import add_target
+
+CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +28,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = f"kinds of scans (default: {' '.join(SUFFIXES)})"
     chosen.add_argument("--suffix", nargs="+", default=list(SUFFIXES), metavar="SUFFIX", help=kinds)
     chosen.add_argument("--bids-filter-file", type=Path, metavar="JSON", help="queries of entities, as for fMRIPrep")
+    invalid = "take the data set as it is; else names are checked, by the official validator where it is installed"
+    chosen.add_argument("--skip-bids-validation", action="store_true", help=invalid)
     share = "only share K of N, such as 3/40: for array jobs, which need no coordinator"
     chosen.add_argument("--shard", type=_share, default=(1, 1), metavar="K/N", help=share)
     add_target(parser)
     files = parser.add_argument_group("input and output")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace results of other inputs, models or options")
+    spread = "also write the standard deviation over the mirror images; with quality best"
+    files.add_argument("--uncertainty", action="store_true", default=None, help=spread)
+    _add_place(parser.add_argument_group("where the work is done (needs the extra cluster)"))
+
+
+def _add_place(group: argparse._ArgumentGroup) -> None:
+    """Add how the work is distributed."""
+    jobs = "processes on this machine, which share its cores, memory and GPUs; or jobs of --cluster (default: 1)"
+    group.add_argument("--jobs", type=_count, default=1, metavar="N", help=jobs)
+    group.add_argument("--scheduler", default="", metavar="ADDRESS", help="use the workers of this Dask scheduler")
+    queue = "ask this queue for workers, by dask-jobqueue"
+    group.add_argument("--cluster", choices=CLUSTERS, default="", help=queue)
+    setting = "setting of dask-jobqueue, such as queue=long or walltime=08:00:00; may be repeated"
+    group.add_argument(
+        "--cluster-option", type=_setting, action="append", default=[], metavar="KEY=VALUE", help=setting
+    )
+
+
+def _count(text: str) -> int:
+    """Parse how many there shall be."""
+    if not (text.isdecimal() and int(text) >= 1):
+        msg = f"give a whole number of at least 1, not {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """Parse a setting, such as queue=long; its value may be JSON, such as a list."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        msg = f'give a setting as KEY=VALUE, such as queue=long, not "{text}"'
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _share(text: str) -> tuple[int, int]:

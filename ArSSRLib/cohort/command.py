@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,12 +13,18 @@ from tqdm import tqdm
 from ArSSRLib.checkpoint import DEFAULT_MODELS
 from ArSSRLib.cohort.dataset import Found, Selection, find_scans, read_filter, share_of
 from ArSSRLib.cohort.derivatives import finished_sources, prepare
-from ArSSRLib.cohort.processing import FAILED, Task, load, process
+from ArSSRLib.cohort.distribution import outcomes_of
+from ArSSRLib.cohort.memory import share_of_worker
+from ArSSRLib.cohort.places import Place
+from ArSSRLib.cohort.processing import FAILED, Task, load
+from ArSSRLib.cohort.validation import validate
 from ArSSRLib.commands.arguments import options_of
-from ArSSRLib.errors import InputError, printable
+from ArSSRLib.errors import ClusterError, InputError, printable
 from ArSSRLib.upsampling import decided
 
 DONE, SOME_FAILED = 0, 1
+
+logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,15 +37,20 @@ def run(args: argparse.Namespace) -> int:
         ArSSRError: If the request as a whole cannot be met.
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
+    place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
     found = find_scans(root, _selection(args))
+    if not args.skip_bids_validation:
+        validate(root, _selection(args))
     for path, reason in found.left.items():
         print(printable(f"{path}: left out, it {reason}"))
     if args.level == "group":
         return _check(found, output)
-    options = decided(options_of(args))  # a missing device is one error, not one for each scan
+    options = options_of(args)
+    if place.is_this_machine:
+        decided(options)  # a missing device is one error, not one for each scan
     load(args.model or DEFAULT_MODELS[options.quality])
     prepare(root, output, "arssr bids")
-    return _upsample(found, root, args)
+    return _upsample(found, root, place, args)
 
 
 def _selection(args: argparse.Namespace) -> Selection:
@@ -49,20 +62,39 @@ def _selection(args: argparse.Namespace) -> Selection:
     )
 
 
-def _upsample(found: Found, root: Path, args: argparse.Namespace) -> int:
+def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) -> int:
     """Upsample the scans of this share; a bad one never stops the others."""
+    tasks = _tasks(found, root, args)
+    states: Counter[str] = Counter()
+    code = DONE
+    with tqdm(total=len(tasks), unit="scan", disable=None) as bar:
+        try:
+            for outcome in outcomes_of(tasks, place, share_of_worker(tasks, place)):
+                states[outcome.state] += 1
+                words = (
+                    f"error: {outcome.message}" if outcome.state == FAILED else f"{outcome.state}: {outcome.message}"
+                )
+                tqdm.write(printable(f"{words} ({outcome.seconds:.1f} s)"))
+                bar.update()
+        except ClusterError as error:
+            if not states:
+                raise
+            logger.error("%s", error)
+            code = SOME_FAILED
+    failed = states[FAILED]
+    finished = states.total() - failed
+    print(f"{finished} of {len(tasks)} scans are finished, {failed} failed, {len(found.left)} left out")
+    return SOME_FAILED if failed else code
+
+
+def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
+    """Return the scans of this share, as they are sent to those who upsample them."""
     how = {name: getattr(args, name) for name in ("scale", "spacing", "size", "isotropic", "force", "overwrite")}
     options = options_of(args)
     model = args.model or DEFAULT_MODELS[options.quality]
-    scans = share_of(found.scans, args.shard)
-    failed = 0
-    for scan in tqdm(scans, unit="scan", disable=None):
-        outcome = process(Task(str(root.resolve()), str(Path(args.output_dir).resolve()), scan, how, model, options))
-        failed += outcome.state == FAILED
-        words = f"error: {outcome.message}" if outcome.state == FAILED else f"{outcome.state}: {outcome.message}"
-        tqdm.write(printable(f"{words} ({outcome.seconds:.1f} s)"))
-    print(f"{len(scans) - failed} of {len(scans)} scans are finished, {failed} failed, {len(found.left)} left out")
-    return SOME_FAILED if failed else DONE
+    model = str(Path(model).resolve()) if Path(model).is_file() else model
+    folders = str(root.resolve()), str(Path(args.output_dir).resolve())
+    return [Task(*folders, scan, how, model, options) for scan in share_of(found.scans, args.shard)]
 
 
 def _check(found: Found, output: Path) -> int:

@@ -60,7 +60,8 @@ class Request:
         asked: dict[str, Any] = {"model_sha256": self.model_sha256, "scale": list(self.scale)}
         for option in OPTIONS:
             value = getattr(self.options, option.name)
-            if option.name not in _INDIFFERENT and value not in (None, "auto"):
+            # An uncertainty that is there and was not asked for does no harm.
+            if option.name not in _INDIFFERENT and value not in (None, "auto", False):
                 asked[option.name] = value
         return next((key for key, value in asked.items() if record.get(key) != value), "")
 
@@ -142,6 +143,26 @@ def bids_sidecar(target: Path) -> Path:
     return target.with_name(f"{target.name.removesuffix('.nii.gz')}.json")
 
 
+def uncertainty_of(target: Path) -> Path:
+    """Return where the standard deviation of a result goes."""
+    return target.with_name(target.name.replace("_desc-arssr_", "_desc-arssruncertainty_"))
+
+
+def uncertainty_sidecar(target: Path, output: Path, spacing: Sequence[float]) -> bytes:
+    """Return the content of the BIDS sidecar of an uncertainty; ``spacing`` is in mm."""
+    content = {
+        "Description": "Standard deviation of the answers to the mirror images, in the units of the scan",
+        "Sources": [f"bids::{target.relative_to(output).as_posix()}"],
+        "Resolution": _resolution(spacing),
+        "SkullStripped": False,
+    }
+    return as_json(content)
+
+
+def _resolution(spacing: Sequence[float]) -> str:
+    return f"Upsampled to {' x '.join(f'{value:.6g}' for value in spacing)} mm"
+
+
 def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], facts: Mapping[str, Any]) -> bytes:
     """Return the content of a BIDS sidecar.
 
@@ -154,7 +175,7 @@ def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], f
     content = {key: metadata[key] for key in KEPT if key in metadata}
     content.setdefault("SkullStripped", False)
     content["Sources"] = [f"bids:{RAW}:{scan.path}"]
-    content["Resolution"] = f"Upsampled to {' x '.join(f'{value:.6g}' for value in spacing)} mm"
+    content["Resolution"] = _resolution(spacing)
     return as_json({**content, NAME: facts})
 
 
@@ -184,7 +205,8 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
     if different and not overwrite:
         msg = f"{target}: was made with another {different}; choose another folder, or add --overwrite."
         raise OutputError(msg)
-    if different or not bids_sidecar(target).is_file():
+    wanted = [bids_sidecar(target), *([uncertainty_of(target)] if request.options.uncertainty else [])]
+    if different or not all(path.is_file() for path in wanted):
         return False
     try:
         return voxels_sha256(read_volume(target).array) == str(record["result_sha256"])

@@ -20,7 +20,15 @@ import torch
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.cohort.dataset import Scan, metadata_of
-from ArSSRLib.cohort.derivatives import Request, bids_sidecar, is_finished, sidecar, target_of
+from ArSSRLib.cohort.derivatives import (
+    Request,
+    bids_sidecar,
+    is_finished,
+    sidecar,
+    target_of,
+    uncertainty_of,
+    uncertainty_sidecar,
+)
 from ArSSRLib.cohort.measures import measures_of
 from ArSSRLib.commands.resolution import factors_for
 from ArSSRLib.commands.upsample import refuse_labels, short_description, warn_outside_training
@@ -101,14 +109,10 @@ def process(task: Task) -> Outcome:
 
 
 def _process(task: Task) -> tuple[str, str]:
-    root, output, args = Path(task.root), Path(task.output), Namespace(**task.how)
-    source = root / task.scan.path
+    output, args = Path(task.output), Namespace(**task.how)
+    source = Path(task.root) / task.scan.path
     with _warnings_kept() as warnings:
-        metadata = metadata_of(root, task.scan)
-        volume = read_volume(source)
-        # What a sidecar states may stand at a higher level of the data set.
-        stated = profile_stated(metadata, volume.geometry, source)
-        volume = replace(volume, header=replace(volume.header, profile=stated))
+        volume, metadata = read_scan(task)
         if not args.force:
             refuse_labels(volume, source)
         factors = factors_for(volume.geometry, args)
@@ -125,10 +129,26 @@ def _process(task: Task) -> tuple[str, str]:
         outcome = carry_out(plan, volume, model)
     result, record = outcome.volume, record_of(volume, outcome, model, plan)
     facts = {"Record": record, "Measures": measures_of(volume, result), "Warnings": list(warnings)}
+    if outcome.uncertainty is not None:
+        write_volume(outcome.uncertainty, uncertainty_of(target), overwrite=True, description="Standard deviation")
+        write_whole(bids_sidecar(uncertainty_of(target)), uncertainty_sidecar(target, output, spacing))
     write_whole(sidecar_of(target), record_as_json(record))
     write_whole(bids_sidecar(target), sidecar(task.scan, metadata, spacing, facts))
     write_volume(_nameless(result), target, overwrite=True, description=short_description(model, factors))
     return DONE, str(target)
+
+
+def read_scan(task: Task) -> tuple[Volume, dict[str, Any]]:
+    """Return a scan, with the slice profile that its metadata state, and these metadata.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    root, source = Path(task.root), Path(task.root) / task.scan.path
+    metadata, volume = metadata_of(root, task.scan), read_volume(source)
+    # What a sidecar states may stand at a higher level of the data set.
+    stated = profile_stated(metadata, volume.geometry, source)
+    return replace(volume, header=replace(volume.header, profile=stated)), metadata
 
 
 def _nameless(volume: Volume) -> Volume:

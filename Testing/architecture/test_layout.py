@@ -82,13 +82,13 @@ ONLY_IN = {
     "ants": {"evaluation"},
     # Nothing opens a connection.
     **{name: set() for name in ("pooch", "requests", "urllib", "http", "socket")},
-    # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself.
-    "subprocess": {"device", "evaluation"},
+    # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself, a cohort the BIDS validator.
+    "subprocess": {"cohort", "device", "evaluation"},
     # There is none but for GPUs on Linux.
     "triton": {"kernels"},
     "tqdm": {"cohort", "commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "cohort", "commands", "worker", "training", "evaluation"},
-    "bids2table": {"cohort"},
+    **{name: {"cohort"} for name in ("bids2table", "dask", "dask_jobqueue", "distributed")},
 }
 
 

@@ -1,0 +1,230 @@
+"""How scans are spread over the workers of a place, and what becomes of them.
+
+Dask decides which worker takes which scan, and gives those of a lost worker to others. Only few are with the workers at
+a time, so that the scheduler stays small whatever the data set is, and a lost worker costs its own scan only.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ArSSRLib import __version__
+from ArSSRLib.cohort.places import Place, Share, Workers, workers_of
+from ArSSRLib.cohort.processing import FAILED, Outcome, Task, process
+from ArSSRLib.device import resolve_device, total_memory
+from ArSSRLib.errors import ClusterError, DependencyError, one_line
+from ArSSRLib.planning import DEFAULT_SHARE
+from ArSSRLib.process import return_freed_memory
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, Worker, WorkerPlugin
+
+# What a worker has one of, once it is known to have this version: so it takes one scan at a time, and others take none.
+RESOURCE = f"arssr-{__version__}"
+# Scans of a worker: the one that it works on, and the next.
+AHEAD = 2
+# Seconds between two looks at who works, and without a scheduler until it is given up.
+LOOK, GIVEN_UP = 2.0, 30.0
+# Seconds without a worker after which it is said that none has come.
+NOBODY = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+def outcomes_of(tasks: Iterable[Task], place: Place, share: Share) -> Iterator[Outcome]:
+    """Yield what becomes of scans, in the order in which they are done.
+
+    Raises:
+        ClusterError: If there is no scheduler, or it goes away in the middle.
+        DependencyError: If Dask is not installed, or every worker has another version of this package.
+    """
+    if place.is_this_process:
+        yield from map(process, tasks)
+        return
+    with workers_of(place, share) as workers:
+        yield from _Spreading(workers, share).outcomes(tasks)
+
+
+class _Spreading:
+    """Keeps the workers busy, and knows who they are.
+
+    Args:
+        workers: Those of the place.
+        share: What each may take.
+    """
+
+    def __init__(self, workers: Workers, share: Share) -> None:
+        self._workers, self._client, self._share = workers, workers.client, share
+        self._ready: list[str] = []
+        self._refused: dict[str, str] = {}
+        self._seen = self._looked = self._worked = time.monotonic()
+
+    def outcomes(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Yield what becomes of scans; see `outcomes_of`."""
+        waiting, running = deque(tasks), dict[Any, Task]()
+        tried: set[str] = set()
+        self._admit()
+        while waiting or running:
+            while waiting and len(running) < AHEAD * max(1, self._workers.expected, len(self._ready)):
+                task = waiting.popleft()
+                running[self._submit(task)] = task
+            for future in self._done(list(running)):
+                task = running.pop(future)
+                worker, outcome = _result_of(future, task)
+                if outcome.state == FAILED and task.scan.path not in tried and len(self._ready) > 1:
+                    tried.add(task.scan.path)
+                    running[self._submit(task, avoid=worker)] = task
+                else:
+                    yield outcome
+
+    def _submit(self, task: Task, avoid: str = "") -> Future:
+        others = {"workers": [w for w in self._ready if w != avoid], "allow_other_workers": True} if avoid else {}
+        return self._client.submit(
+            _on_worker, task, self._share, pure=False, retries=1, resources={RESOURCE: 1}, **others
+        )
+
+    def _done(self, futures: list[Future]) -> list[Future]:
+        """Return those that are done, after some time at the latest; look at the workers now and then."""
+        from distributed import wait  # noqa: PLC0415 - an optional package
+
+        try:
+            done = list(wait(futures, timeout=LOOK, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            done = []
+        except CancelledError as error:
+            raise _gone() from error
+        if time.monotonic() - self._looked > LOOK:
+            self._look()
+        return done
+
+    def _look(self) -> None:
+        """Learn who works; ask for jobs that were lost.
+
+        Raises:
+            ClusterError: If the scheduler has gone.
+        """
+        self._looked = time.monotonic()
+        if self._client.status == "running":
+            try:
+                self._know(self._client.scheduler_info(n_workers=-1)["workers"])
+                self._seen = self._looked
+                self._workers.renew()
+                self._say_if_nobody_works()
+                return
+            except OSError:
+                logger.debug("The scheduler does not answer:", exc_info=True)
+        if self._client.status == "closed" or self._looked - self._seen > GIVEN_UP:
+            raise _gone()
+
+    def _say_if_nobody_works(self) -> None:
+        """Warn when no worker has been there for long, and again after as long; a queue may be full, or refuse jobs."""
+        if self._ready:
+            self._worked = self._looked
+        elif self._looked - self._worked > NOBODY:
+            self._worked = self._looked
+            logger.warning("No worker takes scans at present; look at the queue of the cluster, or start workers.")
+
+    def _admit(self) -> None:
+        """Let workers of this version take scans, those that come later included.
+
+        Raises:
+            DependencyError: If there are workers, and none is of this version.
+        """
+        self._client.register_plugin(admission())
+        self._know(self._client.scheduler_info(n_workers=-1)["workers"])
+        if self._refused and not self._ready:
+            name, reason = next(iter(self._refused.items()))
+            msg = f"No worker has ArSSR {__version__}: {name} {reason}; install one version everywhere."
+            raise DependencyError(msg)
+
+    def _know(self, workers: dict[str, Any]) -> None:
+        """Note which workers take scans, and name those that do not, once."""
+        self._ready = [address for address, facts in workers.items() if RESOURCE in facts["resources"]]
+        new = [address for address in workers if address not in self._ready and address not in self._refused]
+        for address, found in _versions(self._client, new).items() if new else ():
+            if found == __version__:  # it has only just come
+                continue
+            self._refused[address] = f"has ArSSR {found}" if found else "has no ArSSR"
+            logger.warning(
+                "Worker %s (%s) %s, not %s, and gets no scan.",
+                address, workers[address]["name"], self._refused[address], __version__,
+            )  # fmt: skip
+
+
+def _result_of(future: Future, task: Task) -> tuple[str, Outcome]:
+    """Return on which worker a scan was, and what became of it; its worker may have died."""
+    path = task.scan.path
+    if future.status == "finished":
+        worker, outcome = future.result()
+        return worker, outcome
+    if future.status != "error":
+        raise _gone()
+    error = future.exception()
+    if type(error).__name__ == "KilledWorker":
+        words = f"{path}: each worker that took it ended; if they were out of memory, allow more, or fewer --jobs."
+    else:
+        words = f"{path}: {one_line(error) or type(error).__name__}"
+    return "", Outcome(path, FAILED, words)
+
+
+def _gone() -> ClusterError:
+    return ClusterError("The Dask scheduler has gone away; call again, what is finished is kept.")
+
+
+def _on_worker(task: Task, share: Share) -> tuple[str, Outcome]:
+    """Upsample a scan on a worker, within its threads, its memory and its GPU; return the worker's address, too."""
+    from distributed import get_worker  # noqa: PLC0415 - an optional package
+
+    return_freed_memory()
+    worker = get_worker()
+    options = task.options
+    if share.gpus:
+        options = replace(options, device=f"cuda:{int(worker.name) % share.gpus}")
+    if options.memory_limit is None:
+        device = resolve_device(options.device)
+        limit = share.memory
+        if device.type == "cuda":
+            limit = DEFAULT_SHARE * total_memory(device) / 1e9 / share.processes_per_gpu if share.gpus else None
+        options = replace(options, memory_limit=limit)
+    return worker.address, process(replace(task, options=options, threads=worker.state.nthreads))
+
+
+def admission(version: str = __version__, resource: str = RESOURCE) -> WorkerPlugin:
+    """Return what lets a worker take scans if it has this version; it travels whole, to where there may be none."""
+    from distributed import Status, WorkerPlugin  # noqa: PLC0415 - an optional package
+
+    class Admission(WorkerPlugin):
+        name = "arssr"
+
+        async def setup(self, worker: Worker) -> None:
+            try:
+                from ArSSRLib import __version__ as found  # noqa: PLC0415
+            except ImportError:
+                return
+            if found == version:
+                await worker.set_resources(**{resource: 1})
+                # The scheduler looks for scans that wait for a resource only when a worker starts to run.
+                worker.status = Status.paused
+                worker.status = Status.running
+
+    return Admission()
+
+
+def _versions(client: Client, workers: list[str]) -> dict[str, str]:
+    """Return the version that each worker has, empty where there is none or it does not tell."""
+
+    def found() -> str:
+        try:
+            from ArSSRLib import __version__ as version  # noqa: PLC0415
+        except ImportError:
+            return ""
+        return version
+
+    answers = client.run(found, workers=workers, on_error="return")
+    return {address: answer if isinstance(answer, str) else "" for address, answer in answers.items()}

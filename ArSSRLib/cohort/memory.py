@@ -1,0 +1,112 @@
+"""How much memory a worker needs and gets, from the plan of the largest scan, before anything is computed."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ArSSRLib.cohort.places import Place, Share, gpu_share
+from ArSSRLib.cohort.processing import Task, load, read_scan
+from ArSSRLib.commands.resolution import factors_for
+from ArSSRLib.device import free_memory
+from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
+from ArSSRLib.io import destination_of
+from ArSSRLib.planning import DEFAULT_SHARE, Plan
+from ArSSRLib.upsampling import plan_upsampling
+from ArSSRLib.volume import Volume
+
+# Limits that are tried for a worker of a cluster, in GB, and how much more work than with the highest is accepted.
+LIMITS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
+ACCEPTED_WORK = 1.1
+# Scans that are tried, the largest file first, until one can be read.
+_TRIED = 5
+
+logger = logging.getLogger(__name__)
+
+
+def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
+    """Return what each worker of a place may take.
+
+    Args:
+        tasks: What is to be done; all with the same options.
+        place: Where.
+
+    Raises:
+        InputError: If the largest scan does not fit into the memory that each process of this machine would have.
+    """
+    if not tasks or place.is_this_process or place.scheduler:
+        return Share()  # a scheduler's workers have what they have, and plan with what is free
+    options = tasks[0].options
+    share = gpu_share(place, options)
+    if place.is_this_machine:
+        fair = DEFAULT_SHARE * free_memory(torch.device("cpu")) / 1e9 / place.jobs
+        limit = options.memory_limit or fair
+        if not share.gpus:
+            _require_room(tasks, limit, place.jobs)
+        return replace(share, memory=limit)
+    largest = _largest(tasks)
+    return replace(share, memory=options.memory_limit or (largest and least_limit(tasks[0], largest)))
+
+
+def least_limit(task: Task, volume: Volume) -> float:
+    """Return the least memory, in GB, with which a volume is not much more work than with plenty.
+
+    Raises:
+        MemoryLimitError: If it does not fit into any limit, or into the memory that is free here.
+    """
+    costs = {}
+    for limit in reversed(LIMITS):
+        try:
+            costs[limit] = plan_of(task, volume, limit).cost
+        except MemoryLimitError:
+            if not costs:
+                raise
+            break
+    least = min(costs.values())
+    return min(limit for limit, cost in costs.items() if cost <= ACCEPTED_WORK * least)
+
+
+def plan_of(task: Task, volume: Volume, limit: float) -> Plan:
+    """Return the plan of a scan on a CPU within a limit, in GB.
+
+    Raises:
+        MemoryLimitError: If it does not fit.
+    """
+    options = replace(task.options, device="cpu", backend="torch", precision="auto", memory_limit=limit)
+    factors = factors_for(volume.geometry, Namespace(**task.how))
+    return plan_upsampling(volume, load(task.model), factors, options, destination=destination_of(Path("scan.nii.gz")))
+
+
+def _require_room(tasks: Sequence[Task], limit: float, jobs: int) -> None:
+    largest = _largest(tasks)
+    if largest is None:
+        return
+    try:
+        plan_of(tasks[0], largest, limit)
+    except MemoryLimitError as error:
+        msg = (
+            f"--jobs {jobs} leaves {limit:.2g} GB to each process, too little for the largest scan; use fewer. {error}"
+        )
+        raise InputError(msg) from error
+
+
+def _largest(tasks: Sequence[Task]) -> Volume | None:
+    """Return the scan with the largest file that can be read; None where there is none among the first ones."""
+
+    def bytes_of(task: Task) -> int:
+        try:
+            return (Path(task.root) / task.scan.path).stat().st_size
+        except OSError:
+            return 0
+
+    for task in sorted(tasks, key=bytes_of, reverse=True)[:_TRIED]:
+        try:
+            return read_scan(task)[0]
+        except (ArSSRError, OSError):  # it is named when its turn comes
+            logger.debug("%s cannot be read:", task.scan.path, exc_info=True)
+    return None

@@ -1,0 +1,173 @@
+"""Where scans are upsampled: in this process, in processes of this machine, or by the workers of a cluster.
+
+Dask starts and finds the workers; its own configuration files say what is particular to a site. How the scans are
+spread over the workers is in `distribution`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ArSSRLib.errors import ClusterError, InputError
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.packages import require_package
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# Seconds that a scheduler may take to answer.
+PATIENCE = 20
+# A worker's memory over what its scan is planned to hold: Python's and Dask's own, and what a heap keeps. Dask pauses a
+# worker at 0.8 of its memory and ends it at 0.95.
+ROOM = 1.5
+# Cores of a job, where neither the call nor Dask's configuration says so.
+DEFAULT_CORES = 4
+# Of dask-jobqueue, by the name of the queue.
+_CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the work is to be done.
+
+    Attributes:
+        jobs: Processes on this machine, or jobs in the queue of a cluster.
+        scheduler: Address of a Dask scheduler, such as "tcp://node7:8786"; or empty.
+        cluster: Kind of a queue, one of those of dask-jobqueue; or empty.
+        settings: Of the cluster, by the names that dask-jobqueue has for them.
+    """
+
+    jobs: int = 1
+    scheduler: str = ""
+    cluster: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.scheduler and (self.cluster or self.jobs > 1):
+            msg = "--scheduler has workers already; leave out --jobs and --cluster, or leave out --scheduler."
+            raise InputError(msg)
+        if self.settings and not self.cluster:
+            msg = "--cluster-option is a setting of --cluster; name the kind of the cluster, such as --cluster slurm."
+            raise InputError(msg)
+
+    @property
+    def is_this_process(self) -> bool:
+        """Whether nothing is distributed."""
+        return self.jobs == 1 and not self.scheduler and not self.cluster
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the work stays on this machine."""
+        return not self.scheduler and not self.cluster
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker may take of its machine.
+
+    Attributes:
+        memory: Most memory that a scan may hold on a CPU, in GB (1e9 bytes); None takes part of what is free.
+        gpus: GPUs of this machine that its processes take in turn; 0 leaves the choice to each worker.
+        processes_per_gpu: How many processes share one of them.
+    """
+
+    memory: float | None = None
+    gpus: int = 0
+    processes_per_gpu: int = 1
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Workers that were reached.
+
+    Attributes:
+        client: Connection to their scheduler.
+        expected: How many there will be; 0 where that is not ours to say.
+        renew: Asks for workers again where some were lost with their jobs.
+    """
+
+    client: Client
+    expected: int
+    renew: Callable[[], None]
+
+
+def gpu_share(place: Place, options: UpsamplingOptions) -> Share:
+    """Return how the processes of this machine take its GPUs in turn; none where the CPU or one GPU was asked for."""
+    count = torch.cuda.device_count() if options.device in ("auto", "cuda") and place.is_this_machine else 0
+    return Share(gpus=count, processes_per_gpu=math.ceil(place.jobs / count) if count else 1)
+
+
+@contextmanager
+def workers_of(place: Place, share: Share) -> Iterator[Workers]:
+    """Connect with the workers of a place, which is not this process; those that were started here end with the block.
+
+    Raises:
+        ClusterError: If there is no scheduler, or the cluster cannot be started.
+        DependencyError: If Dask is not installed.
+    """
+    require_package("distributed", "Distributing the work")
+    import dask  # noqa: PLC0415 - optional packages
+    from distributed import Client  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
+        kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
+        stack.enter_context(dask.config.set({**kept, "distributed.comm.timeouts.connect": PATIENCE}))
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, in our words
+        if place.scheduler:
+            client = stack.enter_context(_reached(Client, place.scheduler))
+            yield Workers(client, 0, lambda: None)
+            return
+        cluster = stack.enter_context(_queue(place, share) if place.cluster else _local(place, share))
+        client = stack.enter_context(Client(cluster))
+        yield Workers(client, place.jobs, lambda: cluster.scale(place.jobs) if place.cluster else None)
+
+
+def _reached(connect: Callable[..., Client], address: str) -> Client:
+    try:
+        return connect(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        msg = f"{address}: no Dask scheduler answers there; start one with: dask scheduler, or correct the address."
+        raise ClusterError(msg) from error
+
+
+def _local(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters have no type in common
+    """Start the processes of this machine; they share its threads, and listen to this machine alone."""
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    return LocalCluster(
+        n_workers=place.jobs,
+        threads_per_worker=max(1, torch.get_num_threads() // place.jobs),
+        memory_limit=0 if share.memory is None else int(share.memory * ROOM * 1e9),
+        dashboard_address=None,
+        host="127.0.0.1",
+        security=True,  # other users of this machine could send code otherwise
+    )
+
+
+def _queue(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters have no type in common
+    """Ask the queue of a cluster for jobs, one worker each."""
+    require_package("dask-jobqueue", "--cluster")
+    import dask  # noqa: PLC0415
+    import dask_jobqueue  # noqa: PLC0415
+
+    stated = {"processes": 1, **place.settings}
+    if dask.config.get(f"jobqueue.{place.cluster}.cores", None) is None:
+        stated.setdefault("cores", DEFAULT_CORES)
+    if share.memory is not None:
+        stated.setdefault("memory", f"{share.memory * ROOM:.1f}GB")
+    try:
+        cluster = getattr(dask_jobqueue, _CLUSTERS[place.cluster])(**stated)
+        cluster.scale(place.jobs)
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        msg = f"The cluster {place.cluster} cannot be started ({error}); see --cluster-option and Dask's configuration."
+        raise ClusterError(msg) from error
+    return cluster

@@ -1,0 +1,79 @@
+"""Whether a data set is named and described as BIDS has it: by the official validator where it is installed.
+
+Without it, the names of scans are checked here, so that a misspelled one is named and not silently left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ArSSRLib.cohort.dataset import Selection
+from ArSSRLib.errors import InputError, printable
+
+# The official validator, from PyPI and from elsewhere.
+PROGRAMS = ("bids-validator-deno", "bids-validator")
+# Errors about what is in one scan: it is named when its turn comes, and the others are upsampled.
+OF_ONE_SCAN = {"EMPTY_FILE", "NIFTI_HEADER_UNREADABLE"}
+_NAME = re.compile(r"(sub-[a-zA-Z0-9]+)(?:_(ses-[a-zA-Z0-9]+))?(?:_[a-z]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)\.nii(?:\.gz)?")
+# Errors that are named in full.
+_SHOWN = 3
+
+logger = logging.getLogger(__name__)
+
+
+def validate(root: Path, selection: Selection) -> None:
+    """Check a data set; warn of scans that are named as BIDS does not have it.
+
+    Raises:
+        InputError: If the official validator finds errors.
+    """
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is not None:
+        _ask(program, root)
+        return
+    for path in _misnamed(root, selection):
+        logger.warning(
+            "%s: is not named as BIDS has it, and is left out; rename it, or add --skip-bids-validation.",
+            printable(path),
+        )
+
+
+def _ask(program: str, root: Path) -> None:
+    """Refuse what the official validator refuses, except scans that cannot be read."""
+    command = [program, str(root), "--json", "--ignoreNiftiHeaders", "--ignoreWarnings"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    try:
+        issues: list[dict[str, Any]] = json.loads(answer.stdout)["issues"]["issues"]
+        errors = [issue for issue in issues if issue["severity"] == "error" and issue["code"] not in OF_ONE_SCAN]
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s gave no verdict that is understood (exit code %d).", program, answer.returncode)
+        return
+    if errors:
+        shown = "; ".join(f"{issue['code']} at {issue.get('location', '/')}" for issue in errors[:_SHOWN])
+        more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+        msg = (
+            f"{root}: {Path(program).name} finds errors: {shown}{more}. Correct them, list them in .bidsignore, or add "
+            "--skip-bids-validation."
+        )
+        raise InputError(msg)
+
+
+def _misnamed(root: Path, selection: Selection) -> Iterator[str]:
+    """Yield the NIfTI files of anatomy folders whose names BIDS does not have, from the root of the data set."""
+    suffixes = {suffix.lower(): suffix for suffix in selection.suffixes}
+    subjects = [f"sub-{label}" for label in selection.participants] or ["sub-*"]
+    for subject in subjects:
+        for path in sorted(root.glob(f"{subject}/**/anat/*.nii*")):
+            parts = path.relative_to(root).parts
+            match = _NAME.fullmatch(path.name)
+            session = parts[1] if len(parts) == 4 else None
+            fits = match is not None and (match[1], match[2]) == (parts[0], session)
+            if not fits or (match and suffixes.get(match[3].lower(), match[3]) != match[3]):
+                yield "/".join(parts)
