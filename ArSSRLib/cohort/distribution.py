@@ -4,6 +4,7 @@ Dask decides which worker takes which scan, and gives those of a lost worker to 
 a time, so that the scheduler stays small whatever the data set is, and a lost worker costs its own scan only.
 """
 
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 import logging
@@ -83,13 +84,13 @@ class _Spreading:
                 else:
                     yield outcome
 
-    def _submit(self, task: Task, avoid: str = "") -> Future:
+    def _submit(self, task: Task, avoid: str = "") -> Future[Any]:
         others = {"workers": [w for w in self._ready if w != avoid], "allow_other_workers": True} if avoid else {}
         return self._client.submit(
             _on_worker, task, self._share, pure=False, retries=1, resources={RESOURCE: 1}, **others
         )
 
-    def _done(self, futures: list[Future]) -> list[Future]:
+    def _done(self, futures: list[Future[Any]]) -> list[Future[Any]]:
         """Return those that are done, after some time at the latest; look at the workers now and then."""
         from distributed import wait  # noqa: PLC0415 - an optional package
 
@@ -157,7 +158,7 @@ class _Spreading:
             )  # fmt: skip
 
 
-def _result_of(future: Future, task: Task) -> tuple[str, Outcome]:
+def _result_of(future: Future[Any], task: Task) -> tuple[str, Outcome]:
     """Return on which worker a scan was, and what became of it; its worker may have died."""
     path = task.scan.path
     if future.status == "finished":

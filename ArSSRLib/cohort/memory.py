@@ -49,8 +49,10 @@ def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
         if not share.gpus:
             _require_room(tasks, limit, place.jobs)
         return replace(share, memory=limit)
-    largest = _largest(tasks)
-    return replace(share, memory=options.memory_limit or (largest and least_limit(tasks[0], largest)))
+    limit = options.memory_limit
+    if limit is None and (largest := _largest(tasks)) is not None:
+        limit = least_limit(tasks[0], largest)
+    return replace(share, memory=limit)
 
 
 def least_limit(task: Task, volume: Volume) -> float:

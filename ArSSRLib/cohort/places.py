@@ -4,6 +4,7 @@ Dask starts and finds the workers; its own configuration files say what is parti
 spread over the workers is in `distribution`.
 """
 
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 import logging

@@ -1,0 +1,83 @@
+// Written by `python Testing/supply/recipes.py`. With the container of Resources/Deployment/Dockerfile:
+//   nextflow run Resources/Deployment/arssr.nf -with-docker --bids_dir STUDY --output_dir RESULTS --isotropic true
+nextflow.enable.dsl = 2
+
+params.bids_dir = null  // root of a BIDS data set; nothing is written there
+params.output_dir = null  // folder of the derivatives
+params.session_label = null  // without ses-
+params.suffix = null  // kinds of scans (default: T1w T2w FLAIR)
+params.bids_filter_file = null  // queries of entities, as for fMRIPrep
+params.skip_bids_validation = null  // take the data set as it is; else names are checked, by the official validator where it is installed
+params.scale = null  // factor of at least 1, or one for each axis i, j, k
+params.spacing = null  // voxel spacing in mm, or one for each axis
+params.size = null  // number of voxels along i, j, k
+params.isotropic = null  // bring every axis to the finest spacing of the volume
+params.model = null  // bundled model or weights file (default: arssr2 for draft, arssr2 for standard, arssr2-deep for best)
+params.device = null  // auto, cpu, cuda, cuda:N or mps (default: auto)
+params.backend = null  // openvino: run the encoder with that optional package, CPU only; fused: kernels for a CUDA GPU, still unproven (default: torch)
+params.precision = null  // int8: with openvino only (default: auto)
+params.slice_thickness = null  // slice thickness, or one for each axis i, j, k (default: as the file states)
+params.memory_limit = null  // most memory to use (default: what is free)
+params.quality = null  // draft: a small model; best: the deepest model, averaged over the mirror images of the volume, 8 times as long (default: standard)
+params.consistency = null  // auto: agree with the scan where its slice profile is known; off: never (default: auto)
+params.force = null  // upsample even what looks like a label map
+params.overwrite = null  // replace results of other inputs, models or options
+params.uncertainty = null  // also write the standard deviation over the mirror images; with quality best
+
+process ARSSR_BIDS {
+    tag "sub-${participant}"
+    container 'arssr:0.1.0'
+    containerOptions { workflow.containerEngine == 'docker' ? "--entrypoint ''" : '' }
+    cpus 4
+    memory { 6.GB * task.attempt }
+    errorStrategy { task.attempt < 3 ? 'retry' : 'ignore' }
+    maxRetries 2
+    publishDir params.output_dir, mode: 'copy', overwrite: true, pattern: 'results/**', saveAs: { it - 'results/' }
+
+    input:
+    path bids_dir
+    val participant
+    val options
+
+    output:
+    path 'results/**'
+
+    script:
+    """
+    export OMP_NUM_THREADS=${task.cpus}
+    arssr bids ${bids_dir} results participant --participant-label ${participant} ${options}
+    """
+}
+
+workflow {
+    // The option of each parameter. A parameter that is true is an option without a value.
+    def flags = [
+        session_label: '--session-label',
+        suffix: '--suffix',
+        bids_filter_file: '--bids-filter-file',
+        skip_bids_validation: '--skip-bids-validation',
+        scale: '--scale',
+        spacing: '--spacing',
+        size: '--size',
+        isotropic: '--isotropic',
+        model: '--model',
+        device: '--device',
+        backend: '--backend',
+        precision: '--precision',
+        slice_thickness: '--slice-thickness',
+        memory_limit: '--memory-limit',
+        quality: '--quality',
+        consistency: '--consistency',
+        force: '--force',
+        overwrite: '--overwrite',
+        uncertainty: '--uncertainty'
+    ]
+    def options = flags
+        .findAll { name, flag -> params[name] != null && params[name] != false }
+        .collect { name, flag -> params[name] == true ? flag : "${flag} ${params[name]}" }
+        .join(' ')
+    participants = Channel
+        .fromPath("${params.bids_dir}/sub-*", type: 'dir')
+        .map { folder -> folder.name - 'sub-' }
+    ARSSR_BIDS(file(params.bids_dir), participants, options)
+}
