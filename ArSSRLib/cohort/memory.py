@@ -49,10 +49,9 @@ def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
         if not share.gpus:
             _require_room(tasks, limit, place.jobs)
         return replace(share, memory=limit)
-    limit = options.memory_limit
-    if limit is None and (largest := _largest(tasks)) is not None:
-        limit = least_limit(tasks[0], largest)
-    return replace(share, memory=limit)
+    largest = _largest(tasks) if options.memory_limit is None else None
+    least = None if largest is None else least_limit(tasks[0], largest)
+    return replace(share, memory=options.memory_limit or least)
 
 
 def least_limit(task: Task, volume: Volume) -> float:

@@ -122,7 +122,8 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
         # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
         stack.enter_context(dask.config.set({**kept, "distributed.comm.timeouts.connect": PATIENCE}))
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, in our words
+        for name in ("distributed", "distributed.client"):  # what goes wrong is said once, in our words
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
             client = stack.enter_context(_reached(Client, place.scheduler))
             yield Workers(client, 0, lambda: None)

@@ -207,7 +207,9 @@ def test_processes_of_this_machine_share_its_free_memory(task, monkeypatch):
 def test_more_processes_than_the_memory_holds_are_refused_before_any_work(task, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda _device: 1e9)
 
-    with pytest.raises(InputError, match=r"--jobs 16 leaves 0\.037 GB to each process, too little for the largest scan"):
+    with pytest.raises(
+        InputError, match=r"--jobs 16 leaves 0\.037 GB to each process, too little for the largest scan"
+    ):
         share_of_worker([task], Place(jobs=16))
 
 
