@@ -204,6 +204,7 @@ def admission(version: str = __version__, resource: str = RESOURCE) -> WorkerPlu
         name = "arssr"
 
         async def setup(self, worker: Worker) -> None:
+            """Give the worker what scans ask for."""
             try:
                 from ArSSRLib import __version__ as found  # noqa: PLC0415
             except ImportError:
@@ -221,6 +222,7 @@ def _versions(client: Client, workers: list[str]) -> dict[str, str]:
     """Return the version that each worker has, empty where there is none or it does not tell."""
 
     def found() -> str:
+        """Return the version here; it travels whole, to where there may be none."""
         try:
             from ArSSRLib import __version__ as version  # noqa: PLC0415
         except ImportError:

@@ -100,6 +100,7 @@ def _largest(tasks: Sequence[Task]) -> Volume | None:
     """Return the scan with the largest file that can be read; None where there is none among the first ones."""
 
     def bytes_of(task: Task) -> int:
+        """Return the size of a file, or 0 where it is not there."""
         try:
             return (Path(task.root) / task.scan.path).stat().st_size
         except OSError:
