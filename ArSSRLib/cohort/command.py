@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -66,15 +67,15 @@ def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) 
     """Upsample the scans of this share; a bad one never stops the others."""
     tasks = _tasks(found, root, args)
     states: Counter[str] = Counter()
-    code = DONE
+    code, started = DONE, time.monotonic()
     with tqdm(total=len(tasks), unit="scan", disable=None) as bar:
         try:
             for outcome in outcomes_of(tasks, place, share_of_worker(tasks, place)):
                 states[outcome.state] += 1
-                words = (
-                    f"error: {outcome.message}" if outcome.state == FAILED else f"{outcome.state}: {outcome.message}"
-                )
-                tqdm.write(printable(f"{words} ({outcome.seconds:.1f} s)"))
+                state = "error" if outcome.state == FAILED else outcome.state
+                left = (time.monotonic() - started) * (len(tasks) / states.total() - 1)
+                count = f"{states.total()} of {len(tasks)}, {tqdm.format_interval(left)} left"
+                tqdm.write(printable(f"{state}: {outcome.message} ({outcome.seconds:.1f} s; {count})"))
                 bar.update()
         except ClusterError as error:
             if not states:

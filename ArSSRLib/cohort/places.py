@@ -121,7 +121,8 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
     with ExitStack() as stack:
         # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
-        stack.enter_context(dask.config.set({**kept, "distributed.comm.timeouts.connect": PATIENCE}))
+        quiet = {"logging": dict.fromkeys(("distributed", "distributed.worker", "distributed.client"), "critical")}
+        stack.enter_context(dask.config.set({**kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
         for name in ("distributed", "distributed.client"):  # what goes wrong is said once, in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
@@ -149,7 +150,7 @@ def _local(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters
         n_workers=place.jobs,
         threads_per_worker=max(1, torch.get_num_threads() // place.jobs),
         memory_limit=0 if share.memory is None else int(share.memory * ROOM * 1e9),
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
         security=True,  # other users of this machine could send code otherwise
     )
@@ -161,7 +162,8 @@ def _queue(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters
     import dask  # noqa: PLC0415
     import dask_jobqueue  # noqa: PLC0415
 
-    stated = {"processes": 1, **place.settings}
+    # Any free port for Dask's pages, where several run on one machine.
+    stated = {"processes": 1, "scheduler_options": {"dashboard_address": ":0"}, **place.settings}
     if dask.config.get(f"jobqueue.{place.cluster}.cores", None) is None:
         stated.setdefault("cores", DEFAULT_CORES)
     if share.memory is not None:

@@ -1,6 +1,6 @@
 """Many small scans: the plain loop, the processes of this machine, and a Dask cluster that loses a worker.
 
-``python Testing/benchmarks/cohort.py`` makes 1,000 subjects of 24 x 24 x 24 voxels and upsamples them each way with a
+``python Testing/benchmarks/cohort.py`` makes 1,000 subjects of 16 x 16 x 16 voxels and upsamples them each way with a
 tiny network, so that the time is that of everything but the network. The report is Resources/Performance/cohort.md.
 On a machine with little time: ``--scans 200``, or one ``--way`` per call; what was measured is kept in ``--folder``.
 """
@@ -43,11 +43,12 @@ from ArSSRLib.model.registry import build_model  # noqa: E402
 from ArSSRLib.options import UpsamplingOptions  # noqa: E402
 
 REPORT = ROOT / "Resources" / "Performance" / "cohort.md"
-EDGE, WORKERS = 24, 4
+EDGE, WORKERS = 16, 4
 PLAIN, LOCAL, CLUSTER = "plain loop", "--jobs 2", f"--scheduler, {WORKERS} workers, one killed"
 COLUMNS = (
     "way",
     "scans/s",
+    "against the plain loop",
     "seconds until the first scan",
     "processor ms/scan",
     "overhead ms/scan",
@@ -68,7 +69,7 @@ FOOT = """
 *Overhead* is the processor time of a scan beyond the plain loop's, of all processes together, their start included;
 unlike the scans per second, it hardly depends on what else the machine does. *Scans lost* have no outcome or no result;
 *scans twice* have more than one outcome. The memory of the scheduler is the largest resident size of its process; at
-the start it was {empty:.0f} MB. With `--jobs` the scheduler is part of the command.
+the first scan it was {empty:.0f} MB. With `--jobs` the scheduler is part of the command.
 """
 
 
@@ -81,7 +82,7 @@ class Row:
         seconds: From the first outcome to the last.
         start: Seconds until the first outcome.
         processor: Seconds of processor time of all processes.
-        scheduler: Most bytes of the scheduler's process, and at the start; 0 where it has none of its own.
+        scheduler: Most bytes of the scheduler's process, and at the first scan; 0 where it has none of its own.
         lost_workers: How many were killed.
         lost: Scans without outcome or result.
         twice: Scans with more than one outcome.
@@ -148,7 +149,7 @@ class Watch:
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Start a scheduler and workers as `dask scheduler` and `dask worker` do; they end with the block."""
-    file = folder / "scheduler.json"
+    file = folder / "address"
     file.unlink(missing_ok=True)
     dask = [sys.executable, "-m", "distributed.cli.dask_"]
     words = ["--scheduler-file", str(file), "--no-dashboard"]
@@ -200,7 +201,7 @@ def _measured(tasks: Sequence[Task], place: Place, scheduler: psutil.Process | N
         ended - first,
         first - started,
         processor,
-        (max(memory), memory[0]),
+        (max(memory), memory[1]),
         killed,
         len(lost),
         sum(count > 1 for count in paths.values()),
@@ -232,10 +233,11 @@ def report(rows: dict[str, Row], machine: Machine) -> str:
     for way in (PLAIN, LOCAL, CLUSTER):
         row = rows[way]
         each = 1000 * row.processor / row.scans
-        speed, start = f"{(row.scans - 1) / row.seconds:.1f}", f"{row.start:.1f}"
+        speed = (row.scans - 1) / row.seconds
+        speeds = (f"{speed:.1f}", f"{speed * plain.seconds / (plain.scans - 1):.2f}x", f"{row.start:.1f}")
         memory = f"{row.scheduler[0] / 1e6:.0f} MB" if row.scheduler[0] else ""
         counts = (str(row.lost_workers), str(row.lost), str(row.twice))
-        lines.append((way, speed, start, f"{each:.0f}", f"{each - base:.0f}", memory, *counts, f"{row.others:.1f}"))
+        lines.append((way, *speeds, f"{each:.0f}", f"{each - base:.0f}", memory, *counts, f"{row.others:.1f}"))
     text += "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return text + FOOT.format(empty=scheduler[1] / 1e6)
 
@@ -258,7 +260,7 @@ def main(words: Sequence[str] | None = None) -> int:
         (folder / f"{way.partition(',')[0].strip('-').replace(' ', '_')}.json").write_text(
             json.dumps([way, asdict(row)])
         )
-    measured = [json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "scheduler.json"]
+    measured = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     rows = {way: Row(**{**row, "scheduler": tuple(row["scheduler"])}) for way, row in measured}
     if len(rows) == 3:
         args.report.write_text(report(rows, this_machine(torch.get_num_threads())), encoding="utf-8")

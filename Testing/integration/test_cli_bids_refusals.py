@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 
 import numpy as np
@@ -100,6 +101,14 @@ def test_a_disk_that_fills_up_costs_the_scans_that_do_not_fit(bids, data_set, ph
     assert list((tmp_path / "out").rglob(".arssr-*")) == []
     assert bids() == 0  # with space again, only the scan that failed is computed
     assert capsys.readouterr().out.count("kept: ") == 2
+
+
+def test_each_line_says_how_far_the_whole_is_and_what_time_is_left(bids, capsys):
+    assert bids() == 0
+
+    counts = re.findall(r"; (\d of \d), ([\d:]+) left\)", capsys.readouterr().out)
+    assert [count for count, _ in counts] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert counts[-1][1] == "00:00"
 
 
 def test_a_source_that_may_not_be_written_is_no_hindrance(bids, data_set, tmp_path):
