@@ -11,7 +11,7 @@ from ArSSRLib.errors import DependencyError
 MINIMUM = {
     "bids2table": "2.3",
     "dask-jobqueue": "0.9",
-    "distributed": "2025.1",
+    "distributed": "2025.4.1",
     "matplotlib": "3.8",
     "openvino": "2025.0",
     "pydicom": "3.0",

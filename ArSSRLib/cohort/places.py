@@ -121,7 +121,7 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
     with ExitStack() as stack:
         # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
-        quiet = {"logging": dict.fromkeys(("distributed", "distributed.worker", "distributed.client"), "critical")}
+        quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
         stack.enter_context(dask.config.set({**kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
         for name in ("distributed", "distributed.client"):  # what goes wrong is said once, in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)

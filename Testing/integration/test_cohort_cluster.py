@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -67,6 +67,18 @@ def test_the_command_names_unreadable_scans_and_has_the_workers_do_the_rest(clus
     assert len(results_of(tasks)) == SCANS - 1
 
 
+def test_processes_of_this_machine_do_the_work_and_say_nothing_else(tasks, capfd):
+    words = [tasks[0].root, tasks[0].output, "participant", "--scale", "1.5", "--device", "cpu"]
+
+    code = main(["bids", *words, "--model", tasks[0].model, "--jobs", "2"])
+
+    printed = capfd.readouterr()
+    assert code == 0
+    assert printed.out.count("done: ") == SCANS
+    assert printed.err == ""
+    assert len(results_of(tasks)) == SCANS
+
+
 def test_a_scan_that_fails_on_one_worker_is_tried_on_another(cluster, tasks, monkeypatch):
     (Path(tasks[0].root) / tasks[2].scan.path).unlink()
     took, real = [], distribution._result_of
@@ -97,7 +109,7 @@ def test_a_killed_worker_costs_nothing_but_time(cluster, tasks):
 
     for outcome in outcomes_of(tasks, place, Share()):
         if not outcomes:
-            os.kill(process, signal.SIGKILL)
+            psutil.Process(process).kill()
         outcomes.append(outcome)
 
     assert sorted(outcome.path for outcome in outcomes) == [task.scan.path for task in tasks]
