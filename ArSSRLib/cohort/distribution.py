@@ -1,7 +1,8 @@
 """How scans are spread over the workers of a place, and what becomes of them.
 
-Dask decides which worker takes which scan, and gives those of a lost worker to others. Only few are with the workers at
-a time, so that the scheduler stays small whatever the data set is, and a lost worker costs its own scan only.
+Dask decides which worker takes which scan, and gives that of a lost worker to another. Only as many scans as workers
+are sent at a time: the scheduler stays small whatever the data set is, and a lost worker costs its own scan only, since
+Dask counts its loss against every scan that waited there.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # What a worker has one of, once it is known to have this version: so it takes one scan at a time, and others take none.
 RESOURCE = f"arssr-{__version__}"
-# Scans of a worker: the one that it works on, and the next.
-AHEAD = 2
 # Seconds between two looks at who works, and without a scheduler until it is given up.
 LOOK, GIVEN_UP = 2.0, 30.0
 # Seconds without a worker after which it is said that none has come.
@@ -72,13 +71,15 @@ class _Spreading:
         tried: set[str] = set()
         self._admit()
         while waiting or running:
-            while waiting and len(running) < AHEAD * max(1, self._workers.expected, len(self._ready)):
+            while waiting and len(running) < max(1, self._workers.expected, len(self._ready)):
                 task = waiting.popleft()
                 running[self._submit(task)] = task
             for future in self._done(list(running)):
                 task = running.pop(future)
                 worker, outcome = _result_of(future, task)
-                if outcome.state == FAILED and task.scan.path not in tried and len(self._ready) > 1:
+                # A scan that ended its workers is not sent to more of them.
+                again = outcome.state == FAILED and worker and task.scan.path not in tried
+                if again and len(self._ready) > 1:
                     tried.add(task.scan.path)
                     running[self._submit(task, avoid=worker)] = task
                 else:
@@ -159,7 +160,7 @@ class _Spreading:
 
 
 def _result_of(future: Future[Any], task: Task) -> tuple[str, Outcome]:
-    """Return on which worker a scan was, and what became of it; its worker may have died."""
+    """Return on which worker a scan was, and what became of it; an empty name where its workers have ended."""
     path = task.scan.path
     if future.status == "finished":
         worker, outcome = future.result()

@@ -91,6 +91,20 @@ def test_a_scan_that_fails_on_one_worker_is_tried_on_another(cluster, tasks, mon
     assert len(failed) == len(set(failed)) == 2
 
 
+def test_a_scan_that_ends_its_workers_is_given_up_and_named(cluster, tasks, monkeypatch):
+    sent, real = [], distribution._Spreading._submit
+    monkeypatch.setattr(distribution._Spreading, "_submit", lambda *words: sent.append(words) or real(*words))
+    error = distributed.KilledWorker("task", "worker", 3)
+    dead = type("Future", (), {"status": "error", "exception": lambda _self: error})()
+    result_of = distribution._result_of
+    monkeypatch.setattr(distribution, "_result_of", lambda _future, task: result_of(dead, task))
+
+    outcomes = list(outcomes_of(tasks, Place(scheduler=cluster.scheduler_address), Share()))
+
+    assert len(sent) == len(outcomes) == SCANS
+    assert all("each worker that took it ended" in outcome.message for outcome in outcomes)
+
+
 def test_the_result_is_that_of_the_plain_loop(cluster, tasks, tmp_path):
     list(outcomes_of(tasks[:1], Place(scheduler=cluster.scheduler_address), Share()))
     spread = read_volume(next(Path(tasks[0].output).rglob("*.nii.gz")))
