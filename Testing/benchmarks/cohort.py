@@ -69,7 +69,7 @@ FOOT = """
 *Overhead* is the processor time of a scan beyond the plain loop's, of all processes together, their start included;
 unlike the scans per second, it hardly depends on what else the machine does. Where other programs leave one core free,
 several processes cannot be faster than one. *Scans lost* have no outcome or no result; *scans twice* have more than one
-outcome. The memory of the scheduler is the largest resident size of its process; at the first scan it was {empty:.0f} MB.
+outcome. The memory of the scheduler is the largest resident size of its process; at first it was {empty:.0f} MB.
 With `--jobs` the scheduler is part of the command.
 """
 
