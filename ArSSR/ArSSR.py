@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import slicer
 import slicer.util
 import vtk
@@ -37,15 +36,16 @@ findEngine()
 
 from ArSSRPanel import run
 from ArSSRPanel.attributes import sourceOf
-from ArSSRPanel.choosers import ScaleMode, coupleScale
+from ArSSRPanel.choosers import Quality, ScaleMode, coupleScale, describeProfile
 from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
-from ArSSRPanel.dicom import exportWhereAsked, isFromDicom
+from ArSSRPanel.dicom import exportWhereAsked
+from ArSSRPanel.dicom_source import isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
 from ArSSRPanel.nodes import firstGrayVolume
-from ArSSRPanel.request import Request, makeRequest
+from ArSSRPanel.request import Request, finest, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput
 from ArSSRPanel.sequences import sequenceOf
@@ -81,7 +81,7 @@ class ArSSR(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class ArSSRParameterNode:
-    """The state of the panel, saved with the scene: factors are unitless, spacings in mm, the memory limit in GB."""
+    """The state of the panel, saved with the scene: factors are unitless, lengths in mm, the memory limit in GB."""
 
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
@@ -95,6 +95,10 @@ class ArSSRParameterNode:
     spacingI: Millimeters = 1.0
     spacingJ: Millimeters = 1.0
     spacingK: Millimeters = 1.0
+    quality: Quality = Quality.STANDARD
+    sliceThickness: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
+    agree: bool = True
+    uncertainty: bool = False
     model: str = ""
     device: str = "auto"
     memoryLimit: Annotated[float, WithinRange(0.0, 4096.0)] = 0.0
@@ -104,7 +108,14 @@ class ArSSRParameterNode:
 
     def options(self) -> UpsamplingOptions:
         """Return how to upsample; an option of the engine that has a parameter here is named here."""
-        return UpsamplingOptions(device=self.device, memory_limit=self.memoryLimit or None)
+        return UpsamplingOptions(
+            device=self.device,
+            memory_limit=self.memoryLimit or None,
+            quality=self.quality.value,
+            slice_thickness=f"{self.sliceThickness:.6g}" if self.sliceThickness else None,
+            consistency="auto" if self.agree else "off",
+            uncertainty=self.uncertainty and self.quality == Quality.BEST,
+        )
 
     def request(self) -> Request:
         """Return what the panel asks for.
@@ -113,16 +124,12 @@ class ArSSRParameterNode:
             ArSSRError: If it cannot be met.
         """
         scale = {ScaleMode.FACTOR: (self.scale,), ScaleMode.AXES: (self.scaleI, self.scaleJ, self.scaleK)}
-        spacing = None
-        if self.mode == ScaleMode.SPACING:
-            # An axis that is finer already is kept: nothing is made coarser here.
-            own = self.inputVolume.GetSpacing() if self.inputVolume is not None else (np.inf,) * 3
-            spacing = tuple(map(min, (self.spacingI, self.spacingJ, self.spacingK), own))
+        asked = (self.spacingI, self.spacingJ, self.spacingK)
         return makeRequest(
             self.inputVolume,
             self.outputVolume,
             scale=scale.get(self.mode),
-            spacing=spacing,
+            spacing=finest(asked, self.inputVolume) if self.mode == ScaleMode.SPACING else None,
             isotropic=self.mode == ScaleMode.ISOTROPIC,
             roi=self.roi,
             model=self.model or None,
@@ -316,6 +323,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.allFramesCheckBox.visible = inSequence
         if parameters.allFrames and not inSequence:
             parameters.allFrames = False
+        self.ui.uncertaintyCheckBox.enabled = parameters.quality == Quality.BEST
+        self.ui.profileLabel.text = describeProfile(parameters.inputVolume)
         self.engine.show(parameters)
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
         self._updateResultButtons(parameters.result)

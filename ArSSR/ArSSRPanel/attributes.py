@@ -65,6 +65,15 @@ def factsOf(node: slicer.vtkMRMLNode) -> dict[str, Any]:
     return {**facts, "scale": scale}
 
 
+def disagreementOf(node: slicer.vtkMRMLNode) -> float | None:
+    """Return by how much a result, averaged back, differs from its scan, in percent of the intensity range.
+
+    None where it was not made to agree.
+    """
+    record = json.loads(node.GetAttribute("ArSSR.Record") or "null") or {}
+    return record.get("disagreement")
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(_text(item) for item in value)

@@ -9,7 +9,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, installed_models, sha256_of
+from ArSSRLib.acquisition.profile import AxisProfile
+from ArSSRLib.checkpoint import DEFAULT_MODELS, find_entry, installed_models, sha256_of
+from ArSSRPanel.acquisition import profileOf
 from ArSSRPanel.estimate import chosenDevice, describeMemory
 
 AUTOMATIC = "auto"
@@ -33,6 +35,22 @@ class ScaleMode(enum.Enum):
         }[self]
 
 
+class Quality(enum.Enum):
+    """How much time a result may take for how much detail; the values are those of the engine's option."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    BEST = "best"
+
+    def label(self) -> str:
+        """Return what the panel shows."""
+        return {
+            Quality.DRAFT: _("Draft"),
+            Quality.STANDARD: _("Standard"),
+            Quality.BEST: _("Best: about ten times as long"),
+        }[self]
+
+
 def coupleScale(slider: Any, spinBox: Any) -> None:
     """Let a slider and the number beside it show the same scale; the slider ends earlier."""
 
@@ -50,20 +68,22 @@ def coupleScale(slider: Any, spinBox: Any) -> None:
     spinBox.valueChanged.connect(toSlider)
 
 
-def fillModels(comboBox: Any, current: str) -> str:
-    """Offer the models that come with ArSSR or were imported, and the file that was chosen, if one was.
+def fillModels(comboBox: Any, current: str, quality: Quality) -> str:
+    """Offer the model of the quality, those that come with ArSSR or were imported, and the file that was chosen.
 
     Args:
-        comboBox: The chooser; its items carry the name of a model or the path of a file.
-        current: What is chosen; a model that is not there any more gives way to the default.
+        comboBox: The chooser; its items carry the name of a model or the path of a file, or "" for the first.
+        current: What is chosen; a model that is not there any more gives way to that of the quality.
+        quality: Which model stands for it where none is chosen.
 
     Returns:
-        What is chosen now.
+        What is chosen now; "" leaves it to the quality.
     """
-    offered = {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}
+    offered = {"": _("By quality: {model}").format(model=DEFAULT_MODELS[quality.value])}
+    offered |= {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}
     if current and current not in offered and Path(current).is_file():
         offered[current] = Path(current).name
-    chosen = current if current in offered else DEFAULT_MODEL
+    chosen = current if current in offered else ""
     _fill(comboBox, offered, chosen)
     return chosen
 
@@ -140,6 +160,15 @@ def modelCard(name: str) -> str:
     return f"{head}\n\n{entry.card_text()}"
 
 
+def describeProfile(volume: Any) -> str:
+    """Return what the files of a volume node say of how its slices were acquired, in words; "" without a node."""
+    if volume is None:
+        return ""
+    pairs = zip("IJK", profileOf(volume).axes, volume.GetSpacing(), strict=True)
+    known = [f"{name}: {_describeAxis(axis, distance)}" for name, axis, distance in pairs if axis is not None]
+    return ", ".join(known) if known else _("nothing; it is estimated from the volume where that is possible")
+
+
 def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
     """Replace the items of a chooser without telling anybody."""
     blocked = comboBox.blockSignals(True)
@@ -148,3 +177,17 @@ def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
         comboBox.addItem(text, value)
     comboBox.currentIndex = list(offered).index(chosen)
     comboBox.blockSignals(blocked)
+
+
+def _describeAxis(axis: AxisProfile, spacing: float) -> str:
+    words = {
+        "gaussian": _("slices of {width} mm, {spacing} mm apart ({source})"),
+        "box": _("slices of {width} mm, {spacing} mm apart ({source})"),
+        "kspace": _("acquired voxels of {width} mm, stored every {spacing} mm ({source})"),
+        "point": _("points every {spacing} mm ({source})"),
+    }
+    return words[axis.kind].format(
+        width=f"{axis.width * spacing:.3g}",
+        spacing=f"{spacing:.3g}",
+        source=axis.source,
+    )

@@ -11,6 +11,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ArSSRLib.errors import ArSSRError
+from ArSSRPanel.attributes import disagreementOf
 from ArSSRPanel.estimate import Estimate, describeTime, estimateRun
 
 # What the bar counts; its maximum in the .ui file.
@@ -109,7 +110,11 @@ class RunController:
             ui.statusLabel.text = _("{stage}, {time} left").format(stage=self._stage, time=describeTime(secondsLeft))
 
     def _onFinished(self, node: Any) -> None:
-        self._end(_("Done: {name}").format(name=node.GetName()))
+        message, difference = _("Done: {name}").format(name=node.GetName()), disagreementOf(node)
+        if difference is not None:
+            agrees = _("Agrees with the scan within {percent} % of its range")
+            message += "\n" + agrees.format(percent=f"{difference:.2g}")
+        self._end(message)
         self._onResult(node)
 
     def _onCancelled(self, reason: str) -> None:

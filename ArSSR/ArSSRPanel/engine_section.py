@@ -9,6 +9,7 @@ import qt
 import slicer.util
 from slicer.i18n import tr as _
 
+from ArSSRLib.checkpoint import DEFAULT_MODELS
 from ArSSRLib.errors import DependencyError
 from ArSSRPanel import dependencies
 from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
@@ -35,7 +36,7 @@ class EngineSection:
         self._log = log
         self._parameters: Any = None
         self._probe: Probe | None = None
-        self._shown: tuple[str, str] | None = None
+        self._shown: tuple[object, ...] | None = None
         self.facts: Mapping[str, Any] | None = None
         self.installed = False
         ui.modelComboBox.currentIndexChanged.connect(self._onModel)
@@ -52,11 +53,11 @@ class EngineSection:
 
     def show(self, parameters: Any) -> None:
         """Show the model and the device of the parameter node, if they are not shown already."""
-        if self._shown == (parameters.model, parameters.device):
+        if self._shown == (parameters.model, parameters.device, parameters.quality):
             return
-        model = fillModels(self._ui.modelComboBox, parameters.model)
+        model = fillModels(self._ui.modelComboBox, parameters.model, parameters.quality)
         device = fillDevices(self._ui.deviceComboBox, self.facts, parameters.device)
-        self._shown = (model, device)
+        self._shown = (model, device, parameters.quality)
         parameters.model, parameters.device = model, device
         if self._ui.modelCardButton.checked:
             self._onCard(True)
@@ -73,8 +74,8 @@ class EngineSection:
         ui.installButton.visible = not found.complete
         if found.complete:
             ui.environmentLabel.text += " " + _("Testing the devices...")
-            models = [ui.modelComboBox.itemData(index) for index in range(ui.modelComboBox.count)]
-            self._probe = Probe(models, measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
+            models = filter(None, (ui.modelComboBox.itemData(index) for index in range(ui.modelComboBox.count)))
+            self._probe = Probe(list(models), measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
             self._probe.start()
         self._onChanged()
 
@@ -111,7 +112,9 @@ class EngineSection:
     def _onCard(self, checked: bool) -> None:
         self._ui.modelCardBrowser.visible = checked
         if checked:
-            self._ui.modelCardBrowser.setMarkdown(modelCard(self._ui.modelComboBox.currentData))
+            quality = self._parameters.quality.value if self._parameters is not None else "standard"
+            model = self._ui.modelComboBox.currentData or DEFAULT_MODELS[quality]
+            self._ui.modelCardBrowser.setMarkdown(modelCard(model))
 
     def _onDevice(self, index: int) -> None:
         if self._parameters is not None and index >= 0:

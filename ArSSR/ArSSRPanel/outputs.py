@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import slicer
 
 from ArSSRLib.volume import Volume
@@ -16,6 +17,11 @@ from ArSSRPanel import sequences
 from ArSSRPanel.attributes import writeAttributes
 from ArSSRPanel.nodes import copyAppearance, geometryOf, outputName, placeBeside, updateNodeFromVolume
 from ArSSRPanel.request import Request
+
+# From a result to the volume of its uncertainty.
+UNCERTAINTY_ROLE = "ArSSR.Uncertainty"
+# Percentile of the uncertainty that gets the brightest color.
+_BRIGHTEST = 99.5
 
 
 def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode:
@@ -32,6 +38,32 @@ def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> sli
     if place.size == request.inputGeometry.size:
         volume = replace(volume, geometry=request.outputGeometryOf(place))
     return _show(source, volume, done, output=request.outputVolume, name=outputName(source, request.scale))
+
+
+def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
+    """Put the uncertainty of a result beside it, in a color map, and return its node.
+
+    Args:
+        result: The result, in the scene.
+        volume: The standard deviation of its voxels, in their unit.
+    """
+    scene = result.GetScene()
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(scene.GenerateUniqueName(f"{result.GetName()} uncertainty"))
+    node.SetVoxelValueQuantity(result.GetVoxelValueQuantity())
+    node.SetVoxelValueUnits(result.GetVoxelValueUnits())
+    updateNodeFromVolume(node, replace(volume, geometry=geometryOf(result)))
+    scene.AddNode(node)
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    colors = scene.GetFirstNodeByName("Inferno") or scene.GetNodeByID("vtkMRMLColorTableNodeRainbow")
+    display.SetAndObserveColorNodeID(colors.GetID() if colors else "vtkMRMLColorTableNodeGrey")
+    display.SetAutoWindowLevel(False)
+    highest = float(np.percentile(volume.array, _BRIGHTEST))
+    display.SetWindowLevel(highest or 1.0, (highest or 1.0) / 2)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    result.SetNodeReferenceID(UNCERTAINTY_ROLE, node.GetID())
+    placeBeside(result, node)
+    return node
 
 
 def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str, Any]) -> slicer.vtkMRMLNode:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import slicer
 
-from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
+from ArSSRLib.checkpoint import DEFAULT_MODELS, find_entry
 from ArSSRLib.errors import CheckpointError, InputError
 from ArSSRLib.geometry import (
     Region,
@@ -94,7 +94,7 @@ def makeRequest(
         spacing: Voxel spacing to reach, in mm, or one along each of i, j, k.
         isotropic: Bring every axis to the finest spacing of the volume.
         roi: Only what lies in it is made; None makes all.
-        model: Name of a bundled model, or path of a weights file; None takes the default.
+        model: Name of a bundled model, or path of a weights file; None takes that of the quality.
         allFrames: Upsample every frame of the sequence that ``inputVolume`` is a frame of.
         options: How to upsample.
 
@@ -107,6 +107,8 @@ def makeRequest(
     for frame in frames:
         _requireGrayVolume(frame)
     _requireOutput(outputVolume, inputVolume, allFrames=allFrames)
+    if allFrames and options.uncertainty:
+        _refuse("The uncertainty is made for a volume, not for a sequence; switch it off, or choose a single frame.")
     geometry = geometryOf(frames[0])
     factors = _factors(geometry, scale=scale, spacing=spacing, isotropic=isotropic)
     region = None
@@ -119,11 +121,16 @@ def makeRequest(
         scale=factors,
         roi=roi,
         region=region,
-        model=_model(model),
+        model=_model(model or DEFAULT_MODELS[options.quality]),
         options=options,
         allFrames=allFrames,
         inputGeometry=geometry,
     )
+
+
+def finest(spacing: Sequence[float], node: slicer.vtkMRMLScalarVolumeNode | None) -> tuple[float, ...]:
+    """Return a spacing in mm along i, j, k that keeps the axes which are finer already; nothing is made coarser."""
+    return tuple(map(min, spacing, node.GetSpacing() if node is not None else spacing))
 
 
 def _require(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLNode:
@@ -205,8 +212,8 @@ def _numbers(spacing: Spacing) -> list[float]:
         _refuse(f"Spacing must be one positive length in mm, or three (i, j, k), got {spacing!r}.")
 
 
-def _model(model: str | None) -> str:
-    chosen = os.fspath(model) if model else DEFAULT_MODEL
+def _model(model: str) -> str:
+    chosen = os.fspath(model)
     if find_entry(chosen) is None:
         chosen = os.path.abspath(os.path.expanduser(chosen))  # the worker runs in a folder of its own
         if not os.path.isfile(chosen):

@@ -19,7 +19,8 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange, outputs, sequences
-from ArSSRPanel.nodes import bentTransform, volumeFromNode
+from ArSSRPanel.acquisition import profileOf
+from ArSSRPanel.nodes import bentTransform, requirePresent, volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
 
@@ -73,6 +74,7 @@ class Run:
         self._folder: Path | None = None
         self._worker: WorkerProcess | None = None
         self._files: list[tuple[Path, Path]] = []
+        self._uncertainty: Path | None = None
         self._grids: list[VolumeGeometry] = []
         self._failure: BaseException | None = None
         self._waiting = False
@@ -94,7 +96,7 @@ class Run:
         global _active
         _requireIdle()
         self._scene = self.request.inputVolume.GetScene()
-        _requirePresent(self._watched(), self._scene)
+        requirePresent(self._watched(), self._scene)
         self._running, _active = True, self
         try:
             self._onStage("start", 1, 1)
@@ -156,12 +158,14 @@ class Run:
         self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
         exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
         for number, volume in enumerate(volumes, start=1):
-            files = (folder / f"{number}.nrrd", folder / f"{number}-result.nrrd")
-            write_volume(volume, files[0], compress=False)
-            self._files.append(files)
+            self._files.append((folder / f"{number}.nrrd", folder / f"{number}-result.nrrd"))
+            write_volume(volume, self._files[-1][0], compress=False)
+        self._uncertainty = folder / "uncertainty.nrrd" if self.request.options.uncertainty else None
 
     def _job(self) -> dict[str, Any]:
         request = self.request
+        profile = profileOf(request.inputVolume).as_table()
+        more = {"uncertainty": self._uncertainty and str(self._uncertainty), "profile": profile}
         return {
             "format": 1,
             "task": "upsample",
@@ -169,7 +173,7 @@ class Run:
             **request.options.as_table(),
             "scale": list(request.scale),
             "region": None if request.region is None else [list(pair) for pair in request.region],
-            "volumes": [{"input": str(source), "output": str(target)} for source, target in self._files],
+            "volumes": [{"input": str(source), "output": str(target), **more} for source, target in self._files],
         }
 
     def _observe(self) -> None:
@@ -233,6 +237,8 @@ class Run:
             self.outputNode = outputs.showSequence(self.request, self._results(), done)
         else:
             self.outputNode = outputs.showVolume(self.request, next(self._results()), done)
+            if self._uncertainty is not None:
+                outputs.showUncertainty(self.outputNode, exchange.readOutput(self._uncertainty, self._grids[0]))
         self.result = done
 
     def _results(self) -> Iterator[Volume]:
@@ -282,13 +288,6 @@ def _requireIdle() -> None:
     if _active is not None:
         msg = f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait for its end, or cancel it.'
         raise InputError(msg)
-
-
-def _requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene | None) -> None:
-    for node in nodes:
-        if scene is None or not scene.IsNodePresent(node):
-            msg = f'"{node.GetName()}" is no longer in the scene; choose another volume.'
-            raise InputError(msg)
 
 
 def _bytesOf(volume: Volume, grid: VolumeGeometry) -> int:

@@ -87,6 +87,11 @@ class SliceProfile:
         """Tell whether the profile of every axis with a scale above 1 is known; ``scale`` is along i, j, k."""
         return all(s <= 1 or axis is not None for s, axis in zip(scale, self.axes, strict=True))
 
+    def completed_by(self, other: SliceProfile) -> SliceProfile:
+        """Return the profile with those of another where this one knows nothing."""
+        i, j, k = (axis or known for axis, known in zip(self.axes, other.axes, strict=True))
+        return SliceProfile((i, j, k))
+
     def as_table(self) -> list[dict[str, Any] | None]:
         """Return the profiles along i, j, k as JSON can hold them."""
         return [None if axis is None else asdict(axis) for axis in self.axes]

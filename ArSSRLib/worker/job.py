@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
@@ -21,16 +21,29 @@ Region: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
+class StatedAxis:
+    """What is known of the slice profile along one axis: the fields of `ArSSRLib.acquisition.profile.AxisProfile`."""
+
+    kind: str
+    width: float
+    source: str
+
+
+@dataclass(frozen=True)
 class VolumeFiles:
     """One volume of a job.
 
     Attributes:
         input: The file to read; never changed.
         output: The file to write; replaced if it is there.
+        uncertainty: The file to write the uncertainty into; None without one.
+        profile: How the slices were acquired along i, j, k, as far as whoever wrote the job knows.
     """
 
     input: Path
     output: Path
+    uncertainty: Path | None = None
+    profile: tuple[StatedAxis | None, StatedAxis | None, StatedAxis | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,8 @@ class UpsampleJob:
         if not self.model or not self.volumes:
             msg = f"The job's {'volumes' if self.model else 'model'} should not be empty."
             raise InputError(msg)
-        if self.options.uncertainty:
-            msg = "The job's uncertainty = True should be False: a job has no file to write it into."
+        if any((files.uncertainty is not None) != self.options.uncertainty for files in self.volumes):
+            msg = "The job's uncertainty should be true exactly where every volume names a file for it."
             raise InputError(msg)
 
 
@@ -148,7 +161,14 @@ def job_from_table(table: object) -> Job:
     values["options"] = {name: values.pop(name) for name in names if name in values}
     if task == "lens":
         return dataclass_from(LensJob, values, kind="job")
+    if isinstance(values.get("volumes"), list):
+        values["volumes"] = [_volume(entry) for entry in values["volumes"]]
     return dataclass_from(UpsampleJob, values, kind="job")
+
+
+def _volume(entry: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return an entry of the job's volumes with all of its fields, if it is a table at all."""
+    return {"uncertainty": None, "profile": None, **entry} if isinstance(entry, Mapping) else entry
 
 
 def _refuse_constant(name: str) -> NoReturn:

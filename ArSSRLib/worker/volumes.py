@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,8 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
-            with _named(unfinished, files.output):
-                grid, record = _upsample_one(files.input, unfinished, number, job=job, model=model, progress=progress)
+            with _named(unfinished, files):
+                grid, record = _upsample_one(unfinished, number, job=job, model=model, progress=progress)
             entry = {"output": str(files.output), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.disable()
@@ -84,8 +84,7 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
 
 
 def _upsample_one(
-    source: Path,
-    target: Path,
+    files: VolumeFiles,
     number: int,
     *,
     job: UpsampleJob,
@@ -93,17 +92,24 @@ def _upsample_one(
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
+    from ArSSRLib.acquisition.profile import SliceProfile  # noqa: PLC0415
     from ArSSRLib.record import record_of  # noqa: PLC0415 - needs PyTorch
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
     progress.stage("read", number)
-    volume = read_volume(source)
+    volume = read_volume(files.input)
+    if files.profile is not None:
+        stated = SliceProfile.from_table([axis and asdict(axis) for axis in files.profile])
+        profile = volume.header.profile.completed_by(stated)
+        volume = replace(volume, header=replace(volume.header, profile=profile))
     progress.stage("upsample", number)
-    destination = destination_of(target)
+    destination = destination_of(files.output)
     plan = plan_upsampling(volume, model, job.scale, job.options, region=job.region, destination=destination)
     outcome = carry_out(plan, volume, model, progress=progress.upsampled)
     progress.stage("write", number)
-    write_volume(outcome.volume, target, compress=False)
+    write_volume(outcome.volume, files.output, compress=False)
+    if files.uncertainty is not None and outcome.uncertainty is not None:
+        write_volume(outcome.uncertainty, files.uncertainty, compress=False)
     progress.written()
     return plan.geometry, record_of(volume, outcome, model, plan)
 
@@ -122,28 +128,40 @@ def _check_before_loading(job: UpsampleJob) -> None:
         if not os.path.exists(files.input):
             msg = f"{files.input}: does not exist; check the path of the input."
             raise InputError(msg)
-        validate_output(files.output, overwrite=True, source=files.input)
-        target = os.path.realpath(files.output)
-        if target in sources or target in taken:
-            what = "an input, which is never replaced" if target in sources else "the output of two volumes"
-            msg = f"{files.output}: is {what}; choose another name for the output."
-            raise OutputError(msg)
-        taken.add(target)
+        for output in _outputs(files):
+            validate_output(output, overwrite=True, source=files.input)
+            target = os.path.realpath(output)
+            if target in sources or target in taken:
+                what = "an input, which is never replaced" if target in sources else "the output of two volumes"
+                msg = f"{output}: is {what}; choose another name for the output."
+                raise OutputError(msg)
+            taken.add(target)
+
+
+def _outputs(files: VolumeFiles) -> list[Path]:
+    return [files.output] if files.uncertainty is None else [files.output, files.uncertainty]
 
 
 @contextlib.contextmanager
-def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) -> Iterator[list[Path]]:
-    """Give a file name for each unfinished result, in a hidden folder beside its final name."""
+def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) -> Iterator[list[VolumeFiles]]:
+    """Give the volumes file names for unfinished results, in a hidden folder beside the final names."""
     folders: dict[Path, Path] = {}
     try:
-        for files in volumes:
-            parent = Path(os.path.realpath(files.output)).parent
-            if parent not in folders:
-                folders[parent] = parent / hidden_name()
-                cancellation.remove_if_left(folders[parent])
-                folders[parent].mkdir()
+        for parent in {_parent(output) for files in volumes for output in _outputs(files)}:
+            folders[parent] = parent / hidden_name()
+            cancellation.remove_if_left(folders[parent])
+            folders[parent].mkdir()
+
+        def unfinished(output: Path, number: int, part: str = "") -> Path:
+            """Return the name of a result in the hidden folder."""
+            return folders[_parent(output)] / f"{number}{part}{suffix_of(output)}"
+
         yield [
-            folders[Path(os.path.realpath(files.output)).parent] / f"{number}{suffix_of(files.output)}"
+            replace(
+                files,
+                output=unfinished(files.output, number),
+                uncertainty=files.uncertainty and unfinished(files.uncertainty, number, "-uncertainty"),
+            )
             for number, files in enumerate(volumes)
         ]
     except OSError as error:
@@ -156,22 +174,33 @@ def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) 
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _parent(output: Path) -> Path:
+    return Path(os.path.realpath(output)).parent
+
+
 @contextlib.contextmanager
-def _named(unfinished: Path, target: Path) -> Iterator[None]:
+def _named(unfinished: VolumeFiles, files: VolumeFiles) -> Iterator[None]:
     """Name the result in what is raised, not the hidden file that it would have become."""
     try:
         yield
     except OutputError as error:
-        msg = str(error).replace(str(unfinished), str(target))
+        msg = str(error)
+        for hidden, target in zip(_outputs(unfinished), _outputs(files), strict=True):
+            msg = msg.replace(str(hidden), str(target))
         raise OutputError(msg) from error
 
 
-def _publish(hidden: Sequence[Path], volumes: Sequence[VolumeFiles]) -> None:
+def _publish(hidden: Sequence[VolumeFiles], volumes: Sequence[VolumeFiles]) -> None:
     """Give all results their final names, or none."""
     published: list[Path] = []
+    pairs = zip(
+        (output for files in hidden for output in _outputs(files)),
+        (output for files in volumes for output in _outputs(files)),
+        strict=True,
+    )
     try:
-        for unfinished, files in zip(hidden, volumes, strict=True):
-            target = Path(os.path.realpath(files.output))
+        for unfinished, output in pairs:
+            target = Path(os.path.realpath(output))
             unfinished.replace(target)
             published.append(target)
     except OSError:

@@ -148,6 +148,66 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Quality and slices</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Quality:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How much time a result may take.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Draft is the fastest. Best uses the deepest model and averages its answers to the eight mirror images of the volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which is not how far apart they are.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Thickness of the slices in mm, along the axis with the largest spacing. The scan protocol states it. Whoever knows it gets a sharper result; a wrong one makes it worse.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>As the file says</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The file says:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How the slices were acquired, by the DICOM files or the sidecar of the volume.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A&amp;gree with the scan</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Make the result, when it is averaged back to the voxels of the scan, agree with the scan. Done only where it is known how the slices were acquired.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>&amp;Uncertainty map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Also make a volume of how much the answers to the mirror images differ, voxel by voxel. Needs the best quality.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Model and device</source>
         <translation type="unfinished"></translation>
     </message>
@@ -348,19 +408,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Choose where to create the folder of the new DICOM series</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>The comparison cannot be shown.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The DICOM series was not written.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{count} DICOM files were written to {folder}.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -376,6 +424,22 @@
     </message>
     <message>
         <source>CPU build</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>nothing; it is estimated from the volume where that is possible</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>slices of {width} mm, {spacing} mm apart ({source})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>acquired voxels of {width} mm, stored every {spacing} mm ({source})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>points every {spacing} mm ({source})</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -404,6 +468,22 @@
     </message>
     <message>
         <source>Make isotropic</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Draft</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Standard</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Best: about ten times as long</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>By quality: {model}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -527,6 +607,10 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Agrees with the scan within {percent} % of its range</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Canceled. Nothing was left behind.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -611,6 +695,21 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>{what} could not be installed ({reason}). Check the network connection and the proxy, restart Slicer and try again; View &gt; Python Console shows the output of pip.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.dicom</name>
+    <message>
+        <source>Choose where to create the folder of the new DICOM series</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The DICOM series was not written.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{count} DICOM files were written to {folder}.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pydicom
 import pytest
 import slicer
-from ArSSRPanel import dicom, nodes
+from ArSSRPanel import acquisition, dicom, dicom_source, nodes
+from ArSSRPanel.choosers import describeProfile
 from dicom_series import write_frames, write_series
 
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.io import find_series, read_volume
+from ArSSRLib.io import find_series, read_volume, write_volume
 from ArSSRLib.volume import Volume
 
 PROVENANCE = {"model": "arssr2", "sha256": "ab" * 32, "scale": (1.0, 1.0, 2.0), "device": "cpu"}
@@ -88,7 +92,7 @@ def test_the_files_of_a_volume_come_in_the_order_of_its_slices_each_once(databas
     backward = list(reversed(database.files))
     source.SetAttribute("DICOM.instanceUIDs", " ".join(backward + backward[:1]))
 
-    assert dicom.sourceInstanceFiles(source) == [database.files[instance] for instance in backward]
+    assert dicom_source.sourceInstanceFiles(source) == [database.files[instance] for instance in backward]
 
 
 def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, database, result):
@@ -98,15 +102,15 @@ def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, databa
     database.files = frames.files
     source = addNode(scene, volume, " ".join(list(frames.files) * 9))
 
-    assert dicom.sourceInstanceFiles(source) == [str(tmp_path / "frames.dcm")]
+    assert dicom_source.sourceInstanceFiles(source) == [str(tmp_path / "frames.dcm")]
     assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)) == 18
 
 
 def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, result):
-    assert dicom.isFromDicom(source)
-    assert not dicom.isFromDicom(result)
+    assert dicom_source.isFromDicom(source)
+    assert not dicom_source.isFromDicom(result)
     with pytest.raises(InputError, match=r'"T1" was not loaded from DICOM.*save the result as NRRD'):
-        dicom.sourceInstanceFiles(result)
+        dicom_source.sourceInstanceFiles(result)
 
 
 def test_a_source_that_left_the_scene_is_told(tmp_path, database, result):
@@ -131,7 +135,7 @@ def test_a_database_that_is_not_open_is_told(monkeypatch, database, source, clos
         monkeypatch.delattr(slicer, "dicomDatabase")
 
     with pytest.raises(InputError, match="database is not open"):
-        dicom.sourceInstanceFiles(source)
+        dicom_source.sourceInstanceFiles(source)
 
 
 def test_a_folder_in_use_is_refused_and_kept(tmp_path, source, result):
@@ -141,3 +145,40 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path, source, result):
     with pytest.raises(OutputError, match="choose a new folder"):
         dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_the_slice_thickness_of_the_series_is_known(tmp_path, scene, oblique_geometry, monkeypatch):
+    def thick(_number, dataset):
+        dataset.SliceThickness, dataset.MRAcquisitionType = oblique_geometry.spacing[2] * 0.8, "2D"
+
+    array = np.zeros(oblique_geometry.shape, dtype=np.int16)
+    write_series(tmp_path / "source", Volume(array, oblique_geometry), edit=thick)
+    known = Database(find_series(tmp_path / "source"))
+    monkeypatch.setattr(slicer, "dicomDatabase", known, raising=False)
+    node = addNode(scene, read_volume(tmp_path / "source"), " ".join(known.files))
+
+    profile = acquisition.profileOf(node)
+
+    assert profile.axes[2].kind == "gaussian"
+    assert profile.axes[2].width == pytest.approx(0.8, rel=1e-3)
+    assert profile.axes[2].source == "DICOM"
+    assert "slices of 2 mm" in describeProfile(node)
+
+
+def test_files_that_are_gone_leave_the_profile_unknown(source, database):
+    database.files.clear()
+
+    assert acquisition.profileOf(source) == UNKNOWN
+
+
+def test_the_sidecar_of_a_nifti_file_is_known(tmp_path, scene, oblique_geometry):
+    volume = Volume(np.zeros(oblique_geometry.shape, dtype=np.int16), oblique_geometry)
+    write_volume(volume, tmp_path / "T1.nii.gz")
+    stated = {"MRAcquisitionType": "2D", "SliceThickness": 2.0, "SpacingBetweenSlices": 2.5}
+    (tmp_path / "T1.json").write_text(json.dumps(stated))
+    node = addNode(scene, volume)
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(tmp_path / "T1.nii.gz"))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+
+    assert acquisition.profileOf(node).axes[2] == AxisProfile("gaussian", 0.8, "sidecar")

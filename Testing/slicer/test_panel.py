@@ -12,7 +12,8 @@ import slicer
 import slicer.util
 import vtk
 
-from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry
+from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, find_entry
+from ArSSRLib.options import UpsamplingOptions
 
 
 @pytest.fixture
@@ -257,3 +258,40 @@ def test_the_module_and_its_panel_need_nothing_heavy(slicerHost):
 
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("LOADED")]
     assert line.split()[3:] == []
+
+
+def test_quality_and_slices_are_chosen_in_their_section(parameters, panel):
+    panel.ui.qualityComboBox.currentIndex = 2
+    panel.ui.sliceThicknessSpinBox.value = 3.5
+    panel.ui.agreeCheckBox.checked = False
+    panel.ui.uncertaintyCheckBox.checked = True
+
+    options = parameters.request().options
+
+    assert (options.quality, options.slice_thickness) == ("best", "3.5")
+    assert (options.consistency, options.uncertainty) == ("off", True)
+
+
+def test_untouched_the_section_leaves_every_choice_to_the_engine(parameters):
+    options = parameters.request().options
+
+    assert options == UpsamplingOptions(device="auto")
+
+
+def test_an_uncertainty_is_only_offered_with_the_best_quality(parameters, panel):
+    parameters.uncertainty = True
+
+    assert not panel.ui.uncertaintyCheckBox.enabled
+    assert not parameters.request().options.uncertainty
+
+
+@pytest.mark.parametrize("quality", list(DEFAULT_MODELS))
+def test_the_quality_chooses_the_model_unless_one_is_named(parameters, panel, quality):
+    panel.ui.qualityComboBox.currentIndex = list(DEFAULT_MODELS).index(quality)
+
+    assert parameters.request().model == DEFAULT_MODELS[quality]
+    assert DEFAULT_MODELS[quality] in panel.ui.modelComboBox.currentText
+
+    parameters.model = "arssr2"
+
+    assert parameters.request().model == "arssr2"

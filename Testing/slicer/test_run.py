@@ -14,11 +14,14 @@ import pytest
 import slicer
 import vtk
 from ArSSRPanel import run
+from ArSSRPanel.outputs import UNCERTAINTY_ROLE
+from ArSSRPanel.request import makeRequest
 from ArSSRPanel.run import Run
 from slicer_runs import Told, volume, wait
 
 import ArSSRLib
 from ArSSRLib.checkpoint import load_model, sha256_of
+from ArSSRLib.errors import InputError
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.record import voxels_sha256
 from ArSSRLib.upsampling import upsample
@@ -231,3 +234,27 @@ def test_a_non_linear_transform_is_kept_and_explained(quick, scene):
 
     assert result.GetParentTransformNode() is bent
     assert any("before that transform" in message for _level, message in told["onLog"])
+
+
+def test_the_uncertainty_lies_over_the_result_in_a_color_map(tiny_weights):
+    options = UpsamplingOptions(device="cpu", precision="fp32", quality="best", uncertainty=True)
+    source = volume("oblique")
+    source.SetAndObserveTransformNodeID(mrml_volumes.add_transform(MOVED).GetID())
+
+    result = wait(makeRequest(source, scale=2, model=str(tiny_weights), options=options))
+
+    uncertainty = result.GetNodeReference(UNCERTAINTY_ROLE)
+    np.testing.assert_allclose(mrml_volumes.corners(uncertainty), mrml_volumes.corners(result), rtol=0, atol=1e-9)
+    assert uncertainty.GetName() == "T1 ArSSR 2x uncertainty"
+    assert mrml_volumes.array_of(uncertainty).max() > 0
+    assert uncertainty.GetDisplayNode().GetColorNodeID() != result.GetDisplayNode().GetColorNodeID()
+
+
+def test_a_sequence_has_no_uncertainty(scene):
+    options = UpsamplingOptions(device="cpu", precision="fp32", quality="best", uncertainty=True)
+    grid = mrml_volumes.grid("thick")
+    frame = mrml_volumes.blob(grid)
+    sequence, _browser, _proxy = mrml_volumes.add_sequence(grid, [frame, frame], ["0", "1"])
+
+    with pytest.raises(InputError, match="not for a sequence"):
+        makeRequest(sequence, scale=2, options=options)

@@ -12,7 +12,7 @@ from worker_events import upsample_job
 from ArSSRLib.errors import InputError
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.worker import job as job_module
-from ArSSRLib.worker.job import ProbeJob, UpsampleJob, VolumeFiles, job_from_table, read_job
+from ArSSRLib.worker.job import ProbeJob, StatedAxis, UpsampleJob, VolumeFiles, job_from_table, read_job
 
 UPSAMPLE = upsample_job("arssr2", ("a.nrrd", "b.nrrd"))
 PROBE = {"format": 1, "task": "probe", "models": ["arssr2"], "measure": False}
@@ -174,3 +174,24 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
         read_job(tmp_path / "job.json")
 
     assert one_line(error)
+
+
+def test_a_volume_may_say_how_its_slices_were_acquired():
+    profile = [None, None, {"kind": "gaussian", "width": 0.8, "source": "DICOM"}]
+
+    job = job_from_table(UPSAMPLE | {"volumes": [{"input": "a", "output": "b", "profile": profile}]})
+
+    assert job.volumes[0].profile == (None, None, StatedAxis("gaussian", 0.8, "DICOM"))
+
+
+def test_a_profile_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match=r"profile = .* should be a list of 3"):
+        job_from_table(UPSAMPLE | {"volumes": [{"input": "a", "output": "b", "profile": [None]}]})
+
+
+@pytest.mark.parametrize(("asked", "file"), [(True, None), (False, "u.nrrd")])
+def test_an_uncertainty_needs_a_file_and_a_file_an_uncertainty(asked, file):
+    volume = {"input": "a", "output": "b", "uncertainty": file}
+
+    with pytest.raises(InputError, match="uncertainty should be true exactly where"):
+        job_from_table(UPSAMPLE | {"quality": "best", "uncertainty": asked, "volumes": [volume]})

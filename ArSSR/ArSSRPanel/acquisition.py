@@ -1,0 +1,66 @@
+"""How the slices of a volume node were acquired, as far as its DICOM files or its sidecar say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+
+from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
+from ArSSRLib.errors import ArSSRError
+from ArSSRPanel.dicom_source import isFromDicom, sourceInstanceFiles
+from ArSSRPanel.nodes import geometryOf
+
+# Headers of a series that are read: its slices state the same, and the window must not wait for hundreds of files.
+_HEADERS = 16
+_NIFTI = (".nii", ".nii.gz")
+# Facts of a node while it shows the same file on the same grid.
+_known: dict[tuple[object, ...], SliceProfile] = {}
+
+
+def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
+    """Return the slice profiles along i, j, k that the files of a volume node state; of other nodes, none is known."""
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        return UNKNOWN
+    try:
+        geometry = geometryOf(node)
+    except ArSSRError:
+        return UNKNOWN
+    storage = node.GetStorageNode()
+    path = "" if storage is None else storage.GetFullNameFromFileName() or ""
+    key = (node.GetAttribute("DICOM.instanceUIDs"), path, geometry)
+    if key not in _known:
+        _known.clear()
+        _known[key] = _read(node, path)
+    return _known[key]
+
+
+def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str) -> SliceProfile:
+    geometry = geometryOf(node)
+    if isFromDicom(node):
+        return _fromDicom(node)
+    if path.lower().endswith(_NIFTI):
+        from ArSSRLib.io.sidecar import profile_beside  # noqa: PLC0415 - only where there is such a file
+
+        return profile_beside(Path(path), geometry)
+    return UNKNOWN
+
+
+def _fromDicom(node: slicer.vtkMRMLScalarVolumeNode) -> SliceProfile:
+    try:
+        files = sourceInstanceFiles(node)
+    except ArSSRError:  # moved since it was loaded
+        return UNKNOWN
+    geometry = geometryOf(node)
+    if len(files) not in (1, geometry.size[2]):
+        return UNKNOWN
+    import pydicom  # noqa: PLC0415 - Slicer has it; it takes a moment to load
+
+    from ArSSRLib.io.dicom_profile import profile_of  # noqa: PLC0415
+
+    step = -(-len(files) // _HEADERS)
+    try:
+        headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files[::step]]
+    except (OSError, pydicom.errors.InvalidDicomError):
+        return UNKNOWN
+    return profile_of(headers, geometry, Path(files[0]))

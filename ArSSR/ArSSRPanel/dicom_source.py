@@ -1,0 +1,49 @@
+"""From a volume node to the DICOM files it was loaded from, by Slicer's DICOM database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+
+from ArSSRLib.errors import InputError
+
+# Written by Slicer's DICOM module on what it loads: the instances of a volume, one for each slice or one for all.
+INSTANCES = "DICOM.instanceUIDs"
+
+
+def isFromDicom(volumeNode: slicer.vtkMRMLNode) -> bool:
+    """Tell whether a volume was loaded from DICOM; its files may be gone nevertheless."""
+    return bool((volumeNode.GetAttribute(INSTANCES) or "").split())
+
+
+def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
+    """Return the DICOM files that a volume was loaded from, each once, in the order of its slices.
+
+    Raises:
+        InputError: If the volume has left the scene, was not loaded from DICOM, or files of it cannot be found.
+    """
+    if volumeNode is None:
+        msg = "The volume that the result was made from is not in the scene any more; load it again from DICOM."
+        raise InputError(msg)
+    name = volumeNode.GetName()
+    if not isFromDicom(volumeNode):
+        msg = (
+            f'"{name}" was not loaded from DICOM, so no derived series can be made of it; '
+            "save the result as NRRD or NIfTI, or load the source through Slicer's DICOM module."
+        )
+        raise InputError(msg)
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None or not database.isOpen:
+        msg = "Slicer's DICOM database is not open, so the source cannot be found; open it in the DICOM module."
+        raise InputError(msg)
+    instances = list(dict.fromkeys(volumeNode.GetAttribute(INSTANCES).split()))
+    files = [database.fileForInstance(instance) for instance in instances]
+    missing = sum(not (file and Path(file).is_file()) for file in files)
+    if missing:
+        msg = (
+            f'{missing} of the {len(files)} DICOM files of "{name}" cannot be found any more; '
+            "import the series again in the DICOM module, load it, and run ArSSR on it."
+        )
+        raise InputError(msg)
+    return files
