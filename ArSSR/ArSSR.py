@@ -35,6 +35,7 @@ def findEngine() -> None:
 findEngine()
 
 from ArSSRPanel import run
+from ArSSRPanel.about import acknowledgementText, helpText
 from ArSSRPanel.attributes import sourceOf
 from ArSSRPanel.choosers import Quality, ScaleMode, coupleScale, describeProfile
 from ArSSRPanel.compare import CompareMode, Comparison
@@ -68,14 +69,8 @@ class ArSSR(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
         parent.dependencies = ["SampleData", "SubjectHierarchy"]
         parent.contributors = ["The ArSSR extension authors"]
-        parent.helpText = _(
-            "Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each "
-            "axis. The result lies exactly over the original. For research, not for diagnosis."
-        )
-        parent.acknowledgementText = _(
-            'The method: Wu Q. et al., <a href="https://doi.org/10.1109/JBHI.2022.3223106">An Arbitrary Scale '
-            "Super-Resolution Approach for 3D MR Images via Implicit Neural Representation</a>, IEEE JBHI 27 (2023)."
-        )
+        parent.helpText = helpText()
+        parent.acknowledgementText = acknowledgementText()
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 

@@ -60,10 +60,11 @@ def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
     parentFolder = qt.QFileDialog.getExistingDirectory(None, title)
     if not parentFolder:
         return ""
+    message = ""
     with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):
         folder, count = exportResult(resultVolume, Path(parentFolder))
-        return str(_("{count} DICOM files were written to {folder}.").format(count=count, folder=folder))
-    return ""
+        message = _("{count} DICOM files were written to {folder}.").format(count=count, folder=folder)
+    return message
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:

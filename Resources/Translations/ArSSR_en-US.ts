@@ -400,15 +400,18 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>The comparison cannot be shown.</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.about</name>
+    <message>
         <source>Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each axis. The result lies exactly over the original. For research, not for diagnosis.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>The method: Wu Q. et al., &lt;a href=&quot;https://doi.org/10.1109/JBHI.2022.3223106&quot;&gt;An Arbitrary Scale Super-Resolution Approach for 3D MR Images via Implicit Neural Representation&lt;/a&gt;, IEEE JBHI 27 (2023).</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The comparison cannot be shown.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -1,0 +1,21 @@
+"""What Slicer shows of the module in *Help & Acknowledgement*."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+
+def helpText() -> str:
+    """Return what the module does and what it is not for."""
+    return _(
+        "Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each "
+        "axis. The result lies exactly over the original. For research, not for diagnosis."
+    )
+
+
+def acknowledgementText() -> str:
+    """Return whose method it is."""
+    return _(
+        'The method: Wu Q. et al., <a href="https://doi.org/10.1109/JBHI.2022.3223106">An Arbitrary Scale '
+        "Super-Resolution Approach for 3D MR Images via Implicit Neural Representation</a>, IEEE JBHI 27 (2023)."
+    )
