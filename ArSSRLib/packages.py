@@ -9,6 +9,8 @@ from ArSSRLib.errors import DependencyError
 
 # As in the optional dependencies of pyproject.toml; a test compares them.
 MINIMUM = {
+    "Jinja2": "3.1",
+    "Pillow": "10.1",
     "bids2table": "2.3",
     "dask-jobqueue": "0.9",
     "distributed": "2025.4.1",

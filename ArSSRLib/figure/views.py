@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,7 @@ def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
     """Return the axial, coronal and sagittal plane through the middle of the anatomy."""
     geometry = volumes[0].geometry
     left, posterior, superior = _anatomical_axes(geometry)
-    focus = _snapped(_middle(volumes[0]), volumes[finest(volumes)].geometry)
+    focus = _snapped(_anatomy(volumes[0]).mean(axis=0), _finest_grid(volumes))
     center = geometry.corners().mean(axis=0)
     directions = {
         "Axial": (left, posterior, "RLAP"),
@@ -75,6 +75,29 @@ def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
     return planes
 
 
+def parallel_views(volumes: Sequence[Volume], count: int) -> list[list[View]]:
+    """Return ``count`` planes parallel to each of `orthogonal_views`, evenly through the anatomy."""
+    ends = _anatomy(volumes[0])
+    stacks = []
+    for view in orthogonal_views(volumes):
+        normal = np.cross(view.right, view.down)
+        low, high = sorted(float(end @ normal) for end in ends)
+        places = [low + (n + 0.5) / count * (high - low) for n in range(count)]
+        points = [_snapped(_at(view, place), _finest_grid(volumes)) for place in places]
+        stacks.append([replace(view, corner=_at(view, float(point @ normal))) for point in points])
+    return stacks
+
+
+def _at(view: View, position: float) -> FloatArray:
+    """Return the corner of a view that is moved along its normal to a position on it, in mm."""
+    normal = np.cross(view.right, view.down)
+    return np.asarray(view.corner + normal * (position - view.corner @ normal))
+
+
+def _finest_grid(volumes: Sequence[Volume]) -> VolumeGeometry:
+    return volumes[finest(volumes)].geometry
+
+
 def _reach(geometry: VolumeGeometry, axis: FloatArray) -> float:
     """Return the length of the field of view along one of its axes, in mm."""
     return float(np.ptp(geometry.corners() @ axis))
@@ -87,8 +110,12 @@ def _anatomical_axes(geometry: VolumeGeometry) -> FloatArray:
     return np.stack([axes[p] * (1.0 if axes[p, n] > 0 else -1.0) for n, p in enumerate(order)])
 
 
-def _middle(volume: Volume) -> FloatArray:
-    """Return the center of the anatomy, in LPS mm: of its bounding box, which bright spots do not pull at."""
+def _anatomy(volume: Volume) -> FloatArray:
+    """Return two opposite corners of the bounding box of the anatomy, which bright spots do not pull at.
+
+    Returns:
+        Shape (2, 3), in LPS mm.
+    """
     every = 2 if min(volume.array.shape) > 16 else 1  # a large volume is as well described by an eighth of it
     array = np.nan_to_num(volume.array[::every, ::every, ::every].astype(np.float64), posinf=0, neginf=0)
     low, high = np.percentile(array, [1, 99.5])
@@ -98,8 +125,9 @@ def _middle(volume: Volume) -> FloatArray:
         # A line of voxels counts once it holds more than a speck.
         amount = inside.sum(axis=tuple(n for n in range(3) if n != axis))
         filled = np.flatnonzero(amount > 0.02 * amount.max()) if amount.max() else np.arange(array.shape[axis])
-        index.append(every * (filled[0] + filled[-1]) / 2)
-    return np.asarray((volume.geometry.affine @ [*index, 1.0])[:3])
+        index.append((every * filled[0], every * filled[-1]))
+    affine = volume.geometry.affine
+    return np.asarray(np.transpose(index) @ affine[:3, :3].T + affine[:3, 3])
 
 
 def finest(volumes: Sequence[Volume]) -> int:
@@ -116,9 +144,21 @@ def _snapped(point: FloatArray, geometry: VolumeGeometry) -> FloatArray:
     return np.asarray((geometry.affine @ [*index, 1.0])[:3])
 
 
-def sample(volume: Volume, view: View) -> Image:
-    """Return the voxels that a view cuts, shape (rows, columns); NaN outside of the volume."""
-    columns, rows = (_centers(edge, max(view.width, view.height) / SAMPLES) for edge in (view.width, view.height))
+def pixel_centers(view: View, pixel: float | None = None) -> tuple[FloatArray, FloatArray]:
+    """Return where rows and columns of pixels of about a given size lie from the corner of a view, in mm."""
+    edge = pixel or max(view.width, view.height) / SAMPLES
+    return _centers(view.height, edge), _centers(view.width, edge)
+
+
+def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
+    """Return the voxels that a view cuts, shape (rows, columns); NaN outside of the volume.
+
+    Args:
+        volume: What is seen.
+        view: Where.
+        pixel: Edge of a pixel in mm; by default `SAMPLES` along the longer edge of the view.
+    """
+    rows, columns = pixel_centers(view, pixel)
     to_index = np.linalg.inv(volume.geometry.affine)
     start = to_index[:3, :3] @ view.corner + to_index[:3, 3]
     right, down = to_index[:3, :3] @ view.right, to_index[:3, :3] @ view.down

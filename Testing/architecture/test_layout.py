@@ -89,6 +89,8 @@ ONLY_IN = {
     "tqdm": {"cohort", "commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "cohort", "commands", "worker", "training", "evaluation"},
     **{name: {"cohort"} for name in ("bids2table", "dask", "dask_jobqueue", "distributed")},
+    "jinja2": {"cohort"},
+    "PIL": {"cohort"},
 }
 
 

@@ -1,0 +1,105 @@
+"""What ``arssr report`` does, and the report of ``arssr bids ... group``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+
+from ArSSRLib.cohort.dataset import SUFFIXES, Found, Selection, find_scans, read_description
+from ArSSRLib.cohort.derivatives import source_of
+from ArSSRLib.cohort.report.findings import Item
+from ArSSRLib.cohort.report.survey import survey
+from ArSSRLib.errors import InputError, OutputError, printable
+from ArSSRLib.packages import require_package
+
+DONE, SOME_FAILED = 0, 1
+
+logger = logging.getLogger(__name__)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report on a folder of results, or on one.
+
+    Returns:
+        0, or 1 if a result is missing or not as it should be; the report is there and says so.
+
+    Raises:
+        ArSSRError: If there is nothing to report on, or the report cannot be written.
+    """
+    require_packages()
+    results = Path(args.results)
+    if not results.is_dir():
+        return _report_one(results, args)
+    if args.source or args.uncertainty:
+        msg = f"{results}: is a folder, which names its sources itself; leave --source and --uncertainty out."
+        raise InputError(msg)
+    root = source_of(results)
+    items = survey(results, root, _scans_of(root))
+    if not any(item.result for item in items):
+        msg = f"{results}: holds no results of arssr bids; run the level participant first, or name another folder."
+        raise InputError(msg)
+    return report(items, results, Path(args.output) if args.output else results)
+
+
+def require_packages() -> None:
+    """Refuse to start without the packages that pages are made with."""
+    for name in ("Jinja2", "Pillow", "matplotlib"):
+        require_package(name, "The report")
+
+
+def _scans_of(root: Path) -> Found | None:
+    """Return the scans of the data set; None if it cannot be read, as when only the results were copied."""
+    try:
+        return find_scans(root, Selection(suffixes=SUFFIXES))
+    except InputError as error:
+        logger.warning("Scans without a result are not named: %s", error)
+        return None
+
+
+def report(items: list[Item], results: Path, folder: Path) -> int:
+    """Write a page per subject and the index, and say what is not as it should be.
+
+    Args:
+        items: Results, and scans without one.
+        results: Folder of the results.
+        folder: Where the pages go.
+
+    Returns:
+        0, or 1 if a result is missing or not as it should be.
+
+    Raises:
+        OutputError: If a page cannot be written.
+    """
+    from ArSSRLib.cohort.report.pages import DOUBTFUL, INDEX, MISSING, problems_of, write_report  # noqa: PLC0415
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{folder}: cannot be created ({error.strerror or error}); choose another place for the report."
+        raise OutputError(msg) from error
+    rows = write_report(items, folder, str(read_description(results).get("Name", "Results")))
+    for line in problems_of(rows):
+        print(printable(line))
+    states = Counter(row.state for row in rows)
+    print(json.dumps({"report": str(folder / INDEX), **dict(sorted(states.items()))}))
+    return SOME_FAILED if states[DOUBTFUL] or states[MISSING] else DONE
+
+
+def _report_one(result: Path, args: argparse.Namespace) -> int:
+    """Write the page of one result, which does not name its file: names of people stand in names of files."""
+    from ArSSRLib.cohort.report.pages import PAGE_BYTES, find_safely, write_page  # noqa: PLC0415
+
+    if not result.exists():
+        msg = f"{result}: does not exist; name a folder of results of arssr bids, or one result."
+        raise InputError(msg)
+    page = Path(args.output) if args.output else result.with_name(f"{result.name.split('.')[0]}.html")
+    source, uncertainty = (Path(path) if path else None for path in (args.source, args.uncertainty))
+    finding = find_safely(Item("Result", "", result=result, source=source, uncertainty=uncertainty), PAGE_BYTES)
+    write_page([finding], page, "Upsampled volume")
+    for problem in finding.problems:
+        print(printable(f"{result}: {problem}"))
+    print(json.dumps({"report": str(page)}))
+    return SOME_FAILED if finding.problems else DONE

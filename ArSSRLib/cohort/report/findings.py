@@ -1,0 +1,195 @@
+"""What is found in one result: whether it is the one of its record, where it lies, its figures and its pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ArSSRLib.cohort.measures import GEOMETRY_TOLERANCE, measures_of
+from ArSSRLib.cohort.report.pictures import Pictures, Shown, pictures_of
+from ArSSRLib.errors import ArSSRError, one_line
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume
+from ArSSRLib.record import read_record, sidecar_of, voxels_sha256
+
+T = TypeVar("T")
+RESULT, SCAN, RECORD, UNCERTAINTY = "The result", "The scan", "The record", "The uncertainty"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A result to report on.
+
+    Attributes:
+        title: For people, such as "T1w, session a".
+        kind: Results of one kind are compared with each other, such as "T1w".
+        subject: Label, without "sub-"; empty outside of a data set.
+        scan: Path of the scan in its data set; empty outside of one.
+        result: File of the result; None if there is none.
+        source: File of the scan.
+        uncertainty: File of the uncertainty; None if there is none.
+        warnings: What the engine warned of when the result was made.
+        problem: Why there is no result, or no trustworthy one; empty if all is well so far.
+        left: Why the scan was left out; empty if it was not.
+    """
+
+    title: str
+    kind: str
+    subject: str = ""
+    scan: str = ""
+    result: Path | None = None
+    source: Path | None = None
+    uncertainty: Path | None = None
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    left: str = ""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A field of view, as people are told of it.
+
+    Attributes:
+        size: Voxels along i, j, k.
+        spacing: In mm.
+        edges: From outer face to outer face, in mm.
+        center: In LPS mm.
+    """
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    edges: tuple[float, ...]
+    center: tuple[float, ...]
+
+    @classmethod
+    def of(cls, geometry: VolumeGeometry) -> Extent:
+        """Return the field of view of a grid."""
+        center = tuple(float(x) for x in geometry.corners().mean(axis=0))
+        return cls(geometry.size, geometry.spacing, geometry.extent, center)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found in a result.
+
+    Attributes:
+        item: The result.
+        problems: What is wrong with it, each a sentence; none if nothing is.
+        figures: By key of `outliers.FIGURES`.
+        record: As its file says; empty if it cannot be read.
+        before: Field of view of the scan.
+        after: Field of view of the result.
+        tilt: Largest angle between the axes of the grid and those of the patient, in degrees.
+        ranges: Least and largest intensity before and after, in scanner units.
+        pictures: What is shown.
+    """
+
+    item: Item
+    problems: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    before: Extent | None = None
+    after: Extent | None = None
+    tilt: float = 0.0
+    ranges: tuple[tuple[float, float], tuple[float, float]] | None = None
+    pictures: Pictures | None = None
+
+
+def find(item: Item, largest: int) -> Finding:
+    """Read a result and what it was made from, and say what is found; whatever cannot be read is a problem in words.
+
+    Args:
+        item: The result.
+        largest: Bytes that its pictures may take.
+    """
+    problems = [item.problem] if item.problem else []
+    if item.result is None:
+        return Finding(item, tuple(problems))
+    path = sidecar_of(item.result)
+    # Outside of a data set, a result has a record only if it was asked for.
+    record = _taken(RECORD, path if item.scan or path.exists() else None, read_record, problems) or {}
+    result = _taken(RESULT, item.result, read_volume, problems)
+    scan = _taken(SCAN, item.source, read_volume, problems)
+    uncertainty = _taken(UNCERTAINTY, item.uncertainty, read_volume, problems)
+    for name, volume, key in ((RESULT, result, "result_sha256"), (SCAN, scan, "input_sha256")):
+        if record and volume is not None and voxels_sha256(volume.array) != record[key]:
+            problems.append(f"{name} has other voxels than its record says: it was changed, or damaged.")
+    if result is None:
+        return Finding(item, tuple(problems), _recorded(record), record)
+    if item.source is None and not item.problem:
+        problems.append("The scan is not known, so that nothing can be compared.")
+    return _compared(item, Shown(result, scan, uncertainty), record, (problems, largest))
+
+
+def _taken(name: str, path: Path | None, read: Callable[[Path], T], problems: list[str]) -> T | None:
+    """Read a file; what goes wrong becomes a problem that names no folder, where names of people may stand."""
+    if path is None:
+        return None
+    try:
+        return read(path)
+    except ArSSRError as error:
+        words = one_line(str(error)).removeprefix(f"{path}: ")
+        problems.append(f"{name} cannot be used: {words}")
+        return None
+
+
+def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[list[str], int]) -> Finding:
+    """Return what a result says beside its scan; ``rest`` is the problems so far, and bytes for the pictures."""
+    problems, largest = rest
+    figures, before, ranges = _recorded(record), None, None
+    pictures = pictures_of(shown, largest)
+    if shown.scan is not None:
+        measures = measures_of(shown.scan, shown.result)
+        figures |= _measured(measures)
+        before, ranges = Extent.of(shown.scan.geometry), (measures["range_before"], measures["range_after"])
+        if not measures["geometry_kept"]:
+            problems.append(
+                f"The field of view is not that of the scan: its corners are up to {measures['shift_mm']:.3g} mm away, "
+                f"allowed are {GEOMETRY_TOLERANCE:g} mm."
+            )
+    if pictures.mean_difference is not None:
+        figures["difference"] = pictures.mean_difference
+    geometry = shown.result.geometry
+    return Finding(
+        item, tuple(problems), figures, record, before, Extent.of(geometry), _tilt(geometry), ranges, pictures
+    )
+
+
+def _recorded(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures that the record of a result holds."""
+    figures = {}
+    if isinstance(record.get("disagreement"), float | int):
+        figures["disagreement"] = float(record["disagreement"])
+    gains = slice_gains(record)
+    if gains:
+        figures["gain"] = 100 * max(abs(gain - 1) for gain in gains)
+    return figures
+
+
+def slice_gains(record: Mapping[str, Any]) -> list[float]:
+    """Return by what the slices were multiplied to make them equally bright; none if they were not."""
+    gains = record.get("slice_gains")
+    values = gains if isinstance(gains, list) else []
+    return [float(v) for v in values if isinstance(v, float | int) and math.isfinite(v)]
+
+
+def _measured(measures: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures among the measures of a result."""
+    figures = {"shift": float(measures["shift_mm"])}
+    if measures["ripple"] is not None:
+        figures["ripple"] = float(measures["ripple"])
+    (low, high), (least, largest) = measures["range_before"], measures["range_after"]
+    if high > low:
+        figures["overshoot"] = 100 * max(0.0, low - least, largest - high) / (high - low)
+    return figures
+
+
+def _tilt(geometry: VolumeGeometry) -> float:
+    """Return the largest angle between an axis of a grid and the nearest axis of the patient, in degrees."""
+    nearest = np.abs(np.reshape(geometry.direction, (3, 3))).max(axis=0)
+    return float(np.degrees(np.arccos(nearest.clip(0, 1))).max())

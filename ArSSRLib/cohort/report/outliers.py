@@ -1,0 +1,111 @@
+"""Which figures of a result stand out among those of its cohort, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers": a modified z-score beyond this is worth a look.
+THRESHOLD = 3.5
+# A score of fewer results would say more about their number than about them.
+FEWEST = 5
+# The median deviation of a normal distribution is this part of its standard deviation; the mean one, that.
+_MEDIAN_DEVIATION, _MEAN_DEVIATION = 0.6745, 0.7979
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number by which results are compared.
+
+    Attributes:
+        key: Its name in the program.
+        label: Its name for people.
+        unit: Such as "mm"; empty without one.
+        meaning: What it tells, as a sentence.
+    """
+
+    key: str
+    label: str
+    unit: str
+    meaning: str
+
+    def text(self, value: float) -> str:
+        """Return a value with its unit."""
+        return f"{value:.3g}{' ' if self.unit else ''}{self.unit}"
+
+
+FIGURES = (
+    Figure(
+        "disagreement",
+        "Disagreement",
+        "%",
+        "How far the result, acquired again by simulation, is from the scan, in percent of the intensity range.",
+    ),
+    Figure(
+        "ripple",
+        "Ripple",
+        "",
+        "How much of the old slices is still to be seen along the axis that became finest: 0 is none.",
+    ),
+    Figure("shift", "Shift", "mm", "The largest distance between the corners of the two fields of view."),
+    Figure(
+        "difference",
+        "Difference",
+        "%",
+        "Mean difference from cubic interpolation in the slices shown, in percent of the gray window.",
+    ),
+    Figure(
+        "overshoot",
+        "Overshoot",
+        "%",
+        "How far intensities leave the range of the scan, in percent of that range.",
+    ),
+    Figure("gain", "Slice gain", "%", "The largest brightness correction of a slice; 0 means that none was needed."),
+)
+
+
+def robust_scores(values: Sequence[float]) -> list[float]:
+    """Return the modified z-scores of values: distances from the median in robust standard deviations.
+
+    Where more than half of the values are equal, the mean deviation stands in for the median one. Scores are 0 where
+    all values are equal, or too few to judge.
+
+    Source:
+        Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers", section 3.3.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < FEWEST:
+        return [0.0] * len(array)
+    distance = array - np.median(array)
+    spread = float(np.median(np.abs(distance))) / _MEDIAN_DEVIATION
+    spread = spread or float(np.abs(distance).mean()) / _MEAN_DEVIATION
+    # Equal up to rounding is equal: half a millionth of a millimeter is not a finding.
+    if spread <= 1e-9 * max(1.0, float(np.abs(array).max())):
+        return [0.0] * len(array)
+    return [float(score) for score in distance / spread]
+
+
+def outliers_of(results: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
+    """Return, for each result, the figures that stand out among all of these, each with a sentence that says how.
+
+    Args:
+        results: Figures by key; a result may lack some.
+    """
+    found: list[dict[str, str]] = [{} for _ in results]
+    for figure in FIGURES:
+        having = [n for n, figures in enumerate(results) if figure.key in figures]
+        values = [results[n][figure.key] for n in having]
+        for n, value, score in zip(having, values, robust_scores(values), strict=True):
+            if abs(score) > THRESHOLD:
+                found[n][figure.key] = _sentence(figure, value, float(np.median(values)), score)
+    return found
+
+
+def _sentence(figure: Figure, value: float, middle: float, score: float) -> str:
+    way = "high" if score > 0 else "low"
+    return (
+        f"{figure.label} is unusually {way}: {figure.text(value)}, while the median is {figure.text(middle)} "
+        f"(robust z-score {score:+.1f})."
+    )

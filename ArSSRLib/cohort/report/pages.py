@@ -1,0 +1,187 @@
+"""Pages of HTML: one per subject and an index, each a single file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ArSSRLib import __version__
+from ArSSRLib.cohort.report import wording
+from ArSSRLib.cohort.report.findings import Finding, Item, find
+from ArSSRLib.cohort.report.outliers import FEWEST, FIGURES, outliers_of
+from ArSSRLib.errors import OutputError, one_line
+from ArSSRLib.leftovers import write_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+INDEX = "index.html"
+# By this a page of ours is recognized, which may be replaced.
+GENERATOR = f"ArSSR {__version__}"
+_MARK = b'<meta name="generator" content="ArSSR '
+# Bytes of the pictures of one page: it is sent by mail, and opened on a phone.
+PAGE_BYTES = 2_700_000
+# Names of the layers for people.
+LAYERS = {
+    "scan": "Scan, voxels as acquired",
+    "cubic": "Cubic interpolation",
+    "result": "Result",
+    "difference": "Difference from cubic",
+    "uncertainty": "Uncertainty",
+}
+FINISHED, DOUBTFUL, MISSING, LEFT = "finished", "needs attention", "missing", "left out"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the index says of a result.
+
+    Attributes:
+        item: The result.
+        state: `FINISHED`, `DOUBTFUL`, `MISSING` or `LEFT`.
+        problems: What is wrong with it.
+        figures: By key of `outliers.FIGURES`.
+        page: Name of the page that shows it; empty if there is nothing to show.
+        anchor: Its place on that page.
+        outliers: Figures that stand out, each with a sentence.
+    """
+
+    item: Item
+    state: str
+    problems: tuple[str, ...]
+    figures: Mapping[str, float]
+    page: str = ""
+    anchor: str = ""
+    outliers: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
+    """Write a page for each subject, and at last the index; each completely or not at all.
+
+    One result at a time is in memory.
+
+    Args:
+        items: Results, and scans without one, by subject.
+        folder: Where the pages go.
+        title: Of the index.
+
+    Returns:
+        What became of each.
+
+    Raises:
+        OutputError: If a page cannot be written, or would replace a file of another program.
+    """
+    refuse_foreign(folder / INDEX)
+    rows: list[Row] = []
+    for subject, group in groupby(items, key=lambda item: item.subject):
+        own = list(group)
+        page = f"sub-{subject}.html"
+        shown = [item for item in own if item.result is not None]
+        findings = [find_safely(item, PAGE_BYTES // len(shown)) for item in shown]
+        if findings:
+            write_page(findings, folder / page, f"Subject {subject}", index=INDEX)
+        rows += [_row(finding, page, number) for number, finding in enumerate(findings)]
+        rows += [_row_without(item) for item in own if item.result is None]
+    rows = _judged(rows)
+    write_whole(folder / INDEX, _index(rows, title))
+    return rows
+
+
+def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: str = "") -> None:
+    """Write the page of a subject, or of one result.
+
+    Args:
+        findings: What was found in its results.
+        path: The page.
+        title: Its heading.
+        index: Name of the index; empty if there is none.
+
+    Raises:
+        OutputError: If it cannot be written, or would replace a file of another program.
+    """
+    refuse_foreign(path)
+    write_whole(path, _rendered("subject.html", "viewer.js", title=title, findings=findings, index=index))
+
+
+def find_safely(item: Item, largest: int) -> Finding:
+    """Return what is found in a result; also a defect of ours costs this result only, as the others must be shown."""
+    try:
+        return find(item, largest)
+    except Exception as error:
+        logger.debug("%s failed because of:", item.title, exc_info=True)
+        problem = f"It cannot be shown ({type(error).__name__}: {one_line(str(error))}); this is a defect, report it."
+        return Finding(item, (problem,))
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is no page of ours.
+
+    Raises:
+        OutputError: If it is not.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(1000)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        msg = f"{path}: cannot be replaced ({error.strerror or error}); choose another place for the report."
+        raise OutputError(msg) from error
+    if _MARK not in start:
+        msg = f"{path}: exists and is no report of ours; remove it, or choose another place for the report."
+        raise OutputError(msg)
+
+
+def _row(finding: Finding, page: str, number: int) -> Row:
+    state = DOUBTFUL if finding.problems else FINISHED
+    return Row(finding.item, state, finding.problems, finding.figures, page, f"result-{number + 1}")
+
+
+def _row_without(item: Item) -> Row:
+    return Row(item, LEFT if item.left else MISSING, (item.left or item.problem,), {})
+
+
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with what stands out; results are compared with those of their kind."""
+    judged = list(rows)
+    for kind in {row.item.kind for row in rows}:
+        same = [n for n, row in enumerate(rows) if row.item.kind == kind and row.figures]
+        for n, outliers in zip(same, outliers_of([rows[n].figures for n in same]), strict=True):
+            judged[n] = replace(rows[n], outliers=outliers)
+    return judged
+
+
+def _index(rows: Sequence[Row], title: str) -> bytes:
+    counts = {state: sum(row.state == state for row in rows) for state in (FINISHED, DOUBTFUL, MISSING, LEFT)}
+    figures = [figure for figure in FIGURES if any(figure.key in row.figures for row in rows)]
+    return _rendered("index.html", "sorting.js", title=title, rows=rows, counts=counts, figures=figures, fewest=FEWEST)
+
+
+def _rendered(template: str, script: str, **content: Any) -> bytes:  # noqa: ANN401 - what a template shows
+    """Return a page; everything that is not ours is escaped, and only our own script may run."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    code = (TEMPLATES / script).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
+    environment.globals.update(
+        code=code, digest=digest, generator=GENERATOR, figures_by_key={figure.key: figure for figure in FIGURES}
+    )
+    environment.globals.update(layer_names=LAYERS, wording=wording)
+    return environment.get_template(template).render(**content).encode()
+
+
+def problems_of(rows: Iterable[Row]) -> list[str]:
+    """Return a line for every result that is not as it should be."""
+    return [
+        f"{row.item.scan or row.item.title}: {' '.join(row.problems)}"
+        for row in rows
+        if row.state in (DOUBTFUL, MISSING)
+    ]
