@@ -129,7 +129,7 @@ def build_parser(called: str = "") -> argparse.ArgumentParser:
         ("train", "ArSSRLib.training.cli", "train a model from a TOML recipe"),
         ("evaluate", "ArSSRLib.evaluation.cli", "compare methods as a TOML protocol says, in tables and figures"),
         ("bids", "ArSSRLib.cohort.cli", "upsample the scans of a BIDS data set into BIDS derivatives"),
-        ("report", "ArSSRLib.cohort.report.cli", "write pages that show results beside their scans, and what stands out"),
+        ("report", "ArSSRLib.cohort.report.cli", "write pages that show results beside their scans"),
     ):
         command = _add_command(commands, name, summary, (room, "run"))
         if name == called:
