@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action=("ArSSRLib.cohort.command", "run"))
     parser.add_argument("bids_dir", metavar="BIDS_DIR", help="root of a BIDS data set; nothing is written there")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder of the derivatives")
-    level = "participant: upsample; group: check that every result is there"
+    level = "participant: upsample; group: check that every result is there, and write the report"
     parser.add_argument("level", choices=("participant", "group"), help=level)
     chosen = parser.add_argument_group("choice of scans")
     chosen.add_argument("--participant-label", nargs="+", default=[], metavar="LABEL", help="without sub-")

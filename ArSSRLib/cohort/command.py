@@ -18,6 +18,8 @@ from ArSSRLib.cohort.distribution import outcomes_of
 from ArSSRLib.cohort.memory import share_of_worker
 from ArSSRLib.cohort.places import Place
 from ArSSRLib.cohort.processing import FAILED, Task, load
+from ArSSRLib.cohort.report.command import report, require_packages
+from ArSSRLib.cohort.report.survey import survey
 from ArSSRLib.cohort.validation import validate
 from ArSSRLib.commands.arguments import options_of
 from ArSSRLib.errors import ClusterError, InputError, printable
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upsample the scans of a data set, or check that all of them are.
+    """Upsample the scans of a data set, or report on their results.
 
     Returns:
         0, or 1 if a scan failed or a result is missing.
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for path, reason in found.left.items():
         print(printable(f"{path}: left out, it {reason}"))
     if args.level == "group":
-        return _check(found, output)
+        return _report(found, root, output)
     options = options_of(args)
     if place.is_this_machine:
         decided(options)  # a missing device is one error, not one for each scan
@@ -98,14 +100,18 @@ def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
     return [Task(*folders, scan, how, model, options) for scan in share_of(found.scans, args.shard)]
 
 
-def _check(found: Found, output: Path) -> int:
-    """Say which scans have no result yet."""
+def _report(found: Found, root: Path, output: Path) -> int:
+    """Write the report once every scan has a result, and describe the folder again; else name those without one."""
     if not output.is_dir():
         msg = f"{output}: does not exist; run the level participant first."
         raise InputError(msg)
+    require_packages()
     finished = finished_sources(output)
     missing = [scan.path for scan in found.scans if scan.path not in finished]
     for path in missing:
         print(printable(f"{path}: has no result yet"))
-    print(json.dumps({"finished": len(found.scans) - len(missing), "missing": len(missing)}))
-    return SOME_FAILED if missing else DONE
+    if missing:
+        print(json.dumps({"finished": len(found.scans) - len(missing), "missing": len(missing)}))
+        return SOME_FAILED
+    prepare(root, output, "arssr bids", renew=True)
+    return report(survey(output, root, found, chosen=True), output, output)

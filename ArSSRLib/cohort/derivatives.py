@@ -66,8 +66,14 @@ class Request:
         return next((key for key, value in asked.items() if record.get(key) != value), "")
 
 
-def prepare(root: Path, output: Path, command: str) -> None:
+def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> None:
     """Create the folder of derivatives and say what it is.
+
+    Args:
+        root: Of the data set.
+        output: The folder.
+        command: What makes its content.
+        renew: Describe it again, as after a move of the data set.
 
     Raises:
         OutputError: If it is the data set itself, lies in a place that is not derivatives/, or cannot be written.
@@ -91,7 +97,7 @@ def prepare(root: Path, output: Path, command: str) -> None:
         if not any(isinstance(entry, dict) and entry.get("Name") == NAME for entry in made):
             msg = f"{output}: holds a data set of another program; choose another folder for the output."
             raise OutputError(msg)
-    else:
+    if renew or not path.exists():
         write_whole(path, as_json(content))
     if not (output / ".bidsignore").exists():
         write_whole(output / ".bidsignore", "".join(f"{line}\n" for line in IGNORED).encode())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ArSSRLib.cohort.dataset import Found
-from ArSSRLib.cohort.derivatives import NAME, RAW, bids_sidecar
+from ArSSRLib.cohort.derivatives import NAME, RAW, bids_sidecar, uncertainty_of
 from ArSSRLib.cohort.report.findings import Item
 
 RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
@@ -15,19 +15,21 @@ RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
 _UNTOLD = ("sub-", "desc-")
 
 
-def survey(output: Path, root: Path, found: Found | None) -> list[Item]:
+def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = False) -> list[Item]:
     """Return the results of a folder, and the scans without one, by subject and name.
 
     Args:
         output: Folder of the derivatives.
         root: Of the data set.
-        found: Its scans; None takes all results and names no scan that is missing.
+        found: Its scans; with None, no scan is missing.
+        chosen: Leave out the results of other scans.
     """
     items = list(_results(output, root))
     if found is not None:
-        wanted = {scan.path for scan in found.scans}
-        # What cannot be told from its sidecar is shown in any case.
-        items = [item for item in items if not item.scan or item.scan in wanted]
+        if chosen:
+            wanted = {scan.path for scan in found.scans}
+            # What cannot be told from its sidecar is shown in any case.
+            items = [item for item in items if not item.scan or item.scan in wanted]
         there = {item.scan for item in items}
         missing = [(scan.path, "It has no result yet.", "") for scan in found.scans if scan.path not in there]
         left = [(path, "", f"It {reason}.") for path, reason in found.left.items()]
@@ -39,7 +41,7 @@ def _results(output: Path, root: Path) -> Iterator[Item]:
     for path in sorted(output.glob(RESULTS)):
         scan, warnings, problem = _told(path)
         source = root / scan if scan else None
-        spread = path.with_name(path.name.replace("_desc-arssr_", "_desc-arssruncertainty_"))
+        spread = uncertainty_of(path)
         yield Item(
             *_labels(path.name),
             scan=scan,
