@@ -51,6 +51,9 @@ def render_states(session, panel, module, args) -> None:
         module.ScaleMode.ISOTROPIC if min(volume.GetSpacing()) < 0.8 * max(volume.GetSpacing()) else parameters.mode
     )
     shoot("ready")
+    panel.ui.qualityButton.collapsed = False
+    parameters.sliceThickness = max(volume.GetSpacing())
+    shoot("quality")
     session.click(panel.ui.applyButton)
     session.wait_until(lambda: panel.ui.progressBar.value > 400, timeout=300)
     shoot("running")
