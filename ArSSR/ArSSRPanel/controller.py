@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from ArSSRLib.errors import ArSSRError
 from ArSSRPanel.attributes import disagreementOf
-from ArSSRPanel.estimate import Estimate, describeTime, estimateRun
+from ArSSRPanel.estimate import Estimate, describeTime, estimateRun, learnSpeed
 
 # What the bar counts; its maximum in the .ui file.
 BAR_STEPS = 1000
@@ -34,13 +34,16 @@ class RunController:
         self._onResult = onResult
         self._log = log
         self._run: Any = None
+        self._estimate = Estimate("")
+        self._cost = 0.0
+        self._facts: Mapping[str, Any] | None = None
         self._stage = ""
         self._ready = False
 
     def showEstimate(self, parameters: Any, facts: Mapping[str, Any] | None, *, installed: bool) -> None:
         """Show what Apply would make, and whether it can; Apply says in its tool tip why it cannot."""
-        estimate = _estimate(parameters, facts)
-        ui = self._ui
+        estimate = self._estimate = _estimate(parameters, facts)
+        ui, self._facts = self._ui, facts
         ui.resultLabel.text = estimate.text or _("Nothing yet.")
         notes = [note for note in (estimate.problem, estimate.warning) if note]
         ui.warningLabel.text = "\n".join(notes)
@@ -54,7 +57,7 @@ class RunController:
 
     def start(self, logic: Any, parameters: Any) -> None:
         """Begin a run; what prevents it is shown, never raised."""
-        self._stage = _("Starting")
+        self._stage, self._cost = _("Starting"), self._estimate.cost
         self._ui.statusLabel.styleSheet = ""
         self._show(0.0, None)
         try:
@@ -110,6 +113,8 @@ class RunController:
             ui.statusLabel.text = _("{stage}, {time} left").format(stage=self._stage, time=describeTime(secondsLeft))
 
     def _onFinished(self, node: Any) -> None:
+        if self._facts is not None:
+            learnSpeed(self._facts, self._run.result, self._cost)
         message, difference = _("Done: {name}").format(name=node.GetName()), disagreementOf(node)
         if difference is not None:
             agrees = _("Agrees with the scan within {percent} % of its range")

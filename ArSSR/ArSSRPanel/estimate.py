@@ -15,10 +15,13 @@ from vtk.util.numpy_support import get_numpy_array_type
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import times
-from ArSSRLib.planning import make_plan
+from ArSSRLib.planning import Plan, make_plan
 from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
 from ArSSRPanel.sequences import numberOfFrames
+
+# Part of the processors that other programs may use before the panel says so.
+BUSY = 0.25
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class Estimate:
         text: The grid, the memory and the time as far as they are known, for the panel.
         warning: Why the result may not be what is wanted, or "".
         problem: Why the run cannot be done, or "".
+        cost: Size of the work as the engine plans it, for all frames; 0 while it is not known.
     """
 
     text: str
     warning: str = ""
     problem: str = ""
+    cost: float = 0.0
 
 
 def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
@@ -53,17 +58,34 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     if facts is None or "halo" not in facts["models"].get(request.model, {}):
         return Estimate(text, warning)
     try:
-        memory, seconds = _cost(request, facts)
+        plan, rate = _planned(request, facts)
     except ArSSRError as error:
         return Estimate(text, warning, str(error))
-    lines = [text, _("about {memory} of memory").format(memory=describeMemory(memory))]
-    if seconds is not None:
-        lines[1] += _(", {time}").format(time=describeTime(seconds * frames))
-    return Estimate("\n".join(lines), warning)
+    lines, cost = [text, _("about {memory} of memory").format(memory=describeMemory(plan.memory))], plan.cost * frames
+    if rate is not None:
+        lines[1] += _(", {time}").format(time=describeTime(cost * rate))
+        if facts.get("busy", 0.0) > BUSY:
+            lines.append(_("Other programs keep this computer busy; it will be faster without them."))
+    return Estimate("\n".join(lines), warning, cost=cost)
 
 
-def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Return the memory in bytes that one volume takes on the device, and the seconds, if that was measured."""
+def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], cost: float) -> None:
+    """Take the speed of a run that has ended for that of the next one; it knows more than a measurement of a second.
+
+    Args:
+        facts: What the probe reported; its speed is changed.
+        done: The worker's last message.
+        cost: That of the estimate of the run.
+    """
+    speeds = facts["speed"].get(done["device"])
+    names = (name for name, model in facts["models"].items() if model.get("sha256") == done["sha256"] is not None)
+    name = next(names, None)
+    if speeds is not None and name is not None and cost > 0:
+        speeds[name] = sum(result["seconds"] for result in done["results"]) / cost
+
+
+def _planned(request: Request, facts: Mapping[str, Any]) -> tuple[Plan, float | None]:
+    """Return the plan for one volume, and the seconds that a unit of its cost takes, if that was measured."""
     device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]
@@ -82,8 +104,7 @@ def _cost(request: Request, facts: Mapping[str, Any]) -> tuple[int, float | None
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
         region=request.region,
     )
-    rate = facts["speed"].get(device["id"], {}).get(request.model)
-    return plan.memory, None if rate is None else plan.cost * rate
+    return plan, facts["speed"].get(device["id"], {}).get(request.model)
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:

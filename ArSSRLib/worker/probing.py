@@ -48,6 +48,7 @@ def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
         "models": {},
         "base_memory": 0,
         "speed": {},
+        "busy": 0.0,
     }
     try:
         load_packages()
@@ -83,6 +84,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
     for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # what a worker at work has loaded
         import_module(name)
     base_memory = used_memory(torch.device("cpu"))
+    before = _processor_times()
     speed = {
         str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
         for device in (working if job.measure else [])
@@ -94,7 +96,25 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         "models": models,
         "base_memory": base_memory,
         "speed": speed,
+        "busy": _taken_by_others(before, _processor_times()),
     }
+
+
+def _processor_times() -> tuple[float, float, float]:
+    """Return the seconds that the processors were there, that they worked, and that they worked for this process."""
+    import psutil  # noqa: PLC0415 - once it is known to be there
+
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # The time of guests is counted in that of users already.
+    there = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return there, there - idle, time.process_time()
+
+
+def _taken_by_others(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
+    """Return the part of the processors that other programs used in the meantime, 0 to 1."""
+    there, worked, own = (last - first for first, last in zip(before, after, strict=True))
+    return round(min(1.0, max(0.0, worked - own) / there), 3) if there > 0 else 0.0
 
 
 def _describe_models(

@@ -570,10 +570,6 @@ SHA-256 `{checksum}`</source>
 <context>
     <name>ArSSRPanel.controller</name>
     <message>
-        <source>Starting</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Nothing yet.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -583,6 +579,10 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>Create the sharper volume. The input is not changed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Starting</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -758,11 +758,11 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>about {memory} of memory</source>
+        <source>, {time}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>, {time}</source>
+        <source>Other programs keep this computer busy; it will be faster without them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -771,6 +771,10 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>{count} min</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>about {memory} of memory</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import slicer
 import slicer.util
 import vtk
+from ArSSRPanel.estimate import estimateRun, learnSpeed
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, find_entry
 from ArSSRLib.options import UpsamplingOptions
@@ -151,7 +153,7 @@ def test_memory_and_time_are_shown_once_the_devices_are_tested(parameters, panel
     assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
 
     assert "of memory" in panel.ui.resultLabel.text
-    assert panel.ui.resultLabel.text.rstrip().endswith((" s", " min"))
+    assert panel.ui.resultLabel.text.splitlines()[1].endswith((" s", " min"))
 
 
 def test_every_device_is_named_and_the_processor_is_warned_of(parameters, panel, slicerHost):
@@ -295,3 +297,34 @@ def test_the_quality_chooses_the_model_unless_one_is_named(parameters, panel, qu
     parameters.model = "arssr2"
 
     assert parameters.request().model == "arssr2"
+
+
+FACTS = {
+    "devices": [{"id": "cpu", "name": "CPU", "free_memory": 16e9, "total_memory": 16e9, "smoke": "ok"}],
+    "models": {"arssr2": {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0, "sha256": "ab"}},
+    "base_memory": 500_000_000,
+    "speed": {"cpu": {"arssr2": 1e-5}},
+    "busy": 0.0,
+}
+
+
+def test_the_time_of_a_run_is_the_measure_of_the_next(parameters):
+    facts = copy.deepcopy(FACTS)
+    before = estimateRun(parameters.request(), facts)
+
+    learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before.cost)
+
+    assert estimateRun(parameters.request(), facts).text.endswith("3 min")
+
+
+def test_a_run_of_another_model_teaches_nothing(parameters):
+    facts = copy.deepcopy(FACTS)
+
+    learnSpeed(facts, {"device": "cpu", "sha256": "cd", "results": [{"seconds": 200.0}]}, 1e6)
+
+    assert facts == FACTS
+
+
+def test_the_panel_says_when_the_computer_is_busy(parameters):
+    assert "busy" not in estimateRun(parameters.request(), FACTS).text
+    assert "busy" in estimateRun(parameters.request(), FACTS | {"busy": 0.6}).text
