@@ -165,17 +165,17 @@ def _recorded(record: Mapping[str, Any]) -> dict[str, float]:
     figures = {}
     if isinstance(record.get("disagreement"), float | int):
         figures["disagreement"] = float(record["disagreement"])
-    gains = slice_gains(record)
-    if gains:
-        figures["gain"] = 100 * max(abs(gain - 1) for gain in gains)
+    if gains := slice_gains(record):
+        figures["gain"] = gains["largest"]
     return figures
 
 
-def slice_gains(record: Mapping[str, Any]) -> list[float]:
-    """Return by what the slices were multiplied to make them equally bright; none if they were not."""
+def slice_gains(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return by how many percent slices differed in brightness: "rms" and "largest"; empty if the record has none."""
     gains = record.get("slice_gains")
-    values = gains if isinstance(gains, list) else []
-    return [float(v) for v in values if isinstance(v, float | int) and math.isfinite(v)]
+    values = {key: gains.get(key) for key in ("rms", "largest")} if isinstance(gains, Mapping) else {}
+    whole = all(isinstance(value, float | int) and math.isfinite(value) for value in values.values())
+    return {key: float(value) for key, value in values.items()} if whole else {}
 
 
 def _measured(measures: Mapping[str, Any]) -> dict[str, float]:

@@ -62,7 +62,7 @@ FIGURES = (
         "%",
         "How far intensities leave the range of the scan, in percent of that range.",
     ),
-    Figure("gain", "Slice gain", "%", "The largest brightness correction of a slice; 0 means that none was needed."),
+    Figure("gain", "Slice gain", "%", "The largest difference in brightness of a slice from its surroundings."),
 )
 
 

@@ -171,6 +171,7 @@ def _layers(shown: Shown, coefficients: torch.Tensor | None, count: int, edge: i
     pixel = max(pixel, min(shown.result.geometry.spacing))  # finer pixels would show nothing more
 
     def cut(volume: Volume) -> list[FloatArray]:
+        """Return the voxels of a volume in every view."""
         return [np.stack([sample(volume, view, pixel) for view in stack]) for stack in views]
 
     layers = {} if shown.scan is None else {"scan": cut(shown.scan)}

@@ -55,9 +55,9 @@ def profiles(finding: Finding) -> list[str]:
 
 
 def gains(record: Mapping[str, Any]) -> str:
-    """Return the range of the slice gains; empty if there are none."""
+    """Return how uneven the slices of the scan were; empty if it was not measured."""
     values = slice_gains(record)
-    return f"{min(values):.3f} to {max(values):.3f} over {len(values)} slices" if values else ""
+    return f"{values['rms']:.2g} % (root mean square), {values['largest']:.2g} % at most" if values else ""
 
 
 def lengths(values: Sequence[float]) -> str:
