@@ -173,9 +173,9 @@ def _recorded(record: Mapping[str, Any]) -> dict[str, float]:
 def slice_gains(record: Mapping[str, Any]) -> dict[str, float]:
     """Return by how many percent slices differed in brightness: "rms" and "largest"; empty if the record has none."""
     gains = record.get("slice_gains")
-    values = {key: gains.get(key) for key in ("rms", "largest")} if isinstance(gains, Mapping) else {}
-    whole = all(isinstance(value, float | int) and math.isfinite(value) for value in values.values())
-    return {key: float(value) for key, value in values.items()} if whole else {}
+    values = [gains.get(key) for key in ("rms", "largest")] if isinstance(gains, Mapping) else []
+    numbers = [float(value) for value in values if isinstance(value, float | int) and math.isfinite(value)]
+    return {"rms": numbers[0], "largest": numbers[1]} if len(numbers) == 2 else {}
 
 
 def _measured(measures: Mapping[str, Any]) -> dict[str, float]:
