@@ -20,10 +20,16 @@ from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED
 # How far below or above the anatomy a value is no part of it, relative to the range of the anatomy: the black around an
 # extracted brain is nearer, and is interpolated with it.
 FAR = 3.0
+# The same for a background below the anatomy that is one value throughout and reaches the border from everywhere. The
+# brightest value has no such rule: a saturated surface coil looks like that.
+FAR_IF_BORDER = 2.0
 # The same for a value that the file declares as padding. It is often 0, and then the ordinary background of the scan.
 FAR_IF_DECLARED = 0.25
 # Least part of the volume, of its faces, and number of voxels that an undeclared padding fills.
 PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
+# Least part of the faces that such a background covers, and part of its voxels that are connected to them; how many
+# voxels of a thinned-out volume are enough to see that.
+COVERED, CONNECTED, THINNED = 0.1, 0.99, 250_000
 # Scanner and a later program may both have padded.
 _ROUNDS = 2
 # Voxels around the anatomy that repeat it; farther away, padding becomes as dark as the darkest anatomy.
@@ -92,7 +98,8 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
     """Return the padding of a volume, or None if it has none.
 
     Padding is one value, or a declared range of values, that is several times as far from the anatomy as that has
-    range, and fills part of the faces of the volume. All of it is relative: offset and gain change nothing.
+    range, and fills part of the faces of the volume; twice its range is enough for a value below it that is connected
+    to the faces wherever it occurs. All of it is relative: offset and gain change nothing.
 
     Args:
         array: Finite intensities, shape (k, j, i).
@@ -158,9 +165,25 @@ def _are_padding(ends: Sequence[Any], sample: npt.NDArray[Any], array: npt.NDArr
     return rest.size >= least and all(
         np.count_nonzero(sample == value) >= least
         and np.count_nonzero(faces == value) >= PART_OF_FACES * faces.size
-        and _is_far(value, value, rest, FAR)
+        and (_is_far(value, value, rest, FAR) or _is_border(value, rest, array))
         for value in ends
     )
+
+
+def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:  # noqa: ANN401 - a voxel
+    """Tell whether a value below the others is a background that covers the faces and is connected to them."""
+    if value > rest.min() or not _is_far(value, value, rest, FAR_IF_BORDER):
+        return False
+    step = max(1, round((array.size / THINNED) ** (1 / 3)))
+    there = array[::step, ::step, ::step] == value
+    from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
+
+    inner = np.zeros(there.shape, dtype=bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    pieces, _ = ndimage.label(there)
+    reached = np.unique(pieces[there & ~inner])
+    covered = np.count_nonzero(there & ~inner) >= COVERED * np.count_nonzero(~inner)
+    return bool(covered and np.count_nonzero(np.isin(pieces, reached) & there) >= CONNECTED * np.count_nonzero(there))
 
 
 def _is_far(low: float, high: float, rest: npt.NDArray[Any], distance: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -10,11 +11,12 @@ from typing import BinaryIO
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
 
-# What stands in a file whose content is elsewhere, and how to get that.
-_POINTERS = {
-    b"version https://git-lfs": ("Git LFS", "git lfs pull"),
-    b"/annex/objects/": ("git-annex", "git annex get or datalad get"),
-}
+# What stands in a file whose content is elsewhere, and how to get that. Where a system has no links, git writes the
+# path that the link would lead to.
+_POINTERS = (
+    (re.compile(rb"version https://git-lfs"), "Git LFS", "git lfs pull"),
+    (re.compile(rb"(\.\.[/\\])*(\.git)?[/\\]annex[/\\]objects[/\\]"), "git-annex", "git annex get or datalad get"),
+)
 _LONGEST_POINTER = 1024
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 # The first four bytes of an uncompressed file: the size of a NIfTI header in either byte order, the version of MGH.
@@ -64,6 +66,9 @@ def refuse_misnamed(path: Path) -> None:
     if start.startswith(_BZIP2):
         msg = "is compressed by bzip2, which is not read; unpack it first, and pack NIfTI by gzip instead"
         raise InputError(msg)
+    if named_so and not zipped:
+        msg = "is not compressed by gzip, though its name says so, and holds something else; copy or export it again"
+        raise InputError(msg)
 
 
 def refuse_lone_half(path: Path) -> None:
@@ -97,8 +102,8 @@ def refuse_unfetched(path: Path) -> None:
     if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
         with path.open("rb") as file:
             start = file.read(_LONGEST_POINTER)
-        for begin, (tool, how) in _POINTERS.items():
-            if start.startswith(begin):
+        for pattern, tool, how in _POINTERS:
+            if pattern.match(start):
                 msg = f"{path.name} is a pointer of {tool}, its content is not here; fetch it first, with {how}"
                 raise InputError(msg)
 

@@ -69,7 +69,7 @@ def read(path: Path, series: str | None) -> Volume:
         dtype=dtype,
         scaled=scaled,
         description=words(first.get("SeriesDescription")),
-        padding=padding_of(first, planes[0].rescale),
+        padding=padding_of(first, {plane.rescale for plane in planes}),
         component=component_of(first),
         profile=profile_of([headers[file] for file in files], geometry, path),
         metadata={"Modality": words(first.get("Modality"))},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from pydicom import Dataset
 
@@ -19,23 +20,29 @@ _UIH_SLICES, _UIH_FRAMES = 0x00651050, 0x00651051
 PRIVATE_TAGS = (_GE_CREATOR, _GE_KIND, _UIH_SLICES, _UIH_FRAMES)
 
 
-def padding_of(dataset: Dataset, rescale: tuple[float, float]) -> tuple[float, float] | None:
+def padding_of(dataset: Dataset, rescales: Collection[tuple[float, float]]) -> tuple[float, float] | None:
     """Return the least and the largest intensity that a header declares as padding, or None.
 
     Args:
         dataset: The header.
-        rescale: Slope and intercept from the stored numbers to intensities.
+        rescales: Slopes and intercepts of the slices, from the stored numbers to intensities.
     """
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
     last = dataset.get("PixelPaddingRangeLimit")
-    stored = (first, last if isinstance(last, int) else first)
+    stored = [_as_stored(number, dataset) for number in (first, last if isinstance(last, int) else first)]
     # Half a step on both sides: intensities may have been rounded.
-    slope, intercept = rescale
-    margin = 0.0 if rescale == (1.0, 0.0) else abs(slope) / 2
-    ends = sorted(number * slope + intercept for number in stored)
-    return (ends[0] - margin, ends[1] + margin)
+    margin = max(0.0 if rescale == (1.0, 0.0) else abs(rescale[0]) / 2 for rescale in rescales)
+    ends = [number * slope + intercept for number in stored for slope, intercept in rescales]
+    return (min(ends) - margin, max(ends) + margin)
+
+
+def _as_stored(number: int, dataset: Dataset) -> int:
+    """Return a number in the type of the voxels: some programs write a negative padding without its sign."""
+    bits = int(dataset.get("BitsAllocated") or 16)
+    unsigned = number % 2**bits
+    return unsigned - 2**bits if dataset.get("PixelRepresentation") and unsigned >= 2 ** (bits - 1) else unsigned
 
 
 def component_of(dataset: Dataset) -> str:

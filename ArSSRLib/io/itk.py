@@ -67,6 +67,8 @@ def read(path: Path) -> Volume:
     except (RuntimeError, zlib.error) as error:
         # The cause that ITK states is often wrong ("No such file or directory" for half a file); it stays in the chain.
         msg = "is damaged, cut short or not what its name says; copy or export it again"
+        if re.search(r"zero-valued spacing|spacing \(0\)", str(error), re.IGNORECASE):
+            msg = "states a voxel spacing of 0; correct its header"
         raise InputError(msg) from error
     # The copy of a view, one copy in all; the view dies with the image.
     stored = sitk.GetArrayViewFromImage(image)

@@ -106,7 +106,12 @@ def _tidy() -> Iterator[None]:
 def _open(path: Path) -> Nifti1Pair | MGHImage:
     """Read the header; what nibabel raises on a damaged one is not documented, so everything is caught."""
     try:
-        with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path, but=("form_code", "non-zero")), _tidy():
+        with (
+            quiet.forwarded(
+                "nibabel.global", LOGGER, logging.WARNING, path, but=("form_code", "non-zero", "setting to minimum")
+            ),
+            _tidy(),
+        ):
             image = nib.load(path, mmap=False)
     except Exception as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):

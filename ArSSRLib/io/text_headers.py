@@ -19,6 +19,7 @@ _MILLIMETERS = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1000.0),
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 10.0),
     **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "microns", "micrometer", "micrometers", "micrometre"), 1e-3),
+    **dict.fromkeys(("in", "inch", "inches"), 25.4),
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-6),
 }
 _PRINTF = re.compile(r"%\d*d")
@@ -53,11 +54,12 @@ class TextHeader:
 
     @property
     def states_spacing(self) -> bool:
-        """Whether the header says how far voxels are apart."""
+        """Whether the header says how far voxels are apart along three axes."""
         if not self.is_nrrd:
             return bool({"elementspacing", "elementsize"} & set(self.fields))
-        said = f"{self.fields.get('space directions', '')} {self.fields.get('spacings', '')}"
-        return any(word.lower() not in ("none", "nan") for word in said.split())
+        directions = re.findall(r"\(.*?\)", self.fields.get("space directions", ""))
+        spacings = self.fields.get("spacings", "").lower().split()
+        return len(directions) >= 3 or len([word for word in spacings if word not in ("none", "nan")]) >= 3
 
     def frames(self) -> int:
         """Return how many volumes a NRRD file holds along an axis of volumes, such as time; else 1."""

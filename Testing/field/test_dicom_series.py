@@ -114,6 +114,22 @@ def test_a_declared_padding_is_read_and_declared_again(tmp_path):
     assert {dataset.PixelPaddingValue for dataset in write_to(tmp_path, source)} == {-2000}
 
 
+def test_a_padding_written_without_its_sign_is_that_of_the_voxels(tmp_path):
+    write_series(tmp_path / "s", series_of(), edit=lambda _k, d: d.add_new("PixelPaddingValue", "US", 63536))
+
+    assert read_volume(tmp_path / "s").header.padding == (-2000, -2000)
+
+
+def test_a_declared_range_of_padding_follows_the_slope_of_every_slice(tmp_path):
+    def edit(k, dataset):
+        dataset.PixelPaddingValue, dataset.PixelPaddingRangeLimit = -1000, -2000
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1 + k, 0
+
+    write_series(tmp_path / "s", series_of(), edit=edit)
+
+    assert read_volume(tmp_path / "s").header.padding == (-12003, -997)
+
+
 # --- rounded positions
 
 

@@ -138,7 +138,29 @@ def test_no_stated_spacing_is_warned_of_in_every_format(tmp_path, caplog, kind):
     assert "taken" in caplog.text
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("um", 1e-3), ("m", 1e3), ("mm", 1), ("cm", 10), ("micrometers", 1e-3)])
+def test_a_spacing_of_two_axes_is_none_of_three(tmp_path, caplog):
+    read_volume(nrrd(tmp_path / "a.nrrd", "spacings: 1 1 nan"))
+
+    assert "states no voxel spacing" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_spacing_of_0_is_refused_by_name(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".nrrd":
+        nrrd(path, "spacings: 0 0 0")
+    else:
+        sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(path))
+        path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1 1", b"ElementSpacing = 0 0 0"))
+
+    with pytest.raises(InputError, match="states a voxel spacing of 0; correct its header"):
+        read_volume(path)
+
+
+UNITS = [("um", 1e-3), ("m", 1e3), ("mm", 1), ("cm", 10), ("micrometers", 1e-3), ("inch", 25.4)]
+
+
+@pytest.mark.parametrize(("unit", "factor"), UNITS)
 def test_units_of_nrrd_are_honored(tmp_path, caplog, unit, factor):
     found = read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, f'space units: "{unit}" "{unit}" "{unit}"')).geometry
 
@@ -216,11 +238,14 @@ def test_the_missing_half_of_a_volume_is_named(tmp_path, lost, read):
         ("a.nii", True, "compressed by gzip, which its name does not say; rename it to a.nii.gz"),
         ("a.nii.gz", False, "not compressed, though its name says so; rename it to a.nii."),
         ("a.nrrd", True, "compressed by gzip, which its name does not say; unpack it first"),
+        ("a.nii.gz", b"<!DOCTYPE html><title>404</title>", "and holds something else; copy or export it again"),
+        ("a.mgz", b"PK\3\4" + bytes(500), "and holds something else; copy or export it again"),
     ],
 )
 def test_a_file_whose_name_tells_the_wrong_compression_is_refused_with_the_right_name(tmp_path, name, packed, told):
     content = save(tmp_path / "plain.nii", array=voxels(), sform=(AFFINE, 1)).read_bytes()
-    (tmp_path / name).write_bytes(gzip.compress(content) if packed else content)
+    other = packed if isinstance(packed, bytes) else gzip.compress(content) if packed else content
+    (tmp_path / name).write_bytes(other)
 
     with pytest.raises(InputError) as error:
         read_volume(tmp_path / name)

@@ -95,6 +95,8 @@ def test_info_describes_each_volume_that_upsample_would_take(folder, capsys):
         (lambda path: path.symlink_to("nowhere.nii.gz"), "correct the link"),
         (lambda path: path.write_bytes(LFS), "git lfs pull"),
         (lambda path: path.write_bytes(b"/annex/objects/MD5E-s1--4d7a.nii.gz\n"), "git annex get"),
+        # A link, on a system where git has none.
+        (lambda path: path.write_bytes(b"../../.git/annex/objects/k4/vM/x.nii.gz"), "git annex get"),
     ],
 )
 def test_what_was_not_fetched_is_named_and_counts_as_a_failure(folder, tmp_path, upsampled, capsys, unfetched, told):

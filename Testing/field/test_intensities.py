@@ -134,6 +134,41 @@ def test_an_ordinary_background_is_no_padding_even_if_it_is_declared(background)
     assert find_padding(np.abs(ndimage.gaussian_filter(head(), 0.7)), (0.0, 0.0)) is None
 
 
+@pytest.mark.parametrize("away", [2.2, 2.5, 2.9])
+def test_a_background_below_the_anatomy_that_fills_the_border_changes_nothing_in_it(tiny_model, away):
+    value = everywhere_bright().min() - away * np.ptp(everywhere_bright())
+    array, inside = padded(everywhere_bright(), value)
+    deep = ndimage.zoom(eroded(inside), (2, 1.5, 1), order=0, grid_mode=True, mode="nearest")
+
+    found, expected = run(array, tiny_model), run(everywhere_bright(), tiny_model)
+
+    np.testing.assert_allclose(found[deep], expected[deep], rtol=0, atol=0.02 * 700)
+    np.testing.assert_array_equal(find_padding(array).mask, ~inside)
+
+
+def saturated() -> np.ndarray:
+    """Return anatomy whose brightest part, near a surface coil, ends at the largest number of the scanner."""
+    return padded(everywhere_bright(), 2700)[0]
+
+
+def with_voids() -> np.ndarray:
+    """Return anatomy with vessels, as black as can be, inside and up to the border."""
+    array = everywhere_bright()
+    array[2:8, 15:30, 10:30] = array[:, :, :4] = -1300
+    return array
+
+
+def a_little_noisy() -> np.ndarray:
+    """Return anatomy beside a far, but measured background."""
+    array, inside = padded(everywhere_bright(), 0)
+    return np.where(inside, array, np.random.default_rng(0).normal(-1300, 5, array.shape))
+
+
+@pytest.mark.parametrize("anatomy", [saturated, with_voids, a_little_noisy])
+def test_measured_values_at_the_border_are_no_padding(anatomy):
+    assert find_padding(anatomy()) is None
+
+
 def test_two_paddings_are_both_recognized():
     array, inside = padded(everywhere_bright(), -32768)
     array[:, :, :3] = 60000
