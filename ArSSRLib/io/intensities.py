@@ -41,8 +41,8 @@ def padding_of(dataset: Dataset, rescales: Collection[tuple[float, float]]) -> t
 def _as_stored(number: int, dataset: Dataset) -> int:
     """Return a number in the type of the voxels: some programs write a negative padding without its sign."""
     bits = int(dataset.get("BitsAllocated") or 16)
-    unsigned = number % 2**bits
-    return unsigned - 2**bits if dataset.get("PixelRepresentation") and unsigned >= 2 ** (bits - 1) else unsigned
+    unsigned = number % (1 << bits)
+    return unsigned - (1 << bits) if dataset.get("PixelRepresentation") and unsigned >> (bits - 1) else unsigned
 
 
 def component_of(dataset: Dataset) -> str:

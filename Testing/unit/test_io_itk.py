@@ -136,11 +136,11 @@ def test_what_is_not_a_gray_volume_is_refused(tmp_path, array, told):
     [
         (".nrrd", (b"(1,0,0) (0,1,0)", b"(1,0,0) (1,0,0)"), "damaged"),
         (".nrrd", (b"(1,0,0) (0,1,0)", b"(1,0,0) (.5,1,0)"), "not perpendicular"),
-        (".nrrd", (b"(1,0,0) (0,1,0)", b"(0,0,0) (0,1,0)"), "damaged"),
+        (".nrrd", (b"(1,0,0) (0,1,0)", b"(0,0,0) (0,1,0)"), "a voxel spacing of 0; correct"),
         (".nrrd", (b"(1,0,0) (0,1,0)", b"(nan,0,0) (0,1,0)"), "damaged"),
         (".mha", (b"Matrix = 1 0 0 0 1 0", b"Matrix = 1 0 0 1 0 0"), "damaged"),
         (".mha", (b"Matrix = 1 0 0 0 1 0", b"Matrix = 1 0 0 0.3 1 0"), "not perpendicular"),
-        (".mha", (b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 0 1"), "damaged"),
+        (".mha", (b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 0 1"), "a voxel spacing of 0; correct"),
         (".mha", (b"DimSize = 4 3 2", b"DimSize = 4 0 2"), "size 4 x 0 x 2"),
     ],
 )
