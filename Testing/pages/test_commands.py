@@ -19,7 +19,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted
 def commands_of(text: str) -> list[list[str]]:
     """Return the arguments of every `arssr` command in the blocks of a document, comments left out."""
     text = text.replace("\\\n", " ")
-    lines = re.findall(r"^\$ (?:[\w.=-]+ )*(?:[\w./-]+/)?arssr (.*)$", text, flags=re.MULTILINE)
+    lines = re.findall(r"^\$ (?:[\w.=-]+ )*?(?:[\w./-]+/)?arssr (.*)$", text, flags=re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
