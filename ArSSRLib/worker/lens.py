@@ -143,6 +143,7 @@ def _check_of(cancellation: Cancellation, inbox: Inbox, *, exact: bool) -> Any: 
     """Return what ends the work on an answer: somebody stops the worker, or asks for something else."""
 
     def check() -> None:
+        """Raise if so."""
         cancellation.check()
         if exact and inbox.waiting:
             raise _Superseded
