@@ -46,6 +46,7 @@ from ArSSRPanel.dicom_source import isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
 from ArSSRPanel.nodes import firstGrayVolume
+from ArSSRPanel.preview import LivePreview
 from ArSSRPanel.request import Request, finest, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput
@@ -229,10 +230,11 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.log = LogSection(self.ui)
         self.controller = RunController(self.ui, onResult=self.onResult, log=self.log.add)
         self.engine = EngineSection(self.ui, onChanged=self.updatePanel, log=self.log.add)
+        self.preview = LivePreview(self.ui)
         self.watch = NodeWatch(self.updatePanel)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEnd)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEnd)
         self._connect()
         sweepLeftOvers()
         self.initializeParameterNode()
@@ -277,13 +279,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.compareButton.checked = False
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller: Any, event: Any) -> None:
-        """Begin again with an empty scene."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onSceneEndImport(self, caller: Any, event: Any) -> None:
-        """Show the state that a scene brought with it; its nodes were not there yet when it was set."""
+    def onSceneEnd(self, caller: Any, event: Any) -> None:
+        """Show the state of a scene that was closed or loaded; its nodes were not there yet when it was set."""
         if self.parent.isEntered:
             self.setParameterNode(None)
             self.initializeParameterNode()
@@ -301,6 +298,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
         self._parameterNode = parameterNode
         self.watch.stop()
+        self.preview.update(None)
         self.engine.setParameterNode(parameterNode)
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
@@ -322,6 +320,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.profileLabel.text = describeProfile(parameters.inputVolume)
         self.engine.show(parameters)
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
+        self.preview.update(parameters)
         self._updateResultButtons(parameters.result)
 
     def _updateResultButtons(self, result: vtkMRMLScalarVolumeNode | None) -> None:

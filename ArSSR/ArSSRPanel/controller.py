@@ -139,7 +139,7 @@ class RunController:
 
     def _showButtons(self) -> None:
         running = self._run is not None
-        self._ui.applyButton.enabled = self._ready and not running
+        self._ui.applyButton.enabled = self._ui.previewButton.enabled = self._ready and not running
         self._ui.cancelButton.enabled = running
 
 

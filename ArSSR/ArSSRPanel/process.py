@@ -122,6 +122,11 @@ class WorkerProcess:
                 self._kill()
             self._read()
 
+    def send(self, table: Mapping[str, Any]) -> None:
+        """Say something to the worker, as one line of JSON; returns at once."""
+        if self.running:
+            self._process.write(json.dumps(table).encode("ascii") + b"\n")
+
     def cancel(self) -> None:
         """Ask the worker to stop; returns at once. Its end is told within 2 s."""
         if not self.running or self._deadline is not None:

@@ -296,6 +296,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Live previe&amp;w</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Show a lens in a slice view in which the volume looks as it would become. Click into a view to bring the lens there, and drag it. Nothing is added to the scene.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>&amp;Apply</source>
         <translation type="unfinished"></translation>
     </message>
@@ -775,6 +783,37 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>about {memory} of memory</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.preview</name>
+    <message>
+        <source>Loading the preview...</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>exact</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>quick</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>before agreement with the scan</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>without averaging</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR {scale}, {state}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The preview has ended: {reason}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -40,10 +40,15 @@ class qMRMLSliceView(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._annotation = vtk.vtkCornerAnnotation()
+        self._interactor = vtk.vtkGenericRenderWindowInteractor()
 
     def cornerAnnotation(self) -> Any:
         """Return the words in the corners and at the edges."""
         return self._annotation
+
+    def interactor(self) -> Any:
+        """Return what tells of the mouse; nothing moves it but a test."""
+        return self._interactor
 
     def scheduleRender(self) -> None:
         """Do nothing: nothing is drawn on a screen."""

@@ -149,11 +149,11 @@ def test_a_job_without_its_volume_or_its_folder_is_refused(source, tiny_weights,
 
 def test_an_inbox_keeps_the_newest_line_and_puts_pieces_together():
     inbox = Inbox()
-    inbox.add(b"first\nsec")
-    inbox.add(b"ond\r\n\nthi")
+    inbox.add(b"first\nnext ")
+    inbox.add(b"one\r\n\nand")
 
     assert inbox.waiting
-    assert inbox.take() == b"second"
+    assert inbox.take() == b"next one"
     assert not inbox.waiting
     inbox.close()
     assert inbox.take() is None

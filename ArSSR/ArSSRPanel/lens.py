@@ -1,0 +1,153 @@
+"""The lens in a slice view: where it is, how the mouse moves it, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from ArSSRPanel import views
+from ArSSRPanel.plane_layer import PlaneLayer
+
+# Edge of the lens as a part of the shorter side of its view, and its least and largest length in pixels.
+PART_OF_VIEW, LEAST_EDGE, LARGEST_EDGE = 0.5, 64, 400
+# A smaller plane has no room for a frame, in pixels of the plane.
+LEAST_FRAMED = 12
+# Above that of Slicer's own handlers, so that a drag of the lens is nothing else.
+PRIORITY = 10.0
+
+
+class Lens:
+    """A square in one of the slice views; it is brought to a place by a click and moved by dragging.
+
+    Args:
+        like: The volume whose window, level and colors the lens has.
+        onMoved: Called when the lens, or the slice below it, has moved.
+    """
+
+    def __init__(self, like: slicer.vtkMRMLScalarVolumeNode, onMoved: Callable[[], object]) -> None:
+        """Put the lens into the middle of the first view."""
+        self._like = like
+        self._onMoved = onMoved
+        self._widgets = dict(views.sliceWidgets())
+        self._name = next(iter(self._widgets), "")
+        self._position = (0.5, 0.5)
+        self._grab: tuple[float, float] | None = None
+        self._layer: PlaneLayer | None = None
+        self._tags: list[tuple[Any, int]] = []
+        for name, widget in self._widgets.items():
+            self._watch(name, widget)
+
+    @property
+    def view(self) -> str:
+        """Name of the slice view in which it is; "" if there is none."""
+        return self._name
+
+    @property
+    def sliceNode(self) -> slicer.vtkMRMLSliceNode:
+        """The node of that view."""
+        return self._widgets[self._name].mrmlSliceNode()
+
+    @property
+    def square(self) -> tuple[float, float, float]:
+        """Center and edge in pixels of the view: x, y, edge."""
+        width, height = self.sliceNode.GetDimensions()[:2]
+        edge = min(max(PART_OF_VIEW * min(width, height), LEAST_EDGE), LARGEST_EDGE)
+        return (self._position[0] * width, self._position[1] * height, edge)
+
+    def moveTo(self, name: str, x: float, y: float) -> None:
+        """Bring the center of the lens to a pixel of a slice view."""
+        width, height = self._widgets[name].mrmlSliceNode().GetDimensions()[:2]
+        if name != self._name:
+            self.clear()
+            self._name = name
+        self._position = (min(max(x / max(width, 1), 0.0), 1.0), min(max(y / max(height, 1), 0.0), 1.0))
+        self._onMoved()
+
+    def show(self, plane: np.ndarray, ijkToRAS: np.ndarray, label: str) -> None:
+        """Show a plane, framed, in place of the one before.
+
+        Args:
+            plane: Intensities, shape (rows, columns); what is no number is shown black.
+            ijkToRAS: From (column, row, 0, 1) to the world in RAS mm, shape (4, 4).
+            label: A line for the edge of the view.
+        """
+        if self._layer is None:
+            self._layer = PlaneLayer(self._widgets[self._name], "ArSSR preview", self._like)
+        display = self._like.GetDisplayNode()
+        window, level = (display.GetWindow(), display.GetLevel()) if display is not None else (1.0, 0.5)
+        shown = np.where(np.isfinite(plane), plane, level - window / 2).astype(np.float32)
+        if min(shown.shape) >= LEAST_FRAMED:
+            shown[[0, -1], :] = shown[:, [0, -1]] = level + window / 2
+        self._layer.show(shown, ijkToRAS)
+        views.setLabel(self._widgets[self._name], label)
+
+    def clear(self) -> None:
+        """Show nothing until the next plane."""
+        if self._layer is not None:
+            self._layer.remove()
+            views.setLabel(self._widgets[self._name], "")
+        self._layer = None
+
+    def remove(self) -> None:
+        """Leave the views; nothing of the lens is left."""
+        for watched, tag in self._tags:
+            watched.RemoveObserver(tag)
+        self._tags = []
+        self.clear()
+
+    def _watch(self, name: str, widget: Any) -> None:
+        """Follow the slice and the mouse of a view."""
+        node = widget.mrmlSliceNode()
+        self._tags.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._onSlice(name))))
+        interactor = widget.sliceView().interactor()
+        handlers = {
+            "LeftButtonPressEvent": self._onPress,
+            "MouseMoveEvent": self._onMove,
+            "LeftButtonReleaseEvent": self._onRelease,
+        }
+        for event, handler in handlers.items():
+            self._tags.append((interactor, self._observe(interactor, event, name, handler)))
+
+    @staticmethod
+    def _observe(interactor: Any, event: str, name: str, handler: Callable[[str, Any], bool]) -> int:
+        """Let a handler see an event of the mouse first; one that it returns True for goes no further."""
+        tag: list[int] = []
+
+        def onEvent(caller: object, event: str) -> None:
+            if handler(name, interactor):
+                interactor.GetCommand(tag[0]).AbortFlagOn()
+
+        tag.append(interactor.AddObserver(event, onEvent, PRIORITY))
+        return tag[0]
+
+    def _onSlice(self, name: str) -> None:
+        if name == self._name:
+            self._onMoved()
+
+    def _onPress(self, name: str, interactor: Any) -> bool:
+        mode = slicer.app.applicationLogic().GetInteractionNode().GetCurrentInteractionMode()
+        modified = interactor.GetShiftKey() or interactor.GetControlKey() or interactor.GetAltKey()
+        if modified or mode != slicer.vtkMRMLInteractionNode.ViewTransform:
+            return False
+        x, y = interactor.GetEventPosition()
+        centerX, centerY, edge = self.square
+        inside = name == self._name and max(abs(x - centerX), abs(y - centerY)) <= edge / 2
+        self._grab = (centerX - x, centerY - y) if inside else (0.0, 0.0)
+        if not inside:
+            self.moveTo(name, x, y)
+        return True
+
+    def _onMove(self, name: str, interactor: Any) -> bool:
+        if self._grab is None or name != self._name:
+            return False
+        x, y = interactor.GetEventPosition()
+        self.moveTo(name, x + self._grab[0], y + self._grab[1])
+        return True
+
+    def _onRelease(self, name: str, interactor: Any) -> bool:
+        dragged, self._grab = self._grab is not None, None
+        return dragged

@@ -1,0 +1,139 @@
+"""Which pixels a lens asks for: a square of a slice view on the grid of the result. Numbers only, no nodes.
+
+Where the view lies along axes of the volume, the pixels are voxels of the result, of the slice nearest to the view: the
+lens shows what the result will hold. In an oblique view they are as dense as the finest axis of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
+from ArSSRPanel.preview_state import Target, Vector
+
+# Most pixels along an edge; where the view is zoomed out further, the lens becomes smaller.
+MAXIMUM_EDGE = 160
+# Fine voxels by which an edge of the lens may leave an axis of the volume, and the view still counts as straight.
+STRAIGHT = 0.05
+
+
+def targetOf(
+    view: str,
+    xyToLocal: np.ndarray,
+    square: tuple[float, float, float],
+    *,
+    fine: VolumeGeometry,
+    scale: Sequence[float],
+    localToWorld: np.ndarray,
+) -> Target | None:
+    """Return what a square of a slice view shows of a result, None if it lies outside.
+
+    Args:
+        view: Name of the view.
+        xyToLocal: From pixels of the view to RAS mm of the volume before its parent transforms, shape (4, 4).
+        square: Center and edge in pixels of the view: x, y, edge.
+        fine: Grid of the result.
+        scale: Factors along i, j, k that lead to it.
+        localToWorld: Parent transforms of the volume, in RAS mm, shape (4, 4).
+    """
+    x, y, edge = square
+    toIndex = np.linalg.inv(fine.ras_affine) @ xyToLocal
+    center = toIndex @ [x, y, 0, 1]
+    across, up = toIndex[:3, 0] * edge, toIndex[:3, 1] * edge
+    axes = int(np.abs(across).argmax()), int(np.abs(up).argmax())
+    leaving = [np.abs(np.delete(step, axis)).max() for step, axis in zip((across, up), axes, strict=True)]
+    if max(leaving) < STRAIGHT and axes[0] != axes[1]:
+        return _straight(view, center[:3], (across, up), axes, fine=fine, scale=scale, localToWorld=localToWorld)
+    return _oblique(view, xyToLocal, square, fine=fine, scale=scale, localToWorld=localToWorld)
+
+
+def _straight(
+    view: str,
+    center: np.ndarray,
+    edges: tuple[np.ndarray, np.ndarray],
+    axes: tuple[int, int],
+    *,
+    fine: VolumeGeometry,
+    scale: Sequence[float],
+    localToWorld: np.ndarray,
+) -> Target | None:
+    """Return voxels of the result along two of its axes, of the slice nearest to the view."""
+    third = 3 - sum(axes)
+    if not -0.5 <= center[third] <= fine.size[third] - 0.5:
+        return None
+    first, steps, size = np.zeros(3), [], []
+    for axis, edge in zip(axes, edges, strict=True):
+        length = min(abs(edge[axis]), MAXIMUM_EDGE)
+        low = max(0, int(np.ceil(center[axis] - length / 2)))
+        high = min(fine.size[axis] - 1, int(np.floor(center[axis] + length / 2)))
+        if low > high:
+            return None
+        step = np.zeros(3)
+        step[axis] = np.sign(edge[axis])
+        first[axis] = low if step[axis] > 0 else high
+        steps.append(step)
+        size.append(high - low + 1)
+    nearest, shown = first.copy(), first.copy()
+    nearest[third] = np.clip(np.rint(center[third]), 0, fine.size[third] - 1)
+    shown[third] = center[third]  # in the plane of the view itself, which shows nothing beside it
+    through = np.zeros(3)
+    through[third] = 1
+    columns = np.column_stack([*steps, through])
+    pixelToLocal = fine.ras_affine @ _matrix(columns, shown)
+    return _target(view, fine.affine @ _matrix(columns, nearest), localToWorld @ pixelToLocal, size, scale)
+
+
+def _oblique(
+    view: str,
+    xyToLocal: np.ndarray,
+    square: tuple[float, float, float],
+    *,
+    fine: VolumeGeometry,
+    scale: Sequence[float],
+    localToWorld: np.ndarray,
+) -> Target | None:
+    """Return pixels in the plane of the view, as dense as the finest axis of the result."""
+    x, y, edge = square
+    spacing = min(fine.spacing)
+    steps, size = [], []
+    for axis in (0, 1):
+        length = float(np.linalg.norm(xyToLocal[:3, axis]))
+        steps.append(xyToLocal[:3, axis] * (spacing / length))
+        size.append(int(np.clip(edge * length / spacing, 1, MAXIMUM_EDGE)))
+    center = (xyToLocal @ [x, y, 0, 1])[:3]
+    first = center - steps[0] * (size[0] - 1) / 2 - steps[1] * (size[1] - 1) / 2
+    through = np.cross(steps[0], steps[1]) / spacing
+    pixelToLocal = _matrix(np.column_stack([*steps, through]), first)
+    corners = [(a * size[0], b * size[1], 0, 1) for a in (0, 0.5, 1) for b in (0, 0.5, 1)]
+    index = (np.linalg.inv(fine.ras_affine) @ pixelToLocal @ np.transpose(corners))[:3]
+    limit = np.array(fine.size)[:, None]
+    if ((index < -0.5).all(axis=1) | (index > limit - 0.5).all(axis=1)).any():
+        return None
+    return _target(view, LPS_TO_RAS @ pixelToLocal, localToWorld @ pixelToLocal, size, scale)
+
+
+def _matrix(columns: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = columns, origin
+    return matrix
+
+
+def _target(
+    view: str, pixelToLPS: np.ndarray, pixelToWorld: np.ndarray, size: Sequence[int], scale: Sequence[float]
+) -> Target:
+    return Target(
+        view=view,
+        origin=_three(pixelToLPS[:3, 3]),
+        columnStep=_three(pixelToLPS[:3, 0]),
+        rowStep=_three(pixelToLPS[:3, 1]),
+        size=(int(size[0]), int(size[1])),
+        scale=_three(scale),
+        ijkToRAS=tuple(float(value) for value in pixelToWorld.ravel()),
+    )
+
+
+def _three(values: Sequence[float] | np.ndarray) -> Vector:
+    a, b, c = (float(value) for value in values)
+    return (a, b, c)

@@ -1,0 +1,218 @@
+"""The live preview: a lens in a slice view that shows the result before it is made, while everything moves.
+
+Nothing of it is saved, and nothing stays in the scene. Apply, a comparison, another input that cannot be previewed, the
+end of the scene, of the module or of the worker end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+import slicer.util
+import vtk
+from slicer.i18n import tr as _
+
+from ArSSRLib.errors import ArSSRError, InputError
+from ArSSRLib.geometry import scale_label
+from ArSSRPanel.lens import Lens
+from ArSSRPanel.lens_plane import targetOf
+from ArSSRPanel.nodes import bentTransform
+from ArSSRPanel.preview_state import PreviewState, Question
+from ArSSRPanel.preview_worker import PreviewWorker
+from ArSSRPanel.request import Request
+
+# Between a movement and the question it leads to, and until a view that has not moved counts as at rest, in ms.
+DELAY, REST = 30, 300
+
+
+class LivePreview:
+    """Switches the preview on and off, and carries questions and answers.
+
+    Args:
+        ui: The widgets of the panel.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        """Begin switched off."""
+        self._ui = ui
+        self._parameters: Any = None
+        self._request: Request | None = None
+        self._started: tuple[object, ...] = ()
+        self._lens: Lens | None = None
+        self._worker: PreviewWorker | None = None
+        self.state = PreviewState()
+        self._moved = _timer(DELAY, self._look)
+        self._rested = _timer(REST, self._rest)
+        ui.previewButton.toggled.connect(self._onToggled)
+        ui.applyButton.clicked.connect(self._onOther)
+        ui.compareButton.toggled.connect(self._onOther)
+
+    def update(self, parameters: Any) -> None:
+        """Follow the parameters of the panel, None while there are none."""
+        self._parameters = parameters
+        if parameters is None:
+            self.stop()
+        elif self._lens is not None:
+            self._follow()
+
+    def stop(self, message: str = "") -> None:
+        """End the preview; nothing of it is left but a line that says why, if there is a reason."""
+        self._moved.stop()
+        self._rested.stop()
+        self.state.stop()
+        self._endWorker()
+        if self._lens is not None:
+            self._lens.remove()
+        self._lens = self._request = None
+        self._say(message)
+        blocked = self._ui.previewButton.blockSignals(True)
+        self._ui.previewButton.checked = False
+        self._ui.previewButton.blockSignals(blocked)
+
+    def _onToggled(self, checked: bool) -> None:
+        if not checked or self._parameters is None:
+            self.stop()
+            return
+        try:
+            self._begin(self._parameters.request())
+        except ArSSRError as error:
+            self.stop(str(error))
+
+    def _onOther(self, checked: bool = False) -> None:
+        """Make room for a run or a comparison."""
+        if self._lens is not None:
+            self.stop()
+
+    def _follow(self) -> None:
+        """Ask anew where only the scale has changed, and begin again where more has."""
+        try:
+            request = self._parameters.request()
+            if _identity(request) != self._started:
+                self._begin(request)
+                return
+        except ArSSRError as error:
+            self.stop(str(error))
+            return
+        self._request = request
+        self._onMoved()
+
+    def _begin(self, request: Request) -> None:
+        """Start a worker for a request; the lens stays where it is.
+
+        Raises:
+            ArSSRError: If it cannot be started.
+        """
+        if bentTransform(request.inputVolume):
+            msg = f'"{request.inputVolume.GetName()}" is under a non-linear transform; harden it to see a preview.'
+            raise InputError(msg)
+        self._endWorker()
+        if self._lens is None or self._request is None or self._request.inputVolume is not request.inputVolume:
+            if self._lens is not None:
+                self._lens.remove()
+            self._lens = Lens(request.inputVolume, self._onMoved)
+        self._lens.clear()
+        self._request, self._started = request, _identity(request)
+        self.state.start()
+        self._say(_("Loading the preview..."))
+        self._worker = PreviewWorker(
+            request, onReady=self._onReady, onPlane=self._onPlane, onRefused=self._onRefused, onFailed=self._onFailed
+        )
+        self._worker.start()
+
+    def _endWorker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+
+    def _onReady(self) -> None:
+        self.state.ready()
+        self._say("")
+        self._look()
+
+    def _onMoved(self) -> None:
+        """Ask soon, and once for many movements."""
+        self._rested.stop()
+        if not self._moved.active:
+            self._moved.start()
+
+    def _look(self) -> None:
+        """Ask for what the lens lies over now."""
+        if self._lens is None or self._request is None or not self._lens.view:
+            return
+        toWorld = _toWorld(self._request.inputVolume)
+        xyToRAS = slicer.util.arrayFromVTKMatrix(self._lens.sliceNode.GetXYToRAS())
+        target = targetOf(
+            self._lens.view,
+            np.linalg.inv(toWorld) @ xyToRAS,
+            self._lens.square,
+            fine=self._request.inputGeometry.upsampled(self._request.scale),
+            scale=self._request.scale,
+            localToWorld=toWorld,
+        )
+        self.state.want(target)
+        if target is None:
+            self._lens.clear()
+        self._ask(self.state.next())
+        self._rested.start()
+
+    def _rest(self) -> None:
+        self._ask(self.state.rest())
+
+    def _ask(self, question: Question | None) -> None:
+        if question is not None and self._worker is not None:
+            self._worker.ask(question)
+
+    def _onPlane(self, answer: Mapping[str, Any], plane: np.ndarray) -> None:
+        shown = self.state.answered(answer["number"], exact=answer["exact"])
+        if shown is None or self._lens is None:
+            return
+        matrix = np.reshape(shown.target.ijkToRAS, (4, 4))
+        self._lens.show(plane, matrix, self._label(shown, uncorrected=answer["uncorrected"]))
+        self._say("")
+        if not shown.exact and not self._moved.active:
+            self._rested.start()
+
+    def _label(self, shown: Question, *, uncorrected: bool) -> str:
+        """Return what the view says of the lens: the scale, how exact it is, and what Apply would do beyond."""
+        scale = scale_label(shown.target.scale, 3)
+        parts = [_("exact") if shown.exact else _("quick")]
+        if uncorrected:
+            parts.append(_("before agreement with the scan"))
+        if self._request is not None and self._request.options.mirrored:
+            parts.append(_("without averaging"))
+        return _("ArSSR {scale}, {state}").format(scale=scale if "x" in scale else f"{scale}x", state=", ".join(parts))
+
+    def _onRefused(self, number: int, message: str) -> None:
+        if self.state.refused(number):
+            self._say(message)
+
+    def _onFailed(self, error: Exception) -> None:
+        self.stop(_("The preview has ended: {reason}").format(reason=error))
+
+    def _say(self, message: str) -> None:
+        self._ui.previewLabel.text = message
+        self._ui.previewLabel.visible = bool(message)
+
+
+def _identity(request: Request) -> tuple[object, ...]:
+    """Return what a worker was started for: with anything else, another one is needed."""
+    image = request.inputVolume.GetImageData()
+    return (request.inputVolume.GetID(), request.inputGeometry, image.GetMTime(), request.model, request.options)
+
+
+def _toWorld(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(volume.GetParentTransformNode(), None, matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _timer(interval: int, onTimeout: Any) -> Any:
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(interval)
+    timer.timeout.connect(onTimeout)
+    return timer

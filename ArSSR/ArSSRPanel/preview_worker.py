@@ -1,0 +1,116 @@
+"""The worker of the live preview: it holds one volume and answers for planes of its result until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ArSSRLib.io import write_volume
+from ArSSRPanel import exchange
+from ArSSRPanel.nodes import volumeFromNode
+from ArSSRPanel.preview_state import Question
+from ArSSRPanel.process import Event, WorkerProcess
+from ArSSRPanel.request import Request
+
+
+class PreviewWorker:
+    """A worker for planes of the result of a request.
+
+    Args:
+        request: What Apply would make; the volume is read now, and not again.
+        onReady: Called when it takes questions.
+        onPlane: Called with an answer and its plane, float32, shape (rows, columns).
+        onRefused: Called with the number of a question and the reason in one line.
+        onFailed: Called with the exception when the worker has ended by itself.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        onReady: Callable[[], object],
+        onPlane: Callable[[Event, np.ndarray], object],
+        onRefused: Callable[[int, str], object],
+        onFailed: Callable[[Exception], object],
+    ) -> None:
+        """Prepare the work; nothing is started."""
+        self._request = request
+        self._onReady = onReady
+        self._onPlane = onPlane
+        self._onRefused = onRefused
+        self._onFailed = onFailed
+        self._folder: Path | None = None
+        self._source: Path | None = None
+        self._process: WorkerProcess | None = None
+
+    def start(self) -> None:
+        """Start the worker; returns at once.
+
+        Raises:
+            ArSSRError: If it cannot be started.
+        """
+        self._folder = exchange.makeFolder()
+        try:
+            volume = volumeFromNode(self._request.inputVolume)
+            exchange.requireSpace(self._folder, volume.array.nbytes)
+            self._source = write_volume(volume, self._folder / "1.nrrd", compress=False)
+            job = {
+                "format": 1,
+                "task": "lens",
+                "model": self._request.model,
+                **self._request.options.as_table(),
+                "input": str(self._source),
+                "folder": str(self._folder),
+            }
+            self._process = WorkerProcess(job, self._folder, onEvent=self._onEvent, onEnd=self._onEnd)
+            self._process.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def ask(self, question: Question) -> None:
+        """Send a question; its answer follows, unless another question does first."""
+        target = question.target
+        if self._process is not None:
+            self._process.send(
+                {
+                    "number": question.number,
+                    "scale": target.scale,
+                    "exact": question.exact,
+                    "origin": target.origin,
+                    "column_step": target.columnStep,
+                    "row_step": target.rowStep,
+                    "size": target.size,
+                }
+            )
+
+    def stop(self) -> None:
+        """End the worker now; nothing is called any more, and no file is left."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.abandon()
+        if self._folder is not None:
+            exchange.removeFolder(self._folder)
+
+    def _onEvent(self, event: Event) -> None:
+        if event["event"] == "ready":
+            if self._source is not None:
+                with contextlib.suppress(OSError):  # of Windows, while something looks at it
+                    self._source.unlink()
+            self._onReady()
+        elif event["event"] == "plane":
+            path = Path(event["file"])
+            columns, rows = event["size"]
+            plane = np.fromfile(path, np.float32).reshape(rows, columns)
+            path.unlink()
+            self._onPlane(event, plane)
+        elif event["event"] == "refused":
+            self._onRefused(event["number"], event["message"])
+
+    def _onEnd(self, end: Event | Exception) -> None:
+        self.stop()
+        if isinstance(end, Exception):
+            self._onFailed(end)

@@ -1,0 +1,181 @@
+"""The live preview in the panel: the real worker, a lens that follows, and nothing left of it."""
+
+from __future__ import annotations
+
+import mrml_volumes
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+import vtk
+from ArSSRPanel import views
+from ArSSRPanel.lens_plane import targetOf
+from ArSSRPanel.nodes import HELPER_ATTRIBUTE, volumeFromNode
+from slicer_runs import temporary_folder, worker_processes
+
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+
+UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
+SECONDS = 60
+
+
+def red():
+    return slicer.app.layoutManager().sliceWidget("Red")
+
+
+def label() -> str:
+    return red().sliceView().cornerAnnotation().GetText(UPPER_EDGE) or ""
+
+
+def helpers() -> list:
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [node for node in nodes if node.GetAttribute(HELPER_ATTRIBUTE)]
+
+
+def press(x: int, y: int, widget=None) -> None:
+    interactor = (widget or red()).sliceView().interactor()
+    interactor.SetEventInformation(x, y, 0, 0)
+    interactor.InvokeEvent("LeftButtonPressEvent")
+
+
+def drag(x: int, y: int) -> None:
+    interactor = red().sliceView().interactor()
+    interactor.SetEventInformation(x, y, 0, 0)
+    interactor.InvokeEvent("MouseMoveEvent")
+
+
+@pytest.fixture
+def temporary(scene, tmp_path, monkeypatch):
+    yield from temporary_folder(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def opened(temporary, module, slicerHost, tiny_weights):
+    """A panel with a volume in its views, ready for a preview with the tiny model."""
+    grid = mrml_volumes.grid("axial")
+    volume = mrml_volumes.add_volume(grid, mrml_volumes.blob(grid, height=300))
+    panel = slicerHost.makeWidget(module)
+    panel._parameterNode.model = str(tiny_weights)
+    panel._parameterNode.device = "cpu"
+    views.showInViews(volume)
+    red().sliceLogic().FitSliceToBackground()
+    panel.engine.stop()  # the worker that tests the devices
+    assert slicerHost.wait_until(lambda: panel.ui.previewButton.enabled, timeout=SECONDS)
+    yield panel
+    panel.preview.stop()
+
+
+@pytest.fixture
+def previewing(opened, slicerHost):
+    """The same with a preview that rests."""
+    slicerHost.click(opened.ui.previewButton)
+    rest(opened, slicerHost)
+    return opened
+
+
+def rest(panel, slicerHost) -> None:
+    state = panel.preview.state
+    assert slicerHost.wait_until(
+        lambda: not panel.preview._moved.active and state.shown is not None and state.shown.exact, timeout=SECONDS
+    ), (panel.ui.previewLabel.text, state.phase, state.shown)
+
+
+def test_a_lens_at_rest_holds_the_voxels_of_the_result(previewing, tiny_weights):
+    volume = previewing._parameterNode.inputVolume
+    options = UpsamplingOptions(device="cpu")
+    whole = upsample(volumeFromNode(volume), load_model(tiny_weights), 2, options)
+    (node,) = helpers()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    toFine = np.linalg.inv(whole.geometry.ras_affine) @ slicer.util.arrayFromVTKMatrix(matrix)
+    plane = slicer.util.arrayFromVolume(node)[0]
+    rows, columns = np.mgrid[1 : plane.shape[0] - 1, 1 : plane.shape[1] - 1]  # without the frame
+    index = np.stack([columns, rows, 0 * rows, 1 + 0 * rows], axis=-1) @ toFine.T
+    i, j, k = (np.rint(index[..., axis]).astype(int) for axis in range(3))
+
+    assert label() == "ArSSR 2x, exact"
+    np.testing.assert_allclose(index[..., :2], np.rint(index[..., :2]), atol=1e-6)
+    np.testing.assert_allclose(plane[rows, columns], whole.array[k, j, i], atol=1)
+
+
+def test_the_lens_follows_scrolling_the_slider_and_the_mouse(previewing, slicerHost):
+    state = previewing.preview.state
+    red().sliceLogic().SetSliceOffset(red().sliceLogic().GetSliceOffset() + 2)
+    first = state.shown.target
+    assert slicerHost.wait_until(lambda: state.shown.target != first, timeout=SECONDS)
+    rest(previewing, slicerHost)
+
+    previewing._parameterNode.scale = 3.0
+    assert slicerHost.wait_until(lambda: state.shown is not None and state.shown.target.scale[0] == 3, timeout=SECONDS)
+    rest(previewing, slicerHost)
+    assert label() == "ArSSR 3x, exact"
+
+    x, y, _edge = previewing.preview._lens.square
+    press(int(x) + 5, int(y) + 5)
+    drag(int(x) + 45, int(y) - 15)
+    assert np.allclose(previewing.preview._lens.square[:2], (int(x) + 40 + x % 1, int(y) - 20 + y % 1), atol=1)
+
+
+def test_a_click_in_another_view_brings_the_lens_there(previewing, slicerHost):
+    green = slicer.app.layoutManager().sliceWidget("Green")
+    width, height = green.mrmlSliceNode().GetDimensions()[:2]
+
+    press(width // 2, height // 2, green)
+    rest(previewing, slicerHost)
+
+    assert previewing.preview.state.shown.target.view == "Green"
+    assert label() == ""
+    assert views.compositeOf(red()).GetForegroundVolumeID() is None
+
+
+@pytest.mark.parametrize("way", ["button", "close", "exit", "compare", "input"])
+def test_nothing_is_left_of_a_preview_however_it_ends(previewing, slicerHost, temporary, way):
+    ends = {
+        "button": lambda: slicerHost.click(previewing.ui.previewButton),
+        "close": slicerHost.closeScene,
+        "exit": previewing.exit,
+        "compare": lambda: previewing.preview._onOther(True),
+        "input": lambda: slicer.mrmlScene.RemoveNode(previewing._parameterNode.inputVolume),
+    }
+
+    ends[way]()
+    slicerHost.process_events(0.1)
+
+    assert not previewing.ui.previewButton.checked
+    assert worker_processes() == set()
+    assert helpers() == []
+    assert list(temporary.iterdir()) == []
+    assert label() == ""
+
+
+def test_a_worker_that_is_lost_ends_the_preview_with_a_line(previewing, slicerHost):
+    import psutil
+
+    for number in worker_processes():
+        psutil.Process(number).kill()
+
+    assert slicerHost.wait_until(lambda: not previewing.ui.previewButton.checked, timeout=SECONDS)
+    assert "The preview has ended" in previewing.ui.previewLabel.text
+    assert helpers() == []
+
+
+def test_an_oblique_view_is_asked_for_in_its_own_plane():
+    fine = mrml_volumes.grid("axial").upsampled(2)
+    turn = np.array([[1, 0, 0], [0, np.cos(0.5), -np.sin(0.5)], [0, np.sin(0.5), np.cos(0.5)]])
+    toRAS = np.eye(4)
+    toRAS[:3, :3] = 0.1 * turn
+    middle = fine.ras_affine @ [*(np.array(fine.size) / 2 - 0.5), 1]
+    toRAS[:3, 3] = middle[:3] - toRAS[:3, :3] @ [50, 50, 0]
+
+    target = targetOf("Red", toRAS, (50, 50, 60), fine=fine, scale=(2, 2, 2), localToWorld=np.eye(4))
+
+    flip = np.array([-1, -1, 1])
+    spacing = min(fine.spacing)
+    np.testing.assert_allclose(target.columnStep, flip * turn[:, 0] * spacing, atol=1e-12)
+    np.testing.assert_allclose(target.rowStep, flip * turn[:, 1] * spacing, atol=1e-12)
+    last = np.array(target.origin) + sum(
+        np.multiply(n - 1, step) for n, step in zip(target.size, (target.columnStep, target.rowStep), strict=True)
+    )
+    np.testing.assert_allclose((np.array(target.origin) + last) / 2, flip * middle[:3], atol=1e-9)
