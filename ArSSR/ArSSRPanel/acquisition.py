@@ -8,7 +8,8 @@ import slicer
 
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
 from ArSSRLib.errors import ArSSRError
-from ArSSRPanel.dicom_source import isFromDicom, sourceInstanceFiles
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf
 
 # Headers of a series that are read: its slices state the same, and the window must not wait for hundreds of files.
@@ -28,17 +29,16 @@ def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
         return UNKNOWN
     storage = node.GetStorageNode()
     path = "" if storage is None else storage.GetFullNameFromFileName() or ""
-    key = (node.GetAttribute("DICOM.instanceUIDs"), path, geometry)
+    key = (node.GetAttribute(INSTANCES), path, geometry)
     if key not in _known:
         _known.clear()
-        _known[key] = _read(node, path)
+        _known[key] = _read(node, path, geometry)
     return _known[key]
 
 
-def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str) -> SliceProfile:
-    geometry = geometryOf(node)
+def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str, geometry: VolumeGeometry) -> SliceProfile:
     if isFromDicom(node):
-        return _fromDicom(node)
+        return _fromDicom(node, geometry)
     if path.lower().endswith(_NIFTI):
         from ArSSRLib.io.sidecar import profile_beside  # noqa: PLC0415 - only where there is such a file
 
@@ -46,12 +46,11 @@ def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str) -> SliceProfile:
     return UNKNOWN
 
 
-def _fromDicom(node: slicer.vtkMRMLScalarVolumeNode) -> SliceProfile:
+def _fromDicom(node: slicer.vtkMRMLScalarVolumeNode, geometry: VolumeGeometry) -> SliceProfile:
     try:
         files = sourceInstanceFiles(node)
     except ArSSRError:  # moved since it was loaded
         return UNKNOWN
-    geometry = geometryOf(node)
     if len(files) not in (1, geometry.size[2]):
         return UNKNOWN
     import pydicom  # noqa: PLC0415 - Slicer has it; it takes a moment to load

@@ -18,14 +18,12 @@ from ArSSRLib.cohort.distribution import outcomes_of
 from ArSSRLib.cohort.memory import share_of_worker
 from ArSSRLib.cohort.places import Place
 from ArSSRLib.cohort.processing import FAILED, Task, load
-from ArSSRLib.cohort.report.command import report, require_packages
+from ArSSRLib.cohort.report.command import DONE, SOME_FAILED, report, require_packages
 from ArSSRLib.cohort.report.survey import survey
 from ArSSRLib.cohort.validation import validate
 from ArSSRLib.commands.arguments import options_of
 from ArSSRLib.errors import ClusterError, InputError, printable
 from ArSSRLib.upsampling import decided
-
-DONE, SOME_FAILED = 0, 1
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
     place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
-    found = find_scans(root, _selection(args))
+    selection = _selection(args)
+    found = find_scans(root, selection)
     if not args.skip_bids_validation:
-        validate(root, _selection(args))
+        validate(root, selection)
     for path, reason in found.left.items():
         print(printable(f"{path}: left out, it {reason}"))
     if args.level == "group":

@@ -38,6 +38,8 @@ KEPT = (
     "SkullStripped",
 )
 # Options that leave a result what it is, within the tolerance of its record.
+# The results in a folder of derivatives.
+RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
 _INDIFFERENT = ("device", "backend", "memory_limit")
 
 
@@ -223,7 +225,7 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
 def finished_sources(output: Path) -> set[str]:
     """Return the paths, in their data set, of the scans whose results are there."""
     found: set[str] = set()
-    for path in output.glob("sub-*/**/*_desc-arssr_*.nii.gz"):
+    for path in output.glob(RESULTS):
         try:
             sources = json.loads(bids_sidecar(path).read_text(encoding="utf-8"))["Sources"]
         except (OSError, ValueError, KeyError, TypeError):

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ArSSRLib.cohort.dataset import Found
-from ArSSRLib.cohort.derivatives import NAME, RAW, bids_sidecar, uncertainty_of
+from ArSSRLib.cohort.derivatives import NAME, RAW, RESULTS, bids_sidecar, uncertainty_of
 from ArSSRLib.cohort.report.findings import Item
 
-RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
 # Said by the title of its page, or by every result.
 _UNTOLD = ("sub-", "desc-")
 
