@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--skip-bids-validation", action="store_true", help=invalid)
     share = "only share K of N, such as 3/40: for array jobs, which need no coordinator"
     chosen.add_argument("--shard", type=_share, default=(1, 1), metavar="K/N", help=share)
-    add_target(parser)
+    add_target(parser, required=False)  # the level group upsamples nothing
     files = parser.add_argument_group("input and output")
     files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace results of other inputs, models or options")

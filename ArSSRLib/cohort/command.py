@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
         ArSSRError: If the request as a whole cannot be met.
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
+    if args.level == "participant" and not (args.scale or args.spacing or args.size or args.isotropic):
+        msg = "no resolution is given for the level participant; add one of --isotropic, --scale, --spacing and --size."
+        raise InputError(msg)
     place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
     selection = _selection(args)
     found = find_scans(root, selection)

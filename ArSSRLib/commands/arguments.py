@@ -191,9 +191,14 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     )
 
 
-def add_target(command: argparse.ArgumentParser) -> None:
-    """Add what every command that upsamples is asked: how fine, with which model, and the `UpsamplingOptions`."""
-    target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=True)
+def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add what every command that upsamples is asked: how fine, with which model, and the `UpsamplingOptions`.
+
+    Args:
+        command: The command's parser.
+        required: Whether the resolution must be given.
+    """
+    target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=required)
     target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one for each axis i, j, k")
     target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or one for each axis")
     target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")

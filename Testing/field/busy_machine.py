@@ -65,12 +65,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, nargs="*", default=[0, 2], help="busy processes beside it")
+    shape = "voxels of the volume along i, j, k"
+    parser.add_argument("--shape", type=int, nargs=3, default=(22, 20, 14), metavar=("I", "J", "K"), help=shape)
     args = parser.parse_args()
     from ArSSRLib import Volume, VolumeGeometry, write_volume  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
-        array = np.random.default_rng(0).integers(0, 900, (14, 20, 22)).astype(np.int16)
-        source = write_volume(Volume(array, VolumeGeometry((22, 20, 14), (1.0, 1.0, 2.0))), Path(folder) / "in.nii")
+        array = np.random.default_rng(0).integers(0, 900, args.shape[::-1]).astype(np.int16)
+        geometry = VolumeGeometry(tuple(args.shape), (1.0, 1.0, 2.0))
+        source = write_volume(Volume(array, geometry), Path(folder) / "in.nii")
         for processes in args.processes:
             with busy(processes):
                 rounds = [{way: seconds(source, way) for way in WAYS} for _ in range(args.rounds)]

@@ -71,7 +71,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
         monkeypatch.delenv(name)
 
     let_threads_sleep()
-    assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("0", "0")
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("1000", "0")
 
     for name in names:
         monkeypatch.delenv(name, raising=False)

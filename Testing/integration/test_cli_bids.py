@@ -106,6 +106,15 @@ def test_group_waits_until_every_result_is_in(bids, capsys):
     assert bids("--participant-label", "01", level="group") == 0
 
 
+def test_how_fine_is_asked_of_the_participants_only(data_set, tmp_path, capsys):
+    words = ["bids", str(data_set), str(tmp_path / "out")]
+
+    assert main([*words, "participant"]) == 2
+    assert "no resolution is given" in capsys.readouterr().err
+    assert main([*words, "group"]) == 2  # nothing is there yet
+    assert "run the level participant first" in capsys.readouterr().err
+
+
 def test_every_scan_is_in_one_share(tmp_path):
     scans = [Scan(f"sub-{n:03}/anat/sub-{n:03}_T1w.nii.gz", f"{n:03}", "", "T1w") for n in range(100)]
 

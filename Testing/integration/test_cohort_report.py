@@ -55,7 +55,7 @@ def cohort(finished, tmp_path):
 
 
 def group(cohort):
-    return arssr("bids", cohort / "raw", cohort / "out", "group", "--isotropic")
+    return arssr("bids", cohort / "raw", cohort / "out", "group")
 
 
 def result_of(cohort, label):
@@ -67,7 +67,7 @@ def test_group_writes_a_page_per_subject_and_an_index_and_describes_the_folder_a
     (cohort / "raw").rename(cohort / "moved")
     described = cohort / "out" / "dataset_description.json"
 
-    assert arssr("bids", cohort / "moved", cohort / "out", "group", "--isotropic") == 0
+    assert arssr("bids", cohort / "moved", cohort / "out", "group") == 0
 
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said == {"report": str(cohort / "out" / "index.html"), "finished": 2}

@@ -141,7 +141,8 @@ def _described(action: argparse.Action) -> str:
 def boutiques() -> str:
     """Return the Boutiques descriptor."""
     inputs = [_boutiques_input(action) for action in actions()]
-    target = [i["id"] for i in inputs if i["id"] in {a.dest for g in _required_groups() for a in g._group_actions}]
+    (group,) = command()._mutually_exclusive_groups
+    target = [action.dest for action in group._group_actions]
     table = {
         "name": "arssr bids",
         "description": f"{command().description} {_project()['description']}.",
@@ -153,8 +154,7 @@ def boutiques() -> str:
         "container-image": {"type": "docker", "image": IMAGE, "entrypoint": True},
         "inputs": inputs,
         "groups": [
-            {"id": "resolution", "name": "Resolution", "members": target, "mutually-exclusive": True,
-             "one-is-required": True}
+            {"id": "resolution", "name": "Resolution", "members": target, "mutually-exclusive": True}
         ],
         "output-files": [
             {"id": "derivatives", "name": "BIDS derivatives", "path-template": "[OUTPUT_DIR]",
@@ -166,10 +166,6 @@ def boutiques() -> str:
     # The entrypoint of the container is the command itself.
     table["command-line"] = table["command-line"].removeprefix("arssr bids ")
     return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
-
-
-def _required_groups() -> list[argparse._MutuallyExclusiveGroup]:
-    return [group for group in command()._mutually_exclusive_groups if group.required]
 
 
 def _boutiques_input(action: argparse.Action) -> dict[str, Any]:
