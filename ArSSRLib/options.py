@@ -20,6 +20,8 @@ from typing import Any
 from ArSSRLib.errors import InputError
 
 QUALITIES = ("draft", "standard", "best")
+# Slice thicknesses that are words: take what the file states and estimate nothing, or take nothing to be known.
+AS_FILED, UNKNOWN_THICKNESS = "file", "unknown"
 
 
 def _option(default: object, help_text: str, *, choices: tuple[str, ...] = (), unit: str = "") -> Any:  # noqa: ANN401
@@ -36,8 +38,8 @@ class UpsamplingOptions:
         backend: "torch"; on the CPU "openvino", which encodes by that optional package; on a CUDA GPU "fused", kernels
             that are compared with PyTorch at the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
-        slice_thickness: In mm, of the thickest axis as "3", or along i, j, k as "1x1x3"; None takes what the file
-            states.
+        slice_thickness: In mm, of the thickest axis as "3", or along i, j, k as "1x1x3"; "file" takes what the file
+            states, and "unknown" nothing. None takes what the file states, and estimates the rest from the volume.
         memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
             free.
         quality: "draft", "standard" or "best". It chooses the bundled model where none is named; "best" also averages
@@ -57,7 +59,10 @@ class UpsamplingOptions:
     )
     precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
     slice_thickness: str | None = _option(
-        None, "slice thickness, or one for each axis i, j, k (default: as the file states)", unit="MM"
+        None,
+        "slice thickness, or one for each axis i, j, k; file: as the file states; unknown: neither (default: as the "
+        "file states, else estimated from the volume)",
+        unit="MM",
     )
     memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")
     quality: str = _option(
@@ -72,7 +77,7 @@ class UpsamplingOptions:
 
     def __post_init__(self) -> None:
         """Refuse a value that an option cannot have."""
-        if isinstance(self.slice_thickness, str):
+        if isinstance(self.slice_thickness, str) and self.slice_thickness not in (AS_FILED, UNKNOWN_THICKNESS):
             parse_thickness(self.slice_thickness)
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -113,8 +118,8 @@ def parse_thickness(text: str) -> tuple[float, ...]:
         values = ()
     if len(values) not in (1, 3) or not all(math.isfinite(value) and value > 0 for value in values):
         msg = (
-            f'The slice thickness must be a positive length in mm, as "3", or three along i, j, k, as "1x1x3"; got '
-            f'"{text[:80]}".'
+            f'The slice thickness must be a positive length in mm, as "3", three along i, j, k, as "1x1x3", '
+            f'"{AS_FILED}" or "{UNKNOWN_THICKNESS}"; got "{text[:80]}".'
         )
         raise InputError(msg)
     return values

@@ -86,3 +86,20 @@ def labels(geometry: VolumeGeometry) -> Volume:
     k, j, _ = np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij")
     array = (2 * (k >= geometry.shape[0] // 2) + (j >= geometry.shape[1] // 2)).astype(np.int16)
     return Volume(array, geometry)
+
+
+def texture(edge: int = 96, *, steepness: float = 1.3, seed: int = 0) -> np.ndarray:
+    """Return a ball of random texture with detail up to Nyquist, shape (edge, edge, edge), float32, about 0 to 5.
+
+    Args:
+        edge: Voxels along each axis.
+        steepness: Exponent with which the amplitude falls with frequency; that of anatomy is near 1.5.
+        seed: Of the texture.
+    """
+    frequency = np.meshgrid(np.fft.fftfreq(edge), np.fft.fftfreq(edge), np.fft.rfftfreq(edge), indexing="ij")
+    radius = np.maximum(np.sqrt(sum(f**2 for f in frequency)), 1 / edge)
+    noise = np.fft.rfftn(np.random.default_rng(seed).standard_normal((edge, edge, edge)))
+    field = np.fft.irfftn(noise * radius**-steepness, s=(edge, edge, edge), axes=(0, 1, 2))
+    axes = np.meshgrid(*[np.linspace(-1, 1, edge)] * 3, indexing="ij")
+    ball = 1 / (1 + np.exp(40 * (sum(x**2 for x in axes) - 0.8)))
+    return (np.clip(2 + 0.6 * field / field.std(), 0.3, 5) * ball).astype(np.float32)

@@ -23,7 +23,7 @@ from ArSSRLib.errors import ArSSRError, InputError, printable
 from ArSSRLib.io import find_volumes, read_volume, write_volume
 from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
-from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.options import AS_FILED, UpsamplingOptions
 from ArSSRLib.record import read_record, sidecar_of, tolerance, voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
                 replace(source, header=replace(source.header, profile=SliceProfile.from_table(record["profile"]))),
                 model,
                 record["scale"],
-                UpsamplingOptions.from_table(record),
+                # The recorded profile holds what was stated and estimated then; nothing is estimated again.
+                replace(UpsamplingOptions.from_table(record), slice_thickness=AS_FILED),
                 region=record["region"],
                 progress=reporter.fraction,
             )

@@ -1,44 +1,78 @@
-"""How a volume was acquired: the one place that decides between what is stated, what a file says, and nothing."""
+"""How a volume was acquired: the one place that decides between user, file, estimate, and nothing."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
-from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
+from ArSSRLib.acquisition.estimate import estimated_axes
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import axes_of_thickness
-from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.complex_parts import looks_like_wrapped_phase
+from ArSSRLib.errors import InputError
+from ArSSRLib.normalization import replace_non_finite
+from ArSSRLib.options import AS_FILED, UNKNOWN_THICKNESS, UpsamplingOptions
+from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
 
 def decided_profile(volume: Volume, options: UpsamplingOptions, scale: Sequence[float] | None = None) -> SliceProfile:
-    """Return the slice profiles of a volume: what the user states wins over what its file states, axis by axis.
+    """Return the slice profiles of a volume: as the user states, else as the file does, else estimated, axis by axis.
 
     Args:
         volume: Its header holds what the file states.
         options: What the user states.
-        scale: Factors along i, j, k; a stated thickness of an axis that is not made finer is ignored. None: all count.
+        scale: Factors along i, j, k; for an axis that is not made finer, a stated thickness is ignored and nothing is
+            estimated. None: all count.
 
     Raises:
         InputError: If the thickness that the user states is impossible.
     """
-    filed = volume.header.profile.axes
-    if options.slice_thickness is None:
-        return volume.header.profile
-    stated = axes_of_thickness(options.slice_thickness, volume.geometry.spacing)
-    if scale is not None:
-        idle = [n for n, axis, s in zip("ijk", stated, scale, strict=True) if axis is not None and s <= 1]
-        if idle:
-            logger.warning(
-                "The slice thickness along %s is ignored, because that axis is not made finer.", ", ".join(idle)
-            )
-        stated = tuple(None if s <= 1 else axis for axis, s in zip(stated, scale, strict=True))
-    for name, ours, theirs in zip("ijk", stated, filed, strict=True):
+    if options.slice_thickness == UNKNOWN_THICKNESS:
+        return UNKNOWN
+    finer = (True, True, True) if scale is None else tuple(s > 1 for s in scale)
+    known = _with_statement(volume, options, finer)
+    if options.slice_thickness == AS_FILED or all(a or not f for a, f in zip(known.axes, finer, strict=True)):
+        return known
+    wanted = [axis is None and s for axis, s in zip(known.axes, finer, strict=True)]
+    i, j, k = (guess if w else None for guess, w in zip(_estimated(volume).axes, wanted, strict=True))
+    estimate = SliceProfile((i, j, k))
+    if estimate != UNKNOWN:
+        words = described(estimate, volume.geometry.spacing, only_known=True)
+        logger.info("The slice profile is estimated from the volume: %s.", words)
+    i, j, k = (guess or axis for guess, axis in zip(estimate.axes, known.axes, strict=True))
+    return SliceProfile((i, j, k))
+
+
+def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[bool]) -> SliceProfile:
+    """Return what the file states, and along the axes for which the user states a thickness, what the user states."""
+    filed, text = volume.header.profile, options.slice_thickness
+    if text is None or text == AS_FILED:
+        return filed
+    stated = axes_of_thickness(text, volume.geometry.spacing)
+    idle = [n for n, axis, wanted in zip("ijk", stated, finer, strict=True) if axis is not None and not wanted]
+    if idle:
+        logger.warning("The slice thickness along %s is ignored, because that axis is not made finer.", ", ".join(idle))
+    stated = tuple(axis if wanted else None for axis, wanted in zip(stated, finer, strict=True))
+    for name, ours, theirs in zip("ijk", stated, filed.axes, strict=True):
         if ours is not None and theirs is not None and ours.width != theirs.width:
             logger.info("Along %s the stated thickness is used, not that of the %s.", name, theirs.source)
-    i, j, k = (theirs if ours is None else ours for ours, theirs in zip(stated, filed, strict=True))
+    i, j, k = (theirs if ours is None else ours for ours, theirs in zip(stated, filed.axes, strict=True))
+    return SliceProfile((i, j, k))
+
+
+def _estimated(volume: Volume) -> SliceProfile:
+    """Return the profiles that can be estimated with confidence; no parts of a complex image are judged."""
+    try:
+        array, _ = replace_non_finite(volume.array)
+    except InputError:  # no voxel is a finite number
+        return UNKNOWN
+    if volume.header.component or looks_like_wrapped_phase(array):
+        return UNKNOWN
+    array = without_padding(array, find_padding(array, volume.header.padding))
+    k, j, i = estimated_axes(array, volume.geometry.spacing[::-1])
     return SliceProfile((i, j, k))
 
 
@@ -51,6 +85,7 @@ def describe(axis: AxisProfile | None, spacing: float) -> str:
     return f"{words[axis.kind]}{length} ({axis.source})"
 
 
-def described(profile: SliceProfile, spacing: tuple[float, ...]) -> str:
-    """Return the profiles along i, j, k in words; ``spacing`` is along i, j, k, in mm."""
-    return "; ".join(f"{n}: {describe(axis, s)}" for n, axis, s in zip("ijk", profile.axes, spacing, strict=True))
+def described(profile: SliceProfile, spacing: tuple[float, ...], *, only_known: bool = False) -> str:
+    """Return the profiles along i, j, k in words, or those that are known; ``spacing`` is along i, j, k, in mm."""
+    axes = zip("ijk", profile.axes, spacing, strict=True)
+    return "; ".join(f"{n}: {describe(axis, s)}" for n, axis, s in axes if not only_known or axis is not None)

@@ -1,4 +1,4 @@
-"""Which slice profile counts: what the user states, what the file states, or none."""
+"""Which slice profile counts: that of the user, of the file, the estimate, or none."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from messages import one_line
+from phantoms import texture
 
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.commands.arguments import build_parser, join_numbers
 from ArSSRLib.commands.info import describe_volume
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -86,3 +87,83 @@ def test_info_says_the_profile_of_each_axis_and_its_source():
     assert dict(describe_volume(volume(FILED)))["slice profile"] == (
         "i: k-space of voxels of 1.5 mm (DICOM); j: unknown; k: Gaussian of 3.6 mm (DICOM)"
     )
+
+
+def slices(profile=UNKNOWN, *, spacing=(1.0, 1.0, 4.0), **header) -> Volume:
+    """Return a texture sampled by points every fourth slice, whose profile along k can be estimated."""
+    array = texture()[2::4]
+    return Volume(array, VolumeGeometry(array.shape[::-1], spacing), FileHeader(profile=profile, **header))
+
+
+def estimate_of(volume, text=None, scale=(1, 1, 4)) -> AxisProfile | None:
+    return decided_profile(volume, UpsamplingOptions(slice_thickness=text), scale).axes[2]
+
+
+POINT = AxisProfile("point", source="estimated")
+
+
+def test_what_nobody_states_is_estimated_with_a_line(caplog):
+    caplog.set_level("INFO")
+
+    assert decided_profile(slices(), DEFAULT_OPTIONS, (1, 1, 4)) == SliceProfile((None, None, POINT))
+    assert [r.getMessage() for r in caplog.records] == [
+        "The slice profile is estimated from the volume: k: points (estimated)."
+    ]
+
+
+def test_the_file_wins_over_the_estimate():
+    filed = AxisProfile("gaussian", 0.9, "DICOM")
+
+    assert estimate_of(slices(SliceProfile((None, None, filed)))) == filed
+
+
+def test_the_user_wins_over_the_estimate():
+    assert estimate_of(slices(), "4") == AxisProfile("gaussian", 1.0)
+
+
+@pytest.mark.parametrize("text", ["file", "unknown"])
+def test_the_estimate_can_be_switched_off(text):
+    assert estimate_of(slices(), text) is None
+
+
+def test_an_unknown_thickness_is_not_taken_from_the_file_either():
+    assert decided("unknown", profile=FILED) == UNKNOWN
+
+
+def test_the_file_alone_counts_where_the_user_says_so():
+    assert decided("file", profile=FILED) == FILED
+
+
+def test_nothing_is_estimated_along_an_axis_that_is_not_made_finer():
+    assert decided_profile(slices(), DEFAULT_OPTIONS, (2, 2, 1)).axes[2] is None
+
+
+def test_voxels_that_are_no_numbers_do_not_change_the_estimate():
+    volume = slices()
+    volume.array[3, 4, 5:9] = [np.nan, np.inf, -np.inf, np.nan]
+
+    assert estimate_of(volume) == POINT
+
+
+def test_padding_does_not_change_the_estimate():
+    volume = slices()
+    volume.array[:, :8] = -2000
+    volume.array[:, -8:] = -2000
+
+    assert estimate_of(volume) == POINT
+
+
+def test_a_volume_without_any_number_is_unknown():
+    volume = slices()
+    volume.array[:] = np.nan
+
+    assert estimate_of(volume) is None
+
+
+@pytest.mark.parametrize("component", ["phase", "real"])
+def test_parts_of_a_complex_image_are_not_judged(component):
+    assert estimate_of(slices(component=component)) is None
+
+
+def test_info_says_that_a_profile_is_estimated():
+    assert dict(describe_volume(slices()))["slice profile"].endswith("k: points (estimated)")

@@ -1,0 +1,128 @@
+"""Spectra along the axes of a volume: what its slice profile is estimated from.
+
+All values are relative to the intensity range, so offset and gain change nothing. A bounded number of lines and
+voxels is sampled, so time and memory hardly grow with the volume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+# Bands of equal width between 0 and Nyquist.
+BANDS = 8
+FEATURES = 3 * (BANDS - 1) + 4
+# A shorter axis has too few frequencies.
+SHORTEST = 12
+# Most lines along an axis that are transformed, and most voxels that the range is taken from.
+LINES, SAMPLED = 4096, 500_000
+# Largest edge of the block that the noise is taken from, in voxels.
+NOISE_BLOCK = 80
+# Part of the range above which a voxel is anatomy.
+ANATOMY = 0.1
+# Added before logarithms: power and noise, relative to the range, below which nothing is told apart.
+_LEAST_POWER, _LEAST_NOISE = 1e-12, 1e-4
+# From a median absolute value to the standard deviation of a normal distribution.
+_MEDIAN_OF_NORMAL = 0.6745
+
+
+@dataclass(frozen=True)
+class _Anatomy:
+    """The part of a volume that holds anatomy.
+
+    Attributes:
+        voxels: Shape (k, j, i), a view of the volume.
+        low: Intensity that becomes 0.
+        width: Intensity range that becomes 1; positive.
+    """
+
+    voxels: npt.NDArray[Any]
+    low: float
+    width: float
+
+    def normalized(self, part: npt.NDArray[Any]) -> FloatArray:
+        """Return some of the voxels relative to the range, same shape."""
+        return np.asarray((part.astype(np.float64) - self.low) / self.width)
+
+
+def axis_features(array: npt.NDArray[Any], spacing: Sequence[float]) -> list[FloatArray | None]:
+    """Return what is measured along each axis of a volume.
+
+    Args:
+        array: Finite intensities without padding, shape (k, j, i).
+        spacing: Along k, j, i, in mm.
+
+    Returns:
+        For each of k, j, i a vector of `FEATURES` logarithms, unitless: the spectrum of the axis in bands, relative to
+        the lowest band; its spacing; the noise; and for the two other axes, the finer one first, the spectrum at the
+        same frequencies in mm and the ratio of the spacings. None if one of the axes is too short, or if there is no
+        contrast.
+    """
+    anatomy = _anatomy_of(array)
+    if anatomy is None or min(anatomy.voxels.shape) < SHORTEST:
+        return [None] * 3
+    spectra = [_spectrum(anatomy, axis) for axis in range(3)]
+    noise = math.log(_noise(anatomy) + _LEAST_NOISE)
+    return [_features(axis, spectra, spacing, noise) for axis in range(3)]
+
+
+def _features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> FloatArray:
+    """Return the features of one axis, see `axis_features`."""
+    frequency = (np.arange(BANDS) + 0.5) * 0.5 / BANDS
+    values = [*_in_bands(spectra[axis], frequency), math.log(spacing[axis]), noise]
+    for other in sorted((n for n in range(3) if n != axis), key=lambda n: spacing[n]):
+        ratio = spacing[other] / spacing[axis]
+        values += [*_in_bands(spectra[other], np.minimum(frequency * ratio, 0.5)), -math.log(ratio)]
+    return np.array(values)
+
+
+def _in_bands(spectrum: FloatArray, frequency: FloatArray) -> FloatArray:
+    """Return a logarithmic spectrum at frequencies in cycles per voxel, relative to the first of them."""
+    at = np.interp(frequency, np.linspace(0, 0.5, len(spectrum)), spectrum)
+    return np.asarray(at[1:] - at[0])
+
+
+def _anatomy_of(array: npt.NDArray[Any]) -> _Anatomy | None:
+    """Return the box that holds the anatomy; None if the volume has no contrast."""
+    step = max(1, math.ceil((array.size / SAMPLED) ** (1 / 3)))
+    sample = array[::step, ::step, ::step].astype(np.float64)
+    low, high = (float(x) for x in np.percentile(sample, (1, 99)))
+    # Infinite: the range of a volume may be beyond the largest number.
+    if not 0 < high - low < math.inf:
+        return None
+    mask = sample > low + ANATOMY * (high - low)
+    box = []
+    for axis, length in enumerate(array.shape):
+        inside = np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis)))
+        box.append(slice(step * int(inside[0]), min(length, step * int(inside[-1]) + 1)))
+    return _Anatomy(array[tuple(box)], low, high - low)
+
+
+def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
+    """Return the logarithm of the mean power, from 0 to Nyquist, of the half of the lines with most contrast."""
+    lines = np.moveaxis(anatomy.voxels, axis, -1)
+    step = math.ceil(math.sqrt(lines.shape[0] * lines.shape[1] / LINES))
+    length = lines.shape[-1]
+    lines = anatomy.normalized(lines[::step, ::step].reshape(-1, length))
+    lines = (lines - lines.mean(axis=1, keepdims=True)) * np.hanning(length + 2)[1:-1]
+    power = np.abs(np.fft.rfft(lines, axis=1)) ** 2
+    total = power.sum(axis=1)
+    mean = power[total >= np.median(total)].mean(axis=0)
+    # An odd length has no bin at Nyquist; the last one stands for it.
+    return np.asarray(np.log(mean / length + _LEAST_POWER))
+
+
+def _noise(anatomy: _Anatomy) -> float:
+    """Return a robust standard deviation of second differences along all axes, in the middle of the anatomy."""
+    middle = tuple(slice(max(0, n - NOISE_BLOCK) // 2, (n + NOISE_BLOCK) // 2) for n in anatomy.voxels.shape)
+    left = anatomy.normalized(anatomy.voxels[middle])
+    for axis in range(3):
+        left = np.diff(left, n=2, axis=axis) / math.sqrt(6)
+    return float(np.median(np.abs(left))) / _MEDIAN_OF_NORMAL

@@ -1,0 +1,115 @@
+"""Simulated acquisitions with a known slice profile: what the estimate of the profile is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ArSSRLib.acquisition.matrices import coarse_shape, gaussian_kernel, kernel_matrix, profile_matrices
+from ArSSRLib.acquisition.profile import AxisProfile, Kind, SliceProfile
+from ArSSRLib.acquisition.spectra import axis_features
+from ArSSRLib.interpolation import apply_matrices
+from ArSSRLib.resampling import resample_isotropic
+from ArSSRLib.training.dataset import load_normalized
+from ArSSRLib.training.synthesis import tissue_curves, tone_curves
+
+FloatArray = npt.NDArray[np.float64]
+
+# How often each kind is drawn.
+KINDS: dict[Kind, float] = {"point": 0.27, "gaussian": 0.4, "box": 0.23, "kspace": 0.1}
+# Widths of Gaussians and boxes, a little beyond what is judged, so that its ends are not the ends of the fit; and of
+# truncated k-space.
+WIDTHS, KSPACE_WIDTHS = (0.4, 1.5), (1.0, 1.5)
+LARGEST_NOISE = 0.02
+# Part of the acquisitions with another contrast, and part with one thick axis instead of three.
+OTHER_CONTRAST, THICK = 0.4, 0.55
+# Part of the volumes that are smooth by nature, as templates are, and their full widths at half maximum in fine voxels:
+# without them, smoothness is taken for a wide profile.
+SMOOTH, SMOOTH_WIDTHS = 0.15, (1.0, 3.0)
+# Factors along all axes, and along one thick axis.
+SCALES, THICK_SCALES = (1.5, 4.25), (1.5, 6.0)
+# The second grid on which a volume is coarsened, in mm; the first is its own.
+SPACING = 1.2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One axis of one simulated acquisition.
+
+    Attributes:
+        subject: Name of the volume.
+        features: From `axis_features`.
+        profile: The true profile.
+    """
+
+    subject: str
+    features: FloatArray
+    profile: AxisProfile
+
+
+def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:
+    """Yield the coarsened axes of simulated acquisitions of a volume, each with and without noise.
+
+    Args:
+        path: The volume.
+        count: Acquisitions on each of the two grids.
+        seed: Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    native = load_normalized(path)
+    for volume in (native, resample_isotropic(native, SPACING)):
+        fine = torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32))
+        for _ in range(count):
+            truth = _other_contrast(fine, rng) if rng.random() < OTHER_CONTRAST else fine
+            if rng.random() < SMOOTH:
+                blur = gaussian_kernel(rng.uniform(*SMOOTH_WIDTHS))
+                truth = apply_matrices(truth, [kernel_matrix(n, blur) for n in truth.shape])
+            scale, axis = _drawn_scale(rng), _drawn_profile(rng)
+            coarse = coarse_shape(truth.shape, scale)
+            down = profile_matrices(truth.shape, coarse, SliceProfile((axis,) * 3))
+            measured = apply_matrices(truth, down).numpy()
+            spacing = [s * n / m for s, n, m in zip(volume.geometry.spacing[::-1], truth.shape, coarse, strict=True)]
+            for noise in (0.0, rng.uniform(0, LARGEST_NOISE)):
+                found = axis_features(noisy(measured, noise, rng), spacing)
+                for factor, features in zip(scale, found, strict=True):
+                    if factor > 1 and features is not None:
+                        yield Sample(path.name, features, axis)
+
+
+def noisy(array: npt.NDArray[np.float32], noise: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return the magnitude of an array with complex noise, whose standard deviation is part of the range."""
+    if noise == 0:
+        return array
+    real, imaginary = noise * rng.standard_normal((2, *array.shape)).astype(np.float32)
+    return np.hypot(array + real, imaginary)
+
+
+def _other_contrast(fine: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Return a volume whose tissues have other intensities, in any order."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**30)))
+    heights = tissue_curves(torch.rand((1, 8), generator=generator))
+    return tone_curves(fine[None], heights)[0]
+
+
+def _drawn_scale(rng: np.random.Generator) -> Sequence[float]:
+    """Return factors along k, j, i."""
+    if rng.random() >= THICK:
+        return [rng.uniform(*SCALES)] * 3
+    scale = [1.0, 1.0, 1.0]
+    scale[rng.integers(3)] = rng.uniform(*THICK_SCALES)
+    return scale
+
+
+def _drawn_profile(rng: np.random.Generator) -> AxisProfile:
+    """Return a profile; every fourth Gaussian and box is as wide as the distance of the voxels."""
+    kinds = list(KINDS)
+    kind = kinds[rng.choice(len(kinds), p=list(KINDS.values()))]
+    width = rng.uniform(*(KSPACE_WIDTHS if kind == "kspace" else WIDTHS))
+    if kind != "kspace" and rng.random() < 0.25:
+        width = 1.0
+    return AxisProfile(kind, width)

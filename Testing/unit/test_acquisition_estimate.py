@@ -1,0 +1,129 @@
+"""The estimated slice profile: recognized on a texture with a known one, and unknown where nothing can be known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from phantoms import texture
+from scipy import ndimage
+
+from ArSSRLib.acquisition.estimate import (
+    CAUTION,
+    LARGEST_ERROR,
+    LEAST_KEPT,
+    MOST_KEPT,
+    estimated_axes,
+    fitted,
+    gaussian_width,
+    profile_of,
+)
+from ArSSRLib.acquisition.matrices import profile_matrices
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
+from ArSSRLib.acquisition.spectra import axis_features
+from ArSSRLib.interpolation import apply_matrices
+
+SPACING = (4.0, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def fine() -> torch.Tensor:
+    """Return the texture before it is acquired."""
+    return torch.from_numpy(texture())
+
+
+def acquired(fine, kind, width=1.0) -> np.ndarray:
+    """Return slices four fine voxels apart."""
+    axis = AxisProfile(kind, width)
+    return apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), SliceProfile((axis, axis, axis)))).numpy()
+
+
+def estimated(array, spacing=SPACING) -> AxisProfile | None:
+    """Return the estimate along k."""
+    return estimated_axes(array, spacing)[0]
+
+
+def test_points_are_recognized(fine):
+    assert estimated(acquired(fine, "point")) == AxisProfile("point", source="estimated")
+
+
+@pytest.mark.parametrize("width", [0.7, 1.0])
+def test_the_contrast_that_gaussian_slices_keep_is_predicted(width):
+    like_anatomy = torch.from_numpy(texture(steepness=1.5))
+    features = axis_features(acquired(like_anatomy, "gaussian", width), SPACING)[0]
+
+    kept, _ = fitted().predicted(features)
+
+    assert kept == pytest.approx(AxisProfile("gaussian", width).transfer()[1], abs=0.12)
+
+
+def test_a_prediction_becomes_the_gaussian_that_keeps_slightly_less():
+    axis = profile_of(0.5, 0.01)
+
+    assert axis is not None
+    assert (axis.kind, axis.source) == ("gaussian", "estimated")
+    assert axis.transfer()[1] == pytest.approx(0.5 - CAUTION, abs=0.01)
+
+
+def test_noise_is_unknown():
+    array = np.random.default_rng(0).standard_normal((32, 48, 48))
+
+    assert estimated_axes(array, (1.0, 1.0, 1.0)) == (None, None, None)
+
+
+def test_a_smooth_volume_is_not_taken_for_thick_slices():
+    smooth = ndimage.gaussian_filter(texture(64), 3)
+
+    assert estimated_axes(smooth, (1.0, 1.0, 1.0)) == (None, None, None)
+
+
+def test_slices_that_are_all_alike_are_unknown(fine):
+    array = np.repeat(acquired(fine, "point")[12:13], 24, axis=0)
+
+    assert estimated(array) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (6, 64, 64), (3, 3, 3), (1, 1, 1)])
+def test_few_slices_are_unknown(shape):
+    assert estimated_axes(np.random.default_rng(0).random(shape), SPACING) == (None, None, None)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_a_constant_volume_is_unknown(value):
+    assert estimated_axes(np.full((32, 32, 32), value), SPACING) == (None, None, None)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float64])
+def test_the_type_of_the_voxels_changes_nothing_but_rounding(fine, dtype):
+    array = np.round(acquired(fine, "point") * 50).clip(0, 250).astype(dtype)
+
+    assert estimated(array) == AxisProfile("point", source="estimated")
+
+
+@pytest.mark.parametrize("width", [0.5, 0.8, 1.3])
+def test_the_width_is_that_of_the_gaussian_that_keeps_as_much(width):
+    assert gaussian_width(AxisProfile("gaussian", width).transfer()[1]) == pytest.approx(width)
+
+
+@pytest.mark.parametrize(
+    ("kept", "error"),
+    [
+        (0.5, LARGEST_ERROR + 0.001),
+        (0.5, math.inf),
+        (0.5, math.nan),
+        (LEAST_KEPT - 0.01, 0.01),
+        (MOST_KEPT + 0.01, 0.01),
+        (-1, 0.01),
+    ],
+)
+def test_what_is_not_to_be_trusted_is_unknown(kept, error):
+    assert profile_of(kept, error) is None
+
+
+def test_features_unlike_all_of_the_fit_are_not_judged():
+    regression = fitted()
+
+    assert regression.predicted(regression.mean)[1] < 1
+    assert regression.predicted(regression.mean + 50 * regression.deviation)[1] == math.inf
