@@ -27,7 +27,7 @@ from ArSSRLib.acquisition.matrices import coarse_shape, gaussian_kernel, kernel_
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
-from ArSSRLib.evaluation.markdown import markdown_table
+from ArSSRLib.evaluation.markdown import NOTHING, markdown_table
 from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.metrics import brain_mask, psnr
 from ArSSRLib.model.interface import SuperResolutionModel
@@ -164,18 +164,15 @@ def _kept(axis: AxisProfile | None) -> float:
 def _line(rows: Sequence[Row]) -> list[str]:
     """Return the cells of a row of the table."""
     known = [row for row in rows if not np.isnan(row.error)]
-    error = np.abs([row.error for row in known]) if known else np.array([float("nan")])
-    gains = [row.gain_estimated for row in known] or [float("nan")]
-    return [
+    error, gains = np.abs([row.error for row in known]), [row.gain_estimated for row in known]
+    cells = [
         str(len(rows)),
         f"{100 * (1 - len(known) / len(rows)):.0f} %",
-        f"{np.median(error):.3f}",
-        f"{np.quantile(error, 0.9):.3f}",
+        *(f"{np.quantile(error, part):.3f}" if known else NOTHING for part in (0.5, 0.9)),
         f"{np.mean([row.gain_told for row in rows]):+.2f}",
         f"{np.mean([row.gain_estimated for row in rows]):+.2f}",
-        f"{np.quantile(gains, 0.05):+.2f}",
-        f"{np.min(gains):+.2f}",
     ]
+    return [*cells, *(f"{np.quantile(gains, part):+.2f}" if known else NOTHING for part in (0.05, 0.0))]
 
 
 HEAD = ("cases", "unknown", "error, median", "error, 90 %", "told", "estimated", "lowest 5 %", "worst")
