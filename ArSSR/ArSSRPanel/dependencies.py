@@ -7,8 +7,9 @@ in the worker process only.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -18,9 +19,8 @@ from slicer.i18n import tr as _
 from ArSSRLib.errors import DependencyError
 
 TORCH_REQUIREMENT = ">=2.2"
-# Small packages that Slicer does not bring. Installed without their dependencies: they need none, and Slicer's own
-# numpy, SimpleITK and requests must stay as they are.
-PACKAGES = ("safetensors>=0.4.3", "psutil>=5.9")
+# The small packages that Slicer does not bring, one requirement NAME>=VERSION a line.
+REQUIREMENTS = Path(__file__).parent.parent / "Resources" / "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,17 @@ class Installation:
         return self.torch is not None and not self.missing
 
 
+def smallPackages() -> list[str]:
+    """Return the requirements of the small packages, as pip writes them."""
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
 def findInstallation() -> Installation:
     """Look for what ArSSR needs; nothing is imported."""
     torch = _versionOf("torch")
     usable = torch is not None and _meets(torch, TORCH_REQUIREMENT.removeprefix(">="))
-    missing = tuple(requirement for requirement in PACKAGES if not _isMet(requirement))
+    missing = tuple(requirement for requirement in smallPackages() if not _isMet(requirement))
     return Installation(torch if usable else None, None if usable else torch, missing)
 
 
@@ -119,7 +125,7 @@ def install(*, broken: str = "") -> Installation:
     if not slicer.util.confirmOkCancelDisplay(question, _("ArSSR: install PyTorch")):
         return found
     if found.missing:
-        _guarded(lambda: slicer.util.pip_install(["--no-deps", *found.missing]), ", ".join(found.missing))
+        _guarded(lambda: _installSmallPackages(found.missing), ", ".join(found.missing))
     if found.torch is None or broken:
         logic = _pyTorchLogic()
         if broken:
@@ -129,6 +135,18 @@ def install(*, broken: str = "") -> Installation:
             lambda: logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT), "PyTorch"
         )
     return findInstallation()
+
+
+def _installSmallPackages(requirements: Sequence[str]) -> None:
+    """Install packages through Slicer; the user has agreed already."""
+    try:
+        from slicer.packaging import pip_ensure  # noqa: PLC0415 - Slicer 5.12 and later
+    except ImportError:
+        # Without dependencies: they need none, and Slicer's own numpy, SimpleITK and requests must stay as they are.
+        slicer.util.pip_install(["--no-deps", *requirements])
+    else:
+        # It shows its progress, and offers to restart Slicer if a package that it updated is in use.
+        pip_ensure(list(requirements), prompt_install=False, requester="ArSSR")
 
 
 def _pyTorchLogic() -> Any:

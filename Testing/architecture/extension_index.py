@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SCHEMA = (
-    "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json"
+    "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.2.json"
 )
 REQUIRED_FIELDS = {"$schema", "category", "scm_url"}
 FIELD_TYPES = {
@@ -26,6 +26,7 @@ FIELD_TYPES = {
     "scm_revision": str,
     "scm_type": str,
     "build_dependencies": list,
+    "dicom_support_rule": str,
     "build_subdirectory": str,
     "enabled": bool,
     "tier": int,
@@ -49,7 +50,7 @@ class RefusedError(AssertionError):
 
 
 def entry_has_the_fields_of_the_schema(root: Path) -> None:
-    """The entry is JSON with Unix line ends, and has the fields of schema 1.0.1, of their types, and no others."""
+    """The entry is JSON with Unix line ends, and has the fields of schema 1.0.2, of their types, and no others."""
     raw = (root / "ArSSR.json").read_bytes()
     _require(b"\r" not in raw, "the entry has line ends other than LF")
     fields = _entry(root)
@@ -62,6 +63,18 @@ def entry_has_the_fields_of_the_schema(root: Path) -> None:
     _require(all(isinstance(name, str) for name in fields.get("build_dependencies", [])), "a dependency is no text")
     _require(1 <= fields.get("tier", 1) <= 5, f"the tier is not 1 to 5: {fields.get('tier')}")
     _require(fields.get("scm_type", "git") in ("git", "local"), f"unknown scm_type: {fields.get('scm_type')}")
+
+
+def entry_is_formatted(root: Path) -> None:
+    """The entry is as the index's formatter leaves it: two spaces a level, one element of an array a line."""
+    written = (root / "ArSSR.json").read_text(encoding="utf-8")
+    _require(written == json.dumps(_entry(root), indent=2) + "\n", "the formatter would change the entry")
+
+
+def rule_for_dicom_names_the_modality(root: Path) -> None:
+    """Slicer proposes the extension for series that it can read: MR, and nothing else."""
+    rule = _entry(root).get("dicom_support_rule", "")
+    _require(rule == "Modality == 'MR'", f"proposed for other series than MR: {rule!r}")
 
 
 def category_is_accepted(root: Path) -> None:
@@ -109,16 +122,20 @@ def pictures_have_addresses(root: Path) -> None:
 
 
 def metadata_is_on_one_line_each(root: Path) -> None:
-    """Every EXTENSION_ variable is set on a single line, with something in it."""
+    """Every EXTENSION_ variable is set on a single line, with something in it; Slicer cuts a value at a semicolon."""
     for line in _cmake(root).splitlines():
         if re.match(r"\s*set\s*\(EXTENSION_", line):
+            _require(";" not in line, f"would be cut at its semicolon: {line}")
             _require(re.fullmatch(r'set\(EXTENSION_\w+ "[^"]+"\)', line) is not None, f"not on one line: {line}")
 
 
 def description_explains(root: Path) -> None:
-    """The description is a sentence that a user of Slicer understands."""
+    """The description is one or two sentences, and says for which images it is, what it is for and what not."""
     found = re.findall(r'set\(EXTENSION_DESCRIPTION "([^"]+)"\)', _cmake(root))
     _require(bool(found) and len(found[0].split()) >= 12, f"too short a description: {found}")
+    _require(len(re.findall(r"\.(?:\s|$)", found[0])) in (1, 2), f"not one or two sentences: {found[0]}")
+    for said in (r"\bMR\b", "T1", "brain", r"\b[Ff]or\b", "not for diagnosis"):
+        _require(re.search(said, found[0]) is not None, f"the description does not say {said!r}: {found[0]}")
 
 
 def license_is_at_the_root(root: Path) -> None:
@@ -196,6 +213,8 @@ def nothing_is_sent_anywhere(root: Path) -> None:
 
 CHECKS: list[Callable[[Path], None]] = [
     entry_has_the_fields_of_the_schema,
+    entry_is_formatted,
+    rule_for_dicom_names_the_modality,
     category_is_accepted,
     dependencies_are_in_the_index,
     names_follow_the_rules,

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from architecture.extension_files import (
     s4ext_fields,
 )
 
+SETTINGS = ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS")
 HOST = Path(__file__).parent / "cmake_host"
 # The project is made of folders that users get; the rest of the tree is not copied.
 NEEDED = ("CMakeLists.txt", "LICENSE.txt", "README.md", *MODULES)
@@ -26,8 +28,8 @@ NEEDED = ("CMakeLists.txt", "LICENSE.txt", "README.md", *MODULES)
 
 @pytest.fixture(scope="session")
 def cmake() -> str:
-    """The cmake program, of the system or of the environment of these tests."""
-    program = shutil.which("cmake") or shutil.which("cmake", path=str(Path(sys.executable).parent))
+    """The cmake program of the environment of these tests, or of the system."""
+    program = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
     if program is None:
         pytest.skip("cmake is not installed (pip install cmake)")
     if not any(map(shutil.which, ("cc", "gcc", "clang", "cl"))):
@@ -43,8 +45,6 @@ def checkout(tmp_path) -> Path:
     for name in NEEDED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
-    (root / "Testing").mkdir()
-    shutil.copy(ROOT / "Testing" / "CMakeLists.txt", root / "Testing")
     return root
 
 
@@ -76,8 +76,17 @@ def test_python_files_are_scripts_and_the_rest_resources(module):
     assert not any(file.endswith(".py") for file in listed(module, "RESOURCES"))
 
 
-def test_the_panel_and_the_icon_are_shipped():
-    assert {"Resources/UI/ArSSR.ui", "Resources/Icons/ArSSR.png"} <= set(listed("ArSSR", "RESOURCES"))
+def test_the_panel_the_icon_and_the_requirements_are_shipped():
+    needed = {"Resources/UI/ArSSR.ui", "Resources/Icons/ArSSR.png", "Resources/requirements.txt"}
+
+    assert needed <= set(listed("ArSSR", "RESOURCES"))
+
+
+def test_the_packages_that_the_panel_installs_are_those_of_the_engine_in_the_same_versions():
+    engine = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    lines = (ROOT / "ArSSR" / "Resources" / "requirements.txt").read_text("utf-8").splitlines()
+
+    assert {line for line in lines if not line.startswith("#")} <= set(engine)
 
 
 def test_slicer_finds_one_module_in_its_folder():
@@ -95,12 +104,13 @@ def test_the_icon_has_the_size_the_catalog_asks_for():
 def test_the_catalog_entries_say_what_cmake_says():
     cmake, s4ext, entry = cmake_settings(), s4ext_fields(), json_fields()
 
-    for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "CATEGORY", "DEPENDS"):
+    for name in SETTINGS:
         assert s4ext[name.lower()] == cmake[name], name
-    assert entry["category"] == cmake["CATEGORY"]
+    for name in ("category", "dicom_support_rule", "build_subdirectory"):
+        assert s4ext[name] == entry[name], name
     assert entry["build_dependencies"] == cmake["DEPENDS"].split()
     assert (s4ext["scmurl"], s4ext["scmrevision"]) == (entry["scm_url"], entry["scm_revision"])
-    assert (s4ext["build_subdirectory"], int(s4ext["tier"])) == (entry["build_subdirectory"], entry["tier"])
+    assert int(s4ext["tier"]) == entry["tier"]
 
 
 def test_every_address_is_that_of_one_repository():
@@ -118,7 +128,7 @@ def test_cmake_sets_what_the_file_says(build):
     record = dict(line.partition("=")[::2] for line in (build / "extension.txt").read_text("utf-8").splitlines())
 
     assert record["PROJECT_NAME"] == "ArSSR"
-    for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "CATEGORY", "DEPENDS"):
+    for name in SETTINGS:
         assert record[f"EXTENSION_{name}"] == cmake_settings()[name]
     assert Path(record["EXTENSION_LICENSE_FILE"]).samefile(ROOT / "LICENSE.txt")
 

@@ -308,6 +308,28 @@ def test_pytorch_is_installed_through_its_extension_only(panel, missing, slicerH
     assert "torch" not in str(installs).replace("PyTorch", "")
 
 
+def test_small_packages_are_installed_by_slicers_own_packaging_without_a_second_question(
+    panel, missing, slicerHost, messages, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda names, **options: calls.append((names, options)))
+
+    slicerHost.click(panel.ui.installButton)
+
+    assert calls == [(["safetensors>=0.4.3", "psutil>=5.9"], {"prompt_install": False, "requester": "ArSSR"})]
+    assert [message.kind for message in messages].count("confirm") == 1
+
+
+def test_an_older_slicer_installs_small_packages_without_what_they_depend_on(
+    panel, missing, slicerHost, installs, monkeypatch
+):
+    monkeypatch.delattr(slicer.packaging, "pip_ensure")
+
+    slicerHost.click(panel.ui.installButton)
+
+    assert [install.requirements for install in installs] == [("--no-deps", "safetensors>=0.4.3", "psutil>=5.9")]
+
+
 def test_a_missing_pytorch_extension_is_explained(panel, missing, slicerHost, messages, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
 

@@ -26,6 +26,7 @@ endmacro()
 
 macro(slicer_add_python_unittest)
   cmake_parse_arguments(HOST "" "SCRIPT" "" ${ARGN})
+  cmake_path(ABSOLUTE_PATH HOST_SCRIPT BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}")
   if(NOT EXISTS "${HOST_SCRIPT}")
     message(FATAL_ERROR "nonexistent test script '${HOST_SCRIPT}'")
   endif()
