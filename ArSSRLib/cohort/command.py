@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ArSSRLib.checkpoint import DEFAULT_MODELS
 from ArSSRLib.cohort.dataset import Found, Selection, find_scans, read_filter, share_of
-from ArSSRLib.cohort.derivatives import finished_sources, prepare
+from ArSSRLib.cohort.derivatives import prepare
 from ArSSRLib.cohort.distribution import outcomes_of
+from ArSSRLib.cohort.failures import forget, keep
 from ArSSRLib.cohort.memory import share_of_worker
 from ArSSRLib.cohort.places import Place
 from ArSSRLib.cohort.processing import FAILED, Task, load
@@ -70,12 +71,18 @@ def _selection(args: argparse.Namespace) -> Selection:
 def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) -> int:
     """Upsample the scans of this share; a bad one never stops the others."""
     tasks = _tasks(found, root, args)
+    by_path = {task.scan.path: task for task in tasks}
+    forget(tasks)
     states: Counter[str] = Counter()
     code, started = DONE, time.monotonic()
     with tqdm(total=len(tasks), unit="scan", disable=None) as bar:
         try:
             for outcome in outcomes_of(tasks, place, share_of_worker(tasks, place)):
                 states[outcome.state] += 1
+                if outcome.state == FAILED:
+                    keep(by_path[outcome.path], outcome)
+                for text in outcome.warnings:
+                    logger.warning("%s: %s", outcome.path, text)
                 state = "error" if outcome.state == FAILED else outcome.state
                 left = (time.monotonic() - started) * (len(tasks) / states.total() - 1)
                 count = f"{states.total()} of {len(tasks)}, {tqdm.format_interval(left)} left"
@@ -103,17 +110,24 @@ def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
 
 
 def _report(found: Found, root: Path, output: Path) -> int:
-    """Write the report once every scan has a result, and describe the folder again; else name those without one."""
+    """Write the report once every scan has a result or has failed, and describe the folder again.
+
+    Until then, name the scans without a result.
+    """
     if not output.is_dir():
         msg = f"{output}: does not exist; run the level participant first."
         raise InputError(msg)
     require_packages()
-    finished = finished_sources(output)
-    missing = [scan.path for scan in found.scans if scan.path not in finished]
-    for path in missing:
-        print(printable(f"{path}: has no result yet"))
+    items = survey(output, root, found, chosen=True)
+    finished = sum(item.result is not None for item in items)
+    failed = [item for item in items if item.failure]
+    missing = [item for item in items if item.result is None and not (item.failure or item.left)]
     if missing:
-        print(json.dumps({"finished": len(found.scans) - len(missing), "missing": len(missing)}))
+        for item in failed:
+            print(printable(f"{item.scan}: failed: {item.failure}"))
+        for item in missing:
+            print(printable(f"{item.scan}: has no result yet"))
+        print(json.dumps({"finished": finished, "failed": len(failed), "missing": len(missing)}))
         return SOME_FAILED
     prepare(root, output, "arssr bids", renew=True)
-    return report(survey(output, root, found, chosen=True), output, output)
+    return report(items, output, output)

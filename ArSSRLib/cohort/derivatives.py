@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ArSSRLib import __version__
@@ -25,7 +25,7 @@ NAME = "ArSSR"
 # Name of the source in BIDS URIs.
 RAW = "raw"
 BIDS_VERSION = "1.10.0"
-IGNORED = ("*.arssr.json", "*.html", "*.tsv")
+IGNORED = ("*.arssr.json", "*.html", "*.tsv", "logs/")
 # What of a scan's metadata is still true of its result. Nothing here says whom it shows, or when.
 KEPT = (
     "Modality",
@@ -37,9 +37,9 @@ KEPT = (
     "FlipAngle",
     "SkullStripped",
 )
-# Options that leave a result what it is, within the tolerance of its record.
 # The results in a folder of derivatives.
 RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
+# Options that leave a result what it is, within the tolerance of its record.
 _INDIFFERENT = ("device", "backend", "memory_limit")
 
 
@@ -101,8 +101,17 @@ def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> N
             raise OutputError(msg)
     if renew or not path.exists():
         write_whole(path, as_json(content))
-    if not (output / ".bidsignore").exists():
-        write_whole(output / ".bidsignore", "".join(f"{line}\n" for line in IGNORED).encode())
+    _ignore(output / ".bidsignore")
+
+
+def _ignore(path: Path) -> None:
+    """Tell validators of BIDS what is not theirs; lines that somebody added stay."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    if missing := [line for line in IGNORED if line not in lines]:
+        write_whole(path, "".join(f"{line}\n" for line in [*lines, *missing]).encode())
 
 
 def _description(root: Path, output: Path, command: str) -> dict[str, Any]:
@@ -222,13 +231,33 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
         return False
 
 
-def finished_sources(output: Path) -> set[str]:
-    """Return the paths, in their data set, of the scans whose results are there."""
-    found: set[str] = set()
-    for path in output.glob(RESULTS):
-        try:
-            sources = json.loads(bids_sidecar(path).read_text(encoding="utf-8"))["Sources"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        found |= {str(uri).removeprefix(f"bids:{RAW}:") for uri in sources}
-    return found
+@dataclass(frozen=True)
+class Told:
+    """What the BIDS sidecar of a result says.
+
+    Attributes:
+        scan: Path of its scan in the data set; empty if that is not known.
+        warnings: What the engine warned of when it was made.
+        problem: What is wrong with the sidecar; empty if nothing is.
+    """
+
+    scan: str = ""
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def read_sidecar(result: Path) -> Told:
+    """Return what the sidecar of a result says; whatever is wrong with it is a problem in words."""
+    try:
+        content = json.loads(bids_sidecar(result).read_text(encoding="utf-8"))
+        (source,) = content["Sources"]
+        scan = PurePosixPath(str(source).removeprefix(f"bids:{RAW}:"))
+        warnings = tuple(str(text) for text in content.get(NAME, {}).get("Warnings", []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Told(
+            problem="Its sidecar cannot be read, so that its scan is not known; run the level participant again."
+        )
+    if scan.is_absolute() or ".." in scan.parts or not str(scan).startswith("sub-"):
+        problem = "Its sidecar names a source outside of the data set; run the level participant again."
+        return Told(warnings=warnings, problem=problem)
+    return Told(str(scan), warnings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+import traceback
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from ArSSRLib.cohort.derivatives import (
 from ArSSRLib.cohort.measures import measures_of
 from ArSSRLib.commands.resolution import factors_for
 from ArSSRLib.commands.upsample import refuse_labels, short_description, warn_outside_training
-from ArSSRLib.errors import DependencyError, one_line
+from ArSSRLib.errors import ArSSRError, DependencyError, one_line
 from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
 from ArSSRLib.io.sidecar import profile_stated
 from ArSSRLib.leftovers import write_whole
@@ -82,51 +83,57 @@ class Outcome:
         state: `DONE`, `KEPT` (a finished result was there) or `FAILED`.
         message: Where the result is, or why there is none.
         seconds: That it took.
+        warnings: What the engine warned of, each once.
+        details: Traceback of a failure that nobody foresaw; else empty.
     """
 
     path: str
     state: str
     message: str
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    details: str = ""
 
 
 def process(task: Task) -> Outcome:
     """Upsample a scan, unless its result is there; a failure is an outcome, so that the others go on."""
-    started = time.monotonic()
-    try:
-        if task.version != __version__:
-            msg = f"This worker has ArSSR {__version__}, the command {task.version}; install one version everywhere."
-            raise DependencyError(msg)
-        if task.threads is not None:
-            torch.set_num_threads(task.threads)
-        state, target = _process(task)
-    except Exception as error:  # also what nobody foresaw: after a night, the other scans must be there
-        ENGINE.debug("%s failed because of:", task.scan.path, exc_info=True)
-        words = one_line(str(error)) or type(error).__name__
-        shown = words if task.scan.path in words else f"{task.scan.path}: {words}"
-        return Outcome(task.scan.path, FAILED, shown, time.monotonic() - started)
-    return Outcome(task.scan.path, state, target, time.monotonic() - started)
+    started, details = time.monotonic(), ""
+    with _warnings_kept() as warnings:
+        try:
+            if task.version != __version__:
+                msg = (
+                    f"This worker has ArSSR {__version__}, the command {task.version}; install one version everywhere."
+                )
+                raise DependencyError(msg)
+            if task.threads is not None:
+                torch.set_num_threads(task.threads)
+            state, message = _process(task, warnings)
+        except Exception as error:  # also what nobody foresaw: after a night, the other scans must be there
+            ENGINE.debug("%s failed because of:", task.scan.path, exc_info=True)
+            words = one_line(str(error)) or type(error).__name__
+            state, message = FAILED, words if task.scan.path in words else f"{task.scan.path}: {words}"
+            details = "" if isinstance(error, ArSSRError) else traceback.format_exc()
+    return Outcome(task.scan.path, state, message, time.monotonic() - started, tuple(warnings), details)
 
 
-def _process(task: Task) -> tuple[str, str]:
+def _process(task: Task, warnings: list[str]) -> tuple[str, str]:
     output, args = Path(task.output), Namespace(**task.how)
     source = Path(task.root) / task.scan.path
-    with _warnings_kept() as warnings:
-        volume, metadata = read_scan(task)
-        if not args.force:
-            refuse_labels(volume, source)
-        factors = factors_for(volume.geometry, args)
-        model = load(task.model)
-        spacing = volume.geometry.upsampled(factors).spacing
-        target = target_of(output, task.scan, spacing)
-        request = Request(model.sha256, factors, task.options)
-        if is_finished(target, voxels_sha256(volume.array), request, overwrite=args.overwrite):
-            return KEPT, str(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        validate_output(target, overwrite=True, source=source)
-        warn_outside_training(model, factors)
-        plan = plan_upsampling(volume, model, factors, task.options, destination=destination_of(target))
-        outcome = carry_out(plan, volume, model)
+    volume, metadata = read_scan(task)
+    if not args.force:
+        refuse_labels(volume, source)
+    factors = factors_for(volume.geometry, args)
+    model = load(task.model)
+    spacing = volume.geometry.upsampled(factors).spacing
+    target = target_of(output, task.scan, spacing)
+    request = Request(model.sha256, factors, task.options)
+    if is_finished(target, voxels_sha256(volume.array), request, overwrite=args.overwrite):
+        return KEPT, str(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    validate_output(target, overwrite=True, source=source)
+    warn_outside_training(model, factors)
+    plan = plan_upsampling(volume, model, factors, task.options, destination=destination_of(target))
+    outcome = carry_out(plan, volume, model)
     result, record = outcome.volume, record_of(volume, outcome, model, plan)
     facts = {"Record": record, "Measures": measures_of(volume, result), "Warnings": list(warnings)}
     if outcome.uncertainty is not None:
@@ -164,14 +171,22 @@ def load(name: str) -> SuperResolutionModel:
 
 @contextmanager
 def _warnings_kept() -> Iterator[list[str]]:
-    """Collect what the engine warns of, for the report; it is also logged as before."""
+    """Collect what the engine warns of; whoever gets the outcome prints it, with the name of the scan."""
     kept: list[str] = []
-    handler = _Kept(kept)
+    handler, others = _Kept(kept), tuple(ENGINE.handlers)
+    for other in others:
+        other.addFilter(_is_no_warning)
     ENGINE.addHandler(handler)
     try:
         yield kept
     finally:
         ENGINE.removeHandler(handler)
+        for other in others:
+            other.removeFilter(_is_no_warning)
+
+
+def _is_no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.WARNING
 
 
 class _Kept(logging.Handler):
@@ -186,5 +201,7 @@ class _Kept(logging.Handler):
         self._kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
-        self._kept.append(one_line(record.getMessage()))
+        """Keep one, once."""
+        text = one_line(record.getMessage())
+        if text not in self._kept:
+            self._kept.append(text)

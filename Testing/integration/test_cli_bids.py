@@ -99,10 +99,11 @@ def test_a_result_of_another_input_is_replaced_only_when_asked(bids, data_set, p
     assert bids("--participant-label", "01", "--overwrite") == 0
 
 
-def test_group_waits_until_every_result_is_in(bids, capsys):
-    bids()
+def test_group_waits_until_every_scan_has_a_result_or_has_failed(bids, tmp_path, capsys):
+    bids("--participant-label", "01")
     assert bids(level="group") == 1
     assert "sub-02_T1w.nii.gz: has no result yet" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "index.html").exists()
     assert bids("--participant-label", "01", level="group") == 0
 
 

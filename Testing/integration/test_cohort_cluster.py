@@ -67,6 +67,16 @@ def test_the_command_names_unreadable_scans_and_has_the_workers_do_the_rest(clus
     assert len(results_of(tasks)) == SCANS - 1
 
 
+def test_warnings_of_workers_are_printed_once_each_with_the_name_of_the_scan(cluster, tasks, capsys):
+    words = [tasks[0].root, tasks[0].output, "participant", "--scale", "9", "--device", "cpu", "--suffix", "T1w"]
+
+    chosen = ["--participant-label", "0", "1", "--model", tasks[0].model, "--scheduler", cluster.scheduler_address]
+    assert main(["bids", *words, *chosen]) == 0
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "beyond what model" in line]
+    assert sorted(line.split(": ")[2] for line in lines) == [task.scan.path for task in tasks[:2]]
+
+
 def test_processes_of_this_machine_do_the_work_and_say_nothing_else(tasks, capfd):
     words = [tasks[0].root, tasks[0].output, "participant", "--scale", "1.5", "--device", "cpu"]
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from ArSSRLib import read_volume, write_volume
@@ -168,3 +169,36 @@ def test_a_report_that_cannot_be_written_is_one_error(cohort, capsys):
 
     assert arssr("report", cohort / "out", "--output", cohort / "file" / "pages") == 2
     assert "choose another place for the report" in capsys.readouterr().err
+
+
+def test_a_dicom_series_is_taken_as_the_source_and_as_the_result(phantom, tmp_path, tiny_weights, capsys):
+    pytest.importorskip("pydicom", reason="pydicom is not installed (pip install pydicom)")
+    from dicom_series import write_series  # noqa: PLC0415
+
+    array = np.interp(phantom.array, (phantom.array.min(), phantom.array.max()), (0, 3000))
+    uid = write_series(tmp_path / "scan", phantom.with_array(array.astype("i2")))
+    assert arssr("upsample", tmp_path / "scan", tmp_path / "finer", "--scale", "2", "--model", tiny_weights) == 0
+    write_series(tmp_path / "scan", phantom.with_array(array.astype("i2")), series="1.2.9")
+
+    assert arssr("report", tmp_path / "finer", "--source", tmp_path / "scan") == 1
+    assert "holds 2 series" in capsys.readouterr().out
+    assert arssr("report", tmp_path / "finer", "--source", tmp_path / "scan", "--series", uid) == 0
+    assert "No problem found" in (tmp_path / "finer.html").read_text()
+
+
+def test_the_page_of_a_subject_says_which_of_its_figures_stand_out(tmp_path, monkeypatch):
+    from ArSSRLib.cohort.report import pages  # noqa: PLC0415
+    from ArSSRLib.cohort.report.findings import Finding, Item  # noqa: PLC0415
+
+    def found(item, _largest):
+        odd = item.subject == "7"
+        return Finding(item, figures={"ripple": 9.0 if odd else int(item.subject) / 100, "shift": 0.0})
+
+    monkeypatch.setattr(pages, "find", found)
+    pages.write_report([Item("T1w", "T1w", subject=str(n), result=tmp_path) for n in range(8)], tmp_path, "Study")
+
+    odd, plain = (tmp_path / "sub-7.html").read_text(), (tmp_path / "sub-1.html").read_text()
+    assert '<a class="badge warn" href="#result-1-figures">1 figure stands out</a>' in odd
+    assert odd.count("Ripple is unusually high: 9, while the median is ") == 1
+    assert "stands out" not in plain
+    assert "unusually" not in plain

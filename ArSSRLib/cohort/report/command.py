@@ -8,11 +8,12 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from ArSSRLib.cohort.dataset import SUFFIXES, Found, Selection, find_scans, read_description
+from ArSSRLib.cohort.dataset import DESCRIPTION, SUFFIXES, Found, Selection, find_scans, read_description
 from ArSSRLib.cohort.derivatives import source_of
 from ArSSRLib.cohort.report.findings import Item
 from ArSSRLib.cohort.report.survey import survey
 from ArSSRLib.errors import InputError, OutputError, printable
+from ArSSRLib.io import is_dicom
 from ArSSRLib.packages import require_package
 
 DONE, SOME_FAILED = 0, 1
@@ -31,10 +32,13 @@ def run(args: argparse.Namespace) -> int:
     """
     require_packages()
     results = Path(args.results)
-    if not results.is_dir():
+    if not results.is_dir() or _is_series(results):
         return _report_one(results, args)
-    if args.source or args.uncertainty:
-        msg = f"{results}: is a folder, which names its sources itself; leave --source and --uncertainty out."
+    if args.source or args.series or args.uncertainty:
+        msg = (
+            f"{results}: is a folder of results, which names its sources itself; leave --source, --series and "
+            "--uncertainty out."
+        )
         raise InputError(msg)
     root = source_of(results)
     items = survey(results, root, _scans_of(root))
@@ -42,6 +46,16 @@ def run(args: argparse.Namespace) -> int:
         msg = f"{results}: holds no results of arssr bids; run the level participant first, or name another folder."
         raise InputError(msg)
     return report(items, results, Path(args.output) if args.output else results)
+
+
+def _is_series(folder: Path) -> bool:
+    """Tell whether a folder is one result, the DICOM series that ``arssr upsample`` makes of a series."""
+    if (folder / DESCRIPTION).exists():
+        return False
+    try:
+        return any(is_dicom(path) for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return False
 
 
 def require_packages() -> None:
@@ -73,7 +87,7 @@ def report(items: list[Item], results: Path, folder: Path) -> int:
     Raises:
         OutputError: If a page cannot be written.
     """
-    from ArSSRLib.cohort.report.pages import DOUBTFUL, INDEX, MISSING, problems_of, write_report  # noqa: PLC0415
+    from ArSSRLib.cohort.report.pages import FINISHED, INDEX, LEFT, problems_of, write_report  # noqa: PLC0415
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +99,7 @@ def report(items: list[Item], results: Path, folder: Path) -> int:
         print(printable(line))
     states = Counter(row.state for row in rows)
     print(json.dumps({"report": str(folder / INDEX), **dict(sorted(states.items()))}))
-    return SOME_FAILED if states[DOUBTFUL] or states[MISSING] else DONE
+    return DONE if set(states) <= {FINISHED, LEFT} else SOME_FAILED
 
 
 def _report_one(result: Path, args: argparse.Namespace) -> int:
@@ -97,7 +111,8 @@ def _report_one(result: Path, args: argparse.Namespace) -> int:
         raise InputError(msg)
     page = Path(args.output) if args.output else result.with_name(f"{result.name.split('.')[0]}.html")
     source, uncertainty = (Path(path) if path else None for path in (args.source, args.uncertainty))
-    finding = find_safely(Item("Result", "", result=result, source=source, uncertainty=uncertainty), PAGE_BYTES)
+    item = Item("Result", "", result=result, source=source, uncertainty=uncertainty, series=args.series)
+    finding = find_safely(item, PAGE_BYTES)
     write_page([finding], page, "Upsampled volume")
     for problem in finding.problems:
         print(printable(f"{result}: {problem}"))

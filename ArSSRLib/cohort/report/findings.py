@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +36,9 @@ class Item:
         uncertainty: File of the uncertainty; None if there is none.
         warnings: What the engine warned of when the result was made.
         problem: Why there is no result, or no trustworthy one; empty if all is well so far.
+        failure: Why upsampling the scan failed, so that there is no result; empty if it did not.
         left: Why the scan was left out; empty if it was not.
+        series: DICOM series of ``source``, where that is a folder with several; None takes the only one.
     """
 
     title: str
@@ -47,7 +50,9 @@ class Item:
     uncertainty: Path | None = None
     warnings: tuple[str, ...] = ()
     problem: str = ""
+    failure: str = ""
     left: str = ""
+    series: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def find(item: Item, largest: int) -> Finding:
     # Outside of a data set, a result has a record only if it was asked for.
     record = _taken(RECORD, path if item.scan or path.exists() else None, read_record, problems) or {}
     result = _taken(RESULT, item.result, read_volume, problems)
-    scan = _taken(SCAN, item.source, read_volume, problems)
+    scan = _taken(SCAN, item.source, partial(read_volume, series=item.series), problems)
     uncertainty = _taken(UNCERTAINTY, item.uncertainty, read_volume, problems)
     for name, volume, key in ((RESULT, result, "result_sha256"), (SCAN, scan, "input_sha256")):
         if record and volume is not None and voxels_sha256(volume.array) != record[key]:

@@ -35,7 +35,8 @@ LAYERS = {
     "difference": "Difference from cubic",
     "uncertainty": "Uncertainty",
 }
-FINISHED, DOUBTFUL, MISSING, LEFT = "finished", "needs attention", "missing", "left out"
+FINISHED, DOUBTFUL, FAILED, MISSING, LEFT = "finished", "needs attention", "failed", "missing", "left out"
+STATES = (FINISHED, DOUBTFUL, FAILED, MISSING, LEFT)
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Row:
 
     Attributes:
         item: The result.
-        state: `FINISHED`, `DOUBTFUL`, `MISSING` or `LEFT`.
+        state: One of `STATES`.
         problems: What is wrong with it.
         figures: By key of `outliers.FIGURES`.
         page: Name of the page that shows it; empty if there is nothing to show.
@@ -91,6 +92,8 @@ def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
         rows += [_row(finding, page, number) for number, finding in enumerate(findings)]
         rows += [_row_without(item) for item in own if item.result is None]
     rows = _judged(rows)
+    for page, group in groupby((row for row in rows if row.outliers), key=lambda row: row.page):
+        _mark(folder / page, {row.anchor: row.outliers for row in group})
     write_whole(folder / INDEX, _index(rows, title))
     return rows
 
@@ -109,6 +112,21 @@ def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: st
     """
     refuse_foreign(path)
     write_whole(path, _rendered("subject.html", "viewer.js", title=title, findings=findings, index=index))
+
+
+def _mark(path: Path, outliers: Mapping[str, Mapping[str, str]]) -> None:
+    """Write on the page of a subject which figures stand out; that is known only once every page is there.
+
+    Args:
+        path: The page.
+        outliers: For each result, by its anchor, the figures that stand out, each with a sentence.
+    """
+    content, marks = path.read_text(encoding="utf-8"), _environment().get_template("standing.html").module
+    for anchor, sentences in outliers.items():
+        content = content.replace(f"<!--{anchor}-->", marks.badge(anchor, len(sentences)))
+        for key, sentence in sentences.items():
+            content = content.replace(f"<!--{anchor} {key}-->", marks.note(sentence))
+    write_whole(path, content.encode())
 
 
 def find_safely(item: Item, largest: int) -> Finding:
@@ -146,7 +164,8 @@ def _row(finding: Finding, page: str, number: int) -> Row:
 
 
 def _row_without(item: Item) -> Row:
-    return Row(item, LEFT if item.left else MISSING, (item.left or item.problem,), {})
+    state = LEFT if item.left else FAILED if item.failure else MISSING
+    return Row(item, state, (item.left or item.failure or item.problem,), {})
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
@@ -160,15 +179,14 @@ def _judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _index(rows: Sequence[Row], title: str) -> bytes:
-    counts = {state: sum(row.state == state for row in rows) for state in (FINISHED, DOUBTFUL, MISSING, LEFT)}
+    counts = {state: sum(row.state == state for row in rows) for state in STATES}
     figures = [figure for figure in FIGURES if any(figure.key in row.figures for row in rows)]
     return _rendered("index.html", "sorting.js", title=title, rows=rows, counts=counts, figures=figures, fewest=FEWEST)
 
 
 def _rendered(template: str, script: str, **content: Any) -> bytes:  # noqa: ANN401 - what a template shows
     """Return a page; everything that is not ours is escaped, and only our own script may run."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
+    environment = _environment()
     code = (TEMPLATES / script).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
     environment.globals.update(
@@ -178,10 +196,16 @@ def _rendered(template: str, script: str, **content: Any) -> bytes:  # noqa: ANN
     return environment.get_template(template).render(**content).encode()
 
 
+def _environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    return environment
+
+
 def problems_of(rows: Iterable[Row]) -> list[str]:
     """Return a line for every result that is not as it should be."""
     return [
         f"{row.item.scan or row.item.title}: {' '.join(row.problems)}"
         for row in rows
-        if row.state in (DOUBTFUL, MISSING)
+        if row.state not in (FINISHED, LEFT)
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from ArSSRLib.cohort.dataset import Found
-from ArSSRLib.cohort.derivatives import NAME, RAW, RESULTS, bids_sidecar, uncertainty_of
+from ArSSRLib.cohort.derivatives import RESULTS, read_sidecar, uncertainty_of
+from ArSSRLib.cohort.failures import reasons_of
 from ArSSRLib.cohort.report.findings import Item
 
 # Said by the title of its page, or by every result.
@@ -23,51 +23,43 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
         found: Its scans; with None, no scan is missing.
         chosen: Leave out the results of other scans.
     """
-    items = list(_results(output, root))
+    known = None if found is None else {scan.path for scan in found.scans}
+    failures = {path: why for path, why in reasons_of(output).items() if known is None or path in known}
+    items = list(_results(output, root, failures))
+    there = {item.scan for item in items}
+    items += [_without_result(path, failure=why) for path, why in failures.items() if path not in there]
     if found is not None:
         if chosen:
-            wanted = {scan.path for scan in found.scans}
             # What cannot be told from its sidecar is shown in any case.
-            items = [item for item in items if not item.scan or item.scan in wanted]
+            items = [item for item in items if not item.scan or item.scan in known]
         there = {item.scan for item in items}
-        missing = [(scan.path, "It has no result yet.", "") for scan in found.scans if scan.path not in there]
-        left = [(path, "", f"It {reason}.") for path, reason in found.left.items()]
-        items += [_without_result(*facts) for facts in missing + left]
+        items += [
+            _without_result(scan.path, problem="It has no result yet.")
+            for scan in found.scans
+            if scan.path not in there
+        ]
+        items += [_without_result(path, left=f"It {reason}.") for path, reason in found.left.items()]
     return sorted(items, key=lambda item: (item.subject, item.scan, item.title))
 
 
-def _results(output: Path, root: Path) -> Iterator[Item]:
+def _results(output: Path, root: Path, failures: Mapping[str, str]) -> Iterator[Item]:
     for path in sorted(output.glob(RESULTS)):
-        scan, warnings, problem = _told(path)
-        source = root / scan if scan else None
+        told = read_sidecar(path)
         spread = uncertainty_of(path)
+        failure = f"It was not made again: {failures[told.scan]}" if told.scan in failures else ""
         yield Item(
             *_labels(path.name),
-            scan=scan,
+            scan=told.scan,
             result=path,
-            source=source,
+            source=root / told.scan if told.scan else None,
             uncertainty=spread if spread.is_file() else None,
-            warnings=warnings,
-            problem=problem,
+            warnings=told.warnings,
+            problem=told.problem or failure,
         )
 
 
-def _told(result: Path) -> tuple[str, tuple[str, ...], str]:
-    """Return what the sidecar of a result says: its scan, its warnings, and what is wrong with it."""
-    try:
-        content = json.loads(bids_sidecar(result).read_text(encoding="utf-8"))
-        (source,) = content["Sources"]
-        scan = PurePosixPath(str(source).removeprefix(f"bids:{RAW}:"))
-        warnings = tuple(str(text) for text in content.get(NAME, {}).get("Warnings", []))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "", (), "Its sidecar cannot be read, so that its scan is not known; run the level participant again."
-    if scan.is_absolute() or ".." in scan.parts or not str(scan).startswith("sub-"):
-        return "", warnings, "Its sidecar names a source outside of the data set; run the level participant again."
-    return str(scan), warnings, ""
-
-
-def _without_result(scan: str, problem: str, left: str) -> Item:
-    return Item(*_labels(scan.rpartition("/")[2]), scan=scan, problem=problem, left=left)
+def _without_result(scan: str, *, problem: str = "", failure: str = "", left: str = "") -> Item:
+    return Item(*_labels(scan.rpartition("/")[2]), scan=scan, problem=problem, failure=failure, left=left)
 
 
 def _labels(name: str) -> tuple[str, str, str]:
