@@ -92,8 +92,8 @@ def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
         rows += [_row(finding, page, number) for number, finding in enumerate(findings)]
         rows += [_row_without(item) for item in own if item.result is None]
     rows = _judged(rows)
-    for page, group in groupby((row for row in rows if row.outliers), key=lambda row: row.page):
-        _mark(folder / page, {row.anchor: row.outliers for row in group})
+    for page, standing in groupby((row for row in rows if row.outliers), key=lambda row: row.page):
+        _mark(folder / page, {row.anchor: row.outliers for row in standing})
     write_whole(folder / INDEX, _index(rows, title))
     return rows
 
@@ -121,7 +121,8 @@ def _mark(path: Path, outliers: Mapping[str, Mapping[str, str]]) -> None:
         path: The page.
         outliers: For each result, by its anchor, the figures that stand out, each with a sentence.
     """
-    content, marks = path.read_text(encoding="utf-8"), _environment().get_template("standing.html").module
+    content = path.read_text(encoding="utf-8")
+    marks: Any = _environment().get_template("standing.html").module  # its macros are functions
     for anchor, sentences in outliers.items():
         content = content.replace(f"<!--{anchor}-->", marks.badge(anchor, len(sentences)))
         for key, sentence in sentences.items():

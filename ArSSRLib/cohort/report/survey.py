@@ -23,8 +23,8 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
         found: Its scans; with None, no scan is missing.
         chosen: Leave out the results of other scans.
     """
-    known = None if found is None else {scan.path for scan in found.scans}
-    failures = {path: why for path, why in reasons_of(output).items() if known is None or path in known}
+    known = {scan.path for scan in found.scans} if found else set()
+    failures = {path: why for path, why in reasons_of(output).items() if not found or path in known}
     items = list(_results(output, root, failures))
     there = {item.scan for item in items}
     items += [_without_result(path, failure=why) for path, why in failures.items() if path not in there]
