@@ -47,6 +47,7 @@ from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
 from ArSSRPanel.nodes import firstGrayVolume
 from ArSSRPanel.preview import LivePreview
+from ArSSRPanel.reader import ArSSRFileReader  # noqa: F401 - Slicer looks for this name here
 from ArSSRPanel.request import Request, finest, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ArSSRLib import __version__
 from ArSSRLib.acquisition.profile import SliceProfile
@@ -66,6 +65,8 @@ def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, pla
         model: The network.
         plan: The plan that was carried out.
     """
+    import torch  # noqa: PLC0415 - reading a record needs none
+
     return {
         "format": FORMAT,
         "version": __version__,

@@ -43,7 +43,21 @@ def writeAttributes(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None,
         node.SetAttribute("ArSSR.Record", json.dumps(results[0].get("record")))
     node.SetAttribute("ArSSR.Date", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     if source is not None:
-        node.SetNodeReferenceID(INPUT_ROLE, source.GetID())
+        linkInput(node, source)
+
+
+def writeRecord(node: slicer.vtkMRMLNode, record: Mapping[str, Any]) -> None:
+    """Write on a result that was loaded from a file what its record says; the record knows no date."""
+    for attribute, entry in _ATTRIBUTES.items():
+        value = record.get("model_sha256" if entry == "sha256" else entry)
+        if value is not None:
+            node.SetAttribute(attribute, _text(value))
+    node.SetAttribute("ArSSR.Record", json.dumps(record))
+
+
+def linkInput(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode) -> None:
+    """Link a result to the volume that it was made from, which is not changed."""
+    node.SetNodeReferenceID(INPUT_ROLE, source.GetID())
 
 
 def isResult(node: slicer.vtkMRMLNode) -> bool:

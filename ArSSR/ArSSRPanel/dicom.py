@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -64,7 +65,33 @@ def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
     with slicer.util.tryWithErrorDisplay(_("The DICOM series was not written."), waitCursor=True):
         folder, count = exportResult(resultVolume, Path(parentFolder))
         message = _("{count} DICOM files were written to {folder}.").format(count=count, folder=folder)
+    if message:
+        message = f"{message} {offerDatabase(folder)}".rstrip()
     return message
+
+
+def offerDatabase(folder: Path) -> str:
+    """Offer to add a new series to Slicer's DICOM database, in which the series that it was made of is.
+
+    Args:
+        folder: Where the files of the series are, and stay: the database refers to them.
+
+    Returns:
+        What came of it; "" if the user did not want it.
+    """
+    question = _(
+        "The derived DICOM series was written to {folder}.\n\nAdd it to Slicer's DICOM database, beside the series "
+        "that it was made of? The database refers to the files in that folder; they are not copied."
+    ).format(folder=folder)
+    if not slicer.util.confirmYesNoDisplay(question, _("ArSSR: new DICOM series")):
+        return ""
+    indexer = ctk.ctkDICOMIndexer()
+    with slicer.util.WaitCursor():
+        indexer.addDirectory(slicer.dicomDatabase, folder.as_posix(), False)
+        indexer.waitForImportFinished()
+    if all(slicer.dicomDatabase.instanceForFile(file.as_posix()) for file in folder.iterdir()):
+        return _("They are in Slicer's DICOM database now.")
+    return _("Slicer's DICOM database did not take them; import the folder in the DICOM module to see why.")
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:

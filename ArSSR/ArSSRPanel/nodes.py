@@ -35,11 +35,16 @@ def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     return VolumeGeometry.from_ras_affine(image.GetDimensions() if image else (0, 0, 0), affine)
 
 
-def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the first volume of the scene that can be sharpened; a label map, which is a kind of volume, cannot."""
+def grayVolumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Return the volumes of the scene that can be sharpened; a label map, which is a kind of volume, cannot."""
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     shown = (volume for volume in volumes if not volume.GetHideFromEditors())
-    return next((volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+    return [volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"]
+
+
+def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the first volume of the scene that can be sharpened, or None."""
+    return next(iter(grayVolumes()), None)
 
 
 def addHelperVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:

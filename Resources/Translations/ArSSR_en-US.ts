@@ -716,7 +716,25 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Slicer&apos;s DICOM database did not take them; import the folder in the DICOM module to see why.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>They are in Slicer&apos;s DICOM database now.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>The DICOM series was not written.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The derived DICOM series was written to {folder}.
+
+Add it to Slicer&apos;s DICOM database, beside the series that it was made of? The database refers to the files in that folder; they are not copied.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR: new DICOM series</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -814,6 +832,29 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>The preview has ended: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.reader</name>
+    <message>
+        <source>ArSSR result</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{path}: whether its voxels are those of its record could not be checked.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{path}: Slicer cannot read this volume; make it again, or fetch the file again.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{path}: was changed after it was made, its voxels are not those of its record. The volume was loaded without its record.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{error} The volume was loaded without its record.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import ctk
 import numpy as np
 import pydicom
 import pytest
 import slicer
-from ArSSRPanel import acquisition, dicom, dicom_source, nodes
+from ArSSRPanel import acquisition, attributes, dicom, dicom_source, nodes
 from ArSSRPanel.choosers import describeProfile
 from dicom_series import write_frames, write_series
 
@@ -182,3 +183,55 @@ def test_the_sidecar_of_a_nifti_file_is_known(tmp_path, scene, oblique_geometry)
     node.SetAndObserveStorageNodeID(storage.GetID())
 
     assert acquisition.profileOf(node).axes[2] == AxisProfile("gaussian", 0.8, "sidecar")
+
+
+class Indexer:
+    """Stand-in for ctkDICOMIndexer: it adds the files of a folder, or none."""
+
+    takes = True
+
+    def addDirectory(self, database, folder, copyFile):
+        assert not copyFile
+        database.added = [str(path) for path in find_series(folder)] if self.takes else []
+
+    def waitForImportFinished(self):
+        pass
+
+
+@pytest.fixture
+def exported(tmp_path, source, result, database, slicerHost, monkeypatch):
+    """Export a result into a folder, as the button does, with the answer to the offer; return what is said."""
+    monkeypatch.setattr(ctk, "ctkDICOMIndexer", Indexer, raising=False)
+    attributes.writeAttributes(result, source, PROVENANCE)
+    database.added = []
+    database.instanceForFile = lambda file: "1.2.3" if file in database.added else ""
+
+    def export(answer: bool) -> str:
+        slicerHost.answer(str(tmp_path))
+        slicerHost.answer(answer)
+        return dicom.exportWhereAsked(result)
+
+    return export
+
+
+def test_a_new_series_is_added_to_the_database_of_its_source_if_the_user_agrees(exported, database, messages):
+    said = exported(True)
+
+    assert len(database.added) == 18
+    assert "database now" in said
+    assert "not copied" in next(message.text for message in messages if message.kind == "confirm")
+
+
+def test_a_user_who_declines_keeps_the_files_only(exported, database, tmp_path):
+    said = exported(False)
+
+    assert database.added == []
+    assert "18 DICOM files were written" in said
+    assert "database" not in said
+    assert len(list((tmp_path / "ArSSR_1x1x2").iterdir())) == 18
+
+
+def test_a_database_that_takes_nothing_is_told(exported, monkeypatch):
+    monkeypatch.setattr(Indexer, "takes", False)
+
+    assert "did not take them" in exported(True)

@@ -1,0 +1,124 @@
+"""Results from files: a volume that has a record beside it opens as what it is, with its model, scale and input.
+
+Slicer asks the reader about each file that is dropped or added, and the reader claims only volumes with a record, such
+as those of ``arssr bids``. Every other volume is left to the module Volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+import slicer.util
+import vtk
+from slicer.i18n import tr as _
+
+from ArSSRLib.errors import ArSSRError, DependencyError, InputError
+from ArSSRLib.io import read_volume
+from ArSSRLib.io.formats import suffix_of
+from ArSSRLib.record import read_record, sidecar_of, voxels_sha256
+from ArSSRPanel.attributes import linkInput, writeRecord
+from ArSSRPanel.nodes import grayVolumes, volumeFromNode
+
+# The formats of ArSSR's results that Slicer reads without another extension.
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+# Slicer's own reader of volumes says at most 0.57.
+CONFIDENCE = 0.8
+
+
+class ArSSRFileReader:
+    """Reads volumes that have a record; Slicer finds this class by its name in the module."""
+
+    def __init__(self, parent: Any) -> None:
+        """Keep the reader of Slicer's that asks."""
+        self.parent = parent
+
+    def description(self) -> str:
+        """Return what the dialog for adding data calls these files."""
+        return str(_("ArSSR result"))
+
+    def fileType(self) -> str:
+        """Return the name by which scripts ask for this reader."""
+        return "ArSSRResult"
+
+    def extensions(self) -> list[str]:
+        """Return the name filters, one for each suffix."""
+        return [f"{self.description()} (*{suffix})" for suffix in SUFFIXES]
+
+    def canLoadFileConfidence(self, filePath: str) -> float:
+        """Return how sure it is that this reader is the right one: it is for a volume that has a record."""
+        path = Path(filePath)
+        return CONFIDENCE if suffix_of(path) in SUFFIXES and sidecar_of(path).is_file() else 0.0
+
+    def load(self, properties: Mapping[str, Any]) -> bool:
+        """Load a result; what is wrong with it is added to the messages that Slicer shows at the end."""
+        path = Path(properties["fileName"])
+        try:
+            node, warning = loadResult(path, name=properties.get("name"))
+        except ArSSRError as error:
+            self.parent.userMessages().AddMessage(vtk.vtkCommand.ErrorEvent, str(error))
+            return False
+        if warning:
+            self.parent.userMessages().AddMessage(vtk.vtkCommand.WarningEvent, warning)
+        self.parent.loadedNodes = [node.GetID()]
+        return True
+
+
+def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
+    """Load a volume with its record, and link it to its input if that is in the scene.
+
+    A linked result is what *Compare* and the export in the panel work on next.
+
+    Args:
+        path: The volume; its record lies beside it.
+        name: Of the node; by default that of the file.
+
+    Returns:
+        The node, and what is wrong with its record; "" if it fits.
+
+    Raises:
+        InputError: If Slicer cannot read the volume.
+    """
+    plainName = name or path.name[: -len(suffix_of(path))]
+    node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), plainName, 0)
+    if node is None:
+        msg = _("{path}: Slicer cannot read this volume; make it again, or fetch the file again.").format(path=path)
+        raise InputError(msg)
+    try:
+        record = read_record(sidecar_of(path))
+    except InputError as error:
+        return node, _("{error} The volume was loaded without its record.").format(error=error)
+    fits = _fits(node, path, record)
+    if fits is False:
+        return node, _(
+            "{path}: was changed after it was made, its voxels are not those of its record. "
+            "The volume was loaded without its record."
+        ).format(path=path)
+    writeRecord(node, record)
+    source = inputOf(record)
+    if source is not None:
+        linkInput(node, source)
+        slicer.util.getModuleLogic("ArSSR").getParameterNode().result = node
+    unchecked = _("{path}: whether its voxels are those of its record could not be checked.").format(path=path)
+    return node, unchecked if fits is None else ""
+
+
+def _fits(node: slicer.vtkMRMLScalarVolumeNode, path: Path, record: Mapping[str, Any]) -> bool | None:
+    """Tell whether a volume is the one that a record describes; None if that cannot be told here."""
+    if voxels_sha256(volumeFromNode(node).array) == record["result_sha256"]:
+        return True
+    try:
+        # Slicer may read another type of number than the engine, on which the checksum depends.
+        return voxels_sha256(read_volume(path).array) == record["result_sha256"]
+    except DependencyError:  # Slicer has no nibabel
+        return None
+
+
+def inputOf(record: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the volume of the scene that a result was made from, recognized by its voxels; None if it is not there."""
+    candidates = (node for node in grayVolumes() if node.GetImageData() is not None)
+    return next(
+        (node for node in candidates if voxels_sha256(volumeFromNode(node).array) == record["input_sha256"]), None
+    )

@@ -1,0 +1,134 @@
+"""A result in a file opens with its record, and is linked to the volume that it was made from; other files are left."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import phantoms
+import pytest
+import slicer
+from ArSSRPanel.attributes import factsOf, sourceOf
+
+from ArSSRLib.checkpoint import sha256_of
+from ArSSRLib.cli import main
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import write_volume
+from ArSSRLib.record import sidecar_of
+
+NAME = "sub-01_res-0p5mm_desc-arssr_T1w.nii.gz"
+
+
+class SlicerReader:
+    """What Slicer's reader in C++ is to ours."""
+
+    def __init__(self):
+        self.messages = []
+        self.loadedNodes = []
+
+    def userMessages(self):
+        return self
+
+    def AddMessage(self, _event, text):
+        self.messages.append(text)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny_weights) -> Path:
+    """A scan and its result as `arssr bids` writes it: volume and record."""
+    folder = tmp_path_factory.mktemp("derivatives")
+    geometry = VolumeGeometry((12, 10, 8), (1.0, 1.0, 1.5), (-5.0, 3.0, 2.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    write_volume(volume.with_array(np.round(volume.array).astype(np.int16)), folder / "scan.nii.gz")
+    options = ["--scale", "2", "--model", str(tiny_weights), "--device", "cpu", "--provenance"]
+    assert main(["upsample", str(folder / "scan.nii.gz"), str(folder / NAME), *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "results"))
+
+
+@pytest.fixture
+def reader(module):
+    return module.ArSSRFileReader(SlicerReader())
+
+
+def load(reader, path):
+    assert reader.load({"fileName": str(path)}), reader.parent.messages
+    (identifier,) = reader.parent.loadedNodes
+    return slicer.mrmlScene.GetNodeByID(identifier)
+
+
+def test_a_volume_with_a_record_is_claimed_before_the_module_volumes_does(reader, folder):
+    # Slicer's own reader says 0.5 and 0.01 for each letter of the suffix.
+    assert reader.canLoadFileConfidence(str(folder / NAME)) > 0.5 + 0.01 * len(".nii.gz")
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", f"{NAME}.arssr.json", "absent.nii.gz"])
+def test_other_files_are_left_to_other_readers(reader, folder, name):
+    assert reader.canLoadFileConfidence(str(folder / name)) == 0.0
+
+
+def test_what_is_claimed_passes_the_filters_that_slicer_shows(reader, folder):
+    patterns = [text.rpartition("(")[2].rstrip(")") for text in reader.extensions()]
+
+    assert any(fnmatch.fnmatch(NAME, pattern) for pattern in patterns)
+    assert (reader.description(), reader.fileType()) == ("ArSSR result", "ArSSRResult")
+
+
+def test_a_result_opens_with_its_record(reader, folder, tiny_weights):
+    node = load(reader, folder / NAME)
+
+    facts = factsOf(node)
+    assert node.GetName() == NAME.removesuffix(".nii.gz")
+    assert (facts["sha256"], facts["scale"]) == (sha256_of(tiny_weights), (2.0, 2.0, 2.0))
+    assert json.loads(node.GetAttribute("ArSSR.Record")) == json.loads(sidecar_of(folder / NAME).read_text())
+    assert node.GetStorageNode().GetFileName() == str(folder / NAME)
+    assert reader.parent.messages == []
+
+
+def test_a_result_is_linked_to_its_scan_whatever_that_is_called_and_can_be_compared(reader, folder, panel):
+    shutil.move(folder / "scan.nii.gz", folder / "other.nii.gz")
+    logic = slicer.modules.volumes.logic()
+    scan = logic.AddArchetypeVolume(str(folder / "other.nii.gz"), "other", 0)
+
+    node = load(reader, folder / NAME)
+
+    assert sourceOf(node) is scan
+    assert panel.ui.compareButton.enabled
+
+
+def test_without_its_scan_a_result_opens_alone(reader, folder, panel):
+    assert sourceOf(load(reader, folder / NAME)) is None
+    assert not panel.ui.compareButton.enabled
+
+
+def test_a_changed_volume_opens_without_the_record(reader, folder):
+    shutil.copy(folder / "scan.nii.gz", folder / NAME)
+
+    node = load(reader, folder / NAME)
+
+    assert node.GetAttribute("ArSSR.Model") is None
+    assert "was changed after it was made" in reader.parent.messages[0]
+
+
+def test_a_damaged_record_is_told_and_the_volume_opens(reader, folder):
+    sidecar_of(folder / NAME).write_text("{}")
+
+    node = load(reader, folder / NAME)
+
+    assert node.GetAttribute("ArSSR.Model") is None
+    assert "loaded without its record" in reader.parent.messages[0]
+
+
+def test_a_damaged_volume_is_refused(reader, folder, capfd):
+    (folder / NAME).write_bytes(b"nothing")
+
+    assert not reader.load({"fileName": str(folder / NAME)})
+    assert "cannot read this volume" in reader.parent.messages[0]
+    capfd.readouterr()
