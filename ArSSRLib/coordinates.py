@@ -6,12 +6,15 @@ always (k, j, i), as in arrays. Millimeters live in `geometry`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 AxisTriple = tuple[Tensor, Tensor, Tensor]
+# A box of voxels along k, j, i.
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,21 @@ def linear_taps(position: Tensor, count: int, *, padding: str = "border") -> tup
     if padding == "zeros":
         weight = weight * ((index >= 0) & (index < count))
     return index.clamp(0, count - 1), weight
+
+
+def whole_box(shape: Sequence[int]) -> Box:
+    """Return the box of all voxels of a grid of ``shape``, (k, j, i)."""
+    k, j, i = (slice(0, n) for n in shape)
+    return (k, j, i)
+
+
+def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
+    """Return a box with ``margin`` more voxels on each side, within a grid whose ``shape`` begins with k, j, i."""
+    k, j, i = (slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape[:3], strict=True))
+    return (k, j, i)
+
+
+def within(inner: Box, outer: Box) -> Box:
+    """Return a box counted from the first voxel of another box that holds it."""
+    k, j, i = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
+    return (k, j, i)

@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, unobserved
-from ArSSRLib.coordinates import QueryGrid, index_of, linear_taps
+from ArSSRLib.coordinates import Box, QueryGrid, grown, index_of, linear_taps, whole_box
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import linear_along, spline_at_points, spline_coefficients, spline_on_grid
-from ArSSRLib.model.blocks import DETAIL_RADIUS, SLOPE, ResidualBlock, with_detail
+from ArSSRLib.model.blocks import DETAIL_RADIUS, SLOPE, ResidualBlock, modulator, with_detail
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.convolutions import collected_into, entry
 from ArSSRLib.model.decoder import features_at_points
@@ -40,7 +40,6 @@ CHUNK_VOXELS = 4096
 DEVICE_CHUNK_VOXELS = 2**18
 # Sine and cosine of one and two periods a coarse voxel, and the cell size.
 AXIS_INPUTS = 5
-MODULATOR_WIDTH = 32
 # Reduced, as detail is enlarged, so that both have the size that weights and learning rate are made for.
 RESIDUAL_GAIN = 0.05
 
@@ -138,24 +137,31 @@ class ArSSR2(SuperResolutionModel):
         features = self.head(with_detail(volume))
         for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
             features = block(features, gain, shift)
-        features = self.tail(features)
         # Channels last, so that interpolation reads one row of memory a voxel.
         coefficients = spline_coefficients(volume.float())
-        parts = [features.float().permute(0, 2, 3, 4, 1), coefficients.permute(0, 2, 3, 4, 1)]
+        parts = [self.tail(features).float().permute(0, 2, 3, 4, 1), coefficients.permute(0, 2, 3, 4, 1)]
         return torch.cat(parts, dim=-1).permute(0, 4, 1, 2, 3)
 
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
         """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
+        return self.encode_box(volume, whole_box(volume.shape[2:]), told, advance)
+
+    def encode_box(
+        self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
+    ) -> Tensor:
+        """Return the feature map of a box; each convolution computes what the next ones depend on, and no more."""
         gains, shifts = self._checked_modulation(volume, told)
         features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance)
         hidden = torch.empty_like(features)
-        for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
+        for number, (block, gain, shift) in enumerate(zip(self.blocks, gains, shifts, strict=True)):
+            following = 2 * (len(self.blocks) - number)  # convolutions after the first of the block
+            boxes = grown(box, following, features.shape), grown(box, following - 1, features.shape)
             folded = {"gain": gain[0, :, 0, 0, 0], "shift": shift[0, :, 0, 0, 0]}
-            cast("ResidualBlock", block).add_to(features, hidden, advance, **folded)
+            cast("ResidualBlock", block).add_to(features, hidden, advance, **folded, boxes=boxes)
         del hidden
-        result = torch.empty(*features.shape[:3], self.config.feature_channels + 1, device=volume.device)
-        collected_into(result[..., :-1], self.tail, features, advance)
-        result[..., -1] = spline_coefficients(volume[0].float())
+        result = torch.empty(*features[box].shape[:3], self.config.feature_channels + 1, device=volume.device)
+        collected_into(result[..., :-1], self.tail, features[box], advance)
+        result[..., -1] = spline_coefficients(volume[0, 0].float())[box]
         return result.permute(3, 0, 1, 2)[None]
 
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
@@ -164,8 +170,7 @@ class ArSSR2(SuperResolutionModel):
             msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
             raise ValueError(msg)
         scale = checked_scale(told, feature_map)
-        shape = feature_map.shape[2:]
-        positions = [index_of(coordinates[..., axis], shape[axis]) for axis in range(3)]
+        positions = [index_of(coordinates[..., axis], n) for axis, n in enumerate(feature_map.shape[2:])]
         features = features_at_points(feature_map[:, :-1], positions)
         gain = torch.ones((), device=feature_map.device)
         shift = torch.zeros((), device=feature_map.device)
@@ -290,11 +295,6 @@ def checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
         msg = f"scale must be ({len(like)}, 3), got {tuple(told.scale.shape)}."
         raise ValueError(msg)
     return told.scale.to(like.device, torch.float32)
-
-
-def modulator(inputs: int, outputs: int, width: int = MODULATOR_WIDTH) -> nn.Sequential:
-    """Return the small network that turns a position or a scale into gains and shifts."""
-    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
 
 
 KINDS = {"arssr2": (ArSSR2Config, ArSSR2)}

@@ -25,14 +25,12 @@ from ArSSRLib.coordinates import linear_taps
 from ArSSRLib.interpolation import spline_on_grid
 from ArSSRLib.model.arssr2 import (
     AXIS_INPUTS,
-    MODULATOR_WIDTH,
     RESIDUAL_GAIN,
     ArSSR2,
     ArSSR2Config,
     checked_scale,
-    modulator,
 )
-from ArSSRLib.model.blocks import SLOPE
+from ArSSRLib.model.blocks import MODULATOR_WIDTH, SLOPE, modulator
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, Convolution
+from ArSSRLib.coordinates import Box, within
 
 # Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
 # adds a fraction of its branch, and a unit that is off still learns.
@@ -17,6 +18,7 @@ SLOPE = 0.1
 # Detail, the difference from the mean of 5 x 5 x 5 voxels, is about a tenth of the range: the network sees it enlarged.
 DETAIL_RADIUS = 2
 DETAIL_GAIN = 10.0
+MODULATOR_WIDTH = 32
 
 
 class ResidualBlock(nn.Module):
@@ -45,19 +47,33 @@ class ResidualBlock(nn.Module):
         first = self.first.weight * factor.view(-1, 1, 1, 1, 1), cast("Tensor", self.first.bias) * factor + shift
         return first, (BRANCH_GAIN * self.second.weight, BRANCH_GAIN * cast("Tensor", self.second.bias))
 
-    def add_to(self, features: Tensor, hidden: Tensor, advance: Advance, *, gain: Tensor, shift: Tensor) -> None:
+    def add_to(
+        self,
+        features: Tensor,
+        hidden: Tensor,
+        advance: Advance,
+        *,
+        gain: Tensor,
+        shift: Tensor,
+        boxes: tuple[Box, Box],
+    ) -> None:
         """Do the same as `forward` in the memory that is there, for one volume and without gradients.
 
         Args:
-            features: Shape (D, H, W, C); changed into the result.
+            features: Shape (D, H, W, C); changed into the result, inside the second box.
             hidden: Scratch of the same shape.
             advance: As `Convolution.slabs` calls it.
             gain: Shape (C,).
             shift: Shape (C,).
+            boxes: Voxels that each of the two convolutions computes, the second box inside the first. The outermost
+                voxels of a box are padded as those of a volume are.
         """
+        features, hidden = features[boxes[0]], hidden[boxes[0]]
         first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
         for planes, rows, part in first.slabs(features, advance):
             hidden[planes, rows] = F.leaky_relu_(part, SLOPE)
+        inner = within(boxes[1], boxes[0])
+        features, hidden = features[inner], hidden[inner]
         for planes, rows, part in second.slabs(hidden, advance):
             features[planes, rows] += part
 
@@ -72,3 +88,8 @@ def with_detail(volume: Tensor) -> Tensor:
     mean = F.pad(volume, (DETAIL_RADIUS,) * 6, mode="replicate")
     mean = F.avg_pool3d(mean, 2 * DETAIL_RADIUS + 1, stride=1)
     return torch.cat([volume, DETAIL_GAIN * (volume - mean)], dim=1)
+
+
+def modulator(inputs: int, outputs: int, width: int = MODULATOR_WIDTH) -> nn.Sequential:
+    """Return the small network that turns a position or a scale into gains and shifts."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))

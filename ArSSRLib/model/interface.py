@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, unobserved
-from ArSSRLib.coordinates import QueryGrid
+from ArSSRLib.coordinates import Box, QueryGrid
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import ModelConfig
 
@@ -135,6 +135,24 @@ class SuperResolutionModel(nn.Module, ABC):
                 call. What it raises ends the encoding.
         """
         return self.encode(volume, told)
+
+    def encode_box(
+        self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
+    ) -> Tensor:
+        """Return a box of the feature map of `encode_lean`; a network that can, computes only what the box depends on.
+
+        Args:
+            volume: Normalized intensities, shape (1, 1, D, H, W).
+            box: Wanted voxels along k, j, i. The features of its outermost voxels count only where the volume ends
+                there: cubic interpolation reads them, linear interpolation of features does not.
+            told: What the network is told.
+            advance: As in `encode_lean`.
+
+        Returns:
+            Feature map, shape (1, C, *shape of the box).
+        """
+        k, j, i = box
+        return self.encode_lean(volume, told, advance)[:, :, k, j, i]
 
     @abstractmethod
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:

@@ -1,8 +1,9 @@
 """A plane of the result without the rest of it: the volume is prepared once, and planes are asked for again and again.
 
-The feature maps around the last planes are kept, so that the next plane close by only has to be queried. A quick answer
-encodes with a reduced halo; an exact one agrees with `ArSSRLib.upsampling.upsample` to rounding. Agreement with the
-scan and the average over mirror images take the whole volume, and are no part of either.
+The feature maps around the last planes are kept, so that the next plane close by only has to be queried. Only what a
+plane depends on is encoded, and an oblique one in parts, since the box around it holds mostly what it does not cross.
+A quick answer encodes with a reduced halo; an exact one agrees with `ArSSRLib.upsampling.upsample` to rounding.
+Agreement with the scan and the average over mirror images take the whole volume, and are no part of either.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ArSSRLib.acquisition.profile import told_of
-from ArSSRLib.coordinates import QueryGrid, coordinate_of
+from ArSSRLib.coordinates import Box, QueryGrid, coordinate_of, grown, within
 from ArSSRLib.device import PRECISIONS, free_memory
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import parse_scale
@@ -25,10 +26,9 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
-from ArSSRLib.tiling import Slices
 from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.upsampling.executor import precision_context
-from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePoints, Vector, grown
+from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector, parts_of
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import as_type
 from ArSSRLib.volume import Volume
@@ -39,7 +39,9 @@ QUICK_HALO = 8
 # Voxels beside a point that interpolation reads, to each side: the taps of the cubic spline.
 TAPS = 1
 # Coarse voxels around a plane that a quick answer encodes too, so that the next plane finds them.
-QUICK_MARGIN = 3
+QUICK_MARGIN = 2
+# Parts along each edge of a plane, where its parts are encoded one by one.
+DIVISIONS = (1, 2, 4, 8)
 # Bytes of the feature maps that are kept. The last one is kept in any case.
 KEPT_BYTES = 384 * 2**20
 # Scattered points answered at once.
@@ -70,7 +72,7 @@ class Answer:
 class _Kept:
     """A feature map of a block of coarse voxels, shape (1, C, d, h, w), its scale, and whether its halo was whole."""
 
-    block: Slices
+    block: Box
     feature_map: Tensor
     scale: Vector
     exact: bool
@@ -80,7 +82,7 @@ class _Kept:
         """Size of the feature map."""
         return self.feature_map.numel() * self.feature_map.element_size()
 
-    def serves(self, block: Slices, scale: Vector, *, exact: bool) -> bool:
+    def serves(self, block: Box, scale: Vector, *, exact: bool) -> bool:
         """Tell whether it answers for a block, at a scale, at least as well as asked."""
         within = all(a.start <= b.start and b.stop <= a.stop for a, b in zip(self.block, block, strict=True))
         return within and self.scale == scale and (self.exact or not exact)
@@ -147,19 +149,42 @@ class Lens:
         if not points.inside.any() or lowest == self._array.max():  # no anatomy, and nothing for a network to add
             values[points.inside] = lowest
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
-        precision = precision_context("torch", PRECISIONS[self._options.precision], self._device)
-        with torch.inference_mode(), precision:
-            block = points.block(self._shape, TAPS)
-            kept, encoded = self._feature_map(block, factors, told, exact=exact, check=check)
-            if points.axes is not None:
-                normalized = self._along_axes(kept, points.axes, told)
-            else:
-                normalized = self._at_points(kept, points, told, check)
+        everywhere, encoded = True, 0
+        with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
+            for part in self._parts(plane, exact=exact):
+                kept, voxels = self._feature_map(part.points, factors, told, exact=exact, check=check)
+                values[part.rows, part.columns][part.points.inside] = self._normalized(kept, part.points, told, check)
+                everywhere, encoded = everywhere and kept.exact, encoded + voxels
         dtype = result_type(self._volume.array)
-        values[points.inside] = as_type(self._intensities.restore(normalized), dtype, lowest=lowest)
+        values[points.inside] = as_type(self._intensities.restore(values[points.inside]), dtype, lowest=lowest)
         if self._padding is not None:
             self._padding.put_back_at(values, points.index, points.inside)
-        return Answer(values, exact=kept.exact, uncorrected=uncorrected, encoded=encoded)
+        return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)
+
+    def _parts(self, plane: Plane, *, exact: bool) -> list[PlanePart]:
+        """Return the parts of a plane that are encoded with the least work, one by one, among those that fit.
+
+        Raises:
+            MemoryLimitError: If not even the smallest parts fit.
+        """
+        room, needed, best, least = self._room(), math.inf, None, math.inf
+        for count in DIVISIONS:
+            parts = parts_of(plane, self._volume.geometry, count)
+            boxes = [self._boxes(part.points, exact=exact) for part in parts]
+            needed = max(_voxels(crop) for _, crop in boxes) * self._model.bytes_per_coarse_voxel
+            # Each convolution computes less than the one before it.
+            work = sum(_voxels(wanted) + _voxels(crop) for wanted, crop in boxes)
+            if needed <= room and work < least:
+                best, least = parts, work
+            if best is not None and parts[0].points.axes is not None:  # the box around it holds nothing beside it
+                break
+        if best is None:
+            msg = (
+                f"The preview of this plane takes {needed / 1e9:.3g} GB, and there is room for {room / 1e9:.3g} GB; "
+                "make the lens smaller, or zoom in."
+            )
+            raise MemoryLimitError(msg)
+        return best
 
     def _told_at(self, scale: Vector) -> tuple[Conditioning, bool]:
         """Return what the network is told at a scale, and whether a whole result would be made to agree."""
@@ -172,48 +197,47 @@ class Lens:
         return self._conditions[1:]
 
     def _feature_map(
-        self, block: Slices, scale: Vector, told: Conditioning, *, exact: bool, check: Check
+        self, points: PlanePoints, scale: Vector, told: Conditioning, *, exact: bool, check: Check
     ) -> tuple[_Kept, int]:
-        """Return a feature map that holds a block, kept or made now, and the voxels that were encoded for it."""
+        """Return a feature map for points, kept or made now, and the coarse voxels that were encoded for it."""
+        block, voxels = points.block(self._shape, TAPS), 0
         serving = [kept for kept in self._kept if kept.serves(block, scale, exact=exact)]
-        voxels = 0
         if serving:
             found = max(serving, key=lambda kept: kept.exact)
             self._kept = [kept for kept in self._kept if kept is not found]
         else:
-            found, voxels = self._encoded(block, scale, told, exact=exact, check=check)
+            wanted, crop = self._boxes(points, exact=exact)
+            check()
+            coarse = torch.from_numpy(self._intensities.normalize(self._array[crop])).to(self._device)
+            encoded = self._model.encode_box(coarse[None, None], within(wanted, crop), told, lambda _: check())
+            # Channels last, as interpolation reads them.
+            rows = encoded.permute(0, 2, 3, 4, 1).contiguous()
+            found, voxels = _Kept(wanted, rows.permute(0, 4, 1, 2, 3), scale, exact), coarse.numel()
         self._kept.append(found)
         while len(self._kept) > 1 and self.kept_bytes > self._most_bytes:
             del self._kept[0]
         return found, voxels
 
-    def _encoded(
-        self, block: Slices, scale: Vector, told: Conditioning, *, exact: bool, check: Check
-    ) -> tuple[_Kept, int]:
+    def _boxes(self, points: PlanePoints, *, exact: bool) -> tuple[Box, Box]:
+        """Return the coarse voxels whose features are kept for points, and those that are encoded for them."""
+        block = points.block(self._shape, TAPS)
         halo = self._model.halo if exact else min(QUICK_HALO, self._model.halo)
         wanted = block if exact else grown(block, QUICK_MARGIN, self._shape)
-        crop = grown(wanted, halo - TAPS, self._shape)
-        voxels = math.prod(s.stop - s.start for s in crop)
-        self._require_room(voxels)
-        check()
-        coarse = torch.from_numpy(self._intensities.normalize(self._array[crop])).to(self._device)
-        encoded = self._model.encode_lean(coarse[None, None], told, lambda _: check())
-        k, j, i = (slice(b.start - c.start, b.stop - c.start) for b, c in zip(wanted, crop, strict=True))
-        # Channels last, as interpolation reads them, and a copy, which does not hold the halo.
-        rows = encoded[:, :, k, j, i].permute(0, 2, 3, 4, 1).contiguous()
-        return _Kept(wanted, rows.permute(0, 4, 1, 2, 3), scale, exact), voxels
+        return wanted, grown(wanted, halo - TAPS, self._shape)
 
-    def _require_room(self, voxels: int) -> None:
-        needed = voxels * self._model.bytes_per_coarse_voxel
+    def _room(self) -> float:
+        """Return the bytes that encoding may take."""
         room = DEFAULT_SHARE * free_memory(self._device)
-        if self._options.memory_limit is not None:
-            room = min(room, self._options.memory_limit * 1e9)
-        if needed > room:
-            msg = (
-                f"The preview of this plane takes {needed / 1e9:.3g} GB, and there is room for {room / 1e9:.3g} GB; "
-                "make the lens smaller, or zoom in."
-            )
-            raise MemoryLimitError(msg)
+        limit = self._options.memory_limit
+        return room if limit is None else min(room, limit * 1e9)
+
+    def _normalized(
+        self, kept: _Kept, points: PlanePoints, told: Conditioning, check: Check
+    ) -> npt.NDArray[np.float32]:
+        """Answer for the pixels inside, shape (pixels inside,)."""
+        if points.axes is not None:
+            return self._along_axes(kept, points.axes, told)
+        return self._at_points(kept, points, told, check)
 
     def _along_axes(self, kept: _Kept, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Answer for pixels along axes of the volume, as the whole result is answered; shape (pixels inside,)."""
@@ -237,3 +261,7 @@ class Lens:
             check()
             parts.append(self._model.query(kept.feature_map, chunk[None], told)[0])
         return torch.cat(parts).cpu().numpy()
+
+
+def _voxels(box: Box) -> int:
+    return math.prod(s.stop - s.start for s in box)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.coordinates import Box
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.tiling import Slices
 
 # More are no view of a screen.
 MAXIMUM_PIXELS = 2**24
@@ -89,7 +90,7 @@ class PlanePoints:
         inside: npt.NDArray[np.bool_] = np.all(_inside(index, np.asarray(geometry.shape)), axis=-1)
         return cls(index, inside, _axes_of(plane, geometry.shape, first, column, row) if inside.any() else None)
 
-    def block(self, shape: tuple[int, int, int], margin: int) -> Slices:
+    def block(self, shape: tuple[int, int, int], margin: int) -> Box:
         """Return the voxels of a grid of this shape around the pixels inside, and a margin of more, along k, j, i."""
         points = self.index[self.inside]
         low = np.floor(points.min(axis=0) + ROUNDING).astype(int) - margin
@@ -98,10 +99,25 @@ class PlanePoints:
         return (k, j, i)
 
 
-def grown(block: Slices, margin: int, shape: tuple[int, int, int]) -> Slices:
-    """Return a block of voxels with more around it, within a grid of this shape."""
-    k, j, i = (slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(block, shape, strict=True))
-    return (k, j, i)
+@dataclass(frozen=True)
+class PlanePart:
+    """A part of a plane: its rows and columns there, and its pixels."""
+
+    rows: slice
+    columns: slice
+    points: PlanePoints
+
+
+def parts_of(plane: Plane, geometry: VolumeGeometry, count: int) -> list[PlanePart]:
+    """Divide a plane into ``count`` by ``count`` parts, at most; return those with pixels in the field of view."""
+    columns, rows = (np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist() for n in plane.size)
+    parts = []
+    for (top, bottom), (left, right) in itertools.product(itertools.pairwise(rows), itertools.pairwise(columns)):
+        shift = np.multiply(left, plane.column_step) + np.multiply(top, plane.row_step)
+        x, y, z = (plane.origin + shift).tolist()
+        part = Plane((x, y, z), plane.column_step, plane.row_step, (right - left, bottom - top))
+        parts.append(PlanePart(slice(top, bottom), slice(left, right), PlanePoints.of(part, geometry)))
+    return [part for part in parts if part.points.inside.any()]
 
 
 def _inside(index: FloatArray, size: npt.NDArray[np.int_] | int) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,197 @@
+"""How long the live preview takes to answer: the worker that the Slicer module starts, asked as the module asks.
+
+``python Testing/benchmarks/lens.py`` prints a table for two volumes, isotropic and with thick slices: how long the
+worker takes to start, and how long the first and the next planes take, as a lens and as a whole slice, along the axes
+of the volume and oblique. The volume is a phantom; latency does not depend on what it shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
+
+from benchmarks.machine import busy_seconds, load_of_others, this_machine  # noqa: E402
+from benchmarks.phantom import noisy_phantom  # noqa: E402
+
+from ArSSRLib import write_volume  # noqa: E402
+from ArSSRLib.checkpoint import DEFAULT_MODEL  # noqa: E402
+from ArSSRLib.geometry import VolumeGeometry  # noqa: E402
+from ArSSRLib.options import UpsamplingOptions  # noqa: E402
+from ArSSRLib.volume import Volume  # noqa: E402
+
+EDGE = 128
+# Size and spacing in mm along i, j, k, and the scale.
+VOLUMES = {
+    "1 mm, isotropic, 2x": ((176, 256, 256), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
+    "5 mm slices, 1x1x5": ((256, 256, 30), (0.9, 0.9, 5.0), (1.0, 1.0, 5.0)),
+}
+NEXT = 5  # planes after the first one, one voxel of the result apart
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at.
+
+    Attributes:
+        name: In the table.
+        axes: Axes of the result along which columns and rows run.
+        edge: Pixels along each edge; None for the whole slice.
+        turned: By how many degrees the plane is rotated about its columns; 0 lies along the axes.
+    """
+
+    name: str
+    axes: tuple[int, int]
+    edge: int | None
+    turned: float = 0.0
+
+    def question(self, fine: VolumeGeometry, shift: int) -> dict[str, Any]:
+        """Return where the pixels are, ``shift`` voxels of the result beside the middle."""
+        third = 3 - sum(self.axes)
+        size = [fine.size[axis] if self.edge is None else min(self.edge, fine.size[axis]) for axis in self.axes]
+        angle = np.deg2rad(self.turned)
+        column, down, through = (np.eye(3)[axis] for axis in (*self.axes, third))
+        affine = fine.affine
+        steps = [affine[:3, :3] @ column, affine[:3, :3] @ down, affine[:3, :3] @ through]
+        if self.turned:  # pixels as dense as the finest axis
+            column, down, through = (step / np.linalg.norm(step) for step in steps)
+            row = np.cos(angle) * down + np.sin(angle) * through
+            steps = [min(fine.spacing) * column, min(fine.spacing) * row, steps[2]]
+        middle = np.array([n // 2 for n in fine.size], dtype=float)
+        center = affine[:3, :3] @ middle + affine[:3, 3] + shift * steps[2]
+        origin = center - sum(n // 2 * step for n, step in zip(size, steps[:2], strict=True))
+        return {
+            "origin": origin.tolist(),
+            "column_step": steps[0].tolist(),
+            "row_step": steps[1].tolist(),
+            "size": size,
+        }
+
+
+LENSES = (
+    View(f"lens {EDGE} x {EDGE}, axial", (0, 1), EDGE),
+    View(f"lens {EDGE} x {EDGE}, sagittal", (1, 2), EDGE),
+    View(f"lens {EDGE} x {EDGE}, oblique by 30 degrees", (0, 1), EDGE, turned=30),
+)
+SLICES = (View("whole slice, axial", (0, 1), None), View("whole slice, sagittal", (1, 2), None))
+
+
+class LensProcess:
+    """The worker, as the module starts it.
+
+    Args:
+        job: The content of its job file.
+        folder: For the job file.
+    """
+
+    def __init__(self, job: dict[str, Any], folder: Path) -> None:
+        path = folder / "job.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "ArSSRLib.worker", str(path)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._number = 0
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Return the next event of a name."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told = json.loads(line)
+            if told["event"] == event:
+                return told
+            if told["event"] in ("error", "refused"):
+                raise SystemExit(told["message"])
+        raise SystemExit("The worker ended without an answer; its last words are above.")
+
+    def ask(self, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """Return the seconds until the answer to a question is read, and the answer."""
+        self._number += 1
+        started = time.perf_counter()
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(question | {"number": self._number}).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self.until("plane")
+        Path(answer["file"]).unlink()
+        return time.perf_counter() - started, answer
+
+    def processor_seconds(self) -> float:
+        """Return the processor time that it has taken."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
+    def end(self) -> None:
+        """End it and wait."""
+        self._process.communicate()
+
+
+@contextmanager
+def worker_on(volume: Volume, options: UpsamplingOptions, model: str) -> Iterator[tuple[LensProcess, float]]:
+    """Yield a worker that is ready for questions about a volume, and the seconds that this took."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = write_volume(volume, folder / "1.nrrd", compress=False)
+        job = {"format": 1, "task": "lens", "model": model, "input": str(source), "folder": str(folder)}
+        started = time.perf_counter()
+        process = LensProcess(job | options.as_table(), folder)
+        process.until("ready")
+        try:
+            yield process, time.perf_counter() - started
+        finally:
+            process.end()
+
+
+def rows_of(view: View, volume: Volume, scale: tuple[float, ...], options: UpsamplingOptions, model: str) -> list[str]:
+    """Return the cells of a view's line in the table: start, first, next, exact, and cores that others kept busy."""
+    fine = volume.geometry.upsampled(scale)
+    busy, began = busy_seconds(), time.perf_counter()
+    with worker_on(volume, options, model) as (worker, start):
+        first, told = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": False})
+        following = [
+            worker.ask(view.question(fine, number % 3 - 1) | {"scale": scale, "exact": False})[0]
+            for number in range(NEXT)
+        ]
+        exact, _ = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": True})
+        others = load_of_others(busy_seconds() - busy, worker.processor_seconds(), time.perf_counter() - began)
+    seconds = [f"{value:.2f}" for value in (start, first, median(following), exact)]
+    return [view.name, *seconds, f"{told['encoded']:,}", f"{others:.1f}"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--views", default="", help="only views whose name contains this")
+    args = parser.parse_args()
+    machine = this_machine(torch.get_num_threads())
+    print(f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, PyTorch {machine.torch}")
+    options = UpsamplingOptions(device=args.device)
+    for title, (size, spacing, scale) in VOLUMES.items():
+        volume = Volume(noisy_phantom(size).array, VolumeGeometry(size, spacing))
+        print(f"\n{title}, {' x '.join(map(str, size))} voxels; seconds\n")
+        header = ["view", "start", "first, quick", "next, quick", "exact", "voxels encoded", "cores busy with others"]
+        print(f"| {' | '.join(header)} |\n| {' | '.join('---' for _ in header)} |")
+        for view in (*LENSES, *SLICES):
+            if args.views in view.name:
+                print(f"| {' | '.join(rows_of(view, volume, scale, options, args.model))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
