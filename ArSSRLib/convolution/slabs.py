@@ -26,8 +26,6 @@ Advance = Callable[[float], object]
 STEP_VALUES = 2**18
 # Below, the sums cost more than the products they save.
 LEAST_CHANNELS = 16
-# Planes that are left over after the last four, from which on four more are cheaper than the plain convolution.
-LEAST_PLANES = 3
 
 
 def unobserved(_: float) -> None:
@@ -73,9 +71,9 @@ class Convolution:
 
 
 def _pays(features: Tensor, weight: Tensor) -> bool:
-    """Tell whether Winograd's way is faster: not in bf16, which it would spoil, nor for a few channels or planes."""
+    """Tell whether Winograd's way is faster: not in bf16, which it would spoil, nor for a few channels."""
     plain = features.device.type != "cpu" or features.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
-    return not plain and min(weight.shape[:2]) >= LEAST_CHANNELS and len(features) >= LEAST_PLANES
+    return not plain and min(weight.shape[:2]) >= LEAST_CHANNELS
 
 
 def _whole(convolution: Convolution, features: Tensor) -> Iterator[Slab]:
@@ -99,17 +97,11 @@ def _winograd_slabs(convolution: Convolution, features: Tensor) -> Iterator[Slab
             count = min(rows, height - j)
             inside = slice(max(0, j - 1), min(height, j + count + 1))
             target = slice(inside.start - (j - 1), inside.stop - (j - 1))
-            if made >= LEAST_PLANES:
-                length = inside.stop - inside.start
-                transform_planes([p[inside] for p in planes], work.sums[:, target, 1:-1], work.terms[:, :length])
-                _fill_margin(work.sums, target, count, convolution.padding)
-                result = convolve_sums(convolution.transformed, work, count)[:made]
-            else:
-                for number in range(made + 2):
-                    work.sums[number, target, 1:-1] = planes[number][inside]
-                _fill_margin(work.sums, target, count, convolution.padding)
-                volume = work.sums[: made + 2, : count + 2].permute(3, 0, 1, 2)[None]
-                result = F.conv3d(volume, convolution.weight, convolution.bias)[0].permute(1, 2, 3, 0)
+            length = inside.stop - inside.start
+            transform_planes([p[inside] for p in planes], work.sums[:, target, 1:-1], work.terms[:, :length])
+            _fill_margin(work.sums, target, count, convolution.padding)
+            # The last step makes four planes too: a plain convolution of one or two takes as long, or twice as long.
+            result = convolve_sums(convolution.transformed, work, count)[:made]
             yield slice(k, k + made), slice(j, j + count), result
 
 

@@ -8,6 +8,7 @@ Agreement with the scan and the average over mirror images take the whole volume
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
 from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.upsampling.executor import precision_context
-from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector, parts_of
+from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import as_type
 from ArSSRLib.volume import Volume
@@ -38,7 +39,7 @@ from ArSSRLib.volume import Volume
 QUICK_HALO = 8
 # Voxels beside a point that interpolation reads, to each side: the taps of the cubic spline.
 TAPS = 1
-# Coarse voxels around a plane that a quick answer encodes too, so that the next plane finds them.
+# Coarse voxels on both sides of a plane that a quick answer encodes too, so that the next plane finds them.
 QUICK_MARGIN = 2
 # Parts along each edge of a plane, where its parts are encoded one by one.
 DIVISIONS = (1, 2, 4, 8)
@@ -151,9 +152,12 @@ class Lens:
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, encoded = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for part in self._parts(plane, exact=exact):
-                kept, voxels = self._feature_map(part.points, factors, told, exact=exact, check=check)
-                values[part.rows, part.columns][part.points.inside] = self._normalized(kept, part.points, told, check)
+            for part in self._parts(plane, straight=points.axes is not None, exact=exact):
+                here = PlanePoints.of(part.plane, self._volume.geometry)
+                if not here.inside.any():
+                    continue
+                kept, voxels = self._feature_map(here, factors, told, exact=exact, check=check)
+                values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
                 everywhere, encoded = everywhere and kept.exact, encoded + voxels
         dtype = result_type(self._volume.array)
         values[points.inside] = as_type(self._intensities.restore(values[points.inside]), dtype, lowest=lowest)
@@ -161,22 +165,26 @@ class Lens:
             self._padding.put_back_at(values, points.index, points.inside)
         return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)
 
-    def _parts(self, plane: Plane, *, exact: bool) -> list[PlanePart]:
+    def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
         """Return the parts of a plane that are encoded with the least work, one by one, among those that fit.
 
         Raises:
             MemoryLimitError: If not even the smallest parts fit.
         """
         room, needed, best, least = self._room(), math.inf, None, math.inf
-        for count in DIVISIONS:
-            parts = parts_of(plane, self._volume.geometry, count)
-            boxes = [self._boxes(part.points, exact=exact) for part in parts]
-            needed = max(_voxels(crop) for _, crop in boxes) * self._model.bytes_per_coarse_voxel
-            # Each convolution computes less than the one before it.
-            work = sum(_voxels(wanted) + _voxels(crop) for wanted, crop in boxes)
+        halo = self._halo(exact=exact)
+        for counts in sorted(itertools.product(DIVISIONS, repeat=2), key=math.prod):
+            parts = plane.parts(counts)
+            blocks = [part.plane.box(self._volume.geometry, TAPS) for part in parts]
+            boxes = [
+                [grown(block, margin, self._shape) for margin in (0, halo // 2, halo)] for block in blocks if block
+            ]
+            needed = max(_voxels(crop) for *_, crop in boxes) * self._model.bytes_per_coarse_voxel
+            # Each convolution computes less than the one before it: Simpson's rule from the last to the first.
+            work = sum(_voxels(last) + 4 * _voxels(middle) + _voxels(first) for last, middle, first in boxes)
             if needed <= room and work < least:
                 best, least = parts, work
-            if best is not None and parts[0].points.axes is not None:  # the box around it holds nothing beside it
+            if best is not None and straight:  # the box around it holds nothing beside it
                 break
         if best is None:
             msg = (
@@ -185,6 +193,10 @@ class Lens:
             )
             raise MemoryLimitError(msg)
         return best
+
+    def _halo(self, *, exact: bool) -> int:
+        """Return the coarse voxels around a plane that are encoded for it."""
+        return self._model.halo if exact else min(QUICK_HALO, self._model.halo)
 
     def _told_at(self, scale: Vector) -> tuple[Conditioning, bool]:
         """Return what the network is told at a scale, and whether a whole result would be made to agree."""
@@ -221,9 +233,14 @@ class Lens:
     def _boxes(self, points: PlanePoints, *, exact: bool) -> tuple[Box, Box]:
         """Return the coarse voxels whose features are kept for points, and those that are encoded for them."""
         block = points.block(self._shape, TAPS)
-        halo = self._model.halo if exact else min(QUICK_HALO, self._model.halo)
-        wanted = block if exact else grown(block, QUICK_MARGIN, self._shape)
-        return wanted, grown(wanted, halo - TAPS, self._shape)
+        wanted = block
+        if not exact:
+            more = grown(block, QUICK_MARGIN, self._shape)
+            # A straight plane is left by scrolling; whoever drags the lens leaves any margin at once.
+            scrolled = range(3) if points.axes is None else points.axes.order[2:]
+            k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
+            wanted = (k, j, i)
+        return wanted, grown(wanted, self._halo(exact=exact) - TAPS, self._shape)
 
     def _room(self) -> float:
         """Return the bytes that encoding may take."""

@@ -51,6 +51,41 @@ class Plane:
             )
             raise InputError(msg)
 
+    def parts(self, counts: tuple[int, int]) -> list[PlanePart]:
+        """Divide it, into so many parts along its columns and rows, or as many as it has pixels."""
+        edges = [
+            np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist()
+            for n, count in zip(self.size, counts, strict=True)
+        ]
+        parts = []
+        for (left, right), (top, bottom) in itertools.product(*map(itertools.pairwise, edges)):
+            x, y, z = (
+                start + left * column + top * row
+                for start, column, row in zip(self.origin, self.column_step, self.row_step, strict=True)
+            )
+            plane = Plane((x, y, z), self.column_step, self.row_step, (right - left, bottom - top))
+            parts.append(PlanePart(slice(top, bottom), slice(left, right), plane))
+        return parts
+
+    def box(self, geometry: VolumeGeometry, margin: int) -> Box | None:
+        """Return the voxels of a grid around it, and a margin of more, along k, j, i; None if it is elsewhere."""
+        inverse = np.linalg.inv(geometry.affine[:3, :3])[::-1]
+        ends = np.array([[a * (self.size[0] - 1), b * (self.size[1] - 1)] for a in (0, 1) for b in (0, 1)])
+        points = self.origin + ends @ [self.column_step, self.row_step]
+        index = (points - geometry.origin) @ inverse.T
+        if ((index < -0.5).all(axis=0) | (index > np.array(geometry.shape) - 0.5).all(axis=0)).any():
+            return None
+        return _around(index.min(axis=0), index.max(axis=0), margin, geometry.shape)
+
+
+@dataclass(frozen=True)
+class PlanePart:
+    """A part of a plane, and its rows and columns there."""
+
+    rows: slice
+    columns: slice
+    plane: Plane
+
 
 @dataclass(frozen=True)
 class AxisVectors:
@@ -93,31 +128,15 @@ class PlanePoints:
     def block(self, shape: tuple[int, int, int], margin: int) -> Box:
         """Return the voxels of a grid of this shape around the pixels inside, and a margin of more, along k, j, i."""
         points = self.index[self.inside]
-        low = np.floor(points.min(axis=0) + ROUNDING).astype(int) - margin
-        high = np.ceil(points.max(axis=0) - ROUNDING).astype(int) + margin
-        k, j, i = (slice(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in zip(low, high, shape, strict=True))
-        return (k, j, i)
+        return _around(points.min(axis=0), points.max(axis=0), margin, shape)
 
 
-@dataclass(frozen=True)
-class PlanePart:
-    """A part of a plane: its rows and columns there, and its pixels."""
-
-    rows: slice
-    columns: slice
-    points: PlanePoints
-
-
-def parts_of(plane: Plane, geometry: VolumeGeometry, count: int) -> list[PlanePart]:
-    """Divide a plane into ``count`` by ``count`` parts, at most; return those with pixels in the field of view."""
-    columns, rows = (np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist() for n in plane.size)
-    parts = []
-    for (top, bottom), (left, right) in itertools.product(itertools.pairwise(rows), itertools.pairwise(columns)):
-        shift = np.multiply(left, plane.column_step) + np.multiply(top, plane.row_step)
-        x, y, z = (plane.origin + shift).tolist()
-        part = Plane((x, y, z), plane.column_step, plane.row_step, (right - left, bottom - top))
-        parts.append(PlanePart(slice(top, bottom), slice(left, right), PlanePoints.of(part, geometry)))
-    return [part for part in parts if part.points.inside.any()]
+def _around(low: FloatArray, high: FloatArray, margin: int, shape: tuple[int, int, int]) -> Box:
+    """Return the voxels of a grid of this shape between two continuous indices, and a margin of more."""
+    first = np.floor(low + ROUNDING).astype(int) - margin
+    last = np.ceil(high - ROUNDING).astype(int) + margin
+    k, j, i = (slice(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in zip(first, last, shape, strict=True))
+    return (k, j, i)
 
 
 def _inside(index: FloatArray, size: npt.NDArray[np.int_] | int) -> npt.NDArray[np.bool_]:

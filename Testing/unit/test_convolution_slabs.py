@@ -82,7 +82,6 @@ def test_winograd_loses_less_than_a_digit():
         ("bf16", random(8, 4, 4, 16).bfloat16(), False),
         ("autocast", random(8, 4, 4, 16), True),
         ("double", random(8, 4, 4, 16).double(), False),
-        ("two planes", random(2, 4, 4, 16), False),
     ],
 )
 def test_winograd_is_left_to_float32(what, features, autocast, monkeypatch):

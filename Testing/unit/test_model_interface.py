@@ -42,6 +42,19 @@ def test_the_lean_encoding_is_the_reference(network, volume):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("first", [(0, 0, 0), (1, 0, 1)])
+def test_a_box_of_a_feature_map_is_that_of_the_whole_but_for_its_outermost_features(network, volume, first):
+    k, j, i = (slice(a, n - a) for a, n in zip(first, COARSE, strict=True))
+    inside = (..., *(slice(a > 0, n - 2 * a - (a > 0)) for a, n in zip(first, COARSE, strict=True)))
+
+    box = network.encode_box(volume, (k, j, i), TOLD)
+    whole = network.encode(volume, TOLD)[:, :, k, j, i]
+
+    assert box.shape == whole.shape
+    torch.testing.assert_close(box[inside], whole[inside], atol=1e-4, rtol=1e-4, check_stride=False)
+
+
+@torch.inference_mode()
 def test_a_grid_is_answered_as_its_points(network, volume):
     grid = whole_grid(COARSE, FINE)
     points = torch.stack(torch.meshgrid(*(axis.float() for axis in grid.query), indexing="ij"), dim=-1)

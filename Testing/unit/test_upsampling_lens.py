@@ -137,6 +137,36 @@ def test_the_next_plane_in_the_same_slab_is_not_encoded_again(tiny_model):
     assert [bool(voxels) for voxels in encoded] == [True, False, False, False, True]
 
 
+def test_an_oblique_plane_is_encoded_in_parts_where_the_box_around_it_is_larger(tiny_model):
+    geometry = VolumeGeometry((16, 100, 100), (1.0, 1.0, 1.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    whole, lens = upsample(volume, tiny_model, 2, CPU), Lens(volume, tiny_model, CPU)
+    # From one edge of the box to the opposite one; every pixel is the center of a voxel of the result.
+    plane = Plane(whole.geometry.origin, (0.5, 0.0, 0.0), (0.0, 0.5, 0.5), (32, 200))
+
+    answer = lens.answer(plane, 2, exact=True)
+
+    diagonal = np.arange(200)
+    np.testing.assert_allclose(answer.plane, whole.array[diagonal, diagonal], atol=EXACT * range_of(volume))
+    voxels = [kept.feature_map[0, 0].numel() for kept in lens._kept]
+    assert len(voxels) > 1
+    assert sum(voxels) < 0.6 * 16 * 100 * 100
+
+
+def test_a_plane_that_does_not_fit_as_a_whole_is_encoded_in_parts(tiny_model):
+    geometry = VolumeGeometry((64, 64, 24), (1.0, 1.0, 1.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    plane = plane_of(geometry.upsampled(2), 2, 20)
+    needed = 64 * 64 * 24 * tiny_model.bytes_per_coarse_voxel
+
+    small = Lens(volume, tiny_model, replace(CPU, memory_limit=0.8 * needed / 1e9)).answer(plane, 2, exact=True)
+
+    expected = Lens(volume, tiny_model, CPU).answer(plane, 2, exact=True)
+    assert np.isfinite(small.plane).all()
+    assert small.encoded > expected.encoded
+    np.testing.assert_allclose(small.plane, expected.plane, atol=EXACT * range_of(volume))
+
+
 def test_a_feature_map_answers_only_at_the_scale_that_it_was_made_for(phantom, tiny_model):
     lens = Lens(phantom, tiny_model, CPU)
     plane = plane_of(phantom.geometry, 2, 4)

@@ -99,14 +99,14 @@ def test_of_questions_that_arrive_together_the_newest_is_answered(worker, phanto
 
 @pytest.mark.parametrize(("exact", "answered"), [(True, [2]), (False, [1, 2])])
 def test_only_exact_work_is_given_up_for_a_newer_question(worker, phantom, monkeypatch, exact, answered):
-    encode = ArSSR2.encode_lean
+    encode = ArSSR2.encode_box
 
     def overtaken(self, *arguments, **options):
-        monkeypatch.setattr(ArSSR2, "encode_lean", encode)
+        monkeypatch.setattr(ArSSR2, "encode_box", encode)
         worker.ask(question_about(phantom.geometry, 2, slice_number=9))
         return encode(self, *arguments, **options)
 
-    monkeypatch.setattr(ArSSR2, "encode_lean", overtaken)
+    monkeypatch.setattr(ArSSR2, "encode_box", overtaken)
     worker.ask(question_about(phantom.geometry, 1, exact=exact))
     worker.next("plane", len(answered))
 
