@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ArSSRLib.io import write_volume
 from ArSSRPanel import exchange
+from ArSSRPanel.acquisition import profileOf
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.preview_state import Question
 from ArSSRPanel.process import Event, WorkerProcess
@@ -57,19 +59,22 @@ class PreviewWorker:
             volume = volumeFromNode(self._request.inputVolume)
             exchange.requireSpace(self._folder, volume.array.nbytes)
             self._source = write_volume(volume, self._folder / "1.nrrd", compress=False)
-            job = {
-                "format": 1,
-                "task": "lens",
-                "model": self._request.model,
-                **self._request.options.as_table(),
-                "input": str(self._source),
-                "folder": str(self._folder),
-            }
-            self._process = WorkerProcess(job, self._folder, onEvent=self._onEvent, onEnd=self._onEnd)
+            self._process = WorkerProcess(self._job(), self._folder, onEvent=self._onEvent, onEnd=self._onEnd)
             self._process.start()
         except BaseException:
             self.stop()
             raise
+
+    def _job(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "task": "lens",
+            "model": self._request.model,
+            **self._request.options.as_table(),
+            "input": str(self._source),
+            "folder": str(self._folder),
+            "profile": profileOf(self._request.inputVolume).as_table(),
+        }
 
     def ask(self, question: Question) -> None:
         """Send a question; its answer follows, unless another question does first."""

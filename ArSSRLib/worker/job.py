@@ -29,6 +29,9 @@ class StatedAxis:
     source: str
 
 
+Profile: TypeAlias = tuple[StatedAxis | None, StatedAxis | None, StatedAxis | None]
+
+
 @dataclass(frozen=True)
 class VolumeFiles:
     """One volume of a job.
@@ -43,7 +46,7 @@ class VolumeFiles:
     input: Path
     output: Path
     uncertainty: Path | None = None
-    profile: tuple[StatedAxis | None, StatedAxis | None, StatedAxis | None] | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,14 @@ class LensJob:
         options: How to upsample; each is a key of the job file.
         input: The file to read; never changed.
         folder: Existing folder for the planes.
+        profile: As in `VolumeFiles`.
     """
 
     model: str
     options: UpsamplingOptions
     input: Path
     folder: Path
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         """Refuse a job without a model."""
@@ -160,7 +165,7 @@ def job_from_table(table: object) -> Job:
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}
     if task == "lens":
-        return dataclass_from(LensJob, values, kind="job")
+        return dataclass_from(LensJob, {"profile": None, **values}, kind="job")
     if isinstance(values.get("volumes"), list):
         values["volumes"] = [_volume(entry) for entry in values["volumes"]]
     return dataclass_from(UpsampleJob, values, kind="job")

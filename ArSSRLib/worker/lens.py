@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line
-from ArSSRLib.io import read_volume
 from ArSSRLib.settings import dataclass_from
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
 from ArSSRLib.worker.inbox import Inbox
 from ArSSRLib.worker.job import Factors, LensJob
 from ArSSRLib.worker.packages import load_packages
+from ArSSRLib.worker.volumes import read_stated
 
 if TYPE_CHECKING:
     from ArSSRLib.upsampling.lens import Lens
@@ -82,7 +82,9 @@ def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> d
     from ArSSRLib.upsampling.lens import Lens  # noqa: PLC0415
 
     options = decided(job.options)
-    lens = Lens(read_volume(job.input), load_model(job.model, device=resolve_device(options.device)), options)
+    lens = Lens(
+        read_stated(job.input, job.profile), load_model(job.model, device=resolve_device(options.device)), options
+    )
     cancellation.check()
     events.send("ready", device=options.device)
     while (line := cancellation.inbox.take()) is not None:

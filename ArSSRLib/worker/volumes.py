@@ -20,12 +20,13 @@ from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress
-from ArSSRLib.worker.job import UpsampleJob, VolumeFiles
+from ArSSRLib.worker.job import Profile, UpsampleJob, VolumeFiles
 from ArSSRLib.worker.packages import load_packages
 
 if TYPE_CHECKING:
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.interface import SuperResolutionModel
+    from ArSSRLib.volume import Volume
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
@@ -92,16 +93,11 @@ def _upsample_one(
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
-    from ArSSRLib.acquisition.profile import SliceProfile  # noqa: PLC0415
     from ArSSRLib.record import record_of  # noqa: PLC0415 - needs PyTorch
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
     progress.stage("read", number)
-    volume = read_volume(files.input)
-    if files.profile is not None:
-        stated = SliceProfile.from_table([axis and asdict(axis) for axis in files.profile])
-        profile = volume.header.profile.completed_by(stated)
-        volume = replace(volume, header=replace(volume.header, profile=profile))
+    volume = read_stated(files.input, files.profile)
     progress.stage("upsample", number)
     destination = destination_of(files.output)
     plan = plan_upsampling(volume, model, job.scale, job.options, region=job.region, destination=destination)
@@ -112,6 +108,17 @@ def _upsample_one(
         write_volume(outcome.uncertainty, files.uncertainty, compress=False)
     progress.written()
     return plan.geometry, record_of(volume, outcome, model, plan)
+
+
+def read_stated(path: Path, stated: Profile | None) -> Volume:
+    """Return the volume of a file; what the file does not say of its slice profile is taken from the job."""
+    from ArSSRLib.acquisition.profile import SliceProfile  # noqa: PLC0415
+
+    volume = read_volume(path)
+    if stated is None:
+        return volume
+    profile = volume.header.profile.completed_by(SliceProfile.from_table([axis and asdict(axis) for axis in stated]))
+    return replace(volume, header=replace(volume.header, profile=profile))
 
 
 def _check_before_loading(job: UpsampleJob) -> None:

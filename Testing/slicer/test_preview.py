@@ -8,11 +8,12 @@ import pytest
 import slicer
 import slicer.util
 import vtk
-from ArSSRPanel import views
+from ArSSRPanel import preview_worker, run, views
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import HELPER_ATTRIBUTE, volumeFromNode
 from slicer_runs import temporary_folder, worker_processes
 
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
@@ -148,6 +149,26 @@ def test_nothing_is_left_of_a_preview_however_it_ends(previewing, slicerHost, te
     assert helpers() == []
     assert list(temporary.iterdir()) == []
     assert label() == ""
+
+
+def test_the_worker_is_told_what_that_of_a_run_is_told(opened, monkeypatch):
+    axis = AxisProfile("gaussian", 1.0, "DICOM")
+    for module in (preview_worker, run):
+        monkeypatch.setattr(module, "profileOf", lambda node: SliceProfile((axis, axis, axis)))
+    opened._parameterNode.sliceThickness = 3.0
+    request = opened._parameterNode.request()
+    started = run.Run(request)
+    started._files = [("1.nrrd", "1-result.nrrd")]
+
+    preview = preview_worker.PreviewWorker(request, onReady=None, onPlane=None, onRefused=None, onFailed=None)._job()
+
+    whole = started._job()
+    (volume,) = whole.pop("volumes")
+    told = whole | {"profile": volume["profile"]}
+    assert {key: preview[key] for key in told if key not in ("task", "scale", "region")} == {
+        key: value for key, value in told.items() if key not in ("task", "scale", "region")
+    }
+    assert set(preview) - set(told) == {"input", "folder"}
 
 
 def test_a_worker_that_is_lost_ends_the_preview_with_a_line(previewing, slicerHost):

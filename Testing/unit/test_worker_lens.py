@@ -79,6 +79,18 @@ def test_a_plane_lies_in_a_file_as_the_whole_result_has_it(worker, phantom, tiny
     np.testing.assert_allclose(plane, whole.array[8], atol=1e-5 * np.ptp(whole.array))
 
 
+def test_what_the_job_states_of_the_slice_profile_counts_as_in_a_run(source, phantom, tiny_weights, tmp_path):
+    (tmp_path / "planes").mkdir()
+    stated = {"kind": "gaussian", "width": 1.0, "source": "DICOM"}
+    job = lens_job(tiny_weights, source, tmp_path / "planes") | {"profile": [stated, stated, stated]}
+    worker = Worker(tmp_path, job)
+
+    worker.ask(question_about(phantom.geometry, 1))
+
+    assert worker.next("plane")["uncorrected"]
+    worker.end()
+
+
 def test_a_second_question_in_the_same_slab_encodes_nothing(worker, phantom):
     worker.ask(question_about(phantom.geometry, 1))
     first = worker.next("plane")
