@@ -173,7 +173,7 @@ class Lens:
         """
         room, needed, best, least = self._room(), math.inf, None, math.inf
         halo = self._halo(exact=exact)
-        for counts in sorted(itertools.product(DIVISIONS, repeat=2), key=math.prod):
+        for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
             blocks = [part.plane.box(self._volume.geometry, TAPS) for part in parts]
             boxes = [
