@@ -45,6 +45,8 @@ class UpsamplingOptions:
         quality: "draft", "standard" or "best". It chooses the bundled model where none is named; "best" also averages
             the answers to the eight mirror images of the volume.
         consistency: "auto" makes the result agree with the scan where the slice profile is known; "off" never does.
+        even_slices: "auto" divides out what slices of a two-dimensional acquisition differ in brightness; "off" never
+            does.
         uncertainty: Whether the standard deviation of the answers to the mirror images is kept; needs quality "best".
 
     Raises:
@@ -72,6 +74,11 @@ class UpsamplingOptions:
     )
     consistency: str = _option(
         "auto", "auto: agree with the scan where its slice profile is known; off: never", choices=("auto", "off")
+    )
+    even_slices: str = _option(
+        "auto",
+        "auto: even out the brightness of slices that were acquired one by one; off: never",
+        choices=("auto", "off"),
     )
     uncertainty: bool = _option(False, "standard deviation over the mirror images; needs quality best")
 

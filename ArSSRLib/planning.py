@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
+from ArSSRLib.acquisition.slice_gains import slice_axis
 from ArSSRLib.errors import MemoryLimitError
 from ArSSRLib.geometry import Region, VolumeGeometry, parse_region, parse_scale
 from ArSSRLib.options import UpsamplingOptions
@@ -51,8 +52,7 @@ class Destination:
 
     Attributes:
         copies: Copies of the result that its writer makes.
-        folder: Where a result larger than the memory may lie until it is written; None if its format cannot be
-            written from the disk.
+        folder: Where a result larger than the memory may lie until it is written; None if its format cannot stream.
     """
 
     copies: int = 0
@@ -207,13 +207,14 @@ class _Work:
         computed = self._computed(region)
         voxels = math.prod(stop - first for first, stop in computed)
         result = voxels * (self.dtype.itemsize + (UNCERTAINTY_BYTES if self.options.uncertainty else 0))
-        agrees = must_agree(self.options, self.profile, self.scale)
-        coarse_volumes = 1 + (AGREEMENT_VOLUMES if agrees else 0)
+        coarse_volumes = 1 + (AGREEMENT_VOLUMES if must_agree(self.options, self.profile, self.scale) else 0)
+        coarse_volumes += (
+            self.options.even_slices == "auto" and slice_axis(self.coarse.spacing, self.profile) is not None
+        )
         host = math.prod(self.coarse.size) * 4 * coarse_volumes + (0 if on_disk else result)
         writing = 0 if on_disk else self.copies * result
         slab = SLAB_VOXELS * SLAB_BYTES
-        available = self.available_memory if self.host_memory is None else self.host_memory
-        _require_room(target, host + writing, available)
+        _require_room(target, host + writing, self.available_memory if self.host_memory is None else self.host_memory)
         if self.host_memory is not None:  # all of this is elsewhere
             host = writing = 0
         else:
@@ -271,10 +272,9 @@ class _Work:
                 region=slices_of(region),
             )
         except MemoryLimitError as error:
-            needed = base + max(slab, writing)
             msg = (
-                f"The memory limit of {limit / 1e9:.3g} GB is too small: {needed / 1e9:.3g} GB are needed for the "
-                f"program, its input and its output, and the rest holds no tile. {error}"
+                f"The memory limit of {limit / 1e9:.3g} GB is too small: {(base + max(slab, writing)) / 1e9:.3g} GB "
+                f"are needed for the program, its input and its output, and the rest holds no tile. {error}"
             )
             raise MemoryLimitError(msg) from error
 

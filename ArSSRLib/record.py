@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from ArSSRLib import __version__
 from ArSSRLib.acquisition.profile import SliceProfile
+from ArSSRLib.acquisition.slice_gains import GainSummary
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import Region
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
@@ -53,6 +55,7 @@ _KEYS: dict[str, Any] = {
     "input_sha256": str,
     "result_sha256": str,
     "disagreement": float | None,
+    "slice_gains": GainSummary | None,
 }
 
 
@@ -85,6 +88,7 @@ def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, pla
         "profile": plan.profile.as_table(),
         # Percent of the intensity range; four digits, for it is told to people.
         "disagreement": None if outcome.disagreement is None else float(f"{outcome.disagreement:.4g}"),
+        "slice_gains": None if outcome.gains is None else asdict(outcome.gains.summary()),
     }
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ArSSRLib.acquisition.slice_gains import estimate_slice_gains, slice_axis
 from ArSSRLib.checkpoint import load_model, read_metadata
 from ArSSRLib.errors import printable
 from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io import find_inputs, read_volume
+from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.options import DEFAULT_OPTIONS
+from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.upsampling.decision import decided_profile, described
 from ArSSRLib.volume import Volume
 
@@ -57,11 +60,24 @@ def describe_volume(volume: Volume) -> Rows:
         ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
         ("range", value_range(volume)),
         ("slice profile", described(decided_profile(volume, DEFAULT_OPTIONS), geometry.spacing)),
+        ("slice brightness", slice_brightness(volume)),
         ("padding", "" if header.padding is None else "{:.6g} to {:.6g}".format(*header.padding)),
         ("component", header.component),
         ("description", header.description),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def slice_brightness(volume: Volume) -> str:
+    """Return what slices differ in brightness; nothing of a volume that was not acquired slice by slice."""
+    axis = slice_axis(volume.geometry.spacing, decided_profile(volume, DEFAULT_OPTIONS))
+    if axis is None or volume.header.component or not np.isfinite(volume.array).any():
+        return ""
+    array, _ = replace_non_finite(volume.array)
+    padding = find_padding(array, volume.header.padding)
+    array, ignored = without_padding(array, padding), None if padding is None else padding.mask
+    gains = estimate_slice_gains(array, axis, IntensityRange.of(array), ignored=ignored)
+    return "even, as far as can be measured" if gains is None else f"differs between {gains.described()}"
 
 
 def value_range(volume: Volume) -> str:

@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -275,6 +275,7 @@ def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> N
         "model": model.name,
         "sha256": model.sha256,
         "disagreement": outcome.disagreement,
+        "slice_gains": None if outcome.gains is None else asdict(outcome.gains.summary()),
     }
     line = (
         f"{Path(output)}: {times(geometry.size)} voxels of {times(geometry.spacing)} mm, "
@@ -282,4 +283,6 @@ def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> N
     )
     if outcome.disagreement is not None:
         line += f"; acquired again, it differs from the scan by {outcome.disagreement:.2g} % of the range"
+    if outcome.gains is not None:
+        line += f"; uneven brightness was removed from {outcome.gains.described()}"
     batch.reporter.done(fields, line)

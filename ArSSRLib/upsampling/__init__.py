@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from ArSSRLib.acquisition.profile import UNKNOWN, told_of
+from ArSSRLib.acquisition.slice_gains import SliceGains
 from ArSSRLib.device import (
     PRECISIONS,
     free_memory,
@@ -40,7 +41,7 @@ from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
 from ArSSRLib.upsampling.decision import decided_profile
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
-from ArSSRLib.upsampling.preparation import prepare
+from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
 from ArSSRLib.volume import Volume
 
@@ -150,33 +151,37 @@ class Outcome:
         uncertainty: Standard deviation of the answers to the mirror images, float32, in the units and on the grid of
             ``volume``; None where it was not asked for.
         disagreement: What the result, acquired again by simulation, differs from the scan: root mean square over the
-            anatomy, in percent of the intensity range. None where the result was not made to agree.
+            anatomy, in percent of the intensity range. The scan is meant with even slices, where ``gains`` were divided
+            out. None where the result was not made to agree.
+        gains: What the slices of the scan differed in brightness, which the result does not repeat; None where nothing
+            was divided out.
     """
 
     volume: Volume
     uncertainty: Volume | None = None
     disagreement: float | None = None
+    gains: SliceGains | None = None
 
 
 def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progress: Progress | None = None) -> Outcome:
     """Return what `upsample` returns and more, by a plan that `plan_upsampling` made for the same volume and model."""
     report = progress or (lambda _: None)
     report(0.0)
+    prepared = prepare(volume, plan.profile, plan.options)
     with _device_errors(plan):
-        result, uncertainty, disagreement = _carry_out(plan, volume, model, report=report)
+        result, uncertainty, disagreement = _carry_out(plan, prepared, model, report=report)
     report(1.0)
     # Free text of the input may name the patient, and is not true of the result any more; nor is its slice profile.
     header = replace(volume.header, description="", profile=UNKNOWN)
     spread = None if uncertainty is None else Volume(uncertainty, plan.geometry, replace(header, dtype=None))
-    return Outcome(Volume(result, plan.geometry, header), spread, disagreement)
+    return Outcome(Volume(result, plan.geometry, header), spread, disagreement, prepared.gains)
 
 
 def _carry_out(
-    plan: Plan, volume: Volume, model: SuperResolutionModel, *, report: Progress
+    plan: Plan, prepared: Prepared, model: SuperResolutionModel, *, report: Progress
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, float | None]:
     """Return the voxels of the result and of its uncertainty, and its disagreement with the scan."""
-    prepared = prepare(volume)
-    array, fine_shape = prepared.array, volume.geometry.upsampled(plan.scale).shape
+    array, fine_shape = prepared.array, prepared.geometry.upsampled(plan.scale).shape
     result = empty(plan, plan.dtype)
     uncertainty = empty(plan, np.float32) if plan.options.uncertainty else None
     lowest, highest = array.min(), array.max()

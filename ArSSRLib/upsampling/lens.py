@@ -114,7 +114,7 @@ class Lens:
         self._volume, self._options, self._most_bytes = volume, options, most_bytes
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
-        prepared = prepare(volume)
+        prepared = prepare(volume, decided_profile(volume, options), options)
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape
         self._intensities = IntensityRange.of(self._array)

@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ArSSRLib.acquisition.profile import SliceProfile
+from ArSSRLib.acquisition.slice_gains import SliceGains, estimate_slice_gains, slice_axis
 from ArSSRLib.complex_parts import looks_like_wrapped_phase, warning_about
-from ArSSRLib.normalization import replace_non_finite
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.normalization import IntensityRange, replace_non_finite
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.padding import Padding, find_padding, without_padding
 from ArSSRLib.volume import Volume
 
@@ -22,15 +26,24 @@ class Prepared:
 
     Attributes:
         array: Finite intensities without padding, shape (k, j, i), in scanner units.
+        geometry: Its grid.
         padding: Where the padding was; it comes back into the result.
+        gains: What the slices differed in brightness, which is divided out; None where nothing was.
     """
 
     array: npt.NDArray[Any]
-    padding: Padding | None
+    geometry: VolumeGeometry
+    padding: Padding | None = None
+    gains: SliceGains | None = None
 
 
-def prepare(volume: Volume) -> Prepared:
-    """Return a volume without what is no measurement, and say in the log what was replaced.
+def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -> Prepared:
+    """Return a volume without what is no measurement and with even slices, and say in the log what was changed.
+
+    Args:
+        volume: The input; it is not changed.
+        profile: How it was acquired, from `decision.decided_profile`.
+        options: They say whether the brightness of slices may be evened out.
 
     Raises:
         InputError: If no voxel is a finite number.
@@ -43,4 +56,14 @@ def prepare(volume: Volume) -> Prepared:
     if component:
         logger.warning("%s", warning_about(component))
     padding = find_padding(array, volume.header.padding)
-    return Prepared(without_padding(array, padding), padding)
+    array = without_padding(array, padding)
+    axis = slice_axis(volume.geometry.spacing, profile)
+    # Phase and the parts of a complex image have no brightness that a gain could change.
+    if axis is None or component or options.even_slices == "off":
+        return Prepared(array, volume.geometry, padding)
+    intensities = IntensityRange.of(array)
+    gains = estimate_slice_gains(array, axis, intensities, ignored=None if padding is None else padding.mask)
+    if gains is None:
+        return Prepared(array, volume.geometry, padding)
+    logger.info("Slices differ in brightness, which is evened out: %s.", gains.described())
+    return Prepared(gains.removed_from(array, intensities.floor), volume.geometry, padding, gains)

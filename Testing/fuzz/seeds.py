@@ -93,4 +93,5 @@ def _records() -> list[bytes]:
     record |= {"scale": [2.0, 2.0, 2.0], "region": None, "size": [4, 4, 4], "threads": 1, "tiles": 1}
     record |= {"largest_tile": 8, **UpsamplingOptions(device="cpu", precision="fp32").as_table()}
     record |= {"profile": [None, {"kind": "gaussian", "width": 1.0, "source": "DICOM"}, None], "disagreement": 0.1}
+    record |= {"slice_gains": {"axis": "k", "rms": 2.5, "largest": 6.25}}
     return [json.dumps({**record, "input_sha256": "0" * 64, "result_sha256": "f" * 64}).encode()]
