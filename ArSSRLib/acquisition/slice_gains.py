@@ -194,7 +194,7 @@ def _homogeneous(
     tissue &= np.isfinite(steepness)
     if tissue.any():
         tissue &= steepness <= min(LARGEST_CHANGE, float(np.quantile(steepness[tissue], HALF)))
-    return middle - mean, tissue
+    return (middle - mean).astype(np.float32, copy=False), tissue
 
 
 def _medians_of_parts(values: npt.NDArray[np.float32], chosen: npt.NDArray[np.bool_]) -> Floats:

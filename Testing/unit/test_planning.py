@@ -29,7 +29,8 @@ PLENTY = {"base_memory": 0, "available_memory": 10**12}
 
 
 def plan(grid: VolumeGeometry, dtype, scale, *, memory_limit: float | None = None, **numbers) -> Plan:
-    return make_plan(grid, dtype, scale, UpsamplingOptions(memory_limit=memory_limit), **numbers)
+    options = UpsamplingOptions(memory_limit=memory_limit, even_slices="off")
+    return make_plan(grid, dtype, scale, options, **numbers)
 
 
 def test_a_plan_names_the_grid_and_the_type_of_the_result():
@@ -43,6 +44,17 @@ def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and
     found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
 
     assert found.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + AT_WORK + 1000 * VOXELS
+
+
+@pytest.mark.parametrize(("spacing", "volumes"), [((1.0, 1.0, 3.0), 1), ((1.0, 1.0, 1.2), 0)])
+def test_slices_that_may_be_made_even_take_another_volume(spacing, volumes):
+    grid = VolumeGeometry(GRID.size, spacing)
+    off, auto = (
+        make_plan(grid, np.int16, 2, UpsamplingOptions(even_slices=choice), **NETWORK, **PLENTY)
+        for choice in ("off", "auto")
+    )
+
+    assert auto.memory - off.memory == 4 * VOXELS * volumes
 
 
 def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
