@@ -95,6 +95,7 @@ class ArSSRParameterNode:
     quality: Quality = Quality.STANDARD
     sliceThickness: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
     agree: bool = True
+    evenSlices: bool = True
     uncertainty: bool = False
     model: str = ""
     device: str = "auto"
@@ -111,6 +112,7 @@ class ArSSRParameterNode:
             quality=self.quality.value,
             slice_thickness=f"{self.sliceThickness:.6g}" if self.sliceThickness else None,
             consistency="auto" if self.agree else "off",
+            even_slices="auto" if self.evenSlices else "off",
             uncertainty=self.uncertainty and self.quality == Quality.BEST,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.acquisition.slice_gains import estimate_slice_gains, slice_axis
 from ArSSRLib.checkpoint import load_model, read_metadata
 from ArSSRLib.errors import printable
@@ -49,7 +50,7 @@ def _print(path: Path, rows: Rows) -> None:
 
 def describe_volume(volume: Volume) -> Rows:
     """Return the properties of a volume, as (name, text)."""
-    geometry, header = volume.geometry, volume.header
+    geometry, header, profile = volume.geometry, volume.header, decided_profile(volume, DEFAULT_OPTIONS)
     stored = "" if header.dtype is None else f"{header.dtype}{', with slope and intercept' if header.scaled else ''}"
     rows = [
         ("size", f"{times(geometry.size)} voxels (i, j, k)"),
@@ -59,8 +60,8 @@ def describe_volume(volume: Volume) -> Rows:
         ("origin", f"{', '.join(f'{x:.6g}' for x in geometry.origin)} LPS mm"),
         ("voxels", f"{volume.array.dtype}{f' (stored as {stored})' if stored else ''}"),
         ("range", value_range(volume)),
-        ("slice profile", described(decided_profile(volume, DEFAULT_OPTIONS), geometry.spacing)),
-        ("slice brightness", slice_brightness(volume)),
+        ("slice profile", described(profile, geometry.spacing)),
+        ("slice brightness", slice_brightness(volume, profile)),
         ("padding", "" if header.padding is None else "{:.6g} to {:.6g}".format(*header.padding)),
         ("component", header.component),
         ("description", header.description),
@@ -68,9 +69,9 @@ def describe_volume(volume: Volume) -> Rows:
     return [(name, text) for name, text in rows if text]
 
 
-def slice_brightness(volume: Volume) -> str:
+def slice_brightness(volume: Volume, profile: SliceProfile) -> str:
     """Return what slices differ in brightness; nothing of a volume that was not acquired slice by slice."""
-    axis = slice_axis(volume.geometry.spacing, decided_profile(volume, DEFAULT_OPTIONS))
+    axis = slice_axis(volume.geometry.spacing, profile)
     if axis is None or volume.header.component or not np.isfinite(volume.array).any():
         return ""
     array, _ = replace_non_finite(volume.array)

@@ -20,6 +20,7 @@ params.slice_thickness = null  // slice thickness, or one for each axis i, j, k;
 params.memory_limit = null  // most memory to use (default: what is free)
 params.quality = null  // draft: a small model; best: the deepest model, averaged over the mirror images of the volume, 8 times as long (default: standard)
 params.consistency = null  // auto: agree with the scan where its slice profile is known; off: never (default: auto)
+params.even_slices = null  // auto: even out the brightness of slices that were acquired one by one; off: never (default: auto)
 params.force = null  // upsample even what looks like a label map
 params.overwrite = null  // replace results of other inputs, models or options
 params.uncertainty = null  // also write the standard deviation over the mirror images; with quality best
@@ -68,6 +69,7 @@ workflow {
         memory_limit: '--memory-limit',
         quality: '--quality',
         consistency: '--consistency',
+        even_slices: '--even-slices',
         force: '--force',
         overwrite: '--overwrite',
         uncertainty: '--uncertainty'

@@ -200,6 +200,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>E&amp;ven slices</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Even out the brightness of slices that were acquired one by one, where it differs from slice to slice and the difference can be told from anatomy.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>&amp;Uncertainty map</source>
         <translation type="unfinished"></translation>
     </message>

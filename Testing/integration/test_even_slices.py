@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from worker_events import Told, upsample_job
 
+from ArSSRLib import read_volume, write_volume
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.commands.info import describe_volume
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.record import read_record, record_as_json, record_of
+from ArSSRLib.record import read_record, record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import carry_out, plan_upsampling, upsample
+from ArSSRLib.upsampling.lens import Lens
+from ArSSRLib.upsampling.plane import Plane
 from ArSSRLib.volume import FileHeader, Volume
+from ArSSRLib.worker import run
 
 CPU = UpsamplingOptions(device="cpu", precision="fp32")
 OFF = replace(CPU, even_slices="off")
@@ -109,3 +116,72 @@ def test_info_says_how_uneven_slices_are():
     assert said[0].startswith("differs between 24 slices along k: ")
     assert said[1] == "even, as far as can be measured"
     assert "slice brightness" not in dict(describe_volume(scan(head(), spacing=1.0)))
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """Return a file of uneven slices."""
+    return write_volume(scan((head() * GAINS).astype(np.float32)), tmp_path / "uneven.nii.gz")
+
+
+@pytest.fixture
+def expected(uneven, tiny_model):
+    """Return the voxels of its result, with even slices and with the slices left as they are."""
+    volume = read_volume(uneven)
+    return [upsample(volume, tiny_model, SCALE, options).array for options in (CPU, OFF)]
+
+
+@pytest.mark.parametrize(("choice", "number"), [("auto", 0), ("off", 1)])
+def test_the_command_evens_out_slices_unless_told_not_to(choice, number, uneven, expected, arssr, tmp_path, capsys):
+    target = tmp_path / "out.nii.gz"
+    said = "uneven brightness was removed from 24 slices along k: "
+
+    assert arssr(uneven, target, "--scale", "1", "1", "2", "--even-slices", choice, "--provenance") == 0
+
+    np.testing.assert_allclose(read_volume(target).array, expected[number], rtol=0, atol=0.01)
+    record = read_record(sidecar_of(target))
+    assert (record["slice_gains"] is not None, said in capsys.readouterr().out) == (choice == "auto",) * 2
+    assert record["even_slices"] == choice
+
+
+@pytest.mark.parametrize(("choice", "number"), [("auto", 0), ("off", 1)])
+def test_a_job_of_the_worker_evens_out_slices(choice, number, uneven, expected, tiny_weights, tmp_path):
+    told, target = Told(tmp_path / "events"), tmp_path / "out.nrrd"
+    job = upsample_job(tiny_weights, (uneven, target), scale=list(SCALE), even_slices=choice)
+    (tmp_path / "job.json").write_text(json.dumps(job))
+
+    assert run([str(tmp_path / "job.json")], told.events, told.cancellation) == 0
+
+    np.testing.assert_allclose(read_volume(target).array, expected[number], rtol=0, atol=0.01)
+    assert (told.lines()[-1]["results"][0]["record"]["slice_gains"] is not None) == (choice == "auto")
+
+
+@pytest.mark.parametrize(("choice", "number"), [("auto", 0), ("off", 1)])
+def test_a_scan_of_a_cohort_has_even_slices(choice, number, uneven, expected, tiny_weights, tmp_path):
+    pytest.importorskip("bids2table", reason="bids2table is not installed (pip install bids2table)")
+    from ArSSRLib.cohort.dataset import Scan  # noqa: PLC0415
+    from ArSSRLib.cohort.processing import DONE, Task, process  # noqa: PLC0415
+
+    name = "sub-01/anat/sub-01_T2w.nii.gz"
+    (tmp_path / name).parent.mkdir(parents=True)
+    uneven.rename(tmp_path / name)
+    how = {"scale": list(SCALE), "isotropic": False, "spacing": None, "size": None, "force": False, "overwrite": False}
+    options = replace(CPU, even_slices=choice)
+    task = Task(str(tmp_path), str(tmp_path / "out"), Scan(name, "01", "", "T2w"), how, str(tiny_weights), options)
+
+    outcome = process(task)
+
+    assert (outcome.state, outcome.path) == (DONE, name)
+    np.testing.assert_allclose(read_volume(outcome.message).array, expected[number], rtol=0, atol=0.01)
+    assert (read_record(sidecar_of(Path(outcome.message)))["slice_gains"] is not None) == (choice == "auto")
+
+
+@pytest.mark.parametrize(("options", "number"), [(CPU, 0), (OFF, 1)])
+def test_a_lens_shows_even_slices(options, number, uneven, expected, tiny_model):
+    volume = read_volume(uneven)
+    fine = volume.geometry.upsampled(SCALE)
+    plane = Plane(tuple(fine.affine[:3] @ [0, 20, 0, 1]), (1.0, 0.0, 0.0), tuple(fine.affine[:3, 2]), fine.size[::2])
+
+    answer = Lens(volume, tiny_model, options).answer(plane, SCALE, exact=True).plane
+
+    np.testing.assert_allclose(answer, expected[number][:, 20], rtol=0, atol=1e-5 * np.ptp(expected[number]))

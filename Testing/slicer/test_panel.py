@@ -266,12 +266,13 @@ def test_quality_and_slices_are_chosen_in_their_section(parameters, panel):
     panel.ui.qualityComboBox.currentIndex = 2
     panel.ui.sliceThicknessSpinBox.value = 3.5
     panel.ui.agreeCheckBox.checked = False
+    panel.ui.evenSlicesCheckBox.checked = False
     panel.ui.uncertaintyCheckBox.checked = True
 
     options = parameters.request().options
 
     assert (options.quality, options.slice_thickness) == ("best", "3.5")
-    assert (options.consistency, options.uncertainty) == ("off", True)
+    assert (options.consistency, options.even_slices, options.uncertainty) == ("off", "off", True)
 
 
 def test_untouched_the_section_leaves_every_choice_to_the_engine(parameters):
