@@ -39,7 +39,7 @@ from ArSSRLib.planning import Destination, Plan, make_plan, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
-from ArSSRLib.upsampling.decision import decided_profile
+from ArSSRLib.upsampling.decision import Estimate, decided_profile, estimated_profile
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
@@ -98,8 +98,18 @@ def plan_upsampling(
     *,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination | None = None,
+    estimate: Estimate = estimated_profile,
 ) -> Plan:
-    """Return what `upsample` will do with the same arguments, for `carry_out`; nothing is computed.
+    """Return what `upsample` will do with the same arguments, for `carry_out`; no voxel is computed.
+
+    Args:
+        volume: See `upsample`, as of all that are not here.
+        model: The same.
+        scale: The same.
+        options: The same.
+        region: The same.
+        destination: The same.
+        estimate: How the slice profile is estimated, where neither user nor file states it.
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.
@@ -121,7 +131,7 @@ def plan_upsampling(
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
-        profile=decided_profile(volume, options, parse_scale(scale)),
+        profile=decided_profile(volume, options, parse_scale(scale), estimate=estimate),
         region=region,
         destination=destination,
     )

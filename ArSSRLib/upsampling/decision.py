@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ArSSRLib.acquisition.estimate import estimated_axes
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
@@ -17,8 +17,48 @@ from ArSSRLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
+# Returns the profiles of a volume that can be estimated with confidence.
+Estimate = Callable[[Volume], SliceProfile]
 
-def decided_profile(volume: Volume, options: UpsamplingOptions, scale: Sequence[float] | None = None) -> SliceProfile:
+
+def estimated_profile(volume: Volume) -> SliceProfile:
+    """Return the profiles that can be estimated with confidence; no parts of a complex image are judged."""
+    try:
+        array, _ = replace_non_finite(volume.array)
+    except InputError:  # no voxel is a finite number
+        return UNKNOWN
+    if volume.header.component or looks_like_wrapped_phase(array):
+        return UNKNOWN
+    array = without_padding(array, find_padding(array, volume.header.padding))
+    k, j, i = estimated_axes(array, volume.geometry.spacing[::-1])
+    return SliceProfile((i, j, k))
+
+
+class EstimatedOnce:
+    """An estimate of the first volume on each grid, which is also that of the later ones: frames were acquired alike.
+
+    Frames that are treated differently would flicker.
+    """
+
+    def __init__(self) -> None:
+        """Know no volume yet."""
+        self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], SliceProfile] = {}
+
+    def __call__(self, volume: Volume) -> SliceProfile:
+        """Return the estimate for a volume or for the first one on its grid."""
+        grid = volume.geometry.size, volume.geometry.spacing
+        if grid not in self._known:
+            self._known[grid] = estimated_profile(volume)
+        return self._known[grid]
+
+
+def decided_profile(
+    volume: Volume,
+    options: UpsamplingOptions,
+    scale: Sequence[float] | None = None,
+    *,
+    estimate: Estimate = estimated_profile,
+) -> SliceProfile:
     """Return the slice profiles of a volume: as the user states, else as the file does, else estimated, axis by axis.
 
     Args:
@@ -26,6 +66,7 @@ def decided_profile(volume: Volume, options: UpsamplingOptions, scale: Sequence[
         options: What the user states.
         scale: Factors along i, j, k; for an axis that is not made finer, a stated thickness is ignored and nothing is
             estimated. None: all count.
+        estimate: How to estimate, where that is needed.
 
     Raises:
         InputError: If the thickness that the user states is impossible.
@@ -37,12 +78,12 @@ def decided_profile(volume: Volume, options: UpsamplingOptions, scale: Sequence[
     if options.slice_thickness == AS_FILED or all(a or not f for a, f in zip(known.axes, finer, strict=True)):
         return known
     wanted = [axis is None and s for axis, s in zip(known.axes, finer, strict=True)]
-    i, j, k = (guess if w else None for guess, w in zip(_estimated(volume).axes, wanted, strict=True))
-    estimate = SliceProfile((i, j, k))
-    if estimate != UNKNOWN:
-        words = described(estimate, volume.geometry.spacing, only_known=True)
+    i, j, k = (guess if w else None for guess, w in zip(estimate(volume).axes, wanted, strict=True))
+    estimated = SliceProfile((i, j, k))
+    if estimated != UNKNOWN:
+        words = described(estimated, volume.geometry.spacing, only_known=True)
         logger.info("The slice profile is estimated from the volume: %s.", words)
-    i, j, k = (guess or axis for guess, axis in zip(estimate.axes, known.axes, strict=True))
+    i, j, k = (guess or axis for guess, axis in zip(estimated.axes, known.axes, strict=True))
     return SliceProfile((i, j, k))
 
 
@@ -60,19 +101,6 @@ def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[
         if ours is not None and theirs is not None and ours.width != theirs.width:
             logger.info("Along %s the stated thickness is used, not that of the %s.", name, theirs.source)
     i, j, k = (theirs if ours is None else ours for ours, theirs in zip(stated, filed.axes, strict=True))
-    return SliceProfile((i, j, k))
-
-
-def _estimated(volume: Volume) -> SliceProfile:
-    """Return the profiles that can be estimated with confidence; no parts of a complex image are judged."""
-    try:
-        array, _ = replace_non_finite(volume.array)
-    except InputError:  # no voxel is a finite number
-        return UNKNOWN
-    if volume.header.component or looks_like_wrapped_phase(array):
-        return UNKNOWN
-    array = without_padding(array, find_padding(array, volume.header.padding))
-    k, j, i = estimated_axes(array, volume.geometry.spacing[::-1])
     return SliceProfile((i, j, k))
 
 

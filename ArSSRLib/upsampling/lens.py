@@ -27,7 +27,7 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
-from ArSSRLib.upsampling.decision import decided_profile
+from ArSSRLib.upsampling.decision import EstimatedOnce, decided_profile
 from ArSSRLib.upsampling.executor import precision_context
 from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare
@@ -114,7 +114,8 @@ class Lens:
         self._volume, self._options, self._most_bytes = volume, options, most_bytes
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
-        prepared = prepare(volume, decided_profile(volume, options), options)
+        self._estimate = EstimatedOnce()  # whatever the scale
+        prepared = prepare(volume, decided_profile(volume, options, estimate=self._estimate), options)
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape
         self._intensities = IntensityRange.of(self._array)
@@ -203,7 +204,7 @@ class Lens:
         if self._conditions is None or self._conditions[0] != scale:
             fine = self._volume.geometry.upsampled(scale).shape
             self._model.check_scale(self._shape, fine)
-            profile = decided_profile(self._volume, self._options, scale)
+            profile = decided_profile(self._volume, self._options, scale, estimate=self._estimate)
             told = Conditioning.between(self._shape, fine, told_of(profile)).map(lambda t: t.to(self._device))
             self._conditions = scale, told, must_agree(self._options, profile, scale)
         return self._conditions[1:]

@@ -26,6 +26,7 @@ from ArSSRLib.worker.packages import load_packages
 if TYPE_CHECKING:
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.interface import SuperResolutionModel
+    from ArSSRLib.upsampling.decision import Estimate
     from ArSSRLib.volume import Volume
 
 
@@ -55,16 +56,19 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
     from ArSSRLib.device import device_name, peak_memory, resolve_device  # noqa: PLC0415
     from ArSSRLib.upsampling import decided  # noqa: PLC0415
+    from ArSSRLib.upsampling.decision import EstimatedOnce  # noqa: PLC0415
 
     job = replace(job, options=decided(job.options))
     device = resolve_device(job.options.device)
     model = load_model(job.model, device=device)
-    results = []
+    results, estimate = [], EstimatedOnce()
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()
             with _named(unfinished, files):
-                grid, record = _upsample_one(unfinished, number, job=job, model=model, progress=progress)
+                grid, record = _upsample_one(
+                    unfinished, number, job=job, model=model, estimate=estimate, progress=progress
+                )
             entry = {"output": str(files.output), "size": list(grid.size), "spacing": list(grid.spacing)}
             results.append({**entry, "seconds": round(time.monotonic() - begun, 3), "record": record})
         cancellation.disable()
@@ -90,6 +94,7 @@ def _upsample_one(
     *,
     job: UpsampleJob,
     model: SuperResolutionModel,
+    estimate: Estimate,
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
@@ -100,7 +105,9 @@ def _upsample_one(
     volume = read_stated(files.input, files.profile)
     progress.stage("upsample", number)
     destination = destination_of(files.output)
-    plan = plan_upsampling(volume, model, job.scale, job.options, region=job.region, destination=destination)
+    plan = plan_upsampling(
+        volume, model, job.scale, job.options, region=job.region, destination=destination, estimate=estimate
+    )
     outcome = carry_out(plan, volume, model, progress=progress.upsampled)
     progress.stage("write", number)
     write_volume(outcome.volume, files.output, compress=False)

@@ -15,7 +15,8 @@ from ArSSRLib.commands.info import describe_volume
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
-from ArSSRLib.upsampling.decision import decided_profile
+from ArSSRLib.upsampling import decision
+from ArSSRLib.upsampling.decision import EstimatedOnce, decided_profile
 from ArSSRLib.volume import FileHeader, Volume
 
 FILED = SliceProfile((AxisProfile("kspace", 1.5, "DICOM"), None, AxisProfile("gaussian", 0.9, "DICOM")))
@@ -167,3 +168,13 @@ def test_parts_of_a_complex_image_are_not_judged(component):
 
 def test_info_says_that_a_profile_is_estimated():
     assert dict(describe_volume(slices()))["slice profile"].endswith("k: points (estimated)")
+
+
+def test_what_is_estimated_once_is_the_estimate_of_all_volumes_on_the_same_grid():
+    first, later, other = slices(), slices(), slices(spacing=(1.0, 1.0, 3.0))
+    later.array[:] = 0  # a frame without contrast
+    estimate = EstimatedOnce()
+
+    assert estimate(first) == estimate(later) == decision.estimated_profile(first) != UNKNOWN
+    assert decision.estimated_profile(later) == UNKNOWN
+    assert estimate(other) == decision.estimated_profile(other)

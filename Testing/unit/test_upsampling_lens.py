@@ -16,7 +16,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr import ArSSRConfig
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.upsampling import upsample
+from ArSSRLib.upsampling import decision, upsample
 from ArSSRLib.upsampling.lens import Lens
 from ArSSRLib.upsampling.plane import Plane
 from ArSSRLib.volume import Volume
@@ -242,6 +242,15 @@ def test_a_plane_tells_that_the_whole_result_would_be_made_to_agree(phantom, tin
     assert Lens(known, tiny_model, CPU).answer(plane, 2).uncorrected
     assert not Lens(phantom, tiny_model, CPU).answer(plane, 2).uncorrected
     assert not Lens(known, tiny_model, replace(CPU, consistency="off")).answer(plane, 2).uncorrected
+
+
+def test_the_slice_profile_is_estimated_once_whatever_the_scale(phantom, tiny_model, monkeypatch):
+    axis, calls = AxisProfile("gaussian", 1.0, "estimated"), []
+    monkeypatch.setattr(decision, "estimated_axes", lambda *given: calls.append(given) or (axis,) * 3)
+    lens, plane = Lens(phantom, tiny_model, CPU), plane_of(phantom.geometry, 2, 4)
+
+    assert all(lens.answer(plane, scale).uncorrected for scale in (2, 3, (1, 1, 2)))
+    assert len(calls) == 1
 
 
 def test_a_model_that_is_told_where_in_the_volume_a_point_lies_has_no_preview(phantom):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from worker_events import Told, upsample_job
 
+from ArSSRLib.acquisition.profile import AxisProfile
 from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.upsampling import decision
 from ArSSRLib.worker import run
 
 
@@ -21,7 +23,7 @@ def work(phantom, tmp_path):
     def do(weights, *, volume=None, **changes):
         told = Told(tmp_path / "events")
         files = {"input": str(tmp_path / "brain.nrrd"), "output": str(tmp_path / "sharp.nrrd"), **(volume or {})}
-        (tmp_path / "job.json").write_text(json.dumps(upsample_job(weights, volumes=[files], **changes)))
+        (tmp_path / "job.json").write_text(json.dumps(upsample_job(weights, **{"volumes": [files], **changes})))
         run([str(tmp_path / "job.json")], told.events, told.cancellation)
         return told.lines()[-1]
 
@@ -56,3 +58,15 @@ def test_a_kind_of_slices_that_is_unknown_is_refused(work, tiny_weights):
 
     assert end["event"] == "error"
     assert "round" in end["message"]
+
+
+def test_the_frames_of_a_sequence_share_one_estimate_of_the_slice_profile(work, tmp_path, tiny_weights, monkeypatch):
+    axis, calls = AxisProfile("gaussian", 0.8, "estimated"), []
+    monkeypatch.setattr(decision, "estimated_axes", lambda *given: calls.append(given) or (axis,) * 3)
+    source = str(tmp_path / "brain.nrrd")
+    frames = [{"input": source, "output": str(tmp_path / f"{number}.nrrd")} for number in range(3)]
+
+    end = work(tiny_weights, volumes=frames)
+
+    assert [result["record"]["profile"][2]["source"] for result in end["results"]] == ["estimated"] * 3
+    assert len(calls) == 1
