@@ -1,6 +1,7 @@
 """Before and after: side by side, under a divider that follows the mouse, or flipped with a key.
 
-Each view says what it shows. What the views showed before is kept and put back. The volumes made for the comparison
+Each view says what it shows. Side by side, the uncertainty of the result is shown over it where there is one. What the
+views showed before is kept and put back. The volumes made for the comparison
 leave with it, and are never saved with the scene.
 """
 
@@ -22,6 +23,7 @@ from ArSSRPanel.cubic import cubicArray
 from ArSSRPanel.nodes import addHelperVolume
 from ArSSRPanel.plane_layer import removeHelper
 from ArSSRPanel.swipe import Swipe
+from ArSSRPanel.uncertainty_overlay import UncertaintyOverlay, uncertaintyOf
 from ArSSRPanel.windowing import LinkedWindows, anatomyWindow
 
 VIEWS = ("Red", "Yellow", "Green")
@@ -60,6 +62,7 @@ class Comparison:
         self._states: dict[str, views.ViewState] = {}
         self._windows: LinkedWindows | None = None
         self._swipe: Swipe | None = None
+        self._overlay: UncertaintyOverlay | None = None
         self._shortcut: Any = None  # a QShortcut
         self._flip: tuple[Any, list[tuple[slicer.vtkMRMLNode, str]]] | None = None
 
@@ -105,8 +108,10 @@ class Comparison:
             self._swipe.stop()
         if self._windows is not None:
             self._windows.release()
+        if self._overlay is not None:
+            self._overlay.remove()
         layout, states = self._layout, self._states
-        self._shortcut = self._swipe = self._windows = self._flip = self._layout = None
+        self._shortcut = self._swipe = self._overlay = self._windows = self._flip = self._layout = None
         self._states = {}
         if layout is not None and slicer.app.layoutManager() is not None:
             for name in states:
@@ -127,6 +132,8 @@ class Comparison:
         volume, label = shown[-1]
         views.compositeOf(widget).SetBackgroundVolumeID(volume.GetID())
         views.setLabel(widget, label)
+        if self._overlay is not None:
+            self._overlay.setVisible(volume not in self.helpers)
 
     def _helper(
         self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode, of: str
@@ -187,6 +194,11 @@ class Comparison:
             views.setLabel(widget, label)
             widget.sliceLogic().FitSliceToBackground()
         widget = layoutManager.sliceWidget(VIEWS[min(1, len(each) - 1)])
+        uncertainty = uncertaintyOf(resultVolume) if mode == CompareMode.SIDE_BY_SIDE else None
+        if uncertainty is not None:
+            self._overlay = UncertaintyOverlay(widget, uncertainty)
+            shown[1] = (resultVolume, f"{shown[1][1]}; {self._overlay.label}")
+            views.setLabel(widget, shown[1][1])
         self._flip = (widget, shown[:2])
         self._shortcut = _shortcut(self.flip)
         if mode == CompareMode.SWIPE:

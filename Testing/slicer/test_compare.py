@@ -10,10 +10,13 @@ import slicer.util
 import vtk
 from ArSSRPanel import views
 from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
+from ArSSRPanel.nodes import geometryOf
+from ArSSRPanel.outputs import showUncertainty
 from ArSSRPanel.pointer import crosshairNode
 from ArSSRPanel.windowing import anatomyWindow
 
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import Volume
 
 UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
 
@@ -60,6 +63,45 @@ def test_the_difference_states_its_scale(pair, comparison):
     half = f"{display.GetWindow() / 2:.3g}"
     assert label("Green") == f"ArSSR minus cubic: black -{half}, gray 0, white +{half}"
     assert display.GetLevel() == 0
+
+
+@pytest.fixture
+def uncertain(pair):
+    """A volume of the uncertainty of the result, from 0 to 20."""
+    array = np.linspace(0, 20, slicer.util.arrayFromVolume(pair[1]).size, dtype=np.float32)
+    volume = Volume(array.reshape(slicer.util.arrayFromVolume(pair[1]).shape), geometryOf(pair[1]))
+    return showUncertainty(pair[1], volume)
+
+
+def test_the_uncertainty_of_the_result_lies_over_it_with_its_scale(pair, uncertain, comparison):
+    comparison.start(*pair)
+
+    composite, display = views.compositeOf(widget("Yellow")), uncertain.GetDisplayNode()
+    assert (composite.GetForegroundVolumeID(), shown("Yellow")) == (uncertain.GetID(), pair[1])
+    assert composite.GetForegroundOpacity() > 0
+    assert label("Yellow") == "ArSSR, 0.7 x 0.7 x 1.2 mm; colored: uncertainty 9.95 to 19.9"
+    assert (display.GetApplyThreshold(), round(display.GetLowerThreshold(), 2)) == (1, 9.95)
+    assert {views.compositeOf(widget(name)).GetForegroundVolumeID() for name in ("Red", "Green")} == {None}
+
+
+def test_a_flipped_view_has_no_colors_while_it_shows_the_input(pair, uncertain, comparison):
+    comparison.start(*pair)
+    composite = views.compositeOf(widget("Yellow"))
+
+    opacities = [composite.GetForegroundOpacity() for _ in range(2) if comparison.flip() is None]
+
+    assert opacities[0] == 0 < opacities[1]
+
+
+def test_the_display_of_the_uncertainty_comes_back(pair, uncertain, comparison):
+    display = uncertain.GetDisplayNode()
+    facts = (display.GetApplyThreshold, display.GetLowerThreshold, display.GetUpperThreshold, display.GetAutoThreshold)
+    before = [fact() for fact in facts]
+
+    comparison.start(*pair)
+    comparison.stop()
+
+    assert [fact() for fact in facts] == before
 
 
 def test_the_labels_leave_with_the_comparison(pair, comparison):
