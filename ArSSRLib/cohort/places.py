@@ -30,6 +30,15 @@ PATIENCE = 20
 ROOM = 1.5
 # Cores of a job, where neither the call nor Dask's configuration says so.
 DEFAULT_CORES = 4
+# Watching a worker hundreds of times per second costs more than sending it a scan; with one scan per worker there is
+# nothing to steal, and a profile is for Dask's pages, which nobody opens here.
+_CALM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.scheduler.work-stealing": False,
+}
 # Of dask-jobqueue, by the name of the queue.
 _CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 
@@ -122,7 +131,7 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
         # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
         quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
-        stack.enter_context(dask.config.set({**kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
+        stack.enter_context(dask.config.set({**_CALM, **kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
         for name in ("distributed", "distributed.client"):  # what goes wrong is said once, in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
