@@ -6,7 +6,6 @@ Files are found and their names are understood by bids2table, which knows the sc
 # mypy: disable-error-code="import-untyped"
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,18 +207,15 @@ def read_filter(path: Path) -> tuple[Mapping[str, Any], ...]:
 def share_of(scans: Sequence[Scan], share: tuple[int, int]) -> list[Scan]:
     """Return the scans of one share of many, the same for whoever asks, without a coordinator.
 
-    A scan belongs to a share by the checksum of its path, so that it stays there when others come or go.
+    Shares differ by one scan at most, so that an array job of as many tasks as scans has one for each. Where scans come
+    or go while it runs, one may be passed over: the level group names it.
 
     Args:
-        scans: All of them.
+        scans: All of them, in the order of their paths.
         share: Number of the share, from 1, and how many there are.
     """
     number, count = share
-    return [scan for scan in scans if _number_of(scan.path) % count == number - 1]
-
-
-def _number_of(path: str) -> int:
-    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
+    return list(scans[number - 1 :: count])
 
 
 def metadata_of(root: Path, scan: Scan) -> dict[str, Any]:
