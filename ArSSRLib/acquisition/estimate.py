@@ -1,8 +1,8 @@
 """The slice profile of a volume, estimated from the spectra along its axes.
 
 Small networks predict the contrast that an axis keeps at Nyquist, and the error of that prediction; the profile is the
-Gaussian that keeps as much, or a point. Where the error is likely to be large, or the volume unlike those that the
-networks were fitted to, the axis stays unknown: a wrong profile does more harm than none.
+Gaussian that keeps as much. Where the error is likely to be large, the volume unlike those that the networks were
+fitted to, or the slices about as sharp as points, the axis stays unknown: a wrong profile does more harm than none.
 
 The coefficients are in the file beside this one, which `Testing/benchmarks/profile_fit.py` writes.
 """
@@ -29,14 +29,13 @@ COEFFICIENTS = Path(__file__).with_name("estimate.json")
 # Features are clipped at this many standard deviations of the fit, and may lie this many outside its range.
 CLIPPED, OUTSIDE = 3.0, 0.5
 # Expected error of the kept contrast above which an axis is unknown; see Resources/Evaluation/slice_profile.md.
-LARGEST_ERROR = 0.06
+LARGEST_ERROR = 0.07
 # Taken off the prediction: a profile that is taken too wide costs less than one that is taken too narrow.
 CAUTION = 0.05
-# A profile that keeps more contrast at Nyquist is a point: the Gaussian would be narrower than 0.35 spacings.
-POINT_KEPT = 0.9
-# One that keeps less is wider than slices are: a smoothed volume, or one that the scanner interpolated. More than all,
-# with the error of the estimate, is impossible.
-LEAST_KEPT, MOST_KEPT = 0.2, 1.2
+# One that keeps less is wider than slices are: a smoothed volume, or one that the scanner interpolated. One that keeps
+# more is taken for points, from which narrow slices cannot be told: on points it gains nothing, on others it costs
+# up to 0.11 dB at 3x.
+LEAST_KEPT, MOST_KEPT = 0.2, 0.95
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,8 @@ def profile_of(kept: float, error: float) -> AxisProfile | None:
     """
     if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):
         return None
-    kept -= CAUTION
-    if kept > POINT_KEPT:
-        return AxisProfile("point", source="estimated")
     # Two digits, which is more than is known, so that a volume has the same profile on every machine.
-    return AxisProfile("gaussian", round(gaussian_width(kept), 2), "estimated")
+    return AxisProfile("gaussian", round(gaussian_width(kept - CAUTION), 2), "estimated")
 
 
 def gaussian_width(kept: float) -> float:

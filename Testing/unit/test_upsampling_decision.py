@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from messages import one_line
 from phantoms import texture
 
+from ArSSRLib.acquisition.matrices import profile_matrices
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.commands.arguments import build_parser, join_numbers
 from ArSSRLib.commands.info import describe_volume
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.upsampling import decision
 from ArSSRLib.upsampling.decision import EstimatedOnce, decided_profile
@@ -91,8 +94,10 @@ def test_info_says_the_profile_of_each_axis_and_its_source():
 
 
 def slices(profile=UNKNOWN, *, spacing=(1.0, 1.0, 4.0), **header) -> Volume:
-    """Return a texture sampled by points every fourth slice, whose profile along k can be estimated."""
-    array = texture()[2::4]
+    """Return a texture in wide slices four voxels apart, whose profile along k can be estimated."""
+    axis = SliceProfile((None, None, AxisProfile("gaussian", 1.3)))
+    fine = torch.from_numpy(texture())
+    array = apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), axis)).numpy()
     return Volume(array, VolumeGeometry(array.shape[::-1], spacing), FileHeader(profile=profile, **header))
 
 
@@ -100,15 +105,20 @@ def estimate_of(volume, text=None, scale=(1, 1, 4)) -> AxisProfile | None:
     return decided_profile(volume, UpsamplingOptions(slice_thickness=text), scale).axes[2]
 
 
-POINT = AxisProfile("point", source="estimated")
+@pytest.fixture(scope="module")
+def guess() -> AxisProfile:
+    """Return what is estimated along k."""
+    axis = decision.estimated_profile(slices()).axes[2]
+    assert (axis.kind, axis.width, axis.source) == ("gaussian", pytest.approx(1.3, abs=0.15), "estimated")
+    return axis
 
 
-def test_what_nobody_states_is_estimated_with_a_line(caplog):
+def test_what_nobody_states_is_estimated_with_a_line(caplog, guess):
     caplog.set_level("INFO")
 
-    assert decided_profile(slices(), DEFAULT_OPTIONS, (1, 1, 4)) == SliceProfile((None, None, POINT))
+    assert decided_profile(slices(), DEFAULT_OPTIONS, (1, 1, 4)) == SliceProfile((None, None, guess))
     assert [r.getMessage() for r in caplog.records] == [
-        "The slice profile is estimated from the volume: k: points (estimated)."
+        f"The slice profile is estimated from the volume: k: {decision.describe(guess, 4.0)}."
     ]
 
 
@@ -139,19 +149,19 @@ def test_nothing_is_estimated_along_an_axis_that_is_not_made_finer():
     assert decided_profile(slices(), DEFAULT_OPTIONS, (2, 2, 1)).axes[2] is None
 
 
-def test_voxels_that_are_no_numbers_do_not_change_the_estimate():
+def test_voxels_that_are_no_numbers_do_not_change_the_estimate(guess):
     volume = slices()
     volume.array[3, 4, 5:9] = [np.nan, np.inf, -np.inf, np.nan]
 
-    assert estimate_of(volume) == POINT
+    assert estimate_of(volume) == guess
 
 
-def test_padding_does_not_change_the_estimate():
+def test_padding_does_not_change_the_estimate(guess):
     volume = slices()
     volume.array[:, :8] = -2000
     volume.array[:, -8:] = -2000
 
-    assert estimate_of(volume) == POINT
+    assert estimate_of(volume).width == pytest.approx(guess.width, abs=0.05)
 
 
 def test_a_volume_without_any_number_is_unknown():
@@ -167,7 +177,7 @@ def test_parts_of_a_complex_image_are_not_judged(component):
 
 
 def test_info_says_that_a_profile_is_estimated():
-    assert dict(describe_volume(slices()))["slice profile"].endswith("k: points (estimated)")
+    assert dict(describe_volume(slices()))["slice profile"].endswith(" mm (estimated)")
 
 
 def test_what_is_estimated_once_is_the_estimate_of_all_volumes_on_the_same_grid():
