@@ -1,7 +1,7 @@
 """ArSSR in 3D Slicer: the module, its parameters, its panel, its logic and its self-test.
 
-Thin: what only Slicer can do lives in the rooms of `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker
-process. What is imported here needs nothing that Slicer lacks, so the module loads before anything is installed.
+Thin: what only Slicer can do lives in the rooms of `ArSSRPanel`, the engine in `ArSSRLib`, PyTorch in the worker process.
+What is imported here needs nothing that Slicer lacks, so the module loads before anything is installed.
 """
 
 import importlib.util
