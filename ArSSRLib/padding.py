@@ -20,12 +20,15 @@ from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED
 # How far below or above the anatomy a value is no part of it, relative to the range of the anatomy: the black around an
 # extracted brain is nearer, and is interpolated with it.
 FAR = 3.0
-# The same for a background below the anatomy that is one value throughout and reaches the border from everywhere. The
-# brightest value has no such rule: a saturated surface coil looks like that.
-FAR_IF_BORDER = 2.0
+# The same for a background below the anatomy that is one value throughout and reaches the border from everywhere, as
+# around a brain that was extracted after the scan. Measured: at half the range, the error falls from 18.6 to 16.3 in
+# the brain, and from 92 to 27 in its outer 3 voxels. Nearer backgrounds stay, and so do those with partial volumes
+# beside them. The brightest value has no such rule: a saturated surface coil looks like that.
+FAR_IF_BORDER = 0.5
 # The same for a value that the file declares as padding. It is often 0, and then the ordinary background of the scan.
 FAR_IF_DECLARED = 0.25
-# Least part of the volume, of its faces, and number of voxels that an undeclared padding fills.
+# Least part of the volume and of its faces that an undeclared padding fills; or else, if no other value of the volume
+# is near it, least number of voxels of its faces: a single slice or a corner, as registration leaves them.
 PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
 # Least part of the faces that such a background covers, and part of its voxels that are connected to them; how many
 # voxels of a thinned-out volume are enough to see that.
@@ -98,7 +101,7 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
     """Return the padding of a volume, or None if it has none.
 
     Padding is one value, or a declared range of values, that is several times as far from the anatomy as that has
-    range, and fills part of the faces of the volume; twice its range is enough for a value below it that is connected
+    range, and fills part of the faces of the volume; half its range is enough for a value below it that is connected
     to the faces wherever it occurs. All of it is relative: offset and gain change nothing.
 
     Args:
@@ -110,11 +113,15 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
     if declared is not None and _is_far(*declared, _outside(sample, *declared), FAR_IF_DECLARED):
         ranges.append(declared)
         sample = _outside(sample, *declared)
+    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
     for _ in range(_ROUNDS):
-        low, high = sample.min(), sample.max()
-        found = next((ends for ends in ((low,), (high,), (low, high)) if _are_padding(ends, sample, array)), ())
+        # The evenly spread voxels of the sample may miss a face altogether.
+        low, high = min(sample.min(), faces.min()), max(sample.max(), faces.max())
+        found = next((ends for ends in ((low,), (high,), (low, high)) if _are_padding(ends, sample, faces, array)), ())
         ranges.extend((value, value) for value in found)
-        sample = sample[~np.isin(sample, found)]
+        sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))
+        if not found or not faces.size:
+            break
     if not ranges:
         return None
     mask = np.zeros(array.shape, dtype=bool)
@@ -157,17 +164,34 @@ def _mean_of_neighbors(
     return np.rint(mean).astype(filled.dtype) if filled.dtype.kind in "iu" else mean.astype(filled.dtype)
 
 
-def _are_padding(ends: Sequence[Any], sample: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:
-    """Tell whether the least and largest values of a sample, or one of them, are undeclared padding of the volume."""
-    rest = sample[~np.isin(sample, ends)]
-    least = max(VOXELS, PART_OF_VOLUME * sample.size)
-    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
-    return rest.size >= least and all(
-        np.count_nonzero(sample == value) >= least
-        and np.count_nonzero(faces == value) >= PART_OF_FACES * faces.size
-        and (_is_far(value, value, rest, FAR) or _is_border(value, rest, array))
-        for value in ends
-    )
+def _are_padding(
+    ends: Sequence[Any], sample: npt.NDArray[Any], faces: npt.NDArray[Any], array: npt.NDArray[Any]
+) -> bool:
+    """Tell whether the least and largest values of a volume, or one of them, are undeclared padding.
+
+    Args:
+        ends: One or both of these values.
+        sample: Voxels of the volume, evenly spread.
+        faces: All voxels of its faces.
+        array: All its voxels, shape (k, j, i).
+    """
+    rest, least = sample[~np.isin(sample, ends)], max(VOXELS, PART_OF_VOLUME * sample.size)
+    if rest.size < least:
+        return False
+    others = np.array([rest.min(), rest.max(), *_extremes(faces[~np.isin(faces, ends)])])
+    for value in ends:
+        on_faces = np.count_nonzero(faces == value)
+        if np.count_nonzero(sample == value) >= least and on_faces >= PART_OF_FACES * faces.size:
+            padding = _is_far(value, value, rest, FAR) or _is_border(value, rest, array)
+        else:
+            padding = on_faces >= VOXELS and _is_far(value, value, rest, FAR, others)
+        if not padding:
+            return False
+    return True
+
+
+def _extremes(values: npt.NDArray[Any]) -> list[Any]:
+    return [values.min(), values.max()] if values.size else []
 
 
 def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:  # noqa: ANN401 - a voxel
@@ -186,12 +210,24 @@ def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> b
     return bool(covered and np.count_nonzero(np.isin(pieces, reached) & there) >= CONNECTED * np.count_nonzero(there))
 
 
-def _is_far(low: float, high: float, rest: npt.NDArray[Any], distance: float) -> bool:
-    """Tell whether a range lies outside that of the other values, at a distance relative to the latter."""
+def _is_far(
+    low: float, high: float, rest: npt.NDArray[Any], distance: float, nearest: npt.NDArray[Any] | None = None
+) -> bool:
+    """Tell whether a range lies outside that of the other values, at a distance relative to the latter.
+
+    Args:
+        low: Where the range begins.
+        high: Where it ends.
+        rest: The other values.
+        distance: Relative to the range of the others, from percentile to percentile.
+        nearest: Values from which it has to be as far, too; every single one.
+    """
     if not rest.size:
         return False
     first, last = np.percentile(rest.astype(np.float64), (FLOOR_PERCENTILE, CEILING_PERCENTILE))
     width = last - first
+    if nearest is not None:
+        first, last = min(first, float(nearest.min())), max(last, float(nearest.max()))
     return bool(width > 0 and max(first - high, low - last) > distance * width)
 
 

@@ -28,8 +28,9 @@ class FileHeader:
         scaled: Whether the file held a slope or an intercept, so that its integers were not intensities.
         spatial_unit: Unit the file stated; the geometry itself is always in mm.
         description: Free text of the file.
-        qform_code: NIfTI code of the qform, 0 to 5; 0 with that of the sform: the file does not say where it is.
-        sform_code: NIfTI code of the sform, 0 to 5.
+        qform_code: NIfTI code of the qform, up to 5; 0 with that of the sform: the file does not say where it is.
+            Many programs treat a negative code like 0.
+        sform_code: NIfTI code of the sform, up to 5.
         padding: Least and largest intensity of voxels that the file declares as padding, in scanner units.
         component: Part of a complex image that the file says it is: "phase", "real" or "imaginary"; empty for others.
         profile: How the volume was acquired, as far as the file says.

@@ -46,7 +46,7 @@ def read(path: Path) -> Volume:
     """Read a NIfTI or MGH file.
 
     The affine is the sform where one is set, else the qform, else spacing alone with a warning. Where both are set
-    and differ by more than 1e-3 mm, the sform is used, with a warning.
+    and differ by more than 1e-3 mm, the sform is used, with a warning. A form with a negative code comes last.
 
     Raises:
         InputError: If the file is damaged or is not one 3-D gray-scale volume.
@@ -218,9 +218,10 @@ def _nifti_header(volume: Volume, description: str, dtype: np.dtype[Any]) -> Nif
     # The image knows how to fill a header, and asks an array for nothing but its shape.
     image = (Nifti2Image if large else Nifti1Image)(np.broadcast_to(dtype.type(0), volume.geometry.size), None, header)
     affine = volume.geometry.ras_affine
-    image.set_sform(affine, code=said.sform_code)
-    image.set_qform(affine, code=said.qform_code, strip_shears=True)
+    image.set_sform(affine, code=max(said.sform_code, 0))
+    image.set_qform(affine, code=max(said.qform_code, 0), strip_shears=True)
     image.update_header()
+    image.header["sform_code"], image.header["qform_code"] = said.sform_code, said.qform_code
     return image.header
 
 

@@ -107,6 +107,7 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
     try:
         unit = header.get_xyzt_units()[0]
     except KeyError:
+        LOGGER.warning("%s: states lengths in a unit that NIfTI does not have; mm is taken", path)
         unit = "unknown"
     affine[:3] *= _MILLIMETERS[unit]
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
@@ -123,25 +124,28 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
 def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Affine, dict[str, int]]:
     """Return the affine in the unit of the file: of the sform, else the qform, else the spacing; and the codes used."""
     forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
-    given = {name: code for name, code in codes.items() if code}
-    for name, code in given.items():
-        if code not in _KNOWN_CODES:
-            LOGGER.warning(
-                "%s: its %s_code, %d, is not one of NIfTI; the matrix is used all the same", path, name, code
-            )
+    # A form with a negative code counts as not set in ITK, and so in Slicer: any other one goes first.
+    given = sorted((name for name, code in codes.items() if code), key=lambda name: codes[name] < 0)
+    for name in given:
+        if codes[name] not in _KNOWN_CODES:
+            more = ", though other programs may ignore it" if codes[name] < 0 else ""
+            text = "%s: its %s_code, %d, is not one of NIfTI; the matrix is used all the same%s"
+            LOGGER.warning(text, path, name, codes[name], more)
     usable = [name for name in given if forms[name] is not None]
     if given and not usable:
         # Refused where the grid is made, with words about the matrix.
         return np.asarray(header.get_sform() if "sform" in given else np.zeros((4, 4)), dtype=np.float64), codes
     if not given:
         return _spacing_alone(header, path), {"sform": 0, "qform": 0}
-    for name in set(given) - set(usable):
+    for name in [name for name in given if name not in usable]:
         LOGGER.warning("%s: its %s is singular or not finite; the %s is used", path, name, usable[0])
     used = forms[usable[0]]
-    kept = {name: (code if code in _KNOWN_CODES else _ALIGNED) if name in usable else 0 for name, code in codes.items()}
-    if len(usable) == 2 and not _same(used, forms["qform"]):
-        LOGGER.warning("%s: its sform and its qform place the voxels differently; the sform is used", path)
-        kept["qform"] = kept["sform"]
+    # A negative code is kept: a program that ignores the matrix of the source has to ignore that of the result.
+    written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
+    kept = {name: code if name in usable else 0 for name, code in written.items()}
+    if len(usable) == 2 and not _same(used, forms[usable[1]]):
+        LOGGER.warning("%s: its sform and its qform place the voxels differently; the %s is used", path, usable[0])
+        kept[usable[1]] = kept[usable[0]]
     return np.array(used, dtype=np.float64), kept
 
 

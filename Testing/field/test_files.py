@@ -54,7 +54,7 @@ def test_voxels_follow_the_header_where_their_offset_is_0(tmp_path, suffix, kind
     np.testing.assert_array_equal(found.array, voxels().T)
 
 
-@pytest.mark.parametrize(("forms", "used"), [({"sform": 9, "qform": 7}, "sform"), ({"sform": 0, "qform": -3}, "qform")])
+@pytest.mark.parametrize(("forms", "used"), [({"sform": 9, "qform": 7}, "sform"), ({"sform": 0, "qform": 12}, "qform")])
 def test_an_unusual_code_does_not_drop_its_matrix(tmp_path, tiny_model, caplog, forms, used):
     path = save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1), qform=(AFFINE + np.diag([0, 0, 0, 0]), 1))
     codes = [(252, forms["qform"]), (254, forms["sform"])]
@@ -67,6 +67,13 @@ def test_an_unusual_code_does_not_drop_its_matrix(tmp_path, tiny_model, caplog, 
     assert f"{used}_code, {forms[used]}, is not one of NIfTI" in caplog.text
     assert "setting to 0" not in caplog.text
     assert 0 < int(nib.load(result).header["sform_code"]) <= 5
+
+
+def test_a_length_unit_that_nifti_does_not_have_is_warned_of(tmp_path, caplog):
+    path = patched(save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1)), (123, b"\5"))
+
+    assert read_volume(path).geometry.spacing == (2, 2, 2.5)
+    assert "a unit that NIfTI does not have; mm is taken" in caplog.text
 
 
 def test_a_file_that_says_no_place_has_a_result_that_says_none(tmp_path, tiny_model, caplog):

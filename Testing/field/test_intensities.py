@@ -126,7 +126,7 @@ def test_a_declared_padding_needs_no_border(tiny_model):
     assert (declared == -40).any()
 
 
-@pytest.mark.parametrize("background", [0, 200])
+@pytest.mark.parametrize("background", [350, 450])
 def test_an_ordinary_background_is_no_padding_even_if_it_is_declared(background):
     array = np.where(head() > 0, head(), background)
 
@@ -134,7 +134,7 @@ def test_an_ordinary_background_is_no_padding_even_if_it_is_declared(background)
     assert find_padding(np.abs(ndimage.gaussian_filter(head(), 0.7)), (0.0, 0.0)) is None
 
 
-@pytest.mark.parametrize("away", [2.2, 2.5, 2.9])
+@pytest.mark.parametrize("away", [0.6, 1.0, 1.5, 2.2, 2.9])
 def test_a_background_below_the_anatomy_that_fills_the_border_changes_nothing_in_it(tiny_model, away):
     value = everywhere_bright().min() - away * np.ptp(everywhere_bright())
     array, inside = padded(everywhere_bright(), value)
@@ -144,6 +144,51 @@ def test_a_background_below_the_anatomy_that_fills_the_border_changes_nothing_in
 
     np.testing.assert_allclose(found[deep], expected[deep], rtol=0, atol=0.02 * 700)
     np.testing.assert_array_equal(find_padding(array).mask, ~inside)
+
+
+def a_slice(array: np.ndarray) -> None:
+    array[-1] = -32768
+
+
+def a_corner(array: np.ndarray) -> None:
+    array[sum(np.indices(array.shape)) < 6] = 1e5
+
+
+@pytest.mark.parametrize("pad", [a_slice, a_corner])
+def test_padding_of_a_single_slice_or_corner_is_recognized_in_a_large_volume(pad):
+    array = np.tile(everywhere_bright(), (12, 1, 1))
+    pad(array)
+
+    np.testing.assert_array_equal(find_padding(array).mask, (array < 0) | (array > 2000))
+
+
+def test_padding_of_a_face_is_recognized_where_a_sample_of_voxels_misses_it(monkeypatch):
+    array = np.tile(everywhere_bright(), (12, 1, 1))
+    array[:, :, -1] = -2500
+    monkeypatch.setattr("ArSSRLib.padding.SAMPLED_VOXELS", array.size // array.shape[-1])
+
+    np.testing.assert_array_equal(find_padding(array).mask, array < 0)
+
+
+def test_a_bright_spot_at_the_border_that_fades_is_no_padding():
+    array = everywhere_bright()
+    spot = np.linalg.norm(np.indices(array.shape).T - (5, 0, 20), axis=-1).T
+    bright = np.minimum(array + 20000 * np.exp(-spot), 4095)
+
+    assert np.count_nonzero(bright[:, 0] == 4095) < np.count_nonzero(bright == 4095)
+    assert find_padding(bright) is None
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e-3, 0), (1, -2000), (1, 500)])
+def test_the_black_around_an_extracted_brain_stays_unless_it_is_far_from_all_of_it(scale, offset):
+    inside = head() > 0
+    brain = np.where(inside, scale * (head() - 450) + offset, 0)  # as usual, 0 is just below the brain
+
+    found = find_padding(brain)
+
+    assert (found is None) == (offset == 0)
+    if found is not None:
+        np.testing.assert_array_equal(found.mask, ~inside)
 
 
 def saturated() -> np.ndarray:

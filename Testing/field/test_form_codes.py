@@ -1,0 +1,34 @@
+"""Form codes that NIfTI does not have: the result lies over its source in every program, whatever that reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from nifti_files import AFFINE, save
+
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+
+PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(-1, -1), (0, -3), (-2, 0), (-2, 1), (1, -2)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_negative_code_leaves_source_and_result_together_in_every_program(tmp_path, tiny_model, sform, qform, turned):
+    other = AFFINE @ np.diag([1, 1, -1, 1]) if turned else AFFINE
+    voxels = np.random.default_rng(2).integers(0, 900, (4, 5, 6)).astype(np.int16)
+    path = save(tmp_path / "a.nii", array=voxels, sform=(AFFINE, 1), qform=(other, 1))
+    content = bytearray(path.read_bytes())
+    content[252:256] = np.array([qform, sform], "<i2").tobytes()
+    path.write_bytes(content)
+
+    result = write_volume(upsample(read_volume(path), tiny_model, 1.5, PLAIN), tmp_path / "b.nii")
+
+    # ITK ignores a form with a negative code: then it places the first voxel of both at the origin.
+    before, after = sitk.ReadImage(str(path)), sitk.ReadImage(str(result))
+    np.testing.assert_allclose(after.GetDirection(), before.GetDirection(), atol=1e-6)
+    corner = [0.0] * 3 if before.GetOrigin() == (0, 0, 0) else [-0.5] * 3
+    ends = [image.TransformContinuousIndexToPhysicalPoint(corner) for image in (before, after)]
+    np.testing.assert_allclose(*ends, atol=1e-4)
