@@ -184,7 +184,7 @@ def _are_padding(
         if np.count_nonzero(sample == value) >= least and on_faces >= PART_OF_FACES * faces.size:
             padding = _is_far(value, value, rest, FAR) or _is_border(value, rest, array)
         else:
-            padding = on_faces >= VOXELS and _is_far(value, value, rest, FAR, others)
+            padding = bool(on_faces >= VOXELS) and _is_far(value, value, rest, FAR, others)
         if not padding:
             return False
     return True
