@@ -1,6 +1,6 @@
 """ArSSR in 3D Slicer: the module, its parameters, its panel, its logic and its self-test.
 
-Thin: what only Slicer can do lives in the rooms of `ArSSRPanel`, the engine in `ArSSRLib`, PyTorch in the worker process.
+Thin: what only Slicer can do lives in `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker process.
 What is imported here needs nothing that Slicer lacks, so the module loads before anything is installed.
 """
 
@@ -376,8 +376,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onExport(self, checked: bool = False) -> None:
         """Write the result as a derived DICOM series into a folder that the user names."""
-        message = exportWhereAsked(self._parameterNode.result)
-        if message:
+        if message := exportWhereAsked(self._parameterNode.result):
             self.log.add(message)
             slicer.util.infoDisplay(message)
 

@@ -1,0 +1,131 @@
+"""A sheet of thick slices seen from the side: the scan and what is made of it, in one picture for each plane.
+
+    python Testing/benchmarks/reformats.py CACHE OUTPUT VOLUME [VOLUME ...]
+
+Each volume is brought to its finest spacing. Only the plane that is drawn is computed, as a region of the result; the
+pictures are kept in the folder CACHE, so that an interrupted sheet goes on. OUTPUT is a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+
+from ArSSRLib.checkpoint import DEFAULT_MODELS, load_model
+from ArSSRLib.figure import FOOTER, save_figure
+from ArSSRLib.figure.views import View, orthogonal_views, sample
+from ArSSRLib.geometry import scale_for_isotropic
+from ArSSRLib.interpolation import cubic_upsample
+from ArSSRLib.io import read_volume
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import Volume
+
+# Edge of a pixel in mm, dots per inch, width of a picture in inches.
+PIXEL, DPI, INCHES = 0.6, 130, 2.9
+# Brightest percentile of the anatomy that is not white: above it are fat and vessels. Part of it that is anatomy.
+WHITE, ANATOMY = 90, 0.15
+
+Image = npt.NDArray[np.float64]
+
+
+def plain(volume: Volume, _: Sequence[Sequence[int]]) -> Volume:
+    """Return the scan, voxel by voxel."""
+    return volume
+
+
+def cubic(volume: Volume, _: Sequence[Sequence[int]]) -> Volume:
+    """Return what cubic interpolation makes of it."""
+    fine = volume.geometry.upsampled(scale_for_isotropic(volume.geometry))
+    array = cubic_upsample(torch.from_numpy(volume.array.astype(np.float32)), fine.shape)
+    return Volume(array.numpy(), fine, volume.header)
+
+
+def network(volume: Volume, region: Sequence[Sequence[int]], *, quality: str, even_slices: str = "auto") -> Volume:
+    """Return a region of what the network of a quality makes of it."""
+    options = UpsamplingOptions(device="cpu", quality=quality, even_slices=even_slices)
+    model = load_model(DEFAULT_MODELS[quality])
+    return upsample(volume, model, scale_for_isotropic(volume.geometry), options, region=region)
+
+
+WAYS: dict[str, Callable[[Volume, Sequence[Sequence[int]]], Volume]] = {
+    "scan": plain,
+    "cubic": cubic,
+    "arssr2, slices as they are": partial(network, quality="standard", even_slices="off"),
+    "arssr2": partial(network, quality="standard"),
+    "best": partial(network, quality="best"),
+}
+
+
+def pictures_of(path: Path, plane: str, cache: Path) -> list[Image]:
+    """Return one picture for each of the ways, shape (rows, columns)."""
+    volume = read_volume(path)
+    fine = volume.geometry.upsampled(scale_for_isotropic(volume.geometry))
+    nothing = Volume(np.broadcast_to(np.float32(0), fine.shape), fine)
+    view = next(view for view in orthogonal_views([volume, nothing]) if view.name == plane)
+    region = _region(view, fine.affine, fine.size)
+    images = []
+    for name, way in WAYS.items():
+        kept = cache / f"{path.name}-{plane}-{name}.npy"
+        if not kept.is_file():
+            np.save(kept, sample(way(volume, region), view, PIXEL))
+        images.append(np.load(kept))
+    return images
+
+
+def _region(view: View, affine: npt.NDArray[np.float64], size: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the voxels, (first, stop) along i, j, k, of the slice of a grid that a view shows."""
+    inverse = np.linalg.inv(affine)
+    axis = int(np.argmax(np.abs(inverse[:3, :3] @ np.cross(view.right, view.down))))
+    number = round(float((inverse @ [*view.corner, 1.0])[axis]))
+    return [(number, number + 1) if n == axis else (0, length) for n, length in enumerate(size)]
+
+
+def draw(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Path) -> None:
+    """Draw a row for each volume, each in its own window, and a column for each way."""
+    heights = [row[0].shape[0] / row[0].shape[1] for row in rows]
+    size = (INCHES * len(WAYS), INCHES * sum(heights) + 0.25 * len(rows) + 0.5)
+    figure = Figure(figsize=size, dpi=DPI, facecolor="black", layout="constrained")
+    grid = figure.subplots(len(rows), len(WAYS), squeeze=False, height_ratios=heights)
+    for axes, images, title in zip(grid, rows, titles, strict=True):
+        low, high = _window(images[0])
+        for place, image, name in zip(axes, images, WAYS, strict=True):
+            place.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            place.set_axis_off()
+            place.set_title(f"{title}\n{name}" if name == "scan" else name, color="white", fontsize=8)
+    figure.supxlabel(FOOTER, color="0.6", fontsize=8)
+    save_figure(figure, path)
+
+
+def _window(image: Image) -> tuple[float, float]:
+    values = image[np.isfinite(image)]
+    low, high = np.percentile(values, (1, 99))
+    anatomy = values[values > low + ANATOMY * (high - low)]
+    return float(low), float(np.percentile(anatomy, WHITE))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw both planes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("volumes", type=Path, nargs="+")
+    parser.add_argument("--plane", choices=("Sagittal", "Coronal"), action="append")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    for plane in args.plane or ("Sagittal", "Coronal"):
+        rows = [pictures_of(path, plane, args.cache) for path in args.volumes]
+        titles = [path.name.removesuffix(".nii.gz") for path in args.volumes]
+        draw(rows, titles, args.output / f"reformats_{plane.lower()}.png")
+
+
+if __name__ == "__main__":
+    main()
