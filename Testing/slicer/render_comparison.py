@@ -62,7 +62,7 @@ def load(path: Path) -> Any:
 
 
 def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> list[Any]:
-    """Write the comparison side by side; return the frames of a divider that moves to and fro."""
+    """Write the comparison side by side; return the frames of a divider that moves from side to side."""
     from ArSSRPanel.compare import VIEWS, CompareMode, Comparison
     from PIL import Image
 
