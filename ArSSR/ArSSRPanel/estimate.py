@@ -16,12 +16,10 @@ from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import times
 from ArSSRLib.planning import Plan, make_plan
+from ArSSRLib.timing import BUSY, promised_seconds
 from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
 from ArSSRPanel.sequences import numberOfFrames
-
-# Part of the processors that other programs may use before the panel says so.
-BUSY = 0.25
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,14 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     if facts is None or "halo" not in facts["models"].get(request.model, {}):
         return Estimate(text, warning)
     try:
-        plan, rate = _planned(request, facts)
+        plan = _planned(request, facts)
     except ArSSRError as error:
         return Estimate(text, warning, str(error))
     lines, cost = [text, _("about {memory} of memory").format(memory=describeMemory(plan.memory))], plan.cost * frames
-    if rate is not None:
-        lines[1] += _(", {time}").format(time=describeTime(cost * rate))
+    device = chosenDevice(request.options.device, facts)
+    seconds = promised_seconds(cost, facts, device=device["id"], model=request.model)
+    if seconds is not None:
+        lines[1] += _(", {time}").format(time=describeTime(seconds))
         if facts.get("busy", 0.0) > BUSY:
             lines.append(_("Other programs keep this computer busy; it will be faster without them."))
     return Estimate("\n".join(lines), warning, cost=cost)
@@ -84,14 +84,14 @@ def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], cost: float) -
         speeds[name] = sum(result["seconds"] for result in done["results"]) / cost
 
 
-def _planned(request: Request, facts: Mapping[str, Any]) -> tuple[Plan, float | None]:
-    """Return the plan for one volume, and the seconds that a unit of its cost takes, if that was measured."""
+def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
+    """Return the plan for one volume."""
     device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]
     array = request.inputVolume.GetImageData().GetPointData().GetScalars()
     inputBytes = array.GetNumberOfTuples() * array.GetDataTypeSize()
-    plan = make_plan(
+    return make_plan(
         request.inputGeometry,
         _numpyType(array),
         request.scale,
@@ -104,7 +104,6 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> tuple[Plan, float | 
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
         region=request.region,
     )
-    return plan, facts["speed"].get(device["id"], {}).get(request.model)
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
         "devices": [],
         "models": {},
         "base_memory": 0,
+        "start": 0.0,
         "speed": {},
         "busy": 0.0,
     }
@@ -84,6 +85,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
     for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # what a worker at work has loaded
         import_module(name)
     base_memory = used_memory(torch.device("cpu"))
+    start = _seconds_since_start()
     before = _processor_times()
     speed = {
         str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
@@ -95,9 +97,17 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         "devices": devices,
         "models": models,
         "base_memory": base_memory,
+        "start": start,
         "speed": speed,
         "busy": _taken_by_others(before, _processor_times()),
     }
+
+
+def _seconds_since_start() -> float:
+    """Return how long this process has been there: what every worker spends on loading before it computes."""
+    import psutil  # noqa: PLC0415 - once it is known to be there
+
+    return round(max(0.0, time.time() - psutil.Process().create_time()), 3)
 
 
 def _processor_times() -> tuple[float, float, float]:

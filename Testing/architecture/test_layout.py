@@ -41,6 +41,7 @@ FLOORS = {
     "planning": 2,
     "scratch": 2,
     "tiling": 1,
+    "timing": 1,
     "volume": 2,
     "resampling": 3,
     "upsampling": 3,

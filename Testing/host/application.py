@@ -15,46 +15,17 @@ from host.modules import qSlicerModuleManager
 from host.records import Message, records
 
 
-class qSlicerCommandOptions(QtCore.QObject):
-    """What the application was started with: tests run, no window is wanted."""
-
-    noMainWindow = Property(bool, lambda _: True)
-    isTestingEnabled = Property(bool, lambda _: True)
-
-
-class ModuleSelector(QtCore.QObject):
-    """The list of modules at the top of the main window."""
-
-    moduleSelected = Signal(str)
-
-    def __init__(self, parent: QtCore.QObject) -> None:
-        super().__init__(parent)
-        self._selected = ""
-
-    def selectModule(self, name: str) -> None:
-        """Show a module."""
-        self._selected = name
-        self.moduleSelected.emit(name)
-
-    selectedModule = Property(str, lambda self: self._selected, selectModule)
-
-
 class qSlicerMainWindow(QtWidgets.QMainWindow):
     """The main window, never shown: it has a status bar and the list of modules."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("qSlicerMainWindow")
-        self._selector = ModuleSelector(self)
         self.statusBar().messageChanged.connect(self._status)
 
     def _status(self, text: str) -> None:
         if text:
             records.messages.append(Message("status", text))
-
-    def moduleSelector(self) -> ModuleSelector:
-        """Return the list of modules."""
-        return self._selector
 
 
 class qSlicerApplication(QtWidgets.QApplication):
@@ -73,7 +44,6 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._settings = QtCore.QSettings()
         self._layout_manager = qSlicerLayoutManager(self)
         self._module_manager = qSlicerModuleManager(self)
-        self._options = qSlicerCommandOptions(self)
         self._window = qSlicerMainWindow()
         self._logic: Any = None
         self._testing = True
@@ -88,10 +58,6 @@ class qSlicerApplication(QtWidgets.QApplication):
         """Return the vtkSlicerApplicationLogic of the scene."""
         return self._logic
 
-    def moduleLogic(self, name: str) -> Any:
-        """Return the logic of a module."""
-        return self._logic.GetModuleLogic(name)
-
     # ---- Parts
 
     def layoutManager(self) -> qSlicerLayoutManager:
@@ -102,21 +68,11 @@ class qSlicerApplication(QtWidgets.QApplication):
         """Return what knows the modules."""
         return self._module_manager
 
-    def commandOptions(self) -> qSlicerCommandOptions:
-        """Return the command line."""
-        return self._options
-
     def userSettings(self) -> QtCore.QSettings:
         """Return the settings of the user, in a file that is deleted with the process."""
         return self._settings
 
     settings = revisionUserSettings = userSettings
-
-    def startupEnvironment(self) -> QtCore.QProcessEnvironment:
-        """Return the environment for programs other than Slicer's."""
-        return QtCore.QProcessEnvironment.systemEnvironment()
-
-    environment = startupEnvironment
 
     # ---- Behavior
 
@@ -131,11 +87,6 @@ class qSlicerApplication(QtWidgets.QApplication):
         """Return the text: the host speaks English."""
         return text
 
-    def pauseRender(self) -> None:
-        """Do nothing: there is nothing to draw."""
-
-    resumeRender = pauseRender
-
     def restart(self) -> None:
         """Only note that a restart was asked for."""
         records.messages.append(Message("box", "restart"))
@@ -145,9 +96,5 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._temporary = path
 
     temporaryPath = Property(str, lambda self: self._temporary, _set_temporary)
-    slicerHome = Property(str, lambda self: self._temporary)
     documentationBaseUrl = Property(str, lambda _: "https://slicer.readthedocs.io/en/latest/")
-    isInstalled = Property(bool, lambda _: True)
-    majorVersion = Property(int, lambda _: 5)
-    minorVersion = Property(int, lambda _: 12)
     revision = Property(str, lambda _: "34000")

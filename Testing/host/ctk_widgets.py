@@ -87,28 +87,30 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         return position.y() < HEADER_HEIGHT
 
 
-class _NumberWidget(QtWidgets.QWidget):
-    """A number with limits, shown by a spin box; children decide whether it is rounded."""
+class ctkSliderWidget(QtWidgets.QWidget):
+    """A slider and a spin box for one number; the number is not rounded to the decimals that are shown."""
 
     valueChanged = Signal(float)
-    _MAXIMUM = 99.99
-    _ROUNDS = True
+    _TICKS = 1000
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self._number = 0.0
         self._box = QtWidgets.QDoubleSpinBox()
-        self._box.setRange(0.0, self._MAXIMUM)
+        self._box.setRange(0.0, 99.0)
+        self._slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self._slider.setRange(0, self._TICKS)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._slider, 1)
         row.addWidget(self._box)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
         self._box.valueChanged.connect(self.setValue)
+        self._slider.valueChanged.connect(self._slid)
 
     def setValue(self, value: float) -> None:
         """Set the value, within the limits."""
         value = min(max(value, self._box.minimum()), self._box.maximum())
-        value = round(value, self._box.decimals()) if self._ROUNDS else value
         changed, self._number = value != self._number, value
         self._show()
         if changed:
@@ -132,10 +134,18 @@ class _NumberWidget(QtWidgets.QWidget):
         self._box.setDecimals(decimals)
         self._show()
 
+    def _slid(self, tick: int) -> None:
+        low, high = self._box.minimum(), self._box.maximum()
+        step = self._box.singleStep()
+        self.setValue(low + round((high - low) * tick / self._TICKS / step) * step)
+
     def _show(self) -> None:
-        blocked = self._box.blockSignals(True)
-        self._box.setValue(self._number)
-        self._box.blockSignals(blocked)
+        low, high = self._box.minimum(), self._box.maximum()
+        tick = round((self._number - low) / (high - low or 1) * self._TICKS)
+        for shown, value in ((self._box, self._number), (self._slider, tick)):
+            blocked = shown.blockSignals(True)
+            shown.setValue(value)
+            shown.blockSignals(blocked)
 
     value = Property(float, lambda self: self._number, setValue)
     minimum = Property(float, lambda self: self._box.minimum(), setMinimum)
@@ -143,76 +153,9 @@ class _NumberWidget(QtWidgets.QWidget):
     decimals = Property(int, lambda self: self._box.decimals(), setDecimals)
     singleStep = Property(float, lambda self: self._box.singleStep(), lambda self, step: self._box.setSingleStep(step))
     suffix = Property(str, lambda self: self._box.suffix(), lambda self, text: self._box.setSuffix(text))
-    prefix = Property(str, lambda self: self._box.prefix(), lambda self, text: self._box.setPrefix(text))
-
-
-class ctkDoubleSpinBox(_NumberWidget):
-    """A spin box; as in CTK it is no QDoubleSpinBox. It rounds to its decimals."""
-
-
-class ctkSliderWidget(_NumberWidget):
-    """A slider and a spin box for one number; the number is not rounded to the decimals that are shown."""
-
-    _MAXIMUM = 99.0
-    _ROUNDS = False
-    _TICKS = 1000
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._tracking = True
-        self._page_step = 10.0
-        self._slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self._slider.setRange(0, self._TICKS)
-        self.layout().insertWidget(0, self._slider, 1)
-        self._slider.valueChanged.connect(self._slid)
-
-    def _slid(self, tick: int) -> None:
-        low, high = self._box.minimum(), self._box.maximum()
-        step = self._box.singleStep()
-        self.setValue(low + round((high - low) * tick / self._TICKS / step) * step)
-
-    def _show(self) -> None:
-        super()._show()
-        low, high = self._box.minimum(), self._box.maximum()
-        blocked = self._slider.blockSignals(True)
-        self._slider.setValue(round((self._number - low) / (high - low or 1) * self._TICKS))
-        self._slider.blockSignals(blocked)
-
-    def _set_tracking(self, tracking: bool) -> None:
-        self._tracking = tracking
-
-    def _set_page_step(self, step: float) -> None:
-        self._page_step = step
-
     spinBoxVisible = Property(
         bool, lambda self: not self._box.isHidden(), lambda self, shown: self._box.setVisible(shown)
     )
-    tracking = Property(bool, lambda self: self._tracking, _set_tracking)
-    pageStep = Property(float, lambda self: self._page_step, _set_page_step)
 
 
-class ctkComboBox(QtWidgets.QComboBox):
-    """A combo box that says what to choose while nothing is."""
-
-    defaultText = Property(str, lambda self: self.placeholderText(), lambda self, text: self.setPlaceholderText(text))
-
-
-class ctkCheckBox(QtWidgets.QCheckBox):
-    """A check box."""
-
-
-PRESENT = (ctkCheckBox, ctkCollapsibleButton, ctkComboBox, ctkDoubleSpinBox, ctkSliderWidget)
-ABSENT = (
-    "ctkCheckablePushButton",
-    "ctkCollapsibleGroupBox",
-    "ctkColorPickerButton",
-    "ctkDirectoryButton",
-    "ctkDoubleRangeSlider",
-    "ctkDoubleSlider",
-    "ctkFittedTextBrowser",
-    "ctkMenuButton",
-    "ctkMessageBox",
-    "ctkPathLineEdit",
-    "ctkPushButton",
-    "ctkRangeWidget",
-)
+PRESENT = (ctkCollapsibleButton, ctkSliderWidget)

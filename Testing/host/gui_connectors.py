@@ -76,43 +76,26 @@ class _Number(Connector):
 
     def prepare(self) -> None:
         limits = first(self.annotations, types.WithinRange)
-        low = limits or first(self.annotations, types.Minimum)
-        high = limits or first(self.annotations, types.Maximum)
-        if type(self.widget) in {ctk.ctkSliderWidget, qt.QSlider} and (low is None or high is None):
+        if type(self.widget) is ctk.ctkSliderWidget and limits is None:
             msg = f"Cannot have a connection to {self.widget.className()} where the type is unbounded."
             raise RuntimeError(msg)
-        decimals = types.Decimals(0) if self.plain is int else first(self.annotations, types.Decimals)
-        if decimals is not None and hasattr(self.widget, "decimals"):
-            self.widget.decimals = decimals.value
-        step = first(self.annotations, types.SingleStep)
-        if step is not None:
-            self.widget.singleStep = step.value
         unlimited = 2**31 - 1
-        self.widget.minimum = low.minimum if low is not None else -unlimited
-        self.widget.maximum = high.maximum if high is not None else unlimited
+        self.widget.minimum = limits.minimum if limits is not None else -unlimited
+        self.widget.maximum = limits.maximum if limits is not None else unlimited
 
     def read(self) -> Any:
         return self.plain(self.widget.value)
 
 
 class _Combo(Connector):
-    """A combo box: one item for each choice, or for each member of an Enum."""
+    """A combo box: one item for each member of an Enum."""
 
     signal = "currentIndexChanged"
 
     def prepare(self) -> None:
-        if issubclass(self.plain, enum.Enum):
-            self._values = list(self.plain)
-            labels = [member.label() if hasattr(member, "label") else member.name for member in self._values]
-        else:
-            choice = first(self.annotations, types.Choice)
-            if choice is None:
-                msg = "ComboBoxToStringableConnector requires the Choice annotation to be used."
-                raise RuntimeError(msg)
-            self._values = list(choice.choices)
-            labels = [str(value) for value in self._values]
+        self._values = list(self.plain)
         self.widget.clear()
-        self.widget.addItems(labels)
+        self.widget.addItems([member.label() if hasattr(member, "label") else member.name for member in self._values])
 
     def read(self) -> Any:
         return self._values[self.widget.currentIndex]
@@ -143,10 +126,10 @@ def connector_for(widget: Any, datatype: Any) -> Connector:
     plain = split(datatype)[0]
     member = isinstance(plain, type) and issubclass(plain, enum.Enum)
     pairs: list[tuple[type[Connector], bool, tuple[Any, ...]]] = [
-        (_Checked, plain is bool, (qt.QCheckBox, ctk.ctkCheckBox, qt.QPushButton)),
-        (_Number, plain is int, (qt.QSlider, qt.QSpinBox)),
-        (_Number, plain in {int, float}, (qt.QDoubleSpinBox, ctk.ctkSliderWidget, ctk.ctkDoubleSpinBox)),
-        (_Combo, member or plain in {int, float, str, bool}, (qt.QComboBox, ctk.ctkComboBox)),
+        (_Checked, plain is bool, (qt.QCheckBox, qt.QPushButton)),
+        (_Number, plain is int, (qt.QSpinBox,)),
+        (_Number, plain in {int, float}, (qt.QDoubleSpinBox, ctk.ctkSliderWidget)),
+        (_Combo, member, (qt.QComboBox,)),
         (_Text, plain is str, (qt.QLineEdit,)),
         (_Label, plain is str, (qt.QLabel,)),
         (_Node, is_node_class(plain), (slicer.qMRMLNodeComboBox,)),

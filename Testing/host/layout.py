@@ -10,29 +10,6 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 
-from host.ctk_widgets import ctkSliderWidget
-
-
-class qMRMLSliceControllerWidget(QtWidgets.QWidget):
-    """The bar of a slice view."""
-
-    def __init__(self, logic: Any) -> None:
-        super().__init__()
-        self._logic = logic
-        self._slider = ctkSliderWidget(self)
-
-    def fitSliceToBackground(self) -> None:
-        """Show the whole background volume."""
-        self._logic.FitSliceToBackground()
-
-    def sliceOffsetSlider(self) -> QtWidgets.QWidget:
-        """Return the slider of the slice offset."""
-        return self._slider
-
-    def setSliceLink(self, linked: bool) -> None:
-        """Link this view to the others."""
-        self._logic.GetSliceCompositeNode().SetLinkedControl(linked)
-
 
 class qMRMLSliceView(QtWidgets.QWidget):
     """What a slice view draws beside the picture: the words at its edges."""
@@ -60,7 +37,6 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
     def __init__(self, logic: Any) -> None:
         super().__init__()
         self._logic = logic
-        self._controller = qMRMLSliceControllerWidget(logic)
         self._view = qMRMLSliceView()
 
     def sliceView(self) -> QtWidgets.QWidget:
@@ -71,17 +47,9 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         """Return the vtkMRMLSliceNode."""
         return self._logic.GetSliceNode()
 
-    def mrmlSliceCompositeNode(self) -> Any:
-        """Return the vtkMRMLSliceCompositeNode."""
-        return self._logic.GetSliceCompositeNode()
-
     def sliceLogic(self) -> Any:
         """Return the vtkMRMLSliceLogic."""
         return self._logic
-
-    def sliceController(self) -> QtWidgets.QWidget:
-        """Return the bar."""
-        return self._controller
 
 
 # Width and height of all views together, in pixels; those of a layout share the width.
@@ -156,11 +124,6 @@ class qSlicerLayoutManager(QtCore.QObject):
     def layoutLogic(self) -> Any:
         """Return the vtkMRMLLayoutLogic."""
         return self._logic
-
-    def resetSliceViews(self) -> None:
-        """Show the whole background volume in every view."""
-        for widget in self._views().values():
-            widget.sliceController().fitSliceToBackground()
 
     def _layout(self) -> int:
         return int(self._logic.GetLayoutNode().GetViewArrangement())

@@ -177,24 +177,6 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     isEntered = Property(bool, lambda self: self._entered)
 
 
-class qSlicerModuleFactoryManager(QtCore.QObject):
-    """Knows which modules were loaded."""
-
-    def __init__(self, manager: qSlicerModuleManager) -> None:
-        super().__init__(manager)
-        self._manager = manager
-
-    def loadedModuleNames(self) -> list[str]:
-        """Return the names of all modules."""
-        return self._manager.modulesNames()
-
-    def isLoaded(self, name: str) -> bool:
-        """Tell whether a module is there."""
-        return name in self._manager.modulesNames()
-
-    isInstantiated = isRegistered = isLoaded
-
-
 class qSlicerModuleManager(QtCore.QObject):
     """All modules."""
 
@@ -203,20 +185,11 @@ class qSlicerModuleManager(QtCore.QObject):
 
     def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
-        self._factory = qSlicerModuleFactoryManager(self)
         self.known: dict[str, QtCore.QObject] = {name: qSlicerCoreModule(name, self) for name in CORE_LOGICS}
-
-    def factoryManager(self) -> qSlicerModuleFactoryManager:
-        """Return what knows which modules were loaded."""
-        return self._factory
 
     def module(self, name: str) -> QtCore.QObject | None:
         """Return a module by its name, or None."""
         return self.known.get(name)
-
-    def modulesNames(self) -> list[str]:
-        """Return the names of all modules."""
-        return list(self.known)
 
 
 def restore_imports(before: dict[str, Any]) -> None:

@@ -84,7 +84,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             ("noneEnabled", "renameEnabled", "editEnabled", "showHidden"), False
         ) | dict.fromkeys(("addEnabled", "removeEnabled", "showChildNodeTypes", "selectNodeUponCreation"), True)
         self._types: list[str] = []
-        self._hidden_types: list[str] = []
         self._attributes: dict[str, dict[str, str | None]] = {}
         self._base_name, self._none_text = "", "None"
         self._scene, self._nodes, self._current, self._requested = None, [], None, None
@@ -135,10 +134,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._types = [name for name in types if name]
         self._refresh()
 
-    def _set_hidden_types(self, types: list[str]) -> None:
-        self._hidden_types = list(types)
-        self._refresh()
-
     def _set_base_name(self, name: str) -> None:
         self._base_name = name
 
@@ -147,7 +142,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._refresh()
 
     nodeTypes = Property("QStringList", lambda self: self._types, _set_types)
-    hideChildNodeTypes = Property("QStringList", lambda self: self._hidden_types, _set_hidden_types)
     baseName = Property(str, lambda self: self._base_name, _set_base_name)
     noneDisplay = Property(str, lambda self: self._none_text, _set_none_text)
 
@@ -156,17 +150,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._attributes.setdefault(node_type, {})[name] = value
         self._refresh()
 
-    def removeAttribute(self, node_type: str, name: str) -> None:
-        """Undo `addAttribute`."""
-        self._attributes.get(node_type, {}).pop(name, None)
-        self._refresh()
-
     def _offered(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self._flags["showHidden"]:
             return False
         for name in self._types:
             children = self._flags["showChildNodeTypes"] and node.IsA(name)
-            if node.GetClassName() != name and not (children and not any(map(node.IsA, self._hidden_types))):
+            if node.GetClassName() != name and not children:
                 continue
             wanted = self._attributes.get(name, {})
             return all(
@@ -237,17 +226,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     currentNodeID = Property(str, _current_id, setCurrentNodeID)
 
-    def setCurrentNodeIndex(self, index: int) -> None:
-        """Select the node at a row; None does not count."""
-        self.setCurrentNode(self._nodes[index] if 0 <= index < len(self._nodes) else None)
-
     def nodeCount(self) -> int:
         """Count the nodes that are offered."""
         return len(self._nodes)
-
-    def nodeFromIndex(self, index: int) -> Any:
-        """Return the node at a row, or None."""
-        return self._nodes[index] if 0 <= index < len(self._nodes) else None
 
     def addNode(self, node_type: str = "") -> Any:
         """Create a node as the menu "Create new ..." does."""
@@ -263,10 +244,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.nodeAddedByUser.emit(node)
         return node
 
-    def removeCurrentNode(self) -> None:
-        """Remove the selected node from the scene."""
-        self._scene.RemoveNode(self._current)
-
 
 def _unobserve(observers: list[tuple[Any, int]], *_: object) -> None:
     for scene, tag in observers:
@@ -275,4 +252,3 @@ def _unobserve(observers: list[tuple[Any, int]], *_: object) -> None:
 
 
 PRESENT = (qMRMLNodeComboBox, qMRMLWidget)
-ABSENT = ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox")

@@ -11,35 +11,21 @@ import vtk
 
 from host.gui_connectors import connector_for
 from host.parameter_types import (
-    Choice,
-    Decimals,
     Default,
-    Exclude,
     IsInstance,
-    Maximum,
-    Minimum,
     NotNone,
     Parameter,
-    SingleStep,
     Validator,
     WithinRange,
 )
 
 __all__ = [
-    "Choice",
-    "Decimals",
     "Default",
-    "Exclude",
     "IsInstance",
-    "Maximum",
-    "Minimum",
     "NotNone",
-    "SingleStep",
     "SlicerParameterNamePropertyName",
     "Validator",
     "WithinRange",
-    "findChildWidgetForParameter",
-    "isParameterNodeWrapper",
     "parameterNodeWrapper",
 ]
 
@@ -67,10 +53,6 @@ class _Wrapped:
     def setValue(self, name: str, value: Any) -> None:
         """Set the value of a parameter."""
         self._parameter(name).write(self.parameterNode, value)
-
-    def default(self, name: str) -> Default:
-        """Return the default of a parameter."""
-        return Default(self._parameter(name).default)
 
     @classmethod
     def dataType(cls, name: str) -> Any:
@@ -176,14 +158,3 @@ def parameterNodeWrapper(classtype: type | None = None) -> Any:
     attributes = {name: _attribute(parameter) for name, parameter in parameters.items()}
     about = {"allParameters": parameters, "__module__": classtype.__module__, "__doc__": classtype.__doc__}
     return type(classtype.__name__, (_Wrapped, classtype), {**attributes, **about})
-
-
-def isParameterNodeWrapper(candidate: Any) -> bool:
-    """Tell whether a class, or an object, was made by `parameterNodeWrapper`."""
-    return isinstance(candidate, _Wrapped) or (isinstance(candidate, type) and issubclass(candidate, _Wrapped))
-
-
-def findChildWidgetForParameter(widget: Any, parameter: str) -> Any:
-    """Return the widget that is tied to a parameter, or None."""
-    children = widget.findChildren(qt.QWidget)
-    return next((child for child in children if child.property(SlicerParameterNamePropertyName) == parameter), None)

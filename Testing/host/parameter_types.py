@@ -21,20 +21,6 @@ class Default:
     value: Any = None
 
 
-@dataclass(frozen=True)
-class Decimals:
-    """Annotation: how many decimals a widget shows."""
-
-    value: int
-
-
-@dataclass(frozen=True)
-class SingleStep:
-    """Annotation: how far one step of a widget goes."""
-
-    value: float
-
-
 class Validator:
     """Annotation that refuses values."""
 
@@ -75,50 +61,6 @@ class WithinRange(Validator):
         """Raise ValueError outside of the limits."""
         inside = self.minimum <= value <= self.maximum
         _require(inside, f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
-
-
-@dataclass(frozen=True)
-class Minimum(Validator):
-    """Refuses smaller values."""
-
-    minimum: float
-
-    def validate(self, value: Any) -> None:
-        """Raise ValueError below the limit."""
-        _require(value >= self.minimum, f"Value must be greater than {self.minimum}, is {value}")
-
-
-@dataclass(frozen=True)
-class Maximum(Validator):
-    """Refuses greater values."""
-
-    maximum: float
-
-    def validate(self, value: Any) -> None:
-        """Raise ValueError above the limit."""
-        _require(value <= self.maximum, f"Value must be less than {self.maximum}, is {value}")
-
-
-@dataclass(frozen=True)
-class Choice(Validator):
-    """Refuses what is not in a list."""
-
-    choices: Any
-
-    def validate(self, value: Any) -> None:
-        """Raise ValueError for what is not listed."""
-        _require(value in self.choices, f"Value is {value}, but must be in one of the following: {self.choices}")
-
-
-@dataclass(frozen=True)
-class Exclude(Validator):
-    """Refuses what is in a list."""
-
-    excludedValues: Any
-
-    def validate(self, value: Any) -> None:
-        """Raise ValueError for what is listed."""
-        _require(value not in self.excludedValues, f"Value is {value}, but must not be an excluded value")
 
 
 def _require(fits: bool, message: str) -> None:

@@ -34,24 +34,34 @@ def qt_module() -> types.ModuleType:
     return _QtModule("qt", "Qt as PythonQt shows it, made by the test host.")
 
 
+class _CtkModule(types.ModuleType):
+    """Module `ctk`: a widget that the host has not can be named, as Slicer's own files do, but not made."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("ctk"):
+            msg = f"module 'ctk' has no attribute '{name}'"
+            raise AttributeError(msg)
+        return _absent(name)
+
+
 def ctk_module() -> types.ModuleType:
     """Make the module `ctk`."""
-    module = types.ModuleType("ctk", "The widgets of CTK that the test host has.")
-    fill(module, ctk_widgets.PRESENT, ctk_widgets.ABSENT)
+    module = _CtkModule("ctk", "The widgets of CTK that the test host has.")
+    fill(module, ctk_widgets.PRESENT)
     return module
 
 
-def fill(module: types.ModuleType, present: tuple[type, ...], absent: tuple[str, ...]) -> None:
-    """Put widget classes into a module: those that the host has, and names of those that it has not."""
-    for native in present:
-        setattr(module, native.__name__, class_for(native))
-    for name in absent:
+def fill_slicer(module: types.ModuleType) -> None:
+    """Put the widgets that know the scene into `slicer`, and those that Slicer's own files name beside them."""
+    fill(module, node_widgets.PRESENT)
+    for name in ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox"):
         setattr(module, name, _absent(name))
 
 
-def fill_slicer(module: types.ModuleType) -> None:
-    """Put the widgets that know the scene into `slicer`."""
-    fill(module, node_widgets.PRESENT, node_widgets.ABSENT)
+def fill(module: types.ModuleType, present: tuple[type, ...]) -> None:
+    """Put widget classes into a module, dressed."""
+    for native in present:
+        setattr(module, native.__name__, class_for(native))
 
 
 def _absent(name: str) -> type:

@@ -1,93 +1,19 @@
-"""Fixtures of the tests that run in the test host of Slicer; the folder is skipped where it cannot run."""
+"""Fixtures of the tests of the module, which run in the test host; the folder is skipped where that cannot run."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import host
 import pytest
+from host.fixtures import *  # noqa: F403 - fixtures and the hook that skips
 
-_REASON = host.missing()
 _MODULE = Path(__file__).parents[2] / "ArSSR" / "ArSSR.py"
-if _REASON is None:
-    host.boot()
-    # The rooms of the panel are importable before the module is loaded, as they are in Slicer.
-    sys.path.append(str(_MODULE.parent))
-
-
-class _SkippedFile(pytest.Module):
-    """A test file that cannot even be imported here."""
-
-    def collect(self) -> Iterable[pytest.Item]:
-        pytest.skip(str(_REASON), allow_module_level=True)
-
-
-def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Skip every file of this folder, with the reason, where the host cannot run."""
-    return None if _REASON is None else _SkippedFile.from_parent(parent, path=module_path)
-
-
-@pytest.fixture(scope="session")
-def slicerHost() -> Any:
-    """The host of this process."""
-    return host.boot()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind(slicerHost: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test ends with an exception in a slot, a signal that does not exist, or a warning of Qt."""
-    records = slicerHost.records
-    records.clear()
-    # VTK reports exceptions of observers here, and forgets them.
-    monkeypatch.setattr(sys, "excepthook", lambda _kind, error, _trace: records.slot_failed(error))
-    yield
-    slicerHost.process_events()
-    complaints = records.complaints()
-    records.clear()
-    assert not complaints, "\n".join(complaints)
-
-
-@pytest.fixture
-def scene(slicerHost: Any, nothing_left_behind: None) -> Iterator[Any]:
-    """A fresh scene, which is slicer.mrmlScene."""
-    yield slicerHost.newScene()
-    slicerHost.newScene()
-
-
-@pytest.fixture
-def slot_errors(slicerHost: Any) -> list[BaseException]:
-    """The exceptions that slots raised; a test that provokes one on purpose clears the list."""
-    return slicerHost.records.slot_errors
-
-
-@pytest.fixture
-def messages(slicerHost: Any) -> list[Any]:
-    """What the user would have seen."""
-    return slicerHost.records.messages
-
-
-@pytest.fixture
-def installs(slicerHost: Any) -> list[Any]:
-    """The packages that would have been installed."""
-    return slicerHost.records.installs
-
-
-@pytest.fixture
-def load_module(slicerHost: Any, scene: Any) -> Iterator[Callable[[Path], ModuleType]]:
-    """Loads scripted modules from files; they are unloaded at the end."""
-    loaded: list[ModuleType] = []
-
-    def load(path: Path) -> ModuleType:
-        loaded.append(slicerHost.loadModule(path))
-        return loaded[-1]
-
-    yield load
-    for module in reversed(loaded):
-        slicerHost.unloadModule(module)
+# The rooms of the panel are importable before the module is loaded, as they are in Slicer.
+sys.path.append(str(_MODULE.parent))
 
 
 @pytest.fixture

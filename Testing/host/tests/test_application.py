@@ -15,7 +15,7 @@ import pytest
 import qt
 import slicer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LAYOUT = """<layout type="horizontal">
  <item><view class="vtkMRMLSliceNode" singletontag="Before"/></item>
  <item><view class="vtkMRMLSliceNode" singletontag="After"/></item></layout>"""
@@ -80,12 +80,6 @@ def test_volumes_are_put_into_all_views(scene):
 @pytest.mark.parametrize("name", ["Volumes", "Sequences", "Markups", "CropVolume", "Transforms"])
 def test_modules_with_a_logic_in_slicer_core_have_it(scene, name):
     assert slicer.util.getModuleLogic(name).GetMRMLScene() is scene
-
-
-def test_a_module_can_be_selected(scene):
-    slicer.util.selectModule("Volumes")
-
-    assert slicer.util.selectedModule() == "Volumes"
 
 
 def test_the_subject_hierarchy_has_an_item_for_a_volume(scene):
@@ -165,7 +159,7 @@ def test_without_pyside_the_folder_is_skipped_with_a_reason():
 import sys
 sys.modules["PySide6"] = None
 import pytest
-raise SystemExit(pytest.main(["-p", "no:cacheprovider", "Testing/slicer/test_host_signals.py"]))
+raise SystemExit(pytest.main(["-p", "no:cacheprovider", "Testing/host/tests/test_signals.py"]))
 """
     result = run(code)
 

@@ -49,7 +49,6 @@ def test_a_module_is_known_everywhere_slicer_knows_it(slicerHost, sample):
     assert (module.name, module.title, module.path) == ("Sample", "Sample", sample.__file__)
     assert isinstance(module, slicer.qSlicerScriptedLoadableModule)
     assert slicer.modules.SampleInstance.moduleName == slicer.moduleNames.Sample == "Sample"
-    assert "Sample" in slicer.util.moduleNames()
 
 
 def test_the_logic_is_found_by_the_name_of_the_module(widget):
@@ -60,7 +59,7 @@ def test_the_logic_is_found_by_the_name_of_the_module(widget):
 def test_widgets_show_the_parameters(widget):
     assert widget.ui.scaleSlider.value == pytest.approx(2.0)
     assert (widget.ui.framesBox.value, widget.ui.invertBox.checked) == (3, True)
-    assert (widget.ui.deviceBox.currentText, widget.ui.modelBox.currentText) == ("Automatic", "large")
+    assert widget.ui.deviceBox.currentText == "Automatic"
     assert widget.ui.noteEdit.text == "hello"
     assert widget.ui.inputSelector.currentNode().GetName() == "ones"
 
@@ -77,11 +76,11 @@ def test_parameters_follow_the_widgets(widget):
 
 def test_widgets_follow_the_parameters(widget, volume):
     widget._parameterNode.scale = 5
-    widget._parameterNode.model = "small"
+    widget._parameterNode.note = "new"
     widget._parameterNode.outputVolume = volume
 
     assert widget.ui.scaleSlider.value == pytest.approx(5)
-    assert widget.ui.modelBox.currentText == "small"
+    assert widget.ui.noteEdit.text == "new"
     assert widget.ui.outputSelector.currentNode() is volume
 
 
@@ -97,7 +96,6 @@ def test_the_limits_of_a_parameter_limit_its_widget(widget):
         ("scale", None, ValueError),
         ("scale", "2", TypeError),
         ("frames", 2.5, TypeError),
-        ("model", "medium", ValueError),
         ("device", "cpu", TypeError),
         ("inputVolume", "ones", TypeError),
     ],
@@ -228,6 +226,6 @@ def test_the_stand_ins_pass_the_same_tests_as_slicers_own_python():
     """This process runs on Slicer's own files; a second one runs this file on the stand-ins."""
     environment = {name: value for name, value in os.environ.items() if name != "SLICER_SOURCE_DIR"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
-    result = subprocess.run(command, env=environment, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env=environment, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout

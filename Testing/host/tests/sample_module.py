@@ -17,7 +17,7 @@ import slicer
 import vtk
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import Choice, Decimals, Default, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import *
 from slicer.util import VTKObservationMixin
 
@@ -42,11 +42,10 @@ class Sample(ScriptedLoadableModule):
 class SampleParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
-    scale: Annotated[float, WithinRange(1, 8), Decimals(2)] = 2.0
+    scale: Annotated[float, WithinRange(1, 8)] = 2.0
     frames: Annotated[int, WithinRange(1, 10)] = 3
     invert: bool = True
     device: Device
-    model: Annotated[str, Choice(["small", "large"])] = "large"
     note: str = "hello"
 
 
@@ -179,7 +178,6 @@ _UI = f"""<?xml version="1.0" encoding="UTF-8"?>
     <property name="collapsed"><bool>true</bool></property>
     <layout class="QFormLayout" name="advancedForm">
      <item row="0" column="1"><widget class="QComboBox" name="deviceBox">{_BOUND.format(name="device")}</widget></item>
-     <item row="1" column="1"><widget class="QComboBox" name="modelBox">{_BOUND.format(name="model")}</widget></item>
      <item row="2" column="1"><widget class="QLineEdit" name="noteEdit">{_BOUND.format(name="note")}</widget></item>
     </layout></widget></item>
    <item><widget class="QProgressBar" name="progressBar">
