@@ -107,7 +107,7 @@ def _seconds_since_start() -> float:
     """Return how long this process has been there: what every worker spends on loading before it computes."""
     import psutil  # noqa: PLC0415 - once it is known to be there
 
-    return round(max(0.0, time.time() - psutil.Process().create_time()), 3)
+    return round(max(0.0, time.time() - float(psutil.Process().create_time())), 3)
 
 
 def _processor_times() -> tuple[float, float, float]:
