@@ -884,4 +884,11 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
 </context>
+<context>
+    <name>ArSSRPanel.uncertainty_overlay</name>
+    <message>
+        <source>colored: uncertainty {lowest} to {highest}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
 </TS>
