@@ -72,6 +72,7 @@ def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> lis
     views = [np.asarray(picture(session, name, STILL)) for name in VIEWS]
     Image.fromarray(np.concatenate(views, axis=1)).save(still, optimize=True)
     comparison.start(before, after, mode=CompareMode.SWIPE)
+    session.process_events(0.1)  # the views get the sizes of the layout only now
     frames = [picture(session, "Red", MOVING)]
     for part in DIVIDER_PLACES:
         comparison._swipe.moveTo(part)
@@ -133,8 +134,10 @@ def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True)
 
 
 def save_animation(frames: list[Any], path: Path) -> None:
-    """Write frames as a GIF of 128 grays and colors that repeats."""
-    small = [frame.quantize(128) for frame in frames]
+    """Write frames as a GIF that repeats."""
+    from PIL import Image
+
+    small = [frame.quantize(256, dither=Image.Dither.NONE) for frame in frames]
     small[0].save(path, save_all=True, append_images=small[1:], duration=FRAME_MS, loop=0, optimize=True)
 
 
