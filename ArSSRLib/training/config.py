@@ -62,6 +62,7 @@ class TrainingConfig:
         own_profile_share: Part of the items in which each axis has a slice profile of its own.
         stated_share: Part of the items whose slice profile the network is told as a fact.
         estimated_share: Part of the items whose slice profile it is told a little wrong, as an estimate.
+        unknown_profile_weights: profile_weights of axes whose profile is not told, with the nominal thickness; or none.
         noise_share: Part of the items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
         jitter_share: Part of the items with one thick axis whose slices differ in brightness, as those of a
@@ -133,6 +134,7 @@ class TrainingConfig:
     own_profile_share: float = 0.0
     stated_share: float = 0.0
     estimated_share: float = 0.0
+    unknown_profile_weights: tuple[float, ...] = ()
     noise_share: float = 0.12
     noise_maximum: float = 0.03
     jitter_share: float = 0.0
@@ -226,6 +228,8 @@ def _check_numbers(config: TrainingConfig) -> None:
     expected = "two numbers from 0.25 to 4, the lesser first"
     _require(config, "gain_range", _rising(config.gain_range, 0.25, 4), expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
+    unknown = config.unknown_profile_weights or config.profile_weights
+    _require(config, "unknown_profile_weights", _weights(unknown, 4), "four weights, not all 0, or []")
     _require(config, "learning_rate", 0 < config.learning_rate <= 1, "a number above 0, at most 1")
     _require(config, "ema_decay", 0 <= config.ema_decay < 1, "a number from 0 to below 1")
     spacings = config.target_spacings

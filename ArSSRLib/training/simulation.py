@@ -51,10 +51,14 @@ def draw_profile(config: TrainingConfig, generator: torch.Generator) -> Simulate
     axes = [_axis_profile(config, generator)] * 3
     if config.own_profile_share and uniform(generator) < config.own_profile_share:
         axes = [_axis_profile(config, generator) for _ in range(3)]
+    told_any = config.stated_share + config.estimated_share > 0
+    certainty = _certainty(config, generator) if told_any else (NOTHING,) * 3
+    if config.unknown_profile_weights:
+        likely = choose(config.unknown_profile_weights, generator), 1.0
+        axes = [likely if c == NOTHING else axis for axis, c in zip(axes, certainty, strict=True)]
     kinds, widths = zip(*axes, strict=True)
-    if not config.stated_share + config.estimated_share:
+    if not told_any:
         return SimulatedProfile(kinds, widths, widths)
-    certainty = _certainty(config, generator)
     errors = torch.exp(ESTIMATE_ERROR * torch.randn(3, generator=generator)).tolist()
     told = [w * e if c == ESTIMATED else w for w, e, c in zip(widths, errors, certainty, strict=True)]
     return SimulatedProfile(kinds, widths, tuple(told), certainty)

@@ -11,6 +11,7 @@ As in `dataset`, a batch follows from the seed, the step and the process alone, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -99,8 +100,9 @@ class WholeBatchSampler(BatchSampler):
         crops = draw_crops(stack, scale, margins, count=count, config=config, generator=self._points)
         fine = self._changed(crops.voxels, curves)
         factors = to_device(torch.tensor([scale]), self.device).expand(count, 3)
-        coarse, profiles = self._acquired(fine, scale, margins)
         certainty = self._certainty(count)
+        profiles = self._profiles(to_device(certainty, self.device))
+        coarse = self._acquired(fine, scale, margins, profiles)
         profiles = self._as_told(profiles, to_device(certainty, self.device))
         told = torch.cat([batch_transfer(*profiles), to_device(certainty, self.device)[..., None]], dim=-1)
         told = told * (told[..., -1:] > 0)
@@ -151,10 +153,12 @@ class WholeBatchSampler(BatchSampler):
         offset = OFFSETS[0] + (OFFSETS[1] - OFFSETS[0]) * self._rand(count)
         return fine + _per_item(offset * (self._rand(count) < config.offset_share))
 
-    def _acquired(self, fine: Tensor, scale: list[float], margins: list[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Simulate the acquisition of a group; returns coarse patches, and the kinds and widths of their profiles."""
+    def _acquired(
+        self, fine: Tensor, scale: list[float], margins: list[int], profiles: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Simulate the acquisition of a group with the kinds and widths of its profiles; returns coarse patches."""
         config, count = self._config, len(fine)
-        kinds, widths = self._profiles(count)
+        kinds, widths = profiles
         matrices = [
             batch_matrices(
                 fine.shape[1 + axis],
@@ -168,29 +172,31 @@ class WholeBatchSampler(BatchSampler):
         ]
         coarse = degrade(fine, (matrices[0], matrices[1], matrices[2]))
         if config.degradation != "mixture":
-            return coarse, (kinds, widths)
+            return coarse
         thick = [axis for axis, s in enumerate(scale) if s > 1]
         if len(thick) == 1 and config.jitter_share:
             coarse = coarse * self._slice_gains(count, thick[0])
         sigma = self._rand(count) * config.noise_maximum * (self._rand(count) < config.noise_share)
-        return add_rician_noise(coarse, sigma, self._points), (kinds, widths)
+        return add_rician_noise(coarse, sigma, self._points)
 
-    def _profiles(self, count: int) -> tuple[Tensor, Tensor]:
-        """Draw the kinds and the widths of slice profiles along k, j, i, each of shape (S, 3)."""
-        config = self._config
+    def _profiles(self, certainty: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the kinds and the widths of slice profiles along k, j, i, each of shape (S, 3), as is ``certainty``."""
+        config, count = self._config, len(certainty)
         if config.degradation != "mixture":
             return (torch.full((count, 3), value, device=self.device) for value in (float(POINT), 1.0))  # type: ignore[return-value]
-        total, chosen = sum(config.profile_weights), self._rand(count, 3)
-        kinds = torch.zeros_like(chosen)
-        for stop in torch.tensor(config.profile_weights).cumsum(0).div(total).tolist()[:-1]:
-            kinds = kinds + (chosen >= stop)
+        chosen = self._rand(count, 3)
+        kinds = _drawn(config.profile_weights, chosen)
         (low, high), (sharp, blurred) = config.thickness_range, config.kspace_range
         height = self._rand(count, 3)
         nominal = self._rand(count, 3) < config.nominal_share
         widths = torch.where(nominal, torch.ones_like(height), low + (high - low) * height)
         widths = torch.where(kinds == KSPACE, sharp + (blurred - sharp) * height, widths)
         own = self._rand(count, 1) < config.own_profile_share
-        return torch.where(own, kinds, kinds[:, :1]), torch.where(own, widths, widths[:, :1])
+        kinds, widths = torch.where(own, kinds, kinds[:, :1]), torch.where(own, widths, widths[:, :1])
+        if not config.unknown_profile_weights:
+            return kinds, widths
+        unknown, likely = certainty == NOTHING, _drawn(config.unknown_profile_weights, chosen[:, :1])
+        return torch.where(unknown, likely, kinds), torch.where(unknown, torch.ones_like(widths), widths)
 
     def _certainty(self, count: int) -> Tensor:
         """Draw how certain the profiles are, shape (S, 3), on the host: it decides which blocks are corrected."""
@@ -236,3 +242,11 @@ class WholeBatchSampler(BatchSampler):
 def _per_item(values: Tensor) -> Tensor:
     """Return one number an item, shape (S,), so that it is broadcast over its voxels."""
     return values.view(-1, 1, 1, 1)
+
+
+def _drawn(weights: Sequence[float], heights: Tensor) -> Tensor:
+    """Return indices, each as often as its weight, for heights drawn evenly from [0, 1)."""
+    drawn = torch.zeros_like(heights)
+    for stop in torch.tensor(weights).cumsum(0).div(sum(weights)).tolist()[:-1]:
+        drawn = drawn + (heights >= stop)
+    return drawn

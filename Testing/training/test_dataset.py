@@ -8,13 +8,15 @@ import torch
 from scipy import ndimage
 from training.runs import TINY_PUBLISHED, rough_grids, smooth_grids, tiny_config
 
+from ArSSRLib.acquisition.batch import GAUSSIAN
+from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.coordinates import index_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import spline_at_points, spline_coefficients
 from ArSSRLib.training.dataset import BatchSampler
 from ArSSRLib.training.drawing import check_thick_slices, draw_item, slice_axis_of
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
-from ArSSRLib.training.simulation import draw_slice_gains
+from ArSSRLib.training.simulation import draw_profile, draw_slice_gains
 
 PLAIN = {"degradation": "cubic", "gamma_share": 0.0, "curve_share": 0.0}
 
@@ -325,3 +327,14 @@ def test_brightness_varies_in_patch_and_truth_alike(config):
     assert float(gain.std()) > 0.05
     torch.testing.assert_close(other.coarse, one.coarse * gain.view(-1, 1, 1, 1, 1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(other.truth, one.truth * gain[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_thickness(config):
+    config = dataclasses.replace(config, stated_share=0.5, nominal_share=0.0, unknown_profile_weights=(0.0, 1.0, 0.0, 0.0))
+    generator = torch.Generator().manual_seed(0)
+
+    drawn = [draw_profile(config, generator) for _ in range(300)]
+
+    axes = [axis for item in drawn for axis in zip(item.kinds, item.widths, item.certainty, strict=True)]
+    assert {(kind, width) for kind, width, certainty in axes if certainty == NOTHING} == {(GAUSSIAN, 1.0)}
+    assert len({(kind, width) for kind, width, certainty in axes if certainty != NOTHING}) > 100

@@ -151,9 +151,9 @@ def test_profiles_and_what_is_told_of_them_come_as_often_as_asked(config):
     sampler = sampler_of(config)
     sampler._points.manual_seed(0)
 
-    kinds, widths = sampler._profiles(20000)
     sampler._host.manual_seed(0)
     certainty = sampler._certainty(20000)
+    kinds, widths = sampler._profiles(certainty)
     _, told = sampler._as_told((kinds, widths), certainty)
 
     shares = [float((kinds[:, 0] == kind).double().mean()) for kind in range(4)]
@@ -166,6 +166,25 @@ def test_profiles_and_what_is_told_of_them_come_as_often_as_asked(config):
     low, high = config.thickness_range
     assert float(widths[kinds < 3].min()) >= low
     assert float(widths[kinds < 3].max()) <= high
+
+
+def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_thickness(config):
+    config = dataclasses.replace(
+        config, stated_share=0.4, estimated_share=0.3, nominal_share=0.0, unknown_profile_weights=(0.25, 0.75, 0.0, 0.0)
+    )
+    sampler = sampler_of(config)
+    sampler._points.manual_seed(0)
+    sampler._host.manual_seed(0)
+    certainty = sampler._certainty(20000)
+
+    kinds, widths = sampler._profiles(certainty)
+
+    unknown = certainty == 0
+    assert set(kinds[unknown].tolist()) == {0.0, 1.0}
+    assert float(kinds[unknown].mean()) == pytest.approx(0.75, abs=0.02)
+    assert set(widths[unknown].tolist()) == {1.0}
+    assert float((widths[~unknown] == 1).double().mean()) < 0.01
+    assert float(kinds[~unknown].max()) == 3
 
 
 def test_contrasts_stay_in_the_range_of_those_made_patch_by_patch(config):
@@ -211,8 +230,9 @@ def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
 
     with NoWaiting():
         crops = draw_crops(stack, scale, margins, count=4, config=sampler._config, generator=sampler._points)
-        coarse, (kinds, told) = sampler._acquired(sampler._changed(crops.voxels, sampler._curves(4)), scale, margins)
-        kinds, told = sampler._as_told((kinds, told), torch.full((4, 3), 0.5))
+        profiles = sampler._profiles(torch.full((4, 3), 0.5))
+        coarse = sampler._acquired(sampler._changed(crops.voxels, sampler._curves(4)), scale, margins, profiles)
+        _, told = sampler._as_told(profiles, torch.full((4, 3), 0.5))
         index = sampler._index(scale, 4)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NoWaiting():
         float(coarse.sum() + told.sum() + index.sum())
