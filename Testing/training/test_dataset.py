@@ -330,7 +330,8 @@ def test_brightness_varies_in_patch_and_truth_alike(config):
 
 
 def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_thickness(config):
-    config = dataclasses.replace(config, stated_share=0.5, nominal_share=0.0, unknown_profile_weights=(0.0, 1.0, 0.0, 0.0))
+    likely = (0.0, 1.0, 0.0, 0.0)
+    config = dataclasses.replace(config, stated_share=0.5, nominal_share=0.0, unknown_profile_weights=likely)
     generator = torch.Generator().manual_seed(0)
 
     drawn = [draw_profile(config, generator) for _ in range(300)]
