@@ -7,9 +7,7 @@ is only read. Which nodes may be upsampled is decided in `request`; files and pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import slicer
 import slicer.util
 import vtk
@@ -31,7 +29,7 @@ def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     image = node.GetImageData()
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    affine = [[matrix.GetElement(row, column) for column in range(4)] for row in range(4)]
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
     return VolumeGeometry.from_ras_affine(image.GetDimensions() if image else (0, 0, 0), affine)
 
 
@@ -87,7 +85,7 @@ def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -
     numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = volume.array.ravel()
     modifying = node.StartModify()
     try:
-        node.SetIJKToRASMatrix(_vtkMatrix(volume.geometry.ras_affine))
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.geometry.ras_affine))
         node.SetAndObserveImageData(image)
     finally:
         node.EndModify(modifying)
@@ -165,9 +163,3 @@ def outputName(node: slicer.vtkMRMLNode, scale: Sequence[float]) -> str:
     """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" where the axes differ (i, j, k)."""
     label = scale_label(scale, 3)
     return f"{node.GetName() or 'Volume'} ArSSR {label if 'x' in label else f'{label}x'}"
-
-
-def _vtkMatrix(affine: Any) -> vtk.vtkMatrix4x4:
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(affine).ravel().tolist())
-    return matrix

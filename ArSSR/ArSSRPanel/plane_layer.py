@@ -51,11 +51,9 @@ class PlaneLayer:
         if self._node is None:
             self._node = addHelperVolume(self._name)
             self._follow()
-        matrix = vtk.vtkMatrix4x4()
-        matrix.DeepCopy(np.asarray(ijkToRAS, dtype=np.float64).ravel().tolist())
         modifying = self._node.StartModify()
         slicer.util.updateVolumeFromArray(self._node, np.ascontiguousarray(plane)[None])
-        self._node.SetIJKToRASMatrix(matrix)
+        self._node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRAS))
         self._node.EndModify(modifying)
         composite = compositeOf(self.widget)
         if composite.GetForegroundVolumeID() != self._node.GetID():

@@ -77,9 +77,7 @@ def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:
     array = (800 / (1 + np.exp(6 * (distance - 1)))).astype(np.int16)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "ArSSR phantom")
     slicer.util.updateVolumeFromArray(node, array)
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy([value for row in PHANTOM_IJK_TO_RAS for value in row])
-    node.SetIJKToRASMatrix(matrix)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.array(PHANTOM_IJK_TO_RAS)))
     return node
 
 

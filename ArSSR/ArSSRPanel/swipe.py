@@ -106,7 +106,7 @@ def planeOf(
     else:
         toIJK.Concatenate(rasToIJK)
         toIJK.Concatenate(rasToVolume)
-    toIJK.Concatenate(_vtkMatrix(xyToRAS))
+    toIJK.Concatenate(slicer.util.vtkMatrixFromArray(xyToRAS))
     reslice = vtk.vtkImageReslice()
     reslice.SetInputData(volume.GetImageData())
     reslice.SetResliceTransform(toIJK)
@@ -120,9 +120,3 @@ def planeOf(
     reslice.Update()
     values = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
     return values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1).copy()
-
-
-def _vtkMatrix(array: np.ndarray) -> vtk.vtkMatrix4x4:
-    matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy(np.asarray(array, dtype=np.float64).ravel().tolist())
-    return matrix
