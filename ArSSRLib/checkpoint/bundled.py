@@ -14,13 +14,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import CheckpointError
 from ArSSRLib.folders import user_data_folder
+from ArSSRLib.settings import dataclass_from
 
 # The bundled model of each quality, where none is named.
 DEFAULT_MODELS = {"draft": "arssr2", "standard": "arssr2", "best": "arssr2-deep"}
@@ -205,19 +206,11 @@ def _again(entry: RegistryEntry) -> str:
 
 
 def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
-    names = {field.name for field in fields(RegistryEntry)} - {"imported"}
-    if set(table) != names:
-        msg = f"{table.get('name', 'a model')} should have the keys {', '.join(sorted(names))}"
+    entry = dataclass_from(RegistryEntry, table, kind="registry", complete=False)
+    if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
+        msg = f"the sha256 of {entry.name} should be 64 hexadecimal digits"
         raise ValueError(msg)
-    least, largest = table["trained_scales"]
-    if not re.fullmatch("[0-9a-f]{64}", table["sha256"]):
-        msg = f"the sha256 of {table['name']} should be 64 hexadecimal digits"
-        raise ValueError(msg)
-    numbers = {
-        "trained_scales": (float(least), float(largest)),
-        "trained_thick_scale": float(table["trained_thick_scale"]),
-    }
-    return RegistryEntry(**{**table, **numbers})
+    return entry
 
 
 def _entry_from_description(path: Path) -> RegistryEntry | None:

@@ -16,7 +16,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.degradation import Acquisition, acquisition
 from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth, subject_name
 from ArSSRLib.evaluation.protocol import Protocol, Scale
-from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic, scale_label
+from ArSSRLib.geometry import VolumeGeometry, scale_for_isotropic, scale_label, times
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.volume import Volume
@@ -74,7 +74,7 @@ def real_case(source: Source, protocol: Protocol) -> Case:
     volume = read_checked(source.path)
     geometry = volume.geometry
     if max(scale_for_isotropic(geometry)) <= THICKER:
-        shown = " x ".join(f"{s:.4g}" for s in geometry.spacing)
+        shown = times(geometry.spacing, 4)
         msg = f"{source.path.name} has voxels of {shown} mm, no thick slices; leave it out of the real volumes."
         raise InputError(msg)
     i, j, k = (factor if factor > THICKER else 1.0 for factor in scale_for_isotropic(geometry))

@@ -15,6 +15,7 @@ from ArSSRLib.evaluation.ground_truth import crop_statement, lesion_statement
 from ArSSRLib.evaluation.markdown import NOTHING, markdown_table, real_tables, simulated_tables, times_of
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Prepared, Problem
+from ArSSRLib.geometry import times
 from ArSSRLib.io.files import replacing
 
 REPORT_NAME = "report.md"
@@ -112,8 +113,8 @@ def _methods(results: Results) -> list[list[str]]:
 def _subjects(prepared: Sequence[Prepared]) -> str:
     columns = {
         "subject": [found.place.subject for found in prepared],
-        "voxels": [" x ".join(map(str, found.size)) for found in prepared],
-        "mm": [" x ".join(f"{s:.4g}" for s in found.spacing) for found in prepared],
+        "voxels": [times(found.size) for found in prepared],
+        "mm": [times(found.spacing, 4) for found in prepared],
         "SHA-256 of the voxels": [found.voxel_hash for found in prepared],
     }
     if any(found.lesions for found in prepared):

@@ -8,7 +8,6 @@ in `views`; this is the only file that knows matplotlib. Nothing here measures q
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import warnings
@@ -37,7 +36,7 @@ from ArSSRLib.figure.views import (
     quiet_corner,
     sample,
 )
-from ArSSRLib.leftovers import hidden_name
+from ArSSRLib.leftovers import write_whole
 from ArSSRLib.volume import Volume
 
 FOOTER = "For research, not for diagnosis"
@@ -251,16 +250,4 @@ def save_figure(figure: Figure, path: Path) -> None:
         # A letter that the font lacks is drawn as a box; that is no reason to write to the standard error.
         warnings.simplefilter("ignore")
         FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    temporary = path.with_name(hidden_name(".png"))
-    try:
-        with temporary.open("xb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, ValueError) as error:
-        msg = f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another folder or name."
-        raise OutputError(msg) from error
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink()
+    write_whole(path, content.getvalue())

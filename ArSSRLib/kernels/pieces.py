@@ -55,3 +55,27 @@ def accumulated(
     # 64 bits: a large feature map has more than 2^31 values.
     address = features + voxel.to(tl.int64)[:, None] * channels + column
     return total + weight[:, None] * tl.load(address, mask=column < channels, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def sampled(
+    features: tl.tensor,
+    index: tl.tensor,
+    weight: tl.tensor,
+    k: tl.tensor,
+    j: tl.tensor,
+    i: tl.tensor,
+    height: tl.tensor,
+    width: tl.tensor,
+    rows: tl.constexpr,
+    channels: tl.constexpr,
+    columns: tl.constexpr,
+) -> tl.tensor:
+    """Interpolate the feature map linearly; ``k``, ``j``, ``i`` are their entries in the tables, per row or for all."""
+    total = tl.zeros((rows, columns), dtype=tl.float32)
+    for corner in range(8):
+        a, b, c = 2 * k + corner // 4, 2 * j + corner // 2 % 2, 2 * i + corner % 2
+        voxel = (tl.load(index + a).to(tl.int64) * height + tl.load(index + b)) * width + tl.load(index + c)
+        part = tl.load(weight + a) * tl.load(weight + b) * tl.load(weight + c)
+        total = accumulated(total, features, voxel, part, channels, columns)
+    return total

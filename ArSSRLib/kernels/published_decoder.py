@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ArSSRLib.kernels.pieces import EXTENTS, accumulated, catenated, product
+from ArSSRLib.kernels.pieces import EXTENTS, catenated, product, sampled
 from ArSSRLib.kernels.tables import SMALLEST, AxisTables, PackedLayers, padded
 
 
@@ -158,30 +158,6 @@ def hidden_layers(
 def column_of(x: tl.tensor, number: tl.constexpr, columns: tl.constexpr) -> tl.tensor:
     """Return one column of x, one number a row."""
     return tl.sum(tl.where(tl.arange(0, columns)[None, :] == number, x, 0.0), axis=1)
-
-
-@triton.jit
-def sampled(
-    features: tl.tensor,
-    index: tl.tensor,
-    weight: tl.tensor,
-    k: tl.tensor,
-    j: tl.tensor,
-    i: tl.tensor,
-    height: tl.tensor,
-    width: tl.tensor,
-    rows: tl.constexpr,
-    channels: tl.constexpr,
-    columns: tl.constexpr,
-) -> tl.tensor:
-    """Interpolate the feature map for one block; ``k``, ``j``, ``i`` are the entries of its rows in the tables."""
-    total = tl.zeros((rows, columns), dtype=tl.float32)
-    for corner in range(8):
-        a, b, c = 2 * k + corner // 4, 2 * j + corner // 2 % 2, 2 * i + corner % 2
-        voxel = (tl.load(index + a).to(tl.int64) * height + tl.load(index + b)) * width + tl.load(index + c)
-        part = tl.load(weight + a) * tl.load(weight + b) * tl.load(weight + c)
-        total = accumulated(total, features, voxel, part, channels, columns)
-    return total
 
 
 @triton.jit(do_not_specialize=EXTENTS)

@@ -11,35 +11,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ArSSRLib.kernels.pieces import EXTENTS, accumulated, product
+from ArSSRLib.kernels.pieces import EXTENTS, product, sampled
 from ArSSRLib.kernels.tables import AxisTables, PackedLayers
 
 # Fine voxels along i at once: what the registers of four warps hold beside the modulation.
 ROWS, WARPS = 64, 4
-
-
-@triton.jit
-def sampled_row(
-    features: tl.tensor,
-    index: tl.tensor,
-    weight: tl.tensor,
-    k: tl.tensor,
-    j: tl.tensor,
-    i: tl.tensor,
-    height: tl.tensor,
-    width: tl.tensor,
-    rows: tl.constexpr,
-    channels: tl.constexpr,
-    columns: tl.constexpr,
-) -> tl.tensor:
-    """Interpolate the feature map for some voxels ``i`` of one row of the grid, all entries of the tables."""
-    total = tl.zeros((rows, columns), dtype=tl.float32)
-    for corner in range(8):
-        a, b, c = 2 * k + corner // 4, 2 * j + corner // 2 % 2, 2 * i + corner % 2
-        line = (tl.load(index + a).to(tl.int64) * height + tl.load(index + b)) * width
-        part = tl.load(weight + a) * tl.load(weight + b) * tl.load(weight + c)
-        total = accumulated(total, features, line + tl.load(index + c), part, channels, columns)
-    return total
 
 
 @triton.jit
@@ -85,7 +61,7 @@ def add_residual(
     for start in range(0, width, rows):
         place = start + tl.arange(0, rows)
         i = depth + height + tl.minimum(place, width - 1)
-        x = sampled_row(features, index, weight, k, j, i, coarse_height, coarse_width, rows, channels, columns)
+        x = sampled(features, index, weight, k, j, i, coarse_height, coarse_width, rows, channels, columns)
         entry = i[:, None] * channels + column[None, :]
         x *= row_gain[None, :] * tl.load(gain + entry, mask=inside[None, :], other=0.0)
         x += row_shift[None, :] + tl.load(shift + entry, mask=inside[None, :], other=0.0)

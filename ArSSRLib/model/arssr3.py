@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.coordinates import linear_taps
-from ArSSRLib.interpolation import spline_on_grid
 from ArSSRLib.model.arssr2 import (
     AXIS_INPUTS,
     RESIDUAL_GAIN,
@@ -94,25 +93,19 @@ class ArSSR3(ArSSR2):
         values = values[0] if inputs.ndim == 2 else values[:, None]
         return torch.cat([inputs, values.to(inputs).expand(*inputs.shape[:-1], -1)], dim=-1)
 
-    def query_block(self, feature_map: Tensor, positions: tuple[Tensor, Tensor, Tensor], told: Conditioning) -> Tensor:
-        """Answer for a block of fine voxels at once; differentiable, for training.
-
-        Args:
-            feature_map: Of one patch, shape (C + 1, d, h, w).
-            positions: Continuous indices of the fine voxels along k, j, i.
-            told: What `encode` was told of this patch, N = 1.
-
-        Returns:
-            Intensities, one voxel for each combination of the positions.
-        """
-        with torch.no_grad():
-            base = spline_on_grid(feature_map[-1], positions)
-        return base + self.residual_of_block(feature_map[:-1], positions, told)
-
     def residual_of_block(
         self, features: Tensor, positions: tuple[Tensor, Tensor, Tensor], told: Conditioning
     ) -> Tensor:
-        """Return what `query_block` adds to the spline; ``features`` are a feature map without its coefficients."""
+        """Return the residuals of a block of fine voxels at once; differentiable, for training.
+
+        Args:
+            features: Feature map of one patch without the spline coefficients, shape (C, d, h, w).
+            positions: Continuous indices of the fine voxels along k, j, i.
+            told: The conditioning that `encode` was given for this patch, N = 1.
+
+        Returns:
+            One value for each combination of the positions, to be added to the spline.
+        """
         features = features.permute(1, 2, 3, 0)
         shifts = []
         for axis, position in enumerate(positions):

@@ -66,9 +66,11 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
         with torch.inference_mode():
             for some in np.split(counted, range(BATCH, counted.size, BATCH)):
                 place = (axis, int(some[0]))
-                true = known.at(place) or known.keep(
-                    place, unit_features(_input(reference, axis, some), layers, weights)
-                )
+                true = known.get(place)
+                if true is None:
+                    true = unit_features(_input(reference, axis, some), layers, weights)
+                    if sum(part.nbytes for features in (true, *known.values()) for part in features) <= KEPT:
+                        known[place] = true
                 found = unit_features(_input(result, axis, some), layers, weights)
                 parts.append(distance(true, found, layers, weights).numpy())
         return np.concatenate(parts)
@@ -76,26 +78,7 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
     return mean_over_slices("LPIPS", reference, _judge, least_side=LEAST_SIDE)
 
 
-class _Features:
-    """What a network sees in the slices of a reference, up to `KEPT` bytes: many results are compared with one."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, int], list[torch.Tensor]] = {}
-        self._bytes = 0
-
-    def at(self, place: tuple[int, int]) -> list[torch.Tensor] | None:
-        """Return the features of the slices along an axis from a position on, where they are kept."""
-        return self._kept.get(place)
-
-    def keep(self, place: tuple[int, int], features: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Return the features, and keep them if there is room."""
-        size = sum(part.nbytes for part in features)
-        if self._bytes + size <= KEPT:
-            self._kept[place] = features
-            self._bytes += size
-        return features
-
-
 @lru_cache(maxsize=len(NETWORKS))
-def _known_features(_weights: Path, _changed: int, _reference: str) -> _Features:
-    return _Features()
+def _known_features(_weights: Path, _changed: int, _reference: str) -> dict[tuple[int, int], list[torch.Tensor]]:
+    """Return the features of a reference that are kept, by axis and first slice: many results are compared with it."""
+    return {}
