@@ -1,7 +1,8 @@
-"""How models are made. Imports the engine, is never imported by it.
+"""Training of models. It imports the engine; the engine never imports it.
 
-The way of a run, room by room: `recipe` reads a `config`; `sources` says which volumes; `preparation` makes each one
-ground truth and `cache` keeps it; `drawing` cuts patches, `synthesis` changes their contrast, `degradation` simulates
-their acquisition and `dataset` makes batches of them; `loop` takes steps with `answer` and `losses`, asks `validation`
-how good they are, and keeps `checkpoints` and a `journal`; `processes` lets several do so together; `cli` starts it.
+A training run, room by room: `recipe` reads a `config`; `sources` keeps subjects apart; `preparation` turns each volume
+into ground truth, and `cache` stores it; `drawing` cuts patches, `synthesis` changes their contrast, `simulation` draws
+how they are acquired, `degradation` simulates that, and `dataset` builds batches; `loop` takes the steps with `losses`
+and `optimizers`, runs `validation`, and writes `checkpoints` and a `journal`; `processes` runs several processes as
+one; `cli` is the entry.
 """

@@ -1,8 +1,8 @@
-"""The block of a patch that is computed voxel by voxel, with the matrices that compare it with the coarse patch.
+"""Dense blocks of fine voxels in a patch, and the matrices that compare them with the coarse patch.
 
-A network that is trained to agree with the measurement needs neighboring fine voxels, not scattered points: a box of
-coarse voxels is chosen in the patch, all fine voxels in it are computed and corrected, and those away from its faces
-count in the loss.
+A network that is trained to agree with the measurement needs neighboring fine voxels instead of scattered points. A box
+of coarse voxels is chosen in the patch; all fine voxels in the box are computed and corrected, and those away from its
+faces contribute to the loss.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.drawing import Item, integer
 from ArSSRLib.training.simulation import SimulatedProfile
 
-# Least coarse voxels along each axis of a box.
+# Smallest number of coarse voxels along each axis of a box.
 SHORTEST = 8
-# Fine voxels a center may lie beyond a face by rounding.
+# Tolerance for rounding when deciding whether a voxel center lies inside a face, in fine voxels.
 ROUNDING = 1e-6
 
 Box = tuple[slice, slice, slice]
@@ -37,14 +37,14 @@ class Block:
     """Fine voxels of one patch, all along k, j, i.
 
     Attributes:
-        box: The coarse voxels of the patch that the block fills.
-        positions: Continuous indices of the fine voxels among the coarse voxels of the patch, one vector an axis.
-        down: The acquisition, from the fine voxels to the coarse ones of the box, one matrix an axis; as the network
-            is told it. Rows at the faces are of the part of the profile that is inside, with sum 1.
-        up: Spline interpolation from the coarse voxels of the box to the fine ones, one matrix an axis.
-        agrees: Whether the network is told every profile, so that its result is made to agree with the coarse box.
-        inner: The fine voxels that count in the loss.
-        fine: Where the fine voxels lie in the crop of the item, margins included.
+        box: Coarse voxels of the patch that the block covers.
+        positions: Continuous indices of the fine voxels among the coarse voxels of the patch, one vector per axis.
+        down: Acquisition matrices from the fine voxels to the coarse voxels of the box, one per axis, for the profile
+            that the network is told. Rows at the faces use the part of the profile inside the box, normalized to 1.
+        up: Spline interpolation from the coarse voxels of the box to the fine ones, one matrix per axis.
+        agrees: Whether every profile is told to the network, so that its result is made to agree with the coarse box.
+        inner: Fine voxels that contribute to the loss.
+        fine: Position of the fine voxels in the crop of the item, including margins.
     """
 
     box: Box
@@ -57,7 +57,7 @@ class Block:
 
     @property
     def inner_positions(self) -> tuple[Tensor, ...]:
-        """The positions of the fine voxels that count in the loss."""
+        """Positions of the fine voxels that contribute to the loss."""
         return tuple(p[rows] for p, rows in zip(self.positions, self.inner, strict=True))
 
     def to(self, device: torch.device) -> Block:
@@ -71,13 +71,13 @@ class Block:
 
 
 def draw_block(item: Item, profile: SimulatedProfile, config: TrainingConfig, generator: torch.Generator) -> Block:
-    """Draw the block of a patch; it has at most ``config.block_voxels`` fine voxels, or the shortest box."""
+    """Draw the block of a patch, with at most ``config.block_voxels`` fine voxels unless the smallest box has more."""
     kinds, widths = torch.tensor([profile.kinds]), torch.tensor([profile.told_widths])
     (block,) = draw_blocks(item.scale, item.margins, (kinds, widths), [profile.is_told], config, generator)
     return block
 
 
-def draw_blocks(  # noqa: PLR0917 - everything of a group
+def draw_blocks(  # noqa: PLR0917 - all properties of a group
     scale: Sequence[float],
     margins: Sequence[int],
     profiles: tuple[Tensor, Tensor],
@@ -85,18 +85,18 @@ def draw_blocks(  # noqa: PLR0917 - everything of a group
     config: TrainingConfig,
     generator: torch.Generator,
 ) -> tuple[Block, ...]:
-    """Draw one place for the blocks of some patches of the same scale, and make their matrices at once.
+    """Draw one position for the blocks of several patches of the same scale, and build their matrices together.
 
     Args:
         scale: Fine voxels per coarse voxel along k, j, i.
         margins: Fine voxels before the patches in their crops, along k, j, i.
-        profiles: Kinds and widths along k, j, i as the network is told them, each of shape (S, 3), on the device.
-        agrees: Of each patch, whether the network is told every profile.
-        config: Tells the largest block.
-        generator: Source of the place, on the CPU.
+        profiles: Kinds and widths along k, j, i that the network is told, each of shape (S, 3), on the device.
+        agrees: For each patch, whether the network is told every profile.
+        config: Limits the size of a block.
+        generator: Random numbers for the position, on the CPU.
 
     Returns:
-        One block a patch; at most ``config.block_voxels`` fine voxels each, or the shortest box.
+        One block per patch, with at most ``config.block_voxels`` fine voxels each unless the smallest box has more.
     """
     lengths = _box_lengths(scale, config)
     axes = [
@@ -109,7 +109,7 @@ def draw_blocks(  # noqa: PLR0917 - everything of a group
 
 
 def _box_lengths(scale: Sequence[float], config: TrainingConfig) -> list[int]:
-    """Return the coarse voxels of the box along each axis: the longest in fine voxels are shortened first."""
+    """Return the coarse voxels of the box along each axis; the axis with most fine voxels is shortened first."""
     lengths = [config.patch_size] * 3
     while math.prod(n * s for n, s in zip(lengths, scale, strict=True)) > config.block_voxels:
         axis = max(range(3), key=lambda a: lengths[a] * scale[a] if lengths[a] > SHORTEST else 0.0)
@@ -119,7 +119,7 @@ def _box_lengths(scale: Sequence[float], config: TrainingConfig) -> list[int]:
     return lengths
 
 
-def _axis(  # noqa: PLR0917 - everything of one axis
+def _axis(  # noqa: PLR0917 - all properties of one axis
     scale: float,
     margin: int,
     length: int,
@@ -127,7 +127,7 @@ def _axis(  # noqa: PLR0917 - everything of one axis
     config: TrainingConfig,
     generator: torch.Generator,
 ) -> tuple[slice, Tensor, Tensor, Tensor, slice, slice]:
-    """Return the fields of a `Block` for one axis; ``down`` for all patches of the group, shape (S, coarse, fine)."""
+    """Return the fields of a `Block` for one axis, with ``down`` for all patches of the group, (S, coarse, fine)."""
     kinds, widths = profile
     device, begin = widths.device, integer(config.patch_size - length + 1, generator)
     # Fine voxel f has its center at (f + 0.5) / scale among the coarse ones.
@@ -161,10 +161,10 @@ def _axis(  # noqa: PLR0917 - everything of one axis
 
 
 class AgreeingBlocks(nn.Module):
-    """A network that computes blocks and makes them agree with the coarse patches, as one training step does it.
+    """A network that computes blocks and makes them agree with the coarse patches, as one training step needs it.
 
     Args:
-        model: Of a kind that says how strongly its results are corrected.
+        model: A network that learns the strength of the correction.
     """
 
     def __init__(self, model: ArSSR3) -> None:
@@ -178,8 +178,8 @@ class AgreeingBlocks(nn.Module):
 
         Args:
             coarse: Patches, shape (N, 1, n, n, n).
-            told: What the network is told about each.
-            blocks: What is computed in each.
+            told: Conditioning of each patch.
+            blocks: Blocks to compute, one per patch.
             bf16: Whether convolutions multiply in bf16.
         """
         with mixed_precision(coarse.device, bf16=bf16):
@@ -195,13 +195,13 @@ class AgreeingBlocks(nn.Module):
     def _answers(
         self, blocks: Sequence[Block], feature_map: Tensor, coarse: Tensor, strength: Tensor, told: Conditioning
     ) -> list[Tensor]:
-        """Return the inner voxels of blocks of one place, all corrected or none; several are computed at once."""
+        """Return the inner voxels of blocks at one position that are all corrected, or all not."""
         block = blocks[0]
         with torch.no_grad():
             base = spline_on_grid(feature_map[:, -1], block.positions)
 
         def answer(features: Tensor, base: Tensor, patch: Tensor, step: Tensor, told: tuple[Tensor, ...]) -> Tensor:
-            """Return the inner voxels of one block, from what is its own."""
+            """Return the inner voxels of one block."""
             one = Conditioning(*(tensor[None] for tensor in told[:-3]))
             fine = base + self.model.residual_of_block(features, block.positions, one)
             if block.agrees:
@@ -225,7 +225,7 @@ def _rows(told: Conditioning, rows: slice) -> Conditioning:
 
 
 def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Return blocks in runs of one place that are all corrected, or none."""
+    """Return consecutive blocks that share a position and are all corrected, or all not."""
     runs: list[list[Block]] = []
     for block in blocks:
         if runs and runs[-1][0].positions is block.positions and runs[-1][0].agrees == block.agrees:

@@ -1,8 +1,8 @@
-"""Prepared volumes, made once and kept on disk as memory-mapped arrays with their geometry.
+"""Cache of prepared volumes: memory-mapped arrays on disk, with their geometry.
 
-One folder a volume and preparation. Its name is a hash of the file's content and of the preparation, so that neither a
-moved file is prepared again nor a changed one confused with what it was. A folder comes into being under a temporary
-name and is renamed when it is complete; one that does not hold what it says is made anew.
+There is one folder per volume and preparation. Its name is a hash of the content of the file and of the preparation, so
+a file that was moved is not prepared again, and a changed file is not mistaken for its old version. Folders are written
+under a temporary name and renamed when complete; damaged folders are replaced.
 """
 
 from __future__ import annotations
@@ -22,48 +22,40 @@ import torch
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.folders import user_cache_folder
-from ArSSRLib.io.sources import read_checked
-from ArSSRLib.training.packing import is_packed, unpacked
-from ArSSRLib.training.preparation import (
-    PREPARATION_VERSION,
-    Preparation,
-    TrainingVolume,
-    prepare,
-    store,
-)
-from ArSSRLib.volume import hash_of
+from ArSSRLib.training.packing import ground_truth, is_packed
+from ArSSRLib.training.preparation import PREPARATION_VERSION, Preparation, TrainingVolume, store
 
 VOXELS, FOREGROUND, ABOUT = "voxels.npy", "foreground.npy", "about.json"
 
 
 def default_folder() -> Path:
-    """Return the folder for prepared volumes where this system keeps what can be made again."""
+    """Return the folder for prepared volumes in the cache folder of the user."""
     return user_cache_folder() / "ArSSR" / "training"
 
 
 def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> TrainingVolume:
-    """Return a volume as it is trained on: from the cache, or from its file, once.
+    """Return a prepared volume: from the cache, or from its file, which fills the cache.
 
     Args:
-        path: The volume's file, or folder of DICOM files.
-        preparation: What is done to it.
-        folder: The cache.
+        path: File of the volume, or folder of DICOM files.
+        preparation: How the volume is prepared.
+        folder: Cache folder.
 
     Returns:
-        The volume; its voxels are read from the disk when they are used. A packed one is small and is not cached.
+        The volume; its voxels are read from disk when they are used. Packed volumes are small and are not cached.
 
     Raises:
         InputError: If the volume cannot be used.
         OutputError: If the cache cannot be written.
     """
-    if is_packed(path):
-        packed, voxel_hash = unpacked(path, preparation)
-        return store(packed, subject=path.name, voxel_hash=voxel_hash)
-    entry = folder / key_of(path, preparation)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
-        return _read(entry, path.name)
-    volume = read_checked(path)
-    made = store(prepare(volume, preparation), subject=path.name, voxel_hash=hash_of(volume.array))
+    entry = None if is_packed(path) else folder / key_of(path, preparation)
+    if entry is not None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
+            return _read(entry, path.name)
+    volume, voxel_hash = ground_truth(path, preparation)
+    made = store(volume, subject=path.name, voxel_hash=voxel_hash)
+    if entry is None:
+        return made
     try:
         _write(entry, made)
         return _read(entry, path.name)
@@ -73,7 +65,7 @@ def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> Train
 
 
 def key_of(path: Path, preparation: Preparation) -> str:
-    """Return the name of a volume's entry: a hash of its content and of how it is prepared, 32 digits."""
+    """Return the cache key of a volume: a hash of its content and of its preparation, 32 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps([PREPARATION_VERSION, asdict(preparation)]).encode())
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     for file in files:
@@ -96,7 +88,7 @@ def _write(entry: Path, volume: TrainingVolume) -> None:
             "checksums": [_checksum(partial / name) for name in (VOXELS, FOREGROUND)],
         }
         (partial / ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        # What is there is damaged; a folder that is not empty cannot be replaced in one step.
+        # An existing entry is damaged, and a folder that is not empty cannot be replaced in one step.
         shutil.rmtree(entry, ignore_errors=True)
         partial.rename(entry)
     finally:
@@ -104,12 +96,12 @@ def _write(entry: Path, volume: TrainingVolume) -> None:
 
 
 def _read(entry: Path, subject: str) -> TrainingVolume:
-    """Read an entry; raises one of many errors if it is missing or damaged."""
+    """Read an entry; raises various exceptions if it is missing or damaged."""
     about: dict[str, Any] = json.loads((entry / ABOUT).read_text(encoding="utf-8"))
     if [_checksum(entry / name) for name in (VOXELS, FOREGROUND)] != about["checksums"]:
         msg = f"{entry} is damaged."
         raise ValueError(msg)
-    # Copy on write: PyTorch wants an array that it may write to, and the file stays as it is.
+    # Copy on write: PyTorch requires a writable array, and the file must not change.
     stored = torch.from_numpy(np.load(entry / VOXELS, mmap_mode="c"))
     k, j, i = about["spacing"]
     foreground = torch.from_numpy(np.load(entry / FOREGROUND))
@@ -117,8 +109,4 @@ def _read(entry: Path, subject: str) -> TrainingVolume:
 
 
 def _checksum(path: Path) -> int:
-    total = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            total = zlib.crc32(block, total)
-    return total
+    return zlib.crc32(path.read_bytes())

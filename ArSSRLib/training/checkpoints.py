@@ -1,9 +1,8 @@
-"""The state of a run on disk: written completely or not at all, and read back only by the run that it belongs to."""
+"""Training state on disk: written completely or not at all, and resumed only by the run that it belongs to."""
 
 from __future__ import annotations
 
-import contextlib
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import torch
 
 from ArSSRLib.errors import CheckpointError, OutputError
+from ArSSRLib.leftovers import write_whole
 
 LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
-# What may differ between a run and its continuation: where things lie, how long it takes, and how often it is judged.
-# The number of items a step is compared over all processes instead.
+# Keys that may differ between a run and its continuation: locations, duration, and how often it is validated. Instead
+# of the items per process, the items per step over all processes are compared.
 STEERABLE = frozenset(
     {"training_data", "validation_data", "output", "cache", "compile", "batch_items", "steps", "learning_rate"}
     | {"warm_up_steps", "hold_share", "halve_every", "validate_every", "validation_stride", "checkpoint_every"}
@@ -23,28 +23,22 @@ _KEYS = frozenset({"model", "average", "optimizer", "step", "seconds", "best", "
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state under a temporary name first; what was there before stays until the new one is complete.
+    """Write a training state; the previous file stays in place until the new one is complete.
 
     Raises:
         OutputError: If it cannot be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    content = io.BytesIO()
+    torch.save(dict(state), content)
     try:
-        with temporary.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # PyTorch's archive writer raises the latter for a full disk
+        write_whole(path, content.getvalue())
+    except OutputError as error:
         kept = "the checkpoint before it is unharmed" if path.exists() else "there is none before it"
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
         msg = (
             f"{path}: step {state['step']} cannot be saved ({reason}); {kept}. Free space, then continue with --resume."
         )
         raise OutputError(msg) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
@@ -52,18 +46,19 @@ def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) ->
 
     Args:
         path: Its file.
-        expected: What the run that goes on is: ``recipe`` (a table), ``items`` a step and ``data`` (a hash).
-        device: Where its tensors go.
+        expected: Identity of the run that continues: ``recipe`` (a table), ``items`` per step and ``data`` (a hash).
+        device: Device for the tensors.
 
     Raises:
-        CheckpointError: If there is none, it cannot be read, or belongs to another run; the message says what differs.
+        CheckpointError: If the file is missing, cannot be read, or belongs to another run; the message lists the
+            differences.
     """
     if not path.exists():
         msg = f"{path} does not exist, so there is nothing to continue; start without --resume."
         raise CheckpointError(msg)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # whatever damaged bytes bring about; nothing in them was run
+    except Exception as error:  # damaged bytes raise arbitrary exceptions; no code in them was run
         msg = f"{path} cannot be resumed ({type(error).__name__}: it is damaged); start anew without --resume."
         raise CheckpointError(msg) from error
     if not isinstance(state, dict) or not set(state) >= _KEYS:
@@ -84,7 +79,7 @@ def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) ->
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what makes two recipes different runs, key by key, such as "seed: 0, now 1"."""
+    """Return the differences that make two recipes different runs, key by key, such as "seed: 0, now 1"."""
     found = []
     for key in sorted(saved.keys() | now.keys()):
         old, new = saved.get(key), now.get(key)

@@ -1,4 +1,4 @@
-"""arssr train: a recipe in, weights out."""
+"""The ``arssr train`` command: trains a model from a recipe."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError
-from ArSSRLib.io.sources import Source, read_checked
+from ArSSRLib.io.sources import Source
 from ArSSRLib.model.registry import kinds
 from ArSSRLib.training.checkpoints import LAST
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import BatchSampler, load_training_volumes
 from ArSSRLib.training.loop import Trainer, hash_of_volumes
-from ArSSRLib.training.packing import is_packed, packed_sources, unpacked
-from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
+from ArSSRLib.training.packing import ground_truth, packed_sources
+from ArSSRLib.training.preparation import Preparation, TrainingVolume
 from ArSSRLib.training.processes import Processes, joined_processes
 from ArSSRLib.training.recipe import read_recipe
 from ArSSRLib.training.sources import refuse_shared_subjects, refuse_shared_voxels
 from ArSSRLib.training.validation import Case, make_case, settings_for
 from ArSSRLib.training.whole_batches import WholeBatchSampler
-from ArSSRLib.volume import hash_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as the arguments say.
+    """Train a model.
 
     Returns:
-        0 when the run reached its last step; 130 or 143 when it was interrupted or terminated and saved its state.
+        0 if the run reached its last step; 130 or 143 if it was interrupted or terminated and its state was saved.
 
     Raises:
         ArSSRError: If the recipe, the data or the checkpoint cannot be used, or the loss is not a number.
@@ -67,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
-    """Read the recipe, the weights to begin with and the volumes; everything that can be refused is refused here.
+    """Read the recipe, the initial weights and the volumes; every invalid input is refused here.
 
     Raises:
         ArSSRError: If any of them cannot be used.
@@ -81,7 +78,7 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     training = packed_sources(config.training_data, "train")
     validation = packed_sources(config.validation_data, "val") if config.validation_data else []
     refuse_shared_subjects(training, validation)
-    if not processes.leads:  # the leader prepares for all
+    if not processes.leads:  # the leading process prepares the volumes for all
         processes.wait()
     grids = load_training_volumes(training, config)
     if processes.leads:
@@ -96,30 +93,23 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
 def validation_cases(
     config: TrainingConfig, sources: Sequence[Source], training: Sequence[TrainingVolume]
 ) -> list[Case]:
-    """Return the validation volumes, on the coarsest target grid, in every setting.
+    """Return every validation volume in every setting, on the coarsest target grid.
 
     Raises:
-        InputError: If one cannot be read, or has the voxels of a training volume.
+        InputError: If a volume cannot be read, or has the voxels of a training volume.
     """
     known = {volume.voxel_hash: volume.subject for volume in training}
     preparation = Preparation(config.crop_and_pad, config.normalization, max(config.target_spacings))
     chosen = sources[:: config.validation_stride]
     cases = []
     for source in chosen:
-        truth, voxel_hash = _validation_truth(source.path, preparation)
+        truth, voxel_hash = ground_truth(source.path, preparation)
         refuse_shared_voxels(known, {voxel_hash: source.path.name})
-        cases += [make_case(source.path.name, truth, scale, profile) for scale, profile in settings_for(config.model)]
+        cases += [
+            make_case(source.path.name, truth.array, scale, profile) for scale, profile in settings_for(config.model)
+        ]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
-
-
-def _validation_truth(path: Path, preparation: Preparation) -> tuple[npt.NDArray[np.float32], str]:
-    """Return a prepared volume, shape (k, j, i), and the hash of its voxels as they were."""
-    if is_packed(path):
-        packed, voxel_hash = unpacked(path, preparation)
-        return packed.array, voxel_hash
-    volume = read_checked(path)
-    return prepare(volume, preparation).array, hash_of(volume.array)
 
 
 def _result(trainer: Trainer) -> str:

@@ -1,12 +1,12 @@
-"""TrainingConfig: every value that decides what a training run computes, and which values are impossible.
+"""TrainingConfig: all settings of a training run, and their validation.
 
-Reading them from a TOML file lives in `recipe`.
+`recipe` reads them from a TOML file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,88 +18,93 @@ LARGEST_SCALE = 16
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run.
+    """Settings of a training run.
 
     Attributes:
-        training_data: High-resolution volumes to learn from: a folder, or a CSV file with the columns path, split and
-            (if you like) subject, of which the rows with split "train" are read.
+        training_data: High-resolution volumes: a folder, or a CSV file with the columns path, split and, optionally,
+            subject, of which the rows with split "train" are used.
         output: Folder for checkpoints, log and final weights.
-        model: Architecture, the ``[model]`` table; `arssr train --init` takes it from the weights instead.
-        validation_data: Volumes to choose the checkpoint by, none of the training subjects: a folder, or a CSV file,
-            of which the rows with split "val" are read. Left out or "": the weights of the last step are the result.
-        cache: Folder for prepared volumes, which are made once; "" is a folder of the user, see `cache`.
+        model: Architecture, the ``[model]`` table; with `arssr train --init`, it is taken from the weights instead.
+        validation_data: Volumes for choosing the best checkpoint, without training subjects: a folder, or a CSV file,
+            of which the rows with split "val" are used. Without it, the result is the weights of the last step.
+        cache: Folder for prepared volumes; "" is a folder of the user, see `cache`.
         crop_and_pad: Voxels along i, j, k to which each volume is cropped or padded with background about its center
-            before anything else; [] keeps its size.
-        normalization: "percentile" of the foreground, as upsampling does; "maximum" of the volume, as published.
+            first; [] keeps its size.
+        normalization: "percentile" of the foreground, as in upsampling; "maximum" of the volume, as published.
         target_spacings: Isotropic spacings in mm to which each volume is resampled as ground truth; 0 keeps its grid.
-        target_weights: How often each of these grids is drawn.
-        fixed_patches: Cubes cut from each volume at random once, from which all patches are drawn, as published; 0
-            draws from whole volumes.
+        target_weights: Relative frequency of each of these grids.
+        fixed_patches: Number of cubes cut from each volume at random positions once, from which all patches are drawn,
+            as published; 0 draws patches from whole volumes.
         fixed_patch_size: Voxels along each axis of such a cube.
-        self_supervised: The volumes have thick slices: their in-plane resolution is the truth, and slices as thick
-            as theirs are simulated along an in-plane axis. See `drawing`.
-        batch_items: Patches a step and process, each with its own scale, profile and volume.
-        scale_groups: Groups of patches with the same scales, each made at once by a GPU; 0 draws patches one by one.
+        self_supervised: Whether to learn from thick-slice volumes: their in-plane resolution is the ground truth, and
+            equally thick slices are simulated along an in-plane axis. See `drawing`.
+        batch_items: Patches per step and process, each with its own scale, profile and volume.
+        scale_groups: Number of groups of patches with equal scales, each built at once on a GPU; 0 draws patches one
+            by one.
         patch_size: Coarse voxels along each axis of a patch.
-        margin: Coarse voxels at the border of a patch in which no points are drawn, for they see its padding.
-        points: Query points a patch.
-        block_voxels: Most fine voxels of the block of a patch that is computed voxel by voxel and made to agree with
-            the coarse patch, instead of ``points``; 0 takes points. Only for a network that agrees (arssr3).
-        isotropic_share: Part of the items with one scale for all axes.
-        thick_share: Part of the items with one thick axis; the rest has three independent scales.
-        whole_scale_share: Part of the items whose scales are rounded to a whole or half number, as users ask for.
-        scale_range: Least and largest scale of isotropic and independent items, 1 to 16. A network for one scale
-            (srcnn3d, dcsrn, rescnn) fixes this and the three shares above: leave them out of its recipe.
-        thick_scale_range: Least and largest scale of a thick axis, 1 to 16.
+        margin: Coarse voxels at the border of a patch without query points, because they are affected by padding.
+        points: Query points per patch.
+        block_voxels: Largest number of fine voxels of the dense block that is computed in each patch and made to agree
+            with it, instead of ``points``; 0 uses points. Only for networks with this correction (arssr3).
+        isotropic_share: Share of items with one scale for all axes.
+        thick_share: Share of items with one thick axis; the remaining items have three independent scales.
+        whole_scale_share: Share of items whose scales are rounded to a whole or half number, as users choose them.
+        scale_range: Smallest and largest scale of isotropic and independent items, 1 to 16. A network for one scale
+            (srcnn3d, dcsrn, rescnn) determines this and the three shares above: leave them out of its recipe.
+        thick_scale_range: Smallest and largest scale of a thick axis, 1 to 16.
         alignment: "centered": coarse and fine voxels are cells of one field of view. "endpoints": the centers of the
-            outermost coarse and fine voxels coincide in the simulated patch, as published, although the queries are
-            cells; everything but those two centers is then shifted.
-        degradation: "mixture" of the slice profiles and the noise below; "cubic": point sampling alone, as published.
-        profile_weights: How often point sampling, Gaussian, box and k-space truncation are drawn.
-        thickness_range: Slice thickness as a part of the coarse spacing.
-        nominal_share: Part of the items whose slices are as thick as they are apart, as most protocols have them.
-        kspace_range: Acquired over stored voxel size of k-space truncation, 1 to 4: scanners interpolate in the plane.
-        own_profile_share: Part of the items in which each axis has a slice profile of its own.
-        stated_share: Part of the items whose slice profile the network is told as a fact.
-        estimated_share: Part of the items whose slice profile it is told a little wrong, as an estimate.
-        unknown_profile_weights: profile_weights of axes whose profile is not told, with the nominal thickness; or none.
-        noise_share: Part of the items with Rician noise.
-        noise_maximum: Largest standard deviation of the noise, as a part of the intensity range.
-        jitter_share: Part of the items with one thick axis whose slices differ in brightness, as those of a
-            two-dimensional acquisition do; the truth does not, so that the network evens them out.
-        jitter_maximum: Largest standard deviation of that, as a part of the brightness.
-        coordinates: What the decoder is told: "relative" to the coarse voxel, which is how arssr2 is built; for the
-            published network, the position in the "patch", as published, or in the "volume", as in upsampling.
+            outermost coarse and fine voxels coincide in the simulated patch, as published, although the queries treat
+            voxels as cells; all other positions are then shifted.
+        degradation: "mixture" of the slice profiles and the noise below; "cubic": point sampling only, as published.
+        profile_weights: Relative frequency of point sampling, Gaussian, box and k-space truncation.
+        thickness_range: Slice thickness as a fraction of the coarse spacing.
+        nominal_share: Share of items whose slice thickness equals the slice spacing, as in most protocols.
+        kspace_range: Ratio of acquired to stored voxel size for k-space truncation, 1 to 4: scanners interpolate in
+            the plane.
+        own_profile_share: Share of items in which each axis has its own slice profile.
+        stated_share: Share of items whose slice profile is told to the network as a fact.
+        estimated_share: Share of items whose slice profile is told to the network with an error, as an estimate.
+        unknown_profile_weights: Like ``profile_weights``, for axes whose profile is not told, at nominal thickness;
+            [] uses ``profile_weights``.
+        noise_share: Share of items with Rician noise.
+        noise_maximum: Largest standard deviation of the noise, as a fraction of the intensity range.
+        jitter_share: Share of items with one thick axis whose slices differ in brightness, as in two-dimensional
+            acquisitions; the ground truth does not, so that the network learns to even them out.
+        jitter_maximum: Largest standard deviation of these differences, as a fraction of the brightness.
+        coordinates: Coordinates that the decoder receives: "relative" to the coarse voxel, for which arssr2 is built;
+            for the published network, the position in the "patch", as published, or in the "volume", as in upsampling.
         augmentation: Whether patches are flipped, their axes permuted and their intensities changed.
-        gain_range: Least and largest factor of brightness. A coarse volume has fewer bright voxels than its truth, by
-            which training normalizes: in upsampling it arrives up to 1.4 times as bright.
-        gamma_share: Part of the items with a random power curve.
-        curve_share: Part of the items with a random tone curve.
-        tissue_share: Part of the items with a tone curve that makes another MR contrast of T1-weighted tissue.
-        bias_share: Part of the items with a smooth bias field.
-        smooth_share: Part of the items whose truth is blurred, as templates and smoothed volumes are.
-        offset_share: Part of the items with an offset of the intensities.
+        gain_range: Smallest and largest brightness factor. A coarse volume has fewer bright voxels than its ground
+            truth, which determines the normalization in training: in upsampling, it is up to 1.4 times as bright.
+        gamma_share: Share of items with a random power curve.
+        curve_share: Share of items with a random tone curve.
+        tissue_share: Share of items with a tone curve that simulates another MR contrast of T1-weighted tissue.
+        bias_share: Share of items with a smooth bias field.
+        smooth_share: Share of items whose ground truth is blurred, like templates and smoothed volumes.
+        offset_share: Share of items with an intensity offset.
         steps: Optimizer steps of the whole run.
-        optimizer: "muon" for the matrices of the network, with Adam for the rest: fewer steps; "adam", as published.
-        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8), and of Muon, whose updates are as large.
+        optimizer: "muon" for the matrices of the network and Adam for the rest, which needs fewer steps; "adam", as
+            published.
+        learning_rate: Largest learning rate of Adam (0.9, 0.999, 1e-8), and of Muon, whose updates have the same size.
         schedule: "cosine" after a plateau; "halving" every ``halve_every`` steps, as published.
         halve_every: Steps between two halvings.
         warm_up_steps: Steps over which the learning rate rises linearly.
-        hold_share: Part of the steps at the largest learning rate before the cosine begins; 0 is a plain cosine.
-        gradient_clip: Largest norm of the gradient; 0 leaves it as it is.
-        ema_decay: Decay a step of the averaged weights that are validated and exported; 0 takes the weights themselves.
+        hold_share: Share of the steps at the largest learning rate before the cosine begins; 0 is a plain cosine.
+        gradient_clip: Largest norm of the gradient; 0 does not clip.
+        ema_decay: Decay per step of the averaged weights that are validated and exported; 0 uses the weights
+            themselves.
         loss: "relative" to the error of cubic interpolation, item by item; "l1", as published.
-        squared_share: Weight of the root mean square in the relative loss; the rest is the mean absolute error.
-        precision: "fp32", or "bf16" where the processor computes it faster; a network that gives the image itself
-            (srcnn3d, dcsrn) is computed in fp32 only.
+        squared_share: Weight of the root mean square error in the relative loss; the mean absolute error has the rest.
+        precision: "fp32", or "bf16" where the processor computes it faster; networks that output the image itself
+            (srcnn3d, dcsrn) are computed in fp32 only.
         compile: Whether PyTorch compiles the network; the first step then takes a minute or more.
         validate_every: Steps between validations.
-        validation_stride: Every how manieth validation volume is used; 1 is all.
+        validation_stride: Validate on every n-th volume; 1 uses all.
         checkpoint_every: Steps between checkpoints.
-        seed: Seed of weights and of every draw.
+        seed: Seed of the initial weights and of all random numbers.
 
     Raises:
-        InputError: If a value is impossible, before anything is read.
+        InputError: If a value is impossible; nothing is read before.
     """
 
     training_data: Path
@@ -167,7 +172,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train, before anything is read."""
+        """Refuse impossible values before anything is read."""
         _check_choices(self)
         _check_numbers(self)
         _check_combinations(self)
@@ -212,21 +217,18 @@ def _check_numbers(config: TrainingConfig) -> None:
     }
     for name, smallest in least.items():
         _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
-    for name in ("isotropic_share", "thick_share", "whole_scale_share", "nominal_share", "noise_share", "gamma_share"):
+    for name in (field.name for field in fields(config) if field.name.endswith("_share")):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("curve_share", "bias_share", "hold_share", "squared_share", "jitter_share", "tissue_share"):
-        _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("smooth_share", "offset_share", "own_profile_share", "stated_share", "estimated_share"):
-        _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
-    for name in ("scale_range", "thick_scale_range"):
-        expected = f"two numbers from 1 to {LARGEST_SCALE}, the lesser first"
-        _require(config, name, _rising(getattr(config, name), 1, LARGEST_SCALE), expected)
-    expected = "two numbers from 0.1 to 4, the lesser first"
-    _require(config, "thickness_range", _rising(config.thickness_range, 0.1, 4), expected)
-    expected = "two numbers from 1 to 4, the lesser first"
-    _require(config, "kspace_range", _rising(config.kspace_range, 1, 4), expected)
-    expected = "two numbers from 0.25 to 4, the lesser first"
-    _require(config, "gain_range", _rising(config.gain_range, 0.25, 4), expected)
+    ranges = {
+        "scale_range": (1, LARGEST_SCALE),
+        "thick_scale_range": (1, LARGEST_SCALE),
+        "thickness_range": (0.1, 4),
+        "kspace_range": (1, 4),
+        "gain_range": (0.25, 4),
+    }
+    for name, (low, high) in ranges.items():
+        expected = f"two numbers from {low} to {high}, the lesser first"
+        _require(config, name, _rising(getattr(config, name), low, high), expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
     unknown = config.unknown_profile_weights or config.profile_weights
     _require(config, "unknown_profile_weights", _weights(unknown, 4), "four weights, not all 0, or []")
@@ -271,7 +273,7 @@ def _check_combinations(config: TrainingConfig) -> None:
 
 
 def fixed_scale_values(scale: float) -> dict[str, Any]:
-    """Return what a network for one scale fixes in a recipe: every item has this scale along every axis."""
+    """Return the settings that a network for one scale determines: every item has this scale along every axis."""
     return {"isotropic_share": 1.0, "thick_share": 0.0, "whole_scale_share": 0.0, "scale_range": (scale, scale)}
 
 

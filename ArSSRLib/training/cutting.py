@@ -1,6 +1,6 @@
-"""Crops of many volumes at once: the volumes of a grid are one vector on the device, and an index reaches any voxel.
+"""Crops of many volumes at once: the volumes of a grid are concatenated into one vector on the device.
 
-`drawing` cuts one crop; here a group of crops of one shape is cut by a handful of operations.
+`drawing` cuts a single crop; here, a few operations cut a group of crops of one shape.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ArSSRLib.training.preparation import STORED_ONE
 
 @dataclass(frozen=True)
 class Stack:
-    """The volumes of one target grid, one after the other in one vector, so that an index reaches any voxel of any.
+    """The volumes of one target grid, concatenated into one vector, so that one index addresses any voxel.
 
     Attributes:
         voxels: Intensities times STORED_ONE, int16.
         offsets: Index of the first voxel of each volume, shape (V,).
         shapes: Voxels of each volume along k, j, i, shape (V, 3).
-        foreground: Voxels that show anatomy, shape (V, M, 3); those of a volume with fewer repeat.
-        smallest: Fewest voxels of any volume along any axis.
+        foreground: Voxels that show anatomy, shape (V, M, 3); repeated for volumes with fewer.
+        smallest: Smallest number of voxels of any volume along any axis.
     """
 
     voxels: Tensor
@@ -53,7 +53,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of a group, of one shape; axes in (k, j, i) order after permutation and flips.
+    """Crops of a group, all of one shape; axes in (k, j, i) order after permutation and flips.
 
     Attributes:
         voxels: Intensities, shape (S, k, j, i).
@@ -75,16 +75,16 @@ def draw_crops(
     config: TrainingConfig,
     generator: torch.Generator,
 ) -> Crops:
-    """Cut crops around anatomy out of volumes turned at random, as `drawing.draw_item` does one.
+    """Cut crops around anatomy from randomly oriented volumes, as `drawing.draw_item` does for one crop.
 
-    Beyond a volume its outermost voxel repeats. Nothing waits for the device.
+    Volumes are padded with their outermost voxels. The host does not wait for the device.
 
     Args:
         stack: The volumes.
         scale: Fine voxels per coarse voxel along k, j, i, of all crops.
         margins: Fine voxels before and after each field of view along k, j, i.
         count: Number of crops.
-        config: Tells the size of a patch, and whether volumes are turned.
+        config: Size of a patch, and whether volumes are reoriented.
         generator: On the device of the volumes.
     """
     device = stack.voxels.device

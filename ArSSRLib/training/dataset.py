@@ -1,7 +1,7 @@
-"""Volumes to batches: coarse patches, query points and the true intensities there.
+"""From volumes to batches: coarse patches, query points and the true intensities there.
 
-A batch is a function of the seed, the step and the item's number alone. So a resumed run draws what an uninterrupted
-one would have drawn, and two processes with half the items each draw what one would have drawn alone. The acquisition
+A batch depends only on the seed, the step and the numbers of its items. A resumed run therefore draws the same batches
+as an uninterrupted one, and two processes with half the items each draw the same items as one process. The acquisition
 is simulated for the whole batch at once, on the device.
 """
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from ArSSRLib.acquisition.batch import POINT, batch_matrices, batch_transfer
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import times
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.resampling import resample_isotropic
@@ -39,17 +40,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step needs.
+    """Data of one training step.
 
     Attributes:
         coarse: Simulated acquisition, shape (N, 1, n, n, n).
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3).
         coordinates: Query points in the patch, (k, j, i) order, [-1, 1], shape (N, K, 3).
-        placed: The same points in the volume, for a network that is told where in it they are; else ``coordinates``.
-        acquisition: What the network is told of the slice profiles along k, j, i, shape (N, 3, 5): the kept contrast
-            at each of `profile.FREQUENCIES`, and the certainty; all 0 where it is unknown.
-        truth: Intensities at the points, shape (N, K); of blocks, at their inner voxels, N tensors of shape (K,).
-        blocks: What is computed voxel by voxel instead of at points, one block a patch; empty takes points.
+        placed: The same points in the volume, for a network that uses absolute positions; else ``coordinates``.
+        acquisition: Slice profiles along k, j, i as told to the network, shape (N, 3, 5): the contrast kept at each
+            of `profile.FREQUENCIES`, and the certainty; all 0 where the profile is unknown.
+        truth: Intensities at the points, shape (N, K); for blocks, at their inner voxels, N tensors of shape (K,).
+        blocks: Dense blocks, one per patch, instead of points; empty for points.
     """
 
     coarse: Tensor
@@ -67,14 +68,14 @@ def load_normalized(path: Path) -> Volume:
 
 
 def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> list[list[TrainingVolume]]:
-    """Prepare every volume on every target grid, or find it in the cache.
+    """Prepare every volume on every target grid, or read it from the cache.
 
     Returns:
-        For each target spacing, one training volume a source, or the fixed cubes cut from it.
+        For each target spacing, one training volume per source, or the fixed cubes cut from it.
 
     Raises:
-        InputError: If a volume cannot be read, is too small, shows nothing, or is oriented unlike the others where
-            patches are not turned.
+        InputError: If a volume cannot be read, is too small, shows nothing, or, where patches are not reoriented, has
+            another orientation than the other volumes.
     """
     folder = config.cache or default_folder()
     grids: list[list[TrainingVolume]] = []
@@ -96,13 +97,13 @@ def load_training_volumes(sources: Sequence[Source], config: TrainingConfig) -> 
 def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
     edge, what, at_scale = config.patch_size, "patch_size", ""
     scale = config.model.only_scale
-    if scale is not None:  # a smaller field of view would be of a smaller scale
+    if scale is not None:  # a smaller field of view would mean a smaller scale
         edge = math.ceil(config.patch_size * scale - 1e-6)
         at_scale = f" at scale {scale:g}, which is {edge}"
     if config.fixed_patches:
         edge, what, at_scale = config.fixed_patch_size, "fixed_patch_size", ""
     if min(volume.stored.shape) < edge:
-        size = " x ".join(map(str, reversed(volume.stored.shape)))
+        size = times(volume.stored.shape[::-1])
         msg = (
             f"{volume.subject} has {size} voxels, fewer than a {what} of {getattr(config, what)}{at_scale}; "
             f"leave it out or choose a smaller {what}."
@@ -128,9 +129,9 @@ class BatchSampler:
 
     Args:
         grids: From `load_training_volumes`.
-        config: What to draw.
-        device: Where batches are made. The volumes are moved there if they fit into half of its free memory.
-        rank: Number of this process among all that train together; it draws every item of its own part.
+        config: Training settings.
+        device: Device on which batches are built. Volumes are moved there if they fit into half of its free memory.
+        rank: Rank of this process, which draws only its own share of the items.
         world: Number of processes.
     """
 
@@ -191,7 +192,7 @@ class BatchSampler:
         return Batch(coarse[:, None], scale, coordinates, placed, acquisition, torch.stack(truth))
 
     def of_rank(self, rank: int) -> BatchSampler:
-        """Return a sampler that draws what another process draws."""
+        """Return the sampler of another process."""
         world = self._total // self._config.batch_items
         return BatchSampler(self._grids, self._config, device=self.device, rank=rank, world=world)
 
@@ -204,7 +205,7 @@ class BatchSampler:
                 shape[axis],
                 self._config.patch_size,
                 scale=scale[:, axis],
-                # An axis that keeps its resolution keeps its samples.
+                # An axis that is not coarsened keeps its samples.
                 profile=torch.where(scale[:, axis] > 1, profile[:, axis], POINT),
                 thickness=thickness[:, axis],
                 first_face=first_face[:, axis],
@@ -215,7 +216,7 @@ class BatchSampler:
         return k, j, i
 
     def _told(self, profiles: list[SimulatedProfile]) -> Tensor:
-        """Return what the network is told of the slice profiles, see `Batch.acquisition`."""
+        """Return the slice profiles as told to the network, see `Batch.acquisition`."""
         certainty = self._sent([p.certainty for p in profiles])[..., None]
         kept = batch_transfer(self._sent([p.kinds for p in profiles]), self._sent([p.told_widths for p in profiles]))
         return torch.cat([kept * (certainty > 0), certainty], dim=-1)
@@ -237,7 +238,7 @@ class BatchSampler:
 
 
 def seed_of(seed: int, step: int, number: int) -> int:
-    """Return the seed of one item of one step; items of any two steps have nothing in common."""
+    """Return the seed of one item of one step; the seeds of different items and steps are independent."""
     digest = hashlib.blake2b(f"{seed}/{step}/{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -245,14 +246,14 @@ def seed_of(seed: int, step: int, number: int) -> int:
 def _degraded(patch: Tensor, matrices: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
     """Apply one item's matrices to its crop, shape (k, j, i); returns shape (1, n, n, n).
 
-    Crops differ in shape by up to eight times along an axis: stacked as one tensor, most of it would be filling.
+    Crop lengths differ by a factor of up to eight per axis: stacked into one tensor, most of it would be padding.
     """
     k, j, i = (matrix[number : number + 1, :, :count] for matrix, count in zip(matrices, patch.shape, strict=True))
     return degrade(patch[None], (k, j, i))
 
 
 def _resident(grids: Grids, device: torch.device) -> Grids:
-    """Return volumes on the device, if it is another one and they fit into half of its free memory."""
+    """Return the volumes, moved to the device unless it is the CPU or they exceed half of its free memory."""
     size = sum(volume.stored.numel() * volume.stored.element_size() for grid in grids for volume in grid)
     if device.type == "cpu" or size > free_memory(device) / 2:
         return grids

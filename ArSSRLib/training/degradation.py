@@ -1,7 +1,7 @@
 """Degrade high-resolution patches in batches, on any device: acquisition matrices applied, noise added.
 
-What the matrices are made of lives in `acquisition.batch`. Every item of a batch has matrices of its own, so that
-scales and profiles are mixed within a step.
+`acquisition.batch` builds the matrices. Every item of a batch has its own matrices, so that a step mixes scales and
+profiles.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def degrade(fine: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Apply one matrix per axis and item.
+    """Apply one matrix per axis and item to a batch.
 
     Args:
         fine: Patches, shape (N, k, j, i).
@@ -20,7 +20,7 @@ def degrade(fine: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     Returns:
         Coarse patches, shape (N, k', j', i').
     """
-    # One large product an item and axis; after the first, the data are so small that turning them costs little.
+    # One large product per item and axis; after the first one, the data are so small that transposing them is cheap.
     k, j, i = matrices
     count, depth, height = fine.shape[:3]
     rows = fine.flatten(1, 2) @ i.transpose(1, 2)
@@ -30,9 +30,9 @@ def degrade(fine: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 
 def add_rician_noise(coarse: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the magnitude of a complex signal with noise of ``sigma``, shape (N,), in both channels.
+    """Return the magnitude of a complex signal with Gaussian noise of ``sigma``, shape (N,), in both channels.
 
-    Items of sigma 0 are returned as they are, negative intensities (spline overshoot) included.
+    Items with a sigma of 0 are returned unchanged, including negative intensities (spline overshoot).
 
     Source:
         Gudbjartsson and Patz 1995, https://doi.org/10.1002/mrm.1910340618

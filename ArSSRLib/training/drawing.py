@@ -1,10 +1,10 @@
-"""What one item of a batch is drawn from: a volume, an orientation, a scale, and the crop that a patch of it needs.
+"""Random choice of one item: a volume, an orientation, a scale, and the crop that its patch needs.
 
-Self-supervised: a volume with thick slices has no truth along its slice direction, but a fine one in the plane. Its
-slices are simulated along an in-plane axis, with the ratio of its own spacings as the scale; what the network learns
-there, it is asked for along the slice direction.
+Self-supervised training: a thick-slice volume has no ground truth along its slice direction, but its plane has high
+resolution. Thick slices are therefore simulated along an in-plane axis, with the ratio of the spacings as the scale;
+the network applies what it learns there along the slice direction.
 
-Nothing here knows of batches, steps or devices; every draw comes from the generator that is given.
+Nothing here knows about batches, steps or devices; all random numbers come from the given generator.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import times
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
 from ArSSRLib.training.synthesis import random_bias_field, random_contrast, smoothed
 
-# Fine voxels kept around a patch for the tails of the kernels, beside a multiple of the scale.
+# Fine voxels kept around a patch for the tails of the kernels, in addition to a multiple of the scale.
 KERNEL_MARGIN = 6
 KERNEL_SCALES = 2.5
-# Full widths at half maximum, in fine voxels, of targets that are smooth by nature, as templates and EPI are.
+# Full widths at half maximum, in fine voxels, of the blur that simulates smooth targets such as templates and EPI.
 SMOOTH_WIDTHS = (1.0, 3.0)
-# Offsets of the intensities that normalization may leave.
+# Intensity offsets that normalization may leave.
 OFFSETS = (-0.2, 0.3)
-# Least ratio of the spacings from which slices count as thick.
+# Smallest ratio of the spacings at which slices count as thick.
 THICK = 1.5
 
 Grids = Sequence[Sequence[TrainingVolume]]
@@ -40,11 +41,11 @@ class Item:
     """One crop of a volume; axes in (k, j, i) order after permutation and flips.
 
     Attributes:
-        patch: Intensities, float32, the patch's field of view and its margins.
+        patch: Intensities of the field of view of the patch and its margins, float32.
         scale: Fine voxels per coarse voxel along each axis.
         margins: Fine voxels before and after the field of view of the patch.
         starts: First fine voxel of the field of view in the volume.
-        lengths: Voxels of the volume.
+        lengths: Number of voxels of the volume.
     """
 
     patch: Tensor
@@ -66,7 +67,7 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
     center = volume.foreground[integer(len(volume.foreground), generator)][order].tolist()
     asked = _thick_slices(volume, generator) if config.self_supervised else draw_scale(config, generator)
     scale, starts, lengths = [], [], []
-    # A thick axis belongs to the volume, not to the patch: it is permuted with it.
+    # A thick axis belongs to the volume, not to the patch: it is permuted with the volume.
     for axis, s in enumerate(asked[a] for a in order):
         count = stored.shape[axis]
         fitting = _fitting_scale(s, count, config)
@@ -76,7 +77,7 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
         starts.append(min(max(start, 0), max(0, math.floor(count - field + 1e-6))))
         lengths.append(math.ceil(field - 1e-6))
         scale.append(fitting)
-    # Point sampling alone has no kernel whose width grows with the scale.
+    # Point sampling has no kernel whose width grows with the scale.
     scales = KERNEL_SCALES if config.degradation == "mixture" else 0.0
     margins = [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
     patch = _replicated_crop(stored, starts, lengths, margins=margins, flips=flips) / STORED_ONE
@@ -95,7 +96,7 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
 
 
 def draw_scale(config: TrainingConfig, generator: torch.Generator) -> list[float]:
-    """Draw the scale of each axis as the recipe says."""
+    """Draw the scale of each axis according to the recipe."""
     kind = uniform(generator)
     if kind < config.isotropic_share:
         scale = [between(config.scale_range, generator)] * 3
@@ -110,21 +111,21 @@ def draw_scale(config: TrainingConfig, generator: torch.Generator) -> list[float
 
 
 def slice_axis_of(volume: TrainingVolume) -> tuple[int, float]:
-    """Return the axis of a volume along which its spacing is largest, and its ratio to the others' mean."""
+    """Return the axis with the largest spacing, and the ratio of that spacing to the mean of the other two."""
     axis = max(range(3), key=lambda a: volume.spacing[a])
     in_plane = [s for a, s in enumerate(volume.spacing) if a != axis]
     return axis, volume.spacing[axis] / math.sqrt(in_plane[0] * in_plane[1])
 
 
 def check_thick_slices(volume: TrainingVolume, patch_size: int) -> None:
-    """Refuse a volume from which thick slices cannot be learned by itself.
+    """Refuse a volume that is unsuitable for self-supervised training.
 
     Raises:
-        InputError: If its slices are not thick, or the plane is too small to simulate them.
+        InputError: If its slices are not thick, or the plane is too small to simulate thick slices.
     """
     axis, ratio = slice_axis_of(volume)
     if ratio < THICK:
-        shown = " x ".join(f"{s:g}" for s in reversed(volume.spacing))
+        shown = times(volume.spacing[::-1])
         msg = f"{volume.subject} has voxels of {shown} mm; self_supervised needs slices {THICK} times as thick as wide."
         raise InputError(msg)
     plane = min(count for a, count in enumerate(volume.stored.shape) if a != axis)
@@ -137,14 +138,14 @@ def check_thick_slices(volume: TrainingVolume, patch_size: int) -> None:
 def cut_fixed_patches(
     volume: TrainingVolume, config: TrainingConfig, generator: torch.Generator
 ) -> list[TrainingVolume]:
-    """Cut the recipe's fixed cubes from a volume, each about a voxel that shows anatomy."""
+    """Cut the fixed cubes of the recipe from a volume, each centered on a voxel that shows anatomy."""
     edge = config.fixed_patch_size
     cubes = []
     for _ in range(config.fixed_patches):
         center = volume.foreground[integer(len(volume.foreground), generator)].tolist()
         starts = [min(max(c - edge // 2, 0), n - edge) for c, n in zip(center, volume.stored.shape, strict=True)]
         k, j, i = (slice(start, start + edge) for start in starts)
-        # Every voxel may be the middle of a patch: in a cube of the paper's size there is only one place for it.
+        # Any voxel may be the center of a patch: in a cube of the paper's size, there is only one position for it.
         middle = torch.full((1, 3), edge // 2)
         cubes.append(replace(volume, stored=volume.stored[k, j, i], foreground=middle))
     return cubes
@@ -164,9 +165,9 @@ def _thick_slices(volume: TrainingVolume, generator: torch.Generator) -> list[fl
 
 
 def _fitting_scale(scale: float, count: int, config: TrainingConfig) -> float:
-    """Return the scale, or the largest one of which a patch fits into ``count`` voxels."""
+    """Return the scale, or the largest scale at which a patch fits into ``count`` voxels."""
     scale = min(scale, count / config.patch_size)
-    if config.alignment == "endpoints":  # patches of whole voxels, as the published ones
+    if config.alignment == "endpoints":  # patches of whole voxels, as published
         return math.floor(config.patch_size * scale + 0.5) / config.patch_size
     return scale
 
@@ -182,14 +183,14 @@ def integer(count: int, generator: torch.Generator) -> int:
 
 
 def choose(weights: Iterable[float], generator: torch.Generator) -> int:
-    """Draw an index, each as often as its weight."""
+    """Draw an index with a probability proportional to its weight."""
     return int(torch.multinomial(torch.tensor(list(weights)), 1, generator=generator))
 
 
 def _replicated_crop(
     stored: Tensor, starts: list[int], lengths: list[int], *, margins: list[int], flips: list[bool]
 ) -> Tensor:
-    """Cut a crop and its margins out of a volume flipped along some axes; beyond it the outermost voxel repeats."""
+    """Cut a crop and its margins from a volume flipped along some axes; the outermost voxels are repeated beyond it."""
     beyond: list[int] = []
     for axis, (start, length, margin, flip) in enumerate(zip(starts, lengths, margins, flips, strict=True)):
         count = stored.shape[axis]

@@ -1,4 +1,4 @@
-"""What a run tells: the progress line, log.csv, and TensorBoard where it is installed."""
+"""Output of a training run: the progress line, log.csv, and TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ COLUMNS = ("step", "seconds", "name", "value")
 
 
 class Journal:
-    """The records of one run; only the process that leads has one.
+    """The log of one run; only the leading process has one.
 
     Args:
         folder: Where log.csv and the TensorBoard files go.
         steps: Steps of the whole run.
-        first_step: Step from which it goes on; what was logged after it, by a run that was lost, is forgotten.
-        progress: Whether a progress line is shown.
+        first_step: Step at which the run continues; later entries, of a run that was lost, are deleted.
+        progress: Whether to show a progress line.
     """
 
     def __init__(self, folder: Path, steps: int, *, first_step: int, progress: bool) -> None:
@@ -39,7 +39,7 @@ class Journal:
         )
 
     def count(self) -> None:
-        """Count one step."""
+        """Advance the progress line by one step."""
         self._bar.update()
 
     def record(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
@@ -67,7 +67,7 @@ class Journal:
         self._bar.write(text)
 
     def close(self) -> None:
-        """End the progress line and write what TensorBoard still holds."""
+        """End the progress line and flush TensorBoard."""
         self._bar.close()
         if self._board is not None:
             self._board.close()
@@ -82,9 +82,9 @@ class Journal:
 
 
 class Clock:
-    """Costs of drawing a batch and of taking a step with it, summed until they are read.
+    """Time spent on drawing batches and on taking steps, accumulated until it is read.
 
-    On CUDA the times are taken on the device, where nothing waits for them; elsewhere by the clock on the wall.
+    On CUDA, the times are measured on the device, without synchronization; elsewhere, wall-clock time is measured.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -92,7 +92,7 @@ class Clock:
         self._marks: list[Any] = []
 
     def mark(self) -> None:
-        """Note the time: before the batch, between batch and step, after the step."""
+        """Record the time: before the batch, between batch and step, and after the step."""
         if self._on_cuda:
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
@@ -101,13 +101,13 @@ class Clock:
             self._marks.append(time.perf_counter())
 
     def forget(self) -> None:
-        """Forget all marks: what was between them does not count."""
+        """Discard all marks; the time between them does not count."""
         self._marks.clear()
 
     def costs(self) -> tuple[float, float] | None:
-        """Return milliseconds a batch and milliseconds a step since the last call, and forget them; None without any.
+        """Return the milliseconds per batch and per step since the last call, or None without any, and reset.
 
-        On CUDA the last mark must have been reached.
+        On CUDA, the device must have reached the last mark.
         """
         if not self._marks:
             return None
@@ -121,13 +121,13 @@ class Clock:
 
 
 def summary(loss: float, ratio: float, costs: tuple[float, float] | None, patches: int) -> dict[str, float]:
-    """Return what is shown and logged of some steps.
+    """Return the values that are shown and logged for a number of steps.
 
     Args:
         loss: Mean of the loss.
         ratio: Mean of the root mean square error over that of cubic interpolation.
-        costs: Milliseconds a batch and a step; None while warming up.
-        patches: Patches a step, of all processes.
+        costs: Milliseconds per batch and per step; None while warming up.
+        patches: Patches per step, of all processes.
     """
     shown = {"loss": round(loss, 5), "dB over cubic": round(-20 * math.log10(max(ratio, 1e-9)), 3)}
     if costs is None:

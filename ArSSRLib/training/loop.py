@@ -1,7 +1,8 @@
-"""fit: steps, validation, checkpoints, resume.
+"""The training loop: steps, validation, checkpoints, resuming.
 
-The state of a run is its model, averaged model, optimizer and step, for batches follow from the step. A resumed run
-therefore computes the same losses as one that was never interrupted. Nothing waits for the device between two logs.
+The state of a run is its model, averaged model, optimizer and step, because batches are determined by the step. A
+resumed run therefore computes the same losses as an uninterrupted one. Between two log entries, the host does not wait
+for the device.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 NAN_BATCH = "nan_batch.pt"
 LOG_EVERY = 50
-# Steps between two questions of several processes whether one of them was asked to stop; they wait for each other.
+# Steps between two checks whether any of several processes was asked to stop; they wait for each other.
 AGREE_EVERY = 10
 
 
@@ -47,15 +48,15 @@ class Trainer:
     """One training run.
 
     Args:
-        config: What to compute.
-        sampler: Where batches come from.
-        cases: What the averaged model is validated on.
-        processes: Who computes, and where.
-        initial: Weights to begin with, of the architecture in ``config``; fresh ones when None.
+        config: Training settings.
+        sampler: Source of the batches.
+        cases: Validation cases for the averaged model.
+        processes: The processes that train together, and the device of this one.
+        initial: Initial weights, with the architecture of ``config``; random weights if None.
         data: Hash of the training volumes, see `hash_of_volumes`.
 
     Raises:
-        InputError: If the weights are of another architecture.
+        InputError: If the initial weights have another architecture.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Trainer:
                 msg = f"The weights to begin with are of {initial.config}, the recipe asks for {config.model}."
                 raise InputError(msg)
             self.model.load_state_dict(initial.state_dict())
-        # The order of memory in which 3-D convolutions are fastest.
+        # The memory format in which 3-D convolutions are fastest.
         nn.Module.to(self.model, self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         if config.compile:
@@ -96,10 +97,10 @@ class Trainer:
         self._journal: Journal | None = None
 
     def fit(self, *, progress: bool = True) -> int | None:
-        """Train until the last step, or until SIGTERM or Ctrl-C, after which the state is saved.
+        """Train until the last step, or until SIGTERM or Ctrl-C; then save the state.
 
         Returns:
-            The number of the signal that ended the run early; None when it reached its last step.
+            The number of the signal that ended the run early; None if it reached its last step.
 
         Raises:
             ArSSRError: If the loss is not a number; the batch is saved beside the checkpoints.
@@ -128,12 +129,12 @@ class Trainer:
         return stopped or None
 
     def _agreed_stop(self, received: list[int]) -> int:
-        """Return the signal that any process received, or 0; several processes ask each other only now and then."""
+        """Return the signal that any process received, or 0; several processes communicate only every few steps."""
         due = self.step % AGREE_EVERY == 0 or self.step == self.config.steps or self._validation_is_due()
         return self.processes.largest(received[0] if received else 0) if due or self.processes.world == 1 else 0
 
     def _advance(self) -> None:
-        """Draw a batch, take a step, and log and save when it is time."""
+        """Draw a batch, take a step, and log and save when due."""
         started = time.monotonic()
         self._clock.mark()
         batch = self.sampler.draw(self.step)
@@ -157,8 +158,8 @@ class Trainer:
         """Take one optimizer step.
 
         Returns:
-            The loss, the root mean square error over that of cubic, and the norm of the gradient, shape (3,); on the
-            device: nothing waits for them.
+            The loss, the ratio of the root mean square error to that of cubic interpolation, and the norm of the
+            gradient, shape (3,), on the device, without synchronization.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
@@ -178,9 +179,9 @@ class Trainer:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """Move the averaged weights towards the new ones; after the first step they are these.
+        """Move the averaged weights towards the new ones; after the first step, both are equal.
 
-        So do the statistics of batch normalization: those of the averaged weights would need passes of their own.
+        The statistics of batch normalization are averaged too: exact ones would need additional passes.
         """
         averaged, current = ([*m.parameters(), *m.buffers()] for m in (self.average, self.model))
         decay = self.config.ema_decay if self.step else 0.0
@@ -191,13 +192,13 @@ class Trainer:
         return step > self.validated and bool(self.cases) and (step % every == 0 or step == self.config.steps)
 
     def validate(self, received: list[int] | None = None) -> dict[str, float]:
-        """Judge the averaged model, log it, and export it when it is the best so far.
+        """Validate the averaged model, log the result, and export the model if it is the best so far.
 
         Args:
-            received: Signals that came in; with the first one, validation ends and is left for the resumed run.
+            received: Signals received; the first one ends validation, which the resumed run repeats.
 
         Returns:
-            Mean gain over the floor in dB by setting, and under "mean"; empty when it was ended.
+            Mean gain over the floor in dB by setting, and overall as "mean"; empty if validation was ended.
         """
         self._log()
         scores = []
@@ -219,7 +220,7 @@ class Trainer:
         return gains
 
     def save(self) -> None:
-        """Write everything that an exact resume needs."""
+        """Write the state for an exact resume."""
         if self.processes.leads:
             write_state(self.config.output / LAST, self.state())
 
@@ -254,7 +255,7 @@ class Trainer:
         return {"recipe": table_of(self.config), "items": items, "data": self.data}
 
     def _log(self) -> None:
-        """Wait for the steps since the last log, and record them; refuse to go on from a loss that is not a number."""
+        """Wait for the steps since the last log entry and record them; stop if a loss is not finite."""
         if not self._window:
             return
         values = self.processes.mean(torch.stack(self._window)).tolist()
@@ -293,7 +294,7 @@ class Trainer:
 
 
 def hash_of_volumes(hashes: list[str]) -> str:
-    """Return one hash for the training volumes, by the hashes of their voxels in the order of training."""
+    """Return a hash of the training volumes, from the hashes of their voxels in the order of training."""
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a step minimizes, and how far it goes."""
+"""The loss and the learning rate of a training step."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ArSSRLib.interpolation import spline_at_points, spline_coefficients, spline
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.dataset import Batch
 
-# One value for each query point of each item: shape (N, K), or N tensors of shape (K,).
+# One value per query point and item: shape (N, K), or N tensors of shape (K,).
 Points: TypeAlias = Tensor | tuple[Tensor, ...]
-# Below this error of cubic interpolation (in parts of the intensity range) an item is not weighed up any further.
+# Cubic interpolation errors below this fraction of the intensity range do not increase the weight of an item further.
 SMALLEST_CUBIC_ERROR = 2.5e-3
 
 
 def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: float) -> Tensor:
-    """Return the error of each item over that of cubic interpolation, averaged over items.
+    """Return the ratio of the error of each item to that of cubic interpolation, averaged over items.
 
-    Easy and hard scales are weighed alike; without that, the hard ones drown the rest.
+    The ratio gives easy and difficult scales equal weight; otherwise, the difficult ones would dominate.
 
     Args:
         result: N tensors of shape (K,), or one of shape (N, K).
@@ -38,7 +38,7 @@ def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: f
 
 
 def _relative_errors(error: Tensor, yardstick: Tensor, squared_share: float) -> Tensor:
-    """Return the errors of items, shape (..., K), over those of cubic interpolation, shape (...)."""
+    """Return the ratios of the errors of items, shape (..., K), to those of cubic interpolation, shape (...)."""
     absolute = error.abs().mean(-1) / yardstick.abs().mean(-1).clamp_min(SMALLEST_CUBIC_ERROR)
     squared = (error.square().mean(-1) + 1e-12).sqrt() / yardstick.square().mean(-1).sqrt().clamp_min(
         SMALLEST_CUBIC_ERROR
@@ -48,7 +48,7 @@ def _relative_errors(error: Tensor, yardstick: Tensor, squared_share: float) -> 
 
 @torch.no_grad()
 def cubic_at(batch: Batch) -> Points:
-    """Return the cubic interpolation of the coarse patches where the truth is known, the shape of the truth."""
+    """Return the cubic interpolation of the coarse patches where the truth is known, in the shape of the truth."""
     coarse = batch.coarse[:, 0]
     coefficients = spline_coefficients(coarse)
     if batch.blocks:
@@ -59,7 +59,7 @@ def cubic_at(batch: Batch) -> Points:
 
 
 def losses_of(result: Points, batch: Batch, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-    """Return the loss of the recipe, and the root mean square error over that of cubic, each averaged over items."""
+    """Return the loss, and the root mean square error relative to cubic interpolation, both averaged over items."""
     cubic = cubic_at(batch)
     with torch.no_grad():
         ratio = relative_loss(result, batch.truth, cubic, 1.0)
@@ -70,7 +70,7 @@ def losses_of(result: Points, batch: Batch, config: TrainingConfig) -> tuple[Ten
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then a plateau and a cosine to zero, or halvings."""
+    """Return the learning rate of a step: linear warm-up, then a plateau and a cosine decay to zero, or halvings."""
     if step < config.warm_up_steps:
         return config.learning_rate * (step + 1) / config.warm_up_steps
     if config.schedule == "halving":

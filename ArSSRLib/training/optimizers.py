@@ -1,8 +1,8 @@
-"""What moves the weights: Adam, or Muon for the matrices of the network and Adam for the rest.
+"""Optimizers: Adam, or Muon for the matrices of the network and Adam for the rest.
 
-Muon replaces the gradient of a weight matrix by the nearest matrix whose singular values are all alike, so that every
-direction of a layer learns, not only the few that the loss is steep in. PyTorch's own implementation takes matrices; a
-convolution is one, from all that a voxel sees to its channels.
+Muon replaces the gradient of a weight matrix by the nearest matrix with equal singular values, so that all directions
+of a layer learn, not only the few in which the loss is steep. PyTorch's implementation expects matrices; a convolution
+is treated as a matrix from all inputs of a voxel to its output channels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """Return the optimizer of a recipe for the weights of ``model``.
 
     Raises:
-        InputError: If this PyTorch has no Muon and the recipe asks for it.
+        InputError: If the recipe needs Muon and this PyTorch does not have it.
     """
     parameters = list(model.parameters())
     fused = parameters[0].device.type == "cuda"
@@ -34,21 +34,21 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
 
 
 class MuonWithAdam(Optimizer):
-    """Muon for the hidden matrices of a network; Adam for its entry, its exit, what modulates it, and biases.
+    """Muon for the hidden matrices of a network; Adam for its first and last layer, its modulators and its biases.
 
     Args:
         parameters: Weights of a network.
-        learning_rate: Of both; Muon's updates are scaled to the size of Adam's.
+        learning_rate: Learning rate of both; Muon's updates are scaled to the size of Adam's.
         fused: Whether Adam runs as one kernel.
 
     Source:
-        Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; the size of the updates from Liu et al. 2025,
+        Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; the scaling of the updates: Liu et al. 2025,
         https://arxiv.org/abs/2502.16982
     """
 
     def __init__(self, parameters: list[nn.Parameter], learning_rate: float, *, fused: bool) -> None:
         hidden = [weight for weight in parameters if is_hidden(weight)]
-        # The same memory, seen as a matrix: what Muon changes is the weight.
+        # A matrix view of the same memory: Muon updates the weight itself.
         self._pairs = [(weight, nn.Parameter(as_matrix(weight.detach(), like=weight))) for weight in hidden]
         others = [weight for weight in parameters if not is_hidden(weight)]
         self._muon = torch.optim.Muon(
@@ -62,13 +62,13 @@ class MuonWithAdam(Optimizer):
         self.param_groups = [*self._muon.param_groups, *self._adam.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all weights."""
+        """Reset the gradients of all weights."""
         for weight, matrix in self._pairs:
             weight.grad = matrix.grad = None
         self._adam.zero_grad(set_to_none)
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ANN401
-        """Move every weight that has a gradient."""
+        """Update every weight that has a gradient."""
         if closure is not None:
             msg = "MuonWithAdam takes no closure."
             raise ValueError(msg)
@@ -78,18 +78,18 @@ class MuonWithAdam(Optimizer):
         self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of both."""
+        """Return the state of both optimizers."""
         return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state of both from `state_dict`."""
+        """Load the state of both optimizers from `state_dict`."""
         self._muon.load_state_dict(state_dict["muon"])
         self._adam.load_state_dict(state_dict["adam"])
         self.param_groups = [*self._muon.param_groups, *self._adam.param_groups]
 
 
 def is_hidden(weight: Tensor) -> bool:
-    """Tell whether a weight leads from hidden channels to hidden channels: a convolution of some, or a square layer."""
+    """Return whether a weight maps hidden channels to hidden channels: a convolution, or a square linear layer."""
     if weight.ndim == 2:
         return weight.shape[0] == weight.shape[1]
     return weight.ndim > 2 and weight.shape[0] > 1 and weight.shape[1] > 2
@@ -98,6 +98,6 @@ def is_hidden(weight: Tensor) -> bool:
 def as_matrix(tensor: Tensor, *, like: Tensor) -> Tensor:
     """Return a weight or its gradient as a matrix, shape (outputs, inputs).
 
-    The inputs come in the order in which the memory of ``like`` holds them, so that ``like`` itself is not copied.
+    The inputs are in the memory order of ``like``, so that ``like`` itself is not copied.
     """
     return (tensor if like.is_contiguous() else tensor.movedim(1, -1)).reshape(len(tensor), -1)

@@ -1,9 +1,9 @@
-"""Training volumes small enough to travel: prepared, on one grid, in 8 bits, cropped to the anatomy.
+"""Packed training volumes, small enough to transfer: prepared, on one grid, in 8 bits, cropped to the anatomy.
 
     python -m ArSSRLib.training.packing FOLDER TARGET --spacing 1.2
 
-A packed volume is one ``.npz`` file that numpy reads alone. Training takes it as it is: it is neither normalized nor
-resampled again. Rounding to 8 bits is noise of -57 dB of the intensity range, below that of any scanner.
+A packed volume is one ``.npz`` file that needs only NumPy. Training uses it as it is, without normalizing or resampling
+it again. Rounding to 8 bits adds noise of -57 dB of the intensity range, below that of any scanner.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io.sources import Source, find_sources, read_checked, subject_of
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.training.preparation import FOREGROUND, Preparation, prepare
 from ArSSRLib.volume import Volume, hash_of
 
 SUFFIX = ".npz"
-# Intensity of one step: the threshold of the foreground lies between two steps, and rounding moves no voxel over it.
+# Intensity per step: the foreground threshold lies between two steps, so that rounding moves no voxel across it.
 STEP = FOREGROUND / 20.5
-# Steps above which a voxel is anatomy, and voxels that are kept around it.
+# Steps above which a voxel counts as anatomy, and the margin kept around it in voxels.
 ANATOMY, MARGIN = 4, 3
 
 
 def is_packed(path: Path) -> bool:
-    """Tell whether a file is a packed volume, by its name."""
+    """Return whether a file is a packed volume, by its name."""
     return path.suffix == SUFFIX
 
 
 def packed_sources(data: Path, split: str) -> list[Source]:
-    """Return the packed volumes of a folder; where there is none, what `find_sources` finds.
+    """Return the packed volumes of a folder, or the result of `find_sources` if there are none.
 
     Raises:
         InputError: As `find_sources` does.
@@ -49,15 +49,15 @@ def packed_sources(data: Path, split: str) -> list[Source]:
 
 
 def pack(path: Path, target: Path, spacing: float) -> int:
-    """Write a volume packed.
+    """Write a packed volume.
 
     Args:
-        path: The volume's file, or folder of DICOM files.
+        path: File of the volume, or folder of DICOM files.
         target: Name of the packed file.
         spacing: Isotropic spacing in mm; 0 keeps the grid.
 
     Returns:
-        Bytes of the file.
+        Size of the packed file in bytes.
 
     Raises:
         InputError: If the volume cannot be used.
@@ -89,11 +89,11 @@ def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
 
     Args:
         path: Its file.
-        preparation: What is asked of it; what it is not is refused.
+        preparation: Requested preparation; a volume that was packed in another way is refused.
 
     Returns:
-        The volume, float32 in about [0, 1], with the spacing and the directions of the original, from an origin of its
-        own; and the hash of the original's voxels.
+        The volume, float32 in about [0, 1], with the spacing and the directions of the original but another origin; and
+        the hash of the original voxels.
 
     Raises:
         InputError: If it cannot be read, or was packed for another grid.
@@ -104,12 +104,12 @@ def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
         array = content["voxels"].astype(np.float32) * np.float32(content["step"])
         (k, j, i), (x, y, z) = array.shape, (float(s) for s in content["spacing"])
         geometry = VolumeGeometry((i, j, k), (x, y, z), direction=tuple(float(d) for d in content["direction"]))
-    except Exception as error:  # whatever a damaged archive brings about
+    except Exception as error:  # a damaged archive raises arbitrary exceptions
         msg = f"{path.name} is not a packed volume ({type(error).__name__}); pack the original again."
         raise InputError(msg) from error
     wanted = preparation.spacing
     if wanted and max(abs(s - wanted) for s in geometry.spacing) > 0.05 * wanted:
-        shown = " x ".join(f"{s:.3g}" for s in geometry.spacing)
+        shown = times(geometry.spacing, 3)
         msg = (
             f"{path.name} is packed at {shown} mm, the recipe asks for {wanted:g}: set target_spacings to [0], or pack "
             f"with --spacing {wanted:g}."
@@ -121,8 +121,20 @@ def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
     return Volume(array, geometry), str(content["voxel_hash"])
 
 
+def ground_truth(path: Path, preparation: Preparation) -> tuple[Volume, str]:
+    """Return a volume as ground truth, whether its file is packed or not, and the hash of its original voxels.
+
+    Raises:
+        InputError: If the volume cannot be used.
+    """
+    if is_packed(path):
+        return unpacked(path, preparation)
+    volume = read_checked(path)
+    return prepare(volume, preparation), hash_of(volume.array)
+
+
 def _as_archive(content: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    # `np.savez_compressed` takes 17 % more space; `np.load` reads whatever compression a ZIP file has.
+    # `np.savez_compressed` needs 17 % more space; `np.load` reads any ZIP compression.
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in content.items():

@@ -1,6 +1,6 @@
-"""A volume from its file to the ground truth that is trained on: checked, normalized, resampled.
+"""From a volume to the ground truth for training: padded, normalized, resampled.
 
-What is prepared once is kept by `cache`; patches are cut from it in `drawing`.
+`cache` stores prepared volumes; `drawing` cuts patches from them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.volume import Volume
 
-# Stored as 16-bit integers: 1 / 16384 of the intensity range is below the noise of any scanner, up to a value of 2.
+# Volumes are stored as 16-bit integers up to a value of 2; 1 / 16384 of the range is below the noise of any scanner.
 STORED_ONE = 16384
 FOREGROUND = 0.1
 CANDIDATES = 4096
-# Raised when the same file and settings give other voxels than before, so that no cache serves the old ones.
+# Increased whenever the same file and settings give other voxels than before, which invalidates old cache entries.
 PREPARATION_VERSION = 3
 
 
@@ -31,12 +31,12 @@ class TrainingVolume:
     """One volume on one grid.
 
     Attributes:
-        subject: Name of its file.
+        subject: Name of the file.
         stored: Intensities times STORED_ONE, int16, shape (k, j, i).
         foreground: Indices of voxels that show anatomy, shape (M, 3), in (k, j, i) order.
         spacing: Distance between voxel centers along k, j, i, in mm.
-        voxel_hash: Of the voxels in the file, see `ArSSRLib.volume.hash_of`.
-        orientation: Which way the axes i, j, k run, such as "LPS"; see `orientation_of`.
+        voxel_hash: Hash of the voxels in the file, see `ArSSRLib.volume.hash_of`.
+        orientation: Directions of the axes i, j, k, such as "LPS"; see `orientation_of`.
     """
 
     subject: str
@@ -49,10 +49,10 @@ class TrainingVolume:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How volumes become ground truth.
+    """How a volume is turned into ground truth.
 
     Attributes:
-        crop_and_pad: Voxels along i, j, k; empty keeps the size.
+        crop_and_pad: Number of voxels along i, j, k; empty keeps the size.
         normalization: "percentile" or "maximum".
         spacing: Isotropic spacing in mm to resample to; 0 keeps the grid.
     """
@@ -75,10 +75,10 @@ def prepare(volume: Volume, preparation: Preparation) -> Volume:
 
 
 def store(volume: Volume, *, subject: str, voxel_hash: str) -> TrainingVolume:
-    """Turn a prepared volume into what is kept in memory.
+    """Convert a prepared volume to its form in memory.
 
     Raises:
-        InputError: If it shows nothing but background.
+        InputError: If the volume shows only background.
     """
     array = torch.from_numpy(np.ascontiguousarray(volume.array))
     foreground = torch.nonzero(array > FOREGROUND)
@@ -92,9 +92,9 @@ def store(volume: Volume, *, subject: str, voxel_hash: str) -> TrainingVolume:
 
 
 def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
-    """Return a volume of ``size`` voxels (i, j, k) about the same center; padded with its least intensity.
+    """Return a volume of ``size`` voxels (i, j, k) around the same center, padded with its lowest intensity.
 
-    Voxels stay where they are; where the difference of a size is odd, the last face gets the voxel more.
+    Voxels keep their positions; if a size changes by an odd number, the extra voxel is at the end of the axis.
     """
     if not size:
         return volume
@@ -112,7 +112,7 @@ def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
 
 
 def orientation_of(geometry: VolumeGeometry) -> str:
-    """Return the direction in which each axis i, j, k runs most: L or R, P or A, S or I."""
+    """Return the dominant direction of each axis i, j, k: L or R, P or A, S or I."""
     axes = np.asarray(geometry.direction).reshape(3, 3).T
     letters = (("R", "L"), ("A", "P"), ("I", "S"))
     return "".join(letters[int(np.abs(axis).argmax())][int(axis[np.abs(axis).argmax()] > 0)] for axis in axes)

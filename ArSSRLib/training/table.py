@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.device import resolve_device
+from ArSSRLib.geometry import times
 from ArSSRLib.io import find_volumes
 from ArSSRLib.training.dataset import load_normalized, resample_isotropic
 from ArSSRLib.training.validation import Score, make_case, score_case, settings_for
@@ -49,8 +50,8 @@ def as_markdown(scores: Iterable[Score]) -> str:
     ]
     for score in scores:
         cells = [f"{score.psnr[method]:.2f} / {score.ssim[method]:.4f}" for method in METHODS]
-        scale = " x ".join(f"{s:g}" for s in reversed(score.scale))
-        lines.append(f"| {score.subject} | {scale} | {score.profile} | {' | '.join(cells)} | {score.gain:+.2f} |")
+        row = [score.subject, times(score.scale[::-1]), score.profile, *cells, f"{score.gain:+.2f}"]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
 

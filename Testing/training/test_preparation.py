@@ -124,7 +124,7 @@ def phantom_file(tmp_path):
 def test_what_comes_from_the_cache_is_what_was_prepared(tmp_path, phantom_file, monkeypatch):
     preparation = Preparation(spacing=1.2)
     made = prepared_volume(phantom_file, preparation, tmp_path / "cache")
-    monkeypatch.setattr(cache, "read_checked", lambda _: pytest.fail("was prepared again"))
+    monkeypatch.setattr(cache, "ground_truth", lambda *_: pytest.fail("was prepared again"))
 
     kept = prepared_volume(phantom_file, preparation, tmp_path / "cache")
 
