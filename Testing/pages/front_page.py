@@ -37,11 +37,11 @@ def models() -> str:
     rows = [
         f"| [`{entry.name}`](ArSSRLib/weights/{entry.card}){' (default)' if entry.name == default_model() else ''} "
         f"| {entry.title} | {entry.trained_scales[0]:g} to {entry.trained_scales[1]:g} "
-        f"| {entry.trained_thick_scale:g} | {entry.path.stat().st_size / 1e6:.1f} MB |\n"
+        f"| up to {entry.trained_thick_scale:g} | {entry.path.stat().st_size / 1e6:.1f} MB |\n"
         for entry in registry()
         if not entry.imported
     ]
-    head = "| model | for | scales trained | of one axis alone, up to | size |\n| --- | --- | --- | --- | --- |\n"
+    head = "| model | for | scales, all axes | scales, one thick axis | size |\n| --- | --- | --- | --- | --- |\n"
     return head + "".join(rows)
 
 
@@ -55,10 +55,12 @@ def quality() -> str:
         groups.setdefault((volume_row["scale"], volume_row["profile"]), []).append(list(volume_row.values()))
     model, volumes = default_model(), {len(rows) for rows in groups.values()}
     lines = [
-        f"PSNR in dB / SSIM in the brain mask, mean over {max(volumes)} volumes that `{model}` was not trained on, "
-        "made coarser and upsampled again. The gain is over the better of the other two, of which back-projection is "
-        "told the slice profile.\n\n",
-        f"| scale, slice profile | cubic | cubic + 10 back-projections | {model} | gain, dB: mean (least) |\n",
+        f"PSNR in dB / SSIM inside the brain mask, averaged over {max(volumes)} volumes that `{model}` was not trained "
+        "on. Each volume was downsampled and then upsampled again. The slice profile says how the coarse slices were "
+        "simulated: *point* takes single samples, *gaussian* averages over the slice thickness. *Back-projection* "
+        "corrects the interpolated volume until it agrees with the input, and is given the true slice profile. The "
+        "gain is over the better of these two methods.\n\n",
+        f"| scale, slice profile | cubic | cubic + 10 back-projections | {model} | gain, dB: mean (smallest) |\n",
         "| --- | --- | --- | --- | --- |\n",
     ]
     for (scale, profile), rows in groups.items():
@@ -76,9 +78,11 @@ def speed() -> str:
         msg = f"{BENCHMARKS.name} does not state the machine: no line begins with 'Made by `make bench` on'."
         raise LookupError(msg)
     lines = [
-        f"`{default_model()}` on {machine[1]}, {machine[2]} CPU cores, {machine[3]}; memory is the whole process's. "
-        "*As published*: the paper's network, which encodes the volume again for every slice.\n\n",
-        "| voxels, scale | seconds | memory, GB | speed against as published |\n",
+        f"Time to compute a whole volume with `{default_model()}` on {machine[1]} with {machine[2]} CPU cores in "
+        f"{machine[3]}, without the start of the program, and the memory of the whole process. *As published* is the "
+        "paper's network, which encodes the volume again for every slice. ≈ marks an estimate from parts that were "
+        "measured.\n\n",
+        "| voxels, scale | seconds | memory, GB | speedup over *as published* |\n",
         "| --- | ---: | ---: | ---: |\n",
     ]
     for row in _rows(text, first_column="job"):
