@@ -23,7 +23,7 @@ from pydicom import Dataset
 
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io import itk, quiet, voxels
-from ArSSRLib.io.dicom_files import choose, headers_of, words
+from ArSSRLib.io.dicom_files import choose, headers_of, without_copies, words
 from ArSSRLib.io.dicom_profile import profile_of
 from ArSSRLib.io.intensities import component_of, is_mosaic, padding_of
 from ArSSRLib.io.stack import Plane, stack
@@ -51,13 +51,17 @@ def read(path: Path, series: str | None) -> Volume:
         warnings.simplefilter("ignore")
         try:
             headers = headers_of(path)
-            files = choose(headers, series)
+            found = choose(headers, series)
+            files = without_copies(found, headers)
             planes = [plane for file in files for plane in planes_of(headers[file], file)]
         except (ArSSRError, OSError):
             raise
         except Exception as error:  # pydicom decodes a value when it is asked for, and raises what it likes
             msg = f"has a DICOM header that cannot be understood ({error}); export the series again"
             raise InputError(" ".join(msg.split())) from error
+    if len(files) < len(found):
+        text = "%s: %d of %d files are copies of others, with the same place and voxels; each image is read once"
+        LOGGER.warning(text, path, len(found) - len(files), len(found))
     order, geometry = stack(planes)
     first = headers[files[0]]
     stored = _voxels(files, geometry.shape, inverted=first.get("PhotometricInterpretation") == "MONOCHROME1")[order]
@@ -89,7 +93,8 @@ def find(path: Path, series: str | None) -> list[Path]:
     """
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return choose(headers_of(path), series)
+        headers = headers_of(path)
+        return without_copies(choose(headers, series), headers)
 
 
 def planes_of(dataset: Dataset, file: Path) -> list[Plane]:

@@ -8,7 +8,6 @@ copies from other images.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -30,8 +29,6 @@ from ArSSRLib.io.content import dicom_start, may_be_slice, refuse_unfetched
 from ArSSRLib.io.dicom_profile import TAGS as PROFILE_TAGS
 from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
 from ArSSRLib.io.intensities import PRIVATE_TAGS
-
-LOGGER = logging.getLogger(__name__)
 
 _TAGS = [
     Tag(name)
@@ -76,7 +73,7 @@ def read_header(stream: BinaryIO, tags: list[int] | None = None) -> Dataset:
 
 
 def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
-    """Return the files of the one series there is, or of the one that is wanted; each image once.
+    """Return the files of the one series there is, or of the one that is wanted, copies included.
 
     Raises:
         InputError: If there are several to choose from, or none of them is wanted.
@@ -87,7 +84,7 @@ def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
     descriptions = {uid: words(headers[files[0]].get("SeriesDescription")) for uid, files in found.items()}
     matching = [uid for uid in found if wanted is None or wanted in (uid, descriptions[uid])]
     if len(matching) == 1:
-        return _without_copies(found[matching[0]], headers)
+        return found[matching[0]]
     listed = [
         f"{uid} ({descriptions[uid] or 'no description'}, {_counted(files, headers)})" for uid, files in found.items()
     ]
@@ -103,8 +100,8 @@ def words(text: object) -> str:
     return " ".join(str(text or "").split())
 
 
-def _without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[Path]:
-    """Return the files without those that repeat the place and the voxels of another one."""
+def without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[Path]:
+    """Return the files, sorted by name, without those that repeat the place and the voxels of another one."""
     alike: dict[str, list[Path]] = {}
     for file in files:
         place = [headers[file].get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
@@ -114,13 +111,6 @@ def _without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list
     for group in alike.values():
         seen = {_voxel_hash(file): file for file in reversed(group)} if len(group) > 1 else {"": group[0]}
         kept += seen.values()
-    if len(kept) < len(files):
-        LOGGER.warning(
-            "%s: %d of %d files are copies of others, with the same place and voxels; each image is read once",
-            files[0].parent,
-            len(files) - len(kept),
-            len(files),
-        )
     return sorted(kept)
 
 
@@ -191,6 +181,9 @@ def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
 def _advice(path: Path) -> str:
     """Return what to do about a folder without an image: where there are some, or what is expected."""
     expected = "; name a volume, or the folder in which the slices of a series lie directly"
+    if (path / "dataset_description.json").is_file():
+        every = f"upsample all of them with: arssr bids {path} OUTPUT_DIR participant"
+        return f", because it is a BIDS data set, whose scans lie in subfolders; name one of them, or {every}"
     if not path.is_dir():
         return expected
     for deeper in sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")):

@@ -71,7 +71,7 @@ def raw_header(path: Path) -> RawHeader | None:
     """
     if path.suffix.lower() == ".img":
         path = next((path.with_suffix(end) for end in (".hdr", ".HDR") if path.with_suffix(end).is_file()), path)
-    start = _first_bytes(path, 540)
+    start = _first_bytes(path, 544)
     if path.suffix.lower() in (".mgh", ".mgz") or len(start) < 348:
         return None
     for order in "<>":
@@ -84,6 +84,12 @@ def raw_header(path: Path) -> RawHeader | None:
             msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
             raise InputError(msg)
         single = start[magic_at : magic_at + 2] == b"n+"
+        if single and offset == 0 and start[size : size + 1] > b"\0":
+            msg = (
+                "has a header extension, but its vox_offset is 0, so it is unknown where its voxels begin; "
+                "write it again with the program that made it, or set vox_offset in its header"
+            )
+            raise InputError(msg)
         qform_code, sform_code = struct.unpack_from(f"{order}{code_type}", start, codes_at)
         spacing = struct.unpack_from(f"{order}{spacing_type}", start, spacing_at)
         return RawHeader(offset, _FIRST_VOXEL[size] if single else 0, qform_code, sform_code, spacing)

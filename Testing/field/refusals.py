@@ -154,6 +154,20 @@ def link(path: Path, target: str) -> Path:
     return path
 
 
+def bids(folder: Path) -> Path:
+    several(folder)
+    return text(folder, "dataset_description.json", '{"Name": "a", "BIDSVersion": "1.10.0"}').parent
+
+
+def extended(folder: Path) -> Path:
+    """A NIfTI file with a comment after its header, and 0 as the place where its voxels begin."""
+    image = nib.Nifti1Image(noise().T, odd_files.AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"T1 axial"))
+    nib.save(image, folder / "a.nii")
+    content = (folder / "a.nii").read_bytes()
+    return written(folder / "a.nii", content[:108] + bytes(4) + content[112:])
+
+
 def mixed(folder: Path) -> Path:
     write_series(folder / "mixed", volume())
     odd_files.nifti(folder / "mixed" / "t2.nii.gz", noise().T)
@@ -194,6 +208,8 @@ CASES: dict[str, Case] = {
     "a file of no format": info(odd_files.no_format),
     "an empty folder": info(odd_files.empty_folder),
     "a folder whose subfolder holds the volumes": info(lambda f: several(f).parent),
+    "a BIDS data set": info(bids),
+    "a header extension without an offset of the voxels": info(extended),
     "a header without its voxels (.hdr)": info(lambda f: pair(f, "a.img")),
     "voxels without their header (.img)": info(lambda f: pair(f, "a.hdr")),
     "a header without its voxels (.mhd)": info(lambda f: image(f / "a.mhd", noise(), lost="a.raw")),

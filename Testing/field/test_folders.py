@@ -158,3 +158,12 @@ def test_a_single_slice_is_refused_like_one_from_dicom(tmp_path, tiny_weights, v
     assert main([*arguments, "--isotropic"]) == 2
     assert "a single slice along k" in capsys.readouterr().err
     assert main([*arguments, "--scale", "2", "2", "1"]) == 0
+
+
+def test_copies_are_mentioned_once_where_a_series_is_derived(tmp_path, volume, upsampled, capsys):
+    write_series(tmp_path / "s", volume, edit=as_scanned)
+    for file in sorted((tmp_path / "s").iterdir()):
+        (tmp_path / "s" / f"copy_{file.name}").write_bytes(file.read_bytes())
+
+    assert upsampled(tmp_path / "s", tmp_path / "derived") == 0
+    assert capsys.readouterr().err.count("files are copies of others") == 1
