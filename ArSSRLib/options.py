@@ -53,31 +53,37 @@ class UpsamplingOptions:
         InputError: If a value is none that the option may have.
     """
 
-    device: str = _option("auto", "auto, cpu, cuda, cuda:N or mps")
+    device: str = _option("auto", "device to compute on: auto, cpu, cuda, cuda:N or mps")
     backend: str = _option(
         "torch",
-        "openvino: run the encoder with that optional package, CPU only; fused: kernels for a CUDA GPU, still unproven",
+        "torch: PyTorch; openvino: run the encoder with OpenVINO, CPU only; fused: kernels for CUDA GPUs, experimental",
         choices=("torch", "openvino", "fused"),
     )
-    precision: str = _option("auto", "int8: with openvino only", choices=("auto", "fp32", "bf16", "fp16", "int8"))
+    precision: str = _option(
+        "auto",
+        "number format of the computation; int8 needs --backend openvino",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+    )
     slice_thickness: str | None = _option(
         None,
-        "slice thickness, or one for each axis i, j, k; file: as the file states; unknown: neither (default: as the "
-        "file states, else estimated from the volume)",
+        "slice thickness in mm of the thickest axis, or three along i, j, k; file: only what the file states; unknown: "
+        "not even that (default: what the file states, otherwise an estimate from the volume)",
         unit="MM",
     )
-    memory_limit: float | None = _option(None, "most memory to use (default: what is free)", unit="GB")
+    memory_limit: float | None = _option(None, "memory limit in GB (default: the free memory)", unit="GB")
     quality: str = _option(
         "standard",
-        "draft: a small model; best: the deepest model, averaged over the mirror images of the volume, 8 times as long",
+        "draft: the fastest model; best: the deepest model, averaged over eight mirror images, 8 times as long",
         choices=QUALITIES,
     )
     consistency: str = _option(
-        "auto", "auto: agree with the scan where its slice profile is known; off: never", choices=("auto", "off")
+        "auto",
+        "auto: correct the result to agree with the scan where the slice profile is known; off: never",
+        choices=("auto", "off"),
     )
     even_slices: str = _option(
         "auto",
-        "auto: even out the brightness of slices that were acquired one by one; off: never",
+        "auto: even out brightness differences between slices acquired one by one; off: never",
         choices=("auto", "off"),
     )
     uncertainty: bool = _option(False, "standard deviation over the mirror images; needs quality best")

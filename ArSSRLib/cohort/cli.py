@@ -19,36 +19,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``arssr bids``, with the names that BIDS Apps have in common."""
     parser.set_defaults(action=("ArSSRLib.cohort.command", "run"))
     parser.add_argument("bids_dir", metavar="BIDS_DIR", help="root of a BIDS data set; nothing is written there")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder of the derivatives")
-    level = "participant: upsample; group: check that every result is there, and write the report"
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder to write the derivatives to")
+    level = "participant: upsample scans; group: check that all results exist, and write the report"
     parser.add_argument("level", choices=("participant", "group"), help=level)
-    chosen = parser.add_argument_group("choice of scans")
-    chosen.add_argument("--participant-label", nargs="+", default=[], metavar="LABEL", help="without sub-")
-    chosen.add_argument("--session-label", nargs="+", default=[], metavar="LABEL", help="without ses-")
-    kinds = f"kinds of scans (default: {' '.join(SUFFIXES)})"
+    chosen = parser.add_argument_group("selection of scans")
+    chosen.add_argument(
+        "--participant-label", nargs="+", default=[], metavar="LABEL", help="participants, without sub- (default: all)"
+    )
+    chosen.add_argument(
+        "--session-label", nargs="+", default=[], metavar="LABEL", help="sessions, without ses- (default: all)"
+    )
+    kinds = f"suffixes of the scans (default: {' '.join(SUFFIXES)})"
     chosen.add_argument("--suffix", nargs="+", default=list(SUFFIXES), metavar="SUFFIX", help=kinds)
-    chosen.add_argument("--bids-filter-file", type=Path, metavar="JSON", help="queries of entities, as for fMRIPrep")
-    invalid = "take the data set as it is; else names are checked, by the official validator where it is installed"
+    chosen.add_argument(
+        "--bids-filter-file", type=Path, metavar="JSON", help="file with filters of BIDS entities, as for fMRIPrep"
+    )
+    invalid = "do not check the data set first; the check uses the official validator if it is installed"
     chosen.add_argument("--skip-bids-validation", action="store_true", help=invalid)
-    share = "only share K of N, such as 3/40: for array jobs, which need no coordinator"
+    share = "process only share K of N, such as 3/40; for array jobs"
     chosen.add_argument("--shard", type=_share, default=(1, 1), metavar="K/N", help=share)
     add_target(parser, required=False)  # the level group upsamples nothing
     files = parser.add_argument_group("input and output")
-    files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
-    files.add_argument("--overwrite", action="store_true", help="replace results of other inputs, models or options")
-    spread = "also write the standard deviation over the mirror images; with quality best"
+    files.add_argument("--force", action="store_true", help="upsample a scan even if it looks like a label map")
+    files.add_argument(
+        "--overwrite", action="store_true", help="replace results that were made from another input, model or options"
+    )
+    spread = "also write the standard deviation over the mirror images; needs --quality best"
     files.add_argument("--uncertainty", action="store_true", default=None, help=spread)
-    _add_place(parser.add_argument_group("where the work is done (needs the extra cluster)"))
+    _add_place(parser.add_argument_group("distribution of the work (needs the extra cluster)"))
 
 
 def _add_place(group: argparse._ArgumentGroup) -> None:
     """Add how the work is distributed."""
-    jobs = "processes on this machine, which share its cores, memory and GPUs; or jobs of --cluster (default: 1)"
+    jobs = "number of processes on this machine, or of jobs with --cluster (default: 1)"
     group.add_argument("--jobs", type=_count, default=1, metavar="N", help=jobs)
     group.add_argument("--scheduler", default="", metavar="ADDRESS", help="use the workers of this Dask scheduler")
-    queue = "ask this queue for workers, by dask-jobqueue"
+    queue = "submit jobs to this kind of queue with dask-jobqueue"
     group.add_argument("--cluster", choices=CLUSTERS, default="", help=queue)
-    setting = "setting of dask-jobqueue, such as queue=long or walltime=08:00:00; may be repeated"
+    setting = "setting of dask-jobqueue, such as queue=long or walltime=08:00:00; can be repeated"
     group.add_argument(
         "--cluster-option", type=_setting, action="append", default=[], metavar="KEY=VALUE", help=setting
     )

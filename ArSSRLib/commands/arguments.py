@@ -127,9 +127,9 @@ def build_parser(called: str = "") -> argparse.ArgumentParser:
     _add_convert(commands)
     for name, room, summary in (
         ("train", "ArSSRLib.training.cli", "train a model from a TOML recipe"),
-        ("evaluate", "ArSSRLib.evaluation.cli", "compare methods as a TOML protocol says, in tables and figures"),
+        ("evaluate", "ArSSRLib.evaluation.cli", "compare methods by a TOML protocol, and write tables and figures"),
         ("bids", "ArSSRLib.cohort.cli", "upsample the scans of a BIDS data set into BIDS derivatives"),
-        ("report", "ArSSRLib.cohort.report.cli", "write pages that show results beside their scans"),
+        ("report", "ArSSRLib.cohort.report.cli", "write HTML pages that compare results with their scans"),
     ):
         command = _add_command(commands, name, summary, (room, "run"))
         if name == called:
@@ -150,7 +150,9 @@ def _add_command(
         usage=usage,
         allow_abbrev=False,
     )
-    command.add_argument("-v", "--verbose", action="store_true", help="log every step, and the traceback of an error")
+    command.add_argument(
+        "-v", "--verbose", action="store_true", help="log every step, and show the traceback of an error"
+    )
     command.set_defaults(action=action)
     return command
 
@@ -163,23 +165,23 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         ("ArSSRLib.commands.upsample", "run"),
         usage=UPSAMPLE_USAGE,
     )
-    command.add_argument("input", metavar="INPUT", help="volume, DICOM series, or folder of volumes")
+    command.add_argument("input", metavar="INPUT", help="volume file, folder of a DICOM series, or folder of volumes")
     command.add_argument(
         "output",
         metavar="OUTPUT",
-        help="volume to write; or a folder, for a folder of volumes or a DICOM series",
+        help="volume file to write, or folder for a DICOM series or several volumes",
     )
     add_target(command)
     files = command.add_argument_group("input and output")
-    files.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
-    files.add_argument("--force", action="store_true", help="upsample even what looks like a label map")
+    files.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
+    files.add_argument("--force", action="store_true", help="upsample a volume even if it looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     files.add_argument(
         "--uncertainty",
         metavar="FILE",
-        help="also write the standard deviation over the mirror images; with quality best",
+        help="also write the standard deviation over the mirror images; needs --quality best",
     )
-    files.add_argument("--figure", metavar="PNG", help="also draw input and result")
+    files.add_argument("--figure", metavar="PNG", help="also write a picture of input and result")
     files.add_argument(
         "--provenance", action="store_true", help="also write OUTPUT.arssr.json, a record for arssr reproduce"
     )
@@ -187,7 +189,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
         "--progress",
         default="auto",
         choices=("auto", "json", "none"),
-        help="auto: a bar on a terminal; json: one object per line on stdout (default: %(default)s)",
+        help="auto: a progress bar on a terminal; json: one JSON object per line on stdout (default: %(default)s)",
     )
 
 
@@ -199,15 +201,19 @@ def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> No
         required: Whether the resolution must be given.
     """
     target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=required)
-    target.add_argument("--scale", metavar="S", type=numbers, help="factor of at least 1, or one for each axis i, j, k")
-    target.add_argument("--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or one for each axis")
+    target.add_argument(
+        "--scale", metavar="S", type=numbers, help="factor of at least 1, or three factors along i, j, k"
+    )
+    target.add_argument(
+        "--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or three spacings along i, j, k"
+    )
     target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
     compute = command.add_argument_group("computation")
     compute.add_argument(
         "--model",
         metavar="NAME|PATH",
-        help=f"bundled model or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
+        help=f"model name or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
     )
     _add_options(compute)
 
@@ -241,11 +247,11 @@ def _add_reproduce(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
         commands,
         "reproduce",
-        "make a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible",
+        "compute a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible",
         ("ArSSRLib.commands.reproduce", "run"),
     )
-    command.add_argument("result", metavar="RESULT", help="volume that was made with --provenance")
-    command.add_argument("--input", metavar="FILE", help="volume it was made from (default: searched for beside it)")
+    command.add_argument("result", metavar="RESULT", help="result that was written with --provenance")
+    command.add_argument("--input", metavar="FILE", help="volume that it was made from (default: search beside RESULT)")
     command.add_argument("--model", metavar="FILE", help="weights file, if the model is not installed")
 
 
@@ -253,7 +259,7 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
         commands,
         "models",
-        "list the models, show the card of one, or verify them; import or remove one",
+        "list, show, verify, import or remove models",
         ("ArSSRLib.commands.models", "run"),
     )
     command.add_argument(
@@ -261,21 +267,21 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
         nargs="?",
         default="list",
         choices=("list", "show", "verify", "import", "remove"),
-        help="what to do (default: list)",
+        help="list all models, show a card, verify checksums, import a weights file, or remove a model (default: list)",
     )
     command.add_argument(
         "name",
         nargs="?",
         metavar="NAME|FILE",
-        help="model, or for import a weights file (verify: all models)",
+        help="name of a model; for import, a weights file (default for verify: all models)",
     )
-    command.add_argument("--as", dest="alias", metavar="NAME", help="name of the imported model")
+    command.add_argument("--as", dest="alias", metavar="NAME", help="name for the imported model")
 
 
 def _add_info(commands: Commands[OneLineParser]) -> None:
     command = _add_command(commands, "info", "describe a volume or a weights file", ("ArSSRLib.commands.info", "run"))
     command.add_argument("file", metavar="FILE", help="volume, DICOM series or weights file")
-    command.add_argument("--series", metavar="UID", help="which series to read from a DICOM folder that holds several")
+    command.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
 
 
 def _add_convert(commands: Commands[OneLineParser]) -> None:

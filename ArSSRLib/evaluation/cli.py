@@ -30,24 +30,26 @@ DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``arssr evaluate`` to its parser."""
-    one = "TOML file, or the name of one in ArSSRLib/evaluation/protocols"
+    one = "TOML protocol, or the name of one in ArSSRLib/evaluation/protocols, such as table1"
     parser.add_argument("protocol", type=Path, nargs="?", help=one)
-    change = "change a value of the protocol"
+    change = "override a value of the protocol; can be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    jobs = "number of parallel processes, each for a subject and a degradation (default: 1)"
+    jobs = "number of parallel processes (default: 1)"
     parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help=jobs)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--strict", action="store_true", help="fail if a method or a metric cannot run here")
+    parser.add_argument(
+        "--device", default="auto", help="device to compute on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail if a method or a metric is not available")
     parser.add_argument(
         "--curves",
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="instead of evaluating: draw the training curves of each RUN; the last name is the PNG file to write",
+        help="only draw the training curves of each RUN; the last name is the PNG file to write",
     )
-    inputs = "instead of evaluating: write the inputs of the methods, for another program to upsample"
+    inputs = "only write the inputs of the methods, for another program to upsample"
     parser.add_argument("--inputs", type=Path, metavar="FOLDER", help=inputs)
-    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="do not show a progress bar")
 
 
 def run(args: argparse.Namespace) -> int:

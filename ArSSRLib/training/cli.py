@@ -30,16 +30,23 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``arssr train`` to its parser."""
-    parser.add_argument("recipe", type=Path, help="TOML file; see ArSSRLib/training/recipes")
+    parser.add_argument("recipe", type=Path, help="TOML recipe; examples are in ArSSRLib/training/recipes")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
     parser.add_argument(
-        "--init", metavar="MODEL", help="start from the weights and the architecture of a bundled model or a file"
+        "--init", metavar="MODEL", help="start from the weights and architecture of a model, given by name or file"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change a value of the recipe"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a value of the recipe; can be repeated",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    parser.add_argument(
+        "--device", default="auto", help="device to train on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
+    )
+    parser.add_argument("--no-progress", action="store_true", help="do not show a progress bar")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,27 +3,27 @@
 nextflow.enable.dsl = 2
 
 params.bids_dir = null  // root of a BIDS data set; nothing is written there
-params.output_dir = null  // folder of the derivatives
-params.session_label = null  // without ses-
-params.suffix = null  // kinds of scans (default: T1w T2w FLAIR)
-params.bids_filter_file = null  // queries of entities, as for fMRIPrep
-params.skip_bids_validation = null  // take the data set as it is; else names are checked, by the official validator where it is installed
-params.scale = null  // factor of at least 1, or one for each axis i, j, k
-params.spacing = null  // voxel spacing in mm, or one for each axis
+params.output_dir = null  // folder to write the derivatives to
+params.session_label = null  // sessions, without ses- (default: all)
+params.suffix = null  // suffixes of the scans (default: T1w T2w FLAIR)
+params.bids_filter_file = null  // file with filters of BIDS entities, as for fMRIPrep
+params.skip_bids_validation = null  // do not check the data set first; the check uses the official validator if it is installed
+params.scale = null  // factor of at least 1, or three factors along i, j, k
+params.spacing = null  // voxel spacing in mm, or three spacings along i, j, k
 params.size = null  // number of voxels along i, j, k
 params.isotropic = null  // bring every axis to the finest spacing of the volume
-params.model = null  // bundled model or weights file (default: arssr2 for draft, arssr2 for standard, arssr2-deep for best)
-params.device = null  // auto, cpu, cuda, cuda:N or mps (default: auto)
-params.backend = null  // openvino: run the encoder with that optional package, CPU only; fused: kernels for a CUDA GPU, still unproven (default: torch)
-params.precision = null  // int8: with openvino only (default: auto)
-params.slice_thickness = null  // slice thickness, or one for each axis i, j, k; file: as the file states; unknown: neither (default: as the file states, else estimated from the volume)
-params.memory_limit = null  // most memory to use (default: what is free)
-params.quality = null  // draft: a small model; best: the deepest model, averaged over the mirror images of the volume, 8 times as long (default: standard)
-params.consistency = null  // auto: agree with the scan where its slice profile is known; off: never (default: auto)
-params.even_slices = null  // auto: even out the brightness of slices that were acquired one by one; off: never (default: auto)
-params.force = null  // upsample even what looks like a label map
-params.overwrite = null  // replace results of other inputs, models or options
-params.uncertainty = null  // also write the standard deviation over the mirror images; with quality best
+params.model = null  // model name or weights file (default: arssr2 for draft, arssr2 for standard, arssr2-deep for best)
+params.device = null  // device to compute on: auto, cpu, cuda, cuda:N or mps (default: auto)
+params.backend = null  // torch: PyTorch; openvino: run the encoder with OpenVINO, CPU only; fused: kernels for CUDA GPUs, experimental (default: torch)
+params.precision = null  // number format of the computation; int8 needs --backend openvino (default: auto)
+params.slice_thickness = null  // slice thickness in mm of the thickest axis, or three along i, j, k; file: only what the file states; unknown: not even that (default: what the file states, otherwise an estimate from the volume)
+params.memory_limit = null  // memory limit in GB (default: the free memory)
+params.quality = null  // draft: the fastest model; best: the deepest model, averaged over eight mirror images, 8 times as long (default: standard)
+params.consistency = null  // auto: correct the result to agree with the scan where the slice profile is known; off: never (default: auto)
+params.even_slices = null  // auto: even out brightness differences between slices acquired one by one; off: never (default: auto)
+params.force = null  // upsample a scan even if it looks like a label map
+params.overwrite = null  // replace results that were made from another input, model or options
+params.uncertainty = null  // also write the standard deviation over the mirror images; needs --quality best
 
 process ARSSR_BIDS {
     tag "sub-${participant}"
