@@ -11,6 +11,7 @@ import torch
 
 from ArSSRLib.errors import CheckpointError, OutputError
 from ArSSRLib.leftovers import write_whole
+from ArSSRLib.training.recipe import default_table
 
 LAST, BEST, FINAL = "last.pt", "best.safetensors", "final.safetensors"
 # Keys that may differ between a run and its continuation: locations, duration, and how often it is validated. Instead
@@ -64,7 +65,8 @@ def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) ->
     if not isinstance(state, dict) or not set(state) >= _KEYS:
         msg = f"{path} is not a state that this ArSSR saved; begin a new run with --init best.safetensors."
         raise CheckpointError(msg)
-    found = differences(state["recipe"], expected["recipe"])
+    # A key newer than the state was at its default then.
+    found = differences(default_table() | state["recipe"], expected["recipe"])
     if state["items"] != expected["items"]:
         found.append(f"items a step over all processes: {state['items']}, now {expected['items']}")
     if state["data"] != expected["data"]:

@@ -72,12 +72,18 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
 
 def table_of(config: TrainingConfig) -> dict[str, Any]:
     """Return a configuration as plain values that JSON and a TOML file hold: text, numbers, lists and one table."""
-    plain: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(config).items():
-        if value is None:
-            plain[name] = ""
-        elif isinstance(value, Path):
-            plain[name] = str(value)
-        else:
-            plain[name] = list(value) if isinstance(value, tuple) else value
-    return plain
+    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def default_table() -> dict[str, Any]:
+    """Return the defaults of all optional keys, in the form of :func:`table_of`."""
+    optional = (field for field in dataclasses.fields(TrainingConfig) if field.default is not dataclasses.MISSING)
+    return {field.name: _plain(field.default) for field in optional}
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

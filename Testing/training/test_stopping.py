@@ -137,6 +137,19 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(config, change
         trainer_of(dataclasses.replace(config, **changes)).resume()
 
 
+def test_a_state_older_than_a_key_of_the_recipe_goes_on_with_its_default(config):
+    config.output.mkdir()
+    trainer_of(config).save()
+    state = torch.load(config.output / LAST, weights_only=True)
+    del state["recipe"]["unknown_profile_weights"]
+    torch.save(state, config.output / LAST)
+
+    trainer_of(config).resume()
+
+    with pytest.raises(CheckpointError, match=r"unknown_profile_weights: \[\], now \[1.0, 0.0, 0.0, 0.0\]"):
+        trainer_of(dataclasses.replace(config, unknown_profile_weights=(1.0, 0.0, 0.0, 0.0))).resume()
+
+
 def test_a_checkpoint_of_other_training_volumes_is_refused(config):
     config.output.mkdir()
     trainer_of(config, data="one").save()
