@@ -81,7 +81,7 @@ def default_table() -> dict[str, Any]:
     return {field.name: _plain(field.default) for field in optional}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: ANN401 - plain values of a table are of any type
     if value is None:
         return ""
     if isinstance(value, Path):
