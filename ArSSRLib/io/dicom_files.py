@@ -182,7 +182,7 @@ def _advice(path: Path) -> str:
     """Return what to do about a folder without an image: where there are some, or what is expected."""
     expected = "; name a volume, or the folder in which the slices of a series lie directly"
     if (path / "dataset_description.json").is_file():
-        every = f"upsample all of them with: arssr bids {path} OUTPUT_DIR participant"
+        every = f"upsample all of them with: arssr bids {path} OUTPUT_DIR participant --isotropic"
         return f", because it is a BIDS data set, whose scans lie in subfolders; name one of them, or {every}"
     if not path.is_dir():
         return expected
