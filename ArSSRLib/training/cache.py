@@ -48,14 +48,12 @@ def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> Train
         InputError: If the volume cannot be used.
         OutputError: If the cache cannot be written.
     """
-    entry = None if is_packed(path) else folder / key_of(path, preparation)
-    if entry is not None:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
-            return _read(entry, path.name)
-    volume, voxel_hash = ground_truth(path, preparation)
-    made = store(volume, subject=path.name, voxel_hash=voxel_hash)
-    if entry is None:
-        return made
+    if is_packed(path):
+        return _prepare(path, preparation)
+    entry = folder / key_of(path, preparation)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):
+        return _read(entry, path.name)
+    made = _prepare(path, preparation)
     try:
         _write(entry, made)
         return _read(entry, path.name)
@@ -72,6 +70,11 @@ def key_of(path: Path, preparation: Preparation) -> str:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:32]
+
+
+def _prepare(path: Path, preparation: Preparation) -> TrainingVolume:
+    volume, voxel_hash = ground_truth(path, preparation)
+    return store(volume, subject=path.name, voxel_hash=voxel_hash)
 
 
 def _write(entry: Path, volume: TrainingVolume) -> None:
@@ -109,4 +112,4 @@ def _read(entry: Path, subject: str) -> TrainingVolume:
 
 
 def _checksum(path: Path) -> int:
-    return zlib.crc32(path.read_bytes())
+    return zlib.crc32(np.memmap(path, dtype=np.uint8, mode="r"))  # type: ignore[arg-type]
