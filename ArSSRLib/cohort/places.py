@@ -132,7 +132,8 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
         quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
         stack.enter_context(dask.config.set({**_CALM, **kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
-        for name in ("distributed", "distributed.client"):  # what goes wrong is said once, in our words
+        # What goes wrong is said once, in our words.
+        for name in ("distributed", "distributed.client", "asyncio", "tornado.application"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
             client = stack.enter_context(_reached(Client, place.scheduler))
@@ -179,8 +180,33 @@ def _queue(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters
         stated.setdefault("memory", f"{share.memory * ROOM:.1f}GB")
     try:
         cluster = getattr(dask_jobqueue, _CLUSTERS[place.cluster])(**stated)
-        cluster.scale(place.jobs)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
-        msg = f"The cluster {place.cluster} cannot be started ({error}); see --cluster-option and Dask's configuration."
-        raise ClusterError(msg) from error
+        raise _not_started(place, error) from error
+    try:
+        cluster.scale(place.jobs)
+        cluster.sync(_submitted, cluster)
+    except (ValueError, OSError, RuntimeError) as error:
+        cluster.close()
+        raise _not_started(place, error) from error
     return cluster
+
+
+async def _submitted(cluster: Any) -> None:  # noqa: ANN401 - Dask's clusters have no type in common
+    """Wait until the queue has accepted the jobs, which need not run yet; raise its answer if it accepts none."""
+    from distributed.core import Status  # noqa: PLC0415
+
+    try:
+        await cluster
+        for job in cluster.workers.values():
+            await job
+    finally:
+        for job in cluster.workers.values():
+            if job.status == Status.created:  # Dask does not close a cluster with such jobs
+                job.status = Status.failed
+
+
+def _not_started(place: Place, error: Exception) -> ClusterError:
+    reason = " ".join(str(error).split())
+    return ClusterError(
+        f"The cluster {place.cluster} cannot be started ({reason}); see --cluster-option and Dask's configuration."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -215,6 +216,26 @@ def test_a_queue_is_asked_for_jobs_with_the_memory_of_the_plan(tasks, tmp_path, 
     assert "#SBATCH --cpus-per-task=2" in job
     assert "#SBATCH --mem=2G" in job  # 1.5 times the least limit, 1 GB
     assert results_of(tasks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback interface has another name")
+@pytest.mark.parametrize("takes", ["refuses", "is missing"])
+def test_a_queue_that_takes_no_job_is_named_with_its_reason(tasks, tmp_path, monkeypatch, capfd, takes):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install dask-jobqueue)")
+    if takes == "refuses":
+        (tmp_path / "sbatch").write_text("#!/bin/sh\necho invalid partition specified: long >&2; exit 1\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    words = [tasks[0].root, tasks[0].output, "participant", "--scale", "1.5", "--device", "cpu"]
+
+    code = main(["bids", *words, "--model", tasks[0].model, "--cluster", "slurm", "--cluster-option", "interface=lo"])
+
+    (line,) = (text for text in capfd.readouterr().err.splitlines() if "warning" not in text)
+    assert code == 2
+    assert line.startswith("arssr: error: The cluster slurm cannot be started")
+    reasons = {"refuses": "invalid partition specified: long", "is missing": "No such file or directory: 'sbatch'"}
+    assert reasons[takes] in line
+    assert not results_of(tasks)
 
 
 def test_processes_of_this_machine_share_its_memory_and_gpus_in_turn(tasks, monkeypatch):
