@@ -1,7 +1,7 @@
-"""The published network: an encoder on the coarse grid, and a decoder that answers for any point.
+"""The published network: an encoder on the coarse grid, and a decoder that predicts the intensity at any point.
 
-It keeps what the published weights were trained with, defects included: absolute coordinates, zero padding, and no
-knowledge of the scale. This file knows tensors only: no millimeters, no files, no scanner units.
+It keeps the properties with which the published weights were trained, including their defects: absolute coordinates,
+zero padding, and no knowledge of the scale. This file handles tensors only: no millimeters, files or scanner units.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ArSSRLib.model.decoder import Decoder, sample_features
 from ArSSRLib.model.encoders import ENCODERS, WIDTH
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, check_volume, mixed_precision
 
-# Fine voxels decoded at once: few enough that the decoder's activations stay in the cache of a processor core, or
+# Fine voxels decoded at once: few enough to keep the activations of the decoder in the cache of a processor core, or
 # enough to fill a GPU.
 CHUNK_VOXELS = {"cpu": 2048}
 CHUNK_VOXELS_ELSEWHERE = 131072
 
-# Which key of the authors' checkpoints gives an encoder away, and which holds the size of its feature map.
+# Keys of the authors' checkpoints that identify an encoder, and that determine the size of its feature map.
 _ENCODER_KEYS = {
     "RDN": ("encoder.sfe1.weight", "encoder.output.weight"),
     "ResCNN": ("encoder.conv_start.0.weight", "encoder.conv_end.0.weight"),
@@ -61,7 +61,7 @@ class ArSSRConfig(ModelConfig):
     decoder_width: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse values that no network can have."""
+        """Refuse invalid values."""
         super().__post_init__()
         if self.encoder not in ENCODERS:
             msg = f"The model's encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}."
@@ -69,14 +69,14 @@ class ArSSRConfig(ModelConfig):
 
 
 class ArSSR(SuperResolutionModel):
-    """The published network; loads the authors' checkpoints as they are.
+    """The published network; it loads the authors' checkpoints unchanged.
 
     Source:
         Wu et al. 2023, https://doi.org/10.1109/JBHI.2022.3223106
     """
 
     config: ArSSRConfig
-    # Its decoder is larger than those of other networks.
+    # Relative to its large decoder, the encoder costs less than in other networks.
     encoding_cost: ClassVar[float] = 8.0
 
     def __init__(self, config: ArSSRConfig) -> None:
@@ -86,12 +86,12 @@ class ArSSR(SuperResolutionModel):
 
     @property
     def receptive_radius(self) -> int:
-        """Coarse voxels that a feature sees to each side."""
+        """Radius of the receptive field of a feature, in coarse voxels."""
         return self.encoder.receptive_radius
 
     @property
     def halo(self) -> int:
-        """Coarse margin that makes a tile exact: the receptive radius, and the neighbor that interpolation reads."""
+        """Coarse margin that makes a tile exact: the receptive radius, and one neighbor for interpolation."""
         return self.receptive_radius + 1
 
     @property
@@ -100,13 +100,13 @@ class ArSSR(SuperResolutionModel):
         return 4 * max(self.encoder.live_channels, 2 * WIDTH + self.config.feature_channels)
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Turn volumes into feature maps; the published network is never told the scale."""
+        """Compute feature maps; the published network does not use the scale."""
         check_volume(volume)
         feature_map: Tensor = self.encoder(volume)
         return feature_map
 
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
-        """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
+        """Compute the feature map of `encode` for one volume, without gradients and with little memory."""
         check_volume(volume)
         return self.encoder.lean(volume, advance)
 
@@ -118,13 +118,13 @@ class ArSSR(SuperResolutionModel):
         *,
         sampling_coordinates: Tensor | None = None,
     ) -> Tensor:
-        """Answer for scattered points.
+        """Predict the intensities at scattered points.
 
         Args:
             feature_map: From `encode`, shape (N, C, D, H, W).
-            coordinates: Points in the whole volume, shape (N, K, 3); they enter the decoder.
+            coordinates: Points in the whole volume, shape (N, K, 3), the input of the decoder.
             told: Not used.
-            sampling_coordinates: The same points in the crop that was encoded; None when that is the whole volume.
+            sampling_coordinates: The same points in the encoded crop; None if that is the whole volume.
         """
         self._check_feature_map(feature_map)
         sampling = coordinates if sampling_coordinates is None else sampling_coordinates
@@ -137,7 +137,7 @@ class ArSSR(SuperResolutionModel):
 
     @torch.no_grad()
     def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
-        """Answer for a regular block of fine voxels; without gradients.
+        """Predict a regular block of fine voxels, without gradients.
 
         Raises:
             ValueError: If ``feature_map`` is not (1, C, d, h, w), or the grid leaves it.
@@ -145,7 +145,7 @@ class ArSSR(SuperResolutionModel):
         self._check_feature_map(feature_map)
         _check_grid(feature_map, grid)
         device = feature_map.device
-        # Types first, then the device: MPS knows no float64.
+        # Convert the type before the device: MPS does not support float64.
         coordinates = [axis.float().to(device) for axis in grid.query]
         taps = []
         for position, count in zip(grid.sampling, feature_map.shape[2:], strict=True):
@@ -169,7 +169,7 @@ class ArSSR(SuperResolutionModel):
     def forward(
         self, coarse: Tensor, told: Conditioning, coordinates: Tensor, *, placed: Tensor, bf16: bool = False
     ) -> Tensor:
-        """Answer for points of patches; the decoder is told where they are in the volume, or in the patch."""
+        """Predict points of patches; the decoder receives their positions in the volume, or in the patch."""
         with mixed_precision(coarse.device, bf16=bf16):
             feature_map = self.encode(coarse)
         return self.query(feature_map, placed, sampling_coordinates=coordinates)
@@ -186,13 +186,13 @@ class ArSSR(SuperResolutionModel):
 
 
 def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
-    """Tell which published network a checkpoint of the authors holds.
+    """Return the configuration of the published network in a checkpoint of the authors.
 
     Args:
-        shapes: Name and shape of every tensor in it.
+        shapes: Name and shape of every tensor in the checkpoint.
 
     Raises:
-        InputError: If it holds none.
+        InputError: If it does not contain a published network.
     """
     for encoder, (start, end) in _ENCODER_KEYS.items():
         if start in shapes and len(shapes.get(end, ())) == 5 and len(shapes.get("decoder.stage_one.0.weight", ())) == 2:
@@ -207,7 +207,7 @@ def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
 
 
 def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:
-    """Refuse a block that the feature map cannot answer for: it would be dark, not wrong to the eye."""
+    """Refuse a block outside the feature map, where the result would be dark without any error."""
     if len(feature_map) != 1:
         msg = f"feature_map must hold one volume, got {len(feature_map)}; query one after the other."
         raise ValueError(msg)
@@ -222,7 +222,7 @@ def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:
 
 
 def _chunks(shape: tuple[int, int, int], voxels: int) -> tuple[list[slice], list[slice]]:
-    """Split a block into planes, and these into rows, so that a chunk holds about as many ``voxels``."""
+    """Split a block into planes, and planes into rows, so that a chunk has about ``voxels`` voxels."""
     depth, height, width = shape
     planes = max(1, voxels // (height * width))
     rows = max(1, voxels // (planes * width))

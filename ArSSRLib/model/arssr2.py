@@ -1,15 +1,15 @@
-"""Our network: cubic interpolation plus a learned residual.
+"""ArSSR2: cubic interpolation plus a learned residual.
 
-What differs from the published network, and why (each measured in the project's design notes):
+Differences from the published network and their reasons, each measured:
 
-* the output is the cubic spline plus a residual whose last layer starts at zero: it begins as good as cubic;
-* the decoder is told where a point lies *inside its coarse voxel* and how large a fine voxel is, per axis, never where
-  it lies in the volume: what is learned on patches holds for whole volumes and for thick slices;
-* that position enters as sines and cosines, which are continuous across the faces of coarse voxels: no ripple;
-* replicate padding everywhere: the outermost voxels do not fade;
-* the decoder's first layer is the encoder's last convolution, since interpolation and a linear layer commute.
+* The output is the cubic spline plus a residual whose last layer starts at zero, so an untrained network equals cubic.
+* The decoder receives the position of a point *inside its coarse voxel* and the size of a fine voxel, per axis, but not
+  its position in the volume, so that training on patches applies to whole volumes and to thick slices.
+* That position is encoded as sines and cosines, which are continuous across voxel faces and therefore avoid ripple.
+* Replicate padding is used throughout, so that the outermost voxels do not fade.
+* The first layer of the decoder is the last convolution of the encoder: interpolation and linear layers commute.
 
-This file knows tensors only: no millimeters, no files, no scanner units.
+This file handles tensors only: no millimeters, files or scanner units.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from ArSSRLib.model.convolutions import collected_into, entry
 from ArSSRLib.model.decoder import features_at_points
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, check_volume
 
-# Rows of fine voxels decoded at once: about this many voxels, so that their hidden features stay in cache.
+# Approximate number of fine voxels decoded at once, so that their hidden features stay in the cache.
 CHUNK_VOXELS = 4096
-# A GPU wants few large steps instead.
+# The same for a GPU, which is faster with few large steps.
 DEVICE_CHUNK_VOXELS = 2**18
-# Sine and cosine of one and two periods a coarse voxel, and the cell size.
+# Sine and cosine of one and two periods per coarse voxel, and the cell size.
 AXIS_INPUTS = 5
-# Reduced, as detail is enlarged, so that both have the size that weights and learning rate are made for.
+# Scales the residual down, as the detail channel is scaled up: both then match the usual weights and learning rates.
 RESIDUAL_GAIN = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArSSR2Config(ModelConfig):
-    """Our network.
+    """Configuration of ArSSR2.
 
     Attributes:
         channels: Channels inside the encoder.
         blocks: Residual blocks of the encoder.
         feature_channels: Channels of the feature map and of the decoder.
-        decoder_layers: Layers of the decoder, the last convolution of the encoder included.
-        max_scale: Largest scale that the network was made for, unitless.
+        decoder_layers: Layers of the decoder, including the last convolution of the encoder.
+        max_scale: Largest scale for which the network is designed, unitless.
     """
 
     KINDS = ("arssr2",)
@@ -76,12 +76,12 @@ class ArSSR2Config(ModelConfig):
 
     @property
     def largest_scale(self) -> float:
-        """The largest scale that the network was made for, unitless."""
+        """The largest scale for which the network is designed, unitless."""
         return self.max_scale
 
 
 class ArSSR2(SuperResolutionModel):
-    """Encoder and decoder as one network; see the head of this file."""
+    """Encoder and decoder as one network; see the module docstring."""
 
     config: ArSSR2Config
     answers_locally: ClassVar[bool] = True
@@ -99,7 +99,7 @@ class ArSSR2(SuperResolutionModel):
         self._initialize()
 
     def _initialize(self) -> None:
-        """Keep the size of features from layer to layer, and start at cubic interpolation."""
+        """Initialize the weights: features keep their size from layer to layer, and the residual starts at zero."""
         for name, parameter in self.named_parameters():
             layer = name.rpartition(".")[0]
             if layer in ("scale_modulation.2", "output"):
@@ -111,23 +111,23 @@ class ArSSR2(SuperResolutionModel):
 
     @property
     def receptive_radius(self) -> int:
-        """Coarse voxels that a feature sees to each side."""
+        """Radius of the receptive field of a feature, in coarse voxels."""
         return DETAIL_RADIUS + 2 + 2 * self.config.blocks
 
     @property
     def halo(self) -> int:
         """Coarse margin that makes a tile exact: the receptive radius and the spline's four taps."""
-        # The spline prefilter has no finite support; it decays by 0.268 a voxel, 1e-9 over 16 voxels.
+        # The spline prefilter has infinite support; it decays by a factor of 0.268 per voxel, 1e-9 over 16 voxels.
         return max(self.receptive_radius, 14) + 2
 
     @property
     def bytes_per_coarse_voxel(self) -> int:
-        """Bytes that encoding keeps alive per coarse voxel, in fp32: two feature maps and a few volumes."""
+        """Peak memory of encoding in bytes per coarse voxel, in fp32: two feature maps and a few volumes."""
         channels, width = self.config.channels, self.config.feature_channels
         return 4 * (max(2 * channels, channels + width + 1) + 6)
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Turn volumes into feature maps.
+        """Compute feature maps.
 
         Returns:
             Feature maps, shape (N, C, D, H, W) with C = feature_channels + 1; the last channel holds the coefficients
@@ -137,19 +137,19 @@ class ArSSR2(SuperResolutionModel):
         features = self.head(with_detail(volume))
         for block, gain, shift in zip(self.blocks, gains, shifts, strict=True):
             features = block(features, gain, shift)
-        # Channels last, so that interpolation reads one row of memory a voxel.
+        # Channels last, so that interpolation reads one contiguous row per voxel.
         coefficients = spline_coefficients(volume.float())
         parts = [self.tail(features).float().permute(0, 2, 3, 4, 1), coefficients.permute(0, 2, 3, 4, 1)]
         return torch.cat(parts, dim=-1).permute(0, 4, 1, 2, 3)
 
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
-        """Turn one volume into the feature map of `encode`, without gradients and in little memory."""
+        """Compute the feature map of `encode` for one volume, without gradients and with little memory."""
         return self.encode_box(volume, whole_box(volume.shape[2:]), told, advance)
 
     def encode_box(
         self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
     ) -> Tensor:
-        """Return the feature map of a box; each convolution computes what the next ones depend on, and no more."""
+        """Return the feature map of a box; each convolution computes only what later ones depend on."""
         gains, shifts = self._checked_modulation(volume, told)
         features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance)
         hidden = torch.empty_like(features)
@@ -165,7 +165,7 @@ class ArSSR2(SuperResolutionModel):
         return result.permute(3, 0, 1, 2)[None]
 
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Answer for scattered points, in float32."""
+        """Predict the intensities at scattered points, in float32."""
         if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
             msg = f"coordinates must be ({len(feature_map)}, K, 3), got {tuple(coordinates.shape)}."
             raise ValueError(msg)
@@ -182,7 +182,7 @@ class ArSSR2(SuperResolutionModel):
         return base + self._decode(features, gain, shift).float()
 
     def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
-        """Answer for a regular block of fine voxels; equal to `query` at its points, and faster."""
+        """Predict a regular block of fine voxels: equal to `query` at its points, but faster."""
         scale = checked_scale(told, feature_map)
         device, dtype = feature_map.device, feature_map.dtype
         result = spline_on_grid(feature_map[0, -1], grid.sampling)
@@ -208,7 +208,7 @@ class ArSSR2(SuperResolutionModel):
         return result
 
     def _decode(self, features: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        """Turn interpolated features and their modulation, shape (*S, C), into residuals, shape (*S,)."""
+        """Decode interpolated features and their modulation, shape (*S, C), into residuals, shape (*S,)."""
         hidden = F.leaky_relu_(torch.addcmul(shift, features, gain), SLOPE)
         for layer in self.hidden:
             hidden = F.leaky_relu_(layer(hidden), SLOPE)
@@ -217,18 +217,18 @@ class ArSSR2(SuperResolutionModel):
     def position_modulation(
         self, axis: int, position: Tensor, cell: Tensor, told: Conditioning | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return gain and shift along one axis.
+        """Return the gain and the shift along one axis.
 
         Args:
             axis: 0, 1 or 2 for k, j or i.
-            position: In coarse voxels, shape (K,) for one volume or (N, K) for several.
-            cell: Size of a fine voxel in coarse ones, shape of ``position``.
-            told: As `encode` was told.
+            position: Positions in coarse voxels, shape (K,) for one volume or (N, K) for several.
+            cell: Size of a fine voxel in coarse voxels, in the shape of ``position``.
+            told: Conditioning as for `encode`.
 
         Returns:
             Both of shape (*position.shape, C).
         """
-        # Whole voxels drop out before the precision does.
+        # The whole part is removed before the precision is reduced.
         phase = (2 * math.pi * (position - torch.floor(position))).to(cell.dtype)
         inputs = torch.stack([phase.sin(), phase.cos(), (2 * phase).sin(), (2 * phase).cos(), cell], dim=-1)
         inputs = self._with_acquisition(inputs, axis, told)
@@ -236,19 +236,19 @@ class ArSSR2(SuperResolutionModel):
         return 1 + gain, shift
 
     def _with_acquisition(self, inputs: Tensor, axis: int, told: Conditioning | None) -> Tensor:
-        """Return what the modulation of an axis is told, shape (*S, I); of the acquisition, this network is not."""
+        """Return the inputs of the modulation of an axis, shape (*S, I); this network does not use the acquisition."""
         return inputs
 
     def block_modulation(
         self, scale: Tensor, acquisition: Tensor | None = None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for factors of shape (N, 3)."""
+        """Return one gain and one shift per block, shape (N, C, 1, 1, 1), for factors of shape (N, 3)."""
         return self._split(self.scale_modulation(torch.log2(scale)))
 
     def _split(self, modulation: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return gains and shifts of all blocks from what the modulator says, shape (N, 2 * blocks * C)."""
+        """Return the gains and shifts of all blocks from the output of the modulator, shape (N, 2 * blocks * C)."""
         modulation = modulation.view(len(modulation), 2, self.config.blocks, self.config.channels, 1, 1, 1)
-        # Bounded, so that no scale can multiply features from block to block.
+        # Bounded, so that features cannot grow exponentially from block to block at any scale.
         return (0.5 * torch.tanh(modulation[:, 0])).unbind(1), modulation[:, 1].unbind(1)
 
     def _checked_modulation(
@@ -258,11 +258,11 @@ class ArSSR2(SuperResolutionModel):
         return self.block_modulation(checked_scale(told, volume), told.acquisition if told else None)
 
     def compilable_layers(self) -> list[nn.Module]:
-        """Return the blocks: the matrices of the spline, made once by numpy, would be traced into every step."""
+        """Return the residual blocks only: compiling more would trace the cached spline matrices into every step."""
         return list(self.blocks)
 
     def grown(self, config: ModelConfig) -> SuperResolutionModel:
-        """Return a network of more residual blocks, which add nothing at first.
+        """Return a network with additional residual blocks, which contribute nothing at first.
 
         Source:
             Function-preserving growth: Chen et al. 2016, https://arxiv.org/abs/1511.05641
@@ -278,7 +278,7 @@ class ArSSR2(SuperResolutionModel):
         own = self.state_dict()
         state = deeper.state_dict() | {name: value for name, value in own.items() if name not in modulation}
         for name in modulation:
-            # One gain and one shift a block and channel, gains before shifts; those of new blocks are 0.
+            # One gain and one shift per block and channel, gains before shifts; those of new blocks are 0.
             rows = state[name].view(2, new, self.config.channels, -1)
             rows[:, :old] = own[name].view(2, old, self.config.channels, -1)
         deeper.load_state_dict(state)
@@ -288,7 +288,7 @@ class ArSSR2(SuperResolutionModel):
 
 
 def checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:
-    """Return the factors that a network was told, shape (N, 3), on the device of ``like``; 2 if it was told none."""
+    """Return the scale factors of the conditioning, shape (N, 3), on the device of ``like``; 2 if there is none."""
     if told is None:
         return torch.full((len(like), 3), 2.0, device=like.device)
     if told.scale.shape != (len(like), 3):

@@ -1,13 +1,13 @@
-"""ArSSR3: ArSSR2 that is told how the volume was acquired, and trained to agree with it.
+"""ArSSR3: ArSSR2 conditioned on the slice profile, and trained to agree with the measurement.
 
-What differs from `arssr2`:
+Differences from `arssr2`:
 
-* beside the scale, the modulation of the encoder and of the decoder carries the slice profile of each axis: how much
-  contrast the acquisition keeps at four frequencies, and whether that is a fact, an estimate or unknown (all 0);
-* the network says how strongly its result is to be corrected towards agreement with the measurement; the correction
-  itself lives in `acquisition.consistency`, in training as in upsampling.
+* In addition to the scale, the encoder and the decoder are modulated by the slice profile of each axis: the contrast
+  that the acquisition keeps at four frequencies, and whether that is a fact, an estimate or unknown (all 0).
+* The network predicts how strongly its result is corrected towards the measurement. `acquisition.consistency`
+  implements the correction, both in training and in upsampling.
 
-This file knows tensors only: no millimeters, no files, no scanner units.
+This file handles tensors only: no millimeters, files or scanner units.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from ArSSRLib.model.blocks import MODULATOR_WIDTH, SLOPE, modulator
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 
-# Kept contrast at four frequencies, and the certainty; see `acquisition.profile`.
+# Contrast kept at four frequencies, and the certainty; see `acquisition.profile`.
 ACQUISITION_INPUTS = 5
-# Fresh weights correct about 0.7 of the difference in a step.
+# With initial weights, a step corrects about 0.7 of the difference.
 INITIAL_STRENGTH = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArSSR3Config(ArSSR2Config):
-    """Our network, told how the volume was acquired.
+    """Configuration of ArSSR3.
 
     Attributes:
-        modulator_width: Hidden values between scale and slice profile and the gains and shifts of the encoder.
+        modulator_width: Hidden units of the encoder's modulator, from scale and slice profile to gains and shifts.
     """
 
     KINDS = ("arssr3",)
@@ -55,7 +55,7 @@ class ArSSR3Config(ArSSR2Config):
 
 
 class ArSSR3(ArSSR2):
-    """Encoder and decoder as one network; see the head of this file."""
+    """Encoder and decoder as one network; see the module docstring."""
 
     config: ArSSR3Config
 
@@ -72,21 +72,21 @@ class ArSSR3(ArSSR2):
     def block_modulation(
         self, scale: Tensor, acquisition: Tensor | None = None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return one gain and one shift a block, shape (N, C, 1, 1, 1), for a scale and its slice profiles."""
+        """Return one gain and one shift per block, shape (N, C, 1, 1, 1), for a scale and its slice profiles."""
         return self._split(self.scale_modulation[2](self._hidden(scale, acquisition)))
 
     def correction_strength(self, told: Conditioning) -> Tensor:
-        """Return how strongly each step of the correction follows the measurement, 0 to 1, shape (N,)."""
+        """Return the strength of each correction step, 0 to 1, shape (N,)."""
         return torch.sigmoid(self.strength(self._hidden(told.scale, told.acquisition))).squeeze(1)
 
     def _hidden(self, scale: Tensor, acquisition: Tensor | None) -> Tensor:
-        """Return the hidden values of the encoder's modulator, shape (N, modulator_width)."""
+        """Return the hidden units of the encoder's modulator, shape (N, modulator_width)."""
         inputs = torch.cat([torch.log2(scale), _of_finer_axes(scale, acquisition).flatten(1)], dim=1)
         hidden: Tensor = self.scale_modulation[:2](inputs)
         return hidden
 
     def _with_acquisition(self, inputs: Tensor, axis: int, told: Conditioning | None) -> Tensor:
-        """Append what is known of the acquisition along an axis."""
+        """Append the slice profile along an axis."""
         acquisition = told.acquisition if told else None
         values = _of_finer_axes(checked_scale(told, inputs[None] if inputs.ndim == 2 else inputs), acquisition)[:, axis]
         # One volume has positions (K,), several have (N, K).
@@ -113,7 +113,7 @@ class ArSSR3(ArSSR2):
             shape = [1, 1, 1, -1]
             shape[axis] = len(position)
             gain, shift = (part.view(shape) for part in self.position_modulation(axis, position, cell, told))
-            # The gain of an axis commutes with interpolation along the others, and there are fewer voxels before it.
+            # The gain of an axis commutes with interpolation along other axes; before it, there are fewer voxels.
             features = _interpolated(features, axis, position) * gain
             shifts.append(shift)
         hidden = features + (shifts[0] + shifts[1] + shifts[2])
@@ -125,7 +125,7 @@ class ArSSR3(ArSSR2):
 
     @classmethod
     def adopting(cls, weights: SuperResolutionModel, config: ModelConfig) -> SuperResolutionModel:
-        """Return an ArSSR3 that begins with other weights; with those of an ArSSR2 it answers as that does."""
+        """Return an ArSSR3 initialized with other weights; with those of an ArSSR2, it gives the same results."""
         if not isinstance(config, ArSSR3Config) or type(weights) is not ArSSR2:
             return weights.grown(config)
         shared = {name: getattr(config, name) for name in dataclasses.asdict(weights.config) if name != "kind"}
@@ -137,7 +137,7 @@ class ArSSR3(ArSSR2):
         state = told.state_dict()
         with torch.no_grad():
             for name, value in network.state_dict().items():
-                # More inputs count nothing at first; more hidden values are not read at first.
+                # Additional inputs have no effect at first, and additional hidden units are not read at first.
                 if state[name].shape != value.shape and name != "scale_modulation.0.bias":
                     state[name][: len(value)] = 0
                 state[name][tuple(slice(n) for n in value.shape)] = value
@@ -146,14 +146,14 @@ class ArSSR3(ArSSR2):
 
 
 def _of_finer_axes(scale: Tensor, acquisition: Tensor | None) -> Tensor:
-    """Return the profiles of axes that become finer, shape (N, 3, 5); the others have none: nothing is told of them."""
+    """Return the profiles of the axes that become finer, shape (N, 3, 5); the profiles of other axes are set to 0."""
     if acquisition is None:
         return torch.zeros(len(scale), 3, ACQUISITION_INPUTS, device=scale.device)
     return acquisition.to(scale) * (scale > 1)[..., None]
 
 
 def _interpolated(features: Tensor, axis: int, position: Tensor) -> Tensor:
-    """Interpolate features, shape (d, h, w, C), linearly along one axis, by one product with a matrix."""
+    """Interpolate features, shape (d, h, w, C), linearly along one axis by a matrix product."""
     index, weight = linear_taps(position, features.shape[axis])
     matrix = torch.zeros(len(position), features.shape[axis], device=features.device)
     matrix = matrix.scatter_add(1, index.to(features.device), weight.to(matrix))

@@ -1,4 +1,4 @@
-"""The parts of our network's encoder: the two channels of its input, and its residual block."""
+"""Parts of the encoder of ArSSR2: its two input channels, and its residual block."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from ArSSRLib.convolution.slabs import Advance, Convolution
 from ArSSRLib.coordinates import Box, within
 
-# Without these two, features of sharp inputs grew from block to block until every unit of the decoder was off: a block
-# adds a fraction of its branch, and a unit that is off still learns.
+# A block adds a fraction of its branch, and inactive units still learn. Without these two, the features of sharp inputs
+# grew from block to block until all units of the decoder were inactive.
 BRANCH_GAIN = 0.2
 SLOPE = 0.1
-# Detail, the difference from the mean of 5 x 5 x 5 voxels, is about a tenth of the range: the network sees it enlarged.
+# Detail, the difference from the mean of 5 x 5 x 5 voxels, is about a tenth of the range and is therefore amplified.
 DETAIL_RADIUS = 2
 DETAIL_GAIN = 10.0
 MODULATOR_WIDTH = 32
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around a rectifier, modulated by the scale, added to the input."""
+    """Two convolutions with a rectifier between them, modulated by the scale, added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class ResidualBlock(nn.Module):
         return features + BRANCH_GAIN * cast("Tensor", self.second(hidden))
 
     def folded(self, gain: Tensor, shift: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return weight and bias of both convolutions, such that they and a rectifier between them are the branch.
+        """Return the weights and biases of both convolutions with the modulation folded into them.
 
-        What multiplies and shifts a result can as well multiply the weights and shift the bias.
+        Scaling and shifting a result is equivalent to scaling the weights and shifting the bias.
 
         Args:
             gain: Shape (C,).
@@ -57,12 +57,12 @@ class ResidualBlock(nn.Module):
         shift: Tensor,
         boxes: tuple[Box, Box],
     ) -> None:
-        """Do the same as `forward` in the memory that is there, for one volume and without gradients.
+        """Compute `forward` in place, for one volume and without gradients.
 
         Args:
-            features: Shape (D, H, W, C); changed into the result, inside the second box.
-            hidden: Scratch of the same shape.
-            advance: As `Convolution.slabs` calls it.
+            features: Shape (D, H, W, C); replaced by the result inside the second box.
+            hidden: Scratch memory of the same shape.
+            advance: Callback of `Convolution.slabs`.
             gain: Shape (C,).
             shift: Shape (C,).
             boxes: Voxels that each of the two convolutions computes, the second box inside the first. The outermost
@@ -78,18 +78,18 @@ class ResidualBlock(nn.Module):
             features[planes, rows] += part
 
     def add_nothing(self) -> None:
-        """Let the block return its input until it is trained."""
+        """Make the block return its input until it is trained."""
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(cast("Tensor", self.second.bias))
 
 
 def with_detail(volume: Tensor) -> Tensor:
-    """Return a volume (N, 1, D, H, W) and its enlarged detail as two channels."""
+    """Return a volume, shape (N, 1, D, H, W), and its amplified detail as two channels."""
     mean = F.pad(volume, (DETAIL_RADIUS,) * 6, mode="replicate")
     mean = F.avg_pool3d(mean, 2 * DETAIL_RADIUS + 1, stride=1)
     return torch.cat([volume, DETAIL_GAIN * (volume - mean)], dim=1)
 
 
 def modulator(inputs: int, outputs: int, width: int = MODULATOR_WIDTH) -> nn.Sequential:
-    """Return the small network that turns a position or a scale into gains and shifts."""
+    """Return the small network that maps a position or a scale to gains and shifts."""
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))

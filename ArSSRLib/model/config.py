@@ -1,7 +1,7 @@
-"""What a network is made of, as plain values that travel inside its checkpoint.
+"""The configuration of a network: plain values that are stored in its checkpoint.
 
-Each network has a frozen dataclass of its own, beside its layers. Every value is checked before anything is allocated,
-so that a hostile file cannot ask for gigabytes. From a file to a configuration leads `registry`, which knows all kinds.
+Each network has its own frozen dataclass, next to its layers. Every value is checked before anything is allocated, so
+that a malicious file cannot request gigabytes. `registry` knows all kinds and reads configurations from files.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ArSSRLib.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What every configuration has.
+    """Base class of all configurations.
 
     Attributes:
         KINDS: Kinds that the class describes.
-        BOUNDS: Least and largest value of its numbers. The largest network inside all bounds holds 283 MB of weights.
-        COORDINATES: What its decoder can be told in training; see ``coordinates`` in a recipe.
-        kind: Names the architecture in files.
+        BOUNDS: Smallest and largest value of each number. The largest network within all bounds has 283 MB of weights.
+        COORDINATES: Coordinates that its decoder supports in training; see ``coordinates`` in a recipe.
+        kind: Name of the architecture in files.
 
     Raises:
-        InputError: If a value has another type or lies outside its range.
+        InputError: If a value has the wrong type or is out of range.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = ()
@@ -36,7 +36,7 @@ class ModelConfig:
     kind: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse values that no network can have."""
+        """Refuse invalid values."""
         for field in dataclasses.fields(self):
             self._check_type(field.name)
             value = getattr(self, field.name)
@@ -50,17 +50,17 @@ class ModelConfig:
 
     @property
     def only_scale(self) -> float | None:
-        """The one scale along every axis that the network is made for, unitless; None if it takes any."""
+        """The only scale that the network supports, along every axis, unitless; None if it supports any scale."""
         return None
 
     @property
     def largest_scale(self) -> float | None:
-        """The largest scale that the network was made for, unitless; None if the configuration does not say."""
+        """The largest scale for which the network is designed, unitless; None if it is not stated."""
         return None
 
     @property
     def outputs_image(self) -> bool:
-        """Whether the network outputs the image itself, which half precision would round, instead of a residual."""
+        """Whether the network outputs the image itself, which half precision would round, rather than a residual."""
         return False
 
     def to_json(self) -> str:
@@ -70,7 +70,7 @@ class ModelConfig:
     def _check_type(self, name: str) -> None:
         value, expected = getattr(self, name), type(getattr(type(self), name))
         if expected is float and type(value) is int:
-            # A frozen dataclass is set this way only; TOML and JSON may write 8 for 8.0.
+            # The only way to set a field of a frozen dataclass; TOML and JSON may contain 8 for 8.0.
             object.__setattr__(self, name, float(value))
         elif type(value) is not expected:
             msg = f"The model's {name} is {shown(value)}; it should be of type {expected.__name__}."
@@ -78,6 +78,6 @@ class ModelConfig:
 
 
 def shown(value: object) -> str:
-    """Return what a file said, short enough for one line."""
+    """Return a value from a file, short enough for one line."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""The convolutions of a layer: PyTorch's own, and those on features (D, H, W, C) of one volume without gradients."""
+"""Convolutions of layers: by PyTorch, and slab by slab on features (D, H, W, C) of one volume without gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, Convolution, Padding, Slab
 
-# A tensor, or a node of a backend's graph; both can be added.
+# A tensor, or a node of a backend's graph; both support addition.
 Features = Any
 
 
@@ -28,14 +28,14 @@ def collected_into(result: Tensor, convolution: nn.Conv3d, features: Tensor, adv
 
 
 def collected(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Tensor:
-    """Return the convolution of features (D, H, W, C) as a tensor of its own, shape (D, H, W, O)."""
+    """Return the convolution of features (D, H, W, C) as a new tensor, shape (D, H, W, O)."""
     result = features.new_empty(*features.shape[:3], convolution.out_channels)
     collected_into(result, convolution, features, advance)
     return result
 
 
 def entry(convolution: nn.Conv3d, volume: Tensor, advance: Advance) -> Tensor:
-    """Convolve one or two channels (D, H, W, C) into features (D, H, W, O), in the type that the device computes in."""
+    """Convolve one or two channels (D, H, W, C) into features (D, H, W, O), in the number format of the device."""
     ((_, _, features),) = slabs(convolution, volume, advance)
     return features.contiguous()
 
@@ -46,23 +46,23 @@ def pointwise(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def channels_last(features: Tensor) -> Tensor:
-    """Return features, shape (N, C, D, H, W), with the channels of a voxel side by side in memory."""
-    if features.device.type not in ("cpu", "cuda"):  # the 3-D convolutions of MPS want the plain order
+    """Return features, shape (N, C, D, H, W), in channels-last memory format."""
+    if features.device.type not in ("cpu", "cuda"):  # the 3-D convolutions of MPS require the default format
         return features
     return features.contiguous(memory_format=torch.channels_last_3d)
 
 
 class Layers:
-    """What encoders are described with, here PyTorch's own on tensors (N, C, D, H, W); a backend overrides it."""
+    """Operations for describing encoders, here by PyTorch on tensors (N, C, D, H, W); backends override them."""
 
     def sequence(self, layers: nn.Module, features: Features) -> Features:
-        """Convolve and rectify one after the other, as a layer or a sequence of layers says."""
+        """Apply a layer or a sequence of layers."""
         return channels_last(layers(features))
 
     def joined(self, layer: nn.Module, parts: Sequence[Features]) -> Features:
-        """Convolve the concatenation of equally wide features."""
+        """Convolve the concatenation of features with equal numbers of channels."""
         return layer(torch.cat(list(parts), dim=1))
 
     def relu(self, features: Features) -> Features:
-        """Rectify."""
+        """Apply a ReLU."""
         return F.relu(features, inplace=True)

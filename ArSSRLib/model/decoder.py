@@ -1,6 +1,6 @@
-"""Feature vectors and query coordinates to intensities, and the interpolation that makes the vectors.
+"""From feature vectors and query coordinates to intensities, and the interpolation of feature vectors.
 
-The layers bear the names of the authors' checkpoints.
+The layers have the names of the authors' checkpoints.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ArSSRLib.coordinates import linear_taps
 
 
 class Decoder(nn.Module):
-    """Two stages of linear layers, each layer followed by a ReLU, the input added between them.
+    """Two stages of linear layers, each layer followed by a ReLU, with the input added between the stages.
 
     Args:
-        inputs: Channels of the feature map and three coordinates.
-        depth: Linear layers of a stage.
-        width: Channels between them.
+        inputs: Channels of the feature map plus three coordinates.
+        depth: Linear layers per stage.
+        width: Channels between the layers.
 
     Source:
-        Wu et al. 2023, Fig. 2; the text counts the layers differently, the published checkpoints have this shape.
+        Wu et al. 2023, Fig. 2; the text counts the layers differently from the published checkpoints, followed here.
     """
 
     def __init__(self, inputs: int, depth: int, width: int) -> None:
@@ -33,7 +33,7 @@ class Decoder(nn.Module):
         self.stage_two = _stage([inputs, *[width] * (depth - 1), 1])
 
     def forward(self, points: Tensor) -> Tensor:
-        """Turn points, shape (*S, inputs), into intensities, shape (*S,)."""
+        """Map points, shape (*S, inputs), to intensities, shape (*S,)."""
         return cast("Tensor", self.stage_two(points + self.stage_one(points))).squeeze(-1)
 
 
@@ -66,7 +66,7 @@ def sample_features(feature_map: Tensor, coordinates: Tensor) -> Tensor:
         raise ValueError(msg)
     dtype = torch.promote_types(feature_map.dtype, torch.float32)
     grid = coordinates.flip(-1)[:, None, None].to(dtype)  # grid_sample reads (x, y, z): (N, 1, 1, K, 3)
-    # Zero padding dims the outermost half voxel; the published weights were trained with it.
+    # Zero padding darkens the outermost half voxel; the published weights were trained with it.
     features = F.grid_sample(feature_map.to(dtype), grid, padding_mode="zeros", align_corners=False)
     return features[:, :, 0, 0].transpose(1, 2)
 
@@ -80,7 +80,7 @@ def features_at_points(feature_map: Tensor, positions: list[Tensor]) -> Tensor:
         taps, parts = linear_taps(position, shape[axis])
         index = (index[..., None] * shape[axis] + taps[:, :, None]).flatten(2)
         weight = (weight[..., None] * parts[:, :, None]).flatten(2)
-    # A weighted sum of eight rows a point, which is what an embedding bag is, three times faster than grid_sample.
+    # A weighted sum of eight rows per point is an embedding bag, which is three times faster than grid_sample.
     rows = feature_map.permute(0, 2, 3, 4, 1).reshape(-1, channels)
     bags = F.embedding_bag(
         index.flatten(0, 1), rows, per_sample_weights=weight.flatten(0, 1).to(rows.dtype), mode="sum"

@@ -1,11 +1,11 @@
-"""The three published encoders: a volume to a feature map on the same grid.
+"""The three published encoders: from a volume to a feature map on the same grid.
 
-The layers bear the names of the authors' checkpoints, so that these load as they are. Each encoder states how far it
-sees (``receptive_radius``) and what it holds in memory (``live_channels``).
+The layers have the names of the authors' checkpoints, so that these can be loaded unchanged. Each encoder states its
+``receptive_radius`` and its memory requirement (``live_channels``).
 
-Each is described once, in `described`, by what it does with `Layers`: with PyTorch's that is `forward`, for training
-and as reference; with OpenVINO's it is a graph. `lean` computes the same for one volume, slab by slab, in the memory
-that is there, with features of shape (D, H, W, C).
+The method `described` defines each encoder once, in terms of `Layers`: PyTorch's layers give `forward`, for training
+and as the reference; OpenVINO's give a graph. `lean` computes the same for one volume, slab by slab and mostly in
+place, with features of shape (D, H, W, C).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ WIDTH = 64
 
 
 class Encoder(nn.Module, ABC):
-    """What the three encoders have in common.
+    """Base class of the three encoders.
 
     Attributes:
-        receptive_radius: Coarse voxels that a feature sees to each side.
-        live_channels: Values a coarse voxel held at the peak of `lean`.
+        receptive_radius: Radius of the receptive field of a feature, in coarse voxels.
+        live_channels: Values per coarse voxel at the peak memory of `lean`.
     """
 
     receptive_radius: ClassVar[int]
@@ -37,23 +37,23 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def described(self, layers: Layers, volume: Features) -> Features:
-        """Turn a volume, shape (N, 1, D, H, W), into a feature map, shape (N, feature_channels, D, H, W)."""
+        """Map a volume, shape (N, 1, D, H, W), to a feature map, shape (N, feature_channels, D, H, W)."""
 
     def forward(self, volume: Tensor) -> Tensor:
-        """Compute the encoder as it is described."""
+        """Compute the encoder as `described` defines it."""
         return cast("Tensor", self.described(Layers(), volume))
 
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Compute `forward` for one volume, shape (1, 1, D, H, W), without gradients and in little memory."""
+        """Compute `forward` for one volume, shape (1, 1, D, H, W), without gradients and with little memory."""
         return self._lean(volume[0, 0, ..., None], advance).permute(3, 0, 1, 2)[None]
 
     @abstractmethod
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
 
 
 class DenseLayer(nn.Module):
-    """One convolution of a dense block, from all features so far to ``WIDTH`` more."""
+    """One convolution of a dense block, from all previous features to ``WIDTH`` new ones."""
 
     def __init__(self, parts: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Residual dense block: three convolutions, each of which sees all before it, fused by a fourth of one voxel.
+    """Residual dense block: three densely connected convolutions, fused by a pointwise fourth.
 
     Source:
         Zhang et al. 2018, Fig. 3, https://doi.org/10.1109/CVPR.2018.00262
@@ -75,28 +75,28 @@ class DenseBlock(nn.Module):
         self.lff = nn.Conv3d((self.LAYERS + 1) * WIDTH, WIDTH, 1)
 
     def described(self, layers: Layers, features: Features) -> Features:
-        """Return the features of the next block, in the shape given."""
+        """Return the features of the next block, in the same shape."""
         parts = [features]
         for layer in self.layers:
             parts.append(layers.relu(layers.joined(cast("DenseLayer", layer).conv, parts)))
         return features + layers.joined(self.lff, parts)
 
     def next_in(self, dense: Tensor, advance: Advance) -> Iterator[tuple[slice, Tensor]]:
-        """Do the same in the memory that is there, for one volume and without gradients.
+        """Compute `described` in place, for one volume and without gradients.
 
         Args:
-            dense: Shape (D, H, W, (LAYERS + 1) * WIDTH). Its first ``WIDTH`` channels hold the features, and then
-                those of the next block; the others are scratch.
-            advance: As `Convolution.slabs` calls it.
+            dense: Shape (D, H, W, (LAYERS + 1) * WIDTH). The first ``WIDTH`` channels hold the features, and afterwards
+                those of the next block; the others are scratch memory.
+            advance: Callback of `Convolution.slabs`.
 
         Yields:
-            Planes that are done and the features of the next block there, shape (planes, H, W, WIDTH).
+            Finished planes, and the features of the next block there, shape (planes, H, W, WIDTH).
         """
         for number, layer in enumerate(self.layers, start=1):
             features = dense[..., : number * WIDTH]
             for planes, rows, part in slabs(cast("DenseLayer", layer).conv, features, advance):
                 dense[planes, rows, :, number * WIDTH : (number + 1) * WIDTH] = part.relu_()
-        # Plane by plane, in the cache of a processor; at once, in few calls, elsewhere.
+        # Plane by plane on a CPU, within its cache; all at once elsewhere, with few calls.
         step = 1 if dense.device.type == "cpu" else len(dense)
         for k in range(0, len(dense), step):
             done = dense[k : k + step]
@@ -115,7 +115,7 @@ class RDN(Encoder):
     """
 
     BLOCKS: ClassVar[int] = 8
-    # Two at the entry, all of the blocks, one after the fusion, one at the exit.
+    # Two convolutions at the entry, those of the blocks, one after the fusion, one at the exit.
     receptive_radius: ClassVar[int] = 2 + BLOCKS * DenseBlock.LAYERS + 2
     live_channels: ClassVar[int] = 330
 
@@ -128,7 +128,7 @@ class RDN(Encoder):
         self.output = nn.Conv3d(WIDTH, feature_channels, 3, padding=1)
 
     def described(self, layers: Layers, volume: Features) -> Features:
-        """Turn a volume into a feature map."""
+        """Map a volume to a feature map."""
         shallow = layers.sequence(self.sfe1, volume)
         features, outputs = layers.sequence(self.sfe2, shallow), []
         for block in self.rdbs:
@@ -138,20 +138,20 @@ class RDN(Encoder):
         return layers.sequence(self.output, fused + shallow)
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         shallow = entry(self.sfe1, volume, advance)
         dense = shallow.new_empty(*shallow.shape[:3], (DenseBlock.LAYERS + 1) * WIDTH)
         collected_into(dense[..., :WIDTH], self.sfe2, shallow, advance)
         del shallow
         fused = dense.new_zeros(*dense.shape[:3], WIDTH)
         fusion = cast("nn.Conv3d", self.gff[0])
-        # The convolution of the concatenation is the sum of the convolutions: 64 channels live instead of 512.
+        # The convolution of a concatenation is the sum of the convolutions: 64 channels in memory instead of 512.
         for block, weight in zip(self.rdbs, fusion.weight.chunk(self.BLOCKS, dim=1), strict=True):
             for done, features in cast("DenseBlock", block).next_in(dense, advance):
                 fused[done] += pointwise(features, weight, None)
         fused += cast("Tensor", fusion.bias)
         del dense, features
-        # Made once more rather than kept: one convolution of a single channel.
+        # Recomputed rather than kept: it is one convolution of a single channel.
         shallow = entry(self.sfe1, volume, advance)
         for planes, rows, part in slabs(cast("nn.Conv3d", self.gff[1]), fused, advance):
             shallow[planes, rows] += part
@@ -160,7 +160,7 @@ class RDN(Encoder):
 
 
 class ResCNN(Encoder):
-    """Twenty convolutions in three blocks with skips, and one skip around them all.
+    """Twenty convolutions in three blocks with skip connections, and one skip connection around them all.
 
     Args:
         feature_channels: Channels of the feature map.
@@ -172,7 +172,7 @@ class ResCNN(Encoder):
     BLOCK_LAYERS: ClassVar[int] = 6
     receptive_radius: ClassVar[int] = 1 + 3 * BLOCK_LAYERS + 1
     live_channels: ClassVar[int] = 200
-    # The skip around them all.
+    # Whether there is a skip connection around all layers.
     adds_input: ClassVar[bool] = True
 
     def __init__(self, feature_channels: int) -> None:
@@ -184,7 +184,7 @@ class ResCNN(Encoder):
         self.conv_end = nn.Sequential(nn.Conv3d(WIDTH, feature_channels, 3, padding=1))
 
     def described(self, layers: Layers, volume: Features) -> Features:
-        """Turn a volume into a feature map."""
+        """Map a volume to a feature map."""
         features = layers.sequence(self.conv_start, volume)
         for block in (self.block1, self.block2, self.block3):
             features = features + layers.sequence(block, features)
@@ -192,7 +192,7 @@ class ResCNN(Encoder):
         return result + volume if self.adds_input else result
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         features = entry(cast("nn.Conv3d", self.conv_start[0]), volume, advance).relu_()
         spare = [torch.empty_like(features), torch.empty_like(features)]
         for block in (self.block1, self.block2, self.block3):
@@ -217,7 +217,7 @@ class ResCNN(Encoder):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around a ReLU, added to the input."""
+    """Two convolutions with a ReLU between them, added to the input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,11 +227,11 @@ class ResidualBlock(nn.Module):
         )
 
     def described(self, layers: Layers, features: Features) -> Features:
-        """Return features of the shape given."""
+        """Return features of the same shape."""
         return features + layers.sequence(self.m, features)
 
     def add_to(self, features: Tensor, hidden: Tensor, advance: Advance) -> None:
-        """Do the same in the memory that is there, for one volume without gradients: both of shape (D, H, W, WIDTH)."""
+        """Compute `described` in place, for one volume without gradients; both tensors have shape (D, H, W, WIDTH)."""
         first, second = (cast("nn.Conv3d", cast("nn.Sequential", part)[0]) for part in self.m)
         for planes, rows, part in slabs(first, features, advance):
             hidden[planes, rows] = part.relu_()
@@ -263,7 +263,7 @@ class SRResNet(Encoder):
         )
 
     def described(self, layers: Layers, volume: Features) -> Features:
-        """Turn a volume into a feature map."""
+        """Map a volume to a feature map."""
         first, *blocks, last, output = self.features
         features = layers.sequence(first, volume)
         for block in blocks:
@@ -271,7 +271,7 @@ class SRResNet(Encoder):
         return layers.sequence(output, layers.sequence(last, features))
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Turn one volume (D, H, W, 1) into a feature map (D, H, W, C), without gradients."""
+        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         first, *blocks, last, output = self.features
         features = entry(cast("nn.Conv3d", cast("nn.Sequential", first)[0]), volume, advance)
         hidden = torch.empty_like(features)

@@ -1,8 +1,8 @@
-"""The networks of one scale that the paper compares with: an interpolated volume in, a better one of its shape out.
+"""The single-scale networks that the paper compares with: they improve an interpolated volume of the same shape.
 
-Written from the publications; convolutions pad with zeros, as published. Unlike published, each begins as good as its
-input, as our network does: those that give the image itself would spend a short budget on learning to copy it, 15 dB
-below cubic interpolation at first. Which grid they compute on, and how they are asked, lives in `fixed_scale`.
+Implemented from the publications; convolutions use zero padding, as published. Unlike in the publications, each network
+initially returns its input, as arssr2 does: networks that output the image itself start 15 dB below cubic interpolation
+and would spend a short training budget on learning to copy it. `fixed_scale` determines their grid and calls them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ArSSRLib.model.encoders import ResCNN
 
 
 def begin_as_copy(*layers: nn.Conv3d) -> None:
-    """Let the first channel of each layer begin as a copy of the first one of the layer before."""
+    """Initialize the first channel of each layer as a copy of the first channel of the previous layer."""
     for layer in layers:
         nn.init.zeros_(layer.weight[0])
         k, j, i = (length // 2 for length in layer.kernel_size)
@@ -30,14 +30,14 @@ def begin_as_copy(*layers: nn.Conv3d) -> None:
 
 
 class FineNetwork(nn.Module, ABC):
-    """What the networks have in common.
+    """Base class of these networks.
 
     Attributes:
-        receptive_radius: Fine voxels that a result sees to each side.
-        live_channels: Values a fine voxel held at the peak without gradients, the workspace of the convolutions
-            included: the peak resident memory of blocks of 64^3 and 96^3 on a CPU, rounded up (162 and 160; DCSRN 312
-            and 289).
-        adds_to_input: Whether the network gives what is to be added to its input, not the image itself.
+        receptive_radius: Radius of the receptive field in fine voxels.
+        live_channels: Values per fine voxel at peak memory without gradients, including the workspace of the
+            convolutions: the peak resident memory of blocks of 64^3 and 96^3 on a CPU, rounded up (162 and 160; DCSRN
+            312 and 289).
+        adds_to_input: Whether the network outputs a residual to be added to its input, rather than the image itself.
     """
 
     receptive_radius: ClassVar[int]
@@ -45,16 +45,16 @@ class FineNetwork(nn.Module, ABC):
     adds_to_input: ClassVar[bool]
 
     def forward(self, volume: Tensor) -> Tensor:
-        """Turn interpolated volumes, shape (N, 1, D, H, W), into better ones, or into what is to be added to them."""
+        """Map interpolated volumes, shape (N, 1, D, H, W), to improved volumes, or to residuals to be added to them."""
         return self.lean(volume, unobserved)
 
     @abstractmethod
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Compute `forward`, and call ``advance`` as `Convolution.slabs` does."""
+        """Compute `forward`, and report progress to ``advance`` as `Convolution.slabs` does."""
 
 
 def counted(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Tensor:
-    """Convolve features (N, C, D, H, W), and report the convolution's weights as done."""
+    """Convolve features (N, C, D, H, W), and report the weights of the convolution as done."""
     result: Tensor = convolution(features)
     advance(convolution.weight.numel())
     return result
@@ -77,20 +77,20 @@ class SRCNN3D(FineNetwork):
         self.map = nn.Conv3d(64, 32, 1)
         self.reconstruct = nn.Conv3d(32, 1, 5, padding=2)
         begin_as_copy(self.extract, self.map, self.reconstruct)
-        # The copy is raised by 1 between the rectifiers, which would cut off what is darker than the floor.
+        # The copy is raised by 1 between the rectifiers, which would otherwise clip negative intensities.
         nn.init.ones_(cast("Tensor", self.extract.bias)[:1])
         nn.init.constant_(cast("Tensor", self.reconstruct.bias), -1.0)
 
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Compute the network and report on it."""
+        """Compute the network and report its progress."""
         features = F.relu(channels_last(counted(self.extract, volume, advance)), inplace=True)
         return counted(self.reconstruct, F.relu(counted(self.map, features, advance), inplace=True), advance)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization whose state is floating-point numbers alone, as checkpoints hold them.
+    """Batch normalization with a state of floating-point numbers only, as checkpoints require.
 
-    PyTorch's own counts batches in a whole number, which only a cumulative average would need.
+    PyTorch's implementation also counts batches in an integer, which only a cumulative average needs.
 
     Args:
         channels: Channels of the features.
@@ -109,13 +109,13 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalize features, shape (N, C, D, H, W): by the batch in training mode, by the running mean otherwise."""
+        """Normalize features, shape (N, C, D, H, W): by batch statistics in training mode, else by running ones."""
         mean, variance = cast("Tensor", self.running_mean), cast("Tensor", self.running_var)
         return F.batch_norm(features, mean, variance, self.weight, self.bias, self.training, self.MOMENTUM)
 
 
 class DenseUnit(nn.Module):
-    """Batch normalization, ELU and a convolution, from all features so far to ``GROWTH`` more."""
+    """Batch normalization, ELU and a convolution, from all previous features to ``GROWTH`` new ones."""
 
     GROWTH: ClassVar[int] = 24
 
@@ -151,7 +151,7 @@ class DCSRN(FineNetwork):
         begin_as_copy(self.first, self.reconstruct)
 
     def lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Compute the network and report on it."""
+        """Compute the network and report its progress."""
         features = channels_last(counted(self.first, volume, advance))
         for unit in self.units:
             features = torch.cat([features, unit(features, advance)], dim=1)
@@ -159,13 +159,13 @@ class DCSRN(FineNetwork):
 
 
 class FineResCNN(ResCNN):
-    """Twenty convolutions with skips, their result added to the input; attributes as of `FineNetwork`.
+    """Twenty convolutions with skip connections, which predict a residual; attributes as in `FineNetwork`.
 
-    The encoder of that name with a single output channel.
+    This is the encoder ResCNN with a single output channel.
     """
 
     adds_to_input: ClassVar[bool] = True
-    adds_input: ClassVar[bool] = False  # that is done outside, where the spline is in single precision
+    adds_input: ClassVar[bool] = False  # added by the caller, where the spline is in single precision
 
     def __init__(self) -> None:
         super().__init__(1)

@@ -1,11 +1,11 @@
-"""Networks for one scale, as the paper compares with: they improve a volume that cubic interpolation has made fine.
+"""Networks for one scale, the baselines of the paper: they improve a volume upsampled by cubic interpolation.
 
-The networks of `fine_networks` compute on the fine grid. So that they train, load and upsample like the networks for
-any scale, the feature map is the coefficients of the cubic spline, and the network itself runs once the fine grid is
-known: in `FixedScale.query_grid` on a block and as many fine voxels around it as the network sees, in
-`FixedScale.query` on the whole patch.
+The networks of `fine_networks` compute on the fine grid. To train, load and upsample like networks for any scale, they
+use the coefficients of the cubic spline as the feature map, and run once the fine grid is known:
+`FixedScale.query_grid` runs them on a block and a margin of the receptive radius, `FixedScale.query` on the whole
+patch.
 
-This file knows tensors only: no millimeters, no files, no scanner units.
+This file handles tensors only: no millimeters, files or scanner units.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.fine_networks import NETWORKS
 from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolutionModel, check_volume, mixed_precision
 
-# Coarse voxels beyond those that a spline reads, after which its prefilter has forgotten (0.268 a voxel: 1e-7).
+# Coarse voxels beyond those that a spline reads after which its prefilter has decayed (0.268 per voxel: 1e-7).
 PREFILTER_REACH = 12
-# Bytes of a fine voxel while it is answered and converted.
+# Bytes per fine voxel while it is predicted and converted.
 ANSWER_BYTES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class FixedScaleConfig(ModelConfig):
-    """A network for one scale, on a volume that cubic interpolation has made fine.
+    """Configuration of a network for one scale, which improves a volume upsampled by cubic interpolation.
 
     Attributes:
         kind: "srcnn3d", "dcsrn" or "rescnn".
-        scale: Factor along every axis that it is trained for, unitless.
+        scale: Factor along every axis for which it is trained, unitless.
     """
 
     KINDS = tuple(NETWORKS)
@@ -50,12 +50,12 @@ class FixedScaleConfig(ModelConfig):
 
     @property
     def only_scale(self) -> float:
-        """The one scale along every axis that the network is made for, unitless."""
+        """The only scale that the network supports, along every axis, unitless."""
         return self.scale
 
     @property
     def outputs_image(self) -> bool:
-        """Whether the network outputs the image itself, which half precision would round, instead of a residual."""
+        """Whether the network outputs the image itself, which half precision would round, rather than a residual."""
         return not NETWORKS[self.kind].adds_to_input
 
 
@@ -71,7 +71,7 @@ class FixedScale(SuperResolutionModel):
 
     @property
     def receptive_radius(self) -> int:
-        """Coarse voxels that a result sees to each side, the four that a spline reads included."""
+        """Radius of the receptive field in coarse voxels, including the four that a spline reads."""
         return math.ceil(self.network.receptive_radius / self.config.scale) + 2
 
     @property
@@ -81,11 +81,11 @@ class FixedScale(SuperResolutionModel):
 
     @property
     def bytes_per_coarse_voxel(self) -> int:
-        """Bytes that a coarse voxel holds at the peak on the fine grid, in fp32 and without gradients."""
+        """Peak memory on the fine grid in bytes per coarse voxel, in fp32 and without gradients."""
         return math.ceil(self.config.scale**3 * (4 * self.network.live_channels + ANSWER_BYTES))
 
     def check_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
-        """Refuse another scale than the network was trained for; what rounds to it by whole voxels of either passes."""
+        """Refuse any scale other than that of the training, except for the rounding of sizes to whole voxels."""
         scale = self.config.scale
         if any(abs(new - scale * old) > scale / 2 + 1e-6 for old, new in zip(coarse, fine, strict=True)):
             asked = " x ".join(f"{new / old:.4g}" for old, new in zip(coarse[::-1], fine[::-1], strict=True))
@@ -97,14 +97,14 @@ class FixedScale(SuperResolutionModel):
             raise InputError(msg)
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Turn volumes into the coefficients of their cubic splines, shape (N, 1, D, H, W), float32."""
+        """Return the coefficients of the cubic splines of volumes, shape (N, 1, D, H, W), float32."""
         check_volume(volume)
         return spline_coefficients(volume.float())
 
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Answer for scattered points, each with the fine voxel that it lies in.
+        """Predict scattered points by the fine voxels that contain them.
 
-        The feature map is that of a whole patch: its fine grid begins at its first face.
+        The feature map must be that of a whole patch: the fine grid begins at its first face.
         """
         check_volume(feature_map, "feature_map")
         if coordinates.ndim != 3 or coordinates.shape[::2] != (len(feature_map), 3):
@@ -112,7 +112,7 @@ class FixedScale(SuperResolutionModel):
             raise ValueError(msg)
         factor = self.config.scale
         lengths = [n * factor for n in feature_map.shape[2:]]
-        # Every fine voxel whose center is inside; in a patch of no whole number of them, the last one may stand out.
+        # All fine voxels with their centers inside the patch; the last one may extend beyond it.
         positions = [(torch.arange(_centers(length), dtype=torch.float64) + 0.5) / factor - 0.5 for length in lengths]
         fine = self._improved(spline_on_grid(feature_map, positions), self.network)[:, 0]
         row = torch.zeros(coordinates.shape[:2], dtype=torch.int64, device=coordinates.device)
@@ -128,7 +128,7 @@ class FixedScale(SuperResolutionModel):
         told: Conditioning | None = None,
         advance: Advance = unobserved,
     ) -> Tensor:
-        """Answer for a regular block of fine voxels, as far apart as ``told`` says: lengths were rounded to voxels."""
+        """Predict a regular block of fine voxels, at the distances in ``told``, which account for rounded sizes."""
         check_volume(feature_map, "feature_map")
         factors = [self.config.scale] * 3 if told is None else told.scale[0].tolist()
         positions, inside = [], []
@@ -141,14 +141,14 @@ class FixedScale(SuperResolutionModel):
         return fine[0, 0, k, j, i]
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile; the network runs when its block is asked for."""
+        """Encode a tile; the network runs when a block is queried."""
         feature_map = self.encode(volume, told)
         return lambda grid: self.query_grid(feature_map, grid, told, self.in_parts(progress))
 
     def forward(
         self, coarse: Tensor, told: Conditioning, coordinates: Tensor, *, placed: Tensor, bf16: bool = False
     ) -> Tensor:
-        """Answer for points of patches; the layers that multiply are behind the interpolation."""
+        """Predict points of patches; the layers to be computed in mixed precision follow the interpolation."""
         with mixed_precision(coarse.device, bf16=bf16):
             return self.query(self.encode(coarse, told), coordinates)
 
@@ -160,16 +160,16 @@ class FixedScale(SuperResolutionModel):
         """Return interpolated volumes, shape (N, 1, D, H, W), improved by the network, float32."""
         if self.network.adds_to_input:
             return cubic + network(cubic).float()
-        # The image itself would be rounded to the 8 bits of bf16.
+        # bf16 would round the image itself to 8 bits.
         with in_full_precision(cubic.device):
             return network(cubic)
 
 
 def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[Tensor, int]:
-    """Add up to ``radius`` fine voxels to both ends of an axis, as far as their centers lie in its ``count`` voxels.
+    """Extend an axis by up to ``radius`` fine voxels at both ends, as far as their centers lie in its ``count`` voxels.
 
     Returns:
-        The longer vector of continuous coarse indices, and how many were put before the first.
+        The extended vector of continuous coarse indices, and the number of voxels added at its start.
     """
     before = min(radius, math.floor((position[0].item() + 0.5) * scale))
     after = min(radius, math.floor((count - 0.5 - position[-1].item()) * scale))
@@ -179,7 +179,7 @@ def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[T
 
 
 def _centers(length: float) -> int:
-    """Return how many voxels of length 1 have their centers within ``length``; rounding must not lose the last."""
+    """Return the number of unit voxels with their centers within ``length``, with a tolerance for rounding."""
     return math.floor(length - 0.5 + 1e-6) + 1
 
 

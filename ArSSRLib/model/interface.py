@@ -1,8 +1,8 @@
-"""What training, upsampling and checkpoints ask of a network: every network is a `SuperResolutionModel`.
+"""The interface of networks for training, upsampling and checkpoints: every network is a `SuperResolutionModel`.
 
-A network turns a volume into a feature map (`encode`) and answers for points in it (`query`) or for a regular block of
-fine voxels (`query_grid`). Upsampling goes through `encode_tile` alone, and so do the other ways to compute the same on
-a device (kernels, OpenVINO): whatever has that method is an `Executor`.
+A network maps a volume to a feature map (`encode`), and predicts scattered points (`query`) or a regular block of fine
+voxels (`query_grid`) from it. Upsampling only calls `encode_tile`, which alternative implementations for a device
+(kernels, OpenVINO) also provide: any class with this method is an `Executor`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ArSSRLib.coordinates import Box, QueryGrid
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import ModelConfig
 
-# From where fine voxels lie to their normalized intensities, shape of the grid, float32.
+# Maps the positions of fine voxels to their normalized intensities, float32, in the shape of the grid.
 Answer = Callable[[QueryGrid], Tensor]
-# Called with the part of a tile's encoding that was finished since the last call; what it raises ends the encoding.
+# Called with the share of the encoding of a tile finished since the last call; an exception stops the encoding.
 Progress = Callable[[float], object]
 
-# Part of the difference that a step corrects after a network that was not trained for it; below 1, noise is followed
-# less.
+# Share of the difference that a correction step removes if the network was not trained for it; below 1, the result
+# follows noise less.
 UNTRAINED_STRENGTH = 0.7
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a network is told about a volume besides its voxels; each network uses what it knows how to.
+    """Conditioning: what a network is told about a volume besides its voxels; each network uses the parts it supports.
 
     Attributes:
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3), unitless, float32.
-        acquisition: Slice profiles along k, j, i, shape (N, 3, 5), float32, as from `acquisition.told_of`: the kept
-            contrast at four frequencies and the certainty. None where nothing is known.
+        acquisition: Slice profiles along k, j, i, shape (N, 3, 5), float32, from `acquisition.told_of`: the contrast
+            kept at four frequencies, and the certainty. None if nothing is known.
     """
 
     scale: Tensor
@@ -48,45 +48,45 @@ class Conditioning:
     def between(
         coarse_shape: Sequence[int], fine_shape: Sequence[int], acquisition: Sequence[Sequence[float]] | None = None
     ) -> Conditioning:
-        """Return what one volume is told to become finer from one shape (k, j, i) to another, on the CPU."""
+        """Return the conditioning for upsampling one volume between two shapes (k, j, i), on the CPU."""
         factors = [fine / coarse for fine, coarse in zip(fine_shape, coarse_shape, strict=True)]
         told = None if acquisition is None else torch.tensor([acquisition], dtype=torch.float32)
         return Conditioning(torch.tensor([factors], dtype=torch.float32), told)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
-        """Return the same with every tensor changed, for example moved to a device."""
+        """Return a copy with a function applied to every tensor, for example to move them to a device."""
         return Conditioning(change(self.scale), None if self.acquisition is None else change(self.acquisition))
 
 
 class Executor(Protocol):
-    """Computes a network on a device: the network itself, or a faster way to do the same."""
+    """Computes a network on a device: the network itself, or a faster implementation."""
 
     @abstractmethod
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile, and return what answers for blocks of fine voxels in it.
+        """Encode a tile, and return a function that predicts blocks of fine voxels in it.
 
         Args:
             volume: Normalized intensities, shape (1, 1, D, H, W), on the device.
-            told: What the network is told about it, on the device.
-            progress: Told the parts of the work, which add up to 1 at most; also while the answer is computed.
+            told: Conditioning, on the device.
+            progress: Receives the finished shares of the work, also during prediction; their sum is at most 1.
         """
 
 
 class SuperResolutionModel(nn.Module, ABC):
-    """A network for super-resolution.
+    """Base class of networks for super-resolution.
 
     Args:
-        config: What it is made of; of the class that `registry` knows for its kind.
+        config: Configuration, of the class that `registry` lists for its kind.
 
     Attributes:
-        name: Of the weights, as `load_model` found them.
-        sha256: Checksum of their file.
-        slabs_independent: Whether a block may be answered in slabs; not where the network convolves fine voxels, which
-            would see each other's margins.
-        answers_locally: Whether `query` answers for a part of a volume, with its halo, as for the whole; not where the
-            network is told where in the volume a point lies, or convolves fine voxels.
-        encoding_cost: Fine voxels that are answered while one coarse voxel is encoded, for progress and planning: with
-            arssr2, 12 and 0.29 microseconds on one core.
+        name: Name of the weights, set by `load_model`.
+        sha256: Checksum of the weights file.
+        slabs_independent: Whether a block may be predicted in slabs; False if the network convolves fine voxels, so
+            that slabs would depend on each other's margins.
+        answers_locally: Whether `query` gives the same result for a part of a volume with its halo as for the whole;
+            False if the network uses positions in the volume, or convolves fine voxels.
+        encoding_cost: Cost of encoding a coarse voxel relative to predicting a fine voxel, for progress and planning:
+            12 and 0.29 microseconds on one core for arssr2.
     """
 
     name: str = ""
@@ -103,49 +103,49 @@ class SuperResolutionModel(nn.Module, ABC):
     @property
     @abstractmethod
     def halo(self) -> int:
-        """Coarse margin that makes a tile exact: what its voxels see, and what interpolation reads, in voxels."""
+        """Coarse margin that makes a tile exact: receptive radius plus the neighbors for interpolation, in voxels."""
 
     @property
     @abstractmethod
     def bytes_per_coarse_voxel(self) -> int:
-        """Bytes that encoding holds per coarse voxel at its peak, in fp32 and without gradients."""
+        """Peak memory of encoding in bytes per coarse voxel, in fp32 and without gradients."""
 
     @abstractmethod
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Turn volumes into feature maps, layer by layer: for training, and the reference of `encode_lean`.
+        """Compute feature maps layer by layer: for training, and as the reference for `encode_lean`.
 
         Args:
             volume: Normalized intensities, shape (N, 1, D, H, W).
-            told: What the network is told; a scale of 2 along every axis when None.
+            told: Conditioning; a scale of 2 along every axis if None.
 
         Returns:
             Feature maps, shape (N, C, D, H, W).
 
         Raises:
-            ValueError: If a shape does not fit.
+            ValueError: If a shape is invalid.
         """
 
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
-        """Turn one volume, (1, 1, D, H, W), into the feature map of `encode`, without gradients and in little memory.
+        """Compute the feature map of `encode` for one volume, (1, 1, D, H, W), without gradients, with little memory.
 
         Args:
             volume: Normalized intensities.
-            told: What the network is told.
-            advance: Called with the number of weights of 3-D convolutions that have done their work since the last
-                call. What it raises ends the encoding.
+            told: Conditioning.
+            advance: Called with the number of weights of 3-D convolutions that were applied since the last call. An
+                exception stops the encoding.
         """
         return self.encode(volume, told)
 
     def encode_box(
         self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
     ) -> Tensor:
-        """Return a box of the feature map of `encode_lean`; a network that can, computes only what the box depends on.
+        """Return a box of the feature map of `encode_lean`; some networks compute only what the box depends on.
 
         Args:
             volume: Normalized intensities, shape (1, 1, D, H, W).
-            box: Wanted voxels along k, j, i. The features of its outermost voxels count only where the volume ends
-                there: cubic interpolation reads them, linear interpolation of features does not.
-            told: What the network is told.
+            box: Voxels along k, j, i. The features of its outermost voxels are only valid at the edge of the volume:
+                cubic interpolation reads these voxels, but linear interpolation of features does not.
+            told: Conditioning.
             advance: As in `encode_lean`.
 
         Returns:
@@ -156,13 +156,13 @@ class SuperResolutionModel(nn.Module, ABC):
 
     @abstractmethod
     def query(self, feature_map: Tensor, coordinates: Tensor, told: Conditioning | None = None) -> Tensor:
-        """Answer for scattered points.
+        """Predict the intensities at scattered points.
 
         Args:
             feature_map: From `encode`, shape (N, C, D, H, W).
             coordinates: Points in (k, j, i) order, shape (N, K, 3), unitless; -1 and +1 are the outer faces of the
                 encoded volume.
-            told: As `encode` was told.
+            told: Conditioning as for `encode`.
 
         Returns:
             Intensities, shape (N, K), at least float32.
@@ -173,12 +173,12 @@ class SuperResolutionModel(nn.Module, ABC):
 
     @abstractmethod
     def query_grid(self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None) -> Tensor:
-        """Answer for a regular block of fine voxels; equal to `query` at its points, and faster.
+        """Predict a regular block of fine voxels: equal to `query` at its points, but faster.
 
         Args:
             feature_map: From `encode`, shape (1, C, d, h, w).
-            grid: Where the fine voxels lie.
-            told: As `encode` was told.
+            grid: Positions of the fine voxels.
+            told: Conditioning as for `encode`.
 
         Returns:
             Intensities, shape ``grid.shape``, float32.
@@ -188,12 +188,12 @@ class SuperResolutionModel(nn.Module, ABC):
         """
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile as `Executor` says, slab by slab in the precision that autocast is set to."""
+        """Encode a tile, see `Executor`, slab by slab in the precision of autocast."""
         feature_map = self.encode_lean(volume, told, self.in_parts(progress))
         return lambda grid: self.query_grid(feature_map, grid, told)
 
     def in_parts(self, progress: Progress) -> Advance:
-        """Return what turns weights that have done their work into parts of one encoding."""
+        """Return a callback that converts applied weights into shares of one encoding."""
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv3d)]
         weights = sum(module.weight.numel() for module in convolutions) or 1
         return lambda done: progress(done / weights)
@@ -201,13 +201,13 @@ class SuperResolutionModel(nn.Module, ABC):
     def forward(
         self, coarse: Tensor, told: Conditioning, coordinates: Tensor, *, placed: Tensor, bf16: bool = False
     ) -> Tensor:
-        """Answer for points of patches: what one training step computes.
+        """Predict points of patches, as one training step does.
 
         Args:
             coarse: Patches, shape (N, 1, n, n, n).
-            told: What the network is told about each.
+            told: Conditioning of each patch.
             coordinates: Points in the patches, shape (N, K, 3).
-            placed: The same points in the whole volumes, for a network that is told where in them they are.
+            placed: The same points in the whole volumes, for a network that uses absolute positions.
             bf16: Whether convolutions multiply in bf16.
 
         Returns:
@@ -218,44 +218,44 @@ class SuperResolutionModel(nn.Module, ABC):
         return self.query(feature_map, coordinates, told)
 
     def correction_strength(self, told: Conditioning) -> Tensor:
-        """Return how strongly each step of the correction follows the measurement, 0 to 1, shape (N,).
+        """Return the strength of each correction step, 0 to 1, shape (N,).
 
-        A network that did not learn it follows a fact by `UNTRAINED_STRENGTH`, and an estimate by a quarter of that,
-        with which even the wrong ones among them cost next to nothing.
+        A network that did not learn the strength uses `UNTRAINED_STRENGTH` for a stated profile, and a quarter of it
+        for an estimated profile, so that even wrong estimates have little effect.
         """
         certainty = torch.zeros_like(told.scale) if told.acquisition is None else told.acquisition[..., -1]
         return UNTRAINED_STRENGTH * torch.where(told.scale > 1, certainty, 1.0).amin(1) ** 2
 
     @abstractmethod
     def compilable_layers(self) -> list[nn.Module]:
-        """Return the layers in which training spends its time, and which PyTorch may compile one by one."""
+        """Return the layers that dominate the training time, and that PyTorch may compile individually."""
 
     def check_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
-        """Refuse a scale that the network cannot do; one for any scale refuses none.
+        """Refuse a scale that the network does not support; a network for any scale refuses none.
 
         Args:
             coarse: Voxels of the input along k, j, i.
             fine: Voxels of the output along k, j, i.
 
         Raises:
-            InputError: If the network was made for another scale.
+            InputError: If the network supports only another scale.
         """
         return
 
     @classmethod
     def adopting(cls, weights: SuperResolutionModel, config: ModelConfig) -> SuperResolutionModel:
-        """Return a network of this class, made as ``config`` says, that begins with the weights of another.
+        """Return a network of this class with a given configuration, initialized with the weights of another network.
 
         Raises:
-            InputError: If there is no such way from one to the other.
+            InputError: If the weights cannot be converted.
         """
         return weights.grown(config)
 
     def grown(self, config: ModelConfig) -> SuperResolutionModel:
-        """Return weights for another configuration that answer as this network does, to train on from.
+        """Return an equivalent network with another configuration, for further training.
 
         Raises:
-            InputError: If there is no such way from one to the other.
+            InputError: If the weights cannot be converted.
         """
         if config == self.config:
             return self
@@ -264,10 +264,10 @@ class SuperResolutionModel(nn.Module, ABC):
 
 
 def check_volume(volume: Tensor, name: str = "volume") -> None:
-    """Refuse what is not one or more volumes.
+    """Refuse a tensor that does not hold one or more volumes.
 
     Raises:
-        ValueError: If it is not (N, 1, D, H, W), or has no voxel.
+        ValueError: If its shape is not (N, 1, D, H, W), or it has no voxel.
     """
     if volume.ndim != 5 or volume.shape[1] != 1 or volume.numel() == 0:
         msg = f"{name} must be (N, 1, D, H, W) with at least one voxel, got {tuple(volume.shape)}."
@@ -275,5 +275,5 @@ def check_volume(volume: Tensor, name: str = "volume") -> None:
 
 
 def mixed_precision(device: torch.device, *, bf16: bool) -> AbstractContextManager[object]:
-    """Return the context in which PyTorch multiplies in bf16 where that is safe, if it is asked to."""
+    """Return a context in which PyTorch multiplies in bf16 where that is safe, if ``bf16`` is set."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()

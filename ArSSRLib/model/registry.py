@@ -1,7 +1,7 @@
-"""Which kinds of network there are, and from a configuration to a network.
+"""The kinds of networks, and how a configuration becomes a network.
 
-A file of this folder that has ``KINDS``, a dictionary from a kind to its configuration and its network, adds them: a
-new network is listed by being there.
+Every file of this folder with a ``KINDS`` dictionary, from a kind to its configuration and network classes, is
+registered automatically.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = tuple[type[ModelConfig], type[SuperResolutionModel]]
 
 @functools.cache
 def kinds() -> dict[str, Kind]:
-    """Return the configuration and the network of every kind, in the order of the files."""
+    """Return the configuration class and the network class of every kind, in the order of the files."""
     found: dict[str, Kind] = {}
     for module in pkgutil.iter_modules(model.__path__):
         found |= getattr(import_module(f"{model.__name__}.{module.name}"), "KINDS", {})
@@ -31,19 +31,19 @@ def kinds() -> dict[str, Kind]:
 
 
 def build_model(config: ModelConfig) -> SuperResolutionModel:
-    """Make the network that a configuration describes, with fresh weights and in training mode."""
+    """Create the network of a configuration, with initial weights and in training mode."""
     _, network = kinds()[config.kind]
     return network(config)
 
 
 def model_config_from_dict(table: object) -> ModelConfig:
-    """Turn plain values, as they stand in a TOML table or a JSON object, into a configuration.
+    """Create a configuration from plain values, as in a TOML table or a JSON object.
 
     Args:
-        table: The key ``kind`` and any of the other attributes of its class; what is left out has its default.
+        table: The key ``kind`` and any other attributes of its class; missing ones have their defaults.
 
     Raises:
-        InputError: If ``kind`` or another key is unknown, or a value is of another type or out of range.
+        InputError: If ``kind`` or another key is unknown, or a value has the wrong type or is out of range.
     """
     if not isinstance(table, Mapping):
         msg = f"A model's configuration is a table of keys and values, got {type(table).__name__}."
@@ -62,7 +62,7 @@ def model_config_from_dict(table: object) -> ModelConfig:
 
 
 def model_config_from_json(text: str) -> ModelConfig:
-    """Read a configuration from JSON; see `model_config_from_dict` for what is refused."""
+    """Read a configuration from JSON; the same errors as for `model_config_from_dict`."""
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
