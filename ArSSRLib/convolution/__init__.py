@@ -1,1 +1,1 @@
-"""The 3 x 3 x 3 convolutions that the networks are written on: halved products on a CPU, PyTorch's own elsewhere."""
+"""The 3 x 3 x 3 convolutions of the networks: with half the multiplications on a CPU, by PyTorch elsewhere."""

@@ -1,7 +1,7 @@
-"""Convolutions that hand out their result slab by slab, so that what follows happens while it is in the cache.
+"""Convolutions that yield their result slab by slab, so that it is processed while it is in the cache.
 
-Features are stored as (D, H, W, C), the channels of a voxel side by side. On a CPU in float32 a slab is a few rows of
-four planes, convolved by `winograd`; everywhere else it is the whole, convolved by PyTorch, the reference of both.
+Features are stored as (D, H, W, C), with the channels of a voxel contiguous. On a CPU in float32, a slab is a few rows
+of four planes, convolved by `winograd`; otherwise there is one slab, convolved by PyTorch, which is the reference.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from ArSSRLib.convolution.winograd import MADE, READ, WinogradKernel, Workspace,
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]
-# Called with the number of weights that have done their work since the last call; what it raises ends the work.
+# Called with the number of weights that were applied since the last call; an exception stops the work.
 Advance = Callable[[float], object]
-# Values of one of the six sums of a step on up to two threads: they, their results and the planes they come from stay
-# in the cache, 23 MB. More threads share twice as much.
+# Values of one of the six sums of a step on up to two threads: the sums, their results and the input planes stay in a
+# cache of 23 MB. More threads share twice as much.
 STEP_VALUES = 2**18
-# Below, the sums cost more than the products they save.
+# With fewer channels, the sums cost more than the products that they save.
 LEAST_CHANNELS = 16
 
 
 def unobserved(_: float) -> None:
-    """Follow no work: the `Advance` of those who wait for its end."""
+    """Ignore progress: an `Advance` for callers that only need the result."""
     return
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of 3 x 3 x 3 voxels that keeps the shape.
+    """A convolution with 3 x 3 x 3 voxels that preserves the shape.
 
     Attributes:
         weight: Shape (O, C, 3, 3, 3).
         bias: Shape (O,).
-        padding: What is outside the volume: "zeros", or the outermost voxel again, "replicate".
+        padding: "zeros", or "replicate", which repeats the outermost voxel.
     """
 
     weight: Tensor
@@ -49,7 +49,7 @@ class Convolution:
 
     @cached_property
     def transformed(self) -> WinogradKernel:
-        """The kernel as `winograd` needs it."""
+        """The kernel in the form that `winograd` needs."""
         return WinogradKernel.of(self.weight, self.bias)
 
     def slabs(self, features: Tensor, advance: Advance = unobserved) -> Iterator[Slab]:
@@ -57,11 +57,11 @@ class Convolution:
 
         Args:
             features: Shape (D, H, W, C); must not change until the last slab was yielded.
-            advance: Called after every slab with its part of the kernel's weights.
+            advance: Called after every slab with its share of the weights of the kernel.
 
         Yields:
-            Planes, rows, and the result there, shape (planes, rows, W, O). Its memory is the caller's only until the
-            next slab is asked for; it may be changed.
+            Planes, rows, and the result there, shape (planes, rows, W, O). The caller may modify its memory, which is
+            valid only until the next slab is requested.
         """
         steps = _winograd_slabs if _pays(features, self.weight) else _whole
         total = features.shape[0] * features.shape[1]
@@ -71,7 +71,7 @@ class Convolution:
 
 
 def _pays(features: Tensor, weight: Tensor) -> bool:
-    """Tell whether Winograd's way is faster: not in bf16, which it would spoil, nor for a few channels."""
+    """Return whether Winograd's algorithm is faster: not in bf16, which is too inexact, nor for few channels."""
     plain = features.device.type != "cpu" or features.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
     return not plain and min(weight.shape[:2]) >= LEAST_CHANNELS
 
@@ -100,7 +100,8 @@ def _winograd_slabs(convolution: Convolution, features: Tensor) -> Iterator[Slab
             length = inside.stop - inside.start
             transform_planes([p[inside] for p in planes], work.sums[:, target, 1:-1], work.terms[:, :length])
             _fill_margin(work.sums, target, count, convolution.padding)
-            # The last step makes four planes too: a plain convolution of one or two takes as long, or twice as long.
+            # The last step also computes four planes: a plain convolution of one or two takes as long, or twice as
+            # long.
             result = convolve_sums(convolution.transformed, work, count)[:made]
             yield slice(k, k + made), slice(j, j + count), result
 
@@ -110,7 +111,7 @@ def _step_values() -> int:
 
 
 def _plane(features: Tensor, number: int, padding: Padding) -> Tensor:
-    """Return a plane, shape (H, W, C), also one beyond the first or the last."""
+    """Return a plane, shape (H, W, C), or a padding plane before the first or after the last."""
     if 0 <= number < len(features):
         return features[number]
     if padding == "replicate":
@@ -119,7 +120,7 @@ def _plane(features: Tensor, number: int, padding: Padding) -> Tensor:
 
 
 def _fill_margin(sums: Tensor, rows: slice, count: int, padding: Padding) -> None:
-    """Complete sums, shape (6, rows, width + 2, C): what is outside the volume in rows and columns."""
+    """Fill the padding of sums, shape (6, rows, width + 2, C), along rows and columns."""
     replicate = padding == "replicate"
     if replicate:
         sums[:, rows, 0] = sums[:, rows, 1]

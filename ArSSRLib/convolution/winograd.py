@@ -1,9 +1,9 @@
-"""Convolutions of 3 x 3 x 3 voxels with half the multiplications: Winograd's F(4, 3) along k, plain along j and i.
+"""Convolutions of 3 x 3 x 3 voxels with half the multiplications: Winograd's F(4, 3) along k, direct along j and i.
 
-Four planes of the result need six planes of the input. Six weighted sums of these are convolved in two dimensions by
-six kernels, 54 products a voxel of the kernel's plane instead of 108, and weighted sums of the six results are the four
-planes. Along one axis only, the rounding errors of float32 grow by less than a digit, and the convolutions stay those
-that the libraries under PyTorch do best.
+Four planes of the result need six planes of the input. Six weighted sums of these planes are convolved in two
+dimensions with six kernels, which takes 54 products per position instead of 108; the four planes are weighted sums of
+the six results. With the transform along one axis only, the rounding errors of float32 grow by less than one digit, and
+the two-dimensional convolutions are those for which PyTorch's libraries are optimized.
 
 Source:
     Lavin and Gray 2016, Fast algorithms for convolutional neural networks, https://doi.org/10.1109/CVPR.2016.435
@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Planes that one step makes, and those that it reads.
+# Planes that one step computes, and planes that it reads.
 MADE, READ = 4, 6
-# From the three planes of a kernel to the six that are convolved with.
+# From the three planes of a kernel to the six planes used for the convolutions.
 KERNEL_TRANSFORM = (
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -29,13 +29,13 @@ KERNEL_TRANSFORM = (
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-# The bias enters where the way back has the same weight for every plane.
+# The bias is added to the result that has the same weight in all four planes.
 BIASED = 1
 
 
 @dataclass(frozen=True)
 class WinogradKernel:
-    """A kernel, transformed along k.
+    """A kernel that is transformed along k.
 
     Attributes:
         planes: Six kernels of shape (O, C, 3, 3), channels last.
@@ -54,11 +54,11 @@ class WinogradKernel:
 
 
 class Workspace:
-    """Memory for one step on ``rows`` rows of planes, taken once and used for every step of a convolution.
+    """Memory for one step on ``rows`` rows of planes, allocated once and reused for every step of a convolution.
 
     Args:
-        rows: Most rows of a step.
-        width: Voxels of a row.
+        rows: Largest number of rows of a step.
+        width: Voxels per row.
         channels: Channels of the input.
         outputs: Channels of the result.
     """
@@ -71,12 +71,12 @@ class Workspace:
 
 
 def transform_planes(planes: Sequence[Tensor], sums: Tensor, terms: Tensor) -> None:
-    """Write the six weighted sums of six planes.
+    """Compute the six weighted sums of six planes.
 
     Args:
-        planes: Six of shape (rows, width, C).
-        sums: Shape (6, rows, width, C).
-        terms: Scratch of shape (2, rows, width, C).
+        planes: Six planes of shape (rows, width, C).
+        sums: Output, shape (6, rows, width, C).
+        terms: Scratch memory of shape (2, rows, width, C).
     """
     first, second = terms
     torch.add(planes[4], planes[2], alpha=-4, out=first)
@@ -94,15 +94,15 @@ def transform_planes(planes: Sequence[Tensor], sums: Tensor, terms: Tensor) -> N
 
 
 def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
-    """Convolve the sums of a workspace and turn the results into four planes.
+    """Convolve the sums of a workspace and combine the results into four planes.
 
     Args:
         kernel: From `WinogradKernel.of`.
-        work: Its ``sums`` hold ``rows`` + 2 rows, the margin included.
+        work: Its ``sums`` hold ``rows`` + 2 rows, including the margin.
         rows: Rows of the result.
 
     Returns:
-        Shape (4, rows, width, O), inside the workspace.
+        Shape (4, rows, width, O), in the memory of the workspace.
     """
     sums = work.sums[:, : rows + 2].permute(0, 3, 1, 2)
     parts = []
@@ -115,12 +115,12 @@ def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
 
 
 def combine_planes(parts: Sequence[Tensor], halves: Tensor, result: Tensor) -> None:
-    """Turn six convolved sums into the four planes.
+    """Combine six convolved sums into four planes.
 
     Args:
-        parts: Six of shape (rows, width, O).
-        halves: Scratch of shape (4, rows, width, O).
-        result: Shape (4, rows, width, O).
+        parts: Six results of shape (rows, width, O).
+        halves: Scratch memory of shape (4, rows, width, O).
+        result: Output, shape (4, rows, width, O).
     """
     even, odd, outer_even, outer_odd = halves
     torch.add(parts[1], parts[2], out=even)

@@ -1,8 +1,8 @@
-"""Device-specific implementations of the steps of a network, each with the plain PyTorch version as its reference.
+"""Device-specific implementations of parts of networks, each with plain PyTorch as its reference.
 
-Nothing here is ever required. On a GPU every way in 16 bits is measured on the first tile of the work, see `choosing`;
-the ways other than the network itself are offered only where the backend "fused" is asked for, until they have been
-measured on real GPUs.
+All of them are optional. On a GPU, every 16-bit implementation is checked and timed on the first tile, see `choosing`.
+Implementations other than the network itself are only used with the backend "fused", until they have been measured on
+real GPUs.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ EXECUTORS: dict[type[SuperResolutionModel], type[PublishedOnGPU] | type[Residual
     ArSSR: PublishedOnGPU,
     ArSSR2: ResidualOnGPU,
 }
-# Largest difference from plain float32 that is rounding, in parts of the intensity range. bf16 makes up to 0.014 with
-# the published network, whose whole image passes through it, and up to 0.0005 with arssr2, where
-# it touches the residual only. What is wrong differs by the residual itself, a few hundredths, or by much more.
+# Largest difference from plain float32 that counts as rounding, as a fraction of the intensity range. bf16 causes up to
+# 0.014 with the published network, where it affects the whole image, and up to 0.0005 with arssr2, where it affects
+# only the residual. Errors differ by the residual itself, a few hundredths, or by much more.
 TOLERANCES: dict[type[SuperResolutionModel], float] = {ArSSR: 0.05, ArSSR2: 0.005}
-# The same for a network that is not listed.
+# The same for other networks.
 TOLERANCE = 0.01
 
-# Compiling a kernel takes some seconds, once on each machine. Below this many fine voxels (a result of 159 cubed) the
-# unfused decoder takes a hundredth of a second, and the compiler is not waited for.
+# Compiling a kernel takes a few seconds, once per machine. Below this number of fine voxels (159 cubed), the unfused
+# decoder takes a hundredth of a second, and compiling does not pay off.
 FUSED_FROM = 4_000_000
 
 
 def gpu_executor(
     model: SuperResolutionModel, device: torch.device, number_format: torch.dtype, *, kernels: bool, voxels: int
 ) -> Executor:
-    """Return what computes a network on a GPU: the fastest way that is right, as measured; elsewhere the network.
+    """Return the fastest correct implementation of a network on a GPU, as measured; elsewhere, the network itself.
 
     Args:
-        model: On the device.
-        device: Where it computes.
-        number_format: What it computes in.
-        kernels: Whether ways other than the network itself are offered.
+        model: The network, on the device.
+        device: Device of the computation.
+        number_format: Number format of the computation.
+        kernels: Whether to try implementations other than the network itself.
         voxels: Fine voxels of the whole job.
     """
     on_gpu = device.type == "cuda" and number_format != torch.float32
-    # A subclass may answer in another way, which no kernel knows.
+    # The kernels do not support subclasses, which may compute something else.
     if kernels and not (on_gpu and type(model) in EXECUTORS):
         logger.warning(
             "There are no kernels for %s in %s on %s; it is computed by PyTorch.",
@@ -59,7 +59,7 @@ def gpu_executor(
             device,
         )
         kernels = False
-    # A network that convolves fine voxels sees the margins of the blocks that would be compared.
+    # In a network that convolves fine voxels, the margins would affect the blocks that are compared.
     if not (on_gpu and model.slabs_independent):
         return model
     fused = kernels and voxels >= FUSED_FROM and kernels_run_on(device) and fits(model)
@@ -69,7 +69,7 @@ def gpu_executor(
 def measured_executor(
     model: SuperResolutionModel, number_format: torch.dtype, *, recorded: bool, fused: bool, device: torch.device
 ) -> MeasuredExecutor:
-    """Return the executor that measures: the network itself, its encoder recorded, its decoder fused as well."""
+    """Return an executor that compares the network itself, a recorded encoder, and a fused decoder."""
     name = precision_name(number_format)
     ways: dict[str, Executor] = {f"plain {name}": model}
     if recorded or fused:
@@ -89,6 +89,6 @@ def measured_executor(
 
 
 def fits(model: SuperResolutionModel) -> bool:
-    """Return whether a fused kernel is made for a decoder of this size; a larger one is left to PyTorch."""
+    """Return whether the fused kernel supports the size of a decoder; PyTorch computes larger ones."""
     fits_into_kernel: Callable[..., bool] = EXECUTORS[type(model)].fits
     return fits_into_kernel(model)

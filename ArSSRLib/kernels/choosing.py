@@ -1,10 +1,11 @@
-"""Which way to compute a network is right and fastest here: measured with the first tile of the work.
+"""Choice of the fastest correct implementation of a network, measured on the first tile of the work.
 
-cuDNN 9.10 returned wrong bf16 convolutions for large tiles and right ones for small ones (PyTorch issue 163539), and
-16 bits are slower than 32 on some GPUs. So every way is compared with plain float32 on the first tile of the real work,
-and again on the first one larger than it; the fastest that is right is used. Two small blocks of the result are
-compared, which is cheap in float32: the far corner, which lies behind all others in memory, and the middle, where the
-anatomy is. The time is that of a part of the tile.
+cuDNN 9.10 returned wrong bf16 convolutions for large tiles but not for small ones (PyTorch issue 163539), and 16 bits
+are slower than 32 on some GPUs. Every implementation is therefore compared with plain float32 on the first tile, and
+again on any larger tile; the fastest correct one is used. Two small blocks of the result are compared, which is cheap
+in
+float32: the far corner, which is last in memory, and the center, where the anatomy is. The timing uses a part of the
+tile.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from ArSSRLib.model.interface import Answer, Conditioning, Executor, Progress
 
 logger = logging.getLogger(__name__)
 
-# Coarse voxels of a block that is compared along each axis, and fine voxels in each.
+# Coarse voxels of a compared block along each axis, and fine voxels per coarse voxel.
 EDGE, FACTOR = 8, 2
-# Coarse voxels along each axis of the part of a tile that is timed.
+# Coarse voxels along each axis of the part of a tile used for timing.
 TIMED = 64
-# Runs before a way is timed, which compile, choose algorithms and record; and runs of which the fastest counts.
+# Runs before the timing, which compile, select algorithms and record; and timed runs, of which the fastest counts.
 WARM_UPS, RUNS = 2, 2
-# A way that is more involved has to take this much less time.
+# A more complex implementation must be faster by this fraction.
 LEAST_GAIN = 0.03
-# The name of plain float32, which is right by definition.
+# The name of plain float32, which is correct by definition.
 FULL = "plain fp32"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was found out about a network on a device.
+    """The implementation chosen for a network on a device.
 
     Attributes:
-        way: The name of the way that is used.
-        voxels: Coarse voxels of the largest tile on which it was found right.
-        milliseconds: What each way that is right took for the part that is timed.
-        wrong: Why each other way is not used.
+        way: Name of the chosen implementation.
+        voxels: Coarse voxels of the largest tile on which it was correct.
+        milliseconds: Time of each correct implementation for the timed part.
+        wrong: Reason for rejecting each other implementation.
     """
 
     way: str
@@ -53,20 +54,20 @@ class Choice:
     wrong: Mapping[str, str]
 
 
-# What this process has found out.
+# The choices of this process.
 _choices: dict[Hashable, Choice] = {}
 
 
 class MeasuredExecutor:
-    """The fastest of several ways to compute a network that is right.
+    """The fastest correct one of several implementations of a network.
 
     Args:
-        ways: By their names, the simplest first; each computes in the precision that autocast is set to, or its own.
-        reference: The same network in float32; used where no way is right, or none is faster.
+        ways: Implementations by name, the simplest first; each uses the precision of autocast, or its own.
+        reference: The same network in float32; used if no implementation is correct, or none is faster.
         halo: Coarse margin that makes a crop exact, in voxels.
-        tolerance: Largest difference, in parts of the intensity range, or of the answers where these are larger.
-        key: Device, number format and network; what one executor has found out holds for all of the same key and ways.
-        name: The same in words, for the log.
+        tolerance: Largest difference, relative to the intensity range, or to the predictions if these are larger.
+        key: Device, number format and network; the choice applies to all executors with the same key and ways.
+        name: The same as text, for the log.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class MeasuredExecutor:
         self._name = name
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile in the best way; every way is measured first if none was on a tile as large."""
+        """Encode a tile by the best implementation; all are measured first if this tile is larger than any before."""
         choice = _choices.get(self._key)
         if choice is None or volume.numel() > choice.voxels:
             choice = _choices[self._key] = self._measured(volume, told)
@@ -102,7 +103,7 @@ class MeasuredExecutor:
                 if not wrong.get(name):
                     took[name] = self._milliseconds(way, volume, told)
             except Exception as error:
-                # Whatever a compiler or a driver raises; but memory that is short is short for every way.
+                # Compilers and drivers raise arbitrary exceptions; but memory would run out for every implementation.
                 if name == FULL or is_out_of_memory(error):
                     raise
                 wrong[name] = f"failed ({' '.join(str(error).split())[:160] or type(error).__name__})"
@@ -113,7 +114,7 @@ class MeasuredExecutor:
         return Choice(best, volume.numel(), took, {name: reason for name, reason in wrong.items() if reason})
 
     def _report(self, choice: Choice, volume: Tensor) -> None:
-        """Log what is used, what is not, and why."""
+        """Log which implementation is used, which are not, and why."""
         shape = " x ".join(map(str, volume.shape[2:][::-1]))
         for name, reason in choice.wrong.items():
             logger.warning("%s: %s %s, on a tile of %s voxels; it is not used.", self._name, name, reason, shape)
@@ -123,10 +124,10 @@ class MeasuredExecutor:
         logger.info("%s: %s is used%s (%s).", self._name, choice.way, unused, listed)
 
     def _wrong(self, answer: Answer, volume: Tensor, told: Conditioning) -> str:
-        """Say how two blocks of an encoded tile differ from plain float32; nothing if they do not."""
+        """Return how two blocks of an encoded tile differ from plain float32; empty if they do not."""
         shape = volume.shape[2:]
         edges = [min(EDGE, length) for length in shape]
-        for part in (1, 2):  # the far corner, and the middle
+        for part in (1, 2):  # the far corner, and the center
             starts = [(length - edge) // part for length, edge in zip(shape, edges, strict=True)]
             axes = [_axis(*numbers, self._halo) for numbers in zip(starts, edges, shape, strict=True)]
             (k, j, i), query, whole, cropped = (tuple(parts) for parts in zip(*axes, strict=True))
@@ -134,13 +135,13 @@ class MeasuredExecutor:
             plain = self._ways[FULL].encode_tile(volume[:, :, k, j, i].contiguous(), told, unobserved)
             expected = plain(QueryGrid(query, cropped))
             difference = float((found - expected).abs().max())
-            # Written so that what is no number is wrong.
+            # Written so that NaN counts as wrong.
             if not difference <= self._tolerance * max(1.0, float(expected.abs().max())):
                 return f"differs from plain fp32 by up to {difference:.3g} of the intensity range"
         return ""
 
     def _milliseconds(self, way: Executor, volume: Tensor, told: Conditioning) -> float:
-        """Return what a way takes to encode a part of a tile and to answer for `FACTOR` times its resolution."""
+        """Return the time in ms for encoding a part of a tile and predicting it at `FACTOR` times its resolution."""
         part = volume[:, :, :TIMED, :TIMED, :TIMED].contiguous()
         axes = [_axis(0, length, length, 0) for length in part.shape[2:]]
         _, query, position, _ = (tuple(parts) for parts in zip(*axes, strict=True))
@@ -154,17 +155,17 @@ class MeasuredExecutor:
 
 
 def clock(device: torch.device) -> float:
-    """Return the time in seconds at which a device has done all that it was given."""
+    """Return the time in seconds, after a device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def _axis(start: int, edge: int, length: int, halo: int) -> tuple[slice, Tensor, Tensor, Tensor]:
-    """Return, for some coarse voxels of an axis of a tile, the crop that is exact for them, and their fine voxels.
+    """Return the crop that is exact for some coarse voxels of an axis of a tile, and their fine voxels.
 
     Returns:
-        The crop; query coordinates; continuous voxel indices in the tile; and those in the crop.
+        The crop; query coordinates; continuous voxel indices in the tile; and continuous voxel indices in the crop.
     """
     crop = slice(max(0, start - halo), min(length, start + edge + halo))
     position = start + (torch.arange(edge * FACTOR, dtype=torch.float64) + 0.5) / FACTOR - 0.5
@@ -172,10 +173,10 @@ def _axis(start: int, edge: int, length: int, halo: int) -> tuple[slice, Tensor,
 
 
 def choices() -> list[Choice]:
-    """Return what was found out, for every network, device and number format in turn."""
+    """Return the choices for all networks, devices and number formats."""
     return list(_choices.values())
 
 
 def forget() -> None:
-    """Forget what was found out: the next tile is measured again."""
+    """Discard all choices: the next tile is measured again."""
     _choices.clear()

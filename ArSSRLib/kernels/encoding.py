@@ -1,7 +1,7 @@
-"""The encoders in 16 bits, channels last, as tensor cores want them; the reference is the models' own `encode`.
+"""The encoders in 16 bits and channels last, for tensor cores; the reference is `encode` of the models.
 
-Weights are converted once, where autocast converts them again in every call, and nothing here is left to autocast. The
-cubic spline of our network stays in float32: its errors would be errors of the image.
+Weights are converted once, whereas autocast would convert them in every call; nothing here relies on autocast. The
+cubic spline of arssr2 stays in float32, because its errors would be errors of the image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAST = torch.channels_last_3d
 
 
 def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Return the published encoder in a number format: normalized intensities (1, 1, D, H, W) to (1, C, D, H, W)."""
+    """Return the published encoder in a number format, from intensities (1, 1, D, H, W) to features (1, C, D, H, W)."""
     encoder = copy.deepcopy(model.encoder)
     encoder.to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
 
@@ -35,17 +35,17 @@ def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Ten
 
 
 def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the encoder of our network in a number format.
+    """Return the encoder of arssr2 in a number format.
 
-    The modulation by the scale is part of the weights, which saves two passes over the features of every block.
+    The modulation by the scale is folded into the weights, which saves two passes over the features of every block.
 
     Args:
-        model: On the device.
-        number_format: Of weights and features.
+        model: The network, on the device.
+        number_format: Number format of weights and features.
 
     Returns:
-        Normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both float32, to features
-        (1, C, D, H, W) in the number format, without the spline.
+        A function from normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both float32, to
+        features (1, C, D, H, W) in the number format, without the spline.
     """
 
     def encode(volume: Tensor, scale: Tensor) -> Tensor:
@@ -62,20 +62,20 @@ def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Ten
 
 
 def _convolved(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with the outermost voxels repeated, in the number format of ``features``."""
+    """Convolve with replicate padding, in the number format of ``features``."""
     kernel = weight.to(dtype=features.dtype, memory_format=LAST)
     return F.conv3d(repeated_outwards(features), kernel, None if bias is None else bias.to(features.dtype))
 
 
 def repeated_outwards(features: Tensor) -> Tensor:
-    """Repeat the outermost voxels once to each side, channels last.
+    """Pad by repeating the outermost voxels once on each side, channels last.
 
-    `F.pad` returns the plain order, whatever it is given: two transpositions of all features a convolution.
+    `F.pad` always returns the default memory format, which would cost two transpositions per convolution.
     """
     shape = [*features.shape[:2], *(length + 2 for length in features.shape[2:])]
     wider = torch.empty(shape, dtype=features.dtype, device=features.device, memory_format=LAST)
     wider[:, :, 1:-1, 1:-1, 1:-1] = features
-    for axis in (2, 3, 4):  # the corners become right with the last axis
+    for axis in (2, 3, 4):  # the corners are correct after the last axis
         last = shape[axis] - 1
         wider.select(axis, 0).copy_(wider.select(axis, 1))
         wider.select(axis, last).copy_(wider.select(axis, last - 1))

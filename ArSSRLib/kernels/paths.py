@@ -1,4 +1,4 @@
-"""Executors of the networks on a GPU: encoders in 16 bits, recorded as graphs, and decoders as fused kernels."""
+"""Executors of networks on a GPU: 16-bit encoders, recorded as graphs, and decoders as fused kernels."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolu
 
 Record = Callable[[Function, Sequence[Tensor]], Function]
 
-# The first generation of GPUs that multiplies bf16 matrices.
+# The first compute capability with bf16 matrix products.
 LEAST_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True)
 class InFullPrecision:
-    """A network in float32, whatever autocast is set to: what the others are compared with."""
+    """A network in float32, regardless of autocast: the reference for the other implementations."""
 
     model: SuperResolutionModel
 
@@ -47,7 +47,7 @@ class InFullPrecision:
             answer = self.model.encode_tile(volume, told, progress)
 
         def query(grid: QueryGrid) -> Tensor:
-            """Answer for a block."""
+            """Predict a block."""
             with in_full_precision(volume.device):
                 return answer(grid)
 
@@ -55,9 +55,9 @@ class InFullPrecision:
 
 
 def kernels_run_on(device: torch.device) -> bool:
-    """Tell whether the fused kernels can be compiled for a device: Triton is there, and the GPU is new enough."""
-    # PyTorch for Linux brings Triton; for Windows and for the CPU it has none. AMD's GPUs, which PyTorch calls "cuda"
-    # as well, have other matrix instructions, for which nobody looked at what the compiler makes.
+    """Return whether the fused kernels can be compiled for a device: with Triton and a sufficiently recent GPU."""
+    # PyTorch includes Triton on Linux with CUDA only. AMD GPUs, which PyTorch also calls "cuda", have other matrix
+    # instructions, for which the compiled kernels have not been examined.
     if device.type != "cuda" or torch.version.hip is not None or importlib.util.find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY
@@ -67,10 +67,10 @@ class PublishedOnGPU:
     """The published network on a GPU; an `Executor`.
 
     Args:
-        model: On the device.
+        model: The network, on the device.
         number_format: bf16 or fp16; float32 in tests.
-        fused: Whether interpolation and decoder are one kernel; otherwise they are the model's own.
-        record: How the encoder's work is recorded.
+        fused: Whether to fuse interpolation and decoder into one kernel; otherwise, those of the model are used.
+        record: Function that records the work of the encoder.
     """
 
     def __init__(self, model: ArSSR, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> None:
@@ -81,12 +81,12 @@ class PublishedOnGPU:
 
     @staticmethod
     def fits(model: ArSSR) -> bool:
-        """Return whether the layers of the decoder fit into the kernel."""
+        """Return whether the kernel supports the size of the decoder."""
         config = model.config
         return padded(config.feature_channels) <= LARGEST_CHANNELS and padded(config.decoder_width) <= LARGEST_WIDTH
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile; the host does not wait for it, so there is no progress to report."""
+        """Encode a tile; the host does not wait for it, so no progress is reported."""
         with in_full_precision(volume.device):
             feature_map = self._encoder(volume)
         if self._layers is None:
@@ -96,7 +96,7 @@ class PublishedOnGPU:
 
 
 class ResidualOnGPU:
-    """Our network on a GPU; arguments as of `PublishedOnGPU`."""
+    """ArSSR2 on a GPU; arguments as for `PublishedOnGPU`."""
 
     def __init__(self, model: ArSSR2, number_format: torch.dtype, *, fused: bool, record: Record = cuda_graph) -> None:
         self._model = model
@@ -105,11 +105,11 @@ class ResidualOnGPU:
 
     @staticmethod
     def fits(model: ArSSR2) -> bool:
-        """Return whether the layers of the decoder fit into the kernel."""
+        """Return whether the kernel supports the size of the decoder."""
         return padded(model.config.feature_channels) <= LARGEST_CHANNELS
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode a tile; the host does not wait for it, so there is no progress to report."""
+        """Encode a tile; the host does not wait for it, so no progress is reported."""
         with in_full_precision(volume.device):
             features = self._encoder(volume, told.scale)[0].permute(1, 2, 3, 0)
             coefficients = spline_coefficients(volume.float())[0, 0]
@@ -121,13 +121,13 @@ class ResidualOnGPU:
 
 @dataclass(frozen=True)
 class ResidualTile:
-    """A tile that our network has encoded for the fused kernel.
+    """A tile that arssr2 has encoded for the fused kernel.
 
     Attributes:
-        model: Tells the modulation.
-        layers: Its decoder.
+        model: The network, which computes the modulation.
+        layers: Packed decoder of the network.
         features: Shape (d, h, w, C), in the number format of ``layers``.
-        coefficients: Of the cubic spline, shape (d, h, w), float32.
+        coefficients: Coefficients of the cubic spline, shape (d, h, w), float32.
         scale: Factors along k, j, i, shape (1, 3).
     """
 
@@ -138,12 +138,12 @@ class ResidualTile:
     scale: Tensor
 
     def answer(self, grid: QueryGrid) -> Tensor:
-        """Answer for a block of fine voxels, float32."""
+        """Predict a block of fine voxels, float32."""
         from ArSSRLib.kernels.residual_decoder import add_residual_grid  # noqa: PLC0415 - only where Triton is
 
         device = self.features.device
         with in_full_precision(device), _current(device):
-            # Sent once, so that neither the spline nor the modulation waits for the GPU to take them.
+            # Copied once, so that neither the spline nor the modulation waits for the GPU.
             positions = [to_device(position, device) for position in grid.sampling]
             modulation = [self._modulation(axis, position) for axis, position in enumerate(positions)]
             gains, shifts = (torch.cat(parts).contiguous() for parts in zip(*modulation, strict=True))
@@ -158,7 +158,7 @@ class ResidualTile:
             )
 
     def _modulation(self, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gains and shifts, (M, C), of M positions along one axis, as the model makes them."""
+        """Return the gains and shifts of the model, (M, C), for M positions along one axis."""
         cell = (1 / self.scale[0, axis]).expand(len(position))
         return self.model.position_modulation(axis, position.float(), cell)
 
@@ -172,5 +172,5 @@ def _decoded(features: Tensor, grid: QueryGrid, layers: PackedLayers) -> Tensor:
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
-    """Make a GPU the one that Triton launches on."""
+    """Make a GPU the current device, on which Triton launches."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

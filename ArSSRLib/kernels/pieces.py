@@ -1,10 +1,9 @@
-"""Pieces that the fused kernels share, in Triton's language.
+"""Functions in Triton's language that the fused kernels share.
 
-Blocks of rows (fine voxels) by columns (channels). Arguments that are tensors elsewhere are addresses of their first
-value here, as Triton has it. Arguments marked ``constexpr`` are known when a kernel is compiled.
+They compute blocks of rows (fine voxels) by columns (channels). Tensor arguments are pointers to their first element,
+as usual in Triton. Arguments marked ``constexpr`` are known when a kernel is compiled.
 
-Triton is imported here and in the two kernels, nowhere above: PyTorch for CUDA on Linux brings it, other systems have
-none.
+Only this file and the two kernels import Triton: PyTorch includes it on Linux with CUDA, but not on other systems.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Numbers of voxels along an axis: a kernel is compiled once for all of them. Triton would compile it again for those
-# that are 1 or divisible by 16, which takes seconds and makes nothing faster.
+# Numbers of voxels along an axis, for which a kernel is not specialized: Triton would compile it again for values that
+# are 1 or divisible by 16, which takes seconds without making it faster.
 EXTENTS = ["coarse_height", "coarse_width", "depth", "height", "width"]
 
 
@@ -30,7 +29,7 @@ def product(
     """Return ``columns`` columns from ``start`` of x W in float32; ``matrix`` holds W, (inputs, outputs) row-major."""
     row, column = tl.arange(0, inputs), start + tl.arange(0, columns)
     weights = tl.load(matrix + row[:, None] * outputs + column[None, :])
-    if widen:  # Triton's interpreter takes bf16 for whole numbers; in float32 the products are the same
+    if widen:  # Triton's interpreter treats bf16 as integers; the products in float32 are the same
         x, weights = x.to(tl.float32), weights.to(tl.float32)
     return tl.dot(x, weights, out_dtype=tl.float32, input_precision="ieee")
 
@@ -50,7 +49,7 @@ def accumulated(
     channels: tl.constexpr,
     columns: tl.constexpr,
 ) -> tl.tensor:
-    """Add weighted feature vectors to ``total``, (rows, columns); ``voxel`` and ``weight`` are one number a row."""
+    """Add weighted feature vectors to ``total``, (rows, columns); ``voxel`` and ``weight`` have one number per row."""
     column = tl.arange(0, columns)[None, :]
     # 64 bits: a large feature map has more than 2^31 values.
     address = features + voxel.to(tl.int64)[:, None] * channels + column

@@ -1,8 +1,8 @@
 """Interpolation and decoder of the published network in one kernel; the reference is `ArSSR.query_grid`.
 
-Unfused, a fine voxel writes and reads its activations layer by layer: 8 kB of traffic for 363,008 multiplications,
-which a GPU waits for. Here a block of voxels stays in registers and shared memory from the feature map to the
-intensity, and only the weights stream, from the level-2 cache.
+Unfused, every fine voxel writes and reads its activations layer by layer: 8 kB of memory traffic for 363,008
+multiplications, which is the bottleneck on a GPU. Here, a block of voxels stays in registers and shared memory from the
+feature map to the intensity, and only the weights are streamed, from the level-2 cache.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ArSSRLib.kernels.tables import SMALLEST, AxisTables, PackedLayers, padded
 
 
 class Block(NamedTuple):
-    """What one program of the kernel works on.
+    """The block size of one program of the kernel.
 
     Attributes:
         rows: Fine voxels, a power of two.
         columns: Columns of a layer that are computed at once: a quarter of the largest width, or more.
-        warps: Groups of 32 threads that share the work.
+        warps: Number of warps, groups of 32 threads.
     """
 
     rows: int
@@ -32,11 +32,11 @@ class Block(NamedTuple):
     warps: int
 
 
-# The weights (726 kB in 16 bits) are read once a block, from the level-2 cache: the more rows, the better. Hopper's
-# matrix instructions read both factors from shared memory, so that the registers of four warps hold the sums of 128
-# rows, and two blocks share a multiprocessor: one loads while the other multiplies. Elsewhere the factors take
-# registers as well, and 128 rows do not fit (25 kB a thread were spilled for compute capability 8.0, 280 bytes with 64
-# rows of eight warps). Read from what the compiler makes; `Testing/gpu/run.py` times them and others.
+# The weights (726 kB in 16 bits) are read once per block, from the level-2 cache, so more rows are better. Hopper's
+# matrix instructions read both factors from shared memory, so the registers of four warps hold the sums of 128 rows,
+# and two blocks share a multiprocessor: one loads while the other multiplies. On other GPUs, the factors also need
+# registers, and 128 rows do not fit (for compute capability 8.0, 25 kB per thread were spilled; 280 bytes with 64 rows
+# and eight warps). These values come from the compiler output; `Testing/gpu/run.py` times these and other block sizes.
 HOPPER, OTHERS = Block(128, 64, 4), Block(64, 64, 8)
 
 
@@ -78,7 +78,7 @@ def first_layer(
     columns: tl.constexpr,
     widen: tl.constexpr,
 ) -> tl.tensor:
-    """Return the first layer of a stage, (rows, outputs), tile by tile; outputs are 1, 2 or 4 tiles of columns."""
+    """Return the first layer of a stage, (rows, outputs), tile by tile; the outputs are 1, 2 or 4 tiles of columns."""
     result = first_columns(x, k, j, i, matrix, vectors, 0, inputs, outputs, columns, widen)
     if outputs > columns:
         right = first_columns(x, k, j, i, matrix, vectors, columns, inputs, outputs, columns, widen)
@@ -117,7 +117,7 @@ def later_layer(
     columns: tl.constexpr,
     widen: tl.constexpr,
 ) -> tl.tensor:
-    """Return relu(x W + b), (rows, outputs), tile by tile; outputs are 1, 2 or 4 tiles of columns."""
+    """Return relu(x W + b), (rows, outputs), tile by tile; the outputs are 1, 2 or 4 tiles of columns."""
     kind = matrix.dtype.element_ty
     result = later_columns(x, matrix, bias, 0, inputs, outputs, columns, widen).to(kind)
     if outputs > columns:
@@ -156,7 +156,7 @@ def hidden_layers(
 
 @triton.jit
 def column_of(x: tl.tensor, number: tl.constexpr, columns: tl.constexpr) -> tl.tensor:
-    """Return one column of x, one number a row."""
+    """Return one column of x, one number per row."""
     return tl.sum(tl.where(tl.arange(0, columns)[None, :] == number, x, 0.0), axis=1)
 
 
@@ -184,10 +184,10 @@ def decode_block(
     few: tl.constexpr,
     widen: tl.constexpr,
 ) -> None:
-    """Answer for one block of ``rows`` fine voxels, counted through the grid (depth, height, width)."""
+    """Predict one block of ``rows`` fine voxels, numbered through the grid (depth, height, width)."""
     count = depth * height * width
     place = tl.program_id(0) * rows + tl.arange(0, rows)
-    row = tl.minimum(place, count - 1)  # the last block answers some voxels twice, rather than asking everywhere
+    row = tl.minimum(place, count - 1)  # the last block computes some voxels twice, which avoids masks everywhere
     k, j, i = row // (height * width), depth + row // width % height, depth + height + row % width
     x = sampled(features, index, weight, k, j, i, coarse_height, coarse_width, rows, channels, inputs)
     x = x.to(matrices.dtype.element_ty)
@@ -214,19 +214,19 @@ def decode_block(
 
 
 def block_of(device: torch.device) -> Block:
-    """Return the block that suits a device."""
+    """Return the block size for a device."""
     hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
     return HOPPER if hopper else OTHERS
 
 
 def decode_grid(features: Tensor, tables: AxisTables, layers: PackedLayers, *, block: Block | None = None) -> Tensor:
-    """Answer for a regular block of fine voxels.
+    """Predict a regular block of fine voxels.
 
     Args:
         features: Feature map, shape (d, h, w, C), contiguous, in the number format of ``layers``.
         tables: From `axis_tables`, with zero padding.
         layers: From `pack_published`.
-        block: What a program works on; what suits the device when None.
+        block: Block size of a program; the default for the device if None.
 
     Returns:
         Intensities, shape ``tables.shape``, float32.

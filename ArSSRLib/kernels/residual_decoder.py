@@ -1,7 +1,7 @@
-"""Interpolation, modulation and decoder of our network in one kernel; the reference is `ArSSR2.query_grid`.
+"""Interpolation, modulation and decoder of arssr2 in one kernel; the reference is `ArSSR2.query_grid`.
 
-Its decoder is small: unfused, nearly all of the time goes into writing and reading features and modulations on the fine
-grid. Here they are made and used up in registers, and only the residual is written, onto the spline that is there.
+The decoder is small: unfused, nearly all of the time is spent on writing and reading features and modulations on the
+fine grid. Here, they only exist in registers, and only the residual is written: it is added to the spline in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from ArSSRLib.kernels.pieces import EXTENTS, product, sampled
 from ArSSRLib.kernels.tables import AxisTables, PackedLayers
 
-# Fine voxels along i at once: what the registers of four warps hold beside the modulation.
+# Fine voxels along i at once: as many as the registers of four warps hold in addition to the modulation.
 ROWS, WARPS = 64, 4
 
 
@@ -90,14 +90,14 @@ def add_residual_grid(
     """Add the residual of a regular block of fine voxels to their cubic interpolation.
 
     Args:
-        result: Cubic interpolation, shape ``tables.shape``, float32, contiguous; changed in place.
+        result: Cubic interpolation, shape ``tables.shape``, float32, contiguous; modified in place.
         features: Feature map without the spline, shape (d, h, w, C), contiguous, in the number format of ``layers``.
         tables: From `axis_tables`, with border padding.
         layers: From `pack_residual`.
-        modulation: Gains, which multiply over the axes, and shifts, which add, of the positions along k, j and i, one
-            after the other, each of shape (K + J + I, C), float32, contiguous.
-        slope: Of the rectifier below zero.
-        residual_gain: What the output of the last layer is multiplied by.
+        modulation: Gains, which are multiplied over the axes, and shifts, which are added, for the positions along k,
+            then j, then i, each of shape (K + J + I, C), float32, contiguous.
+        slope: Slope of the rectifier for negative inputs.
+        residual_gain: Factor for the output of the last layer.
         rows: Fine voxels along i at once, a power of two.
 
     Returns:

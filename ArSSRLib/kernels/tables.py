@@ -1,7 +1,7 @@
-"""What the fused kernels read: weights packed for them, and one small table for the axes of a block.
+"""Inputs of the fused kernels: packed weights, and a small table for the axes of a block.
 
-Plain PyTorch, so that it can be read and tested where there is no Triton. Matrices are padded with zeros to powers of
-two, of at least 16: a padded unit is zero after its rectifier and meets zeros in the next layer.
+Written in plain PyTorch, so that it can be tested without Triton. Matrices are padded with zeros to powers of two of at
+least 16: a padded unit is zero after its rectifier and has zero weights in the next layer.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ArSSRLib.coordinates import QueryGrid, linear_taps
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.decoder import Decoder
 
-# The least extent of a matrix product on tensor cores.
+# The smallest extent of a matrix product on tensor cores.
 SMALLEST = 16
-# The largest decoders, padded, whose layers fit into the registers and the shared memory of a multiprocessor.
+# The largest padded decoders whose layers fit into the registers and the shared memory of a multiprocessor.
 LARGEST_CHANNELS, LARGEST_WIDTH = 128, 256
 
 
 @dataclass(frozen=True)
 class PackedLayers:
-    """The weights of a decoder in two buffers; the kernels know where in them each layer begins.
+    """The weights of a decoder in two buffers; the kernels know where each layer begins.
 
     Attributes:
-        matrices: All matrices, (inputs, outputs) row-major, one after the other, in the number format of the products.
-        vectors: All that is added or multiplied row by row, one after the other, float32.
+        matrices: All matrices, (inputs, outputs) row-major, concatenated, in the number format of the products.
+        vectors: All vectors that are added or multiplied row by row, concatenated, float32.
         channels: Channels of the feature map, before padding.
         width: Channels between the layers, after padding.
-        hidden: Layers from ``width`` to ``width`` channels (of each stage).
+        hidden: Number of layers from ``width`` to ``width`` channels (of each stage).
     """
 
     matrices: Tensor
@@ -45,10 +45,10 @@ class PackedLayers:
 
 @dataclass(frozen=True)
 class AxisTables:
-    """Where the fine voxels of a block read the feature map: the axes k, j, i, one after the other.
+    """Where the fine voxels of a block read the feature map: the axes k, j, i, concatenated.
 
     Attributes:
-        index: The two coarse voxels that each position reads, shape (K + J + I, 2), int32.
+        index: The two coarse voxels read for each position, shape (K + J + I, 2), int32.
         weight: Their weights, shape (K + J + I, 2), float32.
         query: Query coordinate of each position, shape (K + J + I,), float32.
         shape: Fine voxels along k, j, i.
@@ -61,7 +61,7 @@ class AxisTables:
 
 
 def padded(count: int) -> int:
-    """Return the extent that a matrix is padded to: the next power of two, at least `SMALLEST`."""
+    """Return the padded extent of a matrix: the next power of two, at least `SMALLEST`."""
     return max(SMALLEST, 1 << (count - 1).bit_length())
 
 
@@ -69,10 +69,10 @@ def axis_tables(grid: QueryGrid, coarse: Sequence[int], device: torch.device, *,
     """Return the tables of a block of fine voxels.
 
     Args:
-        grid: Where they lie.
+        grid: Positions of the fine voxels.
         coarse: Shape of the feature map, (k, j, i).
-        device: Where the tables go.
-        padding: "zeros" or "border", as `linear_taps` takes it.
+        device: Device for the tables.
+        padding: "zeros" or "border", see `linear_taps`.
     """
     taps = [
         linear_taps(position, count, padding=padding) for position, count in zip(grid.sampling, coarse, strict=True)
@@ -87,19 +87,20 @@ def axis_tables(grid: QueryGrid, coarse: Sequence[int], device: torch.device, *,
 def pack_published(decoder: Decoder, channels: int, number_format: torch.dtype) -> PackedLayers:
     """Pack the published decoder.
 
-    The three query coordinates are no channels here: in bf16 they would not tell neighboring fine voxels apart. What
-    a layer does with them stays in float32, as rows that are multiplied by a coordinate and added.
+    The three query coordinates are not channels here: in bf16, they would not distinguish neighboring fine voxels.
+    Their contribution to a layer stays in float32, as rows that are multiplied by a coordinate and added.
 
     Args:
-        decoder: On the device of the feature map.
+        decoder: The decoder, on the device of the feature map.
         channels: Channels of the feature map: the decoder's inputs without the coordinates.
-        number_format: Format of the products.
+        number_format: Number format of the products.
 
     Returns:
-        Matrices: for each stage its first layer, its hidden layers and what its last layer makes beside features; then
-        the features that the last layer of the first stage makes. Vectors: for each stage three coordinate rows, the
-        bias of the first layer, those of the hidden layers, and that of the last layer beside features; then the bias
-        of the features. Beside features the first stage makes three coordinates, and the second the intensity.
+        Matrices: for each stage, its first layer, its hidden layers, and the outputs of its last layer other than
+        features; then the feature outputs of the last layer of the first stage. Vectors: for each stage, three
+        coordinate rows, the bias of the first layer, the biases of the hidden layers, and the bias of the last layer
+        other than features; then the bias of the features. The outputs other than features are three coordinates in
+        the first stage, and the intensity in the second.
     """
     stages = [_linear_layers(stage) for stage in (decoder.stage_one, decoder.stage_two)]
     width, inputs = padded(stages[0][0].out_features), padded(channels)
@@ -122,7 +123,7 @@ def pack_published(decoder: Decoder, channels: int, number_format: torch.dtype) 
 
 
 def pack_residual(hidden: Sequence[nn.Module], output: nn.Linear, number_format: torch.dtype) -> PackedLayers:
-    """Pack the decoder of our network.
+    """Pack the decoder of arssr2.
 
     Args:
         hidden: Its linear layers, each from C to C channels.
@@ -138,7 +139,7 @@ def pack_residual(hidden: Sequence[nn.Module], output: nn.Linear, number_format:
     matrices = [_grown(layer.weight.T, width, width) for layer in layers]
     vectors = [_grown(layer.bias, width) for layer in layers]
     vectors += [_grown(output.weight[0], width), output.bias]
-    # A decoder of one layer has no matrix, and a kernel wants an address all the same.
+    # A decoder of one layer has no matrix, but a kernel needs a valid pointer.
     matrices = matrices or [output.weight.new_zeros(1)]
     return PackedLayers(_joined(matrices, number_format), _joined(vectors, torch.float32), channels, width, len(layers))
 
@@ -148,7 +149,7 @@ def _linear_layers(stage: nn.Module) -> list[nn.Linear]:
 
 
 def _grown(tensor: Tensor, *shape: int) -> Tensor:
-    """Return a vector or a matrix with zeros behind it, up to ``shape``."""
+    """Return a vector or a matrix, padded with zeros at its ends to ``shape``."""
     margins = [margin for old, new in zip(tensor.shape[::-1], shape[::-1], strict=True) for margin in (0, new - old)]
     return F.pad(tensor, margins)
 

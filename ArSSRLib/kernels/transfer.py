@@ -1,6 +1,6 @@
-"""Copies between the main memory and a GPU that nobody waits for.
+"""Asynchronous copies between main memory and a GPU.
 
-Only from page-locked memory does a GPU copy while it computes. On other devices these functions just copy.
+A GPU can only copy during computation from and to page-locked memory. For other devices, these are plain copies.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ Place = TypeVar("Place")
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; to a GPU the copy may still be under way, in the order of its work."""
+    """Return a tensor on a device; copies to a GPU are asynchronous, but ordered with its other work."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def to_host(blocks: Iterable[tuple[Place, Tensor]]) -> Iterator[tuple[Place, npt.NDArray[np.float32]]]:
-    """Yield blocks as arrays in the main memory, in the order given.
+    """Yield blocks as arrays in main memory, in the given order.
 
-    From a GPU, a block is copied while the next one is computed, and yielded once that one has been asked for: one
-    block more than on other devices is held.
+    From a GPU, a block is copied while the next one is computed, and is yielded after that one was requested. One more
+    block than on other devices is therefore in memory.
 
     Args:
-        blocks: A word on each block, which is passed on, and the block; computed when it is asked for.
+        blocks: Pairs of any value, which is passed on, and a block; evaluated lazily.
     """
     copied: tuple[Place, Tensor, torch.cuda.Event] | None = None
     for place, block in blocks:
@@ -45,7 +45,7 @@ def to_host(blocks: Iterable[tuple[Place, Tensor]]) -> Iterator[tuple[Place, npt
 
 
 def _copied(block: Tensor) -> tuple[Tensor, torch.cuda.Event]:
-    """Start to copy a block beside the work of its GPU; returns where it goes, and what tells that it is there."""
+    """Start copying a block in parallel to the work of its GPU; return the target and an event for its completion."""
     beside = torch.cuda.Stream(block.device)  # type: ignore[no-untyped-call, unused-ignore]
     beside.wait_stream(torch.cuda.current_stream(block.device))
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call, unused-ignore]
@@ -53,7 +53,7 @@ def _copied(block: Tensor) -> tuple[Tensor, torch.cuda.Event]:
         host = torch.empty(block.shape, dtype=block.dtype, pin_memory=True)
         host.copy_(block, non_blocking=True)
         arrived.record(beside)
-    # Its memory is not given to others before the copy has read it.
+    # The memory of the block is not reused before it has been copied.
     block.record_stream(beside)
     return host, arrived
 
