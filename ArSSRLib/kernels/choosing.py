@@ -3,9 +3,7 @@
 cuDNN 9.10 returned wrong bf16 convolutions for large tiles but not for small ones (PyTorch issue 163539), and 16 bits
 are slower than 32 on some GPUs. Every implementation is therefore compared with plain float32 on the first tile, and
 again on any larger tile; the fastest correct one is used. Two small blocks of the result are compared, which is cheap
-in
-float32: the far corner, which is last in memory, and the center, where the anatomy is. The timing uses a part of the
-tile.
+in float32: the far corner, which is last in memory, and the center, where the anatomy is. A part of the tile is timed.
 """
 
 from __future__ import annotations
