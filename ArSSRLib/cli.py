@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_standard_streams()
     use_large_pages()
     return_freed_memory()
-    let_threads_sleep()
     with forgiving_streams() as output:
         code = _main(sys.argv[1:] if argv is None else argv)
     if output.error is not None:
@@ -56,6 +55,7 @@ def _main(argv: Sequence[str]) -> int:
     arguments = join_numbers(argv)
     try:
         args = build_parser(arguments[0] if arguments else "").parse_args(arguments)
+        let_threads_sleep()
         with logging_to_stderr(args.verbose), termination_as_exit():
             return run(args)
     except KeyboardInterrupt:

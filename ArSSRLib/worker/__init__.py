@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     open_standard_streams()
     faulthandler.enable()  # a crash leaves words, being killed does not: whoever started this tells them apart
-    let_threads_sleep()
+    let_threads_sleep(always=True)
     events = Events(take_standard_output())
     cancellation = Cancellation(events)
     cancellation.watch()

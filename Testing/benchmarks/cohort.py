@@ -31,7 +31,7 @@ from ArSSRLib.process import let_threads_sleep, return_freed_memory, use_large_p
 if __name__ == "__main__":  # as the command line does, before PyTorch is loaded
     use_large_pages()
     return_freed_memory()
-    let_threads_sleep()
+    let_threads_sleep(always=True)
 
 import phantoms  # noqa: E402
 import torch  # noqa: E402

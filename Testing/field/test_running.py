@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from derived_series import as_scanned
 from dicom_series import write_series
@@ -64,29 +65,57 @@ def test_no_stderr_inside_a_program_is_no_defect(arguments, monkeypatch, tmp_pat
 # --- threads
 
 
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
-    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-    for name in names:
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+@pytest.fixture
+def undecided(monkeypatch):
+    """Nobody has said how threads wait, and PyTorch is not loaded yet."""
+    for name in WAITING:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+
+@pytest.mark.usefixtures("undecided")
+@pytest.mark.parametrize(("busy", "sleep"), [(0.0, False), (19.0, False), (20.0, True), (100.0, True)])
+def test_waiting_threads_sleep_beside_busy_programs_only(monkeypatch, busy, sleep):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: busy if interval else 0.0)
 
     let_threads_sleep()
+
+    assert ("GOMP_SPINCOUNT" in os.environ, "KMP_BLOCKTIME" in os.environ) == (sleep, sleep)
+
+
+@pytest.mark.usefixtures("undecided")
+def test_waiting_threads_sleep_where_the_load_cannot_be_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+
+    let_threads_sleep()
+
     assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("1000", "0")
 
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
+
+@pytest.mark.usefixtures("undecided")
+def test_what_the_user_says_of_waiting_threads_stays(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    let_threads_sleep()
+
+    let_threads_sleep(always=True)
+
     assert "GOMP_SPINCOUNT" not in os.environ
 
 
-@pytest.mark.parametrize("module", ["ArSSRLib.cli", "ArSSRLib.worker"])
-def test_the_command_and_the_worker_say_so_before_pytorch_is_loaded(module):
+@pytest.mark.parametrize(
+    ("module", "entry", "load"),
+    [("ArSSRLib.cli", "run", "100.0"), ("ArSSRLib.worker", "take_standard_output", "0.0")],
+)
+def test_the_command_and_the_worker_say_so_before_pytorch_is_loaded(module, entry, load):
     source = (
-        f"import sys, os, {module} as entry; from ArSSRLib import process\n"
+        f"import sys, os, psutil, {module} as entry\n"
+        f"psutil.cpu_percent = lambda interval: {load}\n"
         "def seen(): raise SystemExit(3 if 'torch' not in sys.modules and 'GOMP_SPINCOUNT' in os.environ else 4)\n"
-        f"entry.{'_main' if module.endswith('cli') else 'take_standard_output'} = lambda *_: seen()\n"
-        "entry.main([])"
+        f"entry.{entry} = lambda *_: seen()\n"
+        "entry.main(['info', 'x.nii'])"
     )
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_W", "GOMP", "KMP"))}
 
