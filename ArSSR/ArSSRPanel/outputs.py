@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+import slicer.util
 
 from ArSSRLib.volume import Volume
 from ArSSRPanel import sequences
@@ -47,23 +48,38 @@ def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> s
         result: The result, in the scene.
         volume: The standard deviation of its voxels, in their unit.
     """
-    scene = result.GetScene()
     node = slicer.vtkMRMLScalarVolumeNode()
-    node.SetName(scene.GenerateUniqueName(f"{result.GetName()} uncertainty"))
-    node.SetVoxelValueQuantity(result.GetVoxelValueQuantity())
-    node.SetVoxelValueUnits(result.GetVoxelValueUnits())
     updateNodeFromVolume(node, replace(volume, geometry=geometryOf(result)))
-    scene.AddNode(node)
-    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    result.GetScene().AddNode(node)
+    colorUncertainty(node)
+    linkUncertainty(result, node)
+    return node
+
+
+def colorUncertainty(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show a standard deviation in a color map, whose brightest color nearly all voxels stay below.
+
+    Args:
+        node: In the scene, with voxels.
+    """
+    scene, display = node.GetScene(), node.GetDisplayNode()
+    if display is None:
+        display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     colors = scene.GetFirstNodeByName("Inferno") or scene.GetNodeByID("vtkMRMLColorTableNodeRainbow")
     display.SetAndObserveColorNodeID(colors.GetID() if colors else "vtkMRMLColorTableNodeGrey")
     display.SetAutoWindowLevel(False)
-    highest = float(np.percentile(volume.array, _BRIGHTEST))
+    highest = float(np.percentile(slicer.util.arrayFromVolume(node), _BRIGHTEST))
     display.SetWindowLevel(highest or 1.0, (highest or 1.0) / 2)
     node.SetAndObserveDisplayNodeID(display.GetID())
+
+
+def linkUncertainty(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Make a volume known as the uncertainty of a result, after which it is named and beside which it lies."""
+    node.SetName(result.GetScene().GenerateUniqueName(f"{result.GetName()} uncertainty"))
+    node.SetVoxelValueQuantity(result.GetVoxelValueQuantity())
+    node.SetVoxelValueUnits(result.GetVoxelValueUnits())
     result.SetNodeReferenceID(UNCERTAINTY_ROLE, node.GetID())
     placeBeside(result, node)
-    return node
 
 
 def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str, Any]) -> slicer.vtkMRMLNode:

@@ -1,11 +1,12 @@
 """Results from files: a volume that has a record beside it opens as what it is, with its model, scale and input.
 
 Slicer asks the reader about each file that is dropped or added, and the reader claims only volumes with a record, such
-as those of ``arssr bids``. Every other volume is left to the module Volumes.
+as those of ``arssr bids``, and the uncertainty of such a volume. Every other volume is left to the module Volumes.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import slicer.util
 import vtk
 from slicer.i18n import tr as _
 
+from ArSSRLib.cohort.derivatives import result_of_uncertainty, uncertainty_of
 from ArSSRLib.errors import ArSSRError, DependencyError, InputError
 from ArSSRLib.io import read_volume
 from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.record import read_record, sidecar_of, voxels_sha256
-from ArSSRPanel.attributes import linkInput, writeRecord
-from ArSSRPanel.nodes import grayVolumes, volumeFromNode
+from ArSSRPanel.attributes import isResult, linkInput, writeRecord
+from ArSSRPanel.nodes import geometryOf, grayVolumes, volumeFromNode
+from ArSSRPanel.outputs import UNCERTAINTY_ROLE, colorUncertainty, linkUncertainty
 
 # The formats of ArSSR's results that Slicer reads without another extension.
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -48,15 +51,17 @@ class ArSSRFileReader:
         return [f"{self.description()} (*{suffix})" for suffix in SUFFIXES]
 
     def canLoadFileConfidence(self, filePath: str) -> float:
-        """Return how sure it is that this reader is the right one: it is for a volume that has a record."""
+        """Return how sure it is that this reader is the right one: for a volume with a record, or its uncertainty."""
         path = Path(filePath)
-        return CONFIDENCE if suffix_of(path) in SUFFIXES and sidecar_of(path).is_file() else 0.0
+        result = result_of_uncertainty(path) or path
+        return CONFIDENCE if suffix_of(path) in SUFFIXES and sidecar_of(result).is_file() else 0.0
 
     def load(self, properties: Mapping[str, Any]) -> bool:
         """Load a result; what is wrong with it is added to the messages that Slicer shows at the end."""
         path = Path(properties["fileName"])
         try:
-            node, warning = loadResult(path, name=properties.get("name"))
+            load = loadResult if result_of_uncertainty(path) is None else loadUncertainty
+            node, warning = load(path, name=properties.get("name"))
         except ArSSRError as error:
             self.parent.userMessages().AddMessage(vtk.vtkCommand.ErrorEvent, str(error))
             return False
@@ -81,11 +86,7 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
     Raises:
         InputError: If Slicer cannot read the volume.
     """
-    plainName = name or path.name[: -len(suffix_of(path))]
-    node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), plainName, 0)
-    if node is None:
-        msg = _("{path}: Slicer cannot read this volume; make it again, or fetch the file again.").format(path=path)
-        raise InputError(msg)
+    node = _loadVolume(path, name)
     try:
         record = read_record(sidecar_of(path))
     except InputError as error:
@@ -101,8 +102,71 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
     if source is not None:
         linkInput(node, source)
         slicer.util.getModuleLogic("ArSSR").getParameterNode().result = node
-    unchecked = _("{path}: whether its voxels are those of its record could not be checked.").format(path=path)
-    return node, unchecked if fits is None else ""
+    warnings = []
+    if fits is None:
+        warnings.append(_("{path}: whether its voxels are those of its record could not be checked.").format(path=path))
+    if uncertainty_of(path) != path and uncertainty_of(path).is_file():
+        warnings.append(_addUncertainty(node, uncertainty_of(path)))
+    return node, " ".join(filter(None, warnings))
+
+
+def loadUncertainty(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
+    """Load the uncertainty of a result in its colors; the result links it when it is loaded, before or after.
+
+    Args:
+        path: The volume.
+        name: Of the node; by default that of the file.
+
+    Returns:
+        The node, which is one that was loaded before if there is one, and what is wrong with it; "" if nothing.
+
+    Raises:
+        InputError: If Slicer cannot read the volume.
+    """
+    loaded = _loadedFrom(path)
+    if loaded is not None:
+        return loaded, ""
+    node = _loadVolume(path, name)
+    colorUncertainty(node)
+    result = _loadedFrom(result_of_uncertainty(path) or path)
+    return node, "" if result is None or not isResult(result) else _link(result, node, path)
+
+
+def _loadVolume(path: Path, name: str | None) -> slicer.vtkMRMLScalarVolumeNode:
+    plainName = name or path.name[: -len(suffix_of(path))]
+    node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), plainName, 0)
+    if node is None:
+        msg = _("{path}: Slicer cannot read this volume; make it again, or fetch the file again.").format(path=path)
+        raise InputError(msg)
+    return node
+
+
+def _loadedFrom(path: Path) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the volume of the scene that was loaded from a file, the last one if there are several."""
+
+    def fileOf(node: slicer.vtkMRMLScalarVolumeNode) -> str:
+        storage = node.GetStorageNode()
+        return "" if storage is None else storage.GetFullNameFromFileName() or ""
+
+    wanted = os.path.abspath(path)
+    found = [node for node in grayVolumes() if fileOf(node) and os.path.abspath(fileOf(node)) == wanted]
+    return found[-1] if found else None
+
+
+def _addUncertainty(result: slicer.vtkMRMLScalarVolumeNode, path: Path) -> str:
+    """Link the uncertainty that lies beside a result; return what prevents it, "" if nothing."""
+    try:
+        node, _warning = loadUncertainty(path)
+    except InputError as error:
+        return str(error)
+    return "" if result.GetNodeReference(UNCERTAINTY_ROLE) is node else _link(result, node, path)
+
+
+def _link(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> str:
+    if not geometryOf(node).matches(geometryOf(result)):
+        return _("{path}: is not on the grid of its result, and was not linked to it.").format(path=path)
+    linkUncertainty(result, node)
+    return ""
 
 
 def _fits(node: slicer.vtkMRMLScalarVolumeNode, path: Path, record: Mapping[str, Any]) -> bool | None:

@@ -37,6 +37,8 @@ KEPT = (
     "FlipAngle",
     "SkullStripped",
 )
+# What the name of a result says, and that of its uncertainty.
+_RESULT, _UNCERTAINTY = "_desc-arssr_", "_desc-arssruncertainty_"
 # The results in a folder of derivatives.
 RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
 # Options that leave a result what it is, within the tolerance of its record.
@@ -162,7 +164,12 @@ def bids_sidecar(target: Path) -> Path:
 
 def uncertainty_of(target: Path) -> Path:
     """Return where the standard deviation of a result goes."""
-    return target.with_name(target.name.replace("_desc-arssr_", "_desc-arssruncertainty_"))
+    return target.with_name(target.name.replace(_RESULT, _UNCERTAINTY))
+
+
+def result_of_uncertainty(path: Path) -> Path | None:
+    """Return the result whose standard deviation a file holds, by its name; None if that is no such name."""
+    return path.with_name(path.name.replace(_UNCERTAINTY, _RESULT)) if _UNCERTAINTY in path.name else None
 
 
 def uncertainty_sidecar(target: Path, output: Path, spacing: Sequence[float]) -> bytes:

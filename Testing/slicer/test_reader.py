@@ -12,14 +12,17 @@ import phantoms
 import pytest
 import slicer
 from ArSSRPanel.attributes import factsOf, sourceOf
+from ArSSRPanel.uncertainty_overlay import uncertaintyOf
 
 from ArSSRLib.checkpoint import sha256_of
 from ArSSRLib.cli import main
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.io import write_volume
+from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.record import sidecar_of
+from ArSSRLib.volume import Volume
 
 NAME = "sub-01_res-0p5mm_desc-arssr_T1w.nii.gz"
+SPREAD = "sub-01_res-0p5mm_desc-arssruncertainty_T1w.nii.gz"
 
 
 class SlicerReader:
@@ -130,5 +133,58 @@ def test_a_damaged_volume_is_refused(reader, folder, capfd):
     (folder / NAME).write_bytes(b"nothing")
 
     assert not reader.load({"fileName": str(folder / NAME)})
+    assert "cannot read this volume" in reader.parent.messages[0]
+    capfd.readouterr()
+
+
+@pytest.fixture
+def uncertain(folder) -> Path:
+    """The uncertainty beside the result, as `arssr bids` names it."""
+    grid = read_volume(folder / NAME).geometry
+    array = np.linspace(0, 20, int(np.prod(grid.shape)), dtype=np.float32).reshape(grid.shape)
+    write_volume(Volume(array, grid), folder / SPREAD)
+    return folder / SPREAD
+
+
+def test_the_uncertainty_beside_a_result_is_loaded_and_linked(reader, folder, uncertain):
+    result = load(reader, folder / NAME)
+
+    spread = uncertaintyOf(result)
+    assert spread.GetName() == f"{result.GetName()} uncertainty"
+    assert spread.GetDisplayNode().GetColorNode().GetName() in ("Inferno", "Rainbow")
+    assert spread.GetDisplayNode().GetWindow() == pytest.approx(0.995 * 20, rel=1e-3)
+    assert reader.parent.messages == []
+
+
+@pytest.mark.parametrize("names", [(NAME, SPREAD), (SPREAD, NAME)])
+def test_both_files_dropped_in_any_order_are_two_volumes_that_know_each_other(reader, folder, uncertain, names):
+    nodes = {name: load(reader, folder / name) for name in names}
+
+    assert uncertaintyOf(nodes[NAME]) is nodes[SPREAD]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 2
+
+
+def test_an_uncertainty_is_claimed_only_beside_its_result(reader, folder, uncertain):
+    assert reader.canLoadFileConfidence(str(uncertain)) > 0.57
+    sidecar_of(folder / NAME).unlink()
+
+    assert reader.canLoadFileConfidence(str(uncertain)) == 0.0
+
+
+def test_an_uncertainty_on_another_grid_is_not_linked_and_this_is_told(reader, folder):
+    shutil.copy(folder / "scan.nii.gz", folder / SPREAD)
+
+    result = load(reader, folder / NAME)
+
+    assert uncertaintyOf(result) is None
+    assert "is not on the grid of its result" in reader.parent.messages[0]
+
+
+def test_a_damaged_uncertainty_does_not_keep_the_result_from_opening(reader, folder, uncertain, capfd):
+    uncertain.write_bytes(b"nothing")
+
+    result = load(reader, folder / NAME)
+
+    assert uncertaintyOf(result) is None
     assert "cannot read this volume" in reader.parent.messages[0]
     capfd.readouterr()
