@@ -850,15 +850,19 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{path}: whether its voxels are those of its record could not be checked.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>{path}: Slicer cannot read this volume; make it again, or fetch the file again.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>{path}: is not on the grid of its result, and was not linked to it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>{path}: was changed after it was made, its voxels are not those of its record. The volume was loaded without its record.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{path}: whether its voxels are those of its record could not be checked.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -188,3 +188,11 @@ def test_a_damaged_uncertainty_does_not_keep_the_result_from_opening(reader, fol
     assert uncertaintyOf(result) is None
     assert "cannot read this volume" in reader.parent.messages[0]
     capfd.readouterr()
+
+
+def test_an_uncertainty_that_was_removed_is_linked_when_it_is_dropped_again(reader, folder, uncertain):
+    result = load(reader, folder / NAME)
+    slicer.mrmlScene.RemoveNode(uncertaintyOf(result))
+
+    assert uncertaintyOf(result) is None
+    assert load(reader, uncertain) is uncertaintyOf(result)
