@@ -16,7 +16,8 @@ from ArSSRLib.errors import DependencyError, InputError
 from ArSSRLib.evaluation.cases import write_inputs
 from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.methods import has_weights, weights_hash, why_missing
-from ArSSRLib.evaluation.protocol import Method, Protocol, Scale, read_protocol
+from ArSSRLib.evaluation.protocol import Protocol, Scale, read_protocol
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.report import REPORT_NAME, write_report
 from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Problem, Task

@@ -7,6 +7,7 @@ They are drawn from the volumes that the cells kept, so nothing is computed for 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ArSSRLib.acquisition.ripple import slice_ripple
+from ArSSRLib.evaluation.calibration import ERROR, curve
 from ArSSRLib.evaluation.cases import REAL
-from ArSSRLib.evaluation.results import Results
+from ArSSRLib.evaluation.results import Results, Row
 from ArSSRLib.evaluation.runner import Cell
 from ArSSRLib.figure import FOOTER, save_comparison, save_figure
 from ArSSRLib.figure.views import View, gray_window, orthogonal_views, sample
@@ -80,7 +82,43 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
         montage = folder / f"{name}_montage.png"
         drawn.append(save_comparison(montage, panels, difference_to=0, overwrite=True))
         drawn.append(draw_profile(panels, folder / f"{name}_profile.png", axis=_coarsest_axis(scale)))
+    rows = results.rows()
+    if any(row.metric == ERROR for row in rows):
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn.append(draw_calibration(rows, folder / "calibration.png"))
     return drawn
+
+
+def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
+    """Draw the mean absolute error over the mean uncertainty, a point a decile and a line a setting.
+
+    Args:
+        rows: With the numbers of `calibration`; others are not looked at.
+        path: A PNG file.
+
+    Returns:
+        ``path``.
+    """
+    figure = Figure(figsize=(5.4, 4.4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    settings = dict.fromkeys((row.method, row.scale, row.degradation) for row in rows if row.metric == ERROR)
+    end = 0.0
+    for setting in settings:
+        here = [row for row in rows if (row.method, row.scale, row.degradation) == setting]
+        points = curve([(row.metric, row.region, row.value) for row in here])
+        method, scale, degradation = setting
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=f"{method}, {scale} {degradation}")
+        end = max(end, *(x for x, _ in points))
+    honest = math.sqrt(2 / math.pi)
+    axes.plot([0, end], [0, honest * end], color="0.5", linestyle="--", label="standard deviation of a Gaussian error")
+    axes.set_xlabel("mean uncertainty of a tenth of the voxels, % of the range")
+    axes.set_ylabel("mean absolute error there, % of the range")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, frameon=False)
+    save_figure(figure, path)
+    return path
 
 
 def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:

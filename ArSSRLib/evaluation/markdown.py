@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from ArSSRLib.evaluation.calibration import DECILES, ERROR, UNCERTAINTY, curve
 from ArSSRLib.evaluation.cases import REAL
 from ArSSRLib.evaluation.protocol import Protocol
 from ArSSRLib.evaluation.results import Row
@@ -42,13 +43,36 @@ def simulated_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
                 # In the mask they say what they would in the whole volume, and that table has the paper's numbers.
                 twice = region == WHOLE and any((row.metric, row.region) == (metric, IN_MASK) for row in simulated)
                 parts += [] if twice else _differences(here, protocol)
-    return parts
+    return [*parts, *_decile_table(simulated)]
+
+
+def _decile_table(rows: Sequence[Row]) -> list[str]:
+    """Return the mean absolute error where a method is more and less certain, averaged over subjects."""
+    by_setting: dict[tuple[str, str, str], list[tuple[str, str, float]]] = {}
+    for row in rows:
+        if row.metric in (UNCERTAINTY, ERROR):
+            by_setting.setdefault((row.method, row.scale, row.degradation), []).append(
+                (row.metric, row.region, row.value)
+            )
+    if not by_setting:
+        return []
+    lines = []
+    for (method, scale, degradation), values in by_setting.items():
+        where = f"{method}, {times_of(scale)} {degradation}"
+        for name, numbers in zip(("uncertainty", "absolute error"), zip(*curve(values), strict=True), strict=True):
+            lines.append([where, name, *(NOTHING if math.isnan(x) else f"{x:.2f}" for x in numbers)])
+    text = (
+        "Mean of the uncertainty and of the absolute error over the tenths of the voxels in the mask, from the most "
+        "certain to the least, in percent of the truth's range."
+    )
+    head = ["method", "mean of", *(str(count + 1) for count in range(DECILES))]
+    return ["### Error by deciles of uncertainty, mask", text, markdown_table(head, lines)]
 
 
 def _measured(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Return the metrics and regions there are, in the order of their first row by metric."""
     order = {name: n for n, name in enumerate(HEADINGS)}
-    found = dict.fromkeys((row.metric, row.region) for row in rows)
+    found = dict.fromkeys((row.metric, row.region) for row in rows if row.metric not in (UNCERTAINTY, ERROR))
     # The mask first: it is what the tables of the field are about.
     return sorted(found, key=lambda pair: (order.get(pair[0], len(order)), pair[1] != "mask", pair[1]))
 
@@ -152,7 +176,7 @@ def _difference(metric: str, mean: float, interval: tuple[float, float]) -> str:
 
 
 def _number(metric: str, value: float, sign: str = "") -> str:
-    digits = 2 if metric in ("psnr", "consistency") else 4
+    digits = {"psnr": 2, "consistency": 2, "processor_seconds": 1}.get(metric, 4)
     return f"{value:{sign}.{digits}f}"
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ArSSRLib.acquisition.profile import KINDS, UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import find_entry, load_model, sha256_of
 from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.ground_truth import GRID_TOLERANCE
-from ArSSRLib.evaluation.protocol import Method, Scale
+from ArSSRLib.evaluation.programs import ProgramMissing, grids_of, noted_seconds, processor_seconds, run_program
+from ArSSRLib.evaluation.protocol import Scale
+from ArSSRLib.evaluation.protocol_methods import TRUE, Method
 from ArSSRLib.geometry import VolumeGeometry, scale_label
 from ArSSRLib.io import read_volume
-from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.upsampling import upsample
+from ArSSRLib.options import DEFAULT_OPTIONS
+from ArSSRLib.upsampling import carry_out, plan_upsampling
+from ArSSRLib.volume import FileHeader
 
 if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
@@ -28,21 +33,41 @@ class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a 
     """Weights or results that are not there; the message says how to make them."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a method made of a case.
+
+    Attributes:
+        array: Intensities, float32, shape (k, j, i).
+        seconds: Processor time; NaN where nobody noted it.
+        uncertainty: Standard deviation, in the units and the shape of ``array``; None where the method tells none.
+    """
+
+    array: Array
+    seconds: float
+    uncertainty: Array | None = None
+
+
 def identity_of(method: Method, case: Case) -> str:
     """Return what decides the answers of a method: the SHA-256 of its weights or of its file; "" for a formula.
+
+    The result of a program is made first, where it is not there.
 
     Raises:
         MissingMethod: If they are not there.
     """
     if method.kind == "model":
         return weights_hash(method, case.scale)
-    if method.kind == "folder":
-        path = result_file(method, case)
-        if not path.is_file():
-            msg = f"{method.name}: there is no {path}. {_how(method, case.scale)}".strip()
-            raise MissingMethod(msg)
-        return sha256_of(path)
+    if method.files:
+        return sha256_of(_made_result(method, case))
     return ""
+
+
+def choices_of(method: Method) -> dict[str, object]:
+    """Return what else decides the answers of a model: what it is told, and the options that are not the default."""
+    chosen, usual = asdict(method.options), asdict(DEFAULT_OPTIONS)
+    options = {name: value for name, value in chosen.items() if value != usual[name]}
+    return {**({"profile": method.profile} if method.profile else {}), **({"options": options} if options else {})}
 
 
 def weights_of(method: Method, scale: Scale) -> str:
@@ -98,28 +123,77 @@ def result_file(method: Method, case: Case) -> Path:
     return Path(method.files.format(subject=case.subject, scale=scale_label(case.scale), degradation=case.degradation))
 
 
-def apply_method(method: Method, case: Case, *, device: str, precision: str) -> Array:
-    """Return what a method makes of a case, float32, shape (k, j, i).
+def _made_result(method: Method, case: Case) -> Path:
+    """Return the result of another program, which is run if it can be and its result is not there.
+
+    Raises:
+        MissingMethod: If there is none.
+    """
+    path = result_file(method, case)
+    reason = ""
+    if not path.is_file() and method.kind == "program":
+        try:
+            run_program(method.command, case, path)
+        except ProgramMissing as error:
+            reason = f", and {error}"
+    if not path.is_file():
+        msg = f"{method.name}: there is no {path}{reason}. {_how(method, case.scale)}".strip()
+        raise MissingMethod(msg)
+    return path
+
+
+def apply_method(method: Method, case: Case, *, device: str, precision: str) -> Answer:
+    """Return what a method makes of a case.
 
     Raises:
         ArSSRError: If it cannot.
     """
-    coarse = case.coarse.array
+    if method.files:
+        path = _made_result(method, case)
+        return Answer(_read_result(path, method, case), noted_seconds(path))
+    before = processor_seconds()
+    coarse, uncertainty = case.coarse.array, None
     if method.kind == "cubic":
-        return case.acquisition.interpolated(coarse)
-    if method.kind == "back_projection":
-        return case.acquisition.back_projected(coarse)
-    if method.kind == "folder":
-        return _read_result(result_file(method, case), case)
+        array = case.acquisition.interpolated(coarse)
+    elif method.kind == "back_projection":
+        array = case.acquisition.back_projected(coarse)
+    else:
+        array, uncertainty = _upsampled(method, case, device=device, precision=precision)
+    return Answer(array, processor_seconds() - before, uncertainty)
+
+
+def _upsampled(method: Method, case: Case, *, device: str, precision: str) -> tuple[Array, Array | None]:
+    """Return what a network makes of a case, and its uncertainty where it was asked for."""
     model = _loaded(weights_of(method, case.scale), weights_hash(method, case.scale))
-    options = UpsamplingOptions(device=device, precision=precision)
-    return np.asarray(upsample(case.coarse, model, case.factors, options).array)
+    volume = replace(case.coarse, header=FileHeader(profile=told_profile(method, case)))
+    options = replace(method.options, device=device, precision=precision)
+    outcome = carry_out(plan_upsampling(volume, model, case.factors, options), volume, model)
+    spread = outcome.uncertainty
+    return np.asarray(outcome.volume.array), None if spread is None else np.asarray(spread.array)
 
 
-def _read_result(path: Path, case: Case) -> Array:
+def told_profile(method: Method, case: Case) -> SliceProfile:
+    """Return the slice profile that a model is told, as if the header of the volume stated it.
+
+    Raises:
+        InputError: If it should be told the truth about an acquisition that has no slice profile.
+    """
+    name = case.degradation if method.profile == TRUE else method.profile
+    if not name:
+        return UNKNOWN
+    kind = next((kind for kind in KINDS if kind == name), None)
+    if kind is None:
+        msg = f'{method.name}: the degradation "{name}" has no slice profile to be told; set its profile to "".'
+        raise InputError(msg)
+    i, j, k = (AxisProfile(kind) if factor > 1 else None for factor in case.factors)
+    return SliceProfile((i, j, k))
+
+
+def _read_result(path: Path, method: Method, case: Case) -> Array:
     volume = read_volume(path)
-    if not volume.geometry.matches(case.fine, GRID_TOLERANCE):
-        found, expected = volume.geometry, case.fine
+    grid = grids_of(case).fine if method.kind == "program" else case.fine
+    if not volume.geometry.matches(grid, GRID_TOLERANCE):
+        found, expected = volume.geometry, grid
         msg = (
             f"{path}: lies on a grid of {found.size} voxels of {_mm(found)} mm at {_place(found)}, the truth on "
             f"{expected.size} of {_mm(expected)} mm at {_place(expected)} LPS mm; results are never resampled, so have "

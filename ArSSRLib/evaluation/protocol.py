@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
+from ArSSRLib.evaluation.protocol_methods import Method, check_method, entries_of, methods_from, require
 from ArSSRLib.evaluation.scoring import METRICS
 from ArSSRLib.geometry import parse_scale, scale_label
 from ArSSRLib.io.sources import SPLITS
@@ -22,35 +23,8 @@ from ArSSRLib.settings import converted, dataclass_from, read_settings, refuse_u
 Scale = tuple[float, float, float]
 
 PROTOCOLS = Path(__file__).with_name("protocols")
-FIELDS = ("subject", "scale", "degradation")
-KINDS = ("cubic", "back_projection", "model", "folder", "truth")
 CROPS = ("none", "mask")
 LESIONS = ("", "synthetic")
-
-
-@dataclass(frozen=True)
-class Method:
-    """One system that is compared.
-
-    Attributes:
-        name: As it stands in tables and figures.
-        kind: "cubic": spline of order 3; "back_projection": cubic, then 10 back-projections that know the slice
-            profile; "model": a network of ours; "folder": results of another program; "truth": the truth itself, by
-            what needs no other, as a yardstick of sharpness.
-        model: Of a "model": name of a bundled one, or a file of weights. ``{scale}`` stands for the label of the scale
-            ("2", "2.5", "1x1x3"), so that a network of fixed scale has one file for each.
-        files: Of a "folder": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in its name. It is
-            never resampled: a file on another grid than the truth's is an error.
-        how: How to make the weights or the results, told when they are not there; with ``{scale}``, too.
-        note: A remark that stands under its tables, such as how long it was trained.
-    """
-
-    name: str
-    kind: str
-    model: str = ""
-    files: str = ""
-    how: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +136,8 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
         msg = f"{path} lacks {', '.join(missing)}; add it to the protocol, or say --set {missing[0]}=..."
         raise InputError(msg)
     special: dict[str, Any] = {
-        "methods": lambda value: _tables(value, Method, "methods"),
-        "published": lambda value: _tables(value, Published, "published"),
+        "methods": methods_from,
+        "published": _published,
         "scales": _scales,
     }
     values: dict[str, Any] = {
@@ -174,17 +148,14 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
     # Here and not in the dataclass: methods that cannot run are left out of it later, their printed numbers are not.
     names = [method.name for method in protocol.methods]
     for row in protocol.published:
-        _require("method of published", row.method, row.method in names, f"one of {', '.join(names)}")
+        require("method of published", row.method, row.method in names, f"one of {', '.join(names)}")
     return protocol
 
 
-def _tables(value: object, kind: type[Any], name: str) -> tuple[Any, ...]:
-    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        msg = f"The protocol's {name} should be tables, each under a line [[{name}]]."
-        raise InputError(msg)
+def _published(value: object) -> tuple[Published, ...]:
     return tuple(
-        dataclass_from(kind, table, kind="protocol", origin=f"The table {number} of {name}", complete=False)
-        for number, table in enumerate(value, start=1)
+        dataclass_from(Published, table, kind="protocol", origin=f"The table {number} of published", complete=False)
+        for number, table in enumerate(entries_of(value, "published"), start=1)
     )
 
 
@@ -197,60 +168,37 @@ def _scales(value: object) -> tuple[Scale, ...]:
 
 def _check_methods(protocol: Protocol) -> None:
     names = [method.name for method in protocol.methods]
-    _require("methods", names, 0 < len(names) == len(set(names)), "one or more, each with a name of its own")
+    require("methods", names, 0 < len(names) == len(set(names)), "one or more, each with a name of its own")
     for method in protocol.methods:
-        _require(f"kind of {method.name}", method.kind, method.kind in KINDS, f"one of {', '.join(KINDS)}")
-        expected = "a model for the kind model, and for no other"
-        _require(f"model of {method.name}", method.model, bool(method.model) == (method.kind == "model"), expected)
-        expected = "a pattern with {subject}, {scale} and {degradation} for the kind folder, and for no other"
-        _require(f"files of {method.name}", method.files, bool(method.files) == (method.kind == "folder"), expected)
-        patterns = ((method.model, ("scale",)), (method.how, ("scale",)), (method.files, FIELDS))
-        for pattern, fields in patterns:
-            _require(f"pattern of {method.name}", pattern, _fillable(pattern, fields), f"no fields but {fields}")
+        check_method(method)
     known = f"one of {', '.join(names)}"
-    _require("reference", protocol.reference_name, protocol.reference_name in names, known)
+    require("reference", protocol.reference_name, protocol.reference_name in names, known)
     for row in protocol.published:
-        _require(f"values of {row.method}", row.values, len(row.values) == len(row.scales), "one number a scale")
-
-
-def _fillable(pattern: str, fields: Sequence[str]) -> bool:
-    try:
-        pattern.format(**dict.fromkeys(fields, "x"))
-    except (KeyError, IndexError, ValueError):
-        return False
-    return True
+        require(f"values of {row.method}", row.values, len(row.values) == len(row.scales), "one number a scale")
 
 
 def _check_choices(protocol: Protocol) -> None:
-    _require("split", protocol.split, protocol.split in SPLITS, f"one of {', '.join(SPLITS)}")
-    _require("crop", protocol.crop, protocol.crop in CROPS, f"one of {', '.join(CROPS)}")
-    _require("lesions", protocol.lesions, protocol.lesions in LESIONS, 'synthetic, or ""')
-    _require("precision", protocol.precision, protocol.precision in ("auto", "fp32", "bf16", "fp16"), "fp32 or auto")
+    require("split", protocol.split, protocol.split in SPLITS, f"one of {', '.join(SPLITS)}")
+    require("crop", protocol.crop, protocol.crop in CROPS, f"one of {', '.join(CROPS)}")
+    require("lesions", protocol.lesions, protocol.lesions in LESIONS, 'synthetic, or ""')
+    require("precision", protocol.precision, protocol.precision in ("auto", "fp32", "bf16", "fp16"), "fp32 or auto")
     for name, values, known in (
         ("degradations", protocol.degradations, DEGRADATIONS),
         ("real_profile", (protocol.real_profile,), DEGRADATIONS),
         ("metrics", protocol.metrics, METRICS),
     ):
         for value in values:
-            _require(name, value, value in known, f"of {', '.join(known)}")
-        _require(name, list(values), bool(values) and len(set(values)) == len(values), "one or more, each once")
+            require(name, value, value in known, f"of {', '.join(known)}")
+        require(name, list(values), bool(values) and len(set(values)) == len(values), "one or more, each once")
 
 
 def _check_numbers(protocol: Protocol) -> None:
     for name in ("subject_limit", "crop_margin", "figure_subjects"):
-        _require(name, getattr(protocol, name), getattr(protocol, name) >= 0, "0 or more")
-    _require("spacing", protocol.spacing, 0 <= protocol.spacing <= 20, "a spacing in mm, or 0")
+        require(name, getattr(protocol, name), getattr(protocol, name) >= 0, "0 or more")
+    require("spacing", protocol.spacing, 0 <= protocol.spacing <= 20, "a spacing in mm, or 0")
     size = protocol.crop_size
-    _require(
-        "crop_size", list(size), not size or (len(size) == 3 and min(size) >= 8), "three sizes of 8 or more, or []"
-    )
-    _require("subjects", "", bool(protocol.subjects or protocol.real), "volumes in subjects or in real")
+    require("crop_size", list(size), not size or (len(size) == 3 and min(size) >= 8), "three sizes of 8 or more, or []")
+    require("subjects", "", bool(protocol.subjects or protocol.real), "volumes in subjects or in real")
     scaled = all(max(scale) > 1 for scale in protocol.scales) and len(set(protocol.scales)) == len(protocol.scales)
-    _require("scales", [scale_label(s) for s in protocol.scales], scaled, "factors above 1, each once")
-    _require("scales", [], bool(protocol.scales or not protocol.subjects), "one or more where there are subjects")
-
-
-def _require(name: str, value: object, passed: bool, expected: str) -> None:
-    if not passed:
-        msg = f"The protocol's {name} = {value!r} is impossible; expected {expected}."
-        raise InputError(msg)
+    require("scales", [scale_label(s) for s in protocol.scales], scaled, "factors above 1, each once")
+    require("scales", [], bool(protocol.scales or not protocol.subjects), "one or more where there are subjects")

@@ -17,10 +17,10 @@ from ArSSRLib.errors import one_line
 from ArSSRLib.evaluation import MetricUnavailable
 from ArSSRLib.evaluation.cases import REAL, Case, cases_of, real_case
 from ArSSRLib.evaluation.cells import CellStore, Facts, Finished, key_of, lacking
-from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth, subject_name
-from ArSSRLib.evaluation.methods import MissingMethod, apply_method, identity_of
-from ArSSRLib.evaluation.protocol import Method, Protocol
+from ArSSRLib.evaluation.methods import Answer, MissingMethod, apply_method, choices_of, identity_of
+from ArSSRLib.evaluation.protocol import Protocol
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.scoring import METRICS, Scored, Value
 from ArSSRLib.geometry import scale_label
 from ArSSRLib.io import write_volume
@@ -182,7 +182,7 @@ def _cell(
     task: Task, store: CellStore, decided: tuple[Case, Method, Facts], *, truth: GroundTruth | None, place: Place
 ) -> Cell:
     case, method, facts = decided
-    facts = {**facts, "method": method.kind, "identity": identity_of(method, case)}
+    facts = {**facts, "method": method.kind, "identity": identity_of(method, case), **choices_of(method)}
     key = key_of(facts)
     compared = truth is not None and method.kind != "truth"
     metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
@@ -195,14 +195,14 @@ def _cell(
     if computed:
         started = time.monotonic()
         if truth is not None and method.kind == "truth":
-            result = truth.volume.array
+            answer = Answer(truth.volume.array, 0.0)
         else:
-            result = apply_method(method, case, device=task.device, precision=task.protocol.precision)
+            answer = apply_method(method, case, device=task.device, precision=task.protocol.precision)
         seconds = time.monotonic() - started
         if picture is not None and not picture.exists():
-            write_volume(Volume(result, case.fine), picture)
+            write_volume(Volume(answer.array, case.fine), picture)
         mask = truth.mask if truth is not None and task.protocol.mask else None
-        values = _measured(case, result, needed, truth=truth, mask=mask)
+        values = _measured(case, answer, needed, truth=truth, mask=mask)
         store.write(key, facts, Finished({kept_as[name]: told for name, told in values.items()}, seconds))
         finished = store.read(key)
     if finished is None:
@@ -222,10 +222,10 @@ def _kept_as(metric: str) -> str:
 
 
 def _measured(
-    case: Case, result: Array, metrics: list[str], *, truth: GroundTruth | None, mask: Mask | None
+    case: Case, answer: Answer, metrics: list[str], *, truth: GroundTruth | None, mask: Mask | None
 ) -> dict[str, list[Value]]:
     scored = Scored(
-        result,
+        answer.array,
         case.coarse.array,
         case.acquisition,
         case.factors,
@@ -233,6 +233,8 @@ def _measured(
         truth=None if truth is None else truth.volume.array,
         mask=mask,
         lesions=None if truth is None else truth.lesions,
+        seconds=answer.seconds,
+        uncertainty=answer.uncertainty,
     )
     values = {}
     for name in metrics:

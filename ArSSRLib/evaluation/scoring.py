@@ -7,6 +7,7 @@ are loaded when they are first asked for.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.evaluation import MetricUnavailable
+from ArSSRLib.evaluation.calibration import PEARSON, SPEARMAN, calibration
 from ArSSRLib.evaluation.degradation import Acquisition, Array
 from ArSSRLib.evaluation.lesions import Lesions, contrast_recovery
 from ArSSRLib.metrics import Mask, mean_ssim, psnr, ssim_map
@@ -40,6 +42,8 @@ class Scored:
         truth: Shape of ``result``; None for a real volume.
         mask: Voxels of the anatomy, shape of ``result``; None to judge without it.
         lesions: Of the truth; None where none are known.
+        seconds: Processor time that the result took; NaN where nobody noted it.
+        uncertainty: Standard deviation that the method tells, shape of ``result``; None where it tells none.
     """
 
     result: Array
@@ -50,6 +54,8 @@ class Scored:
     truth: Array | None = None
     mask: Mask | None = None
     lesions: Lesions | None = None
+    seconds: float = math.nan
+    uncertainty: Array | None = None
 
     @property
     def regions(self) -> dict[str, Mask | None]:
@@ -111,6 +117,9 @@ HEADINGS = {
     "dice": ("Dice overlap with the segmentation of the truth", "larger is better"),
     "iou": ("Intersection over union with the segmentation of the truth", "larger is better"),
     "ripple": ("Slice ripple", "smaller is better; see `ripple`"),
+    "processor_seconds": ("Processor time, s", "smaller is better"),
+    PEARSON: ("Correlation of uncertainty and absolute error, Pearson", "larger is better"),
+    SPEARMAN: ("Correlation of uncertainty and absolute error, Spearman", "larger is better"),
 }
 
 
@@ -150,6 +159,20 @@ def _ripple(scored: Scored) -> list[Value]:
         return []
     axis = 2 - thick[0]  # arrays are indexed [k, j, i]
     return [Value("ripple", WHOLE, slice_ripple(scored.result, axis, scored.scale[thick[0]]))]
+
+
+def _processor_seconds(scored: Scored) -> list[Value]:
+    return [Value("processor_seconds", WHOLE, scored.seconds)]
+
+
+def _calibration(scored: Scored) -> list[Value]:
+    """Of methods that tell an uncertainty, within the anatomy; others have none to judge."""
+    if scored.uncertainty is None or scored.mask is None:
+        return []
+    truth = scored.reference
+    error = np.abs(scored.result - truth)[scored.mask]
+    found = calibration(scored.uncertainty[scored.mask], error, 100 / float(np.ptp(truth)))
+    return [Value(name, where or IN_MASK, number) for name, where, number in found]
 
 
 def _lpips(network: str) -> Callable[[Scored], list[Value]]:
@@ -198,6 +221,8 @@ METRICS: dict[str, Metric] = {
     "ripple": Metric(_ripple, needs_truth=False),
     "lpips_alex": Metric(_lpips("alex")),
     "lpips_vgg": Metric(_lpips("vgg")),
+    "processor_seconds": Metric(_processor_seconds, needs_truth=False),
+    "uncertainty": Metric(_calibration),
     "segmentation": Metric(_segmentation, identity=_segmentation_identity),
     "psi": Metric(_sharpness("psi"), needs_truth=False),
     "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),

@@ -7,7 +7,8 @@ import csv
 import numpy as np
 from scipy import ndimage
 
-from ArSSRLib.evaluation.protocol import Method, Protocol
+from ArSSRLib.evaluation.protocol import Protocol
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
 from ArSSRLib.volume import Volume

@@ -9,8 +9,16 @@ from ArSSRLib.checkpoint import load_model, registry, sha256_of
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.cases import cases_of
 from ArSSRLib.evaluation.ground_truth import prepare_ground_truth
-from ArSSRLib.evaluation.methods import MissingMethod, apply_method, has_weights, identity_of, weights_hash, why_missing
-from ArSSRLib.evaluation.protocol import Method
+from ArSSRLib.evaluation.methods import (
+    MissingMethod,
+    apply_method,
+    choices_of,
+    has_weights,
+    identity_of,
+    weights_hash,
+    why_missing,
+)
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source
@@ -42,7 +50,7 @@ def test_cubic_is_that_of_scipy(truth, tmp_path):
 
     positions = np.meshgrid(*[(np.arange(n) + 0.5) / 2 - 0.5 for n in truth.volume.array.shape], indexing="ij")
     expected = ndimage.map_coordinates(case.coarse.array.astype(np.float64), positions, order=3, mode="mirror")
-    np.testing.assert_allclose(apply_method(CUBIC, case, **CPU), expected, atol=0.02)
+    np.testing.assert_allclose(apply_method(CUBIC, case, **CPU).array, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("degradation", ["gaussian", "box", "endpoints"])
@@ -50,7 +58,7 @@ def test_back_projection_agrees_with_the_input(truth, tmp_path, degradation):
     case = case_of(truth, tmp_path, degradation)
 
     errors = [
-        np.abs(case.acquisition.coarsened(apply_method(method, case, **CPU)) - case.coarse.array).mean()
+        np.abs(case.acquisition.coarsened(apply_method(method, case, **CPU).array) - case.coarse.array).mean()
         for method in (CUBIC, BACK)
     ]
 
@@ -60,7 +68,7 @@ def test_back_projection_agrees_with_the_input(truth, tmp_path, degradation):
 def test_back_projection_is_better_than_cubic_where_slices_average(truth, tmp_path):
     case = case_of(truth, tmp_path, "gaussian")
 
-    cubic, corrected = (psnr(truth.volume.array, apply_method(method, case, **CPU)) for method in (CUBIC, BACK))
+    cubic, corrected = (psnr(truth.volume.array, apply_method(method, case, **CPU).array) for method in (CUBIC, BACK))
 
     assert corrected > cubic + 0.5
 
@@ -68,7 +76,7 @@ def test_back_projection_is_better_than_cubic_where_slices_average(truth, tmp_pa
 def test_a_model_answers_as_upsampling_does(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path)
 
-    found = apply_method(Method("tiny", "model", str(tiny_weights)), case, **CPU)
+    found = apply_method(Method("tiny", "model", str(tiny_weights)), case, **CPU).array
 
     expected = upsample(case.coarse, load_model(tiny_weights), 2.0, UpsamplingOptions(**CPU)).array
     np.testing.assert_array_equal(found, expected)
@@ -124,7 +132,7 @@ def test_a_result_of_another_program_is_taken_as_it_is(truth, tmp_path):
     path = write_volume(Volume(array, case.fine), tmp_path / "sub-01_2_point.nii.gz")
 
     assert identity_of(method, case) == sha256_of(path)
-    np.testing.assert_array_equal(apply_method(method, case, **CPU), array)
+    np.testing.assert_array_equal(apply_method(method, case, **CPU).array, array)
 
 
 def test_a_result_on_another_grid_is_refused_with_both(truth, tmp_path):
@@ -157,3 +165,45 @@ def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
 def test_a_result_that_is_not_there_is_missing_and_says_how_to_get_it(truth, tmp_path):
     with pytest.raises(MissingMethod, match=r"other: there is no .*sub-01_2_point\.nii\.gz\. Ask them\.$"):
         identity_of(external(tmp_path), case_of(truth, tmp_path))
+
+
+def told_psnr(truth, case, weights, **choices):
+    method = Method("tiny", "model", str(weights), **choices)
+    return psnr(truth.volume.array, apply_method(method, case, **CPU).array)
+
+
+def test_a_model_is_told_the_profile_of_the_degradation_and_agrees_with_the_scan(truth, tmp_path, tiny_weights):
+    case = case_of(truth, tmp_path, "gaussian")
+    unknown = UpsamplingOptions(slice_thickness="unknown")
+
+    told = told_psnr(truth, case, tiny_weights, profile="true")
+
+    assert told == told_psnr(truth, case, tiny_weights, profile="gaussian")
+    assert told > told_psnr(truth, case, tiny_weights, options=unknown) + 0.5
+    assert told > told_psnr(truth, case, tiny_weights, profile="point") + 0.5
+
+
+def test_a_model_cannot_be_told_the_profile_of_a_degradation_that_has_none(truth, tmp_path, tiny_weights):
+    case = case_of(truth, tmp_path, "endpoints")
+
+    with pytest.raises(InputError, match='the degradation "endpoints" has no slice profile to be told'):
+        apply_method(Method("tiny", "model", str(tiny_weights), profile="true"), case, **CPU)
+
+
+def test_an_uncertainty_that_was_asked_for_is_there_and_no_other(truth, tmp_path, tiny_weights):
+    case = case_of(truth, tmp_path)
+    best = UpsamplingOptions(quality="best", uncertainty=True)
+
+    spread = apply_method(Method("tiny", "model", str(tiny_weights), options=best), case, **CPU).uncertainty
+
+    assert spread.shape == truth.volume.array.shape
+    assert spread.min() >= 0 < spread.max()
+    assert apply_method(CUBIC, case, **CPU).uncertainty is None
+
+
+def test_what_a_model_is_told_and_its_options_decide_its_answers():
+    plain = Method("ours", "model", "arssr2")
+    best = Method("ours", "model", "arssr2", profile="true", options=UpsamplingOptions(quality="best"))
+
+    assert choices_of(plain) == {}
+    assert choices_of(best) == {"profile": "true", "options": {"quality": "best"}}

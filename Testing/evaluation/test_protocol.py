@@ -8,8 +8,10 @@ import pytest
 from evaluation.tables import PROTOCOL
 
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.evaluation.protocol import PROTOCOLS, Method, Protocol, Published, read_protocol
+from ArSSRLib.evaluation.protocol import PROTOCOLS, Protocol, Published, read_protocol
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.geometry import scale_label
+from ArSSRLib.options import UpsamplingOptions
 
 SHIPPED = sorted(path.stem for path in PROTOCOLS.glob("*.toml"))
 
@@ -27,11 +29,11 @@ def test_a_shipped_protocol_is_known_by_its_name_and_changed_by_one_path(name, t
     protocol = read_protocol(Path(name), [f"subjects={tmp_path}"])
 
     assert protocol.subjects == tmp_path
-    assert "arssr2" in [method.name for method in protocol.methods]
+    assert "arssr2" in [method.model for method in protocol.methods]
 
 
-def test_the_shipped_protocols_are_those_of_the_paper_and_thick_slices():
-    assert SHIPPED == ["table1", "table2", "table3", "table4", "thick_slice"]
+def test_the_shipped_protocols_are_those_of_the_paper_thick_slices_another_program_and_the_uncertainty():
+    assert SHIPPED == ["eclare", "table1", "table2", "table3", "table4", "thick_slice", "uncertainty"]
 
 
 def test_table_1_has_the_scales_and_the_methods_of_the_paper():
@@ -73,6 +75,16 @@ def test_values_come_out_in_their_types(tmp_path):
     assert protocol.reference_name == "cubic"
 
 
+def test_a_method_has_the_options_of_the_upsampling_that_it_names(tmp_path):
+    text = PROTOCOL + '[[methods]]\nname = "ours"\nkind = "model"\nmodel = "arssr2"\nprofile = "true"\n'
+
+    *_, plain = read(tmp_path, text).methods
+    *_, best = read(tmp_path, text + "options = { quality = 'best', uncertainty = true }\n").methods
+
+    assert (plain.profile, plain.options) == ("true", UpsamplingOptions())
+    assert best.options == UpsamplingOptions(quality="best", uncertainty=True)
+
+
 @pytest.mark.parametrize(
     ("scale", "label"), [((2, 2, 2), "2"), ((2.5, 2.5, 2.5), "2.5"), ((1, 1, 3), "1x1x3"), ((1, 1.25, 4), "1x1.25x4")]
 )
@@ -95,6 +107,18 @@ def test_a_scale_has_one_label(scale, label):
         (PROTOCOL.replace('"back_projection"', '"model"'), "model of back"),
         (PROTOCOL.replace('"back_projection"', '"folder"'), "files of back"),
         (PROTOCOL + 'model = "a"\n', "model of back"),
+        (
+            PROTOCOL + 'command = "run"\n',
+            "command of back = 'run' is impossible; expected a command for the kind program",
+        ),
+        (PROTOCOL.replace('"back_projection"', '"program"\nfiles = "a"'), "command of back = ''"),
+        (PROTOCOL.replace('"back_projection"', '"program"\nfiles = "a"\ncommand = "run {x}"'), "pattern of back"),
+        (PROTOCOL + 'profile = "gaussian"\n', "profile or options of back = 'gaussian'"),
+        (PROTOCOL + 'profile = "wide"\n', "profile of back = 'wide' is impossible; expected one of true, point"),
+        (PROTOCOL + "options = { quality = 'best' }\n", "profile or options of back = 'options'"),
+        (PROTOCOL + "options = { depth = 1 }\n", "table options of back has the unknown key depth"),
+        (PROTOCOL + "options = { uncertainty = true }\n", "quality standard asks once; choose best"),
+        (PROTOCOL + "options = 3\n", "options of back = 3 is impossible; expected a table"),
         (PROTOCOL.replace('"back_projection"', '"folder"\nfiles = "{who}"'), "pattern of back"),
         (PROTOCOL.replace("[2, [1, 1, 3]]", "2"), "scales = 2 should be a list"),
         (PROTOCOL.replace("[2, [1, 1, 3]]", "[1]"), "scales"),

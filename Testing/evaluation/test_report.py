@@ -8,7 +8,8 @@ import pytest
 from evaluation.tables import BACK, CUBIC, protocol_of
 
 from ArSSRLib.evaluation.markdown import markdown_table
-from ArSSRLib.evaluation.protocol import Method, Published
+from ArSSRLib.evaluation.protocol import Published
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.report import write_report
 from ArSSRLib.evaluation.results import Results
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem

@@ -5,7 +5,7 @@ import math
 
 from evaluation.tables import CUBIC, protocol_of
 
-from ArSSRLib.evaluation.protocol import Method
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.results import Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem
 from ArSSRLib.evaluation.scoring import Value

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.evaluation import MetricUnavailable, runner, scoring
-from ArSSRLib.evaluation.protocol import Method
+from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.runner import Cell, Place, Prepared, Problem, Task, evaluate
 from ArSSRLib.evaluation.scoring import Metric
 from ArSSRLib.io import read_volume

@@ -169,6 +169,6 @@ def test_a_package_that_is_not_installed_makes_a_metric_unavailable(monkeypatch)
 
 
 def test_every_value_has_a_heading():
-    told = {"segmentation": ["dice", "iou"]}
+    told = {"segmentation": ["dice", "iou"], "uncertainty": ["uncertainty_pearson", "uncertainty_spearman"]}
 
     assert {name for metric in METRICS for name in told.get(metric, [metric])} == set(HEADINGS)

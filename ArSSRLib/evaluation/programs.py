@@ -1,0 +1,126 @@
+"""Programs of others, run on a case as a user would: a volume in, a volume out, and what it took.
+
+They run as processes of their own and are never imported. A program is given the volume on a grid of equally long
+edges, for some derive the size of their result from a rounded quotient of spacings; its result has to lie on the fine
+grid of the same field of view, and is then placed on the truth's, whose edges differ by less than a hundredth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ArSSRLib.errors import ArSSRError, InputError, one_line
+from ArSSRLib.evaluation.cases import Case
+from ArSSRLib.geometry import VolumeGeometry, scale_label
+from ArSSRLib.io import write_volume
+from ArSSRLib.io.files import replacing
+from ArSSRLib.volume import Volume
+
+# Edges of a truth's voxels differ by less, or the program is told another shape than the one that it is judged by.
+EQUAL = 0.01
+
+
+class ProgramMissing(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
+    """A program that is not installed."""
+
+
+@dataclass(frozen=True)
+class Grids:
+    """The grids of a case as a program is given them.
+
+    Attributes:
+        coarse: Of the volume that it is given.
+        fine: Of the result that it is expected to make.
+    """
+
+    coarse: VolumeGeometry
+    fine: VolumeGeometry
+
+
+def grids_of(case: Case) -> Grids:
+    """Return the grids of a case with the fine voxels' edges made equal to their mean.
+
+    Raises:
+        InputError: If they differ by a hundredth or more.
+    """
+    edges = np.array(case.fine.spacing)
+    if np.ptp(edges) >= EQUAL * edges.mean():
+        shown = " x ".join(f"{edge:.4g}" for edge in edges)
+        msg = f"{case.subject}: voxels of {shown} mm; a program needs equally long edges, so set a spacing in mm."
+        raise InputError(msg)
+    # In hundredths of a millimeter, as headers have it, so that quotients of spacings are exact.
+    edge = round(float(edges.mean()), 2)
+    fine = VolumeGeometry(case.fine.size, (edge,) * 3, case.fine.origin, case.fine.direction)
+    return Grids(fine.resized(case.coarse.geometry.size), fine)
+
+
+def run_program(command: str, case: Case, result: Path) -> None:
+    """Run a program on a case, and note beside its result what it took.
+
+    Args:
+        command: As in a shell; ``{input}`` is the volume, ``{folder}`` that of the result, ``{profile}`` the
+            degradation, and ``{thickness}`` the full width at half maximum of a slice in voxels of the result.
+        case: What it is given.
+        result: The file that it has to leave.
+
+    Raises:
+        ProgramMissing: If it is not installed.
+        InputError: If it fails or leaves no result.
+    """
+    name, *words = shlex.split(command)
+    program = shutil.which(name)
+    if program is None:
+        msg = f"the program {name} is not installed"
+        raise ProgramMissing(msg)
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{case.subject}_{scale_label(case.scale)}_{case.degradation}.nii.gz"
+        write_volume(Volume(case.coarse.array, grids_of(case).coarse), path)
+        values = {"input": path, "folder": result.parent, "profile": case.degradation, "thickness": max(case.factors)}
+        before = processor_seconds()
+        # The command comes from the user's own protocol.
+        done = subprocess.run(
+            [program, *(word.format(**values) for word in words)], capture_output=True, text=True, check=False
+        )
+        seconds = processor_seconds() - before
+    if done.returncode != 0 or not result.is_file():
+        reason = one_line((done.stderr or done.stdout)[-400:]) or "it said nothing"
+        msg = f"{name} ended with {done.returncode} and left no {result}: {reason}"
+        raise InputError(msg)
+    note_seconds(result, seconds)
+
+
+def note_seconds(result: Path, seconds: float) -> None:
+    """Write beside a result how much processor time it took."""
+    with replacing(_note_of(result), ".json") as temporary:
+        temporary.write_text(json.dumps({"processor_seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
+
+
+def noted_seconds(result: Path) -> float:
+    """Return the processor time that is noted beside a result; NaN where none is."""
+    try:
+        return float(json.loads(_note_of(result).read_text(encoding="utf-8"))["processor_seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return float("nan")
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of the processes that it started and that have ended.
+
+    On a busy machine, or with several threads, it says more about a method than the clock does.
+    """
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _note_of(result: Path) -> Path:
+    return result.with_name(f"{result.name}.json")
