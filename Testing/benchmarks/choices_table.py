@@ -1,0 +1,216 @@
+"""What each choice of an upsampling is worth, without training anything: a page of two tables, and their rows.
+
+    python Testing/benchmarks/choices_table.py FOLDER
+
+FOLDER holds volumes to which nothing was fitted. Each is resampled to 1.2 mm, cropped, and acquired by simulation. The
+second table is about synthetic lesions. What is in the CSV files already is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from row_files import read_rows, write_rows
+
+from ArSSRLib.evaluation.cases import Case, cases_of
+from ArSSRLib.evaluation.degradation import Array
+from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth
+from ArSSRLib.evaluation.lesions import contrast_recovery
+from ArSSRLib.evaluation.markdown import NOTHING, markdown_table
+from ArSSRLib.evaluation.methods import apply_method
+from ArSSRLib.evaluation.protocol import Protocol
+from ArSSRLib.evaluation.protocol_methods import TRUE, Method
+from ArSSRLib.geometry import scale_label
+from ArSSRLib.io.sources import find_sources
+from ArSSRLib.metrics import psnr
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.volume import Volume
+
+OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
+MODEL = "arssr2"
+CHOICES_FILE, LESIONS_FILE = "choices", "choices_lesions"
+# In mm, and the edge of the crop in voxels: two, three and four divide it.
+SPACING, EDGE = 1.2, 96
+THICK = (1.0, 1.0, 4.0)
+SCALES = ((2.0,) * 3, (3.0,) * 3, (4.0,) * 3, THICK)
+LESION_SCALES = ((2.0,) * 3, (4.0,) * 3)
+DEGRADATIONS = ("point", "gaussian")
+# What every other slice is brighter, and the others darker, in the last column.
+GAIN = 0.02
+UNEVEN = "gaussian, uneven"
+# A wrong profile is the other one.
+WRONG = "wrong"
+
+
+def _ours(profile: str = TRUE, **options: str) -> Method:
+    return Method("", "model", MODEL, profile=profile, options=UpsamplingOptions(**options))  # type: ignore[arg-type]
+
+
+CHOICES = {
+    "profile unknown": _ours("", slice_thickness="unknown"),
+    "profile estimated where that is safe": _ours(""),
+    "told, consistency off": _ours(consistency="off"),
+    "told": _ours(),
+    "told, even slices off": _ours(even_slices="off"),
+    "told, mirror images": _ours(quality="best"),
+    "told a wrong profile": _ours(WRONG),
+    "told a wrong profile, consistency off": _ours(WRONG, consistency="off"),
+}
+CUBIC, BACK = "cubic", "cubic + back-projection"
+BASELINES = {CUBIC: Method(CUBIC, "cubic"), BACK: Method(BACK, "back_projection")}
+LESION_CHOICES = ("profile unknown", "told", "told, mirror images")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One result.
+
+    Attributes:
+        subject: Name of the volume.
+        setting: Scale and degradation.
+        choice: One of `CHOICES`, or a baseline.
+        psnr: In dB, in the mask.
+        contrast: Of lesions, the part that is kept; NaN without lesions.
+    """
+
+    subject: str
+    setting: str
+    choice: str
+    psnr: float
+    contrast: float
+
+
+def settings_of(truth: GroundTruth, protocol: Protocol) -> Iterator[tuple[str, Case]]:
+    """Yield the acquisitions of a truth by name; one thick axis also with slices that differ in brightness."""
+    for case in cases_of(truth, protocol):
+        label = scale_label(case.scale)
+        yield f"{label if 'x' in label else f'{label}x'} {case.degradation}", case
+        if case.scale == THICK and case.degradation == "gaussian":
+            yield f"{label} {UNEVEN}", replace(case, coarse=uneven(case.coarse))
+
+
+def uneven(volume: Volume) -> Volume:
+    """Return a volume of which every other slice is brighter, and the others darker."""
+    gains = 1 + GAIN * (-1.0) ** np.arange(volume.array.shape[0])
+    return volume.with_array((volume.array * gains[:, None, None]).astype(np.float32))
+
+
+def answer(choice: str, case: Case) -> Array:
+    """Return what a choice or a baseline makes of a case."""
+    method = BASELINES.get(choice) or CHOICES[choice]
+    if method.profile == WRONG:
+        method = replace(method, profile="gaussian" if case.degradation == "point" else "point")
+    return apply_method(method, case, device="cpu", precision="fp32").array
+
+
+def scores_of(
+    truth: GroundTruth, protocol: Protocol, choices: Sequence[str], known: Sequence[Score]
+) -> Iterator[Score]:
+    """Yield the scores of a truth that are not known yet."""
+    done = {(score.subject, score.setting, score.choice) for score in known}
+    for setting, case in settings_of(truth, protocol):
+        for choice in (*BASELINES, *choices):
+            if (truth.subject, setting, choice) in done:
+                continue
+            array = answer(choice, case)
+            kept = math.nan if truth.lesions is None else contrast_recovery(truth.volume.array, array, truth.lesions)
+            yield Score(truth.subject, setting, choice, psnr(truth.volume.array, array, truth.mask), kept)
+
+
+def protocol_of(folder: Path, limit: int, *, lesions: bool) -> Protocol:
+    """Return what is judged, with lesions or without."""
+    return Protocol(
+        title="Choices",
+        output=folder,
+        methods=tuple(BASELINES.values()),
+        subjects=folder,
+        subject_limit=limit,
+        scales=LESION_SCALES if lesions else SCALES,  # type: ignore[arg-type]
+        degradations=DEGRADATIONS,
+        spacing=SPACING,
+        crop_size=(EDGE, EDGE, EDGE),
+        lesions="synthetic" if lesions else "",
+    )
+
+
+def gain_table(scores: Sequence[Score]) -> str:
+    """Return the mean gains over the floor, the better of the baselines of each case, in dB."""
+    settings = list(dict.fromkeys(score.setting for score in scores))
+    by_case = {(s.subject, s.setting, s.choice): s.psnr for s in scores}
+    subjects = list(dict.fromkeys(score.subject for score in scores))
+    lines = []
+    for choice in CHOICES:
+        cells = []
+        for setting in settings:
+            cases = [[by_case.get((who, setting, name), math.nan) for name in (choice, *BASELINES)] for who in subjects]
+            gain = np.mean([found - max(floors) for found, *floors in cases])
+            cells.append(NOTHING if np.isnan(gain) else f"{gain:+.2f}")
+        lines.append([choice, *cells])
+    return markdown_table(["choice", *settings], lines)
+
+
+def lesion_table(scores: Sequence[Score]) -> str:
+    """Return the mean part of the contrast of lesions that is kept."""
+    settings = list(dict.fromkeys(score.setting for score in scores))
+    lines = []
+    for choice in (*BASELINES, *LESION_CHOICES):
+        kept = [[s.contrast for s in scores if (s.setting, s.choice) == (setting, choice)] for setting in settings]
+        lines.append([choice, *(f"{np.mean(numbers):.2f}" if numbers else NOTHING for numbers in kept)])
+    return markdown_table(["method", *settings], lines)
+
+
+def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
+    """Return the page."""
+    subjects = dict.fromkeys(score.subject for score in scores)
+    parts = [
+        "# What each choice is worth",
+        f"The bundled {MODEL} on {', '.join(subjects)}: truths of {SPACING} mm, of which the middle {EDGE} voxels along "
+        "each axis are judged. PSNR in the mask in dB over the better of cubic interpolation and back-projection, which "
+        "knows the slice profile; mean. Nothing was trained for this.",
+        gain_table(scores),
+        "- Told: the network and the step that makes its result agree with the scan know the slice profile. "
+        f"{MODEL} itself has no input for it, so that the step alone makes a difference.\n"
+        "- A wrong profile: Gaussian for points, and points for a Gaussian.\n"
+        f"- Uneven: every other slice is {100 * GAIN:g} % brighter, and the others are {100 * GAIN:g} % darker.\n"
+        "- Mirror images: the mean of eight answers.",
+    ]
+    if lesions:
+        parts += [
+            "## Lesions",
+            "Part of the contrast of synthetic lesions that is kept; 1 is all; mean over the same volumes.",
+            lesion_table(lesions),
+        ]
+    files = " and ".join(f"[{name}.csv]({name}.csv)" for name in (CHOICES_FILE, LESIONS_FILE)[: 1 + bool(lesions)])
+    made = f"Made by `python Testing/benchmarks/choices_table.py data/val`; every case is in {files}."
+    return "\n\n".join([*parts, made]) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compute the rows that are not there yet, and write all files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--limit", type=int, default=3, help="volumes at most (default: 3)")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    tables = {}
+    for name, choices in ((CHOICES_FILE, tuple(CHOICES)), (LESIONS_FILE, LESION_CHOICES)):
+        protocol = protocol_of(args.folder, args.limit, lesions=name == LESIONS_FILE)
+        path = args.output / f"{name}.csv"
+        tables[name] = rows = read_rows(path, Score)
+        for source in find_sources(args.folder, "test")[: args.limit]:
+            for score in scores_of(prepare_ground_truth(source, protocol), protocol, choices, tuple(rows)):
+                rows.append(score)
+                write_rows(path, rows)
+    page = report(tables[CHOICES_FILE], tables[LESIONS_FILE])
+    (args.output / f"{CHOICES_FILE}.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
