@@ -170,9 +170,9 @@ def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
     subjects = dict.fromkeys(score.subject for score in scores)
     parts = [
         "# What each choice is worth",
-        f"The bundled {MODEL} on {', '.join(subjects)}: truths of {SPACING} mm, of which the middle {EDGE} voxels along "
-        "each axis are judged. PSNR in the mask in dB over the better of cubic interpolation and back-projection, which "
-        "knows the slice profile; mean. Nothing was trained for this.",
+        f"The bundled {MODEL} on {', '.join(subjects)}: truths of {SPACING} mm, cropped to the middle {EDGE} voxels "
+        "along each axis. Mean PSNR in the mask, in dB over the better of cubic interpolation and back-projection, "
+        "which knows the slice profile. Nothing was trained for this.",
         gain_table(scores),
         "- Told: the network and the step that makes its result agree with the scan know the slice profile. "
         f"{MODEL} itself has no input for it, so that the step alone makes a difference.\n"
