@@ -1,5 +1,5 @@
 """How a volume was acquired: slice profiles, simulated acquisitions, and agreement with the measurement.
 
-One vocabulary for the engine, training and evaluation. Files and headers are read in `io`; this package turns what
-they say into numbers.
+The engine, training and evaluation share these definitions. Files and headers are read in `io`; this package converts
+their contents into numbers.
 """

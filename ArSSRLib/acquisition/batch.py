@@ -1,7 +1,7 @@
-"""Acquisition matrices of many patches at once, on any device: each patch with its own scale and profile.
+"""Acquisition matrices of many patches at once, on any device; every patch has its own scale and profile.
 
 An acquisition along one axis is a matrix: a slice profile (a kernel on the fine grid) followed by sampling of the
-cubic spline at the centers of the coarse voxels. Nothing loops over voxels.
+cubic spline at the centers of the coarse voxels. There are no loops over voxels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, TRUNCATION_STEEPNESS
 from ArSSRLib.interpolation import SPLINE_POLE
 
-# The profiles, by the number that stands for each in a batch; the order of `profile.KINDS`.
+# Numbers of the profiles in a batch, in the order of `profile.KINDS`.
 POINT, GAUSSIAN, BOX, KSPACE = range(4)
 
 
@@ -31,7 +31,7 @@ def batch_matrices(
     Args:
         count: Fine voxels along the axis.
         coarse: Coarse voxels along the axis.
-        scale: Fine voxels per coarse voxel, shape (N,). Below 1, with POINT, it is the interpolation that leads back.
+        scale: Fine voxels per coarse voxel, shape (N,). A value below 1, with POINT, describes interpolation instead.
         profile: POINT, GAUSSIAN, BOX or KSPACE, shape (N,).
         thickness: Slice thickness as a fraction of the coarse spacing: full width at half maximum of the Gaussian,
             width of the box, 1 / cut-off of the truncation; shape (N,). Below 1 there is a gap between slices.
@@ -49,8 +49,7 @@ def batch_matrices(
         centers = first_face[:, None] + index * ((scale * coarse - 1) / max(1, coarse - 1))[:, None]
     else:
         centers = first_face[:, None] + (index + 0.5) * scale[:, None] - 0.5
-    # A sample at an end reads spline coefficients beyond it; without them a thin axis (scale 1) that is only
-    # point-sampled would not stay as it is.
+    # Samples at an end need spline coefficients beyond it; otherwise, point sampling would change an axis of scale 1.
     knots = torch.arange(-2, count + 2, device=device, dtype=torch.float32)
     sampling = _cubic_bspline(knots - centers[..., None])
     distance = (knots[:, None] - fine_index).abs()
@@ -61,7 +60,7 @@ def batch_matrices(
 
 
 def batch_transfer(profile: Tensor, thickness: Tensor) -> Tensor:
-    """Return what `AxisProfile.transfer` returns, for profiles by their numbers.
+    """Return `AxisProfile.transfer` for many profiles.
 
     Args:
         profile: POINT, GAUSSIAN, BOX or KSPACE, any shape.
@@ -70,7 +69,7 @@ def batch_transfer(profile: Tensor, thickness: Tensor) -> Tensor:
     Returns:
         Kept contrast, unitless, shape (*profile.shape, len(FREQUENCIES)).
     """
-    # Filled in, not sent: a copy from the host would wait for the device.
+    # Created on the device: a copy from the host would wait for it.
     frequency = torch.stack([torch.full((), f, device=thickness.device) for f in FREQUENCIES])
     width = thickness[..., None]
     kept = torch.ones_like(width * frequency)
@@ -90,7 +89,7 @@ def _cubic_bspline(distance: Tensor) -> Tensor:
 
 
 def _profile_kernel(offset: Tensor, width: Tensor, profile: Tensor) -> Tensor:
-    """Return slice profiles of ``width`` fine voxels, shape (N, 1), as kernels of sum 1, shape (N, M)."""
+    """Return slice profiles of ``width`` fine voxels, shape (N, 1), as kernels with a sum of 1, shape (N, M)."""
     gaussian = torch.exp(-0.5 * (offset / (width * FWHM_TO_SIGMA)) ** 2)
     box = (torch.minimum(offset + 0.5, width / 2) - torch.maximum(offset - 0.5, -width / 2)).clamp_min(0)
     lobes = 4
@@ -103,6 +102,6 @@ def _profile_kernel(offset: Tensor, width: Tensor, profile: Tensor) -> Tensor:
 
 
 def _toeplitz(kernel: Tensor, count: int) -> Tensor:
-    """Return convolution matrices, shape (N, count, count), of kernels of shape (N, 2 * count - 1)."""
+    """Return the convolution matrices, shape (N, count, count), of kernels of shape (N, 2 * count - 1)."""
     index = torch.arange(count, device=kernel.device)
     return kernel[:, index[None, :] - index[:, None] + count - 1]

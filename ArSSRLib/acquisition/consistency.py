@@ -1,9 +1,9 @@
-"""Agreement with the measurement: a result, acquired again by simulation, gives the scan.
+"""Agreement with the measurement: a simulated acquisition of the result reproduces the scan.
 
 With the acquisition D (fine to coarse) and spline interpolation U (coarse to fine), a step adds U(y - D x) to a result
-x of the measurement y. Each step multiplies the difference by (1 - D U), and D U is one small matrix per axis: all
-steps together are computed on the coarse grid, and the fine volume is read once and changed once. Both passes are sums
-over fine voxels, so tiles can be processed in any order.
+x of the measurement y. Each step multiplies the difference by (1 - D U), and D U is one small matrix per axis. All
+steps are therefore computed together on the coarse grid, and the fine volume is read and changed only once. Both passes
+are sums over fine voxels, so tiles can be processed in any order.
 
 Source:
     Iterative back-projection: Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
@@ -26,16 +26,16 @@ STEPS = 3
 
 
 def corrected(difference: Tensor, round_trip: Sequence[Tensor], strength: Tensor | float, steps: int = STEPS) -> Tensor:
-    """Return what all steps together add to a result, on the coarse grid; differentiable.
+    """Return the correction by all steps together, on the coarse grid; differentiable.
 
     Args:
         difference: Measurement minus simulated measurement, shape (k', j', i').
         round_trip: D U along k, j, i, each square.
-        strength: Part of the difference that each step corrects, 0 to 1; below 1 noise is followed less.
+        strength: Fraction of the difference that each step corrects, 0 to 1; values below 1 follow noise less.
         steps: Number of steps.
 
     Returns:
-        The correction, shape (k', j', i'); its spline interpolation is to be added to the result.
+        The correction, shape (k', j', i'); add its spline interpolation to the result.
     """
     total = strength * difference
     for _ in range(steps - 1):
@@ -58,7 +58,7 @@ class Agreement:
 
     @classmethod
     def of(cls, fine: Sequence[int], coarse: Sequence[int], profile: SliceProfile) -> Agreement:
-        """Return the matrices between two shapes (k, j, i), float32, for a profile known along every coarsened axis.
+        """Return the matrices between two shapes (k, j, i), float32; the profile of every coarsened axis must be known.
 
         Raises:
             ValueError: If the profile of a coarsened axis is unknown.
@@ -67,11 +67,11 @@ class Agreement:
         return cls(_tensors(profile_matrices(fine, coarse, profile)), _tensors(up))
 
     def simulated(self, block: Tensor, place: Sequence[slice]) -> Tensor:
-        """Return the share of a block of fine voxels in the simulated measurement, shape (k', j', i').
+        """Return the contribution of a block of fine voxels to the simulated measurement, shape (k', j', i').
 
         Args:
             block: Fine voxels, shape (k, j, i).
-            place: Where they lie in the fine volume.
+            place: Position of the block in the fine volume.
         """
         return apply_matrices(block, [d[:, rows] for d, rows in zip(self.down, place, strict=True)])
 
@@ -80,7 +80,7 @@ class Agreement:
         return corrected(difference, [d @ u for d, u in zip(self.down, self.up, strict=True)], strength, steps)
 
     def interpolated(self, correction: Tensor, place: Sequence[slice]) -> Tensor:
-        """Return the correction at a block of fine voxels, shape of the block."""
+        """Return the correction at a block of fine voxels, in the shape of the block."""
         return apply_matrices(correction, [u[rows] for u, rows in zip(self.up, place, strict=True)])
 
 

@@ -1,10 +1,10 @@
 """The slice profile of a volume, estimated from the spectra along its axes.
 
-Small networks predict the contrast that an axis keeps at Nyquist, and the error of that prediction; the profile is the
-Gaussian that keeps as much. Where the error is likely to be large, the volume unlike those that the networks were
-fitted to, or the slices about as sharp as points, the axis stays unknown: a wrong profile does more harm than none.
+Small networks predict the contrast that an axis preserves at Nyquist, and the error of that prediction; the profile is
+the Gaussian that preserves the same contrast. The profile remains unknown if the error is likely to be large, if the
+volume differs from those used for the fit, or if the slices are nearly points: a wrong profile is worse than none.
 
-The coefficients are in the file beside this one, which `Testing/benchmarks/profile_fit.py` writes.
+The coefficients are in `estimate.json`, written by `Testing/benchmarks/profile_fit.py`.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from ArSSRLib.acquisition.spectra import axis_features
 FloatArray = npt.NDArray[np.float64]
 
 COEFFICIENTS = Path(__file__).with_name("estimate.json")
-# Features are clipped at this many standard deviations of the fit, and may lie this many outside its range.
+# Features are clipped at this number of standard deviations of the fit, and may exceed its range by this number.
 CLIPPED, OUTSIDE = 3.0, 0.5
-# Expected error of the kept contrast above which an axis is unknown; see Resources/Evaluation/slice_profile.md.
+# Largest expected error of the contrast for a known axis; see Resources/Evaluation/slice_profile.md.
 LARGEST_ERROR = 0.07
-# Taken off the prediction: a profile that is taken too wide costs less than one that is taken too narrow.
+# Subtracted from the prediction, because too wide a profile costs less than one that is too narrow.
 CAUTION = 0.05
-# One that keeps less is wider than slices are: a smoothed volume, or one that the scanner interpolated. One that keeps
-# more is taken for points, from which narrow slices cannot be told: on points it gains nothing, on others it costs
-# up to 0.11 dB at 3x.
+# Less contrast means a smoothed volume, or one that the scanner interpolated. More contrast means points, which cannot
+# be distinguished from narrow slices: with points, an estimate gains nothing; with other slices, it costs up to 0.11 dB
+# at 3x.
 LEAST_KEPT, MOST_KEPT = 0.2, 0.95
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Networks of two hidden layers that predict the kept contrast and its error; H values in each layer, M networks.
+    """Networks with two hidden layers that predict the contrast and its error; H values per layer, M networks.
 
     Attributes:
-        mean: Of each of the F features in the fit, shape (F,).
+        mean: Mean of each of the F features in the fit, shape (F,).
         deviation: Standard deviation of each feature, shape (F,).
         least: Least standardized value of each feature in the fit, shape (F,).
-        most: Largest one, shape (F,).
+        most: Largest standardized value of each feature in the fit, shape (F,).
         first: Weights and biases of the first layer, shape (M, F + 1, H).
-        second: Those of the second layer, shape (M, H + 1, H).
-        last: Those of the kept contrast and of the logarithm of its expected absolute error, shape (M, H + 1, 2).
+        second: Weights and biases of the second layer, shape (M, H + 1, H).
+        last: Weights and biases for the contrast and for the logarithm of its expected absolute error, shape (M, H + 1,
+            2).
     """
 
     mean: FloatArray
@@ -62,21 +63,21 @@ class Regression:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Regression:
-        """Return the coefficients of a JSON table."""
+        """Return the regression with the coefficients of a JSON table."""
         return cls(**{field.name: np.array(table[field.name], dtype=np.float64) for field in fields(cls)})
 
     def standardized(self, features: FloatArray) -> FloatArray:
-        """Return features relative to those of the fit, same shape (..., F)."""
+        """Return features standardized as in the fit, same shape (..., F)."""
         return np.asarray((features - self.mean) / self.deviation)
 
     def predicted(self, features: FloatArray) -> tuple[float, float]:
-        """Return the kept contrast at Nyquist and its expected absolute error, the means over the networks.
+        """Return the contrast at Nyquist and its expected absolute error, averaged over the networks.
 
         Args:
-            features: Of one axis, shape (F,).
+            features: Features of one axis, shape (F,).
 
         Returns:
-            Both unitless; the error is infinite for features unlike those of the fit.
+            Both unitless; the error is infinite for features outside the range of the fit.
         """
         values = self.standardized(features)
         alike = np.all((values >= self.least - OUTSIDE) & (values <= self.most + OUTSIDE))
@@ -86,22 +87,22 @@ class Regression:
 
 
 def _affine(values: FloatArray, layer: FloatArray) -> FloatArray:
-    """Return values, shape (1 or M, N, F), after layers of weights and biases, shape (M, F + 1, H)."""
+    """Apply layers of weights and biases, shape (M, F + 1, H), to values, shape (1 or M, N, F)."""
     return np.asarray(values @ layer[:, :-1] + layer[:, -1:])
 
 
 @cache
 def fitted() -> Regression:
-    """Return the regression that ships with ArSSR."""
+    """Return the regression that is included in ArSSR."""
     return Regression.from_table(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
 
 
 def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
-    """Return the estimated profile along each of k, j, i; None where no confident estimate is possible.
+    """Return the estimated profile along each of k, j, i; None if there is no confident estimate.
 
     Args:
         array: Finite intensities without padding, shape (k, j, i).
-        spacing: Along k, j, i, in mm.
+        spacing: Spacing along k, j, i, in mm.
     """
     return tuple(
         None if features is None else profile_of(*fitted().predicted(features))
@@ -110,18 +111,18 @@ def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[A
 
 
 def profile_of(kept: float, error: float) -> AxisProfile | None:
-    """Return the profile with a kept contrast at Nyquist, or None if the prediction is not to be trusted.
+    """Return the profile that preserves a contrast at Nyquist, or None if the prediction is unreliable.
 
     Args:
         kept: Predicted contrast, unitless.
-        error: Its expected error.
+        error: Expected error of the contrast.
     """
     if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):
         return None
-    # Two digits, which is more than is known, so that a volume has the same profile on every machine.
+    # Two digits, which is more than the accuracy, so that all machines compute the same profile.
     return AxisProfile("gaussian", round(gaussian_width(kept - CAUTION), 2), "estimated")
 
 
 def gaussian_width(kept: float) -> float:
-    """Return the full width at half maximum, in voxels, of the Gaussian that keeps so much contrast at Nyquist."""
+    """Return the full width at half maximum, in voxels, of the Gaussian that preserves this contrast at Nyquist."""
     return math.sqrt(-2 * math.log(kept)) / (math.pi * FWHM_TO_SIGMA)

@@ -1,7 +1,7 @@
-"""Simulated coarse acquisitions of a fine volume, and their reversal.
+"""Simulated coarse acquisitions of a fine volume, and their inversion.
 
-An acquisition is one matrix per axis, from fine voxels to coarse ones; what such matrices are made of lives in
-`interpolation`. Acquisitions of many patches at once, on a device, live in `batch`.
+An acquisition is one matrix per axis, from fine voxels to coarse voxels; `interpolation` provides the parts of these
+matrices. `batch` simulates acquisitions of many patches at once, on a device.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def acquisition_matrices(fine: Sequence[int], coarse: Sequence[int], *, profile:
     Args:
         fine: Voxels of the fine grid along each axis.
         coarse: Voxels of the coarse grid along each axis, in the same field of view.
-        profile: "point" samples the cubic spline at the coarse centers; "gaussian" blurs before with a full width at
-            half maximum of one coarse voxel along every axis that is coarsened; "box" takes the mean of the fine
-            voxels inside each coarse one; "endpoints" is the zoom of the paper, see `endpoint_matrices`.
+        profile: "point" samples the cubic spline at the coarse centers; "gaussian" first blurs every coarsened axis
+            with a full width at half maximum of one coarse voxel; "box" takes the mean of the fine voxels inside each
+            coarse voxel; "endpoints" is the zoom of the paper, see `endpoint_matrices`.
 
     Returns:
         One matrix of shape (coarse, fine) per axis.
@@ -54,7 +54,7 @@ def profile_matrices(fine: Sequence[int], coarse: Sequence[int], profile: SliceP
     Args:
         fine: Voxels of the fine grid along k, j, i.
         coarse: Voxels of the coarse grid along k, j, i, in the same field of view.
-        profile: Known along every axis that is coarsened.
+        profile: The slice profile; it must be known along every coarsened axis.
 
     Returns:
         One matrix of shape (coarse, fine) for each of k, j, i; the rows sum to 1.
@@ -86,7 +86,7 @@ def _axis_matrix(fine: int, coarse: int, *, kind: str, width: float) -> FloatArr
 
 
 def gaussian_kernel(fwhm: float) -> FloatArray:
-    """Return a Gaussian of ``fwhm`` voxels, sum 1, odd length; a width of 0 changes nothing."""
+    """Return a Gaussian of ``fwhm`` voxels with a sum of 1 and odd length; a width of 0 gives the identity."""
     if fwhm <= 0:
         return np.ones(1)
     sigma = fwhm * FWHM_TO_SIGMA
@@ -96,7 +96,7 @@ def gaussian_kernel(fwhm: float) -> FloatArray:
 
 
 def box_kernel(width: float) -> FloatArray:
-    """Return a box of ``width`` voxels as the part of each voxel inside it, sum 1, odd length."""
+    """Return a box of ``width`` voxels with a sum of 1 and odd length; voxels at its ends count in part."""
     radius = math.ceil(max(width, 1.0) / 2 + 0.5)
     offset = np.arange(-radius, radius + 1)
     kernel = np.clip(np.minimum(offset + 0.5, width / 2) - np.maximum(offset - 0.5, -width / 2), 0, None)
@@ -104,7 +104,7 @@ def box_kernel(width: float) -> FloatArray:
 
 
 def truncation_kernel(width: float) -> FloatArray:
-    """Return the kernel of k-space truncation to voxels of ``width`` voxels, sum 1, odd length; at least 1 voxel."""
+    """Return the kernel of k-space truncation to ``width`` voxels, at least 1, with a sum of 1 and odd length."""
     lobes, cut_off = 4, max(width, 1.0)
     radius = math.ceil(lobes * cut_off)
     offset = np.arange(-radius, radius + 1)
@@ -113,7 +113,7 @@ def truncation_kernel(width: float) -> FloatArray:
 
 
 def kernel_matrix(count: int, kernel: FloatArray) -> FloatArray:
-    """Return the matrix of a convolution with a kernel of odd length, shape (count, count); the ends repeat."""
+    """Return the matrix, shape (count, count), of a convolution with an odd kernel; the ends are repeated."""
     radius = len(kernel) // 2
     index = np.clip(np.arange(count)[:, None] + np.arange(-radius, radius + 1), 0, count - 1)
     blur = np.zeros((count, count))
@@ -124,27 +124,28 @@ def kernel_matrix(count: int, kernel: FloatArray) -> FloatArray:
 def endpoint_matrices(fine: Sequence[int], coarse: Sequence[int]) -> list[FloatArray]:
     """Return the matrices of the degradation that the paper applied, axis by axis.
 
-    The centers of the outermost coarse voxels lie on those of the outermost fine ones. Whoever takes the result for
-    cells of the same field of view, as upsampling does, finds everything but the middle shifted: up to half the
-    difference of the spacings at the ends. It serves to compare with the paper's numbers like with like.
+    The centers of the outermost coarse voxels coincide with those of the outermost fine voxels. If the coarse voxels
+    are treated as cells of the same field of view, as upsampling does, everything but the center is shifted: by up to
+    half the difference of the spacings at the ends. This degradation only serves for a fair comparison with the paper's
+    numbers.
 
     Args:
         fine: Voxels of the fine grid along each axis.
         coarse: Voxels of the coarse grid along each axis.
 
     Returns:
-        One matrix of shape (coarse, fine) per axis: what ``scipy.ndimage.zoom(order=3, grid_mode=False)`` gives for
-        these lengths, but for a last plane that it sets to 0 where rounding puts its center outside the volume.
+        One matrix of shape (coarse, fine) per axis, equal to ``scipy.ndimage.zoom(order=3, grid_mode=False)`` for these
+        lengths, except that SciPy sets the last plane to 0 if rounding puts its center outside the volume.
 
     Source:
         Wu et al. 2023, section III-D, https://doi.org/10.1109/JBHI.2022.3223106
     """
-    # A lone coarse voxel lies on the first fine one, as in SciPy.
+    # A single coarse voxel coincides with the first fine voxel, as in SciPy.
     return [spline_matrix(old, np.linspace(0.0, max(0, old - 1), new)) for old, new in zip(fine, coarse, strict=True)]
 
 
 def mean_matrix(fine: int, coarse: int) -> FloatArray:
-    """Return the matrix that averages fine voxels over each coarse one, by the part inside it, (coarse, fine)."""
+    """Return the matrix that averages fine voxels over each coarse voxel, weighted by overlap, (coarse, fine)."""
     edges = np.arange(coarse + 1) * (fine / coarse)
     voxels = np.arange(fine)
     overlap = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
@@ -167,7 +168,7 @@ def simulate_low_resolution(array: Tensor, scale: Sequence[float], *, profile: s
 
 
 def coarse_shape(fine: Sequence[int], scale: Sequence[float]) -> tuple[int, int, int]:
-    """Return the shape that a scale leaves of a shape, both along k, j, i; at least one voxel each."""
+    """Return the shape of a volume coarsened by a scale, both along k, j, i; at least one voxel along each axis."""
     k, j, i = (max(1, round(n / s)) for n, s in zip(fine, scale, strict=True))
     return (k, j, i)
 
@@ -180,14 +181,14 @@ def back_project(
     *,
     up: Sequence[FloatArray] | None = None,
 ) -> Tensor:
-    """Correct a fine volume until its simulated acquisition agrees with the coarse one.
+    """Correct a fine volume until its simulated acquisition agrees with the coarse volume.
 
     Args:
         coarse: The measured volume, shape (k', j', i').
         fine: A first estimate, shape (k, j, i).
         matrices: The acquisition, from `acquisition_matrices`.
-        iterations: How often the interpolated difference is added.
-        up: Matrices of the interpolation from coarse to fine; those of `cubic_upsample` when None.
+        iterations: Number of times that the interpolated difference is added.
+        up: Matrices of the interpolation from coarse to fine; those of `cubic_upsample` if None.
 
     Returns:
         The corrected fine volume, shape (k, j, i).

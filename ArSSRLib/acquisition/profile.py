@@ -1,7 +1,7 @@
-"""SliceProfile: how sensitive a voxel is along each axis, or that it is unknown.
+"""SliceProfile: the sensitivity of a voxel along each axis, if it is known.
 
 A profile has a kind and a width. The width is the full width at half maximum as a fraction of the distance between
-neighboring voxels, so it is unitless; in mm it is the slice thickness. Below 1 there is a gap between slices.
+neighboring voxels, so it is unitless; multiplied by that distance, it is the slice thickness. Below 1, there are gaps.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Source = Literal["stated", "DICOM", "sidecar", "estimated"]
 KINDS: tuple[Kind, ...] = ("point", "gaussian", "box", "kspace")
 # From the full width at half maximum of a Gaussian to its standard deviation.
 FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
-# Cycles per coarse voxel at which a network is told how much contrast an acquisition keeps; 0.5 is Nyquist.
+# Frequencies in cycles per coarse voxel at which a network receives the preserved contrast; 0.5 is Nyquist.
 FREQUENCIES = (0.25, 0.5, 0.75, 1.0)
-# A slice thicker than this many spacings is a typing error or a wrong header.
+# Thickness in spacings above which a value is a typing error or an incorrect header.
 WIDEST = 16.0
-# How quickly k-space truncation falls around its cut-off, in units of the relative frequency.
+# Steepness of k-space truncation at its cut-off, in units of the relative frequency.
 TRUNCATION_STEEPNESS = 16.0
-# What a network is told about where a profile comes from: a fact, a guess, or nothing.
+# Certainty of a profile as a network receives it: stated, estimated or unknown.
 STATED, ESTIMATED, NOTHING = 1.0, 0.5, 0.0
 
 
@@ -39,9 +39,9 @@ class AxisProfile:
     Attributes:
         kind: "point" samples without averaging; "gaussian"; "box"; "kspace" is the truncated k-space of the phase and
             frequency directions.
-        width: Full width at half maximum as a fraction of the voxel distance; of "kspace", the acquired voxel size
-            over the stored one. Of no meaning for "point".
-        source: Where it comes from.
+        width: Full width at half maximum as a fraction of the voxel distance; for "kspace", the acquired voxel size
+            divided by the stored one. Ignored for "point".
+        source: Origin of the profile.
 
     Raises:
         InputError: If the kind is unknown, or the width is not a number above 0 and at most 16.
@@ -52,7 +52,7 @@ class AxisProfile:
     source: Source = "stated"
 
     def __post_init__(self) -> None:
-        """Refuse what no acquisition can be."""
+        """Refuse impossible profiles."""
         if self.kind not in KINDS:
             msg = f'The slice profile "{self.kind}" is unknown; choose one of {", ".join(KINDS)}.'
             raise InputError(msg)
@@ -65,11 +65,11 @@ class AxisProfile:
 
     @property
     def certainty(self) -> float:
-        """What a network is told about the source: 1 for a fact, 0.5 for an estimate."""
+        """Certainty of the source as a network receives it: 1 for a fact, 0.5 for an estimate."""
         return ESTIMATED if self.source == "estimated" else STATED
 
     def transfer(self) -> tuple[float, ...]:
-        """Return how much of the contrast the profile keeps at each of `FREQUENCIES`; 1 keeps all of it."""
+        """Return the contrast that the profile preserves at each of `FREQUENCIES`; 1 is all of it."""
         return tuple(float(v) for v in transfer(self.kind, self.width, np.array(FREQUENCIES)))
 
 
@@ -78,30 +78,30 @@ class SliceProfile:
     """The profiles along the three axes of a volume.
 
     Attributes:
-        axes: Profiles along i, j, k, in the order of `VolumeGeometry.size`; None where it is unknown.
+        axes: Profiles along i, j, k, in the order of `VolumeGeometry.size`; None for an unknown profile.
     """
 
     axes: tuple[AxisProfile | None, AxisProfile | None, AxisProfile | None] = (None, None, None)
 
     def covers(self, scale: Sequence[float]) -> bool:
-        """Tell whether the profile of every axis with a scale above 1 is known; ``scale`` is along i, j, k."""
+        """Return whether the profile of every axis with a scale above 1 is known; ``scale`` is along i, j, k."""
         return all(s <= 1 or axis is not None for s, axis in zip(scale, self.axes, strict=True))
 
     def completed_by(self, other: SliceProfile) -> SliceProfile:
-        """Return the profile with those of another where this one knows nothing."""
+        """Return the profile, with unknown axes taken from another."""
         i, j, k = (axis or known for axis, known in zip(self.axes, other.axes, strict=True))
         return SliceProfile((i, j, k))
 
     def as_table(self) -> list[dict[str, Any] | None]:
-        """Return the profiles along i, j, k as JSON can hold them."""
+        """Return the profiles along i, j, k as values for JSON."""
         return [None if axis is None else asdict(axis) for axis in self.axes]
 
     @classmethod
     def from_table(cls, table: object) -> SliceProfile:
-        """Return the profiles of `as_table`.
+        """Return the profile of a table by `as_table`.
 
         Raises:
-            InputError: If it is no such table.
+            InputError: If the table is malformed.
         """
         try:
             i, j, k = (None if axis is None else AxisProfile(**axis) for axis in table)  # type: ignore[attr-defined]
@@ -115,13 +115,13 @@ UNKNOWN = SliceProfile()
 
 
 def told_of(profile: SliceProfile) -> list[list[float]]:
-    """Return what a network is told of a profile: for k, j, i the kept contrast at `FREQUENCIES`, and the certainty."""
+    """Return the input of a network about a profile: for k, j, i the contrast at `FREQUENCIES`, and the certainty."""
     nothing = [0.0] * len(FREQUENCIES) + [NOTHING]
     return [nothing if axis is None else [*axis.transfer(), axis.certainty] for axis in reversed(profile.axes)]
 
 
 def transfer(kind: Kind, width: float, frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the modulation transfer function of a profile, unitless, shape of ``frequency``.
+    """Return the modulation transfer function of a profile, unitless, in the shape of ``frequency``.
 
     Args:
         kind: One of `KINDS`.

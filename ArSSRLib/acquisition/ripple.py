@@ -1,7 +1,7 @@
-"""How much of its slices a volume still shows: a number that needs no truth.
+"""How visible the slices of a volume are after upsampling: a number that needs no truth.
 
-Interpolated detail is weakest between the slices and strongest at them, so the size of the second derivative along
-the slice axis goes up and down with the distance of the slices. Its modulation tells how much.
+Interpolated detail is strongest at the slices and weakest between them, so the magnitude of the second derivative along
+the slice axis oscillates with the slice distance. Its modulation is the result.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import numpy.typing as npt
 
 
 def slice_ripple(array: npt.NDArray[np.floating], axis: int, period: float) -> float:
-    """Return the modulation of the second derivative at the distance of the slices, unitless.
+    """Return the modulation of the second derivative at the slice distance, unitless.
 
     Args:
         array: Intensities, shape (k, j, i).
-        axis: Axis of the array along which the slices lie, 0 to 2.
-        period: Distance of the slices, in voxels of the array along that axis.
+        axis: Slice axis of the array, 0 to 2.
+        period: Slice distance, in voxels of the array along that axis.
 
     Returns:
-        Amplitude over mean of the size of the second derivative: 0 without a trace of the slices, 2 where all of it is
-        at them, as in linear interpolation by a whole factor from the voxel centers; not a number for fewer than four
-        slices or a volume without a second derivative.
+        Amplitude divided by mean of the magnitude of the second derivative: 0 without a trace of the slices, 2 if all
+        of it is at the slices, as in linear interpolation by an integer factor from the voxel centers; NaN for fewer
+        than four slices or a volume without a second derivative.
 
     Source:
-        Gallagher 2005, https://doi.org/10.1109/CRV.2005.33, there to detect that an image was interpolated.
+        Gallagher 2005, https://doi.org/10.1109/CRV.2005.33, where it detects interpolated images.
     """
     lines = np.moveaxis(array, axis, 0).astype(np.float64)
     if len(lines) < 4 * period or period <= 1:
         return math.nan
     size = np.abs(np.diff(lines, n=2, axis=0)).mean(axis=(1, 2))
-    # A window, or the steps at both ends of the anatomy would stand for a period.
+    # Windowed, because steps at both ends of the anatomy would count as a period.
     size *= np.hanning(len(size) + 2)[1:-1]
     total = float(size.sum())
     if total == 0:

@@ -1,18 +1,18 @@
-"""One gain per slice: in two-dimensional acquisitions slices differ in brightness, which is no anatomy.
+"""One gain per slice: two-dimensional acquisitions have brightness differences between slices that are not anatomy.
 
-A slice that is excited by itself is brighter or darker as a whole, often odd slices than even ones. The gain shows in
-the curvature: the logarithm of a voxel minus the mean of its two neighbors along the slice axis. A slope of the anatomy
-cancels there, and the median over homogeneous tissue leaves out edges, lesions and vessels. What remains of the anatomy
-changes slowly from slice to slice and is fitted beside the gains. Slow changes of the gains are coil profiles or
-anatomy; they are never removed, so that the mean brightness of a slab stays.
+A slice that is excited separately is brighter or darker as a whole; often, odd slices differ from even slices. The gain
+is visible in the curvature: the logarithm of a voxel minus the mean of its two neighbors along the slice axis. Slopes
+of the anatomy cancel there, and the median over homogeneous tissue excludes edges, lesions and vessels. The remaining
+anatomy changes slowly from slice to slice and is fitted together with the gains. Slow changes of the gains are coil
+profiles or anatomy; they are never removed, so that the mean brightness of a slab is preserved.
 
-Whether there are gains at all is decided by comparing two models. Their errors are estimated from how far the parts of
-a slice disagree; where gains do not explain the data clearly better, nothing is changed.
+Two models are compared to decide whether there are gains at all. Their errors are estimated from the disagreement
+between the parts of a slice; unless gains explain the data clearly better, nothing is changed.
 
-A gain multiplies what lies above the background, which is the floor of the intensity range. An offset of the whole
-volume therefore changes nothing. Where a volume has no background, and the true zero lies below the floor, gains are
-overestimated by as much as tissue is nearer to the floor than to the zero: tissue comes out even all the same, and
-darker voxels are corrected in part. Nothing here knows files or networks.
+A gain multiplies the intensity above the background, which is the floor of the intensity range. An offset of the whole
+volume therefore has no effect. If a volume has no background and the true zero is below the floor, gains are
+overestimated in proportion: tissue still becomes even, and darker voxels are corrected in part. Files and networks are
+handled elsewhere.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ import numpy.typing as npt
 from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.normalization import IntensityRange, needs_double
 
-# Without a header, slices that are so many times as far apart as voxels in the plane come from a 2D acquisition.
+# Without a header, a slice distance of this many in-plane spacings or more indicates a 2D acquisition.
 THICK = 1.5
-# Tissue lies above this part of the range in three slices. Darker voxels are noise, air, or fluid at its edge.
+# Tissue exceeds this fraction of the range in three slices. Darker voxels are noise, air, or fluid at its edge.
 TISSUE = 0.2
-# Homogeneous tissue: the more homogeneous half of it, and changes of at most this part from voxel to voxel.
+# Homogeneous tissue: its more homogeneous half, with changes of at most this fraction between neighboring voxels.
 HALF, LARGEST_CHANGE = 0.5, 0.2
-# A slice is divided into so many parts along each axis of its plane; a part counts with at least so many voxels, and a
-# slice with so many parts and this share of the voxels of the fullest slice.
+# Parts of a slice along each in-plane axis; voxels that a part needs; parts that a slice needs; and voxels that a slice
+# needs, as a fraction of the fullest slice.
 PARTS, PART_VOXELS, LEAST_PARTS, LEAST_SHARE = 6, 12, 4, 0.15
-# Slices next to each other, over which the errors are averaged.
+# Number of adjacent slices over which the errors are averaged.
 ERROR_WINDOW = 5
-# Least error of a curvature: what rounding and interpolation leave.
+# Smallest error of a curvature, caused by rounding and interpolation.
 LEAST_ERROR = 1e-3
-# Changes over more slices than this are not gains.
+# Changes over more slices than this are not treated as gains.
 SLOWEST_PERIOD = 8.0
-# Fewer slices with tissue than this tell nothing.
+# Smallest number of slices with tissue.
 LEAST_SLICES = 8
-# How much more variance an alternation of odd and even slices may have than random gains; the data choose.
+# Candidates for the extra variance of an alternation between odd and even slices; the data select one.
 ALTERNATIONS = (0.0, 1.0, 10.0, 100.0)
-# Gains are removed where the log-likelihood is better by so much with them, and their RMS is at least this, in percent.
+# Gains are removed if they improve the log-likelihood by this much, and their RMS is at least this, in percent.
 EVIDENCE, LEAST_RMS = 3.0, 0.1
 
 Floats = npt.NDArray[np.float64]
@@ -55,12 +55,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GainSummary:
-    """Gains in three values, for records.
+    """A summary of the gains for records.
 
     Attributes:
-        axis: Axis of the slices, "i", "j" or "k".
-        rms: Root mean square of the differences from 1, in percent.
-        largest: Largest difference from 1, in percent.
+        axis: Slice axis, "i", "j" or "k".
+        rms: Root mean square of the deviations from 1, in percent.
+        largest: Largest deviation from 1, in percent.
     """
 
     axis: str
@@ -70,10 +70,10 @@ class GainSummary:
 
 @dataclass(frozen=True)
 class SliceGains:
-    """How bright each slice is, relative to its surroundings.
+    """The brightness of each slice relative to its neighbors.
 
     Attributes:
-        axis: Axis of the array along which the slices lie, 0 to 2 for k, j, i.
+        axis: Slice axis of the array, 0 to 2 for k, j, i.
         factors: One per slice; unitless, around 1.
     """
 
@@ -81,23 +81,23 @@ class SliceGains:
     factors: tuple[float, ...]
 
     def summary(self) -> GainSummary:
-        """Return axis, root mean square and largest difference, to two decimals."""
+        """Return the axis, root mean square and largest deviation, to two decimals."""
         percent = 100 * np.abs(np.array(self.factors) - 1)
         rms, largest = float(np.sqrt(np.mean(percent**2))), float(percent.max())
         return GainSummary("kji"[self.axis], round(rms, 2), round(largest, 2))
 
     def described(self) -> str:
-        """Return the gains in words."""
+        """Return the gains as text."""
         found = self.summary()
         sizes = f"{found.rms:.2g} % RMS, at most {found.largest:.2g} %"
         return f"{len(self.factors)} slices along {found.axis}: {sizes}"
 
     def removed_from(self, array: npt.NDArray[Any], floor: float) -> npt.NDArray[np.floating]:
-        """Return a volume of even slices, shape (k, j, i), float32, or float64 where float32 would lose contrast.
+        """Return a volume of even slices, shape (k, j, i), in float32, or in float64 if float32 would lose contrast.
 
         Args:
             array: Intensities in scanner units, shape (k, j, i).
-            floor: Intensity of the background, which stays as it is, as what is darker does.
+            floor: Intensity of the background, which is unchanged, as are darker voxels.
         """
         single = array.dtype.itemsize <= 4 and not needs_double(float(array.min()), float(array.max()))
         even = np.empty(array.shape, np.float32 if single else np.float64)
@@ -110,12 +110,12 @@ class SliceGains:
 
 
 def slice_axis(spacing: tuple[float, ...], profile: SliceProfile) -> int | None:
-    """Return the array axis along which slices were excited one by one, 0 to 2 for k, j, i; None in 3D acquisitions.
+    """Return the array axis along which slices were excited, 0 to 2 for k, j, i; None in 3D acquisitions.
 
     Args:
-        spacing: Along i, j, k, in mm.
-        profile: What is known about the acquisition. A Gaussian of a header is a 2D acquisition, a truncated k-space a
-            3D one; without either the spacing decides.
+        spacing: Spacing along i, j, k, in mm.
+        profile: The profile, if known. A Gaussian from a header indicates a 2D acquisition, a truncated k-space a 3D
+            acquisition; otherwise, the spacing decides.
     """
     headers = [None if a is None or a.source not in ("DICOM", "sidecar") else a.kind for a in profile.axes]
     excited = [n for n, kind in enumerate(headers) if kind == "gaussian"]
@@ -129,13 +129,13 @@ def slice_axis(spacing: tuple[float, ...], profile: SliceProfile) -> int | None:
 def estimate_slice_gains(
     array: npt.NDArray[Any], axis: int, intensities: IntensityRange, *, ignored: npt.NDArray[np.bool_] | None = None
 ) -> SliceGains | None:
-    """Return the gains of the slices of a volume, or None where there are none that can be told from anatomy.
+    """Return the gains of the slices of a volume, or None if none can be distinguished from anatomy.
 
     Args:
         array: Finite intensities in scanner units, shape (k, j, i).
-        axis: Axis of the array along which the slices lie, 0 to 2.
-        intensities: The range of the array.
-        ignored: Voxels that are no measurement, shape (k, j, i).
+        axis: Slice axis of the array, 0 to 2.
+        intensities: Intensity range of the array.
+        ignored: Voxels without a measurement, shape (k, j, i).
     """
     if array.shape[axis] < LEAST_SLICES:
         return None
@@ -148,7 +148,7 @@ def estimate_slice_gains(
 def _logarithms(
     array: npt.NDArray[Any], axis: int, intensities: IntensityRange, ignored: npt.NDArray[np.bool_] | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield slice by slice the logarithm of the normalized tissue, not a number elsewhere."""
+    """Yield the logarithm of the normalized tissue slice by slice; NaN elsewhere."""
     masks = np.broadcast_to(np.False_, array.shape) if ignored is None else ignored
     for plane, mask in zip(np.moveaxis(array, axis, 0), np.moveaxis(masks, axis, 0), strict=True):
         values = intensities.normalize(plane)
@@ -156,7 +156,7 @@ def _logarithms(
 
 
 def _curvatures(planes: Iterator[npt.NDArray[np.float32]], count: int) -> tuple[Floats, Floats]:
-    """Return the curvature of each slice and its standard error, shape (count,), not a number where it is unknown."""
+    """Return the curvature of each slice and its standard error, shape (count,); NaN if unknown."""
     curvature, error = np.full((2, count), np.nan)
     voxels = np.zeros(count)
     below, middle = next(planes), next(planes)
@@ -165,7 +165,8 @@ def _curvatures(planes: Iterator[npt.NDArray[np.float32]], count: int) -> tuple[
         parts = _medians_of_parts(change, tissue)
         if len(parts) >= LEAST_PARTS:
             curvature[number] = center = np.median(parts)
-            # The standard error of a median of normal values, whose deviation is 1.4826 times their median one.
+            # Standard error of the median of normal values, whose standard deviation is 1.4826 times the median
+            # deviation.
             error[number] = 1.2533 * 1.4826 * np.median(np.abs(parts - center)) / math.sqrt(len(parts))
             voxels[number] = np.count_nonzero(tissue)
         below, middle = middle, above
@@ -180,9 +181,9 @@ def _curvatures(planes: Iterator[npt.NDArray[np.float32]], count: int) -> tuple[
 def _homogeneous(
     below: npt.NDArray[np.float32], middle: npt.NDArray[np.float32], above: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return the curvature of each voxel and which lie in homogeneous tissue, each of the shape of the slice.
+    """Return the curvature of each voxel and a mask of homogeneous tissue, both in the shape of the slice.
 
-    The middle slice does not take part in the choice, so that the choice does not shift its median.
+    The middle slice is not used for the mask, so that the selection does not shift its median.
     """
     mean, slope = (below + above) / 2, above - below
     tissue = np.isfinite(mean) & np.isfinite(middle)
@@ -198,7 +199,7 @@ def _homogeneous(
 
 
 def _medians_of_parts(values: npt.NDArray[np.float32], chosen: npt.NDArray[np.bool_]) -> Floats:
-    """Return the medians of the chosen values in the parts of a slice that hold enough of them."""
+    """Return the medians of the selected values in the parts of a slice that have enough of them."""
     rows, columns = np.nonzero(chosen)
     if not rows.size:
         return np.empty(0)
@@ -210,12 +211,12 @@ def _medians_of_parts(values: npt.NDArray[np.float32], chosen: npt.NDArray[np.bo
 
 
 def _fitted(curvature: Floats, error: Floats) -> tuple[Floats, float]:
-    """Return the logarithms of the gains, shape (slices,), and the evidence for them, a difference of log-likelihoods.
+    """Return the log gains, shape (slices,), and the evidence for them as a difference of log-likelihoods.
 
-    The model: curvature = second difference of the gains + a slow change of the anatomy + normal errors of the given
-    size or a multiple of it. The gains are random, with an alternation of odd and even slices, and have no slow part.
-    Their variance is that of the greatest likelihood, restricted to what the slow change leaves free; given that, they
-    are the expectation, so that an uncertain gain is drawn towards 1.
+    Model: curvature = second difference of the gains + slow change of the anatomy + normal errors of the given size or
+        a multiple of it. The gains are random, with an alternation of odd and even slices, and have no slow part. Their
+        variance maximizes the likelihood, restricted to the complement of the slow change; the gains are their
+        expectation given that variance, so that uncertain gains are drawn towards 1.
 
     Source:
         Restricted maximum likelihood: Patterson and Thompson 1971, https://doi.org/10.1093/biomet/58.3.545
@@ -247,19 +248,19 @@ def _fitted(curvature: Floats, error: Floats) -> tuple[Floats, float]:
 
 
 def _log_likelihood(scores: Floats, variances: Floats) -> float:
-    """Return the log-likelihood of normal scores whose variances are known up to a common factor of at least 1."""
+    """Return the log-likelihood of normal scores with variances known up to a common factor of at least 1."""
     factor = max(1.0, float(np.mean(scores**2 / variances)))
     return -0.5 * float(np.sum(np.log(factor * variances) + scores**2 / (factor * variances)))
 
 
 def _slow_changes(count: int) -> Floats:
-    """Return orthonormal cosines of at least `SLOWEST_PERIOD` slices, shape (count, number)."""
+    """Return orthonormal cosines with periods of at least `SLOWEST_PERIOD` slices, shape (count, number)."""
     number = np.arange(int(2 * count / SLOWEST_PERIOD) + 1)
     cosines = np.cos(math.pi * number * (np.arange(count)[:, None] + 0.5) / count)
     return np.asarray(np.linalg.qr(cosines)[0])
 
 
 def _complement(columns: Floats) -> Floats:
-    """Return an orthonormal basis of what is orthogonal to some columns."""
+    """Return an orthonormal basis of the orthogonal complement of some columns."""
     basis, sizes, _ = np.linalg.svd(columns, full_matrices=True)
     return np.asarray(basis[:, np.count_nonzero(sizes > 1e-6 * sizes[0]) :])

@@ -1,7 +1,7 @@
-"""Spectra along the axes of a volume: what its slice profile is estimated from.
+"""Spectra along the axes of a volume, from which its slice profile is estimated.
 
-All values are relative to the intensity range, so offset and gain change nothing. A bounded number of lines and
-voxels is sampled, so time and memory hardly grow with the volume.
+All values are relative to the intensity range, so offset and gain have no effect. A limited number of lines and voxels
+is sampled, so time and memory hardly depend on the size of the volume.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ FloatArray = npt.NDArray[np.float64]
 # Bands of equal width between 0 and Nyquist.
 BANDS = 8
 FEATURES = 3 * (BANDS - 1) + 4
-# A shorter axis has too few frequencies.
+# Smallest length of an axis; shorter axes have too few frequencies.
 SHORTEST = 12
-# Most lines along an axis that are transformed, and most voxels that the range is taken from.
+# Largest number of lines per axis that are transformed, and of voxels for the intensity range.
 LINES, SAMPLED = 4096, 500_000
-# Largest edge of the block that the noise is taken from, in voxels.
+# Largest edge of the block for measuring the noise, in voxels.
 NOISE_BLOCK = 80
-# Part of the range above which a voxel is anatomy.
+# Fraction of the range above which a voxel is anatomy.
 ANATOMY = 0.1
-# Added before logarithms: power and noise, relative to the range, below which nothing is told apart.
+# Added before logarithms: power and noise relative to the range; smaller values are indistinguishable.
 _LEAST_POWER, _LEAST_NOISE = 1e-12, 1e-4
-# From a median absolute value to the standard deviation of a normal distribution.
+# Ratio of the median absolute value to the standard deviation of a normal distribution.
 _MEDIAN_OF_NORMAL = 0.6745
 
 
 @dataclass(frozen=True)
 class _Anatomy:
-    """The part of a volume that holds anatomy.
+    """The part of a volume that contains anatomy.
 
     Attributes:
         voxels: Shape (k, j, i), a view of the volume.
-        low: Intensity that becomes 0.
-        width: Intensity range that becomes 1; positive.
+        low: Intensity that is normalized to 0.
+        width: Intensity range that is normalized to 1; positive.
     """
 
     voxels: npt.NDArray[Any]
@@ -48,22 +48,21 @@ class _Anatomy:
     width: float
 
     def normalized(self, part: npt.NDArray[Any]) -> FloatArray:
-        """Return some of the voxels relative to the range, same shape."""
+        """Return voxels normalized to the range, in the same shape."""
         return np.asarray((part.astype(np.float64) - self.low) / self.width)
 
 
 def axis_features(array: npt.NDArray[Any], spacing: Sequence[float]) -> list[FloatArray | None]:
-    """Return what is measured along each axis of a volume.
+    """Return the features of each axis of a volume.
 
     Args:
         array: Finite intensities without padding, shape (k, j, i).
-        spacing: Along k, j, i, in mm.
+        spacing: Spacing along k, j, i, in mm.
 
     Returns:
         For each of k, j, i a vector of `FEATURES` logarithms, unitless: the spectrum of the axis in bands, relative to
         the lowest band; its spacing; the noise; and for the two other axes, the finer one first, the spectrum at the
-        same frequencies in mm and the ratio of the spacings. None if one of the axes is too short, or if there is no
-        contrast.
+        same frequencies in mm and the ratio of the spacings. None if one of the axes is too short, or without contrast.
     """
     anatomy = _anatomy_of(array)
     if anatomy is None or min(anatomy.voxels.shape) < SHORTEST:
@@ -74,7 +73,7 @@ def axis_features(array: npt.NDArray[Any], spacing: Sequence[float]) -> list[Flo
 
 
 def _features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> FloatArray:
-    """Return the features of one axis, see `axis_features`."""
+    """Return the features of one axis; see `axis_features`."""
     frequency = (np.arange(BANDS) + 0.5) * 0.5 / BANDS
     values = [*_in_bands(spectra[axis], frequency), math.log(spacing[axis]), noise]
     for other in sorted((n for n in range(3) if n != axis), key=lambda n: spacing[n]):
@@ -84,17 +83,17 @@ def _features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float]
 
 
 def _in_bands(spectrum: FloatArray, frequency: FloatArray) -> FloatArray:
-    """Return a logarithmic spectrum at frequencies in cycles per voxel, relative to the first of them."""
+    """Return a logarithmic spectrum at frequencies in cycles per voxel, relative to the first frequency."""
     at = np.interp(frequency, np.linspace(0, 0.5, len(spectrum)), spectrum)
     return np.asarray(at[1:] - at[0])
 
 
 def _anatomy_of(array: npt.NDArray[Any]) -> _Anatomy | None:
-    """Return the box that holds the anatomy; None if the volume has no contrast."""
+    """Return the bounding box of the anatomy, or None if the volume has no contrast."""
     step = max(1, math.ceil((array.size / SAMPLED) ** (1 / 3)))
     sample = array[::step, ::step, ::step].astype(np.float64)
     low, high = (float(x) for x in np.percentile(sample, (1, 99)))
-    # Infinite: the range of a volume may be beyond the largest number.
+    # Infinite if the range exceeds the largest number.
     if not 0 < high - low < math.inf:
         return None
     mask = sample > low + ANATOMY * (high - low)
@@ -106,7 +105,7 @@ def _anatomy_of(array: npt.NDArray[Any]) -> _Anatomy | None:
 
 
 def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
-    """Return the logarithm of the mean power, from 0 to Nyquist, of the half of the lines with most contrast."""
+    """Return the log mean power, from 0 to Nyquist, of the half of the lines with the most contrast."""
     lines = np.moveaxis(anatomy.voxels, axis, -1)
     step = math.ceil(math.sqrt(lines.shape[0] * lines.shape[1] / LINES))
     length = lines.shape[-1]
@@ -115,12 +114,12 @@ def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
     power = np.abs(np.fft.rfft(lines, axis=1)) ** 2
     total = power.sum(axis=1)
     mean = power[total >= np.median(total)].mean(axis=0)
-    # An odd length has no bin at Nyquist; the last one stands for it.
+    # Odd lengths have no bin at Nyquist; the last bin is used instead.
     return np.asarray(np.log(mean / length + _LEAST_POWER))
 
 
 def _noise(anatomy: _Anatomy) -> float:
-    """Return a robust standard deviation of second differences along all axes, in the middle of the anatomy."""
+    """Return a robust standard deviation of second differences along all axes, at the center of the anatomy."""
     middle = tuple(slice(max(0, n - NOISE_BLOCK) // 2, (n + NOISE_BLOCK) // 2) for n in anatomy.voxels.shape)
     left = anatomy.normalized(anatomy.voxels[middle])
     for axis in range(3):

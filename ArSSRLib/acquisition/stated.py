@@ -1,7 +1,7 @@
-"""Slice profiles from what a header, a sidecar or a user states: thickness, kind of acquisition, acquired matrix.
+"""Slice profiles stated by a header, a sidecar or a user: thickness, kind of acquisition, acquired matrix.
 
-A wrong profile costs more than an unknown one, so whatever is contradictory or impossible leaves an axis unknown, with
-a line in the log that says which statement won.
+A wrong profile costs more than an unknown one, so contradictory or impossible statements leave an axis unknown. The log
+says which statement was used.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ArSSRLib.options import parse_thickness
 
 LOGGER = logging.getLogger(__name__)
 
-# Lengths and counts agree within this part: headers round.
+# Relative tolerance for lengths and counts, because headers round them.
 AGREE = 0.02
-# Three-dimensional acquisitions have no gaps, but a thickness is rounded, too.
+# Three-dimensional acquisitions have no gaps, but their thickness is rounded, too.
 _NO_GAP = 0.95
-# A matrix is interpolated by 2, rarely by more; beyond, the two counts do not describe the same field of view.
+# A matrix is interpolated by 2, rarely by more; above this ratio, the counts describe different fields of view.
 _MOST_INTERPOLATED = 4.0
 
 
@@ -30,14 +30,14 @@ def along_slices(
 ) -> AxisProfile | None:
     """Return the profile along the slice axis, or None if it is unknown.
 
-    In a two-dimensional acquisition an excitation selects the slice: a Gaussian whose full width at half maximum is the
-    thickness, as in training. In a three-dimensional one the axis is encoded like those of the plane.
+    In a two-dimensional acquisition, an excitation selects the slice: a Gaussian whose full width at half maximum is
+    the thickness, as in training. In a three-dimensional acquisition, the axis is encoded like the in-plane axes.
 
     Args:
-        thickness: In mm; None if it is not stated.
-        spacing: Distance of the slices, in mm.
-        acquisition: "2D" or "3D"; anything else is unknown.
-        source: Where this was stated.
+        thickness: Slice thickness in mm; None if it is not stated.
+        spacing: Slice distance, in mm.
+        acquisition: "2D" or "3D"; other values mean unknown.
+        source: Origin of the statement.
         origin: The file, for the log.
     """
     if thickness is None or acquisition not in ("2D", "3D"):
@@ -70,13 +70,13 @@ def along_slices(
 
 
 def in_plane(acquired: int | None, stored: int, axis: str, *, source: Source, origin: Path | str) -> AxisProfile | None:
-    """Return the profile along an encoded axis of the plane, or None if it is unknown.
+    """Return the profile along an encoded in-plane axis, or None if it is unknown.
 
     Args:
         acquired: Samples of k-space along the axis; None if it is not stated.
         stored: Voxels along the axis.
         axis: "i" or "j", for the log.
-        source: Where this was stated.
+        source: Origin of the statement.
         origin: The file, for the log.
     """
     if not acquired:
@@ -97,15 +97,15 @@ def in_plane(acquired: int | None, stored: int, axis: str, *, source: Source, or
 
 
 def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
-    """Return the profiles along i, j, k that a user states as thickness.
+    """Return the profiles along i, j, k for a thickness stated by the user.
 
     Args:
-        text: One thickness in mm, which is that of every axis of the largest spacing; or three along i, j, k, joined
-            by "x" or commas.
-        spacing: Along i, j, k, in mm.
+        text: One thickness in mm, for every axis with the largest spacing; or three along i, j, k, joined by "x" or
+            commas.
+        spacing: Spacing along i, j, k, in mm.
 
     Raises:
-        InputError: If it is neither one number nor three, or a thickness is impossible.
+        InputError: If there are not one or three numbers, or a thickness is impossible.
     """
     values = parse_thickness(text)
     thickest = [math.isclose(s, max(spacing), rel_tol=AGREE) for s in spacing]

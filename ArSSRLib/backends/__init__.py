@@ -1,1 +1,1 @@
-"""Other programs than PyTorch that run a network's encoder, each optional, with the network itself as its reference."""
+"""Optional alternatives to PyTorch for the encoder of a network, each with the network itself as its reference."""

@@ -1,8 +1,8 @@
-"""Between which numbers the inputs of convolutions lie, for computing them in 8 bits.
+"""Ranges of the inputs of convolutions, for computing them in 8 bits.
 
-They are measured on the volume that is to be upsampled, not on volumes kept for the purpose: a network that somebody
-trained needs no file beside its weights, and a scan unlike those that it was trained on is not cut off at their range.
-A few small crops are enough if they are those with the sharpest edges, where features are largest.
+They are measured on the volume to be upsampled, not on separate calibration volumes: a trained network needs no file
+besides its weights, and a scan that differs from the training data is not clipped to the range of that data. A few
+small crops are enough if they have the sharpest edges, where features are largest.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.tiling import Slices, split
 
-# Coarse voxels along an axis of a block, and around it in its crop.
+# Coarse voxels along an axis of a block, and of the margin around it in its crop.
 BLOCK, MARGIN = 16, 2
-# How many blocks are taken for their sharpest edge, and as many for the edges all over them.
+# Number of blocks selected by their sharpest edge, and number selected by their mean edge.
 SHARPEST = 2
-# What other crops may exceed: larger steps cost less than a feature that is cut off.
+# Allowance for other crops: larger steps cost less than a clipped feature.
 ALLOWANCE = 1.1
-# The first convolution sees the intensities themselves, and has few channels: in 8 bits it would gain no time.
+# The first convolution processes the intensities and has few channels: 8 bits would not make it faster.
 KEPT = ("head",)
 
 
 def input_ranges(model: SuperResolutionModel, array: npt.NDArray[Any], told: Conditioning) -> dict[str, Range]:
-    """Return the least and the largest input of each convolution that may be computed in 8 bits.
+    """Return the smallest and the largest input of each convolution that may be computed in 8 bits.
 
     Args:
         model: The network, on the CPU.
-        array: The whole volume, shape (k, j, i), in scanner units, finite.
-        told: What the network is told about it.
+        array: The whole volume, shape (k, j, i), in scanner units, with finite values.
+        told: Conditioning of the network.
 
     Returns:
-        Ranges by the name of the convolution in the network, with an allowance.
+        Ranges by name of the convolution in the network, including an allowance.
     """
     intensities = IntensityRange.of(array)
     with _recorded_ranges(model) as ranges:
@@ -50,7 +50,7 @@ def input_ranges(model: SuperResolutionModel, array: npt.NDArray[Any], told: Con
 
 
 def sharpest_crops(array: npt.NDArray[Any], intensities: IntensityRange) -> list[Slices]:
-    """Return the crops around those blocks of a volume, shape (k, j, i), whose neighbors differ most."""
+    """Return the crops around the blocks of a volume, shape (k, j, i), whose neighboring voxels differ most."""
     blocks = [split(length, max(1, length // BLOCK)) for length in array.shape]
     largest, mean = (np.empty([len(axis) for axis in blocks]) for _ in range(2))
     for place in np.ndindex(largest.shape):
@@ -65,7 +65,7 @@ def sharpest_crops(array: npt.NDArray[Any], intensities: IntensityRange) -> list
 
 
 def _crop(blocks: Sequence[Sequence[tuple[int, int]]], place: Sequence[int], shape: Sequence[int]) -> Slices:
-    """Return a block and its margin, within the volume."""
+    """Return a block with its margin, clipped to the volume."""
     edges = [axis[index] for axis, index in zip(blocks, place, strict=True)]
     k, j, i = (
         slice(max(0, start - MARGIN), min(length, stop + MARGIN))
@@ -76,14 +76,14 @@ def _crop(blocks: Sequence[Sequence[tuple[int, int]]], place: Sequence[int], sha
 
 @contextlib.contextmanager
 def _recorded_ranges(model: nn.Module) -> Iterator[dict[str, Range]]:
-    """Record the least and the largest input of every 3-D convolution of a network."""
+    """Record the smallest and the largest input of every 3-D convolution of a network."""
     ranges: dict[str, Range] = {}
     hooks = []
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv3d):
 
             def record(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
-                """Keep the range of what a layer is given."""
+                """Record the range of the input of a layer."""
                 low, high = (float(end) for end in inputs[0].detach().aminmax())
                 before = ranges.get(name, (low, high))
                 ranges[name] = (min(low, before[0]), max(high, before[1]))

@@ -1,8 +1,8 @@
-"""Encoding on the CPU by OpenVINO, an optional package, instead of PyTorch.
+"""Encoding by OpenVINO on the CPU, an optional alternative to PyTorch.
 
-`OpenVINOExecutor` encodes by a compiled graph and leaves the rest, the coefficients of the spline and the decoder, to
-the network itself. A graph is compiled for each shape of a
-crop; the last few stay in memory, so that a second volume of the same shape pays for none.
+`OpenVINOExecutor` encodes with a compiled graph; the network itself computes the spline coefficients and the decoder. A
+graph is compiled for every shape of a crop; the most recent graphs stay in memory, so that a second volume of the same
+shape needs no compiling.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from ArSSRLib.model.interface import Answer, Conditioning, Progress, SuperResolu
 if TYPE_CHECKING:
     import openvino as ov
 
-# What OpenVINO calls the number formats, as hint for compiling and among what a processor can do.
+# Names of the number formats in OpenVINO, as a compiling hint and as a capability of the processor.
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.int8: "f32"}
 _CAPABILITIES = {torch.float32: "FP32", torch.bfloat16: "BF16", torch.int8: "INT8"}
-# Compiled graphs that are kept: as many shapes as the tiles of one volume commonly have (first, inner and last along
-# each of two axes), of the network used last.
+# Number of compiled graphs in memory: the usual number of tile shapes of one volume (first, inner and last along each
+# of two axes), for the network used last.
 KEPT_GRAPHS = 9
-# Seconds between two calls of whoever follows an encoding, and may stop it.
+# Seconds between two calls of the progress function, which may stop the encoding.
 POLL_SECONDS = 0.2
-# Voxels a second that the first encoding is expected to take; afterwards it is known.
+# Expected voxels per second of the first encoding; later ones use the measured rate.
 FIRST_RATE = 30_000.0
-# Part of an encoding that is told as done before it is: time is only an estimate.
+# Largest fraction of an encoding that is reported before its end, because the time is only an estimate.
 MOST_ESTIMATED = 0.95
 
 _compiled: OrderedDict[tuple[Any, ...], ov.CompiledModel] = OrderedDict()
@@ -53,13 +53,13 @@ _compiled: OrderedDict[tuple[Any, ...], ov.CompiledModel] = OrderedDict()
 
 @dataclass(frozen=True)
 class _Encodable:
-    """What differs between the networks whose encoders OpenVINO computes.
+    """Differences between the networks whose encoders OpenVINO computes.
 
     Attributes:
-        values: Values that a coarse voxel holds at the peak.
-        inputs: What the graph takes, for a volume (1, 1, D, H, W) and what the network is told about it.
-        with_spline: Whether the coefficients of the cubic spline are the last channel of the feature map.
-        in_8_bits: Whether what 8 bits lose is known, and small.
+        values: Values per coarse voxel at the memory peak.
+        inputs: Inputs of the graph, for a volume (1, 1, D, H, W) and the conditioning of the network.
+        with_spline: Whether the spline coefficients are the last channel of the feature map.
+        in_8_bits: Whether the loss by 8 bits is known, and small.
     """
 
     values: Callable[[Any], int]
@@ -69,7 +69,7 @@ class _Encodable:
 
 
 def _modulated(model: ArSSR2, volume: Tensor, told: Conditioning) -> list[Tensor]:
-    """Return what the graph of arssr2 and arssr3 takes."""
+    """Return the inputs of the graph of arssr2 and arssr3."""
     modulation = model.block_modulation(told.scale, told.acquisition)
     return [with_detail(volume), *(torch.cat(table).flatten(1) for table in modulation)]
 
@@ -82,8 +82,8 @@ _RESIDUAL = _Encodable(
 )
 _ENCODABLE: dict[type[SuperResolutionModel], _Encodable] = {
     ArSSR: _Encodable(
-        # Besides twice the feature map: the peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3 (SRResNet,
-        # 406) and 58^3 (RDN, 967), compiling included.
+        # In addition to twice the feature map: peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3
+        # (SRResNet, 406) and 58^3 (RDN, 967), including compiling.
         values=lambda model: (712 if model.config.encoder == "RDN" else 160) + 2 * model.config.feature_channels,
         inputs=lambda _, volume, __: [volume],
         with_spline=False,
@@ -99,13 +99,14 @@ class OpenVINOExecutor:
 
     Args:
         model: The network, on the CPU.
-        precision: In which its convolutions multiply: float32, bfloat16 or int8. All else is float32.
-        array: The whole volume that it will encode crops of, shape (k, j, i), in scanner units, finite.
-        told: What the network is told about it.
+        precision: Number format of the products of its convolutions: float32, bfloat16 or int8. Everything else is
+            float32.
+        array: The whole volume, of which crops will be encoded, shape (k, j, i), in scanner units, with finite values.
+        told: Conditioning of the network.
 
     Raises:
-        InputError: If the network is none that encodes on the coarse grid, or not known to be as good in 8 bits.
-        DeviceError: If the processor cannot compute in that precision.
+        InputError: If the network does not encode on the coarse grid, or if its loss by 8 bits is unknown.
+        DeviceError: If the processor does not support that precision.
     """
 
     def __init__(
@@ -127,13 +128,13 @@ class OpenVINOExecutor:
         return lambda grid: self._model.query_grid(feature_map, grid, told)
 
     def encode(self, volume: Tensor, told: Conditioning, progress: Progress) -> Tensor:
-        """Turn a volume into the feature map that the network's own `encode` returns, but for rounding.
+        """Compute the feature map that `encode` of the network returns, except for rounding.
 
         Args:
             volume: Normalized intensities, shape (1, 1, D, H, W).
-            told: What the network is told about it.
-            progress: Called a few times a second with the part of the encoding that was finished since; the parts add
-                up to 1. What it raises stops the encoding within a convolution.
+            told: Conditioning of the network.
+            progress: Called a few times per second with the fraction of the encoding finished since the last call; the
+                fractions add up to 1. An exception stops the encoding within a convolution.
 
         Returns:
             Feature map, shape (1, C, D, H, W), float32, channels last in memory.
@@ -147,11 +148,11 @@ class OpenVINOExecutor:
         return features.permute(0, 4, 1, 2, 3)
 
     def _infer(self, inputs: list[npt.NDArray[np.float32]], progress: Progress) -> Tensor:
-        """Run the graph of a crop; returns features of shape (1, D, H, W, C)."""
+        """Run the graph for a crop; return features of shape (1, D, H, W, C)."""
         shape = inputs[0].shape[2:]
         compiled = self._compiled(shape)
         request = compiled.create_infer_request()
-        # Memory of PyTorch: it outlives the request.
+        # Memory of PyTorch, which outlives the request.
         features = torch.empty(tuple(compiled.output(0).shape))
         request.set_output_tensor(_shared(features.numpy()))
         for index, values in enumerate(inputs):
@@ -166,18 +167,18 @@ class OpenVINOExecutor:
                 told = max(told, part)
         except BaseException:
             request.cancel()
-            with contextlib.suppress(RuntimeError):  # "was canceled"; until then it still writes
+            with contextlib.suppress(RuntimeError):  # "was canceled"; until then, it still writes
                 request.wait()
             raise
         finally:
             compiled.release_memory()
-        request.wait()  # raises what failed
+        request.wait()  # raises an error of the graph
         self._rate = features[0, ..., 0].numel() / max(time.monotonic() - started, 1e-3)
         progress(1.0 - told)
         return features
 
     def _compiled(self, shape: tuple[int, ...]) -> ov.CompiledModel:
-        """Return the compiled graph for crops of a shape (k, j, i), from memory if it is there."""
+        """Return the compiled graph for crops of a shape (k, j, i), from memory if possible."""
         key = (*self._key, shape)
         for other in [other for other in _compiled if other[:-1] != self._key]:
             del _compiled[other]  # of another network, whose weights would stay in memory
@@ -193,23 +194,23 @@ class OpenVINOExecutor:
         return {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-            # As many as PyTorch was told to use, wherever the system lets them run.
+            # As many threads as PyTorch uses, on any core.
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,
         }
 
 
 def openvino_bytes_per_coarse_voxel(model: SuperResolutionModel) -> int:
-    """Return the bytes that encoding by OpenVINO holds per coarse voxel at its peak, in fp32.
+    """Return the peak memory of encoding by OpenVINO in bytes per coarse voxel, in fp32.
 
     Raises:
-        InputError: If the network is none that encodes on the coarse grid.
+        InputError: If the network does not encode on the coarse grid.
     """
     return 4 * _encodable(model).values(model)
 
 
 def _encodable(model: SuperResolutionModel) -> _Encodable:
-    """Return what is known about a network that encodes on the coarse grid, and refuse another."""
+    """Return the properties of a network that encodes on the coarse grid, and refuse others."""
     if type(model) in _ENCODABLE:
         return _ENCODABLE[type(model)]
     msg = (
@@ -220,7 +221,7 @@ def _encodable(model: SuperResolutionModel) -> _Encodable:
 
 
 def _require_capability(precision: torch.dtype) -> None:
-    """Refuse a precision that OpenVINO would silently replace by another on this processor."""
+    """Refuse a precision that OpenVINO would silently replace on this processor."""
     if _CAPABILITIES[precision] not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         msg = (
             f"Precision {precision_name(precision)} was asked for, but OpenVINO computes none on this processor; "
@@ -230,7 +231,7 @@ def _require_capability(precision: torch.dtype) -> None:
 
 
 def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
-    """Refuse 8 bits where what they lose is not known."""
+    """Refuse 8 bits if the loss is unknown."""
     if not parts.in_8_bits:
         msg = (
             f"Precision int8 was asked for, but what {model.name or model.config.kind} loses by it is not known; "
@@ -240,7 +241,7 @@ def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
 
 
 def _digest(model: SuperResolutionModel) -> bytes:
-    """Return a checksum of the weights: graphs hold copies, and a network may be trained on."""
+    """Return a checksum of the weights: graphs contain copies of them, and training may continue."""
     digest = hashlib.blake2b(repr(model.config).encode())
     for parameter in model.parameters():
         digest.update(parameter.detach().cpu().contiguous().numpy().data)
@@ -248,7 +249,7 @@ def _digest(model: SuperResolutionModel) -> bytes:
 
 
 def _shared(values: npt.NDArray[np.float32]) -> ov.Tensor:
-    """Return an array as OpenVINO's tensor, in the same memory."""
+    """Return an array as a tensor of OpenVINO, sharing its memory."""
     import openvino as ov  # noqa: PLC0415 - an optional package
 
     return ov.Tensor(values, shared_memory=True)
@@ -256,7 +257,7 @@ def _shared(values: npt.NDArray[np.float32]) -> ov.Tensor:
 
 @functools.cache
 def _core() -> ov.Core:
-    """Return OpenVINO's plugins."""
+    """Return the core object of OpenVINO, which manages its plugins."""
     import openvino as ov  # noqa: PLC0415 - an optional package
 
     return ov.Core()

@@ -1,11 +1,11 @@
 """The encoders as graphs of OpenVINO, built from the layers of the PyTorch modules.
 
-The graphs are built here rather than traced: OpenVINO's converter reports to its maker over the network unless told
-otherwise, and the tracer of PyTorch that it needs is deprecated. The published encoders describe themselves; what is
-written again for arssr2 is held together with the network by a test.
+The graphs are built here rather than traced: the converter of OpenVINO reports usage over the network unless disabled,
+and it needs PyTorch's deprecated tracer. The published encoders describe themselves; a test compares the separate
+description of arssr2 with the network.
 
-A volume enters as (1, C, D, H, W) and features leave channels last, (1, D, H, W, C): in the order in which the
-convolutions make them and the decoders read them, so nothing is reordered.
+The input is (1, C, D, H, W), and the output is channels last, (1, D, H, W, C): the convolutions write and the decoders
+read this order, so that nothing is reordered.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     import openvino as ov
 
 Range = tuple[float, float]
-# What a node of a graph is; OpenVINO types its operations loosely.
+# A node of a graph; OpenVINO types its operations loosely.
 Node = Any
 
-# Steps of an 8-bit number: all 256 for what enters a convolution, one less for weights, which are symmetric about 0.
+# Number of 8-bit levels: all 256 for inputs of convolutions, one less for weights, which are symmetric about 0.
 INPUT_LEVELS, WEIGHT_LEVELS = 256, 255
-# Weights use half of their steps: processors without VNNI add two products in 16 bits, which full ones would overflow.
-# It costs nothing: 0.0099 dB were lost instead of 0.0109, on the volume where it was measured.
+# Weights use half of their levels: processors without VNNI add two products in 16 bits, which would overflow with all
+# levels. This costs nothing: on the measured volume, the loss was 0.0099 dB instead of 0.0109.
 WEIGHT_HEADROOM = 2
 
 
@@ -46,12 +46,12 @@ def encoder_graph(
     Args:
         model: The network; its weights are copied.
         shape: Coarse voxels along k, j, i.
-        ranges: Least and largest input of each convolution that is to be computed in 8 bits, by its name in the
-            network; the others, and all when None, keep the precision that the graph is compiled with.
+        ranges: Smallest and largest input of each convolution to be computed in 8 bits, by its name in the network;
+            other convolutions, or all if None, use the precision for which the graph is compiled.
 
     Returns:
-        A graph from one input, (1, 1, D, H, W), or for arssr2 three, (1, 2, D, H, W) and a gain and a shift for
-        every block and channel, (blocks, channels), to features (1, D, H, W, C).
+        A graph with one input, (1, 1, D, H, W), or for arssr2 three inputs, (1, 2, D, H, W) and the gains and shifts of
+        every block and channel, (blocks, channels). Its output is the features (1, D, H, W, C).
     """
     import openvino as ov  # noqa: PLC0415 - an optional package
 
@@ -61,11 +61,11 @@ def encoder_graph(
 
 
 class _GraphLayers(Layers):
-    """Turns convolutions of a module into nodes of a graph.
+    """Converts the convolutions of a module into nodes of a graph.
 
     Args:
         model: The module.
-        ranges: Of the inputs of those that are computed in 8 bits, by name.
+        ranges: Ranges of the inputs of convolutions in 8 bits, by name.
     """
 
     def __init__(self, model: nn.Module, ranges: Mapping[str, Range]) -> None:
@@ -73,7 +73,7 @@ class _GraphLayers(Layers):
         self._ranges = ranges
 
     def convolve(self, layer: nn.Module, features: Node, *, part: slice | None = None, bias: bool = True) -> Node:
-        """Return the node of a convolution, or of the one with ``part`` of its input channels only."""
+        """Return the node of a convolution, optionally with only ``part`` of its input channels."""
         convolution = cast("nn.Conv3d", layer)
         weight = _values(convolution.weight)[:, part or slice(None)]
         weights = _constant(weight)
@@ -93,9 +93,9 @@ class _GraphLayers(Layers):
         return _ops().add(result, _constant(_values(cast("Tensor", convolution.bias)).reshape(1, -1, 1, 1, 1)))
 
     def joined(self, layer: nn.Module, parts: Sequence[Node]) -> Node:
-        """Return the node of a convolution of the concatenation of equally wide parts, which is not made.
+        """Return the node of a convolution of concatenated parts of equal width, without concatenating them.
 
-        The sum of the convolutions of the parts took 6 % less time and 26 % less memory than the concatenation.
+        The sum of the convolutions of the parts took 6 % less time and 26 % less memory.
         """
         width = cast("nn.Conv3d", layer).in_channels // len(parts)
         total = self.convolve(layer, parts[0], part=slice(0, width))
@@ -105,7 +105,7 @@ class _GraphLayers(Layers):
         return total
 
     def sequence(self, layers: nn.Module, features: Node) -> Node:
-        """Return the node of convolutions and rectifiers one after the other, however they are nested."""
+        """Return the node of a sequence of convolutions and rectifiers, regardless of nesting."""
         for layer in layers.modules():
             if isinstance(layer, nn.Conv3d):
                 features = self.convolve(layer, features)
@@ -125,7 +125,7 @@ def _published(model: ArSSR, layers: _GraphLayers, shape: Sequence[int]) -> tupl
 
 
 def _residual_of_spline(model: ArSSR2, layers: _GraphLayers, shape: Sequence[int]) -> tuple[Node, list[Node]]:
-    """Return the node of the features of arssr2, the coefficients of the spline left out, and its inputs."""
+    """Return the node of the features of arssr2, without the spline coefficients, and its inputs."""
     volume = _ops().parameter([1, 2, *shape], np.float32)
     gains, shifts = (_ops().parameter([model.config.blocks, model.config.channels], np.float32) for _ in range(2))
     features = layers.convolve(model.head, volume)
@@ -153,17 +153,17 @@ def _channels_of(table: Node, row: int) -> Node:
 
 
 def _with_step_at_zero(limits: Range) -> tuple[np.float32, np.float32]:
-    """Return the ends of 256 steps that hold a range, moved by less than one step so that one of them is 0."""
+    """Return the ends of 256 levels that cover a range, shifted by less than one step so that one level is 0."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
-    # What enters a convolution behind a rectifier is positive for the most part: steps symmetric about 0 would be
-    # twice as large, and so would be the loss.
+    # Inputs of convolutions after a rectifier are mostly positive: steps symmetric about 0 would be twice as large, and
+    # so would the loss.
     step = (high - low) / (INPUT_LEVELS - 1) or 1.0
     steps_below = round(-low / step)
     return np.float32(-steps_below * step), np.float32((INPUT_LEVELS - 1 - steps_below) * step)
 
 
 def _in_steps(node: Node, low: npt.ArrayLike, high: npt.ArrayLike, *, levels: int) -> Node:
-    """Return a node rounded to so many steps from ``low`` to ``high``."""
+    """Return a node rounded to a number of levels from ``low`` to ``high``."""
     ends = [_constant(np.asarray(end)) for end in (low, high)]
     return _ops().fake_quantize(node, *ends, *ends, levels)
 
@@ -174,7 +174,7 @@ def _values(tensor: Tensor) -> npt.NDArray[np.float32]:
 
 
 def _constant(values: npt.ArrayLike) -> Node:
-    """Return a node of fixed numbers, float32."""
+    """Return a node of constants, float32."""
     return _ops().constant(np.ascontiguousarray(values, dtype=np.float32))
 
 
