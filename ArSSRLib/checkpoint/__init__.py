@@ -1,15 +1,17 @@
-"""Files that hold weights and the configuration of their network.
+"""Files with weights and the configuration of their network.
 
 Two formats are read and one is written:
 
-* ours, safetensors: the header carries ``arssr_format``, ``arssr_config`` (a `ModelConfig` as JSON) and free text;
-* the authors', a pickled state dict: read without running what it contains, its configuration told from its shapes.
+* safetensors files of ArSSR, whose header has ``arssr_format``, ``arssr_config`` (a `ModelConfig` as JSON) and free
+  text;
+* files of the published code, pickled state dicts, which are read without executing their content; the shapes determine
+  the configuration.
 
-What a file claims is checked before memory is given to it: first its size and its checksum, then its configuration,
-then the name and the shape of every tensor. The registry is read here too, and the user's own models are kept here.
-Nothing here knows about volumes, and nothing opens a connection.
+Claims of a file are checked before memory is allocated for them: first its size and checksum, then its configuration,
+then the name and the shape of every tensor. The registry and the user's own models are also managed here. Nothing here
+handles volumes or opens a connection.
 
-The registry needs no PyTorch; what reads and writes weights is loaded when it is first asked for.
+The registry needs no PyTorch; the code that reads and writes weights is loaded on first use.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ _ROOMS = {"import_model": "store", "remove_model": "store"}
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs PyTorch, or the network, the first time it is used (PEP 562)."""
+    """Load names that need PyTorch, or the network, on first use (PEP 562)."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -1,7 +1,7 @@
-"""Which models there are: those that come with ArSSR, and the user's own; names, checksums, cards.
+"""The available models, bundled or imported by the user: names, checksums, cards.
 
-Bundled weights lie beside registry.toml; those that the user has imported lie in the user's models folder. What the
-files hold is not known here.
+Bundled weights are stored beside registry.toml; imported weights are stored in the user's models folder. The contents
+of the files are not interpreted here.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from ArSSRLib.errors import CheckpointError
 from ArSSRLib.folders import user_data_folder
 from ArSSRLib.settings import dataclass_from
 
-# The bundled model of each quality, where none is named.
+# The bundled model for each quality, if no model is named.
 DEFAULT_MODELS = {"draft": "arssr2", "standard": "arssr2", "best": "arssr2-deep"}
 DEFAULT_MODEL = DEFAULT_MODELS["standard"]
-# The largest network that a configuration may describe holds 283 MB of weights in single precision.
+# The largest network of a valid configuration has 283 MB of weights in single precision.
 MAXIMUM_FILE_BYTES = 1_000_000_000
-#: Environment variable that names the models folder, for a folder that a department shares.
+#: Environment variable for the models folder, for example a folder shared by a department.
 FOLDER_VARIABLE = "ARSSR_MODELS_FOLDER"
 
-# How the name of a file ends, as opposed to the name of a model.
+# Suffixes of file names, to distinguish them from names of models.
 _FILE_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """Weights that are known by name.
+    """Weights with a name.
 
     Attributes:
-        name: What a user types.
-        title: One line for people.
-        file: The safetensors file: beside the registry, or in the models folder where it is imported.
-        sha256: Its checksum, 64 hexadecimal digits.
+        name: Name for the command line and the panel.
+        title: One-line description.
+        file: The safetensors file, beside the registry, or in the models folder if imported.
+        sha256: Checksum of the file, 64 hexadecimal digits.
         license: SPDX identifier of the weights.
         card: The model card beside the registry, Markdown.
-        contrast: What it was trained on, as "T1w".
-        trained_scales: Smallest and largest scale of the training for all axes, unitless.
-        trained_thick_scale: Largest scale of the training for one axis alone, unitless.
-        imported: Whether the user has put them there; they have no card.
+        contrast: Contrast of the training data, such as "T1w".
+        trained_scales: Smallest and largest scale in training for all axes together, unitless.
+        trained_thick_scale: Largest scale in training for a single axis, unitless.
+        imported: Whether the user has imported the model; such models have no card.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RegistryEntry:
         return (models_folder() if self.imported else _weights_folder()) / self.file
 
     def covers(self, factors: Sequence[float]) -> bool:
-        """Tell whether the training has seen scales as large as these, along i, j, k."""
+        """Return whether scales as large as these, along i, j, k, were part of the training."""
         *others, largest = sorted(factors)
         return max(others) <= self.trained_scales[1] and largest <= max(
             self.trained_scales[1], self.trained_thick_scale
@@ -79,7 +79,7 @@ class RegistryEntry:
         """Return the model card as Markdown.
 
         Raises:
-            CheckpointError: If the card is missing; the installation is damaged.
+            CheckpointError: If the card is missing, because the installation is damaged.
         """
         if self.imported:
             return f"# {self.name}\n\n{self.title}: weights without a card. Ask whoever made them.\n"
@@ -94,7 +94,7 @@ def registry() -> list[RegistryEntry]:
     """Return the bundled models in the order of weights/registry.toml.
 
     Raises:
-        CheckpointError: If the registry cannot be read; the installation is damaged.
+        CheckpointError: If the registry cannot be read, because the installation is damaged.
     """
     try:
         table = tomllib.loads((_weights_folder() / "registry.toml").read_text(encoding="utf-8"))
@@ -105,7 +105,7 @@ def registry() -> list[RegistryEntry]:
 
 
 def imported_models() -> list[RegistryEntry]:
-    """Return the models that the user has imported, by name; a description that is damaged is left out."""
+    """Return the models that the user has imported, by name, without those whose description is damaged."""
     try:
         descriptions = sorted(path for path in models_folder().glob("*.json") if not path.name.startswith("."))
     except OSError:
@@ -115,12 +115,12 @@ def imported_models() -> list[RegistryEntry]:
 
 
 def installed_models() -> list[RegistryEntry]:
-    """Return the models that can be used at once: bundled ones, and others whose weights are there."""
+    """Return the models that are ready for use: bundled models, and imported models whose weights exist."""
     return [entry for entry in (*registry(), *imported_models()) if not entry.imported or entry.path.is_file()]
 
 
 def models_folder() -> Path:
-    """Return the folder of the user's models, which may not exist yet."""
+    """Return the folder of the user's models, which may not exist."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -128,15 +128,15 @@ def models_folder() -> Path:
 
 
 def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
-    """Return the model of a name, or None where a file is meant.
+    """Return the model with a name, or None if the argument is a file.
 
     Raises:
-        CheckpointError: If it is neither a known name nor looks like a file.
+        CheckpointError: If it is neither a known name nor a file name.
     """
     text = str(path_or_name)
     if isinstance(path_or_name, Path) or "/" in text or "\\" in text:
         return None
-    # What comes with ArSSR cannot be replaced by a file of its name.
+    # An imported file cannot replace a bundled model of the same name.
     entries = {entry.name: entry for entry in (*imported_models(), *registry())}
     if text in entries:
         return entries[text]
@@ -150,10 +150,10 @@ def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
 
 
 def verify(entry: RegistryEntry) -> Path:
-    """Return the weights file of a model, once its checksum is known to be right.
+    """Return the weights file of a model after verifying its checksum.
 
     Raises:
-        CheckpointError: If the file is missing, or not the one that was registered.
+        CheckpointError: If the file is missing or has another checksum.
     """
     path = locate(entry)
     require_published(entry, sha256_of(path))
@@ -164,7 +164,7 @@ def locate(entry: RegistryEntry) -> Path:
     """Return the weights file of a model.
 
     Raises:
-        CheckpointError: If it is missing.
+        CheckpointError: If the file is missing.
     """
     if entry.path.is_file():
         return entry.path
@@ -177,10 +177,10 @@ def require_published(entry: RegistryEntry, found: str) -> None:
 
     Args:
         entry: The model.
-        found: SHA-256 of the bytes that were read, 64 hexadecimal digits.
+        found: SHA-256 of the file, 64 hexadecimal digits.
 
     Raises:
-        CheckpointError: If they differ.
+        CheckpointError: If the checksums differ.
     """
     if found != entry.sha256:
         msg = (
@@ -201,7 +201,7 @@ def _weights_folder() -> Path:
 
 
 def _again(entry: RegistryEntry) -> str:
-    """Return how weights are put in order."""
+    """Return instructions for repairing the weights."""
     return f"arssr models remove {entry.name}, then import them again" if entry.imported else "install ArSSR again"
 
 
@@ -214,7 +214,7 @@ def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
 
 
 def _entry_from_description(path: Path) -> RegistryEntry | None:
-    """Return the imported model of a description; None where that is damaged."""
+    """Return the imported model of a description, or None if the description is damaged."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         title, sha256, largest = str(table["title"]), table["sha256"], float(table["largest_scale"])

@@ -1,4 +1,4 @@
-"""Networks and their weights, from a file and to a file."""
+"""Reading and writing networks with their weights."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") 
     """Read a network with its weights, ready for use.
 
     Args:
-        path_or_name: The name of a bundled model, as `registry` lists them, or a file: one of ours, or a state dict
-            that the authors' code saved.
-        device: Where the weights go.
+        path_or_name: The name of a model from `registry` or of an imported one, or a file: of ArSSR, or a state dict
+            saved by the published code.
+        device: Device for the weights.
 
     Returns:
-        The network in evaluation mode; its ``name`` is the model's or the file's, ``sha256`` the file's.
+        The network in evaluation mode; its ``name`` is that of the model or the file, its ``sha256`` that of the file.
 
     Raises:
         CheckpointError: If there is no such model or file, or the file cannot be used.
-        DeviceError: If the device is not there.
+        DeviceError: If the device is not available.
     """
     target = resolve_device(device) if isinstance(device, str) else device
     entry = find_entry(path_or_name)
     path = locate(entry) if entry else Path(path_or_name)
     content = open_checkpoint(path, published=entry)
-    # The fresh weights are overwritten; whoever seeded PyTorch shall not notice that they were drawn. On the "meta"
-    # device none would be, but its normal distribution imports for two seconds.
+    # The initial weights are overwritten; the random state of the caller must not change by drawing them. The "meta"
+    # device would draw none, but its normal distribution needs two seconds for imports.
     with torch.random.fork_rng(devices=[]):
         model = build_model(content.config)
     expected = model.state_dict()
@@ -63,12 +63,12 @@ def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") 
 
 
 def save_model(model: SuperResolutionModel, path: str | Path, *, metadata: Mapping[str, str]) -> Path:
-    """Write a network and its weights; a file of that name is replaced in one step, or stays as it was.
+    """Write a network and its weights; an existing file is replaced in one step, or remains unchanged.
 
     Args:
-        model: Any network of this engine.
+        model: The network.
         path: Name of the file, ending in ".safetensors".
-        metadata: Free text kept in the header: title, license, training steps.
+        metadata: Free text for the header: title, license, training steps.
 
     Returns:
         The file written.
@@ -96,27 +96,27 @@ def save_model(model: SuperResolutionModel, path: str | Path, *, metadata: Mappi
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the free text that `save_model` was given; empty for a file of the authors.
+    """Return the free text stored by `save_model`; empty for a file of the published code.
 
     Raises:
-        CheckpointError: If the file is no checkpoint.
+        CheckpointError: If the file is not a checkpoint.
     """
     return {key: text for key, text in open_checkpoint(Path(path)).metadata.items() if not key.startswith("arssr_")}
 
 
 def convert_checkpoint(source: str | Path, target: str | Path, *, overwrite: bool = False) -> Path:
-    """Turn a state dict that the authors' code saved into our format.
+    """Convert a state dict saved by the published code into the format of ArSSR.
 
     Args:
-        source: The authors' file.
+        source: The state dict.
         target: Name of the new file, ending in ".safetensors".
-        overwrite: Whether a file of that name may be replaced.
+        overwrite: Whether an existing file may be replaced.
 
     Returns:
         The file written.
 
     Raises:
-        CheckpointError: If the source cannot be used.
+        CheckpointError: If the source is not usable.
         OutputError: If the target exists, is the source, or cannot be written.
     """
     source, target = Path(source), Path(target)

@@ -1,7 +1,7 @@
-"""What a file of weights says, in either format, before its weights are copied.
+"""The content of a file of weights, in either format, before its weights are used.
 
-Nothing in a file is run, and nothing is allocated that it merely claims. A file is read once: what is checked, its
-checksum included, is what is used, whatever happens to the file meanwhile.
+Nothing in a file is executed, and no memory is allocated for mere claims. A file is read only once, so that the checked
+bytes, including the checksum, are the bytes in use even if the file changes meanwhile.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from ArSSRLib.model.registry import model_config_from_json
 SUFFIX = ".safetensors"
 FORMAT_VERSION = "1"
 FORMAT_KEY, CONFIG_KEY = "arssr_format", "arssr_config"
-# Ours hold less than 100 kB of header; the format itself would allow 100 MB.
+# The headers of ArSSR's files are below 100 kB; the format would allow 100 MB.
 MAXIMUM_HEADER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file says.
+    """The content of a file of weights.
 
     Attributes:
-        config: The network it is for.
+        config: Configuration of its network.
         shapes: Name and shape of every tensor.
-        metadata: Text in its header; empty in a file of the authors.
-        tensors: The tensors by name, as they were stored.
+        metadata: Text of its header; empty for a file of the published code.
+        tensors: The tensors by name, as stored.
         sha256: Checksum of the file, 64 hexadecimal digits.
     """
 
@@ -52,14 +52,15 @@ class Content:
 
 
 def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Content:
-    """Look into a file of weights: ours, or a state dict that the authors' code saved.
+    """Open a file of weights: of ArSSR, or a state dict saved by the published code.
 
     Args:
         path: The file.
-        published: What it must be, by its checksum; compared before anything in it is interpreted.
+        published: Entry that the file must match, by its checksum; compared before anything in the file is interpreted.
 
     Raises:
-        CheckpointError: If it is neither, or damaged, or holds anything but weights, or is not what was published.
+        CheckpointError: If it has another format, is damaged, contains anything but weights, or does not match the
+            entry.
     """
     _check_readable(path)
     try:
@@ -79,7 +80,7 @@ def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Co
 
 
 def check_layout(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare the names and shapes in a file with those that its network needs.
+    """Compare the names and shapes in a file with those of its network.
 
     Raises:
         CheckpointError: If a name is missing or unknown, or a shape differs.
@@ -101,7 +102,7 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
     """Return a stored tensor as float32.
 
     Raises:
-        CheckpointError: If it holds anything but finite floating-point numbers.
+        CheckpointError: If it contains anything but finite floating-point numbers.
     """
     if tensor.layout != torch.strided or not tensor.dtype.is_floating_point:
         msg = f"{path}: {key} is stored as {tensor.dtype}, {tensor.layout}; expected plain floating-point numbers."
@@ -115,7 +116,7 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
 
 def _check_readable(path: Path) -> None:
     problem = ""
-    # os.path answers where pathlib would raise: a name too long, a folder that may not be read.
+    # os.path returns False where pathlib raises: for a name that is too long, or a folder without permission.
     if os.path.isdir(path):
         problem = "is a folder"
     elif not os.path.exists(path):
@@ -137,10 +138,10 @@ def _open_ours(path: Path, data: bytes, digest: str) -> Content:
         msg = f"{path}: has a header of {length:,} bytes, {MAXIMUM_HEADER_BYTES:,} at most are read; export it again."
         raise CheckpointError(msg)
     try:
-        # It compares every claim of the header with the bytes that are there, and copies no more than these.
+        # This compares every claim of the header with the actual bytes, and copies only those.
         tensors = deserialize(data)
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-    except Exception as error:  # SafetensorError, and whatever a number format that PyTorch does not have brings about
+    except Exception as error:  # SafetensorError, and any error of a number format that PyTorch lacks
         msg = f"{path}: is damaged or cut short ({_one_line(error)}); copy or download it again."
         raise CheckpointError(msg) from error
     version = metadata.get(FORMAT_KEY)
@@ -165,7 +166,7 @@ def _open_authors(path: Path, data: bytes, digest: str) -> Content:
     check_pickles(path, data)
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever hostile or cut bytes bring about; nothing in them was run
+    except Exception as error:  # any error that hostile or truncated bytes cause; nothing in them was executed
         msg = f"{path}: is damaged, or holds more than weights, and nothing in it was run ({_one_line(error)}); "
         raise CheckpointError(msg + "expected a plain state dict.") from error
     if not isinstance(state, Mapping) or not state:
@@ -189,6 +190,6 @@ def _open_authors(path: Path, data: bytes, digest: str) -> Content:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the beginning of another library's message, which may run over many lines."""
+    """Return the beginning of a message of another library, which may have many lines."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:120].rstrip(". ")

@@ -1,7 +1,7 @@
-"""What a pickled state dict may ask for, read from its instructions before PyTorch follows any of them.
+"""Checks of the instructions of a pickled state dict, before PyTorch executes any of them.
 
-PyTorch's ``weights_only`` runs no foreign code, but it unpacks compressed records of any size and makes byte arrays of
-any length. A state dict needs neither: tensors, their storages, and whole numbers no larger than the file.
+PyTorch's ``weights_only`` runs no foreign code, but it decompresses records of any size and creates byte arrays of any
+length. A state dict only needs tensors, their storages, and integers no larger than the file.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from pathlib import Path
 from ArSSRLib.errors import CheckpointError
 
 _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-#: What a state dict is made of; the first is how its keys are kept in order.
+#: The parts of a state dict; the first one preserves the order of its keys.
 ALLOWED = frozenset(
     {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
     | {f"torch {kind}Storage" for kind in _STORAGES}
 )
-# Instructions that reach for classes by other ways; torch.save uses none of them.
+# Instructions that access classes in other ways; torch.save uses none of them.
 _FOREIGN = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID"}
-# How a file of torch.save began before torch 1.6: this number, a version, the machine, the state dict, its storages.
+# Start of a file of torch.save before torch 1.6: this number, a version, the machine, the state dict, its storages.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PICKLES_BEFORE_STORAGES = 5
-# A version number may be larger than the smallest files.
+# A version number may exceed the size of the smallest files.
 _SMALL = 4096
 
 
 def check_pickles(path: Path, data: bytes) -> None:
-    """Refuse a file whose instructions ask for more than weights.
+    """Refuse a file whose instructions need more than weights.
 
     Args:
-        path: Its name, for the message.
-        data: What is in it.
+        path: Name of the file, for the message.
+        data: Content of the file.
 
     Raises:
-        CheckpointError: If it names anything but tensors, asks for more memory than it fills, or is damaged.
+        CheckpointError: If it refers to anything but tensors, requests more memory than its size, or is damaged.
     """
     try:
         if data[:2] == b"PK":
@@ -49,7 +49,7 @@ def check_pickles(path: Path, data: bytes) -> None:
             _refuse("no weights, but a pickle of another program")
         for _ in range(_PICKLES_BEFORE_STORAGES - 1):
             _check_instructions(stream, limit=len(data))
-    except Exception as error:  # what hostile or cut bytes bring about is not documented
+    except Exception as error:  # errors caused by hostile or truncated bytes are not documented
         reason = str(error).splitlines()[0][:120].rstrip(". ") if str(error) else type(error).__name__
         msg = (
             f"{path}: is damaged, or holds what is not weights, and nothing in it was run ({reason}); "
@@ -59,7 +59,7 @@ def check_pickles(path: Path, data: bytes) -> None:
 
 
 def _pickle_of_archive(data: bytes) -> io.BytesIO:
-    """Return the instructions in an archive of torch.save, whose records are stored as they are."""
+    """Return the instructions in an archive of torch.save, whose records are not compressed."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
         for entry in entries:

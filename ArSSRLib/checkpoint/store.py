@@ -1,4 +1,4 @@
-"""The user's own models: put into the models folder from a file, and deleted from it."""
+"""The user's own models: importing a file into the models folder, and deleting it."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.filenames import reserved_name
 from ArSSRLib.leftovers import sweep, write_whole
 
-# Largest scale of an imported model that does not state its own: that of the published weights.
+# Largest scale of an imported model that does not state its own; the same as for the published weights.
 UNSTATED_SCALE = 4.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FILE_SUFFIX = re.compile(r"\.(safetensors|pkl|pt|pth|ckpt|bin|json)$", re.IGNORECASE)
 
 
 def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
-    """Keep a file of weights in the models folder, to be used by name from then on.
+    """Copy a file of weights into the models folder, so that it can be used by name.
 
     Args:
-        source: Ours, or a state dict that the authors' code saved; it is checked as by `load_model` and not changed.
-        name: What to call it; the name of the file when None.
+        source: A file of ArSSR, or a state dict saved by the published code; checked as by `load_model`, and not
+            changed.
+        name: Name of the model; the name of the file if None.
 
     Returns:
         The model.
 
     Raises:
-        CheckpointError: If the file cannot be used.
-        InputError: If the name cannot be given.
+        CheckpointError: If the file is not usable.
+        InputError: If the name is not allowed.
         OutputError: If the models folder cannot be written to.
     """
     from ArSSRLib.checkpoint.files import load_model, save_model  # noqa: PLC0415 - deleting needs no PyTorch
 
-    # A path, so that it is never taken for a name.
+    # A path, so that it is never interpreted as a name.
     model = load_model(Path(source))
     chosen = _checked_name(_FILE_SUFFIX.sub("", source.name) if name is None else name)
     folder = _existing_models_folder()
@@ -57,12 +58,12 @@ def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
 
 
 def remove_model(name: str) -> Path:
-    """Delete a model that was imported; returns the file that is gone.
+    """Delete an imported model, and return the deleted file.
 
     Raises:
         CheckpointError: If there is no such model.
-        InputError: If it comes with ArSSR, or names a file.
-        OutputError: If it cannot be deleted.
+        InputError: If the model is bundled, or the argument is a file.
+        OutputError: If the file cannot be deleted.
     """
     entry = find_entry(name)
     if entry is None or not entry.imported:
@@ -80,10 +81,10 @@ def remove_model(name: str) -> Path:
 
 
 def _existing_models_folder() -> Path:
-    """Return the models folder, made if need be, without what earlier processes have left unfinished.
+    """Return the models folder; create it if necessary, and remove unfinished files of earlier processes.
 
     Raises:
-        OutputError: If it cannot be made.
+        OutputError: If it cannot be created.
     """
     folder = models_folder()
     try:

@@ -1,1 +1,1 @@
-"""What each ``arssr`` command does: the actions behind `cli`, which is the only file that imports them."""
+"""The actions of the ``arssr`` commands; only `cli` imports them."""

@@ -1,7 +1,7 @@
 """The arguments of every command: names, values, help.
 
-Kept free of PyTorch and numpy, so that ``arssr --help`` is immediate. What a command does with its arguments lives in
-the file named beside it here, as (module, function).
+This file needs neither PyTorch nor numpy, so that ``arssr --help`` is immediate. The action of each command is named
+here as (module, function).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ArSSRLib.errors import one_line
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
 
 EXIT_REFUSED = 2
-# Options that take one number or three, so that "--scale 2 2 1 IN OUT" does not swallow IN and OUT.
+# Options that accept one or three numbers, so that "--scale 2 2 1 IN OUT" does not consume IN and OUT.
 NUMBER_OPTIONS = ("--scale", "--spacing", "--size", "--slice-thickness")
 
 EXAMPLES = """examples:
@@ -33,10 +33,10 @@ UPSAMPLE_USAGE = """arssr upsample INPUT OUTPUT
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that refuses in one line instead of printing its usage."""
+    """A parser that reports errors in one line instead of printing its usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and where help is, and leave with exit code 2."""
+        """Print the error and where to find help, and exit with code 2."""
         self.exit(EXIT_REFUSED, f"arssr: error: {one_line(message)}; see {self.prog} --help\n")
 
 
@@ -58,7 +58,7 @@ def join_numbers(argv: Sequence[str]) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a number, nan and inf included."""
+    """Return whether a text is a number, including nan and inf."""
     try:
         float(text)
     except ValueError:
@@ -67,7 +67,7 @@ def is_number(text: str) -> bool:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Parse one number or three, joined by commas."""
+    """Parse one or three numbers, joined by commas."""
     parts = text.split(",")
     for part in parts:
         if not is_number(part):
@@ -80,7 +80,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def lengths(text: str) -> tuple[float, ...]:
-    """Parse one positive number or three, joined by commas."""
+    """Parse one or three positive numbers, joined by commas."""
     values = numbers(text)
     for value in values:
         positive(str(value))
@@ -88,7 +88,7 @@ def lengths(text: str) -> tuple[float, ...]:
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
-    """Parse three whole numbers of voxels, joined by commas."""
+    """Parse three integers, joined by commas."""
     parts = text.split(",")
     if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
         msg = f'give three whole numbers of voxels for the axes i, j, k, not "{" ".join(parts)}"'
@@ -108,8 +108,8 @@ def build_parser(called: str = "") -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
     Args:
-        called: The command that was called. Training and evaluation declare their options in rooms of their own, which
-            are loaded for their command alone.
+        called: The called command. Training and evaluation declare their options in their own rooms, which are only
+            loaded for their command.
     """
     parser = OneLineParser(
         prog="arssr",
@@ -194,11 +194,11 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
 
 
 def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add what every command that upsamples is asked: how fine, with which model, and the `UpsamplingOptions`.
+    """Add the resolution, the model and the `UpsamplingOptions` to a command that upsamples.
 
     Args:
-        command: The command's parser.
-        required: Whether the resolution must be given.
+        command: Parser of the command.
+        required: Whether the resolution is required.
     """
     target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=required)
     target.add_argument(
@@ -219,7 +219,7 @@ def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> No
 
 
 def _add_options(group: argparse._ArgumentGroup) -> None:
-    """Add a flag for each of the `UpsamplingOptions`, except the uncertainty: to ask for it is to name its file."""
+    """Add a flag for each of the `UpsamplingOptions`, except the uncertainty, which is requested by naming its file."""
     for option in OPTIONS:
         if option.name == "uncertainty":
             continue
@@ -239,7 +239,7 @@ def _add_options(group: argparse._ArgumentGroup) -> None:
 
 
 def options_of(args: argparse.Namespace) -> UpsamplingOptions:
-    """Return the options among the arguments of a command that upsamples."""
+    """Return the options from the arguments of a command that upsamples."""
     return UpsamplingOptions.from_table({**vars(args), "uncertainty": getattr(args, "uncertainty", None) is not None})
 
 

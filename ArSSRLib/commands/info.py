@@ -1,4 +1,4 @@
-"""``arssr info``: what a volume or a file of weights is."""
+"""``arssr info``: the properties of a volume or of a file of weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Rows = list[tuple[str, str]]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what a file holds, one property a line.
+    """Print the properties of a file, one per line.
 
     Raises:
         ArSSRError: If the file cannot be read.
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix.lower() in WEIGHTS_SUFFIXES:
         _print(path, describe_weights(path))
         return 0
-    # The volumes that `arssr upsample` would take, in the same order.
+    # The volumes that `arssr upsample` would use, in the same order.
     for source in find_inputs(path, series=args.series):
         _print(source, describe_volume(read_volume(source, series=args.series)))
     return 0
@@ -70,7 +70,7 @@ def describe_volume(volume: Volume) -> Rows:
 
 
 def slice_brightness(volume: Volume, profile: SliceProfile) -> str:
-    """Return what slices differ in brightness; nothing of a volume that was not acquired slice by slice."""
+    """Return the brightness differences between slices; empty for a volume that was not acquired slice by slice."""
     axis = slice_axis(volume.geometry.spacing, profile)
     if axis is None or volume.header.component or not np.isfinite(volume.array).any():
         return ""
@@ -82,7 +82,7 @@ def slice_brightness(volume: Volume, profile: SliceProfile) -> str:
 
 
 def value_range(volume: Volume) -> str:
-    """Return the smallest and largest intensity, and how many voxels are no number."""
+    """Return the smallest and largest intensity, and the number of voxels that are not finite."""
     finite = np.isfinite(volume.array)
     missing = volume.array.size - int(np.count_nonzero(finite))
     if missing == volume.array.size:
@@ -93,10 +93,10 @@ def value_range(volume: Volume) -> str:
 
 
 def orientation(geometry: VolumeGeometry) -> str:
-    """Return where i, j and k lead, as "RAS" for right, anterior, superior, and how far they are from those axes."""
+    """Return the directions of i, j and k, such as "RAS" for right, anterior, superior, with their deviation."""
     axes = np.array(geometry.direction).reshape(3, 3)
     nearest = [int(n) for n in np.abs(axes).argmax(axis=0)]
-    letters = ["LR", "PA", "SI"]  # an axis of LPS points to the first when positive
+    letters = ["LR", "PA", "SI"]  # an axis of LPS points to the first letter if positive
     code = "".join(letters[row][0 if axes[row, column] > 0 else 1] for column, row in enumerate(nearest))
     tilt = max(float(np.degrees(np.arccos(min(1.0, abs(axes[row, n]))))) for n, row in enumerate(nearest))
     handed = "right" if np.linalg.det(axes) > 0 else "left"

@@ -1,4 +1,4 @@
-"""Whether a volume holds labels, for which smooth interpolation is the wrong tool."""
+"""Detection of label maps, for which smooth interpolation is the wrong tool."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A mask has 2 values, a tissue map 4 to 10, a parcellation some hundreds, an MR volume of 8 bits 256.
+# A mask has 2 values, a tissue map 4 to 10, a parcellation hundreds, and an 8-bit MR volume 256.
 FEW_VALUES = 32
 MANY_VALUES = 4096
-# Fewer voxels a value than this say nothing: any 3 x 3 x 3 volume has few values.
+# With fewer voxels per value, the number of values says little: any 3 x 3 x 3 volume has few values.
 VOXELS_A_VALUE = 8
-# Neighbors inside a region of a parcellation are equal; in MR volumes, noise keeps this part far below.
+# Neighbors inside a region of a parcellation are equal; in MR volumes, noise keeps the fraction far below this.
 EQUAL_NEIGHBORS = 0.6
 
 
 def label_count(array: npt.NDArray[Any]) -> int:
-    """Return how many labels a volume holds, background included, or 0 if it does not look like a label map.
+    """Return the number of labels in a volume, including background, or 0 if it does not look like a label map.
 
-    A label map has whole numbers only, and either a few of them, or at most some thousand in patches of equal voxels.
-    A constant volume is none.
+    A label map has only whole numbers, and either few different values, or at most a few thousand in regions of equal
+    voxels. A constant volume is not a label map.
 
     Args:
-        array: Intensities, shape (k, j, i), of a real type; floating point too, since masks are often stored so.
+        array: Intensities, shape (k, j, i), of a real type; masks are often stored as floating point.
     """
     if array.dtype.kind == "f":
         sample = array.reshape(-1)[:: max(1, array.size // 100_000)]
@@ -36,7 +36,7 @@ def label_count(array: npt.NDArray[Any]) -> int:
 
 
 def _equal_neighbors(array: npt.NDArray[Any]) -> float:
-    """Return the part of voxels equal to their next neighbor along i, where not both are background (0)."""
+    """Return the fraction of voxels equal to their next neighbor along i, unless both are background (0)."""
     first, second = array[..., :-1], array[..., 1:]
     inside = (first != 0) | (second != 0)
     equal, all_inside = int(np.count_nonzero((first == second) & inside)), int(np.count_nonzero(inside))

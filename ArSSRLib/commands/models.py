@@ -1,4 +1,4 @@
-"""``arssr models`` and ``arssr convert-checkpoint``: what weights there are, and foreign ones made ours."""
+"""``arssr models`` and ``arssr convert-checkpoint``: listing, importing and converting weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ArSSRLib.errors import CheckpointError, InputError, printable
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, show the card of one, verify checksums; or import or remove one.
+    """List the models, show a card, verify checksums, or import or remove a model.
 
     Returns:
         0, or 1 if a checksum is wrong.
 
     Raises:
-        InputError: If there is no model of that name, or a name is missing or too much.
+        InputError: If there is no model of that name, or a name is missing or not expected.
         ArSSRError: If a model cannot be imported or removed, or the installation is damaged.
     """
     _check_operand(args)
@@ -53,7 +53,7 @@ def convert(args: argparse.Namespace) -> int:
     """Convert a checkpoint of the published code.
 
     Raises:
-        ArSSRError: If the source cannot be used or the target cannot be written.
+        ArSSRError: If the source is not usable or the target cannot be written.
     """
     target = convert_checkpoint(Path(args.source), Path(args.target), overwrite=args.overwrite)
     print(
@@ -63,7 +63,7 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def _check_operand(args: argparse.Namespace) -> None:
-    """Refuse a task without what it needs, or with what it cannot use."""
+    """Refuse a missing or superfluous operand."""
     if args.task == "list" and args.name is not None:
         msg = f'"arssr models list" takes no name; to see the card: arssr models show {args.name}'
         raise InputError(msg)

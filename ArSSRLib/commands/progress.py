@@ -1,4 +1,4 @@
-"""How a command tells how far it is: a bar for a person, JSON lines for a program, or nothing."""
+"""Progress of a command: a bar for people, JSON lines for programs, or nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 
 
 class Reporter:
-    """Reports the work on one volume after the other.
+    """Reports the work on one volume after another.
 
     Args:
-        mode: "auto" draws a bar if stderr is a terminal; "json" prints one object a line on stdout, each with a
-            "stage": read, upsample (with "fraction"), write, draw, done (with "output" and what it is), or failed (with
-            "message"); "none" leaves only the closing line of each volume.
+        mode: "auto" draws a bar if stderr is a terminal; "json" prints one object per line on stdout, each with a
+            "stage": read, upsample (with "fraction"), write, draw, done (with "output" and its properties), or failed
+            (with "message"); "none" prints only the final line of each volume.
     """
 
     def __init__(self, mode: str) -> None:
@@ -31,16 +31,16 @@ class Reporter:
         self._source = ""
 
     def stage(self, name: str, source: str) -> None:
-        """Enter a stage of the work on the volume ``source``."""
+        """Start a stage of the work on the volume ``source``."""
         self._source = source
         self._say(stage=name, input=source)
 
     def fraction(self, value: float) -> None:
-        """Take note of the part of the upsampling that is done, in [0, 1]."""
+        """Update the finished fraction of the upsampling, in [0, 1]."""
         self._say(stage="upsample", input=self._source, fraction=round(value, 4))
         if self._draws:
             if self._bar is None:
-                # disable=None would ask the terminal again; it was asked above.
+                # disable=None would query the terminal again, which was done above.
                 name = printable(Path(self._source).name)
                 self._bar = tqdm(
                     total=100, desc=name, bar_format=BAR_FORMAT, leave=False, mininterval=0, file=sys.stderr
@@ -48,7 +48,7 @@ class Reporter:
             self._bar.update(100 * value - self._bar.n)
 
     def done(self, result: Mapping[str, Any], line: str) -> None:
-        """Report a volume that was written: as data, or as a line for a person."""
+        """Report a volume that was written, as data or as a line of text."""
         self.close()
         self._say(stage="done", input=self._source, **result)
         if not self._json:
@@ -61,7 +61,7 @@ class Reporter:
         print(f"arssr: error: {printable(message)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""``arssr reproduce``: a result made again from its record, and compared."""
+"""``arssr reproduce``: recreating a result from its record, and comparing both."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a result again, and tell whether it is the same.
+    """Recreate a result, and report whether it is the same.
 
     Returns:
-        0 if it is equal within the stated tolerance, 1 if not.
+        0 if it is equal within the stated tolerance, otherwise 1.
 
     Raises:
-        ArSSRError: If it cannot be made again: its record, input, model or device is not there.
+        ArSSRError: If it cannot be recreated, because its record, input, model or device is missing.
     """
     path = Path(args.result)
     if path.is_dir():
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 replace(source, header=replace(source.header, profile=SliceProfile.from_table(record["profile"]))),
                 model,
                 record["scale"],
-                # The recorded profile holds what was stated and estimated then; nothing is estimated again.
+                # The recorded profile contains the statements and estimates of that time; nothing is estimated again.
                 replace(UpsamplingOptions.from_table(record), slice_thickness=AS_FILED),
                 region=record["region"],
                 progress=reporter.fraction,
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Path) -> int:
-    """Say how far two results are apart."""
+    """Report the difference between two results."""
     if before.array.shape != again.array.shape or not before.geometry.matches(again.geometry, 1e-3):
         sizes = f"{before.geometry.size} voxels, made again {again.geometry.size}, or placed elsewhere"
         print(f"{printable(str(path))}: different: {sizes}")
@@ -86,7 +86,7 @@ def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Pat
     largest = float(np.abs(before.array.astype(np.float64) - again.array).max())
     allowed = tolerance(record, again.array)
     words = f"largest difference {largest:.6g}, tolerance {allowed:.6g} (scanner units)"
-    # Not "larger than": a voxel that is no number in one of them is a difference too.
+    # Not "larger than": NaN in only one of them is also a difference.
     if not largest <= allowed:
         print(f"{printable(str(path))}: different: {words}")
         return EXIT_DIFFERENT
@@ -95,7 +95,7 @@ def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Pat
 
 
 def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionModel:
-    """Return the network of a record: from a file, or whichever of the models here has its checksum."""
+    """Return the network of a record, from a file or from the installed models, by its checksum."""
     if file is None:
         same = [entry for entry in installed_models() if entry.sha256 == record["model_sha256"]]
         if not same:
@@ -116,7 +116,7 @@ def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionMod
 
 
 def _input_of(record: Mapping[str, Any], result: Path, file: str | None) -> Volume:
-    """Return the input of a record: a file, or whichever volume beside the result has its voxels."""
+    """Return the input of a record: a file, or the volume beside the result that has the same voxels."""
     if file is not None:
         volume = read_volume(file)
         if voxels_sha256(volume.array) != record["input_sha256"]:
@@ -133,7 +133,7 @@ def _input_of(record: Mapping[str, Any], result: Path, file: str | None) -> Volu
 
 
 def _as_stored(volume: Volume, path: Path) -> Volume:
-    """Return a volume as it comes back from a file like ``path``: its format may round."""
+    """Return a volume as it would be read from a file like ``path``, whose format may round."""
     temporary = Path(tempfile.gettempdir()) / hidden_name()
     sweep(temporary.parent)
     try:
@@ -145,7 +145,7 @@ def _as_stored(volume: Volume, path: Path) -> Volume:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads."""
+    """Set the number of PyTorch threads temporarily."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""How fine a result is to be: the scale that was asked for in one of four ways."""
+"""The requested resolution of a result, specified in one of four ways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Factors = tuple[float, float, float]
 
 
 def factors_for(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
-    """Return the scale that was asked for in one of four ways, along i, j, k."""
+    """Return the requested scale, specified in one of four ways, along i, j, k."""
     if args.scale is not None:
         factors = parse_scale(args.scale)
     elif args.spacing is not None:
@@ -33,7 +33,7 @@ def factors_for(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
 
 
 def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
-    """Refuse a scale along an axis of one voxel: the network would repeat it, and the result look like a volume."""
+    """Refuse a scale along an axis with a single voxel: the network would only repeat that voxel."""
     for axis, size, factor in zip("ijk", geometry.size, factors, strict=True):
         if size == 1 and factor > 1:
             within = " ".join("1" if n == 1 else "2" for n in geometry.size)

@@ -1,4 +1,4 @@
-"""Where a result goes: a file under the name that was given, or a derived DICOM series in a folder."""
+"""The output of a command: a file with the given name, or a derived DICOM series in a folder."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ArSSRLib.volume import Volume
 
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes.
+    """The output of a command.
 
     Attributes:
-        path: A file in the format of its name, or a folder for a series.
-        series: The DICOM slices of the study that a derived series belongs to; None for a file.
-        overwrite: Whether what is there is replaced.
+        path: A file, in the format of its name, or the folder of a series.
+        series: The DICOM slices from whose study a series is derived; None for a file.
+        overwrite: Whether existing output is replaced.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Target:
     overwrite: bool
 
     def write(self, volume: Volume, derivation: Derivation, description: str) -> None:
-        """Write a file, whose header keeps the description, or a series whose slices say how they were derived."""
+        """Write a file, whose header has the description, or a series, whose slices describe their derivation."""
         if self.series is None:
             write_volume(volume, self.path, overwrite=self.overwrite, description=description)
         else:
@@ -49,17 +49,17 @@ class Target:
 
 
 def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
-    """Return where to write the result of one volume, after refusing what could not be written.
+    """Return the output for one volume, after refusing what cannot be written.
 
     Args:
-        output: As it was given. A folder for a derived series if ``source`` is DICOM and this has no ending that tells
-            a format, ends in a separator, or is a folder already.
+        output: The argument of the user. It is the folder of a derived series if ``source`` is DICOM and it has no
+            suffix of a format, ends in a separator, or is an existing folder.
         source: The input.
         args: The arguments.
 
     Raises:
-        OutputError: If nothing can be written there.
-        InputError: If a derived series is asked for, and the source is not one MR series.
+        OutputError: If the output cannot be written.
+        InputError: If a derived series is requested, and the source is not a single MR series.
     """
     refuse_name(Path(output))
     if Path(output).exists() and not Path(output).is_file() and not Path(output).is_dir():
@@ -85,19 +85,19 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
 
 
 def refuse_existing(path: Path, args: argparse.Namespace) -> None:
-    """Refuse a file that exists and may not be replaced, in the words of the command line."""
+    """Refuse an existing file that may not be replaced, with the message of the command line."""
     if path.is_file() and not args.overwrite:
         msg = f"{path}: exists already; choose another name, or add --overwrite."
         raise OutputError(msg)
 
 
 def names_file(output: str) -> bool:
-    """Tell whether an output names a file in a known format, and no folder that is there already."""
+    """Return whether an output is a file in a known format, and not an existing folder."""
     return suffix_of(Path(output)) in SUPPORTED_SUFFIXES and not _names_folder(output)
 
 
 def _names_folder(output: str) -> bool:
-    """Tell a folder from a file: "T1_v1.5" is a folder, "T1.nii" and the mistyped "T1.nii.bz2" are files."""
+    """Distinguish a folder from a file: "T1_v1.5" is a folder, "T1.nii" and the mistyped "T1.nii.bz2" are files."""
     suffix = suffix_of(Path(output))
     if Path(output).is_dir() or output.endswith(("/", os.sep)):
         return True

@@ -1,4 +1,4 @@
-"""``arssr upsample``: a file in, a finer file out; or a folder of them."""
+"""``arssr upsample``: a finer volume from a file, or from every file of a folder."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batch:
-    """What one call of the command applies to every volume.
+    """The settings of one call that apply to every volume.
 
     Attributes:
         args: The arguments.
-        options: Those among them that say how to upsample.
+        options: Upsampling options from the arguments.
         model: Loads the model, once.
-        reporter: Where progress goes.
+        reporter: Reports the progress.
     """
 
     args: argparse.Namespace
@@ -69,17 +69,17 @@ class Batch:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upsample the volume, or every volume of the folder, that was asked for.
+    """Upsample the requested volume, or every volume of a folder.
 
     Returns:
         0, or 1 if a volume of a folder failed.
 
     Raises:
-        ArSSRError: If the request as a whole cannot be met.
+        ArSSRError: If the request as a whole cannot be fulfilled.
     """
     source, target = Path(args.input), Path(args.output)
     if args.scale is not None:
-        parse_scale(args.scale)  # before any work; what depends on the volume is checked once it is read
+        parse_scale(args.scale)  # before any work; checks that need the volume follow once it is read
     options = decided(options_of(args))
     model = args.model or DEFAULT_MODELS[options.quality]
     if args.figure:
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int:
-    """Upsample volumes into a folder, under their own names; a bad one never stops the others."""
+    """Upsample volumes into a folder, keeping their names; a failure does not stop the others."""
     for flag in ("figure", "uncertainty"):
         if getattr(batch.args, flag):
             msg = f"--{flag} is about one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
@@ -110,7 +110,7 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
     if folder.resolve() == volumes[0].parent.resolve():
         msg = f"{folder}: is the folder of the input; choose another one for the output, where names can be kept."
         raise OutputError(msg)
-    batch.model()  # a missing model is one error, not one for each volume
+    batch.model()  # a missing model is one error, not one per volume
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,7 +126,7 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
                 raise OutputError(msg)
             _upsample_file(source, str(folder / name), batch)
         except Exception as error:
-            # Also what nobody foresaw: after a night, the other volumes must be there.
+            # Unexpected errors, too: after a night of work, the other volumes must be finished.
             logger.debug("%s failed because of:", source, exc_info=True)
             message = one_line(str(error)) or type(error).__name__
             batch.reporter.failed(str(source), message if str(source) in message else f"{source}: {message}")
@@ -137,7 +137,7 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
 
 
 def _upsample_file(source: Path, output: str, batch: Batch) -> None:
-    """Take one volume from file to file, or from a DICOM series to a derived one."""
+    """Upsample a file, or a DICOM series to a derived series."""
     started = time.monotonic()
     args, reporter = batch.args, batch.reporter
     target = target_for(output, source, args)
@@ -174,7 +174,7 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     if args.provenance:
         write_whole(sidecar_of(Path(output)), record_as_json(record_of(volume, outcome, model, plan)))
     elif args.overwrite:
-        # The record of the result that was replaced would not be true of this one.
+        # The existing record describes the result that was just replaced.
         sidecar_of(Path(output)).unlink(missing_ok=True)
     if args.figure:
         reporter.stage("draw", str(source))
@@ -184,7 +184,7 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
 
 @contextlib.contextmanager
 def _larger_results_named(destination: Destination) -> Iterator[None]:
-    """Name the formats whose results may be larger than the memory, where one did not fit and is of another."""
+    """Name the formats for results that exceed the memory, if a result in another format did not fit."""
     try:
         yield
     except MemoryLimitError as error:
@@ -195,15 +195,15 @@ def _larger_results_named(destination: Destination) -> Iterator[None]:
 
 
 def short_description(model: SuperResolutionModel, factors: Factors) -> str:
-    """Return which model made a volume at which scale, short enough for the description field of NIfTI."""
+    """Return the model and scale of a volume, short enough for the description field of NIfTI."""
     name = model.name.encode("ascii", "replace").decode()[:24]
     return f"{name} x{scale_label(factors)} sha {model.sha256[:8]}"
 
 
 def _writable_name(source: Path) -> str:
-    """Return the name of the result of a volume in a folder: its own, or that of a format in one file.
+    """Return the name of the result of a volume in a folder: the same name, or one of a single-file format.
 
-    Letters that some systems do not allow become a hyphen: it cannot be named otherwise, unlike a single result.
+    Characters that some systems do not allow become hyphens, because the user cannot choose these names.
     """
     suffix = suffix_of(source)
     stem = source.name[: len(source.name) - len(suffix)]
@@ -214,7 +214,7 @@ def _writable_name(source: Path) -> str:
 
 
 def _check_figure(path: Path, args: argparse.Namespace) -> None:
-    """Refuse a picture that could not be drawn, before hours are spent on the volume."""
+    """Refuse a figure that could not be drawn before the volume is computed, which may take hours."""
     require_package("matplotlib", "--figure")
     if path.suffix.lower() != ".png":
         msg = f"{path}: pictures are drawn as PNG; choose a name that ends in .png."
@@ -230,12 +230,12 @@ def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
     """Draw the input beside the result."""
     from ArSSRLib.figure import save_comparison  # noqa: PLC0415  only this option needs matplotlib
 
-    panels = [("Before", before), ("After", after)]  # the picture itself states the spacing
+    panels = [("Before", before), ("After", after)]  # the figure itself states the spacing
     save_comparison(args.figure, panels, overwrite=args.overwrite)
 
 
 def refuse_labels(volume: Volume, source: Path) -> None:
-    """Refuse a volume that looks like a label map, by an `InputError`."""
+    """Raise an `InputError` for a volume that looks like a label map."""
     count = label_count(volume.array)
     if count:
         msg = (
@@ -246,7 +246,7 @@ def refuse_labels(volume: Volume, source: Path) -> None:
 
 
 def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
-    """Say so when a scale is larger than the model has ever seen."""
+    """Warn if a scale exceeds the range of the training."""
     largest = model.config.largest_scale
     seen, limits = largest is None or max(factors) <= largest, f"up to {largest}"
     for entry in installed_models():
@@ -263,7 +263,7 @@ def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None
 
 
 def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> None:
-    """Say what was written, where, with what, and how long it took."""
+    """Report the output, its properties and the time."""
     model, geometry = batch.model(), outcome.volume.geometry
     device = resolve_device(batch.options.device)
     fields = {
