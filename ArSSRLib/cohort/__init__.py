@@ -1,5 +1,5 @@
-"""A BIDS data set in, BIDS derivatives out: subjects, sessions, shares of the work, and clusters.
+"""BIDS data sets to BIDS derivatives: subjects, sessions, shares of the work, and clusters.
 
-What happens to one scan is in `processing`; where it happens, in `distribution`. Voxels, geometry and networks are
-the business of the rooms below.
+`processing` handles a single scan; `distribution` assigns scans to processes and machines. Voxels, geometry and
+networks are handled by the rooms below.
 """

@@ -1,6 +1,6 @@
 """The arguments of ``arssr bids``, with the names that BIDS Apps have in common.
 
-Kept free of PyTorch and numpy, so that ``arssr bids --help`` is immediate; what is done with them is in `command`.
+This file needs neither PyTorch nor numpy, so that ``arssr bids --help`` is immediate; `command` is the action.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--skip-bids-validation", action="store_true", help=invalid)
     share = "process only share K of N, such as 3/40; for array jobs"
     chosen.add_argument("--shard", type=_share, default=(1, 1), metavar="K/N", help=share)
-    add_target(parser, required=False)  # the level group upsamples nothing
+    add_target(parser, required=False)  # the group level does not upsample
     files = parser.add_argument_group("input and output")
     files.add_argument("--force", action="store_true", help="upsample a scan even if it looks like a label map")
     files.add_argument(
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_place(group: argparse._ArgumentGroup) -> None:
-    """Add how the work is distributed."""
+    """Add the arguments for distributing the work."""
     jobs = "number of processes on this machine, or of jobs with --cluster (default: 1)"
     group.add_argument("--jobs", type=_count, default=1, metavar="N", help=jobs)
     group.add_argument("--scheduler", default="", metavar="ADDRESS", help="use the workers of this Dask scheduler")
@@ -63,7 +63,7 @@ def _add_place(group: argparse._ArgumentGroup) -> None:
 
 
 def _count(text: str) -> int:
-    """Parse how many there shall be."""
+    """Parse a number of processes or jobs."""
     if not (text.isdecimal() and int(text) >= 1):
         msg = f"give a whole number of at least 1, not {text}"
         raise argparse.ArgumentTypeError(msg)
@@ -71,7 +71,7 @@ def _count(text: str) -> int:
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """Parse a setting, such as queue=long; its value may be JSON, such as a list."""
+    """Parse a setting, such as queue=long; the value may be JSON, such as a list."""
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals):
         msg = f'give a setting as KEY=VALUE, such as queue=long, not "{text}"'

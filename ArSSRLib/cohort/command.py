@@ -1,4 +1,4 @@
-"""What ``arssr bids`` does: find the scans, have them upsampled, say what became of each."""
+"""The action of ``arssr bids``: find the scans, have them upsampled, report every outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         0, or 1 if a scan failed or a result is missing.
 
     Raises:
-        ArSSRError: If the request as a whole cannot be met.
+        ArSSRError: If the request as a whole cannot be fulfilled.
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
     if args.level == "participant" and not (args.scale or args.spacing or args.size or args.isotropic):
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return _report(found, root, output)
     options = options_of(args)
     if place.is_this_machine:
-        decided(options)  # a missing device is one error, not one for each scan
+        decided(options)  # a missing device is one error, not one per scan
     load(args.model or DEFAULT_MODELS[options.quality])
     prepare(root, output, "arssr bids")
     return _upsample(found, root, place, args)
@@ -69,7 +69,7 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 
 def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) -> int:
-    """Upsample the scans of this share; a bad one never stops the others."""
+    """Upsample the scans of this share; a failure does not stop the others."""
     tasks = _tasks(found, root, args)
     by_path = {task.scan.path: task for task in tasks}
     forget(tasks)
@@ -100,7 +100,7 @@ def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) 
 
 
 def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
-    """Return the scans of this share, as they are sent to those who upsample them."""
+    """Return the scans of this share as tasks."""
     how = {name: getattr(args, name) for name in ("scale", "spacing", "size", "isotropic", "force", "overwrite")}
     options = options_of(args)
     model = args.model or DEFAULT_MODELS[options.quality]
@@ -110,9 +110,9 @@ def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
 
 
 def _report(found: Found, root: Path, output: Path) -> int:
-    """Write the report once every scan has a result or has failed, and describe the folder again.
+    """Write the report once every scan has a result or has failed, and update the description of the folder.
 
-    Until then, name the scans without a result.
+    Until then, list the scans without a result.
     """
     if not output.is_dir():
         msg = f"{output}: does not exist; run the level participant first."

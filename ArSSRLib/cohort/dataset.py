@@ -1,6 +1,6 @@
-"""Which scans of a BIDS data set are to be upsampled, and which are left out, each with its reason.
+"""The scans of a BIDS data set to upsample, and the reasons for leaving others out.
 
-Files are found and their names are understood by bids2table, which knows the schema of BIDS.
+bids2table, which knows the schema of BIDS, finds the files and parses their names.
 """
 
 # mypy: disable-error-code="import-untyped"
@@ -18,9 +18,9 @@ from ArSSRLib.packages import require_package
 DESCRIPTION = "dataset_description.json"
 SUFFIXES = ("T1w", "T2w", "FLAIR")
 EXTENSIONS = (".nii.gz", ".nii")
-# Parts of a complex image that no network here was trained on.
+# Parts of complex images, for which no network was trained.
 _PARTS = ("phase", "real", "imag")
-# Names of entities in filter files, as pybids and fMRIPrep write them, and those in names of files.
+# Names of entities in filter files, as in pybids and fMRIPrep, and their names in file names.
 _LONG_NAMES = {
     "subject": "sub",
     "session": "ses",
@@ -39,10 +39,10 @@ class Scan:
     """One file of a data set.
 
     Attributes:
-        path: From the root of the data set, with forward slashes.
+        path: Relative to the root of the data set, with forward slashes.
         subject: Label, without "sub-".
         session: Label, without "ses-"; empty without sessions.
-        suffix: Such as "T1w".
+        suffix: Suffix, such as "T1w".
     """
 
     path: str
@@ -52,19 +52,20 @@ class Scan:
 
     @property
     def name(self) -> str:
-        """The name of the file, without its folders and its extension."""
+        """The name of the file without folders and extension."""
         return self.path.rpartition("/")[2].removesuffix(".gz").removesuffix(".nii")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which scans are wanted.
+    """The requested scans.
 
     Attributes:
-        participants: Labels of subjects; all of them when empty.
-        sessions: Labels of sessions; all of them when empty.
+        participants: Labels of subjects; all if empty.
+        sessions: Labels of sessions; all if empty.
         suffixes: Kinds of scans.
-        queries: From a filter file: entities and the values they may have; a scan meets one of the queries. Empty: all.
+        queries: From a filter file: entities and their allowed values; a scan must match one of the queries. All if
+            empty.
     """
 
     participants: tuple[str, ...] = ()
@@ -75,11 +76,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Found:
-    """What is in a data set.
+    """The scans of a data set.
 
     Attributes:
         scans: Scans to upsample, by path.
-        left: Scans that are left out, and why.
+        left: Scans that are left out, with the reasons.
     """
 
     scans: tuple[Scan, ...]
@@ -87,10 +88,10 @@ class Found:
 
 
 def read_description(root: Path) -> dict[str, Any]:
-    """Return what a data set says about itself.
+    """Return the description of a data set.
 
     Raises:
-        InputError: If it is not a BIDS data set.
+        InputError: If the folder is not a BIDS data set.
     """
     path = root / DESCRIPTION
     if not root.is_dir():
@@ -111,12 +112,12 @@ def read_description(root: Path) -> dict[str, Any]:
 
 
 def find_scans(root: Path, selection: Selection) -> Found:
-    """Return the scans of a data set that are wanted, and those among them that cannot be taken.
+    """Return the requested scans of a data set, and those among them that cannot be upsampled.
 
-    Runs, echoes, reconstructions (defaced ones, too) and acquisitions are scans of their own.
+    Every run, echo, reconstruction (including defaced ones) and acquisition is a separate scan.
 
     Raises:
-        InputError: If it is not a BIDS data set, a participant or a session is not there, or nothing is to be done.
+        InputError: If it is not a BIDS data set, a participant or a session is missing, or no scan matches.
         DependencyError: If bids2table is not installed.
     """
     require_package("bids2table", "Reading a BIDS data set")
@@ -140,7 +141,7 @@ def find_scans(root: Path, selection: Selection) -> Found:
 
 
 def _require(labels: Iterable[str], there: set[str], kind: tuple[str, str], root: Path) -> None:
-    """Refuse labels that the data set does not have."""
+    """Refuse labels that are not in the data set."""
     missing = sorted(set(labels) - there)
     if missing:
         name, prefix = kind
@@ -150,7 +151,7 @@ def _require(labels: Iterable[str], there: set[str], kind: tuple[str, str], root
 
 
 def _twice(scans: Sequence[Scan]) -> dict[str, str]:
-    """Return scans whose results would have one name, as T1w.nii and T1w.nii.gz in one folder."""
+    """Return scans whose results would have the same name, such as T1w.nii and T1w.nii.gz in one folder."""
     places: dict[tuple[str, str], list[str]] = {}
     for scan in scans:
         places.setdefault((scan.path.rpartition("/")[0], scan.name), []).append(scan.path)
@@ -181,10 +182,10 @@ def _values(value: Any) -> list[Any]:  # noqa: ANN401 - whatever JSON can hold
 
 
 def read_filter(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Return the queries of a filter file: an object of named queries, each of entities and values, as for fMRIPrep.
+    """Return the queries of a filter file: an object of named queries with entities and values, as for fMRIPrep.
 
     Raises:
-        InputError: If it cannot be read, or names what no file of anatomy has.
+        InputError: If it cannot be read, or has entities that anatomical files lack.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -205,21 +206,21 @@ def read_filter(path: Path) -> tuple[Mapping[str, Any], ...]:
 
 
 def share_of(scans: Sequence[Scan], share: tuple[int, int]) -> list[Scan]:
-    """Return the scans of one share of many, the same for whoever asks, without a coordinator.
+    """Return the scans of one of several shares; all processes compute the same shares, without a coordinator.
 
-    Shares differ by one scan at most, so that an array job of as many tasks as scans has one for each. Where scans come
-    or go while it runs, one may be passed over: the level group names it.
+    The sizes of shares differ by at most one scan, so that an array job with as many tasks as scans has one scan per
+    task. If scans are added or removed meanwhile, one may be missed; the group level lists it.
 
     Args:
-        scans: All of them, in the order of their paths.
-        share: Number of the share, from 1, and how many there are.
+        scans: All scans, ordered by path.
+        share: Number of the share, from 1, and number of shares.
     """
     number, count = share
     return list(scans[number - 1 :: count])
 
 
 def metadata_of(root: Path, scan: Scan) -> dict[str, Any]:
-    """Return what the sidecars of a scan say, those of the levels above it included; the nearest prevails."""
+    """Return the metadata from the sidecars of a scan, including those of higher levels; the nearest one prevails."""
     from bids2table import load_bids_metadata  # noqa: PLC0415 - an optional package
 
     return dict(load_bids_metadata(root / scan.path))

@@ -1,7 +1,7 @@
-"""The folder of results: names, sidecars, and what is finished already.
+"""The folder of results: names, sidecars, and finished results.
 
-A result is three files: its record, its BIDS sidecar, and at last the volume, each written completely or not at all.
-So a volume is the mark that all three are there, and its record tells whether it is what was asked for.
+A result is three files: its record, its BIDS sidecar, and finally the volume; each is written completely or not at all.
+The presence of the volume therefore implies the other files, and its record shows whether it matches a request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAME = "ArSSR"
 RAW = "raw"
 BIDS_VERSION = "1.10.0"
 IGNORED = ("*.arssr.json", "*.html", "*.tsv", "logs/")
-# What of a scan's metadata is still true of its result. Nothing here says whom it shows, or when.
+# Metadata of a scan that also apply to its result. They do not identify the subject or the date.
 KEPT = (
     "Modality",
     "MagneticFieldStrength",
@@ -37,22 +37,22 @@ KEPT = (
     "FlipAngle",
     "SkullStripped",
 )
-# What the name of a result says, and that of its uncertainty.
+# Parts of the names of a result and of its uncertainty.
 _RESULT, _UNCERTAINTY = "_desc-arssr_", "_desc-arssruncertainty_"
 # The results in a folder of derivatives.
 RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
-# Options that leave a result what it is, within the tolerance of its record.
+# Options that do not change a result beyond the tolerance of its record.
 _INDIFFERENT = ("device", "backend", "memory_limit")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a result must have been made of, to be taken for finished.
+    """The properties that a result must have to count as finished.
 
     Attributes:
         model_sha256: Checksum of the network's weights.
         scale: Factors along i, j, k.
-        options: As they were asked for; "auto" stands for anything.
+        options: Requested options; "auto" matches every value.
     """
 
     model_sha256: str
@@ -60,27 +60,27 @@ class Request:
     options: UpsamplingOptions
 
     def difference(self, record: Mapping[str, Any]) -> str:
-        """Return the first key in which a record differs, or an empty text."""
+        """Return the first key in which a record differs, or an empty string."""
         asked: dict[str, Any] = {"model_sha256": self.model_sha256, "scale": list(self.scale)}
         for option in OPTIONS:
             value = getattr(self.options, option.name)
-            # An uncertainty that is there and was not asked for does no harm.
+            # An uncertainty that was not requested does no harm.
             if option.name not in _INDIFFERENT and value not in (None, "auto", False):
                 asked[option.name] = value
         return next((key for key, value in asked.items() if record.get(key) != value), "")
 
 
 def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> None:
-    """Create the folder of derivatives and say what it is.
+    """Create and describe the folder of derivatives.
 
     Args:
-        root: Of the data set.
-        output: The folder.
-        command: What makes its content.
-        renew: Describe it again, as after a move of the data set.
+        root: Root of the data set.
+        output: The folder of derivatives.
+        command: The command that creates its content.
+        renew: Whether to update the description, for example after the data set was moved.
 
     Raises:
-        OutputError: If it is the data set itself, lies in a place that is not derivatives/, or cannot be written.
+        OutputError: If it is the data set itself, lies inside it but not in derivatives/, or cannot be written.
     """
     root, output = root.resolve(), output.resolve()
     if output == root or root.is_relative_to(output):
@@ -107,7 +107,7 @@ def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> N
 
 
 def _ignore(path: Path) -> None:
-    """Tell validators of BIDS what is not theirs; lines that somebody added stay."""
+    """Exclude our files from the validation of BIDS; other lines of the file are preserved."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -131,10 +131,10 @@ def _description(root: Path, output: Path, command: str) -> dict[str, Any]:
 
 
 def source_of(output: Path) -> Path:
-    """Return the data set that a folder of derivatives was made of.
+    """Return the data set from which a folder of derivatives was created.
 
     Raises:
-        InputError: If the folder is none of ours.
+        InputError: If the folder was not created by ArSSR.
     """
     links = read_description(output).get("DatasetLinks")
     link = links.get(RAW) if isinstance(links, dict) else None
@@ -145,30 +145,30 @@ def source_of(output: Path) -> Path:
 
 
 def target_of(output: Path, scan: Scan, spacing: Sequence[float]) -> Path:
-    """Return where the result of a scan goes; its name says the spacing, in mm."""
+    """Return the path of the result of a scan, whose name contains the spacing in mm."""
     head, _, suffix = scan.name.rpartition("_")
     folder = scan.path.rpartition("/")[0]
     return output / folder / f"{head}_res-{resolution_label(spacing)}_desc-arssr_{suffix}.nii.gz"
 
 
 def resolution_label(spacing: Sequence[float]) -> str:
-    """Return a spacing as the value of an entity: "0p8mm", or "0p8x0p8x1mm"; letters and digits only."""
+    """Return a spacing as the value of an entity: "0p8mm" or "0p8x0p8x1mm"; only letters and digits are allowed."""
     parts = [f"{value:.3f}".rstrip("0").rstrip(".").replace(".", "p") for value in spacing]
     return f"{parts[0] if len(set(parts)) == 1 else 'x'.join(parts)}mm"
 
 
 def bids_sidecar(target: Path) -> Path:
-    """Return the BIDS sidecar of a result."""
+    """Return the path of the BIDS sidecar of a result."""
     return target.with_name(f"{target.name.removesuffix('.nii.gz')}.json")
 
 
 def uncertainty_of(target: Path) -> Path:
-    """Return where the standard deviation of a result goes."""
+    """Return the path of the standard deviation of a result."""
     return target.with_name(target.name.replace(_RESULT, _UNCERTAINTY))
 
 
 def result_of_uncertainty(path: Path) -> Path | None:
-    """Return the result whose standard deviation a file holds, by its name; None if that is no such name."""
+    """Return the result to which an uncertainty file belongs, or None if its name is not that of an uncertainty."""
     return path.with_name(path.name.replace(_UNCERTAINTY, _RESULT)) if _UNCERTAINTY in path.name else None
 
 
@@ -192,9 +192,9 @@ def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], f
 
     Args:
         scan: The source.
-        metadata: What its own sidecars say.
-        spacing: Of the result, in mm.
-        facts: Our record and what was measured.
+        metadata: Metadata from the sidecars of the scan.
+        spacing: Spacing of the result, in mm.
+        facts: The record and the measures.
     """
     content = {key: metadata[key] for key in KEPT if key in metadata}
     content.setdefault("SkullStripped", False)
@@ -204,17 +204,17 @@ def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], f
 
 
 def as_json(content: Mapping[str, Any]) -> bytes:
-    """Return JSON as a file holds it."""
+    """Return JSON as the bytes of a file."""
     return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite: bool) -> bool:
-    """Tell whether a result is there, whole, and of this input and request; all of it is read.
+    """Return whether a complete result for this input and request exists; all of it is read.
 
-    A volume that its record does not fit is half of a replacement, or damaged, and is made again.
+    A volume that does not match its record is an interrupted replacement, or damaged; it is computed again.
 
     Raises:
-        OutputError: If what is there is of another program, or of another input or request, and may not be replaced.
+        OutputError: If the existing file is from another program, input or request, and may not be replaced.
     """
     if not target.exists():
         return False
@@ -240,12 +240,12 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
 
 @dataclass(frozen=True)
 class Told:
-    """What the BIDS sidecar of a result says.
+    """The content of the BIDS sidecar of a result.
 
     Attributes:
-        scan: Path of its scan in the data set; empty if that is not known.
-        warnings: What the engine warned of when it was made.
-        problem: What is wrong with the sidecar; empty if nothing is.
+        scan: Path of its scan in the data set; empty if unknown.
+        warnings: Warnings of the engine during the upsampling.
+        problem: The problem with the sidecar; empty if there is none.
     """
 
     scan: str = ""
@@ -254,7 +254,7 @@ class Told:
 
 
 def read_sidecar(result: Path) -> Told:
-    """Return what the sidecar of a result says; whatever is wrong with it is a problem in words."""
+    """Return the content of the sidecar of a result; problems are returned as text."""
     try:
         content = json.loads(bids_sidecar(result).read_text(encoding="utf-8"))
         (source,) = content["Sources"]

@@ -1,8 +1,8 @@
-"""How scans are spread over the workers of a place, and what becomes of them.
+"""The distribution of scans to the workers of a place, and their outcomes.
 
-Dask decides which worker takes which scan, and gives that of a lost worker to another. Only as many scans as workers
-are sent at a time: the scheduler stays small whatever the data set is, and a lost worker costs its own scan only, since
-Dask counts its loss against every scan that waited there.
+Dask assigns scans to workers, and reassigns those of lost workers. Only as many scans as workers are submitted at a
+time, for two reasons: the scheduler stays small for any data set, and a lost worker affects only its own scan, since
+Dask counts the loss against every scan that was waiting there.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -27,22 +27,22 @@ from ArSSRLib.process import return_freed_memory
 if TYPE_CHECKING:
     from distributed import Client, Future, Worker, WorkerPlugin
 
-# What a worker has one of, once it is known to have this version: so it takes one scan at a time, and others take none.
+# Dask resource of every worker that has this version; with one unit each, it takes one scan at a time.
 RESOURCE = f"arssr-{__version__}"
-# Seconds between two looks at who works, and without a scheduler until it is given up.
+# Seconds between two checks of the workers, and without a scheduler until it counts as lost.
 LOOK, GIVEN_UP = 2.0, 30.0
-# Seconds without a worker after which it is said that none has come.
+# Seconds without any worker until a warning.
 NOBODY = 60.0
 
 logger = logging.getLogger(__name__)
 
 
 def outcomes_of(tasks: Iterable[Task], place: Place, share: Share) -> Iterator[Outcome]:
-    """Yield what becomes of scans, in the order in which they are done.
+    """Yield the outcomes of scans in the order of completion.
 
     Raises:
-        ClusterError: If there is no scheduler, or it goes away in the middle.
-        DependencyError: If Dask is not installed, or every worker has another version of this package.
+        ClusterError: If there is no scheduler, or the connection is lost.
+        DependencyError: If Dask is not installed, or every worker has another version of ArSSR.
     """
     if place.is_this_process:
         yield from map(process, tasks)
@@ -52,11 +52,11 @@ def outcomes_of(tasks: Iterable[Task], place: Place, share: Share) -> Iterator[O
 
 
 class _Spreading:
-    """Keeps the workers busy, and knows who they are.
+    """Keeps the workers busy, and tracks their number.
 
     Args:
-        workers: Those of the place.
-        share: What each may take.
+        workers: The workers of the place.
+        share: The limits of each worker.
     """
 
     def __init__(self, workers: Workers, share: Share) -> None:
@@ -66,7 +66,7 @@ class _Spreading:
         self._seen = self._looked = self._worked = time.monotonic()
 
     def outcomes(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Yield what becomes of scans; see `outcomes_of`."""
+        """Yield the outcomes of scans; see `outcomes_of`."""
         waiting, running = deque(tasks), dict[Any, Task]()
         tried: set[str] = set()
         self._admit()
@@ -77,7 +77,7 @@ class _Spreading:
             for future in self._done(list(running)):
                 task = running.pop(future)
                 worker, outcome = _result_of(future, task)
-                # A scan that ended its workers is not sent to more of them.
+                # A scan whose workers died is not sent to further workers.
                 again = outcome.state == FAILED and worker and task.scan.path not in tried
                 if again and len(self._ready) > 1:
                     tried.add(task.scan.path)
@@ -92,7 +92,7 @@ class _Spreading:
         )
 
     def _done(self, futures: list[Future[Any]]) -> list[Future[Any]]:
-        """Return those that are done, after some time at the latest; look at the workers now and then."""
+        """Return the finished futures, after a limited time; check the workers at intervals."""
         from distributed import wait  # noqa: PLC0415 - an optional package
 
         try:
@@ -106,10 +106,10 @@ class _Spreading:
         return done
 
     def _look(self) -> None:
-        """Learn who works; ask for jobs that were lost.
+        """Update the known workers; request lost jobs again.
 
         Raises:
-            ClusterError: If the scheduler has gone.
+            ClusterError: If the connection to the scheduler is lost.
         """
         self._looked = time.monotonic()
         if self._client.status == "running":
@@ -125,7 +125,7 @@ class _Spreading:
             raise _gone()
 
     def _say_if_nobody_works(self) -> None:
-        """Warn when no worker has been there for long, and again after as long; a queue may be full, or refuse jobs."""
+        """Warn repeatedly while there is no worker; a queue may be full, or refuse jobs."""
         if self._ready:
             self._worked = self._looked
         elif self._looked - self._worked > NOBODY:
@@ -133,10 +133,10 @@ class _Spreading:
             logger.warning("No worker takes scans at present; look at the queue of the cluster, or start workers.")
 
     def _admit(self) -> None:
-        """Let workers of this version take scans, those that come later included.
+        """Allow workers of this version, including later ones, to take scans.
 
         Raises:
-            DependencyError: If there are workers, and none is of this version.
+            DependencyError: If there are workers, but none has this version.
         """
         self._client.register_plugin(admission())
         self._know(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -146,11 +146,11 @@ class _Spreading:
             raise DependencyError(msg)
 
     def _know(self, workers: dict[str, Any]) -> None:
-        """Note which workers take scans, and name those that do not, once."""
+        """Record which workers take scans, and report others once."""
         self._ready = [address for address, facts in workers.items() if RESOURCE in facts["resources"]]
         new = [address for address in workers if address not in self._ready and address not in self._refused]
         for address, found in _versions(self._client, new).items() if new else ():
-            if found == __version__:  # it has only just come
+            if found == __version__:  # it has only just connected
                 continue
             self._refused[address] = f"has ArSSR {found}" if found else "has no ArSSR"
             logger.warning(
@@ -160,7 +160,7 @@ class _Spreading:
 
 
 def _result_of(future: Future[Any], task: Task) -> tuple[str, Outcome]:
-    """Return on which worker a scan was, and what became of it; an empty name where its workers have ended."""
+    """Return the worker and the outcome of a scan; the worker is empty if its workers died."""
     path = task.scan.path
     if future.status == "finished":
         worker, outcome = future.result()
@@ -180,7 +180,7 @@ def _gone() -> ClusterError:
 
 
 def _on_worker(task: Task, share: Share) -> tuple[str, Outcome]:
-    """Upsample a scan on a worker, within its threads, its memory and its GPU; return the worker's address, too."""
+    """Upsample a scan on a worker, within its threads, memory and GPU; also return the address of the worker."""
     from distributed import get_worker  # noqa: PLC0415 - an optional package
 
     return_freed_memory()
@@ -198,21 +198,21 @@ def _on_worker(task: Task, share: Share) -> tuple[str, Outcome]:
 
 
 def admission(version: str = __version__, resource: str = RESOURCE) -> WorkerPlugin:
-    """Return what lets a worker take scans if it has this version; it travels whole, to where there may be none."""
+    """Return a plugin that lets workers of this version take scans; pickled by value, for workers without ArSSR."""
     from distributed import Status, WorkerPlugin  # noqa: PLC0415 - an optional package
 
     class Admission(WorkerPlugin):
         name = "arssr"
 
         async def setup(self, worker: Worker) -> None:
-            """Give the worker what scans ask for."""
+            """Give the worker the resource that scans require."""
             try:
                 from ArSSRLib import __version__ as found  # noqa: PLC0415
             except ImportError:
                 return
             if found == version:
                 await worker.set_resources(**{resource: 1})
-                # The scheduler looks for scans that wait for a resource only when a worker starts to run.
+                # The scheduler only assigns waiting scans when a worker changes to running.
                 worker.status = Status.paused
                 worker.status = Status.running
 
@@ -220,10 +220,10 @@ def admission(version: str = __version__, resource: str = RESOURCE) -> WorkerPlu
 
 
 def _versions(client: Client, workers: list[str]) -> dict[str, str]:
-    """Return the version that each worker has, empty where there is none or it does not tell."""
+    """Return the version of each worker; empty if it has none or does not answer."""
 
     def found() -> str:
-        """Return the version here; it travels whole, to where there may be none."""
+        """Return the version on this worker; pickled by value, for workers without ArSSR."""
         try:
             from ArSSRLib import __version__ as version  # noqa: PLC0415
         except ImportError:

@@ -1,7 +1,7 @@
-"""Why scans have no result: one log file per failed scan in the folder ``logs`` of the results.
+"""Reasons for missing results: one log file per failed scan in the folder ``logs`` of the results.
 
-A log is removed when its scan is tried again, so that what lies there is what is still wrong. Its first line is the
-path of the scan and the reason; below stand where and when it happened, warnings, and for a defect the traceback.
+A log is removed when its scan is tried again, so that the folder lists current failures only. The first line has the
+path of the scan and the reason; then follow the time and place, warnings, and the traceback of unexpected errors.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 
 
 def log_of(output: Path, scan: Scan) -> Path:
-    """Return where the failure of a scan is kept."""
+    """Return the path of the log for a failed scan."""
     return output / FOLDER / f"{scan.name}.log"
 
 
 def forget(tasks: Iterable[Task]) -> None:
-    """Remove the logs of scans that are to be tried again."""
+    """Remove the logs of scans that will be tried again."""
     for task in tasks:
         with contextlib.suppress(OSError):
             log_of(Path(task.output), task.scan).unlink(missing_ok=True)
 
 
 def keep(task: Task, outcome: Outcome) -> None:
-    """Write why a scan failed; where that is impossible, as on a full disk, a warning must do."""
+    """Write the log of a failed scan; if that is impossible, as on a full disk, warn instead."""
     path = log_of(Path(task.output), task.scan)
     reason = outcome.message
-    for folder in (task.output, task.root):  # the output may lie in the data set
+    for folder in (task.output, task.root):  # the output may be inside the data set
         reason = reason.replace(str(Path(folder) / "_")[:-1], "")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lines = [
@@ -52,13 +52,13 @@ def keep(task: Task, outcome: Outcome) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, "".join(f"{printable(line)}\n" for line in lines).encode())
-    except OSError as error:  # an OutputError is one, too
+    except OSError as error:  # includes OutputError
         said = error if isinstance(error, OutputError) else f"{path}: {error.strerror or error}"
         logger.warning("The reason why %s failed is not kept: %s", outcome.path, said)
 
 
 def reasons_of(output: Path) -> dict[str, str]:
-    """Return why scans failed, by their paths in the data set, as the logs of a folder of results say."""
+    """Return the reasons from the logs of a folder of results, by path in the data set."""
     reasons = {}
     for path in sorted((output / FOLDER).glob("*.log")):
         try:

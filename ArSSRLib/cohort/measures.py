@@ -1,4 +1,4 @@
-"""What is measured of every result, so that a reader of the report finds those that went wrong."""
+"""Measures of every result, so that readers of the report find failures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.volume import Volume
 
-# A shift of the field of view above this, in mm, is a defect: NIfTI keeps the geometry in single precision.
+# A larger shift of the field of view, in mm, is a defect; NIfTI stores the geometry in single precision.
 GEOMETRY_TOLERANCE = 1e-3
 
 
 def measures_of(before: Volume, after: Volume) -> dict[str, Any]:
-    """Return the measures of a result, as JSON can hold them; None where there is no number.
+    """Return the measures of a result as values for JSON; None if a measure is undefined.
 
     Args:
         before: The scan.

@@ -1,4 +1,4 @@
-"""How much memory a worker needs and gets, from the plan of the largest scan, before anything is computed."""
+"""Memory of the workers, from the plan of the largest scan, before anything is computed."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from ArSSRLib.planning import DEFAULT_SHARE, Plan
 from ArSSRLib.upsampling import plan_upsampling
 from ArSSRLib.volume import Volume
 
-# Limits that are tried for a worker of a cluster, in GB, and how much more work than with the highest is accepted.
+# Candidate limits for a worker of a cluster, in GB, and the accepted extra work compared with the highest limit.
 LIMITS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 ACCEPTED_WORK = 1.1
-# Scans that are tried, the largest file first, until one can be read.
+# Number of scans that are tried, starting with the largest file, until one can be read.
 _TRIED = 5
 
 logger = logging.getLogger(__name__)
 
 
 def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
-    """Return what each worker of a place may take.
+    """Return the limits of each worker of a place.
 
     Args:
-        tasks: What is to be done; all with the same options.
-        place: Where.
+        tasks: The scans to upsample; all with the same options.
+        place: The place of the work.
 
     Raises:
-        InputError: If the largest scan does not fit into the memory that each process of this machine would have.
+        InputError: If the largest scan does not fit into the memory available to each process of this machine.
     """
     if not tasks or place.is_this_process or place.scheduler:
-        return Share()  # a scheduler's workers have what they have, and plan with what is free
+        return Share()  # the workers of a scheduler have fixed memory, and plan with what is free
     options = tasks[0].options
     share = gpu_share(place, options)
     if place.is_this_machine:
@@ -55,10 +55,10 @@ def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
 
 
 def least_limit(task: Task, volume: Volume) -> float:
-    """Return the least memory, in GB, with which a volume is not much more work than with plenty.
+    """Return the smallest memory, in GB, with which a volume needs little more work than with ample memory.
 
     Raises:
-        MemoryLimitError: If it does not fit into any limit, or into the memory that is free here.
+        MemoryLimitError: If it does not fit into any limit, or into the free memory of this machine.
     """
     costs = {}
     for limit in reversed(LIMITS):
@@ -73,7 +73,7 @@ def least_limit(task: Task, volume: Volume) -> float:
 
 
 def plan_of(task: Task, volume: Volume, limit: float) -> Plan:
-    """Return the plan of a scan on a CPU within a limit, in GB.
+    """Return the plan of a scan on a CPU within a limit in GB.
 
     Raises:
         MemoryLimitError: If it does not fit.
@@ -97,10 +97,10 @@ def _require_room(tasks: Sequence[Task], limit: float, jobs: int) -> None:
 
 
 def _largest(tasks: Sequence[Task]) -> Volume | None:
-    """Return the scan with the largest file that can be read; None where there is none among the first ones."""
+    """Return the readable scan with the largest file, or None if the first ones cannot be read."""
 
     def bytes_of(task: Task) -> int:
-        """Return the size of a file, or 0 where it is not there."""
+        """Return the size of a file, or 0 if it does not exist."""
         try:
             return (Path(task.root) / task.scan.path).stat().st_size
         except OSError:
@@ -109,6 +109,6 @@ def _largest(tasks: Sequence[Task]) -> Volume | None:
     for task in sorted(tasks, key=bytes_of, reverse=True)[:_TRIED]:
         try:
             return read_scan(task)[0]
-        except (ArSSRError, OSError):  # it is named when its turn comes
+        except (ArSSRError, OSError):  # reported when the scan is processed
             logger.debug("%s cannot be read:", task.scan.path, exc_info=True)
     return None

@@ -1,7 +1,7 @@
-"""Where scans are upsampled: in this process, in processes of this machine, or by the workers of a cluster.
+"""Places of the work: this process, processes on this machine, or the workers of a cluster.
 
-Dask starts and finds the workers; its own configuration files say what is particular to a site. How the scans are
-spread over the workers is in `distribution`.
+Dask starts and finds the workers; site-specific settings belong in its own configuration files. `distribution` assigns
+the scans to the workers.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -23,15 +23,15 @@ from ArSSRLib.packages import require_package
 if TYPE_CHECKING:
     from distributed import Client
 
-# Seconds that a scheduler may take to answer.
+# Seconds to wait for an answer of the scheduler.
 PATIENCE = 20
-# A worker's memory over what its scan is planned to hold: Python's and Dask's own, and what a heap keeps. Dask pauses a
+# Memory of a worker relative to the plan of its scan: includes Python, Dask and unreturned heap memory. Dask pauses a
 # worker at 0.8 of its memory and ends it at 0.95.
 ROOM = 1.5
-# Cores of a job, where neither the call nor Dask's configuration says so.
+# Cores per job, unless stated by the call or Dask's configuration.
 DEFAULT_CORES = 4
-# Watching a worker hundreds of times per second costs more than sending it a scan; with one scan per worker there is
-# nothing to steal, and a profile is for Dask's pages, which nobody opens here.
+# Monitoring a worker hundreds of times per second costs more than sending it a scan. With one scan per worker, stealing
+# is pointless, and the profile is only for Dask's dashboard, which is not used here.
 _CALM = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.monitor-interval": "500ms",
@@ -39,19 +39,19 @@ _CALM = {
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.scheduler.work-stealing": False,
 }
-# Of dask-jobqueue, by the name of the queue.
+# Classes of dask-jobqueue by the name of the queue.
 _CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the work is to be done.
+    """The place of the work.
 
     Attributes:
         jobs: Processes on this machine, or jobs in the queue of a cluster.
-        scheduler: Address of a Dask scheduler, such as "tcp://node7:8786"; or empty.
-        cluster: Kind of a queue, one of those of dask-jobqueue; or empty.
-        settings: Of the cluster, by the names that dask-jobqueue has for them.
+        scheduler: Address of a Dask scheduler, such as "tcp://node7:8786", or empty.
+        cluster: Kind of a queue, one of those of dask-jobqueue, or empty.
+        settings: Settings of the cluster, with the names of dask-jobqueue.
     """
 
     jobs: int = 1
@@ -60,7 +60,7 @@ class Place:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse contradictions."""
         if self.scheduler and (self.cluster or self.jobs > 1):
             msg = "--scheduler has workers already; leave out --jobs and --cluster, or leave out --scheduler."
             raise InputError(msg)
@@ -81,12 +81,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker may take of its machine.
+    """The limits of a worker on its machine.
 
     Attributes:
-        memory: Most memory that a scan may hold on a CPU, in GB (1e9 bytes); None takes part of what is free.
-        gpus: GPUs of this machine that its processes take in turn; 0 leaves the choice to each worker.
-        processes_per_gpu: How many processes share one of them.
+        memory: Memory limit of a scan on a CPU, in GB (1e9 bytes); None uses a part of the free memory.
+        gpus: Number of GPUs of this machine that its processes use in turn; with 0, each worker selects its own.
+        processes_per_gpu: Number of processes per GPU.
     """
 
     memory: float | None = None
@@ -96,12 +96,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Workers:
-    """Workers that were reached.
+    """Connected workers.
 
     Attributes:
         client: Connection to their scheduler.
-        expected: How many there will be; 0 where that is not ours to say.
-        renew: Asks for workers again where some were lost with their jobs.
+        expected: Expected number of workers; 0 if unknown.
+        renew: Requests workers again if some were lost with their jobs.
     """
 
     client: Client
@@ -110,14 +110,14 @@ class Workers:
 
 
 def gpu_share(place: Place, options: UpsamplingOptions) -> Share:
-    """Return how the processes of this machine take its GPUs in turn; none where the CPU or one GPU was asked for."""
+    """Return how the processes of this machine share its GPUs; nothing if the CPU or a single GPU was requested."""
     count = torch.cuda.device_count() if options.device in ("auto", "cuda") and place.is_this_machine else 0
     return Share(gpus=count, processes_per_gpu=math.ceil(place.jobs / count) if count else 1)
 
 
 @contextmanager
 def workers_of(place: Place, share: Share) -> Iterator[Workers]:
-    """Connect with the workers of a place, which is not this process; those that were started here end with the block.
+    """Connect to the workers of a place other than this process; workers started here end with the block.
 
     Raises:
         ClusterError: If there is no scheduler, or the cluster cannot be started.
@@ -128,11 +128,11 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
     from distributed import Client  # noqa: PLC0415
 
     with ExitStack() as stack:
-        # A worker holds no results of ours: there is nothing to spill, and a paused one would never go on.
+        # Workers keep no results: there is nothing to spill, and a paused worker would never resume.
         kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
         quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
         stack.enter_context(dask.config.set({**_CALM, **kept, **quiet, "distributed.comm.timeouts.connect": PATIENCE}))
-        # What goes wrong is said once, in our words.
+        # Errors are reported once, by ArSSR.
         for name in ("distributed", "distributed.client", "asyncio", "tornado.application"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
@@ -153,7 +153,7 @@ def _reached(connect: Callable[..., Client], address: str) -> Client:
 
 
 def _local(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters have no type in common
-    """Start the processes of this machine; they share its threads, and listen to this machine alone."""
+    """Start the processes of this machine, which share its threads and accept only local connections."""
     from distributed import LocalCluster  # noqa: PLC0415
 
     return LocalCluster(
@@ -162,17 +162,17 @@ def _local(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters
         memory_limit=0 if share.memory is None else int(share.memory * ROOM * 1e9),
         dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
-        security=True,  # other users of this machine could send code otherwise
+        security=True,  # otherwise, other users of this machine could send code
     )
 
 
 def _queue(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters have no type in common
-    """Ask the queue of a cluster for jobs, one worker each."""
+    """Request jobs from the queue of a cluster, one worker each."""
     require_package("dask-jobqueue", "--cluster")
     import dask  # noqa: PLC0415
     import dask_jobqueue  # noqa: PLC0415
 
-    # Any free port for Dask's pages, where several run on one machine.
+    # Any free port for Dask's dashboard, because several may run on one machine.
     stated = {"processes": 1, "scheduler_options": {"dashboard_address": ":0"}, **place.settings}
     if dask.config.get(f"jobqueue.{place.cluster}.cores", None) is None:
         stated.setdefault("cores", DEFAULT_CORES)
@@ -192,7 +192,7 @@ def _queue(place: Place, share: Share) -> Any:  # noqa: ANN401 - Dask's clusters
 
 
 async def _submitted(cluster: Any) -> None:  # noqa: ANN401 - Dask's clusters have no type in common
-    """Wait until the queue has accepted the jobs, which need not run yet; raise its answer if it accepts none."""
+    """Wait until the queue accepts the jobs, which need not run yet; raise its error if it accepts none."""
     from distributed.core import Status  # noqa: PLC0415
 
     try:

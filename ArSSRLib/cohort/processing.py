@@ -1,6 +1,6 @@
-"""What happens to one scan: read, upsample, measure, write; in this process, another one, or on another machine.
+"""Processing of a single scan: read, upsample, measure, write; in any process or on another machine.
 
-Nothing is known here of other scans, so that a lost process costs its own scan only.
+This code knows nothing about other scans, so that a lost process affects its own scan only.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ ENGINE = logging.getLogger("ArSSRLib")
 
 @dataclass(frozen=True)
 class Task:
-    """One scan to upsample, as it is sent to whichever process does it.
+    """One scan to upsample, as it is sent to a process.
 
     Attributes:
-        root: Of the data set; the same path on every machine.
+        root: Root of the data set; the same path on every machine.
         output: Folder of the derivatives.
         scan: The scan.
-        how: Scale, spacing, size or isotropic, whether to take label maps, and whether to replace, by name.
+        how: Scale, spacing, size or isotropic, whether to accept label maps, and whether to replace results, by name.
         model: Name or file of the network.
-        options: What may be chosen about the upsampling.
-        threads: Of PyTorch; None leaves them as they are.
-        version: Of this package, where the task was made.
+        options: Options of the upsampling.
+        threads: Number of PyTorch threads; None leaves it unchanged.
+        version: Version of ArSSR that created the task.
     """
 
     root: str
@@ -76,15 +76,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a scan.
+    """The outcome of a scan.
 
     Attributes:
-        path: Of the scan, in its data set.
-        state: `DONE`, `KEPT` (a finished result was there) or `FAILED`.
-        message: Where the result is, or why there is none.
-        seconds: That it took.
-        warnings: What the engine warned of, each once.
-        details: Traceback of a failure that nobody foresaw; else empty.
+        path: Path of the scan in its data set.
+        state: `DONE`, `KEPT` (a finished result existed) or `FAILED`.
+        message: Path of the result, or the reason for its absence.
+        seconds: Time of the processing.
+        warnings: Warnings of the engine, without repetitions.
+        details: Traceback of an unexpected error, otherwise empty.
     """
 
     path: str
@@ -96,7 +96,7 @@ class Outcome:
 
 
 def process(task: Task) -> Outcome:
-    """Upsample a scan, unless its result is there; a failure is an outcome, so that the others go on."""
+    """Upsample a scan, unless its result exists; a failure is returned as an outcome, so that the others continue."""
     started, details = time.monotonic(), ""
     with _warnings_kept() as warnings:
         try:
@@ -108,7 +108,7 @@ def process(task: Task) -> Outcome:
             if task.threads is not None:
                 torch.set_num_threads(task.threads)
             state, message = _process(task, warnings)
-        except Exception as error:  # also what nobody foresaw: after a night, the other scans must be there
+        except Exception as error:  # unexpected errors, too: after a night of work, the other scans must be finished
             ENGINE.debug("%s failed because of:", task.scan.path, exc_info=True)
             words = one_line(str(error)) or type(error).__name__
             state, message = FAILED, words if task.scan.path in words else f"{task.scan.path}: {words}"
@@ -146,32 +146,32 @@ def _process(task: Task, warnings: list[str]) -> tuple[str, str]:
 
 
 def read_scan(task: Task) -> tuple[Volume, dict[str, Any]]:
-    """Return a scan, with the slice profile that its metadata state, and these metadata.
+    """Return a scan with the slice profile from its metadata, and these metadata.
 
     Raises:
         InputError: If it cannot be read.
     """
     root, source = Path(task.root), Path(task.root) / task.scan.path
     metadata, volume = metadata_of(root, task.scan), read_volume(source)
-    # What a sidecar states may stand at a higher level of the data set.
+    # The statements of a sidecar may be at a higher level of the data set.
     stated = profile_stated(metadata, volume.geometry, source)
     return replace(volume, header=replace(volume.header, profile=stated)), metadata
 
 
 def _nameless(volume: Volume) -> Volume:
-    """Return a volume without the free text of its source, which may name somebody."""
+    """Return a volume without the free text of its source, which may contain names of people."""
     return replace(volume, header=replace(volume.header, description=""))
 
 
 @functools.lru_cache(maxsize=1)
 def load(name: str) -> SuperResolutionModel:
-    """Return a network, which is loaded once a process."""
+    """Return a network, which is loaded once per process."""
     return load_model(name)
 
 
 @contextmanager
 def _warnings_kept() -> Iterator[list[str]]:
-    """Collect what the engine warns of; whoever gets the outcome prints it, with the name of the scan."""
+    """Collect warnings of the engine; the receiver of the outcome prints them with the name of the scan."""
     kept: list[str] = []
     handler, others = _Kept(kept), tuple(ENGINE.handlers)
     for other in others:
@@ -190,10 +190,10 @@ def _is_no_warning(record: logging.LogRecord) -> bool:
 
 
 class _Kept(logging.Handler):
-    """Keeps the text of warnings.
+    """Collects the text of warnings.
 
     Args:
-        kept: Where they go.
+        kept: List for the texts.
     """
 
     def __init__(self, kept: list[str]) -> None:
@@ -201,7 +201,7 @@ class _Kept(logging.Handler):
         self._kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one, once."""
+        """Collect a warning, unless it is repeated."""
         text = one_line(record.getMessage())
         if text not in self._kept:
             self._kept.append(text)

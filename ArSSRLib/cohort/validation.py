@@ -1,6 +1,6 @@
-"""Whether a data set is named and described as BIDS has it: by the official validator where it is installed.
+"""Validation of the names and descriptions in a data set: by the official BIDS validator if it is installed.
 
-Without it, the names of scans are checked here, so that a misspelled one is named and not silently left out.
+Otherwise, the names of scans are checked here, so that a misspelled scan is reported, not silently left out.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from ArSSRLib.cohort.dataset import Selection
 from ArSSRLib.errors import InputError, printable
 
-# The official validator, from PyPI and from elsewhere.
+# The official validator from PyPI, and from other sources.
 PROGRAMS = ("bids-validator-deno", "bids-validator")
-# Errors about what is in one scan: it is named when its turn comes, and the others are upsampled.
+# Errors of a single scan: it is reported when it is processed, and the others are upsampled.
 OF_ONE_SCAN = {"EMPTY_FILE", "NIFTI_HEADER_UNREADABLE"}
 _NAME = re.compile(r"(sub-[a-zA-Z0-9]+)(?:_(ses-[a-zA-Z0-9]+))?(?:_[a-z]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)\.nii(?:\.gz)?")
-# Errors that are named in full.
+# Number of errors that are reported in full.
 _SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
 
 def validate(root: Path, selection: Selection) -> None:
-    """Check a data set; warn of scans that are named as BIDS does not have it.
+    """Validate a data set; warn about scans whose names are not valid in BIDS.
 
     Raises:
         InputError: If the official validator finds errors.
@@ -46,7 +46,7 @@ def validate(root: Path, selection: Selection) -> None:
 
 
 def _ask(program: str, root: Path) -> None:
-    """Refuse what the official validator refuses, except scans that cannot be read."""
+    """Refuse what the official validator refuses, except for unreadable scans."""
     command = [program, str(root), "--json", "--ignoreNiftiHeaders", "--ignoreWarnings"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     try:
@@ -66,7 +66,7 @@ def _ask(program: str, root: Path) -> None:
 
 
 def _misnamed(root: Path, selection: Selection) -> Iterator[str]:
-    """Yield the NIfTI files of anatomy folders whose names BIDS does not have, from the root of the data set."""
+    """Yield the NIfTI files of anatomy folders with names that are not valid in BIDS, relative to the root."""
     suffixes = {suffix.lower(): suffix for suffix in selection.suffixes}
     subjects = [f"sub-{label}" for label in selection.participants] or ["sub-*"]
     for subject in subjects:

@@ -1,6 +1,6 @@
-"""The arguments of ``arssr report``; what is done with them is in `command`.
+"""The arguments of ``arssr report``; `command` is the action.
 
-Kept free of PyTorch and numpy, so that its help is immediate.
+This file needs neither PyTorch nor numpy, so that its help is immediate.
 """
 
 from __future__ import annotations

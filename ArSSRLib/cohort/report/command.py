@@ -1,4 +1,4 @@
-"""What ``arssr report`` does, and the report of ``arssr bids ... group``."""
+"""The action of ``arssr report``, also used for ``arssr bids ... group``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report on a folder of results, or on one.
+    """Write the report on a folder of results, or on a single result.
 
     Returns:
-        0, or 1 if a result is missing or not as it should be; the report is there and says so.
+        0, or 1 if a result is missing or has a problem, which the report describes.
 
     Raises:
-        ArSSRError: If there is nothing to report on, or the report cannot be written.
+        ArSSRError: If there is no result, or the report cannot be written.
     """
     require_packages()
     results = Path(args.results)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is_series(folder: Path) -> bool:
-    """Tell whether a folder is one result, the DICOM series that ``arssr upsample`` makes of a series."""
+    """Return whether a folder is a result of ``arssr upsample`` as a DICOM series."""
     if (folder / DESCRIPTION).exists():
         return False
     try:
@@ -59,13 +59,13 @@ def _is_series(folder: Path) -> bool:
 
 
 def require_packages() -> None:
-    """Refuse to start without the packages that pages are made with."""
+    """Refuse to start without the packages for the pages."""
     for name in ("Jinja2", "Pillow", "matplotlib"):
         require_package(name, "The report")
 
 
 def _scans_of(root: Path) -> Found | None:
-    """Return the scans of the data set; None if it cannot be read, as when only the results were copied."""
+    """Return the scans of the data set, or None if it cannot be read, for example if only results were copied."""
     try:
         return find_scans(root, Selection(suffixes=SUFFIXES))
     except InputError as error:
@@ -74,15 +74,15 @@ def _scans_of(root: Path) -> Found | None:
 
 
 def report(items: list[Item], results: Path, folder: Path) -> int:
-    """Write a page per subject and the index, and say what is not as it should be.
+    """Write a page per subject and the index, and log every problem.
 
     Args:
-        items: Results, and scans without one.
+        items: Results, and scans without a result.
         results: Folder of the results.
-        folder: Where the pages go.
+        folder: Folder for the pages.
 
     Returns:
-        0, or 1 if a result is missing or not as it should be.
+        0, or 1 if a result is missing or has a problem.
 
     Raises:
         OutputError: If a page cannot be written.
@@ -103,7 +103,7 @@ def report(items: list[Item], results: Path, folder: Path) -> int:
 
 
 def _report_one(result: Path, args: argparse.Namespace) -> int:
-    """Write the page of one result, which does not name its file: names of people stand in names of files."""
+    """Write the page of one result, without its file name, which may contain names of people."""
     from ArSSRLib.cohort.report.pages import PAGE_BYTES, find_safely, write_page  # noqa: PLC0415
 
     if not result.exists():

@@ -1,4 +1,4 @@
-"""What is found in one result: whether it is the one of its record, where it lies, its figures and its pictures."""
+"""The findings about one result: agreement with its record, geometry, figures and pictures."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Item:
     """A result to report on.
 
     Attributes:
-        title: For people, such as "T1w, session a".
-        kind: Results of one kind are compared with each other, such as "T1w".
+        title: Title for readers, such as "T1w, session a".
+        kind: Kind of the result, such as "T1w"; results of one kind are compared with each other.
         subject: Label, without "sub-"; empty outside of a data set.
         scan: Path of the scan in its data set; empty outside of one.
         result: File of the result; None if there is none.
         source: File of the scan.
         uncertainty: File of the uncertainty; None if there is none.
-        warnings: What the engine warned of when the result was made.
-        problem: Why there is no result, or no trustworthy one; empty if all is well so far.
-        failure: Why upsampling the scan failed, so that there is no result; empty if it did not.
-        left: Why the scan was left out; empty if it was not.
-        series: DICOM series of ``source``, where that is a folder with several; None takes the only one.
+        warnings: Warnings of the engine during the upsampling.
+        problem: Reason for the absence of a valid result; empty if there is no problem so far.
+        failure: Reason why upsampling the scan failed; empty if it did not.
+        left: Reason why the scan was left out; empty if it was not.
+        series: DICOM series of ``source``, if that is a folder with several; None for the only one.
     """
 
     title: str
@@ -57,13 +57,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Extent:
-    """A field of view, as people are told of it.
+    """A field of view as it is reported.
 
     Attributes:
         size: Voxels along i, j, k.
-        spacing: In mm.
-        edges: From outer face to outer face, in mm.
-        center: In LPS mm.
+        spacing: Spacing in mm.
+        edges: Distance between the outer faces, in mm.
+        center: Position in LPS mm.
     """
 
     size: tuple[int, ...]
@@ -80,18 +80,18 @@ class Extent:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in a result.
+    """The findings about a result.
 
     Attributes:
         item: The result.
-        problems: What is wrong with it, each a sentence; none if nothing is.
-        figures: By key of `outliers.FIGURES`.
-        record: As its file says; empty if it cannot be read.
+        problems: Its problems, each a sentence; empty if there are none.
+        figures: Figures by key of `outliers.FIGURES`.
+        record: Content of its record; empty if that cannot be read.
         before: Field of view of the scan.
         after: Field of view of the result.
         tilt: Largest angle between the axes of the grid and those of the patient, in degrees.
-        ranges: Least and largest intensity before and after, in scanner units.
-        pictures: What is shown.
+        ranges: Smallest and largest intensity before and after, in scanner units.
+        pictures: Pictures of the result.
     """
 
     item: Item
@@ -106,17 +106,17 @@ class Finding:
 
 
 def find(item: Item, largest: int) -> Finding:
-    """Read a result and what it was made from, and say what is found; whatever cannot be read is a problem in words.
+    """Read a result and its source, and return the findings; files that cannot be read are reported as problems.
 
     Args:
         item: The result.
-        largest: Bytes that its pictures may take.
+        largest: Size limit of its pictures in bytes.
     """
     problems = [item.problem] if item.problem else []
     if item.result is None:
         return Finding(item, tuple(problems))
     path = sidecar_of(item.result)
-    # Outside of a data set, a result has a record only if it was asked for.
+    # Outside of a data set, a result only has a record if it was requested.
     record = _taken(RECORD, path if item.scan or path.exists() else None, read_record, problems) or {}
     result = _taken(RESULT, item.result, read_volume, problems)
     scan = _taken(SCAN, item.source, partial(read_volume, series=item.series), problems)
@@ -132,7 +132,7 @@ def find(item: Item, largest: int) -> Finding:
 
 
 def _taken(name: str, path: Path | None, read: Callable[[Path], T], problems: list[str]) -> T | None:
-    """Read a file; what goes wrong becomes a problem that names no folder, where names of people may stand."""
+    """Read a file; errors become problems without folder names, which may contain names of people."""
     if path is None:
         return None
     try:
@@ -144,7 +144,7 @@ def _taken(name: str, path: Path | None, read: Callable[[Path], T], problems: li
 
 
 def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[list[str], int]) -> Finding:
-    """Return what a result says beside its scan; ``rest`` is the problems so far, and bytes for the pictures."""
+    """Return the findings that need the scan and the result; ``rest`` is the problems so far, and the picture bytes."""
     problems, largest = rest
     figures, before, ranges = _recorded(record), None, None
     pictures = pictures_of(shown, largest)
@@ -166,7 +166,7 @@ def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[l
 
 
 def _recorded(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures that the record of a result holds."""
+    """Return the figures from the record of a result."""
     figures = {}
     if isinstance(record.get("disagreement"), float | int):
         figures["disagreement"] = float(record["disagreement"])
@@ -176,7 +176,7 @@ def _recorded(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def slice_gains(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return by how many percent slices differed in brightness: "rms" and "largest"; empty if the record has none."""
+    """Return the brightness differences between slices in percent, "rms" and "largest"; empty if there are none."""
     gains = record.get("slice_gains")
     values = [gains.get(key) for key in ("rms", "largest")] if isinstance(gains, Mapping) else []
     numbers = [float(value) for value in values if isinstance(value, float | int) and math.isfinite(value)]
@@ -184,7 +184,7 @@ def slice_gains(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _measured(measures: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures among the measures of a result."""
+    """Return the figures from the measures of a result."""
     figures = {"shift": float(measures["shift_mm"])}
     if measures["ripple"] is not None:
         figures["ripple"] = float(measures["ripple"])

@@ -1,4 +1,4 @@
-"""Which figures of a result stand out among those of its cohort, in words."""
+"""Unusual figures of a result compared with those of its cohort, as text."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers": a modified z-score beyond this is worth a look.
+# Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers": larger modified z-scores are worth a look.
 THRESHOLD = 3.5
-# A score of fewer results would say more about their number than about them.
+# With fewer results, a score depends mostly on their number.
 FEWEST = 5
-# The median deviation of a normal distribution is this part of its standard deviation; the mean one, that.
+# Median and mean absolute deviation of a normal distribution, as fractions of its standard deviation.
 _MEDIAN_DEVIATION, _MEAN_DEVIATION = 0.6745, 0.7979
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number by which results are compared.
+    """A number for comparing results.
 
     Attributes:
-        key: Its name in the program.
-        label: Its name for people.
-        unit: Such as "mm"; empty without one.
-        meaning: What it tells, as a sentence.
+        key: Name in the program.
+        label: Name for readers.
+        unit: Unit, such as "mm"; empty if there is none.
+        meaning: Explanation as a sentence.
     """
 
     key: str
@@ -69,8 +69,8 @@ FIGURES = (
 def robust_scores(values: Sequence[float]) -> list[float]:
     """Return the modified z-scores of values: distances from the median in robust standard deviations.
 
-    Where more than half of the values are equal, the mean deviation stands in for the median one. Scores are 0 where
-    all values are equal, or too few to judge.
+    If more than half of the values are equal, the mean deviation replaces the median deviation. Scores are 0 if all
+    values are equal, or too few.
 
     Source:
         Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers", section 3.3.
@@ -81,17 +81,17 @@ def robust_scores(values: Sequence[float]) -> list[float]:
     distance = array - np.median(array)
     spread = float(np.median(np.abs(distance))) / _MEDIAN_DEVIATION
     spread = spread or float(np.abs(distance).mean()) / _MEAN_DEVIATION
-    # Equal up to rounding is equal: half a millionth of a millimeter is not a finding.
+    # Equal except for rounding: half a millionth of a millimeter is not a finding.
     if spread <= 1e-9 * max(1.0, float(np.abs(array).max())):
         return [0.0] * len(array)
     return [float(score) for score in distance / spread]
 
 
 def outliers_of(results: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
-    """Return, for each result, the figures that stand out among all of these, each with a sentence that says how.
+    """Return the unusual figures of each result among all of these, each explained by a sentence.
 
     Args:
-        results: Figures by key; a result may lack some.
+        results: Figures by key; a result may lack some of them.
     """
     found: list[dict[str, str]] = [{} for _ in results]
     for figure in FIGURES:

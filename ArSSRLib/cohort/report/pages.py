@@ -1,4 +1,4 @@
-"""Pages of HTML: one per subject and an index, each a single file that loads nothing."""
+"""HTML pages: one per subject and an index, each a single file that loads nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ArSSRLib.leftovers import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
-# By this a page of ours is recognized, which may be replaced.
+# Identifies pages of ArSSR, which may be replaced.
 GENERATOR = f"ArSSR {__version__}"
 _MARK = b'<meta name="generator" content="ArSSR '
-# Bytes of the pictures of one page: it is sent by mail, and opened on a phone.
+# Size limit for the pictures of one page in bytes, for mail and for phones.
 PAGE_BYTES = 2_700_000
-# Names of the layers for people.
+# Names of the layers for readers.
 LAYERS = {
     "scan": "Scan, voxels as acquired",
     "cubic": "Cubic interpolation",
@@ -43,16 +43,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """What the index says of a result.
+    """One row of the index.
 
     Attributes:
         item: The result.
         state: One of `STATES`.
-        problems: What is wrong with it.
-        figures: By key of `outliers.FIGURES`.
-        page: Name of the page that shows it; empty if there is nothing to show.
-        anchor: Its place on that page.
-        outliers: Figures that stand out, each with a sentence.
+        problems: Its problems.
+        figures: Figures by key of `outliers.FIGURES`.
+        page: Name of its page; empty if there is nothing to show.
+        anchor: Its anchor on that page.
+        outliers: Unusual figures, each explained by a sentence.
     """
 
     item: Item
@@ -65,17 +65,17 @@ class Row:
 
 
 def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
-    """Write a page for each subject, and at last the index; each completely or not at all.
+    """Write a page for each subject, and finally the index; each completely or not at all.
 
-    One result at a time is in memory.
+    Only one result at a time is in memory.
 
     Args:
-        items: Results, and scans without one, by subject.
-        folder: Where the pages go.
-        title: Of the index.
+        items: Results, and scans without a result, by subject.
+        folder: Folder for the pages.
+        title: Title of the index.
 
     Returns:
-        What became of each.
+        One row per item.
 
     Raises:
         OutputError: If a page cannot be written, or would replace a file of another program.
@@ -102,24 +102,24 @@ def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: st
     """Write the page of a subject, or of one result.
 
     Args:
-        findings: What was found in its results.
-        path: The page.
-        title: Its heading.
+        findings: Findings about its results.
+        path: Path of the page.
+        title: Heading of the page.
         index: Name of the index; empty if there is none.
 
     Raises:
-        OutputError: If it cannot be written, or would replace a file of another program.
+        OutputError: If the page cannot be written, or would replace a file of another program.
     """
     refuse_foreign(path)
     write_whole(path, _rendered("subject.html", "viewer.js", title=title, findings=findings, index=index))
 
 
 def _mark(path: Path, outliers: Mapping[str, Mapping[str, str]]) -> None:
-    """Write on the page of a subject which figures stand out; that is known only once every page is there.
+    """Mark the unusual figures on the page of a subject; they are known only after all pages are written.
 
     Args:
-        path: The page.
-        outliers: For each result, by its anchor, the figures that stand out, each with a sentence.
+        path: Path of the page.
+        outliers: Unusual figures of each result, by its anchor, each explained by a sentence.
     """
     content = path.read_text(encoding="utf-8")
     marks: Any = _environment().get_template("standing.html").module  # its macros are functions
@@ -131,7 +131,7 @@ def _mark(path: Path, outliers: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def find_safely(item: Item, largest: int) -> Finding:
-    """Return what is found in a result; also a defect of ours costs this result only, as the others must be shown."""
+    """Return the findings about a result; an unexpected error affects this result only, and the others are shown."""
     try:
         return find(item, largest)
     except Exception as error:
@@ -141,7 +141,7 @@ def find_safely(item: Item, largest: int) -> Finding:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that is no page of ours.
+    """Refuse to replace a file that is not a page of ArSSR.
 
     Raises:
         OutputError: If it is not.
@@ -170,7 +170,7 @@ def _row_without(item: Item) -> Row:
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
-    """Return rows with what stands out; results are compared with those of their kind."""
+    """Return rows with their outliers; results are compared with those of the same kind."""
     judged = list(rows)
     for kind in {row.item.kind for row in rows}:
         same = [n for n, row in enumerate(rows) if row.item.kind == kind and row.figures]
@@ -186,7 +186,7 @@ def _index(rows: Sequence[Row], title: str) -> bytes:
 
 
 def _rendered(template: str, script: str, **content: Any) -> bytes:  # noqa: ANN401 - what a template shows
-    """Return a page; everything that is not ours is escaped, and only our own script may run."""
+    """Return a page; all foreign text is escaped, and only the script of ArSSR may run."""
     environment = _environment()
     code = (TEMPLATES / script).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
@@ -204,7 +204,7 @@ def _environment() -> Environment:
 
 
 def problems_of(rows: Iterable[Row]) -> list[str]:
-    """Return a line for every result that is not as it should be."""
+    """Return one line for every result with a problem."""
     return [
         f"{row.item.scan or row.item.title}: {' '.join(row.problems)}"
         for row in rows

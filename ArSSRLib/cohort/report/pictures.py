@@ -1,7 +1,7 @@
 """The pictures of a result: the same slices of scan, interpolation, result, difference and uncertainty.
 
-A layer of a plane is one WebP picture of all its slices, one below the other, so that a page needs few of them and
-shows a slice by moving its picture.
+A layer of a plane is one WebP picture with all of its slices, one below the other, so that a page has few pictures and
+selects a slice by moving its picture.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ArSSRLib.interpolation import centered_positions, spline_coefficients, spli
 from ArSSRLib.volume import Volume
 
 FloatArray = npt.NDArray[np.float64]
-# Slices per plane, pixels along the longer edge of a slice, and WebP quality: the first that fits the page is taken.
+# Slices per plane, pixels along the longer edge of a slice, and WebP quality; the first that fits the page is used.
 GRADES = ((9, 384, 82), (9, 320, 74), (7, 256, 66), (5, 208, 58), (3, 160, 50))
-# Axes may be stored with rounding errors; a larger angle between two grids is another orientation.
+# Axes may have rounding errors; a larger angle between two grids is a different orientation.
 ALIGNED = 1e-3
-# The corners of two fields of view may be this far apart, in mm, for their voxels to be compared one by one.
+# Largest distance between the corners of two fields of view, in mm, for comparing their voxels one by one.
 SAME_VIEW_MM = 0.05
-# Colors of a difference from below zero to above it, and of an uncertainty from zero up, in sRGB.
+# Colors of a difference from negative to positive, and of an uncertainty from zero, in sRGB.
 DIVERGING = ((86, 180, 255), (30, 84, 160), (0, 0, 0), (176, 78, 0), (255, 176, 64))
 SEQUENTIAL = ((0, 0, 0), (84, 24, 110), (190, 55, 82), (249, 142, 9), (252, 255, 164))
 OUTSIDE = 0
@@ -36,11 +36,11 @@ OUTSIDE = 0
 
 @dataclass(frozen=True)
 class Line:
-    """Where the slices of another plane cut a plane.
+    """The intersections of the slices of another plane with a plane.
 
     Attributes:
         plane: Number of the other plane.
-        places: One for each of its slices, as a part of the edge that they cut.
+        places: One position for each of its slices, as a fraction of the edge.
     """
 
     plane: int
@@ -49,11 +49,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Layer:
-    """One way to see the slices of a plane.
+    """One representation of the slices of a plane.
 
     Attributes:
-        name: Such as "scan".
-        picture: Address of the picture that holds itself ("data:"): all slices, one below the other.
+        name: Name, such as "scan".
+        picture: Data address ("data:") of the picture: all slices, one below the other.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Plane:
     """A stack of parallel slices.
 
     Attributes:
-        name: Such as "Axial".
-        letters: Of the patient directions at the left, right, upper and lower edge.
-        width: Of a slice, in mm.
-        height: Of a slice, in mm.
+        name: Name, such as "Axial".
+        letters: Patient directions at the left, right, upper and lower edge.
+        width: Width of a slice, in mm.
+        height: Height of a slice, in mm.
         count: Number of slices.
-        layers: Ways to see them.
-        columns: Other plane whose slices are seen as vertical lines.
-        rows: Other plane whose slices are seen as horizontal lines.
+        layers: Representations of the slices.
+        columns: Other plane whose slices appear as vertical lines.
+        rows: Other plane whose slices appear as horizontal lines.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Plane:
 
 @dataclass(frozen=True)
 class Pictures:
-    """All that is shown of a result.
+    """All pictures of a result.
 
     Attributes:
-        planes: Axial, coronal and sagittal, all in one scale of mm.
+        planes: Axial, coronal and sagittal, at the same scale in mm.
         window: Intensities drawn black and white, in scanner units.
         difference: Difference drawn in the brightest colors, in scanner units; 0 without that layer.
         uncertainty: Standard deviation drawn in the brightest color, in scanner units; 0 without that layer.
-        mean_difference: Mean size of the difference, in percent of the window; None without that layer.
+        mean_difference: Mean absolute difference, in percent of the window; None without that layer.
     """
 
     planes: tuple[Plane, ...]
@@ -105,18 +105,18 @@ class Pictures:
 
     @property
     def size(self) -> int:
-        """Bytes of all pictures in a page."""
+        """Size of all pictures in a page, in bytes."""
         return sum(len(layer.picture) for plane in self.planes for layer in plane.layers)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The volumes that are shown, each read once.
+    """The volumes to draw, each read once.
 
     Attributes:
         result: The result.
-        scan: What it was made from; None if it cannot be read.
-        uncertainty: On the grid of the result; None if there is none.
+        scan: The scan; None if it cannot be read.
+        uncertainty: The uncertainty on the grid of the result; None if there is none.
     """
 
     result: Volume
@@ -125,14 +125,14 @@ class Shown:
 
     @property
     def volumes(self) -> list[Volume]:
-        """Scan and result; the first gives the axes and the field of view."""
+        """Scan and result; the first defines the axes and the field of view."""
         return [self.result] if self.scan is None else [self.scan, self.result]
 
 
 def pictures_of(shown: Shown, largest: int) -> Pictures:
-    """Return the pictures of a result, in the best of `GRADES` that takes at most ``largest`` bytes.
+    """Return the pictures of a result, in the best of `GRADES` that needs at most ``largest`` bytes.
 
-    Only the slices that are shown are computed, whatever the size of the volumes.
+    Only the slices in the pictures are computed, whatever the size of the volumes.
     """
     coefficients = None
     if shown.scan is not None and comparable(shown.scan.geometry, shown.result.geometry):
@@ -146,7 +146,7 @@ def pictures_of(shown: Shown, largest: int) -> Pictures:
 
 
 def comparable(scan: VolumeGeometry, result: VolumeGeometry) -> bool:
-    """Tell whether two grids divide the same field of view along the same axes."""
+    """Return whether two grids divide the same field of view along the same axes."""
     turned = np.abs(np.subtract(scan.direction, result.direction)).max() > ALIGNED
     return not turned and bool(np.abs(scan.corners() - result.corners()).max() <= SAME_VIEW_MM)
 
@@ -156,8 +156,8 @@ class _Stacks:
     """Slices before they are drawn.
 
     Attributes:
-        views: Of each plane, of each slice.
-        layers: By name, of each plane: shape (slices, rows, columns), in scanner units; NaN outside.
+        views: Views by plane and slice.
+        layers: Layers by name and plane: shape (slices, rows, columns), in scanner units; NaN outside.
     """
 
     views: Sequence[Sequence[View]]
@@ -165,10 +165,10 @@ class _Stacks:
 
 
 def _layers(shown: Shown, coefficients: torch.Tensor | None, count: int, edge: int) -> _Stacks:
-    """Return the slices of every layer that there is."""
+    """Return the slices of every available layer."""
     views = parallel_views(shown.volumes, count)
     pixel = max(max(stack[0].width, stack[0].height) for stack in views) / edge
-    pixel = max(pixel, min(shown.result.geometry.spacing))  # finer pixels would show nothing more
+    pixel = max(pixel, min(shown.result.geometry.spacing))  # finer pixels would not show more
 
     def cut(volume: Volume) -> list[FloatArray]:
         """Return the voxels of a volume in every view."""
@@ -194,9 +194,9 @@ def _interpolated(
     """Return the cubic interpolation of the scan in a view along its axes, at the voxel centers of the result.
 
     Args:
-        coefficients: Of the scan, shape (k, j, i).
-        grids: Of the scan and of the result, in one field of view.
-        view: Along the axes of both.
+        coefficients: Spline coefficients of the scan, shape (k, j, i).
+        grids: Grids of the scan and of the result, in one field of view.
+        view: A view along the axes of both.
         pixel: Edge of a pixel in mm.
     """
     scan, result = grids
@@ -215,13 +215,13 @@ def _interpolated(
     for axis, (v, new) in enumerate(zip(reversed(voxels), reversed(result.size), strict=True)):
         outside = np.flatnonzero((v < 0) | (v >= new))
         np.moveaxis(values, axis, 0)[outside] = np.nan
-    # The axes of the array are (k, j, i), of which the one across the view has a single place.
+    # The axes of the array are (k, j, i); the axis across the view has a single position.
     order = [2 - ways[0], 2 - ways[1], 2 - (3 - ways[0] - ways[1])]
     return np.asarray(values.transpose(order)[..., 0])
 
 
 def _drawn(stacks: _Stacks, quality: int) -> Pictures:
-    """Return slices as pictures, in one gray window."""
+    """Return the slices as pictures, in one gray window."""
     layers = stacks.layers
     window = gray_window([list(stack) for name in ("scan", "result") for stack in layers.get(name, ())])
     limits = {name: _limit(layers[name]) if name in layers else 0.0 for name in ("difference", "uncertainty")}
@@ -242,7 +242,7 @@ def _drawn(stacks: _Stacks, quality: int) -> Pictures:
 
 
 def _lines(views: Sequence[Sequence[View]], number: int) -> Iterator[Line]:
-    """Return where the slices of the other planes cut a plane: those seen as columns, then those seen as rows."""
+    """Return the intersections of the other planes with a plane: first those seen as columns, then as rows."""
     view = views[number][0]
     for edge, length in ((view.right, view.width), (view.down, view.height)):
         for other, stack in enumerate(views):
@@ -271,7 +271,7 @@ def _colored(name: str, stack: FloatArray, window: Window, limits: dict[str, flo
 
 
 def _through(colors: Sequence[Sequence[int]], values: FloatArray) -> npt.NDArray[np.uint8]:
-    """Return values from 0 to 1 as colors between given ones; black where there is no value."""
+    """Map values from 0 to 1 to interpolated colors; missing values are black."""
     places = np.linspace(0, 1, len(colors))
     table = np.stack([np.interp(np.linspace(0, 1, 256), places, [c[n] for c in colors]) for n in range(3)], axis=-1)
     index = np.nan_to_num(255 * values.clip(0, 1), nan=0).round().astype(np.int64)

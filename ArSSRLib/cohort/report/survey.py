@@ -1,4 +1,4 @@
-"""Which results are in a folder of derivatives, and which scans of its data set have none."""
+"""The results in a folder of derivatives, and the scans of its data set without a result."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ArSSRLib.cohort.derivatives import RESULTS, read_sidecar, uncertainty_of
 from ArSSRLib.cohort.failures import reasons_of
 from ArSSRLib.cohort.report.findings import Item
 
-# Said by the title of its page, or by every result.
+# Redundant: stated by the title of the page, or by every result.
 _UNTOLD = ("sub-", "desc-")
 
 
 def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = False) -> list[Item]:
-    """Return the results of a folder, and the scans without one, by subject and name.
+    """Return the results of a folder and the scans without a result, by subject and name.
 
     Args:
         output: Folder of the derivatives.
-        root: Of the data set.
-        found: Its scans; with None, no scan is missing.
-        chosen: Leave out the results of other scans.
+        root: Root of the data set.
+        found: Its scans; with None, no scan counts as missing.
+        chosen: Whether to leave out the results of other scans.
     """
     known = {scan.path for scan in found.scans} if found else set()
     failures = {path: why for path, why in reasons_of(output).items() if not found or path in known}
@@ -30,7 +30,7 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
     items += [_without_result(path, failure=why) for path, why in failures.items() if path not in there]
     if found is not None:
         if chosen:
-            # What cannot be told from its sidecar is shown in any case.
+            # Results with unreadable sidecars are always shown.
             items = [item for item in items if not item.scan or item.scan in known]
         there = {item.scan for item in items}
         items += [
@@ -63,7 +63,7 @@ def _without_result(scan: str, *, problem: str = "", failure: str = "", left: st
 
 
 def _labels(name: str) -> tuple[str, str, str]:
-    """Return title, kind and subject of a file by its name."""
+    """Return the title, kind and subject of a file from its name."""
     *entities, suffix = name.removesuffix(".gz").removesuffix(".nii").split("_")
     subject = next((entity.removeprefix("sub-") for entity in entities if entity.startswith("sub-")), "")
     told = [entity for entity in entities if not entity.startswith(_UNTOLD)]

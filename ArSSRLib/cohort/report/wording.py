@@ -1,4 +1,4 @@
-"""How a record is told to people: labels and values, in the order in which they are read."""
+"""Records as text for readers: labels and values, in reading order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {"point": "point samples", "gaussian": "Gaussian", "box": "box", "kspace
 
 
 def making(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return how a result was made."""
+    """Return how a result was created."""
     if not record:
         return []
     options = [
@@ -41,7 +41,7 @@ def making(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def profiles(finding: Finding) -> list[str]:
-    """Return the slice profile along i, j, k and where each is from."""
+    """Return the slice profile along i, j, k, and the source of each."""
     if not finding.record or finding.before is None:
         return []
     axes = SliceProfile.from_table(finding.record["profile"]).axes
@@ -55,13 +55,13 @@ def profiles(finding: Finding) -> list[str]:
 
 
 def gains(record: Mapping[str, Any]) -> str:
-    """Return how uneven the slices of the scan were; empty if it was not measured."""
+    """Return the brightness differences between the slices of the scan; empty if not measured."""
     values = slice_gains(record)
     return f"{values['rms']:.2g} % (root mean square), {values['largest']:.2g} % at most" if values else ""
 
 
 def lengths(values: Sequence[float]) -> str:
-    """Return lengths along i, j, k."""
+    """Return lengths along i, j, k as text."""
     return TIMES.join(f"{value:.4g}" for value in values)
 
 
@@ -70,15 +70,15 @@ def _plain(value: object) -> str:
 
 
 def whole(record: Mapping[str, Any]) -> str:
-    """Return a record as its file holds it."""
+    """Return a record as the text of its file."""
     return json.dumps(record, indent=1)
 
 
 def lines(pictures: Pictures) -> str:
-    """Return where the slices of planes cut each other, for the script of the page."""
+    """Return the intersections of the slices of the planes, for the script of the page."""
     return json.dumps([{"column": asdict(plane.columns), "row": asdict(plane.rows)} for plane in pictures.planes])
 
 
 def bar(width: float) -> int:
-    """Return the length of a scale bar in a picture of some width, both in mm."""
+    """Return the length of a scale bar for a picture of a given width, both in mm."""
     return max(n for n in (1, 2, 5, 10, 20, 50, 100) if n == 1 or n < width / 3)
