@@ -1,14 +1,14 @@
-"""How models are scored. Imports the engine, is never imported by it.
+"""Evaluation of models. It imports the engine, which never imports it.
 
-The way of an evaluation, room by room: a `protocol` says what is compared on whose volumes; `ground_truth` makes each
-volume ground truth and `degradation` simulates its acquisition; `methods` make results, `scoring` measures them, with
-`ripple` for thick slices; `cells` keeps what is finished and names it by all that decided it; `runner` goes through one
-subject and `workers` through many at once; `statistics`, `report`, `figures` and `curves` show what came out; `cli`
-starts it.
+The rooms of an evaluation: a `protocol` defines the comparison and its volumes; `ground_truth` prepares each volume,
+and `degradation` simulates its acquisition; `methods` compute results, and `scoring` measures them, with `ripple` for
+thick slices; `cells` stores finished parts, named by everything that determines them; `runner` processes one subject,
+and `workers` many at once; `statistics`, `report`, `figures` and `curves` present the results; `cli` starts an
+evaluation.
 """
 
 from ArSSRLib.errors import ArSSRError
 
 
 class MetricUnavailable(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
-    """A metric whose data or packages are missing: the table goes on without it; the message says how to get them."""
+    """A metric whose data or packages are missing, with instructions; the evaluation continues without it."""

@@ -1,7 +1,7 @@
-"""N4 and Atropos of ANTs on one volume, run by the Python of an environment of its own: ``ants_job.py JOB.json``.
+"""N4 and Atropos of ANTs on one volume, in a separate Python environment: ``ants_job.py JOB.json``.
 
-That environment has antspyx and not ArSSR, whose NumPy and SciPy it would not bear; so this file imports nothing of
-ArSSR. `segmentation` starts it and says what is in the job.
+That environment has antspyx but not ArSSR, whose versions of NumPy and SciPy conflict with it, so this file imports
+nothing of ArSSR. `segmentation` starts it and defines the job.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NO_ANTS = 3
-# Of the coarsest bias field, in mm; without it, the field of a small crop would level gray and white matter.
+# Of the coarsest bias field, in mm; by default, the field of a small crop would equalize gray and white matter.
 SPLINE_DISTANCE = 200
 
 
@@ -21,8 +21,8 @@ def segment(ants: Any, job: dict[str, Any]) -> None:  # noqa: ANN401 - a module 
 
     Args:
         ants: The package.
-        job: Files "image", "mask" and "labels"; "classes", how many; "priors", one file a class or none, and the
-            "template" image that they belong to.
+        job: Files "image", "mask" and "labels"; "classes", the number of classes; "priors", one file per class or none,
+            and the corresponding "template" image.
 
     Source:
         Tustison et al. 2010, https://doi.org/10.1109/TMI.2010.2046908 (N4); Avants et al. 2011,
@@ -44,7 +44,7 @@ def segment(ants: Any, job: dict[str, Any]) -> None:  # noqa: ANN401 - a module 
 
 
 def main(path: str) -> int:
-    """Do the job in a file; 3 when this Python has no ANTs."""
+    """Run the job in a file; return 3 if this Python has no ANTs."""
     try:
         import ants  # noqa: PLC0415 - what is missing is said by the exit code
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How well an uncertainty foretells the error of a result: correlation over voxels, and mean error by its deciles."""
+"""Agreement between the uncertainty and the error of a result: correlation over voxels, and mean error per decile."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ArSSRLib.evaluation.statistics import summary
 
 DECILES = 10
 PEARSON, SPEARMAN = "uncertainty_pearson", "uncertainty_spearman"
-# The mean uncertainty of a decile and the mean absolute error there, in percent of the truth's range.
+# Mean uncertainty and mean absolute error of a decile, in percent of the range of the truth.
 UNCERTAINTY, ERROR = "decile_uncertainty", "decile_error"
 
-# Name of a number, its decile or "", and the number.
+# Name of a number, its decile or "", and its value.
 Number = tuple[str, str, float]
 FloatArray = npt.NDArray[np.floating]
 
 
 def calibration(uncertainty: FloatArray, error: FloatArray, percent: float) -> list[Number]:
-    """Return the numbers on an uncertainty.
+    """Return the measures of an uncertainty.
 
     Args:
         uncertainty: Standard deviation of each voxel.
         error: Absolute error of each voxel, in the same units and of the same shape.
-        percent: From these units to percent of the truth's range.
+        percent: Factor from these units to percent of the range of the truth.
 
     Returns:
-        Both correlations, NaN where either side is constant; then for each tenth of the voxels, from the most certain
-        to the least, the mean uncertainty and the mean absolute error in percent.
+        Both correlations, NaN if either side is constant; then, for each tenth of the voxels, from the most to the
+        least certain, the mean uncertainty and the mean absolute error in percent.
     """
     uncertainty, error = uncertainty.ravel().astype(np.float64), error.ravel().astype(np.float64)
     constant = min(uncertainty.size, error.size) < DECILES or np.ptp(uncertainty) == 0 or np.ptp(error) == 0
@@ -47,12 +47,12 @@ def calibration(uncertainty: FloatArray, error: FloatArray, percent: float) -> l
 
 
 def decile(count: int) -> str:
-    """Return the name of a decile, 1 being the most certain."""
+    """Return the name of a decile; 1 is the most certain."""
     return f"decile {count}"
 
 
 def curve(values: Sequence[tuple[str, str, float]]) -> list[tuple[float, float]]:
-    """Return for each decile the mean uncertainty and the mean absolute error, averaged over subjects, in percent."""
+    """Return the mean uncertainty and the mean absolute error per decile, averaged over subjects, in percent."""
     points = []
     for count in range(1, DECILES + 1):
         x, y = (

@@ -1,6 +1,6 @@
-"""Cases: one volume, coarsened in one way, as every method is given it.
+"""Cases: one volume, coarsened in one way, as the input of every method.
 
-They can be written as files, too, so that another program can be asked for its results.
+They can also be written as files, for results of other programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.volume import Volume
 
 REAL = "real"
-# An axis of a real volume that is coarser than the finest by less is left as it is.
+# An axis of a real volume whose spacing exceeds the finest by a smaller factor is not changed.
 THICKER = 1.05
 
 
@@ -31,12 +31,12 @@ class Case:
     """One volume, coarsened in one way.
 
     Attributes:
-        subject: Who it shows.
-        coarse: What the methods are given.
-        fine: Grid that they answer on.
-        acquisition: Between the two grids.
-        scale: Asked for, along i, j, k.
-        degradation: Its name; "real" for a volume that was acquired so.
+        subject: Name of the subject.
+        coarse: Input of the methods.
+        fine: Grid of the results.
+        acquisition: The acquisition between the two grids.
+        scale: Requested scale, along i, j, k.
+        degradation: Name of the degradation; "real" for a volume that was acquired with thick slices.
     """
 
     subject: str
@@ -48,28 +48,28 @@ class Case:
 
     @property
     def factors(self) -> Scale:
-        """What the rounded sizes make of the scale, along i, j, k."""
+        """The exact scale of the rounded sizes, along i, j, k."""
         i, j, k = (fine / coarse for fine, coarse in zip(self.fine.size, self.coarse.geometry.size, strict=True))
         return (i, j, k)
 
 
 def cases_of(truth: GroundTruth, protocol: Protocol) -> Iterator[Case]:
-    """Yield a truth in every scale and degradation of a protocol."""
+    """Yield a truth at every scale and degradation of a protocol."""
     geometry = truth.volume.geometry
     for scale in protocol.scales:
         for name in protocol.degradations:
             shape = coarse_shape(geometry.shape, scale[::-1])
             matrices = acquisition(geometry.shape, shape, name)
-            # Without the header of its file: nothing rounds it to the integers that were stored there.
+            # Without the header of its file, which would cause rounding to the stored integers.
             coarse = Volume(matrices.coarsened(truth.volume.array), geometry.resized(shape[::-1]))
             yield Case(truth.subject, coarse, geometry, matrices, scale, name)
 
 
 def real_case(source: Source, protocol: Protocol) -> Case:
-    """Return a thick-slice volume to be made isotropic.
+    """Return the case of making a thick-slice volume isotropic.
 
     Raises:
-        InputError: If it cannot be read, holds voxels that are not numbers, or has no thick slices.
+        InputError: If the volume cannot be read, has voxels that are not finite, or has no thick slices.
     """
     volume = read_checked(source.path)
     geometry = volume.geometry
@@ -85,19 +85,19 @@ def real_case(source: Source, protocol: Protocol) -> Case:
 
 
 def write_inputs(protocol: Protocol, simulated: Sequence[Source], real: Sequence[Source], folder: Path) -> list[Path]:
-    """Write what the methods are given, and the truths, for another program to work on.
+    """Write the inputs of the methods and the truths, for another program.
 
     Args:
-        protocol: Which cases.
-        simulated: Volumes taken for the truth.
+        protocol: Defines the cases.
+        simulated: Volumes that serve as truth.
         real: Thick-slice volumes.
-        folder: Where to; files of the same name are replaced.
+        folder: Output folder; existing files are replaced.
 
     Returns:
         The files: ``{subject}_{scale}_{degradation}.nii.gz`` and ``{subject}_truth.nii.gz``.
 
     Raises:
-        ArSSRError: If a volume cannot be used or written.
+        ArSSRError: If a volume is not usable or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []

@@ -1,7 +1,7 @@
-"""Finished cells of a table, each a small file whose name is the hash of all that decided it.
+"""Finished cells of a table, each a small file named by the hash of everything that determines it.
 
-A cell is one subject, scale, degradation and method. Its file comes into being at once or not at all, so whatever ends
-a run, what is finished is found again and never computed twice.
+A cell is one subject, scale, degradation and method. Its file is written completely or not at all, so that finished
+cells survive any interruption and are never computed twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ArSSRLib.errors import OutputError
 from ArSSRLib.evaluation.scoring import Value
 from ArSSRLib.io.files import replacing
 
-# Raised when the same facts give other numbers than before, so that no old cell is taken for a new one.
+# Increased if the same facts result in other numbers, so that old cells are not reused.
 CELL_VERSION = 1
 CELLS, PICTURED = "cells", "volumes"
 
@@ -25,11 +25,11 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Finished:
-    """What the file of a cell holds.
+    """The content of the file of a cell.
 
     Attributes:
-        values: By the metric that was asked for; an empty list where it says nothing about this cell.
-        seconds: What the method took.
+        values: Values by requested metric; an empty list if the metric does not apply to this cell.
+        seconds: Time of the method.
     """
 
     values: dict[str, list[Value]]
@@ -37,7 +37,7 @@ class Finished:
 
 
 def key_of(facts: Facts) -> str:
-    """Return the hash of what decides a cell, 64 hexadecimal digits; names of people and methods are no facts."""
+    """Return the hash of what determines a cell, 64 hexadecimal digits; names of subjects and methods are excluded."""
     text = json.dumps({"cell_version": CELL_VERSION, **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -46,10 +46,10 @@ class CellStore:
     """The finished cells in an output folder.
 
     Args:
-        output: The folder; it is made when it is not there.
+        output: The folder, which is created if necessary.
 
     Raises:
-        OutputError: If it cannot be made.
+        OutputError: If it cannot be created.
     """
 
     def __init__(self, output: Path) -> None:
@@ -62,7 +62,7 @@ class CellStore:
             raise OutputError(msg) from error
 
     def read(self, key: str) -> Finished | None:
-        """Return a finished cell, or None; a file that is none, such as of a full disk, counts as unfinished."""
+        """Return a finished cell, or None; a malformed file, for example after a full disk, counts as unfinished."""
         try:
             table = json.loads(self._file(key).read_text(encoding="utf-8"))
             values = {name: [Value(*entry) for entry in entries] for name, entries in table["values"].items()}
@@ -71,10 +71,10 @@ class CellStore:
             return None
 
     def write(self, key: str, facts: Facts, finished: Finished) -> None:
-        """Keep a cell; what it held of other metrics before is kept beside.
+        """Write a cell, together with the values of other metrics that it already has.
 
         Raises:
-            OutputError: If it cannot be written.
+            OutputError: If the file cannot be written.
         """
         before = self.read(key)
         values = {**(before.values if before else {}), **finished.values}
@@ -84,7 +84,7 @@ class CellStore:
             temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
     def picture(self, name: str, key: str) -> Path:
-        """Return where the volume of a cell is kept for pictures."""
+        """Return the path of the volume of a cell for figures."""
         return self._pictured / f"{name}_{key[:12]}.nii.gz"
 
     def _file(self, key: str) -> Path:
@@ -92,5 +92,5 @@ class CellStore:
 
 
 def lacking(finished: Finished | None, metrics: Iterable[str]) -> list[str]:
-    """Return which metrics a cell does not have yet."""
+    """Return the metrics that a cell lacks."""
     return [name for name in metrics if finished is None or name not in finished.values]

@@ -1,4 +1,4 @@
-"""arssr evaluate: a protocol in, tables and pictures out; or the training curves of some runs as a picture."""
+"""arssr evaluate: tables and figures for a protocol, or the training curves of runs as a figure."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate as the arguments say; finished cells are kept, whatever ends the run.
+    """Run the evaluation or draw the curves; finished cells are kept after any interruption.
 
     Returns:
-        0; 1 if a cell failed, or with ``--strict`` was left out; 130 or 143 when it was interrupted or terminated.
+        0; 1 if a cell failed, or was left out with ``--strict``; 130 or 143 if interrupted or terminated.
 
     Raises:
-        ArSSRError: If the protocol cannot be used, or nothing can be evaluated.
+        ArSSRError: If the protocol is not usable, or nothing can be evaluated.
     """
     if args.curves:
         return _draw_curves(args.curves)
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     device = str(resolve_device(args.device))
     tasks = [Task(protocol, s, False, n < protocol.figure_subjects, device) for n, s in enumerate(simulated)]
     tasks += [Task(protocol, s, True, n < protocol.figure_subjects, device) for n, s in enumerate(real)]
-    # Smaller parts, or the last of three subjects leaves the second of two processors idle.
+    # In smaller parts; otherwise, the last of three subjects would leave one of two processors idle.
     tasks = [part for task in tasks for part in task.parts()] if args.jobs > 1 else tasks
     try:
         _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
@@ -93,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
-    """Return the volumes taken for the truth, and the real thick-slice ones, each under a name of its own.
+    """Return the volumes that serve as truth, and the real thick-slice volumes, each with a unique name.
 
     Raises:
-        InputError: If there are none where some are named.
+        InputError: If the protocol names volumes, but none are found.
     """
     simulated = find_sources(protocol.subjects, protocol.split) if protocol.subjects else []
     real = find_sources(protocol.real, protocol.split) if protocol.real else []
@@ -112,7 +112,7 @@ def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
 
 
 def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
-    """Return the protocol without the methods and metrics that cannot run here, and a sentence on each of those.
+    """Return the protocol without the methods and metrics that cannot run here, and a sentence about each of them.
 
     Raises:
         InputError: If no method remains.
@@ -139,7 +139,7 @@ def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
 
 
 def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
-    """Return the SHA-256 of the weights of every model by label of the scale, where they are there."""
+    """Return the SHA-256 of the weights of every model by label of the scale, if the weights exist."""
     found: dict[str, dict[str, str]] = {}
     for method in protocol.methods:
         for scale in _scales_of(protocol):
@@ -156,7 +156,7 @@ def _jobs(text: str) -> int:
 
 
 def _named_apart(sources: Sequence[Source]) -> list[Source]:
-    """Return sources of which no two have one name: scans of one subject are told apart by their files."""
+    """Return sources with unique names: scans of one subject are distinguished by their files."""
     names = [subject_name(source) for source in sources]
     apart = []
     for source, name in zip(sources, names, strict=True):
@@ -166,7 +166,7 @@ def _named_apart(sources: Sequence[Source]) -> list[Source]:
 
 
 def _scales_of(protocol: Protocol) -> Sequence[Scale]:
-    """Return the scales at which weights are looked for; those of real volumes are known once they are read."""
+    """Return the scales at which weights are required; those of real volumes are only known once they are read."""
     return protocol.scales or ((1.0, 1.0, 1.0),)
 
 
@@ -177,7 +177,7 @@ def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[st
 
 
 def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:
-    """Take note of every event, and tell a problem at once."""
+    """Collect all events, and report problems immediately."""
     protocol = results.protocol
     settings = [len(protocol.scales) * len(task.protocol.degradations) if not task.real else 1 for task in tasks]
     with tqdm(total=sum(settings) * len(protocol.methods), unit="cell", disable=not progress) as bar:
@@ -187,12 +187,12 @@ def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bo
                 bar.update()
             elif isinstance(event, Problem):
                 bar.update()
-                if not event.missing:  # told at the end
+                if not event.missing:  # reported at the end
                     bar.write(f"{' '.join(word for word in dataclasses.astuple(event.place) if word)}: {event.reason}")
 
 
 def _ended(results: Results, args: argparse.Namespace) -> int:
-    """Write tables and pictures, and say what came out."""
+    """Write tables and figures, and print a summary."""
     output = results.protocol.output
     write_csv(results.rows(), output / CSV_NAME)
     figures = _pictures(results)
@@ -207,7 +207,7 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
 
 
 def _require_matplotlib() -> None:
-    """Refuse pictures that could not be drawn, before hours are spent on the table."""
+    """Refuse figures that could not be drawn before the table is computed, which may take hours."""
     if find_spec("matplotlib") is None:
         msg = (
             "Pictures need matplotlib: pip install ArSSRLib[evaluate]; or leave them out with --set figure_subjects=0."
@@ -216,7 +216,7 @@ def _require_matplotlib() -> None:
 
 
 def _draw_curves(names: Sequence[Path]) -> int:
-    """Draw the runs into the picture that is named last."""
+    """Draw the runs into the figure, which is the last name."""
     _require_matplotlib()
     from ArSSRLib.evaluation.curves import draw_curves  # noqa: PLC0415  only pictures need matplotlib
 

@@ -1,4 +1,4 @@
-"""Training curves of one or several runs, from their logs, as in the paper's Figure 12."""
+"""Training curves of runs, from their logs, as in the paper's Figure 12."""
 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.figure import save_figure
 
 LOG = "log.csv"
-# What `ArSSRLib.training.journal` logs under a name, and the title of its panel.
+# Names of values that `ArSSRLib.training.journal` logs, and the titles of their panels.
 PANELS = {
     "loss": "Training loss",
     "dB over cubic": "Training: dB over cubic interpolation",
@@ -32,7 +32,7 @@ def read_log(run: Path) -> Series:
         run: The output folder of ``arssr train``, or its log.csv.
 
     Raises:
-        InputError: If there is no log, or it is none of ours.
+        InputError: If there is no log, or it has another format.
     """
     path = run / LOG if run.is_dir() else run
     series: dict[str, list[tuple[int, float]]] = {}
@@ -50,18 +50,18 @@ def read_log(run: Path) -> Series:
 
 
 def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
-    """Draw what the runs logged, a color for each run and a panel for each kind of value that one of them has.
+    """Draw the logs of runs, with a color per run and a panel per kind of value.
 
     Args:
         runs: Output folders of ``arssr train``.
-        path: A PNG file; one of that name is replaced.
+        path: A PNG file; an existing file is replaced.
 
     Returns:
-        The figure, as it was written.
+        The figure, as written.
 
     Raises:
-        InputError: If a run has no log, or there is none.
-        OutputError: If the picture cannot be written.
+        InputError: If a run has no log, or there is no run.
+        OutputError: If the figure cannot be written.
     """
     if not runs:
         msg = "Curves need the output folder of a run or more before the picture, got none."
@@ -70,7 +70,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
         msg = f"{path}: pictures are drawn as PNG; end with a name that ends in .png."
         raise OutputError(msg)
     names = [_name(run) for run in runs]
-    # Folders of one name are told apart by where they lie.
+    # Folders with the same name are distinguished by their paths.
     logs = {str(run) if names.count(name) > 1 else name: read_log(run) for run, name in zip(runs, names, strict=True)}
     panels = [name for name in PANELS if any(name in log for log in logs.values())]
     figure = Figure(figsize=(WIDTH * len(panels), HEIGHT), dpi=DPI, layout="constrained")

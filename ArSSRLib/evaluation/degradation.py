@@ -1,7 +1,8 @@
-"""How the acquisition of a truth is simulated, and how a spline leads back: one matrix per axis, by name.
+"""Simulated acquisition of a truth, and the corresponding spline interpolation: one matrix per axis, by name.
 
-Voxels are cells of one field of view, except in "endpoints", the paper's: there the first and the last voxel centers of
-both grids coincide, and cubic interpolation goes back the same way, so that each degradation has the spline that fits.
+Voxels are cells of one field of view, except for "endpoints", the degradation of the paper: there, the first and the
+last voxel centers of both grids coincide, also for cubic interpolation, so that every degradation has a matching
+spline.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_position
 
 Array = npt.NDArray[np.float32]
 
-# Each with the sentence that a report says about it.
+# Each with its sentence for the report.
 DEGRADATIONS = {
     "point": "the cubic spline of the truth, sampled at the centers of the coarse voxels; nothing is averaged",
     "gaussian": "a Gaussian slice profile with a full width at half maximum of one coarse voxel along every coarsened "
@@ -32,11 +33,11 @@ DEGRADATIONS = {
 
 @dataclass(frozen=True)
 class Acquisition:
-    """A simulated acquisition and the spline interpolation that leads back.
+    """A simulated acquisition and the corresponding spline interpolation.
 
     Attributes:
-        down: From fine to coarse, one matrix for each of k, j, i.
-        up: From coarse to fine.
+        down: Matrices from fine to coarse along k, j, i.
+        up: Matrices from coarse to fine along k, j, i.
     """
 
     down: list[FloatArray]

@@ -1,7 +1,7 @@
-"""The pictures of an evaluation: montages with error maps, an intensity profile, and real thick slices from the side.
+"""The figures of an evaluation: montages with error maps, intensity profiles, calibration, and real thick slices.
 
-They are drawn from the volumes that the cells kept, so nothing is computed for them. A montage is that of
-`ArSSRLib.figure`; the training curves have a room of their own.
+They are drawn from the stored volumes of the cells, so nothing is computed for them. `ArSSRLib.figure` draws the
+montages, and `curves` the training curves.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -30,7 +30,7 @@ from ArSSRLib.metrics import brain_mask
 from ArSSRLib.volume import Volume
 
 FOLDER = "figures"
-# Voxels of an intensity profile: long enough for a few gyri, short enough to see every voxel.
+# Voxels of an intensity profile: long enough for a few gyri, short enough to distinguish every voxel.
 PROFILE_LENGTH = 48
 DPI = 140
 
@@ -42,8 +42,8 @@ class Line:
     """A row of voxels of an array.
 
     Attributes:
-        axis: Of the array, along which it runs.
-        start: Its first voxel (k, j, i).
+        axis: Axis of the array that the line follows.
+        start: First voxel of the line (k, j, i).
         length: Number of voxels.
     """
 
@@ -59,7 +59,7 @@ class Line:
 
 
 def draw_figures(results: Results, folder: Path) -> list[Path]:
-    """Draw every subject whose volumes were kept; pictures of the same name are replaced.
+    """Draw every subject whose volumes were stored; existing figures are replaced.
 
     Returns:
         The files, in the order of the table.
@@ -90,10 +90,10 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
 
 
 def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
-    """Draw the mean absolute error over the mean uncertainty, a point a decile and a line a setting.
+    """Draw the mean absolute error over the mean uncertainty, with a point per decile and a line per setting.
 
     Args:
-        rows: With the numbers of `calibration`; others are not looked at.
+        rows: Rows with the numbers of `calibration`; other rows are ignored.
         path: A PNG file.
 
     Returns:
@@ -122,12 +122,12 @@ def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
 
 
 def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:
-    """Draw the intensities of all panels along one line, and where it lies, as in the paper's Figure 8.
+    """Draw the intensities of all panels along one line, and its position, as in the paper's Figure 8.
 
     Args:
         panels: Titles and volumes on one grid, the truth first.
         path: A PNG file.
-        axis: Of the arrays, along which the line runs.
+        axis: Axis of the arrays that the line follows.
 
     Returns:
         ``path``.
@@ -151,7 +151,7 @@ def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:
 
 
 def detailed_line(array: npt.NDArray[np.floating], axis: int) -> Line:
-    """Return the line with the largest total variation among those that lie inside the anatomy all along."""
+    """Return the line with the largest total variation among those entirely inside the anatomy."""
     length = min(PROFILE_LENGTH, array.shape[axis])
     lines = np.moveaxis(array.astype(np.float64), axis, -1)
     inside = np.moveaxis(brain_mask(array), axis, -1)
@@ -167,10 +167,10 @@ def detailed_line(array: npt.NDArray[np.floating], axis: int) -> Line:
 
 
 def draw_reformat(panels: Panels, path: Path) -> Path:
-    """Draw thick slices from the side, in true proportions: the input, voxel by voxel, beside what was made of it.
+    """Draw thick slices from the side, in true proportions: the input, voxel by voxel, beside the results.
 
     Args:
-        panels: Titles and volumes; the first is the input, whose coarsest axis is that of the slices.
+        panels: Titles and volumes; the first is the input, whose slice axis is its coarsest axis.
         path: A PNG file.
 
     Returns:
@@ -206,7 +206,7 @@ def _panels(cells: Sequence[Cell], first: str) -> Panels:
 
 
 def _coarsest_axis(scale: str) -> int:
-    """Return the axis of the array along which a scale, by its label, is largest; of equals, that of i."""
+    """Return the array axis with the largest scale in a label; if several are equal, that of i."""
     factors = [float(part) for part in scale.split("x")]
     return 2 - int(np.argmax(factors)) if len(factors) == 3 else 2
 
@@ -217,7 +217,7 @@ def _running_sum(values: npt.NDArray[np.float64], length: int) -> npt.NDArray[np
 
 
 def _shows(view: View, normal: npt.NDArray[np.float64]) -> bool:
-    """Tell whether a view is cut across the slices."""
+    """Return whether a view cuts across the slices."""
     return max(abs(float(view.right @ normal)), abs(float(view.down @ normal))) > 0.9
 
 
@@ -229,7 +229,7 @@ def _with_ripple(title: str, volume: Volume, distance: float, thick: int) -> str
 
 
 def _draw_place(axes: Axes, truth: Volume, line: Line) -> None:
-    """Draw the slice that a line lies in, with its first axis upright, and mark the line."""
+    """Draw the slice that contains a line, with the first axis of the slice upright, and mark the line."""
     across = next(axis for axis in (0, 1, 2) if axis != line.axis)
     upright, along = [axis for axis in (0, 1, 2) if axis != across]
     image = np.take(truth.array, line.start[across], axis=across)

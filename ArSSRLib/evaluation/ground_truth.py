@@ -1,4 +1,4 @@
-"""A volume from its file to the ground truth of an evaluation: checked, resampled, cropped, with its mask."""
+"""From a volume file to the ground truth of an evaluation: checked, resampled, cropped, with its mask."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from ArSSRLib.evaluation.protocol import Protocol
 
 LEAST_SIZE = 8
-# How far a corner of another file's grid may lie from the truth's, in mm: the rounding of a NIfTI header.
+# Largest distance between the corners of another file's grid and the truth, in mm: rounding in NIfTI headers.
 GRID_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What results are compared with.
+    """The reference for results.
 
     Attributes:
-        subject: Who it shows.
+        subject: Name of the subject.
         volume: Intensities in scanner units, float32.
-        mask: Its anatomy, shape (k, j, i).
-        voxel_hash: Of the voxels in the file, see `ArSSRLib.volume.hash_of`.
-        lesions: Its lesions; None where none are known.
-        lesion_identity: What decides them, beside the volume; "" where none are known.
+        mask: Mask of the anatomy, shape (k, j, i).
+        voxel_hash: Hash of the voxels in the file; see `ArSSRLib.volume.hash_of`.
+        lesions: The lesions; None if none are known.
+        lesion_identity: Everything that determines the lesions besides the volume; "" if none are known.
     """
 
     subject: str
@@ -48,16 +48,16 @@ class GroundTruth:
 
 
 def subject_name(source: Source) -> str:
-    """Return who a source shows, as a name in tables and files: without the suffixes of its file."""
+    """Return the subject of a source as a name for tables and files: its file name without suffixes."""
     return source.subject if source.subject != source.path.name else source.path.name.partition(".")[0]
 
 
 def prepare_ground_truth(source: Source, protocol: Protocol) -> GroundTruth:
-    """Read a volume and make it ground truth as the protocol says.
+    """Read a volume and prepare it as ground truth according to the protocol.
 
     Raises:
-        InputError: If it cannot be read, holds voxels that are not numbers, shows nothing, or is too small, or the mask
-            of its lesions does not fit.
+        InputError: If the volume cannot be read, has voxels that are not finite, has no contrast, or is too small, or
+            if its lesion mask does not fit.
     """
     volume = read_checked(source.path)
     given = _given_lesions(source, volume)
@@ -65,7 +65,7 @@ def prepare_ground_truth(source: Source, protocol: Protocol) -> GroundTruth:
     if float(volume.array.max()) == float(volume.array.min()):
         msg = f"{source.path.name} shows nothing: all its voxels are equal; leave it out."
         raise InputError(msg)
-    # Without the header of its file: nothing rounds it to the integers that were stored there.
+    # Without the header of its file, which would cause rounding to the stored integers.
     volume = resample_isotropic(Volume(volume.array.astype(np.float32), volume.geometry), protocol.spacing)
     mask = brain_mask(volume.array)
     k, j, i = box = _kept_box(source, mask, protocol)
@@ -83,7 +83,7 @@ def prepare_ground_truth(source: Source, protocol: Protocol) -> GroundTruth:
 
 
 def crop_statement(protocol: Protocol) -> str:
-    """Return in words how a truth is cropped."""
+    """Return a sentence on the cropping of truths."""
     words = []
     if protocol.crop == "mask":
         words.append(f"to the bounding box of its mask and {protocol.crop_margin} voxels more on every side")
@@ -93,7 +93,7 @@ def crop_statement(protocol: Protocol) -> str:
 
 
 def lesion_statement(protocol: Protocol) -> str:
-    """Return in words which lesions are judged, and where; "" for none."""
+    """Return a sentence on the lesions and the regions of their evaluation; "" if there are none."""
     where = (
         f"their region is judged with {MARGIN:g} mm around them, their surround lies {MARGIN:g} to {SURROUND:g} mm off"
     )
@@ -107,7 +107,7 @@ def lesion_statement(protocol: Protocol) -> str:
 
 
 def _given_lesions(source: Source, volume: Volume) -> Mask | None:
-    """Return the mask of lesions that comes with a volume, on its grid."""
+    """Return the lesion mask that belongs to a volume, on its grid."""
     if source.lesions is None:
         return None
     mask = read_checked(source.lesions)
@@ -123,7 +123,7 @@ def _given_lesions(source: Source, volume: Volume) -> Mask | None:
 
 
 def _on_grid(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    """Return a mask on another grid of the same field of view: where its linear interpolation is above a half."""
+    """Resample a mask onto another grid of the same field of view: linear interpolation above one half."""
     if mask.shape == shape:
         return mask
     values = torch.from_numpy(mask.astype(np.float32))[None, None]
@@ -132,7 +132,7 @@ def _on_grid(mask: Mask, shape: tuple[int, ...]) -> Mask:
 
 def _with_synthetic(truth: GroundTruth) -> GroundTruth:
     spacing = truth.volume.geometry.spacing
-    # By its voxels: the same volume gets the same lesions under any name.
+    # From the voxels, so that a volume has the same lesions under any name.
     seed = int(truth.voxel_hash[:16], 16)
     array, inside, white = with_synthetic_lesions(truth.volume.array, truth.mask, spacing, seed)
     lesions = lesions_of(inside, white, spacing, SYNTHETIC)
@@ -141,10 +141,10 @@ def _with_synthetic(truth: GroundTruth) -> GroundTruth:
 
 
 def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, slice, slice]:
-    """Return what of an array is kept of a truth.
+    """Return the part of an array that is kept as truth.
 
     Raises:
-        InputError: If that is too small.
+        InputError: If it is too small.
     """
     box = [(0, n) for n in mask.shape]
     if protocol.crop == "mask":

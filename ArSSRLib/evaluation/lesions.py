@@ -1,6 +1,6 @@
-"""Lesions of a truth: the regions that results are judged in, and how much of their contrast a result keeps.
+"""Lesions of a truth: the regions for evaluating results, and the contrast that a result preserves.
 
-Where a mask of lesions comes from is told by `truth`; lesions that are made up live in `synthetic_lesions`.
+`ground_truth` reads lesion masks; `synthetic_lesions` creates lesions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
 GIVEN, SYNTHETIC = "lesions", "synthetic lesions"
-# In mm about a lesion: what is judged with it, for its edge is what coarse voxels blur; and what it is compared with.
+# In mm around a lesion: the margin that belongs to it, because coarse voxels blur its edge; and the surround.
 MARGIN, SURROUND = 2.0, 5.0
 
 
@@ -27,11 +27,11 @@ class Lesions:
     """The lesions of a volume.
 
     Attributes:
-        name: Of their region in tables: "lesions", or "synthetic lesions".
+        name: Name of their region in tables: "lesions" or "synthetic lesions".
         labels: 1 and up inside each lesion, 0 elsewhere, shape (k, j, i).
         region: The lesions and `MARGIN` around them, same shape.
-        surround: The label of the lesion that a voxel is the surround of, 0 elsewhere, same shape: the anatomy from
-            `MARGIN` to `SURROUND` about it, nearest to it of all lesions.
+        surround: Label of the lesion that a voxel surrounds, 0 elsewhere, same shape: anatomy from `MARGIN` to
+            `SURROUND` around a lesion is assigned to the nearest lesion.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Lesions:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of lesions."""
         return int(self.labels.max())
 
 
 def lesions_of(mask: Mask, anatomy: Mask, spacing: tuple[float, float, float], name: str) -> Lesions | None:
-    """Return the lesions in a mask, each a connected part of it; None where it is empty.
+    """Return the lesions of a mask, each a connected component; None if the mask is empty.
 
     Args:
         mask: Voxels of lesions, shape (k, j, i).
-        anatomy: Voxels that may surround one, same shape.
-        spacing: Along i, j, k, in mm.
-        name: Of their region in tables.
+        anatomy: Voxels that may be part of a surround, same shape.
+        spacing: Spacing along i, j, k, in mm.
+        name: Name of their region in tables.
     """
     labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     if count == 0:
@@ -64,19 +64,19 @@ def lesions_of(mask: Mask, anatomy: Mask, spacing: tuple[float, float, float], n
 
 
 def contrast_recovery(truth: Array, result: Array, lesions: Lesions) -> float:
-    """Return the mean contrast of the lesions in a result, as part of that in the truth, unitless.
+    """Return the mean contrast of the lesions in a result, relative to that in the truth, unitless.
 
-    The contrast of a lesion is the mean inside it minus the mean of its surround, taken as positive in the truth: 1
-    where a result keeps it, 0 where the lesion is as bright as its surround, below 0 where it is inverted, above 1
-    where it is exaggerated.
+    The contrast of a lesion is its mean minus the mean of its surround, with the sign that is positive in the truth: 1
+    if a result preserves it, 0 if the lesion is as bright as its surround, below 0 if it is inverted, above 1 if it is
+    exaggerated.
 
     Args:
         truth: Intensities, shape (k, j, i).
-        result: What is judged, same shape.
-        lesions: Of the truth; one without a surround does not count.
+        result: The result, same shape.
+        lesions: Lesions of the truth; a lesion without a surround is ignored.
 
     Returns:
-        The recovery; not a number where no lesion of the truth has a contrast.
+        The recovery; NaN if no lesion of the truth has a contrast.
     """
     true, found = _contrasts(truth, lesions), _contrasts(result, lesions)
     total = float(np.abs(true).sum())

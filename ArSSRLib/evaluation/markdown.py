@@ -1,6 +1,6 @@
-"""The tables of a report in Markdown: means over subjects, paired differences, and real volumes row by row.
+"""The tables of a report in Markdown: means over subjects, paired differences, and one row per real volume.
 
-Which numbers there are, the tidy table has them all; here they are to be read, so each difference is told once.
+The tidy table has all numbers; these tables are for readers and show each difference only once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NOTHING = "-"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; a bar in a cell does not end it."""
+    """Return a table in Markdown; bars in cells are escaped."""
     lines = [list(head), ["---"] * len(head), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def simulated_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """Return the tables over subjects: for each metric and region, and there for each degradation."""
+    """Return the tables over subjects, for each metric, region and degradation."""
     parts = []
     simulated = [row for row in rows if row.degradation != REAL]
     for metric, region in _measured(simulated):
@@ -40,14 +40,14 @@ def simulated_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
             ]
             if here:
                 parts += [f"Degradation: {degradation}.", _means(here, protocol), *_feet(here, protocol)]
-                # In the mask they say what they would in the whole volume, and that table has the paper's numbers.
+                # The mask would repeat the numbers of the whole volume, whose table also has the paper's numbers.
                 twice = region == WHOLE and any((row.metric, row.region) == (metric, IN_MASK) for row in simulated)
                 parts += [] if twice else _differences(here, protocol)
     return [*parts, *_decile_table(simulated)]
 
 
 def _decile_table(rows: Sequence[Row]) -> list[str]:
-    """Return the mean absolute error where a method is more and less certain, averaged over subjects."""
+    """Return the mean absolute error by deciles of certainty, averaged over subjects."""
     by_setting: dict[tuple[str, str, str], list[tuple[str, str, float]]] = {}
     for row in rows:
         if row.metric in (UNCERTAINTY, ERROR):
@@ -70,22 +70,22 @@ def _decile_table(rows: Sequence[Row]) -> list[str]:
 
 
 def _measured(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return the metrics and regions there are, in the order of their first row by metric."""
+    """Return the metrics and regions in the results, ordered by the first row of each metric."""
     order = {name: n for n, name in enumerate(HEADINGS)}
     found = dict.fromkeys((row.metric, row.region) for row in rows if row.metric not in (UNCERTAINTY, ERROR))
-    # The mask first: it is what the tables of the field are about.
+    # The mask first, because it is the usual region in the field.
     return sorted(found, key=lambda pair: (order.get(pair[0], len(order)), pair[1] != "mask", pair[1]))
 
 
 def marks_of(protocol: Protocol) -> dict[str, str]:
-    """Return the methods with a note as they stand in tables, such as "SRCNN3D (a)"; equal notes have one letter."""
+    """Return the methods with notes as they appear in tables, such as "SRCNN3D (a)"; equal notes share a letter."""
     notes = dict.fromkeys(method.note for method in protocol.methods if method.note)
     letters = {note: chr(ord("a") + n) for n, note in enumerate(notes)}
     return {method.name: f"{method.name} ({letters[method.note]})" for method in protocol.methods if method.note}
 
 
 def _feet(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """Return what stands under a table: the notes of its methods, and what a cell without a number means."""
+    """Return the text below a table: the notes of its methods, and the meaning of empty cells."""
     marks, names = marks_of(protocol), {row.method for row in rows}
     notes = dict.fromkeys(
         f"{marks[method.name].removeprefix(method.name).strip()} {method.note}"
@@ -102,9 +102,9 @@ def _means(rows: Sequence[Row], protocol: Protocol) -> str:
     scales = [scale_label(scale) for scale in protocol.scales]
     metric, region = rows[0].metric, rows[0].region
     marks = marks_of(protocol)
-    # The paper's numbers are of whole volumes.
+    # The paper's numbers are for whole volumes.
     known = scales if region == WHOLE else []
-    # Those that could not run here stand in the table with the paper's numbers alone.
+    # Methods that could not run here appear in the table with the paper's numbers only.
     printed_too = [row.method for row in protocol.published if row.metric == metric]
     names = dict.fromkeys([*(method.name for method in protocol.methods), *printed_too])
     paper = [scale for scale in known if any(_published(protocol, name, metric, scale) for name in names)]
@@ -119,7 +119,7 @@ def _means(rows: Sequence[Row], protocol: Protocol) -> str:
 
 
 def times_of(scale: str) -> str:
-    """Return the label of a scale as a heading: "2x", or "1x1x3"."""
+    """Return the label of a scale as a heading: "2x" or "1x1x3"."""
     return scale if "x" in scale else f"{scale}x"
 
 
@@ -181,7 +181,7 @@ def _number(metric: str, value: float, sign: str = "") -> str:
 
 
 def real_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """Return the tables of real thick-slice volumes: a row for each volume, whose scales differ."""
+    """Return the tables of real thick-slice volumes, with one row per volume, because their scales differ."""
     if not rows:
         return []
     methods = [method.name for method in protocol.methods if any(row.method == method.name for row in rows)]

@@ -1,4 +1,4 @@
-"""How each method answers: from a coarse volume to a fine one on the grid of the truth."""
+"""The results of each method: from a coarse volume to a fine volume on the grid of the truth."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
-    """Weights or results that are not there; the message says how to make them."""
+    """Weights or results are missing; the message says how to create them."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method made of a case.
+    """The result of a method for a case.
 
     Attributes:
         array: Intensities, float32, shape (k, j, i).
-        seconds: Processor time; NaN where nobody noted it.
-        uncertainty: Standard deviation, in the units and the shape of ``array``; None where the method tells none.
+        seconds: Processor time; NaN if unknown.
+        uncertainty: Standard deviation, in the units and the shape of ``array``; None if the method provides none.
     """
 
     array: Array
@@ -49,12 +49,12 @@ class Answer:
 
 
 def identity_of(method: Method, case: Case) -> str:
-    """Return what decides the answers of a method: the SHA-256 of its weights or of its file; "" for a formula.
+    """Return what determines the results of a method: the SHA-256 of its weights or its file; "" for a formula.
 
-    The result of a program is made first, where it is not there.
+    The result of a program is computed first if it is missing.
 
     Raises:
-        MissingMethod: If they are not there.
+        MissingMethod: If the weights or the results are missing.
     """
     if method.kind == "model":
         return weights_hash(method, case.scale)
@@ -64,7 +64,7 @@ def identity_of(method: Method, case: Case) -> str:
 
 
 def choices_of(method: Method) -> dict[str, object]:
-    """Return what else decides the answers of a model: what it is told, and the options that are not the default."""
+    """Return what else determines the results of a model: the stated profile, and options other than the default."""
     chosen, usual = asdict(method.options), asdict(DEFAULT_OPTIONS)
     options = {name: value for name, value in chosen.items() if value != usual[name]}
     return {**({"profile": method.profile} if method.profile else {}), **({"options": options} if options else {})}
@@ -79,7 +79,7 @@ def weights_hash(method: Method, scale: Scale) -> str:
     """Return the SHA-256 of the weights of a method.
 
     Raises:
-        MissingMethod: If they are not there.
+        MissingMethod: If they are missing.
     """
     name = weights_of(method, scale)
     try:
@@ -94,7 +94,7 @@ def weights_hash(method: Method, scale: Scale) -> str:
 
 
 def has_weights(method: Method, scale: Scale) -> bool:
-    """Return whether the weights of a method are there."""
+    """Return whether the weights of a method exist."""
     try:
         weights_hash(method, scale)
     except MissingMethod:
@@ -103,7 +103,7 @@ def has_weights(method: Method, scale: Scale) -> bool:
 
 
 def why_missing(method: Method, scales: Sequence[Scale]) -> str:
-    """Return a sentence on the scales, one or more, at which the weights of a method are not there."""
+    """Return a sentence on the scales, one or more, at which the weights of a method are missing."""
     if len(scales) > 1 and "{scale}" in method.model:
         labels = ", ".join(scale_label(scale) for scale in scales)
         return f"{method.name}: there is no {method.model} for the scales {labels}. {method.how}".strip()
@@ -119,15 +119,15 @@ def _how(method: Method, scale: Scale) -> str:
 
 
 def result_file(method: Method, case: Case) -> Path:
-    """Return where the result of another program is expected."""
+    """Return the expected path of the result of another program."""
     return Path(method.files.format(subject=case.subject, scale=scale_label(case.scale), degradation=case.degradation))
 
 
 def _made_result(method: Method, case: Case) -> Path:
-    """Return the result of another program, which is run if it can be and its result is not there.
+    """Return the result of another program, which is run if it is available and its result is missing.
 
     Raises:
-        MissingMethod: If there is none.
+        MissingMethod: If there is no result.
     """
     path = result_file(method, case)
     reason = ""
@@ -143,10 +143,10 @@ def _made_result(method: Method, case: Case) -> Path:
 
 
 def apply_method(method: Method, case: Case, *, device: str, precision: str) -> Answer:
-    """Return what a method makes of a case.
+    """Return the result of a method for a case.
 
     Raises:
-        ArSSRError: If it cannot.
+        ArSSRError: If the method fails.
     """
     if method.files:
         path = _made_result(method, case)
@@ -163,7 +163,7 @@ def apply_method(method: Method, case: Case, *, device: str, precision: str) -> 
 
 
 def _upsampled(method: Method, case: Case, *, device: str, precision: str) -> tuple[Array, Array | None]:
-    """Return what a network makes of a case, and its uncertainty where it was asked for."""
+    """Return the result of a network for a case, and its uncertainty if requested."""
     model = _loaded(weights_of(method, case.scale), weights_hash(method, case.scale))
     volume = replace(case.coarse, header=FileHeader(profile=told_profile(method, case)))
     options = replace(method.options, device=device, precision=precision)
@@ -173,10 +173,10 @@ def _upsampled(method: Method, case: Case, *, device: str, precision: str) -> tu
 
 
 def told_profile(method: Method, case: Case) -> SliceProfile:
-    """Return the slice profile that a model is told, as if the header of the volume stated it.
+    """Return the slice profile for a model, as if the header of the volume stated it.
 
     Raises:
-        InputError: If it should be told the truth about an acquisition that has no slice profile.
+        InputError: If the true profile is requested, but the acquisition has no slice profile.
     """
     name = case.degradation if method.profile == TRUE else method.profile
     if not name:
@@ -214,13 +214,13 @@ def _place(geometry: VolumeGeometry) -> str:
     return f"({', '.join(f'{x:.2f}' for x in geometry.origin)})"
 
 
-# By name and time of change: whoever replaces a file within one process gets the new one.
+# By name and modification time, so that a replaced file is read again within one process.
 @functools.lru_cache(maxsize=64)
 def _file_hash(name: str, _changed: int) -> str:
     return sha256_of(Path(name))
 
 
-# As many as a table of the paper has; the methods of a case take turns.
+# As many as a table of the paper has, because the methods of a case alternate.
 @functools.lru_cache(maxsize=32)
 def _loaded(name: str, _identity: str) -> SuperResolutionModel:
     return load_model(name)

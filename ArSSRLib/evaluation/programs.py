@@ -1,8 +1,8 @@
-"""Programs of others, run on a case as a user would: a volume in, a volume out, and what it took.
+"""External programs, run on a case as a user would run them, with their processor time.
 
-They run as processes of their own and are never imported. A program is given the volume on a grid of equally long
-edges, for some derive the size of their result from a rounded quotient of spacings; its result has to lie on the fine
-grid of the same field of view, and is then placed on the truth's, whose edges differ by less than a hundredth.
+They run as separate processes and are never imported. A program receives the volume on a grid with equal edges, because
+some programs derive the size of their result from a rounded quotient of spacings. Its result must lie on the fine grid
+of the same field of view, and is then assigned to the grid of the truth, whose edges differ by less than a hundredth.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from ArSSRLib.io import write_volume
 from ArSSRLib.io.files import replacing
 from ArSSRLib.volume import Volume
 
-# Edges of a truth's voxels differ by less, or the program is told another shape than the one that it is judged by.
+# Largest relative difference between the edges of a truth; above it, the program would see another shape.
 EQUAL = 0.01
 
 
 class ProgramMissing(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake
-    """A program that is not installed."""
+    """A program is not installed."""
 
 
 @dataclass(frozen=True)
 class Grids:
-    """The grids of a case as a program is given them.
+    """The grids of a case for a program.
 
     Attributes:
-        coarse: Of the volume that it is given.
-        fine: Of the result that it is expected to make.
+        coarse: Grid of its input.
+        fine: Grid of its expected result.
     """
 
     coarse: VolumeGeometry
@@ -47,34 +47,35 @@ class Grids:
 
 
 def grids_of(case: Case) -> Grids:
-    """Return the grids of a case with the fine voxels' edges made equal to their mean.
+    """Return the grids of a case, with the edges of fine voxels replaced by their mean.
 
     Raises:
-        InputError: If they differ by a hundredth or more.
+        InputError: If the edges differ by a hundredth or more.
     """
     edges = np.array(case.fine.spacing)
     if np.ptp(edges) >= EQUAL * edges.mean():
         shown = " x ".join(f"{edge:.4g}" for edge in edges)
         msg = f"{case.subject}: voxels of {shown} mm; a program needs equally long edges, so set a spacing in mm."
         raise InputError(msg)
-    # In hundredths of a millimeter, as headers have it, so that quotients of spacings are exact.
+    # Rounded to hundredths of a millimeter, as in headers, so that quotients of spacings are exact.
     edge = round(float(edges.mean()), 2)
     fine = VolumeGeometry(case.fine.size, (edge,) * 3, case.fine.origin, case.fine.direction)
     return Grids(fine.resized(case.coarse.geometry.size), fine)
 
 
 def run_program(command: str, case: Case, result: Path) -> None:
-    """Run a program on a case, and note beside its result what it took.
+    """Run a program on a case, and store the processor time beside its result.
 
     Args:
-        command: As in a shell; ``{input}`` is the volume, ``{folder}`` that of the result, ``{profile}`` the
-            degradation, and ``{thickness}`` the full width at half maximum of a slice in voxels of the result.
-        case: What it is given.
-        result: The file that it has to leave.
+        command: Command line as in a shell; ``{input}`` is the volume, ``{folder}`` the folder of the result,
+            ``{profile}`` the degradation, and ``{thickness}`` the full width at half maximum of a slice in voxels of
+            the result.
+        case: The case.
+        result: The expected output file.
 
     Raises:
-        ProgramMissing: If it is not installed.
-        InputError: If it fails or leaves no result.
+        ProgramMissing: If the program is not installed.
+        InputError: If it fails or writes no result.
     """
     name, *words = shlex.split(command)
     program = shutil.which(name)
@@ -87,7 +88,7 @@ def run_program(command: str, case: Case, result: Path) -> None:
         write_volume(Volume(case.coarse.array, grids_of(case).coarse), path)
         values = {"input": path, "folder": result.parent, "profile": case.degradation, "thickness": max(case.factors)}
         before = processor_seconds()
-        # The command comes from the user's own protocol.
+        # The command is from the user's own protocol.
         done = subprocess.run(
             [program, *(word.format(**values) for word in words)], capture_output=True, text=True, check=False
         )
@@ -100,13 +101,13 @@ def run_program(command: str, case: Case, result: Path) -> None:
 
 
 def note_seconds(result: Path, seconds: float) -> None:
-    """Write beside a result how much processor time it took."""
+    """Store the processor time of a result beside it."""
     with replacing(_note_of(result), ".json") as temporary:
         temporary.write_text(json.dumps({"processor_seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
 
 
 def noted_seconds(result: Path) -> float:
-    """Return the processor time that is noted beside a result; NaN where none is."""
+    """Return the processor time stored beside a result, or NaN."""
     try:
         return float(json.loads(_note_of(result).read_text(encoding="utf-8"))["processor_seconds"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -114,9 +115,9 @@ def noted_seconds(result: Path) -> float:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of this process and of the processes that it started and that have ended.
+    """Return the processor time of this process and of its finished child processes.
 
-    On a busy machine, or with several threads, it says more about a method than the clock does.
+    On a busy machine, or with several threads, it is more meaningful than the elapsed time.
     """
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

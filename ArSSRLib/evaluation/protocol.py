@@ -1,6 +1,6 @@
-"""Protocol: every value that decides what an evaluation computes and shows, and which values are impossible.
+"""Protocol: all values that determine the computation and presentation of an evaluation, with their checks.
 
-Reading one from a TOML file lives here, too; shipped ones lie in ``protocols``.
+It is read from a TOML file; bundled protocols are in ``protocols``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LESIONS = ("", "synthetic")
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers of a paper, for a column of their own, marked not comparable.
+    """Numbers from a paper, for a separate column that is marked as not comparable.
 
     Attributes:
-        method: Name of the method in this protocol that they belong to.
-        metric: Which metric.
-        scales: Factors for all axes, unitless.
-        values: One number a scale.
+        method: Name of the corresponding method in this protocol.
+        metric: Name of the metric.
+        scales: Scales for all axes together, unitless.
+        values: One number per scale.
     """
 
     method: str
@@ -49,32 +49,32 @@ class Protocol:
     """One evaluation.
 
     Attributes:
-        title: Head of the report.
+        title: Title of the report.
         output: Folder for finished cells, tables and figures.
-        methods: What is compared, one ``[[methods]]`` table each: see `Method`.
-        subjects: Volumes taken for the truth: a folder, or a CSV file with the columns path, split and, if wanted,
+        methods: The compared methods, one ``[[methods]]`` table each: see `Method`.
+        subjects: Volumes that serve as truth: a folder, or a CSV file with the columns path, split and, optionally,
             subject and lesions. "" for none: then only ``real`` is evaluated.
-        split: Which rows of a CSV file: "train", "val" or "test".
-        subject_limit: How many subjects at most, in the order of their names; 0 for all.
-        scales: Each one factor, or three along i, j, k.
-        degradations: How the acquisition is simulated, see `degradation`: "point", "gaussian", "box", "endpoints".
-        spacing: Isotropic spacing in mm to which a truth is resampled first, without aliasing; 0 keeps its grid.
-        crop: "mask": the truth is cropped to the bounding box of its mask and ``crop_margin``; "none": it is not.
-        crop_margin: Voxels kept around that box, where there are as many.
-        crop_size: Voxels along i, j, k of a box about the middle of what is left, to which it is cropped next, never
-            padded; [] leaves it.
-        metrics: By name, see `scoring`.
-        mask: Whether PSNR and SSIM are told inside the mask of `ArSSRLib.metrics.brain_mask`, too.
-        lesions: "synthetic": small dark ellipsoids are put into every truth, see `synthetic_lesions`; "": the masks are
-            taken that the column lesions of the CSV file names, each on the grid of its volume, where there are some.
-        reference: Name of the method that the others' differences are taken to; "" for the first.
-        real: Thick-slice volumes without a truth, made isotropic by every method that can: a folder, or a CSV file.
+        split: Selects rows of a CSV file: "train", "val" or "test".
+        subject_limit: Largest number of subjects, ordered by name; 0 for all.
+        scales: One factor, or three along i, j, k, per scale.
+        degradations: Simulated acquisitions, see `degradation`: "point", "gaussian", "box", "endpoints".
+        spacing: Isotropic spacing in mm to which truths are first resampled, without aliasing; 0 keeps their grid.
+        crop: "mask" crops a truth to the bounding box of its mask with ``crop_margin``; "none" does not.
+        crop_margin: Voxels around that box, as far as available.
+        crop_size: Voxels along i, j, k of a central box to which the remainder is then cropped, without padding; [] for
+            none.
+        metrics: Names of metrics, see `scoring`.
+        mask: Whether to compute PSNR and SSIM also inside the mask of `ArSSRLib.metrics.brain_mask`.
+        lesions: "synthetic" adds small dark ellipsoids to every truth, see `synthetic_lesions`; "" uses the masks in
+            the column lesions of the CSV file, if any, each on the grid of its volume.
+        reference: Name of the method with which the others are compared; "" for the first.
+        real: Thick-slice volumes without a truth, made isotropic by every applicable method: a folder, or a CSV file.
             "" for none.
-        real_profile: Slice profile assumed for them by back-projection and by the consistency.
-        precision: "fp32", or "auto", "bf16", "fp16": in which networks compute.
-        figure_subjects: For how many subjects pictures are drawn.
+        real_profile: Slice profile assumed for real volumes by back-projection and by the consistency metric.
+        precision: Precision of the networks: "fp32", "auto", "bf16" or "fp16".
+        figure_subjects: Number of subjects with figures.
         data: A sentence on the data for the report.
-        published: Numbers of a paper, one ``[[published]]`` table for each method and metric: see `Published`.
+        published: Numbers from a paper, one ``[[published]]`` table for each method and metric: see `Published`.
 
     Raises:
         InputError: If a value is impossible, before anything is read.
@@ -104,19 +104,19 @@ class Protocol:
     published: tuple[Published, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be evaluated, before anything is read."""
+        """Refuse an impossible protocol before anything is read."""
         _check_methods(self)
         _check_choices(self)
         _check_numbers(self)
 
     @property
     def reference_name(self) -> str:
-        """The method that differences are taken to."""
+        """The method with which the others are compared."""
         return self.reference or self.methods[0].name
 
 
 def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
-    """Read a TOML protocol; the name of a shipped one is enough.
+    """Read a TOML protocol from a file, or a bundled protocol by name.
 
     Args:
         path: The file, or a name such as "table1"; relative folders in it are relative to the working directory.
@@ -145,7 +145,7 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
         for name, value in table.items()
     }
     protocol = Protocol(**values)
-    # Here and not in the dataclass: methods that cannot run are left out of it later, their printed numbers are not.
+    # Not in the dataclass: methods that cannot run are removed later, but not their published numbers.
     names = [method.name for method in protocol.methods]
     for row in protocol.published:
         require("method of published", row.method, row.method in names, f"one of {', '.join(names)}")

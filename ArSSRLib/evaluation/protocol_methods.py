@@ -1,4 +1,4 @@
-"""The methods of a protocol: what each entry says, and which entries are impossible."""
+"""The methods of a protocol: their entries, and the checks of these entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.settings import dataclass_from
 
 KINDS = ("cubic", "back_projection", "model", "folder", "program", "truth")
-# What a model may be told: nothing, the profile of the degradation, or one whatever the degradation is.
+# Profiles stated to a model: none, that of the degradation, or a fixed one.
 TRUE = "true"
 TOLD = ("", TRUE, "point", "gaussian", "box")
 FIELDS = ("subject", "scale", "degradation")
@@ -21,26 +21,26 @@ COMMAND_FIELDS = ("input", "folder", "profile", "thickness")
 
 @dataclass(frozen=True)
 class Method:
-    """One system that is compared.
+    """One compared system.
 
     Attributes:
-        name: As it stands in tables and figures.
-        kind: "cubic": spline of order 3; "back_projection": cubic, then 10 back-projections that know the slice
-            profile; "model": a network of ours; "folder": results of another program; "program": the same, and the
-            program is run where a result is not there yet; "truth": the truth itself, by what needs no other, as a
+        name: Name in tables and figures.
+        kind: "cubic": spline of order 3; "back_projection": cubic, then 10 back-projections with the known slice
+            profile; "model": a network of ArSSR; "folder": results of another program; "program": the same, but the
+            program is run if a result is missing; "truth": the truth itself, for metrics without a reference, as a
             yardstick of sharpness.
-        model: Of a "model": name of a bundled one, or a file of weights. ``{scale}`` stands for the label of the scale
-            ("2", "2.5", "1x1x3"), so that a network of fixed scale has one file for each.
-        profile: Of a "model": the slice profile that it is told: "true" is that of the degradation; "point", "gaussian"
-            or "box" is told in every case, right or wrong; "" tells none, so that it may be estimated.
-        options: Of a "model": options of the upsampling, see `ArSSRLib.options`; device and precision are those of the
+        model: For "model": name of a bundled model, or a file of weights. ``{scale}`` is replaced by the label of the
+            scale ("2", "2.5", "1x1x3"), so that a network with a fixed scale has one file per scale.
+        profile: For "model": the stated slice profile: "true" is that of the degradation; "point", "gaussian" or "box"
+            is stated in every case, right or wrong; "" states none, so that it may be estimated.
+        options: For "model": options of the upsampling, see `ArSSRLib.options`; device and precision are those of the
             evaluation.
-        files: Of a "folder" or a "program": a result's file, with ``{subject}``, ``{scale}`` and ``{degradation}`` in
-            its name. It is never resampled: a file on another grid than the truth's is an error.
-        command: Of a "program": how it is run, see `programs`; with ``{input}``, ``{folder}``, ``{profile}`` and
+        files: For "folder" or "program": the file of a result, with ``{subject}``, ``{scale}`` and ``{degradation}`` in
+            its name. It is never resampled: a grid that differs from the truth is an error.
+        command: For "program": its command line, see `programs`; with ``{input}``, ``{folder}``, ``{profile}`` and
             ``{thickness}``, the full width at half maximum of a slice in voxels of the result.
-        how: How to make the weights or the results, told when they are not there; with ``{scale}``, too.
-        note: A remark that stands under its tables, such as how long it was trained.
+        how: How to create missing weights or results, for the message; may also contain ``{scale}``.
+        note: A note below its tables, such as the training time.
     """
 
     name: str
@@ -55,19 +55,19 @@ class Method:
 
 
 def methods_from(tables: object) -> tuple[Method, ...]:
-    """Return the methods of a TOML file; an option of the upsampling that is not named has its default.
+    """Return the methods of a TOML file; missing options of the upsampling have their defaults.
 
     Raises:
-        InputError: If a key is unknown or missing, or a value of another type.
+        InputError: If a key is unknown or missing, or a value has the wrong type.
     """
     return tuple(_method(table, number) for number, table in enumerate(entries_of(tables, "methods"), start=1))
 
 
 def entries_of(value: object, name: str) -> Sequence[Mapping[str, Any]]:
-    """Return the tables that a TOML file has under lines ``[[name]]``.
+    """Return the tables ``[[name]]`` of a TOML file.
 
     Raises:
-        InputError: If the value is anything else.
+        InputError: If the value has another type.
     """
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
         msg = f"The protocol's {name} should be tables, each under a line [[{name}]]."
@@ -87,10 +87,10 @@ def _method(table: Mapping[str, Any], number: int) -> Method:
 
 
 def check_method(method: Method) -> None:
-    """Refuse an entry that cannot be compared.
+    """Refuse an impossible entry.
 
     Raises:
-        InputError: If a value is unknown, missing for its kind, or of no use to it.
+        InputError: If a value is unknown, or missing or meaningless for its kind.
     """
     require(f"kind of {method.name}", method.kind, method.kind in KINDS, f"one of {', '.join(KINDS)}")
     require(f"profile of {method.name}", method.profile, method.profile in TOLD, f'one of {", ".join(TOLD[1:])}, or ""')
@@ -124,10 +124,10 @@ def _fillable(pattern: str, fields: Sequence[str]) -> bool:
 
 
 def require(name: str, value: object, passed: bool, expected: str) -> None:
-    """Refuse a value of a protocol unless it passed; ``expected`` says what it should be.
+    """Refuse a value of a protocol unless it passed its check; ``expected`` describes valid values.
 
     Raises:
-        InputError: If it did not.
+        InputError: If it did not pass.
     """
     if not passed:
         msg = f"The protocol's {name} = {value!r} is impossible; expected {expected}."

@@ -1,4 +1,4 @@
-"""The report in Markdown: what was compared and how, the tables, and what is not in them."""
+"""The report in Markdown: what was compared and how, the tables, and what is missing."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def write_report(results: Results, path: Path, *, command: str, figures: Sequenc
     """Write the report.
 
     Args:
-        results: What came out.
+        results: The results.
         path: The Markdown file.
-        command: How it was made.
-        figures: Pictures to show, in the folder of ``path`` or below.
+        command: The command that creates it.
+        figures: Figures to include, in the folder of ``path`` or below.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If the report cannot be written.
     """
     rows = results.rows()
     parts = [

@@ -1,4 +1,4 @@
-"""What came out of an evaluation, and its tidy table: one row for each number."""
+"""The results of an evaluation, and their tidy table: one row per number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CSV_NAME = "results.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """One number: of whom, how coarsened, by which method, and what it measures."""
+    """One number, with its subject, scale, degradation, method and metric."""
 
     subject: str
     scale: str
@@ -32,15 +32,15 @@ class Row:
 
 @dataclass
 class Results:
-    """Everything that happened.
+    """All events of an evaluation.
 
     Attributes:
-        protocol: As it was run.
+        protocol: The protocol.
         weights: SHA-256 of the weights of each method by label of the scale.
-        left_out: Sentences on methods and metrics that could not run here.
+        left_out: Sentences on methods and metrics that cannot run here.
         prepared: The subjects that were read.
         cells: The finished cells.
-        problems: What is not in the table.
+        problems: Parts that are missing in the table.
     """
 
     protocol: Protocol
@@ -51,7 +51,7 @@ class Results:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Take note of what happened; a subject is prepared, or cannot be read, once for all its parts."""
+        """Add an event; a subject is added, or reported as unreadable, only once for all of its parts."""
         if isinstance(event, Prepared):
             if event not in self.prepared:
                 self.prepared.append(event)
@@ -62,20 +62,20 @@ class Results:
 
     @property
     def failures(self) -> list[Problem]:
-        """What failed, as opposed to what is not there."""
+        """Problems that are failures, not missing files."""
         return [problem for problem in self.problems if not problem.missing]
 
     @property
     def missing(self) -> list[Problem]:
-        """What is not there."""
+        """Problems because of missing files."""
         return [problem for problem in self.problems if problem.missing]
 
     def absent(self) -> list[str]:
-        """Return a sentence on everything that is not there, one for all that a method lacks."""
+        """Return a sentence on each missing part, one for everything that a method lacks."""
         models = {method.name for method in self.protocol.methods if method.kind == "model"}
         reasons: dict[str, list[str]] = {}
         for problem in self.missing:
-            # Of the scales of the protocol, `left_out` tells what a model lacks.
+            # `left_out` covers missing models at the scales of the protocol.
             if problem.place.method not in models or problem.place.degradation == REAL:
                 reasons.setdefault(problem.place.method, []).append(problem.reason)
         more = [
@@ -85,7 +85,7 @@ class Results:
         return list(dict.fromkeys([*self.left_out, *more]))
 
     def rows(self) -> list[Row]:
-        """Return the tidy table, in the order of subjects and of the protocol, whoever finished first."""
+        """Return the tidy table, in the order of subjects and of the protocol, regardless of the time of completion."""
         order = {method.name: n for n, method in enumerate(self.protocol.methods)}
         rows = [
             Row(**dataclasses.asdict(cell.place), metric=value.metric, region=value.region, value=value.number)
@@ -99,7 +99,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     """Write the tidy table.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If the table cannot be written.
     """
     with replacing(path, ".csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -1,7 +1,7 @@
-"""One subject through all scales, degradations and methods: what happened comes out event by event.
+"""The evaluation of one subject at all scales, with all degradations and methods, as a stream of events.
 
-What is finished is read; what is not is computed, measured and kept at once. A cell that fails is told and the next
-one begins.
+Finished cells are read; others are computed, measured and stored immediately. A failed cell is reported, and the
+evaluation continues.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """One subject of a protocol, or a part of it.
+    """One subject of a protocol, or a part of its cells.
 
     Attributes:
-        protocol: What is evaluated; its methods and metrics are those that can run here.
-        source: Whose volume.
+        protocol: The protocol, with the methods and metrics that can run here.
+        source: The volume of the subject.
         real: Whether it is a thick-slice volume without a truth.
-        pictured: Whether its volumes are kept for pictures.
-        device: Where networks compute.
+        pictured: Whether its volumes are stored for figures.
+        device: Device of the networks.
     """
 
     protocol: Protocol
@@ -50,7 +50,7 @@ class Task:
     device: str
 
     def parts(self) -> list[Task]:
-        """Return the same work, a task for each degradation."""
+        """Return the same work as one task per degradation."""
         if self.real:
             return [self]
         names = self.protocol.degradations
@@ -59,7 +59,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the table something happened: subject, label of the scale, degradation, method; "" for all."""
+    """The place of an event in the table: subject, label of the scale, degradation, method; "" for all."""
 
     subject: str
     scale: str = ""
@@ -69,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A subject that was read: size and spacing of its truth along i, j, k, the hash of its voxels, its lesions."""
+    """A subject that was read: size and spacing of its truth along i, j, k, hash of its voxels, lesions."""
 
     place: Place
     size: tuple[int, ...]
@@ -80,7 +80,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Cell:
-    """A finished cell; ``computed`` is False where it was found finished, ``picture`` the file of its volume."""
+    """A finished cell; ``computed`` is False if it was already finished, ``picture`` is the file of its volume."""
 
     place: Place
     values: tuple[Value, ...]
@@ -91,7 +91,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Problem:
-    """A cell, or a whole subject, that is not in the table: ``missing`` or failed, and why."""
+    """A cell, or a whole subject, that is not in the table: ``missing`` or failed, with the reason."""
 
     place: Place
     reason: str
@@ -102,7 +102,7 @@ Event = Prepared | Cell | Problem
 
 
 def evaluate(task: Task) -> Iterator[Event]:
-    """Yield what happens to one subject; only what ends the process is raised."""
+    """Yield the events of one subject; only exceptions that end the process are raised."""
     subject = subject_name(task.source)
     store = CellStore(task.protocol.output)
     try:
@@ -125,7 +125,7 @@ def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
 
 
 def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
-    """Make a thick-slice volume isotropic with every method that needs no truth."""
+    """Make a thick-slice volume isotropic by every method that needs no truth."""
     case = real_case(task.source, task.protocol)
     geometry, voxel_hash = case.coarse.geometry, hash_of(case.coarse.array)
     yield Prepared(Place(case.subject, degradation=REAL), geometry.size, geometry.spacing, voxel_hash)
@@ -155,7 +155,7 @@ def _case_facts(protocol: Protocol, case: Case) -> dict[str, object]:
 
 
 def _kept_truth(store: CellStore, case: Case, volume: Volume, facts: Facts) -> Cell:
-    """Keep what the others are shown beside: the truth, or the input of a real volume."""
+    """Store the volume shown beside the results: the truth, or the input of a real volume."""
     place = Place(case.subject, scale_label(case.scale), case.degradation)
     path = store.picture(_file_name(place, "truth"), key_of({**facts, "method": "truth"}))
     if not path.exists():
@@ -168,13 +168,13 @@ def _case_events(
 ) -> Iterator[Event]:
     for method in task.protocol.methods:
         if truth is None and (method.kind == "truth" or (method.files and "{degradation}" not in method.files)):
-            continue  # there is no truth, and its results are of the simulated volumes
+            continue  # there is no truth, and stored results are for simulated volumes
         place = Place(case.subject, scale_label(case.scale), case.degradation, method.name)
         try:
             yield _cell(task, store, (case, method, facts), truth=truth, place=place)
         except MissingMethod as error:
             yield Problem(place, str(error), missing=True)
-        except Exception as error:  # after a night, the other cells must be there
+        except Exception as error:  # after a night of work, the other cells must be finished
             yield _failure(place, error)
 
 
@@ -189,7 +189,7 @@ def _cell(
     kept_as = {name: _kept_as(name) for name in metrics}
     finished = store.read(key)
     needed = [name for name in metrics if lacking(finished, [kept_as[name]])]
-    kept = task.pictured and method.kind != "truth"  # the truth is in every picture already
+    kept = task.pictured and method.kind != "truth"  # every figure already has the truth
     picture = store.picture(_file_name(place, method.name), key) if kept else None
     computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
     if computed:
@@ -213,10 +213,10 @@ def _cell(
 
 
 def _kept_as(metric: str) -> str:
-    """Return the name under which a cell keeps a metric; what decides its values on this machine is part of it."""
+    """Return the name of a metric in a cell, including what determines its values on this machine."""
     try:
         identity = METRICS[metric].identity()
-    except MetricUnavailable:  # measuring it says so
+    except MetricUnavailable:  # reported when it is measured
         identity = "unavailable"
     return f"{metric}, {identity}" if identity else metric
 
@@ -240,7 +240,7 @@ def _measured(
     for name in metrics:
         try:
             values[name] = METRICS[name].measure(scored)
-        except MetricUnavailable as error:  # asked for again in the next run
+        except MetricUnavailable as error:  # tried again in the next run
             logger.warning("%s: %s", name, error)
     return values
 

@@ -1,7 +1,7 @@
-"""The metrics by name: what each needs, and what it says about one result.
+"""The metrics by name: their requirements, and their values for a result.
 
-PSNR and SSIM are the engine's `ArSSRLib.metrics`; the perceptual ones and the segmentation have rooms of their own and
-are loaded when they are first asked for.
+PSNR and SSIM are in `ArSSRLib.metrics`; the perceptual metrics and the segmentation have their own rooms, which are
+loaded on first use.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ WHOLE, IN_MASK = "volume", "mask"
 
 @dataclass(frozen=True)
 class Scored:
-    """A result and what it is scored against.
+    """A result and its references.
 
     Attributes:
         result: Intensities, float32, shape (k, j, i).
-        coarse: The volume that it was made from, shape (k', j', i').
-        acquisition: Between the two grids.
+        coarse: The input volume, shape (k', j', i').
+        acquisition: The acquisition between the two grids.
         scale: Factor along i, j, k, unitless.
-        spacing: Of the result along i, j, k, in mm.
-        truth: Shape of ``result``; None for a real volume.
-        mask: Voxels of the anatomy, shape of ``result``; None to judge without it.
-        lesions: Of the truth; None where none are known.
-        seconds: Processor time that the result took; NaN where nobody noted it.
-        uncertainty: Standard deviation that the method tells, shape of ``result``; None where it tells none.
+        spacing: Spacing of the result along i, j, k, in mm.
+        truth: Truth in the shape of ``result``; None for a real volume.
+        mask: Voxels of the anatomy, in the shape of ``result``; None to evaluate without it.
+        lesions: Lesions of the truth; None if none are known.
+        seconds: Processor time of the result; NaN if unknown.
+        uncertainty: Standard deviation from the method, in the shape of ``result``; None if there is none.
     """
 
     result: Array
@@ -59,7 +59,7 @@ class Scored:
 
     @property
     def regions(self) -> dict[str, Mask | None]:
-        """Where PSNR and SSIM are told: names, and voxels; None for the whole volume."""
+        """Regions for PSNR and SSIM: names and voxels; None for the whole volume."""
         regions: dict[str, Mask | None] = {WHOLE: None}
         if self.mask is not None:
             regions[IN_MASK] = self.mask
@@ -69,7 +69,7 @@ class Scored:
 
     @property
     def reference(self) -> Array:
-        """What decides the intensity scale: the truth, or the input of a real volume."""
+        """The volume that defines the intensity scale: the truth, or the input of a real volume."""
         return self.coarse if self.truth is None else self.truth
 
 
@@ -78,7 +78,7 @@ class Value:
     """One number.
 
     Attributes:
-        metric: Which; a metric may tell several.
+        metric: Name of the metric, which may have several values.
         region: "volume", "mask", "lesions", "synthetic lesions", or a tissue.
         number: The value.
     """
@@ -93,9 +93,9 @@ class Metric:
     """One entry of `METRICS`.
 
     Attributes:
-        measure: Gives the values of one result.
-        needs_truth: Whether it says nothing about a real volume.
-        identity: What on this machine decides its values, beside the result; "" for nothing.
+        measure: Returns the values of one result.
+        needs_truth: Whether it is undefined for real volumes.
+        identity: What determines its values on this machine besides the result; "" for nothing.
     """
 
     measure: Callable[[Scored], list[Value]]
@@ -103,7 +103,7 @@ class Metric:
     identity: Callable[[], str] = str
 
 
-#: Heading of the values, and whether larger is better, smaller, or neither.
+#: Heading of the values, and whether larger is better, smaller is better, or neither.
 HEADINGS = {
     "psnr": ("PSNR, dB", "larger is better"),
     "ssim": ("SSIM, uniform window of 7 voxels", "larger is better"),
@@ -132,7 +132,7 @@ def _psnr(scored: Scored) -> list[Value]:
 def _ssim(name: str, sigma: float | None) -> Callable[[Scored], list[Value]]:
     def measure(scored: Scored) -> list[Value]:
         """Return SSIM with one window."""
-        # The map is the work; it is made once for all regions.
+        # The map is the expensive part; it is computed once for all regions.
         index = ssim_map(scored.reference, scored.result, sigma=sigma)
         return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in scored.regions.items()]
 
@@ -140,7 +140,7 @@ def _ssim(name: str, sigma: float | None) -> Callable[[Scored], list[Value]]:
 
 
 def _lesion_contrast(scored: Scored) -> list[Value]:
-    """Of truths with lesions; others have none to lose."""
+    """Contrast recovery; empty if the truth has no lesions."""
     if scored.lesions is None:
         return []
     number = contrast_recovery(scored.reference, scored.result, scored.lesions)
@@ -153,7 +153,7 @@ def _consistency(scored: Scored) -> list[Value]:
 
 
 def _ripple(scored: Scored) -> list[Value]:
-    """Of volumes with one thick axis; others have no slices."""
+    """Slice ripple; empty unless exactly one axis is thick."""
     thick = [axis for axis, factor in enumerate(scored.scale) if factor > 1]
     if len(thick) != 1:
         return []
@@ -166,7 +166,7 @@ def _processor_seconds(scored: Scored) -> list[Value]:
 
 
 def _calibration(scored: Scored) -> list[Value]:
-    """Of methods that tell an uncertainty, within the anatomy; others have none to judge."""
+    """Calibration of the uncertainty within the anatomy; empty without an uncertainty."""
     if scored.uncertainty is None or scored.mask is None:
         return []
     truth = scored.reference
@@ -177,7 +177,7 @@ def _calibration(scored: Scored) -> list[Value]:
 
 def _lpips(network: str) -> Callable[[Scored], list[Value]]:
     def measure(scored: Scored) -> list[Value]:
-        """Return LPIPS of one network."""
+        """Return LPIPS with one network."""
         number = _room("perceptual").lpips(scored.reference, scored.result, network=network)
         return [Value(f"lpips_{network}", WHOLE, float(number))]
 
@@ -239,6 +239,6 @@ def why_unavailable(name: str) -> str:
         METRICS[name].measure(Scored(array, array, Acquisition(same, same), ones, ones, array))
     except MetricUnavailable as error:
         return str(error)
-    except ArSSRError:  # what it thinks of a few waves says nothing about anatomy
+    except ArSSRError:  # errors on a few synthetic voxels say nothing about anatomy
         logger.debug("%s was tried on waves:", name, exc_info=True)
     return ""

@@ -1,7 +1,7 @@
-"""How well tissues are found again in a result: ANTs segments it and its truth, and their labels are compared.
+"""Agreement of the tissues in a result and its truth: ANTs segments both, and their labels are compared.
 
-ANTs runs in an environment of its own, a process and two files away: `ants_job` is what runs there. Three tissues are
-told apart by intensity alone; six regions by the priors of the OASIS-30 Atropos set, where the user has it.
+ANTs runs in a separate Python environment, in a process that exchanges files with this one: `ants_job` runs there.
+Three tissues are distinguished by intensity alone; six regions by the priors of the OASIS-30 Atropos set, if available.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ STEPS = (
     f"make an environment of its own: python -m venv ants, ants/bin/python -m pip install -r {REQUIREMENTS}, "
     f"and set {PYTHON_VARIABLE} to ants/bin/python"
 )
-# By mean intensity, from label 1 on; in a T1-weighted brain they are fluid, gray and white matter.
+# By mean intensity, from label 1; in a T1-weighted brain they are fluid, gray and white matter.
 TISSUES = ("darkest tissue", "middle tissue", "brightest tissue")
-# In the order of the priors of OASIS-30 Atropos.
+# In the order of the OASIS-30 Atropos priors.
 REGIONS = ("fluid", "cortical gray matter", "white matter", "deep gray matter", "brain stem", "cerebellum")
-# Percentiles in the mask that intensities are clipped to: else a few bright vessels are taken for a tissue.
+# Percentiles in the mask for clipping intensities; otherwise, a few bright vessels would count as a tissue.
 CLIPPED_TO = (2.5, 99.5)
 TEMPLATE, PRIORS = "T_template0_BrainCerebellum.nii.gz", "Priors2/priors{}.nii.gz"
 
@@ -50,9 +50,9 @@ class Ants:
     """An installation of ANTs.
 
     Attributes:
-        python: The Python that can import it.
-        template: Brain that the priors belong to; None without priors.
-        priors: Probability of each of `REGIONS`, as files; empty to tell `TISSUES` apart by intensity.
+        python: The Python interpreter that has it.
+        template: Brain image of the priors; None without priors.
+        priors: Probability of each of `REGIONS`, as files; empty to distinguish `TISSUES` by intensity.
     """
 
     python: str
@@ -61,17 +61,17 @@ class Ants:
 
     @property
     def regions(self) -> Sequence[str]:
-        """Names of the labels, from 1 on."""
+        """Names of the labels, from 1."""
         return REGIONS if self.priors else TISSUES
 
 
 def configured_ants() -> Ants:
-    """Return the ANTs that the user has named: ARSSR_ANTS_PYTHON, and the folder of priors in ARSSR_ANTS_PRIORS.
+    """Return the ANTs that the user has configured: ARSSR_ANTS_PYTHON, and the folder of priors in ARSSR_ANTS_PRIORS.
 
-    The folder is that of OASIS-30 Atropos as it is distributed; volumes hold the brain alone then, as its template.
+    The folder is that of OASIS-30 Atropos as distributed; volumes must then contain the brain alone, like its template.
 
     Raises:
-        MetricUnavailable: If none is named, or a file is missing; the message says what to do.
+        MetricUnavailable: If none is configured, or a file is missing; the message says what to do.
     """
     python = os.environ.get(PYTHON_VARIABLE, "")
     if not python:
@@ -90,7 +90,7 @@ def configured_ants() -> Ants:
 
 
 def identity_of_ants() -> str:
-    """Return what decides a segmentation beside the volume: the version of ANTs, and a checksum of the priors.
+    """Return what determines a segmentation besides the volume: the version of ANTs, and a checksum of the priors.
 
     Raises:
         MetricUnavailable: If there is no ANTs.
@@ -102,7 +102,7 @@ def identity_of_ants() -> str:
     return f"antspyx {_version_of(ants.python)}, priors {digest if sums else 'none'}"
 
 
-# By name and time of change: a file that was replaced within one process is another one.
+# By name and modification time, so that a replaced file is not reused within one process.
 @lru_cache(maxsize=16)
 def _checksum(path: Path, _changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -110,29 +110,29 @@ def _checksum(path: Path, _changed: int) -> str:
 
 @lru_cache(maxsize=4)
 def _version_of(python: str) -> str:
-    """Return the version of the package of ANTs, which is not imported for it: that takes seconds."""
+    """Return the version of the ANTs package without importing it, which takes seconds."""
     code = "from importlib.metadata import version; print(version('antspyx'))"
     try:
         done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     except OSError as error:
         msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
         raise MetricUnavailable(msg) from error
-    # Installed in another way, it may have no version there; the segmentation says whether it can be used.
+    # Other installations may have no version here; the segmentation reports whether they are usable.
     return one_line(done.stdout)[:40] if done.returncode == 0 else "unknown"
 
 
 def dice_and_iou(
     reference: FloatArray, result: FloatArray, spacing: tuple[float, float, float]
 ) -> dict[str, tuple[float, float]]:
-    """Return how far the tissues of a result overlap those of the truth.
+    """Return the overlap of the tissues of a result with those of the truth.
 
     Args:
         reference: The truth, shape (k, j, i).
-        result: What is judged, same shape.
-        spacing: Along i, j, k, in mm.
+        result: The result, same shape.
+        spacing: Spacing along i, j, k, in mm.
 
     Returns:
-        Dice and intersection over union of each region, see `overlaps`; the mask of both is `brain_mask` of the truth.
+        Dice and intersection over union of each region, see `overlaps`; both use the `brain_mask` of the truth.
 
     Raises:
         InputError: If the shapes differ, or ANTs cannot segment a volume.
@@ -153,16 +153,16 @@ def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float],
     Args:
         volume: Intensities, shape (k, j, i).
         mask: Voxels to segment, same shape.
-        spacing: Along i, j, k, in mm.
-        ants: Which ANTs, with or without priors.
+        spacing: Spacing along i, j, k, in mm.
+        ants: The ANTs installation, with or without priors.
 
     Returns:
-        Labels, shape (k, j, i): 0 outside the mask, else 1 and up, in the order of the priors, or of the mean
-        intensity.
+        Labels, shape (k, j, i): 0 outside the mask, otherwise from 1, in the order of the priors, or of the mean
+            intensity.
 
     Raises:
-        InputError: If ANTs cannot segment it.
-        MetricUnavailable: If the Python of ANTs is missing or lacks it.
+        InputError: If ANTs cannot segment the volume.
+        MetricUnavailable: If the Python interpreter of ANTs is missing or lacks the package.
     """
     if not mask.any():
         msg = f"The mask of a volume of shape {volume.shape} is empty, so there is nothing to segment; look at it."
@@ -190,10 +190,10 @@ def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float],
 
 
 def ordered(labels: Labels, volume: FloatArray) -> Labels:
-    """Return labels numbered anew, from 1 on, by the mean intensity of their voxels; 0 stays.
+    """Renumber labels, from 1, by the mean intensity of their voxels; 0 is unchanged.
 
     Args:
-        labels: Of each voxel, shape (k, j, i).
+        labels: Label of each voxel, shape (k, j, i).
         volume: Intensities, same shape.
     """
     found = [label for label in np.unique(labels) if label]
@@ -204,12 +204,12 @@ def ordered(labels: Labels, volume: FloatArray) -> Labels:
 
 
 def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Return Dice and intersection over union of each region, unitless, 1 where the two agree.
+    """Return Dice and intersection over union of each region, unitless; 1 is full agreement.
 
     Args:
         reference: Labels of the truth, any shape.
-        result: Labels of what is judged, same shape.
-        regions: Names of the labels 1, 2 and so on. A region that is in neither has no overlap, which is not a number.
+        result: Labels of the result, same shape.
+        regions: Names of the labels 1, 2 and so on. The overlap of a region in neither is NaN.
     """
     table = {}
     for label, name in enumerate(regions, start=1):
@@ -221,7 +221,7 @@ def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[
 
 @dataclass(frozen=True)
 class _Truth:
-    """A truth by its checksum: it is segmented once for all the methods that are compared with it."""
+    """A truth and its segmentation, cached by checksum for all methods."""
 
     ants: Ants
     shape: tuple[int, ...]
@@ -236,12 +236,12 @@ def _labels_of(truth: _Truth) -> Labels:
 
 
 def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
-    """Run a job, whose files lie in a folder, and return the labels that it wrote."""
+    """Run a job, whose files are in a folder, and return the labels that it wrote."""
     file = folder / "job.json"
     file.write_text(json.dumps(job), encoding="utf-8")
-    # Isolated: neither our packages nor the modules beside the script may stand in for what that Python imports.
+    # Isolated, so that neither our packages nor the modules beside the script can shadow its imports.
     command = [python, "-I", str(Path(__file__).with_name("ants_job.py")), str(file)]
-    # One thread and a seed: the same volume has the same labels, and others work at the same time.
+    # One thread and a seed, for reproducible labels, and because other processes run at the same time.
     settings = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "ANTS_RANDOM_SEED": "1"}
     scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     try:

@@ -1,4 +1,4 @@
-"""Numbers over subjects: mean, standard deviation, and paired differences with a bootstrap confidence interval."""
+"""Statistics over subjects: mean, standard deviation, and paired differences with a bootstrap confidence interval."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scipy import stats
 LEVEL = 0.95
 RESAMPLES = 9999
 SEED = 0
-# Below it, the percentile interval is known to be too narrow; a report says so.
+# With fewer subjects, the percentile interval is known to be too narrow, which the report mentions.
 FEW_SUBJECTS = 10
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and sample standard deviation of ``count`` numbers; the deviation of one is not a number."""
+    """Mean and sample standard deviation of ``count`` numbers; the deviation of a single number is NaN."""
 
     mean: float
     deviation: float
@@ -27,7 +27,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean paired difference and its confidence interval; the interval of one subject is not a number."""
+    """Mean paired difference and its confidence interval, which is NaN for a single subject."""
 
     mean: float
     low: float
@@ -36,7 +36,7 @@ class Difference:
 
 
 def summary(numbers: Sequence[float]) -> Summary:
-    """Return mean and standard deviation; those that are not a number are left out, infinite ones count."""
+    """Return mean and standard deviation; NaN is ignored, infinite numbers count."""
     known = [number for number in numbers if not math.isnan(number)]
     if not known:
         return Summary(math.nan, math.nan, 0)
@@ -45,14 +45,14 @@ def summary(numbers: Sequence[float]) -> Summary:
 
 
 def paired_difference(numbers: Mapping[str, float], reference: Mapping[str, float]) -> Difference:
-    """Return how much larger a method's numbers are than a reference's, subject by subject.
+    """Return the paired differences between the numbers of a method and of a reference over subjects.
 
     The interval is the percentile bootstrap of the mean over subjects, with a fixed seed. Unlike its bias-corrected
-    forms it exists for two subjects and for equal differences.
+    variants, it exists for two subjects and for equal differences.
 
     Args:
-        numbers: By subject.
-        reference: By subject; only those in both count, and only where both are finite.
+        numbers: Numbers by subject.
+        reference: Numbers by subject; only subjects that are finite in both count.
 
     Source:
         Efron and Tibshirani 1993, An introduction to the bootstrap, chapter 13.

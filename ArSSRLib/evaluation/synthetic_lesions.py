@@ -1,11 +1,12 @@
-"""Synthetic lesions: small dark ellipsoids in the white matter of a T1-weighted brain, the same at every run.
+"""Synthetic lesions: small dark ellipsoids in the white matter of a T1-weighted brain, reproducible.
 
-They stand in for lesions where no patient is at hand, and test one thing: how much of something small and dark survives
-coarse voxels and their upsampling. They do not look like the lesions of a disease, and no table calls them so.
+They replace real lesions where no patient data are available, for a single purpose: to test how much of a small dark
+structure survives coarse voxels and upsampling. They do not look like the lesions of a disease, and tables always call
+them synthetic.
 
 Each is an ellipsoid of random direction with semi-axes of 2 to 8 mm, small ones more often, inside which the
-intensities are lowered by a quarter to a half, as in chronic lesions of multiple sclerosis; the texture stays. Its edge
-is a cosine 2 mm wide, so that the volume holds no more detail beyond its Nyquist frequency than before.
+intensities are reduced by a quarter to a half, as in chronic lesions of multiple sclerosis; the texture is preserved.
+Its edge is a cosine with a width of 2 mm, which adds no detail beyond the Nyquist frequency of the volume.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from ArSSRLib.metrics import Mask
 Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
-# Raised when the same volume gets other lesions than before, so that no finished cell is taken for one of these.
+# Increased when a volume gets other lesions than before, so that finished cells are not reused.
 GENERATOR = 1
 COUNT, TRIES = 12, 20
 RADII, DARKENING, EDGE = (2.0, 8.0), (0.25, 0.5), 2.0
-# How deep in white matter a center lies, in parts of the mean semi-axis: most of a lesion is inside then.
+# Depth of a center in white matter, as a fraction of the mean semi-axis, so that most of a lesion is inside.
 DEPTH = 0.8
-# Noise is smoothed over so many mm before tissues are told apart.
+# Smoothing of the noise before tissues are distinguished, in mm.
 SMOOTHING = 1.0
 TISSUES = 3
 ITERATIONS = 30
@@ -37,19 +38,20 @@ ITERATIONS = 30
 def with_synthetic_lesions(
     array: Array, anatomy: Mask, spacing: tuple[float, float, float], seed: int
 ) -> tuple[Array, Mask, Mask]:
-    """Return a volume with up to 12 synthetic lesions, as many as find room, where they are, and its white matter.
+    """Return a volume with up to 12 synthetic lesions, as space permits, with their mask and the white matter.
 
     Args:
         array: Intensities of a T1-weighted brain, shape (k, j, i); air is 0.
         anatomy: Voxels of the brain, same shape.
-        spacing: Along i, j, k, in mm.
-        seed: Of all that is random; the same seed and volume give the same lesions.
+        spacing: Spacing along i, j, k, in mm.
+        seed: Seed of all random values; the same seed and volume result in the same lesions.
 
     Returns:
-        The volume, float32, the mask of the ellipsoids, and that of the white matter before, all of shape (k, j, i).
+        The volume, float32, the mask of the ellipsoids, and the mask of the original white matter, all of shape (k, j,
+        i).
 
     Raises:
-        InputError: If there is no room for any.
+        InputError: If there is no space for a lesion.
     """
     generator = np.random.default_rng(seed)
     steps = np.array(spacing[::-1])
@@ -62,7 +64,7 @@ def with_synthetic_lesions(
         rotation = Rotation.from_quat(generator.normal(size=4)).as_matrix()
         free = (white_depth >= DEPTH * axes.mean()) & (border_depth >= axes[0] + SURROUND)
         for center, longest in taken:
-            # Further apart than both need for a surround of their own.
+            # Far enough apart for separate surrounds.
             free &= np.linalg.norm(places - center, axis=1) >= axes[0] + longest + SURROUND
         if not free.any():
             continue
@@ -83,16 +85,16 @@ def with_synthetic_lesions(
 
 
 def white_matter(array: Array, anatomy: Mask, spacing: tuple[float, float, float]) -> Mask:
-    """Return the brightest of three tissues, told apart by intensity alone, shape (k, j, i).
+    """Return the brightest of three tissues, distinguished by intensity alone, shape (k, j, i).
 
     Args:
         array: Intensities, shape (k, j, i).
-        anatomy: Voxels that belong to a tissue, same shape.
-        spacing: Along i, j, k, in mm.
+        anatomy: Voxels of the tissues, same shape.
+        spacing: Spacing along i, j, k, in mm.
     """
     smooth = ndimage.gaussian_filter(array.astype(np.float64), [SMOOTHING / step for step in spacing[::-1]])
     values = smooth[anatomy]
-    # From percentiles, or a few bright vessels would be a tissue of their own.
+    # From percentiles; otherwise, a few bright vessels would count as a tissue.
     means = np.percentile(values, [100 * (n + 0.5) / TISSUES for n in range(TISSUES)])
     for _ in range(ITERATIONS):
         nearest = np.digitize(values, (means[1:] + means[:-1]) / 2)
@@ -103,8 +105,8 @@ def white_matter(array: Array, anatomy: Mask, spacing: tuple[float, float, float
 def _places(
     white: Mask, anatomy: Mask, spacing: tuple[float, float, float]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return where a center may be, shape (N, 3), and how deep in white matter and in the anatomy that is, in mm."""
-    # Padded, or the end of the volume would be no border.
+    """Return candidate centers, shape (N, 3), and their depth in white matter and in the anatomy, in mm."""
+    # Padded, because the end of the volume is also a border.
     depths = [ndimage.distance_transform_edt(np.pad(part, 1), sampling=spacing[::-1]) for part in (white, anatomy)]
     white_depth, border_depth = (depth[1:-1, 1:-1, 1:-1] for depth in depths)
     place = (white_depth >= DEPTH * RADII[0]) & (border_depth >= RADII[0] + SURROUND)
@@ -112,7 +114,7 @@ def _places(
 
 
 def _drawn(generator: np.random.Generator) -> tuple[FloatArray, float]:
-    """Return semi-axes in mm, the longest first, and the part of the intensity that is taken away."""
+    """Return semi-axes in mm, the longest first, and the fraction by which the intensity is reduced."""
     least, most = RADII
     longest = least * (most / least) ** generator.random()
     others = np.maximum(least, longest * generator.uniform(0.5, 1.0, size=2))
@@ -122,7 +124,7 @@ def _drawn(generator: np.random.Generator) -> tuple[FloatArray, float]:
 def _distances(
     shape: tuple[int, ...], steps: FloatArray, center: FloatArray, ellipsoid: tuple[FloatArray, FloatArray]
 ) -> tuple[tuple[slice, ...], FloatArray]:
-    """Return the box around an ellipsoid, and how far outside its surface each voxel of it lies, in mm, about."""
+    """Return the bounding box of an ellipsoid, and the approximate distance of its voxels from the surface, in mm."""
     axes, rotation = ellipsoid
     reach = axes[0] + EDGE
     first = np.maximum(0, np.ceil((center - reach) / steps)).astype(int)
@@ -130,12 +132,12 @@ def _distances(
     box = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
     grid = np.meshgrid(*[np.arange(a, b) * step for a, b, step in zip(first, stop, steps, strict=True)], indexing="ij")
     inside = (np.stack(grid, axis=-1) - center) @ rotation
-    # Of first order: exact on the surface, and for a sphere.
+    # First order: exact on the surface, and for a sphere.
     size, slope = (np.linalg.norm(inside / power, axis=-1) for power in (axes, axes**2))
     distance = size * (size - 1) / np.maximum(slope, 1e-9)
     return box, np.where(size < 1e-9, -axes.min(), distance)
 
 
 def _profile(distance: FloatArray) -> FloatArray:
-    """Return 1 inside, 0 outside, and a cosine of width `EDGE` between."""
+    """Return 1 inside, 0 outside, and a cosine of width `EDGE` in between."""
     return np.asarray(0.5 - 0.5 * np.sin(np.pi * np.clip(distance / EDGE, -0.5, 0.5)))

@@ -1,6 +1,6 @@
-"""Many subjects at once: a process for each, as many at a time as wanted, their events as one stream.
+"""Many subjects at once: one process per subject, a limited number at a time, with one stream of events.
 
-A process that dies takes its subject along and nothing else. Whatever ends the run ends its processes.
+A process that dies affects only its own subject. The processes end with the run, however it ends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.runner import Event, Place, Problem, Task, evaluate
 
 TERMINATED = 143
-# Seconds that a process may take to end by itself.
+# Seconds for a process to end by itself.
 PATIENCE = 10
 
 
 def events_of(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
-    """Yield the events of all tasks, of ``jobs`` subjects at a time; with one job, in this process."""
+    """Yield the events of all tasks, processing ``jobs`` subjects at a time; with one job, in this process."""
     if jobs <= 1 or len(tasks) <= 1:
         for task in tasks:
             yield from evaluate(task)
@@ -47,7 +47,7 @@ def events_of(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
 
 
 def _end(running: Mapping[Connection, tuple[BaseProcess, Task]]) -> None:
-    """End what still runs: by a signal, by a pipe that nobody reads, and at last without asking."""
+    """End the remaining processes: by a signal, by closing their pipe, and finally by killing them."""
     for receiver, (process, _) in running.items():
         process.terminate()
         receiver.close()
@@ -59,12 +59,12 @@ def _end(running: Mapping[Connection, tuple[BaseProcess, Task]]) -> None:
 
 
 def _started(task: Task, threads: int) -> tuple[Connection, BaseProcess]:
-    # Fresh processes: a copy of one whose PyTorch has threads may hang.
+    # New processes, because a forked process may hang if PyTorch has threads.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(task, sender, threads), daemon=True)
     process.start()
-    sender.close()  # so that the end of the process is the end of the stream
+    sender.close()  # so that the stream ends with the process
     return receiver, process
 
 
@@ -85,19 +85,19 @@ def _received(receiver: Connection, running: dict[Connection, tuple[BaseProcess,
 
 
 def _work(task: Task, sender: Connection, threads: int) -> None:
-    """Evaluate one subject in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which then ends this process
+    """Evaluate one subject in a separate process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which then ends this process
     stopped = []
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        """Unwind the stack, so that a half-written file is removed."""
-        stopped.append(number)  # libraries with a bare "except:" swallow what is raised while they are imported
+        """Unwind the stack, so that partially written files are removed."""
+        stopped.append(number)  # libraries with a bare "except:" swallow exceptions during their import
         raise SystemExit(TERMINATED)
 
     signal.signal(signal.SIGTERM, leave)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
-    with contextlib.suppress(BrokenPipeError):  # the parent has left
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended
         for event in evaluate(task):
             if stopped or (parent is not None and not parent.is_alive()):
                 return

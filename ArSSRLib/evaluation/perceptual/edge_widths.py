@@ -1,7 +1,7 @@
-"""PSI: how narrow the sharpest edges of a volume are, without a reference.
+"""PSI: the narrowness of the sharpest edges of a volume, without a reference.
 
-An edge is as wide as the intensities rise or fall without a break across it. Only edges that lie along the rows of a
-slice are measured, as published; the slices in three directions cover the axes of the volume.
+The width of an edge is the distance over which the intensities change monotonically across it. Only edges along the
+rows of a slice are measured, as published; slices in three directions cover the axes of the volume.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from ArSSRLib.evaluation.perceptual.slices import mean_over_slices, stretched
 FloatArray = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
-BLOCK = 32  # pixels along a side
-SHARPEST = 0.22  # part of the blocks that decides, by percentile
-ANGLE = np.radians(8.0)  # how far a gradient may lean from the vertical
-NOTICEABLE = 3.0  # a width from which on blur is noticed, in pixels; contrast hides part of it
-LEAST_WIDTH = 2.0  # sum of the widths in a block that is worth an average, in pixels
+BLOCK = 32  # edge length in pixels
+SHARPEST = 0.22  # fraction of the blocks, the sharpest ones, that are averaged
+ANGLE = np.radians(8.0)  # largest deviation of a gradient from the vertical
+NOTICEABLE = 3.0  # width above which blur is noticeable, in pixels; contrast hides part of it
+LEAST_WIDTH = 2.0  # smallest sum of the widths in a block that counts, in pixels
 
 
 def psi(volume: FloatArray) -> float:
-    """Return the perceptual sharpness index, unitless: the larger, the sharper.
+    """Return the perceptual sharpness index, unitless; larger is sharper.
 
     Args:
         volume: Intensities on any scale, shape (k, j, i).
 
     Returns:
         The reciprocal mean width in pixels of the edges in the sharpest 22 % of the blocks of 32 x 32 pixels of a
-        slice, averaged over the slices as `slices` says. The outermost blocks of a slice do not count, so slices have
-        at least 96 pixels along a side; a slice without an edge does not count. Not a number where no slice counts.
+        slice, averaged over the slices as described in `slices`. The outermost blocks of a slice are ignored, so slices
+        need at least 96 pixels per side; slices without edges are ignored. NaN if no slice counts.
 
     Raises:
-        InputError: If the volume is not 3-D, or holds a voxel that is not finite.
+        InputError: If the volume is not 3-D, or has a voxel that is not finite.
 
     Source:
         Feichtenhofer, Fassold and Schallauer 2013, https://doi.org/10.1109/LSP.2013.2248711
@@ -49,7 +49,7 @@ def psi(volume: FloatArray) -> float:
 
 
 def psi_of_slice(image: FloatArray) -> float:
-    """Return the index of one slice with intensities in [0, 1], shape (rows, columns); not a number without an edge."""
+    """Return the index of one slice with intensities in [0, 1], shape (rows, columns); NaN without an edge."""
     widths = edge_widths(image)
     rows, columns = (side // BLOCK for side in image.shape)
     tiled = widths[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
@@ -63,17 +63,17 @@ def psi_of_slice(image: FloatArray) -> float:
 
 
 def edge_widths(image: FloatArray) -> FloatArray:
-    """Return the width in pixels of the edge at each pixel, zero where there is none that can be measured.
+    """Return the width in pixels of the edge at each pixel; zero if there is no measurable edge.
 
     Args:
         image: Intensities in [0, 1], shape (rows, columns).
 
     Returns:
-        Widths across the edge, shape (rows, columns). Wide edges are taken to be narrower by their slope, in
-        intensity per pixel, since contrast makes an edge look sharp.
+        Widths across the edge, shape (rows, columns). Wide edges are reduced by their slope, in intensity per pixel,
+        because contrast makes an edge look sharper.
     """
     vertical, horizontal = np.gradient(image)
-    # The gradient leans from the vertical by this angle, whichever way it points.
+    # Angle between the gradient and the vertical, regardless of its sign.
     lean = np.arctan2(np.abs(horizontal), np.abs(vertical))
     measured = edge_pixels(image) & (lean < ANGLE) & (vertical != 0)
     widths = np.zeros(image.shape)
@@ -91,14 +91,14 @@ def edge_widths(image: FloatArray) -> FloatArray:
 
 
 def edge_pixels(image: FloatArray) -> Mask:
-    """Return the pixels on an edge: ridges of the Sobel gradient whose square is over four times its mean square.
+    """Return the pixels on an edge: ridges of the Sobel gradient whose square exceeds four times its mean square.
 
     Args:
         image: Intensities, shape (rows, columns).
     """
     down, right = (np.asarray(ndimage.sobel(image, axis=axis, mode="nearest")) for axis in (0, 1))
     power = down**2 + right**2
-    # A ridge is a maximum across the edge: along the axis on which the gradient is steeper.
+    # A ridge is a maximum across the edge, along the axis with the steeper gradient.
     ridge = (np.abs(down) >= np.abs(right)) & _is_peak(power, 0) | (np.abs(right) >= np.abs(down)) & _is_peak(power, 1)
     return np.asarray(ridge & (power > 4 * power.mean()))
 
@@ -115,7 +115,7 @@ def _is_peak(power: FloatArray, axis: int) -> Mask:
 
 
 def _steps_down(profile: FloatArray) -> npt.NDArray[np.intp]:
-    """Return how many pixels one can climb down from each pixel, row by row upward; -1 where the image ends first."""
+    """Return the number of descending steps upward from each pixel, row by row; -1 if the image ends first."""
     rows = np.arange(len(profile))[:, None]
     stops = np.zeros(profile.shape, dtype=bool)
     stops[1:] = np.diff(profile, axis=0) <= 0

@@ -1,4 +1,4 @@
-"""LPIPS: how far two volumes are apart in the eyes of a network that learned to see."""
+"""LPIPS: the perceptual distance of two volumes, from the features of an image classification network."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ArSSRLib.evaluation.perceptual.weights import load_weights, weights_file
 from ArSSRLib.volume import hash_of
 
 FloatArray = npt.NDArray[np.floating]
-BATCH = 4  # slices at a time: VGG16 needs 50 MB for each of 256 x 256 pixels
-# Bytes of features of a reference that are kept for the results that follow: all of 64^3 voxels in VGG16.
+BATCH = 4  # slices at a time: VGG16 needs 50 MB per slice of 256 x 256 pixels
+# Memory limit in bytes for features of a reference that are reused: all features of VGG16 for 64^3 voxels.
 KEPT = 512 * 2**20
 
 
 def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
-    """Return the learned perceptual distance, unitless: the smaller, the closer.
+    """Return the learned perceptual distance, unitless; smaller is closer.
 
     Args:
-        reference: The truth on any scale, shape (k, j, i). Its minimum and maximum are taken for -1 and 1.
-        result: What is judged, same shape and scale; what leaves the range of the reference is not clipped.
+        reference: The truth on any scale, shape (k, j, i). Its minimum and maximum are mapped to -1 and 1.
+        result: The result, same shape and scale; values outside the range of the reference are not clipped.
         network: "alex" or "vgg".
 
     Returns:
-        LPIPS of version 0.1 of gray slices, averaged over the slices of the reference as `slices` says; they have at
-        least 32 pixels along a side and are neither padded nor resized, either of which would change it. Not a number
-        where no slice counts.
+        LPIPS, version 0.1, of gray slices, averaged over the slices of the reference as described in `slices`. Slices
+        need at least 32 pixels per side; they are neither padded nor resized, which would change the value. NaN if no
+        slice counts.
 
     Raises:
-        InputError: If the shapes differ, a volume is not 3-D or holds a voxel that is not finite, or there is no such
-            network.
-        MetricUnavailable: If the weights of the network are not there.
+        InputError: If the shapes differ, a volume is not 3-D or has a voxel that is not finite, or the network is
+            unknown.
+        MetricUnavailable: If the weights of the network are missing.
 
     Source:
         Zhang et al. 2018, https://arxiv.org/abs/1801.03924
@@ -80,5 +80,5 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
 
 @lru_cache(maxsize=len(NETWORKS))
 def _known_features(_weights: Path, _changed: int, _reference: str) -> dict[tuple[int, int], list[torch.Tensor]]:
-    """Return the features of a reference that are kept, by axis and first slice: many results are compared with it."""
+    """Return cached features of a reference, by axis and first slice, because many results are compared with it."""
     return {}

@@ -1,8 +1,8 @@
-"""The layers of AlexNet and VGG16 that LPIPS looks at, and the distance in them. Tensors only, no files.
+"""The layers of AlexNet and VGG16 that LPIPS uses, and the distance between their features. Tensors only, no files.
 
-Written here, since the packages lpips, torchmetrics and piq do not run offline as they are: they build both networks
-with torchvision, which has to match the build of PyTorch, and download its weights at first use. Given local weights,
-they would replace this file alone, and compute the features of a reference again for each result.
+This is our own implementation because the packages lpips, torchmetrics and piq do not run offline: they build both
+networks with torchvision, which must match the build of PyTorch, and download its weights on first use. With local
+weights, they would only replace this file, and compute the features of a reference again for each result.
 
 Source:
     Krizhevsky 2014, https://arxiv.org/abs/1404.5997; Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556;
@@ -18,22 +18,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# What the networks of LPIPS take from an image in [-1, 1], by color.
+# Mean and standard deviation by color for images in [-1, 1], as LPIPS uses them.
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-LEAST_SIDE = 32  # of an image, in pixels: the deepest layer has a pixel then
+LEAST_SIDE = 32  # of an image, in pixels, for one pixel in the deepest layer
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution, with what stands before and after it; a rectifier follows.
+    """One convolution, with optional pooling before it; a rectifier follows.
 
     Attributes:
-        channels: That it makes.
-        kernel: Side of its window, in pixels.
-        stride: In pixels.
+        channels: Output channels.
+        kernel: Edge of the kernel, in pixels.
+        stride: Stride in pixels.
         padding: Zeros around the image, in pixels.
-        pool: Side of the window of the maximum that is taken before it, two pixels apart; 0 for none.
-        compared: Whether what leaves it enters the distance.
+        pool: Edge of the max pooling window before it, with stride 2; 0 for none.
+        compared: Whether its output is part of the distance.
     """
 
     channels: int
@@ -63,7 +63,7 @@ NETWORKS: Mapping[str, tuple[Convolution, ...]] = {
 
 
 def expected_shapes(layers: Sequence[Convolution]) -> dict[str, tuple[int, ...]]:
-    """Return the name and the shape of every tensor that the distance needs; see `unit_features`."""
+    """Return the name and shape of every tensor that the distance needs; see `unit_features`."""
     shapes: dict[str, tuple[int, ...]] = {}
     before = 3
     for n, layer in enumerate(layers):
@@ -76,17 +76,18 @@ def expected_shapes(layers: Sequence[Convolution]) -> dict[str, tuple[int, ...]]
 
 
 def unit_features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return what a network sees in images.
+    """Return the normalized features of images.
 
     Args:
-        images: Intensities in [-1, 1], shape (N, 3, rows, columns), or (N, 1, rows, columns) for gray; may leave the
-            range.
-        layers: Of the network.
-        weights: Its tensors, named and shaped as `expected_shapes` says: kernels, biases, and how much each channel of
-            a compared layer counts.
+        images: Intensities in [-1, 1], shape (N, 3, rows, columns), or (N, 1, rows, columns) for gray; they may exceed
+            the range.
+        layers: Layers of the network.
+        weights: Tensors of the network, named and shaped as in `expected_shapes`: kernels, biases, and the weight of
+            each channel of a compared layer.
 
     Returns:
-        What leaves each compared layer, the features of every pixel as a vector of length 1, shape (N, C, H, W) each.
+        The output of each compared layer, with the features of every pixel normalized to length 1, shape (N, C, H, W)
+        each.
     """
     return [_unit(features) for features in _features(images, layers, weights)]
 
@@ -94,13 +95,13 @@ def unit_features(images: Tensor, layers: Sequence[Convolution], weights: Mappin
 def distance(
     reference: Sequence[Tensor], result: Sequence[Tensor], layers: Sequence[Convolution], weights: Mapping[str, Tensor]
 ) -> Tensor:
-    """Return LPIPS of pairs of images, shape (N,), unitless, 0 for equal ones.
+    """Return LPIPS for pairs of images, shape (N,), unitless, 0 for equal images.
 
     Args:
-        reference: Of the one image of each pair, from `unit_features`.
-        result: Of the other.
-        layers: Of the network.
-        weights: Its tensors.
+        reference: Features of one image of each pair, from `unit_features`.
+        result: Features of the other image.
+        layers: Layers of the network.
+        weights: Tensors of the network.
     """
     names = [f"linear_{n}" for n, layer in enumerate(layers) if layer.compared]
     total = torch.zeros(len(reference[0]))
@@ -110,7 +111,7 @@ def distance(
 
 
 def _features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    """Yield what leaves each compared layer."""
+    """Yield the output of each compared layer."""
     shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
     values = (images - shift) / scale
     for n, layer in enumerate(layers):
@@ -123,5 +124,5 @@ def _features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[st
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Return the features of every pixel as a vector of length 1; one of zeros stays."""
+    """Normalize the features of every pixel to length 1; zeros are preserved."""
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)

@@ -1,6 +1,6 @@
-"""LPC-SI: how well the phases of fine and coarse structure agree at the sharpest places, without a reference.
+"""LPC-SI: coherence of the phases of fine and coarse structures at the sharpest places, without a reference.
 
-At a sharp edge the phases of band-pass filters of neighboring scales follow each other; blur breaks the sequence.
+At a sharp edge, the phases of band-pass filters of neighboring scales are coherent; blur destroys the coherence.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ArSSRLib.evaluation.perceptual.slices import mean_over_slices, stretched
 FloatArray = npt.NDArray[np.floating]
 
 WAVELENGTHS = (4.0, 6.0, 8.0)  # of the filters, in pixels: scales 1, 3/2 and 2
-PHASE_WEIGHTS = (1, -3, 2)  # how the three phases are added; their sum is zero at a step
+PHASE_WEIGHTS = (1, -3, 2)  # weights of the three phases, whose weighted sum is zero at a step
 ORIENTATIONS = 8
-BANDWIDTH = 0.75  # of the log-Gabor filters: standard deviation over center frequency
+BANDWIDTH = 0.75  # of the log-Gabor filters: standard deviation divided by center frequency
 ANGULAR_WIDTH = np.pi / ORIENTATIONS / 1.5  # standard deviation of the filters, in radians
-CUTOFF, CUTOFF_ORDER = 0.45, 15  # Butterworth filter that takes the corners of the spectrum away
+CUTOFF, CUTOFF_ORDER = 0.45, 15  # Butterworth filter that removes the corners of the spectrum
 STABILIZER = 2.0  # on the intensity scale 0 to 255
 DECAY = 1e-4  # of the weights of the ranked pixels
 LEAST_SIDE = 32
@@ -30,19 +30,19 @@ def lpc_si(volume: FloatArray) -> float:
     """Return the sharpness index of local phase coherence: 0 is blurred, 1 is sharp.
 
     Args:
-        volume: Intensities on any scale, shape (k, j, i); its minimum and maximum are taken for 0 and 255.
+        volume: Intensities on any scale, shape (k, j, i); its minimum and maximum are mapped to 0 and 255.
 
     Returns:
-        The index, averaged over the slices as `slices` says; they have at least 32 pixels along a side. Not a number
-        where no slice counts.
+        The index, averaged over the slices as described in `slices`, which need at least 32 pixels per side. NaN if no
+        slice counts.
 
     Raises:
-        InputError: If the volume is not 3-D, or holds a voxel that is not finite.
+        InputError: If the volume is not 3-D, or has a voxel that is not finite.
 
     Source:
         Hassen, Wang and Salama 2013, https://doi.org/10.1109/TIP.2013.2251643, filters after Kovesi.
     """
-    scaled = stretched(volume).astype(np.float32)  # half the time of float64, and the index agrees to five digits
+    scaled = stretched(volume).astype(np.float32)  # half the time of float64; the index agrees to five digits
 
     def _judge(axis: int, counted: npt.NDArray[np.intp]) -> FloatArray:
         slices = np.moveaxis(scaled, axis, 0)
@@ -60,7 +60,7 @@ def lpc_si_of_slice(image: FloatArray) -> float:
     for filters in phase_filters(image.shape):
         fine, middle, coarse = (band[inner] for band in fft.ifft2(spectrum * filters))
         strength = np.abs(fine)
-        # Only what stands out in an orientation is an edge.
+        # Only responses that exceed the noise of their orientation are edges.
         excess = np.maximum(0, strength - strength.mean() - 2 * strength.std(ddof=1))
         place = excess > 0
         phase = sum(
@@ -78,17 +78,17 @@ def phase_filters(shape: tuple[int, int]) -> FloatArray:
     """Return the transfer functions of the filters.
 
     Args:
-        shape: Of the image, (rows, columns).
+        shape: Shape of the image, (rows, columns).
 
     Returns:
-        One-sided log-Gabor filters, shape (orientations, scales, rows, columns), zero frequency first.
+        One-sided log-Gabor filters, shape (orientations, scales, rows, columns), with the zero frequency first.
     """
-    # Odd sides are stretched so that their outermost frequency is a half, as in the reference filters.
+    # Frequencies of odd sizes are stretched up to one half, as in the reference filters.
     rows, columns = (fft.fftfreq(side) * (side / (side - 1) if side % 2 else 1) for side in shape)
     radius = np.hypot(rows[:, None], columns)
     direction = np.arctan2(-rows[:, None], columns)
     low_pass = 1 / (1 + (radius / CUTOFF) ** (2 * CUTOFF_ORDER))
-    radius[0, 0] = 1  # its logarithm is taken; the filter passes no constant
+    radius[0, 0] = 1  # for its logarithm; the filter has no zero-frequency response
     octaves = np.log(radius * np.array(WAVELENGTHS)[:, None, None])
     radial = low_pass * np.exp(-(octaves**2) / (2 * np.log(BANDWIDTH) ** 2))
     radial[:, 0, 0] = 0

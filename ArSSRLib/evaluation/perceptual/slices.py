@@ -1,9 +1,9 @@
-"""Which slices of a volume a two-dimensional metric looks at, and how their values become one.
+"""The selection of slices for two-dimensional metrics, and the average of their values.
 
-The rule, the same for all metrics: slices in the three directions of the array; a slice that is nearly uniform, whose
-range is under a tenth of the range of the volume, is air and does not count; a direction whose slices are smaller than
-the metric can look at does not count either. The value of a volume is the mean over the directions of the mean over
-the slices. Changing the brightness or the contrast of a volume changes nothing.
+The rule for all metrics: slices in the three directions of the array are used, except for nearly uniform slices, whose
+range is below a tenth of the range of the volume (air), and except for directions whose slices are too small for the
+metric. The value of a volume is the mean over the directions of the mean over the slices. Changes of brightness or
+contrast have no effect.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ import numpy.typing as npt
 from ArSSRLib.errors import InputError
 
 FloatArray = npt.NDArray[np.floating]
-# Part of the range of the volume that a slice has to span: noise in the air of a head does not reach it.
+# Smallest range of a slice as a fraction of that of the volume; noise in the air around a head stays below it.
 LEAST_CONTRAST = 0.1
 
 
 def mean_over_slices(
     metric: str, volume: FloatArray, judge: Callable[[int, npt.NDArray[np.intp]], FloatArray], *, least_side: int
 ) -> float:
-    """Return the mean over the directions of the mean over the slices that count; not a number where none counts.
+    """Return the mean over the directions of the mean over the slices; NaN if no slice counts.
 
     Args:
-        metric: Its name, for the message.
-        volume: What decides which slices count, shape (k, j, i).
-        judge: Given an axis of the array and the positions of the slices along it, returns their values; not a number
-            for a slice that shows nothing to be judged, which does not count then.
-        least_side: Pixels that a slice needs along its shorter side.
+        metric: Name of the metric, for the message.
+        volume: The volume that determines the slices, shape (k, j, i).
+        judge: Returns the values of slices, given an axis of the array and their positions; NaN excludes a slice.
+        least_side: Smallest number of pixels along the shorter side of a slice.
 
     Raises:
-        InputError: If the volume is not 3-D, or holds a voxel that is not finite.
+        InputError: If the volume is not 3-D, or has a voxel that is not finite.
     """
     if volume.ndim != 3 or not np.isfinite(volume).all():
         msg = f"{metric} judges a 3-D volume of finite voxels, got shape {volume.shape}; repair or crop it."
@@ -60,7 +59,7 @@ def counted_slices(volume: FloatArray, axis: int, least_side: int) -> npt.NDArra
 
 
 def stretched(volume: FloatArray) -> FloatArray:
-    """Return a volume as float64 in [0, 255], its minimum and maximum being the ends: the scale of these metrics."""
+    """Scale a volume linearly to [0, 255], float64: the intensity scale of these metrics."""
     lowest, highest = float(volume.min()), float(volume.max())
     scale = 255 / (highest - lowest) if highest > lowest else 0.0
     return (volume.astype(np.float64) - lowest) * scale

