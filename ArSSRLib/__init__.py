@@ -1,6 +1,6 @@
 """ArSSR: super-resolution of MR volumes at any scale.
 
-Three steps carry a volume from file to file::
+Upsampling a file takes three steps::
 
     from ArSSRLib import load_model, read_volume, upsample, write_volume
 
@@ -8,9 +8,9 @@ Three steps carry a volume from file to file::
     sharper = upsample(volume, load_model("arssr2"), 2.0)
     write_volume(sharper, "brain_2x.nii.gz")
 
-The names in ``__all__`` are the public interface: they keep their meaning, and are documented on the page "Python API".
-Each is loaded when it is first used, so importing this package needs neither PyTorch nor numpy: Slicer can look at
-the version before anything is installed.
+The names in ``__all__`` are the public interface: their meaning is stable, and the page "Python API" documents them.
+Each name is loaded on first use, so importing this package needs neither PyTorch nor numpy, and Slicer can read the
+version before anything is installed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its room the first time it is used (PEP 562)."""
+    """Load a public name from its room on first use (PEP 562)."""
     if name not in _ROOMS:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

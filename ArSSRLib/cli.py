@@ -1,10 +1,10 @@
-"""The ``arssr`` command: arguments, exit codes and the one place where errors become text.
+"""The ``arssr`` command: arguments, exit codes, and the conversion of errors into text.
 
-What each command does lives in `commands`, which is imported only once a command is called, so that ``arssr --help``
-needs neither PyTorch nor numpy. Training and evaluation load their packages only when called, too.
+The actions are in `commands`, which is only imported when a command is called, so that ``arssr --help`` needs neither
+PyTorch nor numpy. Training and evaluation also load their packages only when called.
 
-Exit codes: 0 done; 1 some volumes of a folder or cells of a table failed, or a defect; 2 the request cannot be met;
-130 interrupted; 143 terminated.
+Exit codes: 0 success; 1 some volumes of a folder or cells of a table failed, or an internal error; 2 the request cannot
+be fulfilled; 130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the ``arssr`` command.
 
     Args:
-        argv: Arguments after the program's name; those of the process when None.
+        argv: Arguments after the name of the program; those of the process if None.
 
     Returns:
-        The exit code, see the head of this file.
+        The exit code; see the module docstring.
     """
     open_standard_streams()
     use_large_pages()
@@ -62,12 +62,12 @@ def _main(argv: Sequence[str]) -> int:
         print("arssr: interrupted; nothing was left behind", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        lead_nowhere(sys.stdout)  # the reader of a pipe, such as head, has seen enough
+        lead_nowhere(sys.stdout)  # the reader of a pipe, such as head, has closed it
         return EXIT_DEFECT
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command that was parsed, and turn whatever it raises into one line and an exit code."""
+    """Run a parsed command, and convert exceptions into one line and an exit code."""
     try:
         module, function = args.action
         return int(getattr(import_module(module), function)(args))
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         logger.debug("Refused because of:", exc_info=True)
         print_error(error)
         return EXIT_REFUSED
-    except Exception as error:  # the last line of defense: a user never sees a traceback unasked
+    except Exception as error:  # the last resort: users see no traceback unless requested
         logger.debug("Failed because of:", exc_info=True)
         print_error(f"unexpected {type(error).__name__}: {error}; this is a defect, run again with -v and report it")
         return EXIT_DEFECT
@@ -90,7 +90,7 @@ def print_error(error: Exception | str) -> None:
 
 @contextlib.contextmanager
 def logging_to_stderr(verbose: bool) -> Iterator[None]:
-    """Show what the engine logs: warnings, and everything when ``verbose``."""
+    """Print the log of the engine: warnings, or everything if ``verbose``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LowerCaseLevel("arssr: %(levelname)s: %(message)s"))
     with engine_log_to(handler, logging.DEBUG if verbose else logging.WARNING):
@@ -99,15 +99,15 @@ def logging_to_stderr(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that a half-written file is removed, as Ctrl-C does."""
+    """Let SIGTERM unwind the stack, as Ctrl-C does, so that partially written files are removed."""
 
     def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        """Leave as sys.exit does."""
+        """Exit as sys.exit does."""
         raise SystemExit(EXIT_TERMINATED)
 
     try:
         previous = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # not the main thread: signals are somebody else's
+    except ValueError:  # not the main thread, which handles signals
         yield
         return
     try:
@@ -117,7 +117,7 @@ def termination_as_exit() -> Iterator[None]:
 
 
 class _LowerCaseLevel(logging.Formatter):
-    """Writes "warning" as argparse writes "error", and nothing that a terminal would obey."""
+    """Writes "warning" as argparse writes "error", without terminal escape sequences."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""

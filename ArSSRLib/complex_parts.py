@@ -1,7 +1,7 @@
-"""Parts of a complex image: phase, whose values wrap around, real and imaginary part.
+"""Parts of complex images: phase, whose values wrap around, and real and imaginary parts.
 
-Networks know magnitude images. What a file says of itself is found in `io`; here are file names and voxels, and what a
-user should know. Nothing here knows a format.
+Networks are trained on magnitude images. `io` reads the statements of headers; this file recognizes parts by file names
+and voxels, and contains the warnings. It is independent of formats.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# As the Brain Imaging Data Structure and dcm2niix name files.
+# Parts of file names according to the Brain Imaging Data Structure and dcm2niix.
 _NAMES = {
     "phase": re.compile(r"(_part-phase|_phase(diff|[12])?|_ph)(?=[_.])", re.IGNORECASE),
     "real": re.compile(r"(_part-real|_real)(?=[_.])", re.IGNORECASE),
     "imaginary": re.compile(r"(_part-imag|_imaginary)(?=[_.])", re.IGNORECASE),
 }
-# A whole turn in radians, degrees, thousandths of a radian, and in the steps of scanners with 12 and 13 bits.
+# A full turn in radians, degrees, milliradians, and in the units of scanners with 12 and 13 bits.
 _TURNS = (2 * math.pi, 360.0, 2000 * math.pi, 4095.0, 4096.0, 8190.0, 8192.0)
 _TURN_TOLERANCE = 0.01
-# Of neighbors in wrapped phase, at least this part lies at opposite ends of the range, and of all voxels near each end.
+# Wrapped phase: smallest fraction of neighbors at opposite ends of the range, smallest fraction of voxels near each
+# end, and the size of an end as a fraction of the range.
 _WRAPS, _AT_ENDS, _END = 0.002, 0.02, 0.1
 _SAMPLED_PLANES = 32
 
 
 def component_by_name(name: str) -> str:
-    """Return the part of a complex image that a file name says: "phase", "real", "imaginary", or an empty text."""
+    """Return the part of a complex image in a file name: "phase", "real", "imaginary", or an empty string."""
     return next((component for component, pattern in _NAMES.items() if pattern.search(name)), "")
 
 
 def looks_like_wrapped_phase(array: npt.NDArray[Any]) -> bool:
-    """Tell whether voxels, shape (k, j, i), finite, fill a whole turn and jump from one end of it to the other."""
+    """Return whether voxels, shape (k, j, i), finite, cover a full turn and jump between its ends."""
     low, high = float(array.min()), float(array.max())
     if not any(abs((high - low) / turn - 1) < _TURN_TOLERANCE for turn in _TURNS):
         return False
@@ -46,7 +47,7 @@ def looks_like_wrapped_phase(array: npt.NDArray[Any]) -> bool:
 
 
 def warning_about(component: str) -> str:
-    """Return what a user should know before such a part is upsampled, or an empty text."""
+    """Return the warning about upsampling such a part, or an empty string."""
     if component == "phase":
         return (
             "This is the phase of a complex image: where it wraps around, values between are no phase. Unwrap it "

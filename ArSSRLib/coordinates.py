@@ -1,7 +1,7 @@
 """Cell-centered positions of a grid, unitless.
 
 Coordinates -1 and +1 are the outer faces of the first and the last voxel (``align_corners=False``). The order is
-always (k, j, i), as in arrays. Millimeters live in `geometry`.
+always (k, j, i), as in arrays. `geometry` handles millimeters.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class QueryGrid:
     """The fine voxels of one block, axis by axis in (k, j, i) order.
 
     Attributes:
-        query: Coordinates in the whole volume, three float64 vectors in [-1, 1]; they enter the decoder.
+        query: Coordinates in the whole volume, three float64 vectors in [-1, 1], as inputs of the decoder.
         sampling: Continuous voxel indices in the coarse crop, three float64 vectors; 0 is the center of its first
-            voxel. They only read the feature map.
+            voxel. They are only used to sample the feature map.
     """
 
     query: AxisTriple
@@ -43,32 +43,32 @@ def cell_centers(count: int) -> Tensor:
 
 
 def index_of(coordinate: Tensor, count: int) -> Tensor:
-    """Turn coordinates in [-1, 1] into continuous indices along an axis of ``count`` voxels."""
+    """Convert coordinates in [-1, 1] to continuous indices along an axis of ``count`` voxels."""
     return ((coordinate + 1) * count - 1) / 2
 
 
 def coordinate_of(index: Tensor, count: int) -> Tensor:
-    """Turn continuous indices along an axis of ``count`` voxels into coordinates in [-1, 1]."""
+    """Convert continuous indices along an axis of ``count`` voxels to coordinates in [-1, 1]."""
     return (2 * index + 1) / count - 1
 
 
 def whole_grid(coarse_shape: tuple[int, int, int], fine_shape: tuple[int, int, int]) -> QueryGrid:
-    """Return the query grid of a whole volume of ``fine_shape`` read from one of ``coarse_shape``, both (k, j, i)."""
+    """Return the query grid of a whole volume of ``fine_shape`` for one of ``coarse_shape``, both (k, j, i)."""
     k, j, i = (cell_centers(fine) for fine in fine_shape)
     sampling = tuple(index_of(axis, n) for axis, n in zip((k, j, i), coarse_shape, strict=True))
     return QueryGrid(query=(k, j, i), sampling=(sampling[0], sampling[1], sampling[2]))
 
 
 def linear_taps(position: Tensor, count: int, *, padding: str = "border") -> tuple[Tensor, Tensor]:
-    """Return the two voxels that linear interpolation reads, and their weights.
+    """Return the two voxels for linear interpolation, and their weights.
 
     Args:
         position: Continuous voxel indices along one axis, any shape (*S).
         count: Number of voxels along the axis.
-        padding: "border" repeats the outermost voxel; "zeros" takes what lies outside for zero.
+        padding: "border" repeats the outermost voxel; "zeros" uses zeros outside.
 
     Returns:
-        Indices inside the axis, int64, and weights in the type of ``position``, both of shape (*S, 2).
+        Indices inside the axis, int64, and weights in the type of ``position``, both with shape (*S, 2).
     """
     lower = torch.floor(position)
     fraction = position - lower
@@ -80,18 +80,18 @@ def linear_taps(position: Tensor, count: int, *, padding: str = "border") -> tup
 
 
 def whole_box(shape: Sequence[int]) -> Box:
-    """Return the box of all voxels of a grid of ``shape``, (k, j, i)."""
+    """Return the box of all voxels of a grid with ``shape``, (k, j, i)."""
     k, j, i = (slice(0, n) for n in shape)
     return (k, j, i)
 
 
 def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
-    """Return a box with ``margin`` more voxels on each side, within a grid whose ``shape`` begins with k, j, i."""
+    """Return a box enlarged by ``margin`` voxels per side, clipped to a grid whose ``shape`` begins with k, j, i."""
     k, j, i = (slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape[:3], strict=True))
     return (k, j, i)
 
 
 def within(inner: Box, outer: Box) -> Box:
-    """Return a box counted from the first voxel of another box that holds it."""
+    """Return a box relative to the first voxel of another box that contains it."""
     k, j, i = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
     return (k, j, i)

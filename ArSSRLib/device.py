@@ -1,6 +1,6 @@
-"""Names of devices and precisions to those that exist here, and how much memory they have free.
+"""Devices and precisions by name, as far as this machine has them, and the memory of devices.
 
-The only file that asks the machine what it can do.
+This is the only file that queries the capabilities of the machine.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import torch.nn.functional as F
 
 from ArSSRLib.errors import DependencyError, DeviceError
 
-# How PyTorch and the libraries under it say that memory ran out, where they raise no error of their own for it.
+# Messages of PyTorch and its libraries about exhausted memory, if they raise no specific error.
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|can't allocate memory|ALLOC_FAILED|bad_?alloc|could not create a memory object",
     re.IGNORECASE,
 )
 
-# How they say that the device itself, or its driver, gave up in the middle.
+# Messages about a failure of the device or its driver.
 _FAILED = re.compile(r"CUDA error|cuDNN error|CUBLAS_STATUS|CUFFT_|NCCL|device-side|MPS backend|Metal", re.IGNORECASE)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-# What Linux tells about the processor and about this process.
+# Information from Linux about the processor and about this process.
 PROCESSOR, STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
-# Limit, use and account of a container's memory, in version 2 and in version 1 of Linux's control groups. The pages of
-# files that nobody has touched lately count as used, and are given up for whoever needs memory.
+# Limit, usage and statistics of a container's memory, in version 2 and in version 1 of Linux control groups. Inactive
+# pages of files count as used, but are reclaimed when memory is needed.
 _CGROUPS = Path("/sys/fs/cgroup")
 CGROUPS = (
     (_CGROUPS / "memory.max", _CGROUPS / "memory.current", _CGROUPS / "memory.stat", "inactive_file"),
@@ -46,13 +46,13 @@ CGROUPS = (
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device of a name.
+    """Return the device with a name.
 
     Args:
-        name: "auto" (the first CUDA GPU, else Apple's, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
+        name: "auto" (the first CUDA GPU, otherwise Apple's GPU, otherwise the CPU), "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
-        DeviceError: If the name is unknown or the device is not there.
+        DeviceError: If the name is unknown or the device is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -77,14 +77,14 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def require_backend(name: str, device: torch.device) -> None:
-    """Refuse a backend that cannot encode here.
+    """Refuse a backend that is not available.
 
     Args:
         name: "torch", "openvino" or "fused", see `ArSSRLib.options.UpsamplingOptions`.
-        device: Where the network computes.
+        device: Device of the network.
 
     Raises:
-        DeviceError: If the backend does not compute on that device.
+        DeviceError: If the backend does not support that device.
         DependencyError: If its package is not installed.
     """
     if name == "torch":
@@ -103,19 +103,19 @@ def require_backend(name: str, device: torch.device) -> None:
 
 
 def resolve_precision(name: str, device: torch.device, *, backend: str = "torch") -> torch.dtype:
-    """Return the number format in which the network computes on a device.
+    """Return the number format of the network on a device.
 
     Args:
         name: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
-        device: Where it computes.
-        backend: Who encodes: OpenVINO is also fast in bf16 where PyTorch is not.
+        device: Device of the network.
+        backend: Backend of the encoder: OpenVINO is also fast in bf16 on CPUs where PyTorch is not.
 
     Returns:
         For "auto": fp16 on a CUDA GPU, where it rounds less than bf16 and is as fast; bf16 on a CPU with AMX, or with
-        AVX-512's bf16 and OpenVINO; else fp32, which is faster there.
+        AVX-512's bf16 and OpenVINO; otherwise fp32, which is faster there.
 
     Raises:
-        DeviceError: If the name is unknown, or the device or the backend cannot compute in that format.
+        DeviceError: If the name is unknown, or the device or the backend does not support that format.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -139,17 +139,17 @@ def precision_name(number_format: torch.dtype) -> str:
 
 
 def has_amx() -> bool:
-    """Tell whether the CPU multiplies bf16 matrices in hardware tiles (AMX)."""
+    """Return whether the CPU has AMX, which multiplies bf16 matrices in hardware."""
     return _processor_has("amx_bf16")
 
 
 def _is_fast_in_bf16(backend: str) -> bool:
-    """Tell whether bf16 is faster than fp32 on this CPU."""
+    """Return whether bf16 is faster than fp32 on this CPU."""
     return has_amx() or (backend == "openvino" and _processor_has("avx512_bf16"))
 
 
 def _processor_has(flag: str) -> bool:
-    """Tell whether Linux lists a feature of the processor; elsewhere nobody tells."""
+    """Return whether Linux lists a feature of the processor; False on other systems."""
     try:
         return flag in PROCESSOR.read_text(encoding="ascii", errors="ignore")
     except OSError:
@@ -157,7 +157,7 @@ def _processor_has(flag: str) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that a process could take on a device now; on the CPU within the limit of its container."""
+    """Return the bytes that a process could allocate on a device now; on the CPU, within the limit of its container."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
@@ -175,20 +175,20 @@ def free_memory(device: torch.device) -> int:
 
 
 def used_memory(device: torch.device) -> int:
-    """Return the bytes that this process holds on a device now."""
+    """Return the bytes that this process uses on a device now."""
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process ever held on a device."""
+    """Return the peak memory of this process on a device, in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     try:
-        # Linux's getrusage also remembers the parent from before the program was replaced; VmHWM does not.
+        # The getrusage of Linux includes the parent before exec; VmHWM does not.
         peak = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="ascii"), re.MULTILINE)
         return int(peak[1]) * 1024 if peak else used_memory(device)
     except OSError:
@@ -198,7 +198,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def total_memory(device: torch.device) -> int:
-    """Return the bytes of memory that a device has, in use or not."""
+    """Return the total memory of a device in bytes."""
     if device.type == "cuda":
         _, total = torch.cuda.mem_get_info(device)
         return int(total)
@@ -206,7 +206,7 @@ def total_memory(device: torch.device) -> int:
 
 
 def available_devices() -> list[torch.device]:
-    """Return the devices that are there, in the order in which "auto" prefers them; the CPU is the last."""
+    """Return the available devices in the order in which "auto" prefers them; the CPU is the last."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = [f"cuda:{number}" for number in range(count)]
     names += ["mps"] if torch.backends.mps.is_available() else []
@@ -214,7 +214,7 @@ def available_devices() -> list[torch.device]:
 
 
 def device_name(device: torch.device) -> str:
-    """Return a device by the name of its maker: the processor with its threads, or the GPU."""
+    """Return the vendor's name of a device: the processor with its threads, or the GPU."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
@@ -222,7 +222,7 @@ def device_name(device: torch.device) -> str:
 
 
 def processor_name() -> str:
-    """Return the processor as its maker calls it, or its architecture where nobody tells."""
+    """Return the vendor's name of the processor, or its architecture if unknown."""
     for ask in (_processor_on_linux, _processor_on_windows, _processor_on_mac):
         try:
             name = " ".join(ask().split())
@@ -234,12 +234,12 @@ def processor_name() -> str:
 
 
 def smoke_test(device: torch.device) -> str:
-    """Compute one small convolution and compare it with what it must be.
+    """Compute one small convolution and compare the result with the exact values.
 
     Returns:
-        "ok", or what is wrong, in one line. A GPU that PyTorch was not built for is found here, not after an hour.
+        "ok", or the problem, in one line. A GPU that PyTorch does not support is detected here, not after an hour.
     """
-    # Ones around ones: every voxel becomes the number of its neighbors inside the volume, itself included.
+    # Ones convolved with ones: every voxel becomes the number of its neighbors in the volume, including itself.
     line = torch.tensor([2.0, 3.0, 3.0, 2.0])
     expected = line[:, None, None] * line[:, None] * line
     try:
@@ -253,19 +253,19 @@ def smoke_test(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of PyTorch, numpy or Python says that memory ran out."""
+    """Return whether an error of PyTorch, numpy or Python reports exhausted memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Tell whether an error of PyTorch says that the device failed, for whatever reason but memory."""
+    """Return whether an error of PyTorch reports a failure of the device, except for exhausted memory."""
     return isinstance(error, RuntimeError) and _FAILED.search(str(error)) is not None
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a device as a person would name it."""
+    """Return a device as text for users."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

@@ -1,51 +1,51 @@
-"""What the engine raises on purpose.
+"""The errors that the engine raises deliberately.
 
-Every message is one line that says what was found, what was expected and what to do next. Anything else that
-reaches a user is a defect. Nothing here knows about files, tensors or Slicer.
+Every message is one line that says what was found, what was expected and what to do next. Any other exception that
+reaches a user is a defect. Nothing here depends on files, tensors or Slicer.
 """
 
 
 def one_line(message: object) -> str:
-    """Return a message without its line breaks, and without what would command a terminal instead of being shown."""
+    """Return a message without line breaks and terminal escape sequences."""
     return printable(" ".join(str(message).split()))
 
 
 def printable(text: str) -> str:
-    """Return a text with "?" for every character that no terminal shows, line breaks and tabs aside.
+    """Return a text with "?" for every character that terminals do not display, except for line breaks and tabs.
 
-    Names of files and texts in headers are anybody's: an escape sequence in them would be obeyed, and bytes that are no
-    text cannot be printed at all.
+    File names and header texts are not trusted: a terminal would obey escape sequences in them, and bytes that are not
+    text cannot be printed.
     """
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
 
 
 class ArSSRError(Exception):
-    """Base of everything the engine raises on purpose."""
+    """Base class of all errors that the engine raises deliberately."""
 
 
 class InputError(ArSSRError, ValueError):
-    """A volume, a scale or an argument that cannot be used."""
+    """A volume, a scale or an argument is not usable."""
 
 
 class OutputError(ArSSRError, OSError):
-    """A result that cannot be written."""
+    """A result cannot be written."""
 
 
 class CheckpointError(ArSSRError, ValueError):
-    """Weights that cannot be used."""
+    """Weights are not usable."""
 
 
 class DeviceError(ArSSRError, RuntimeError):
-    """A device or a precision that is not there."""
+    """A device or a precision is not available."""
 
 
 class MemoryLimitError(ArSSRError, MemoryError):
-    """A job that does not fit into the memory it may use."""
+    """A job exceeds its memory limit."""
 
 
 class DependencyError(ArSSRError, ImportError):
-    """A package that is not installed, or cannot be loaded."""
+    """A package is not installed, or cannot be loaded."""
 
 
 class ClusterError(ArSSRError, ConnectionError):
-    """A scheduler or a cluster that is not there, or has gone away."""
+    """A scheduler or a cluster is not available, or no longer available."""

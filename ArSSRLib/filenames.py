@@ -1,4 +1,4 @@
-"""What a file must not be called, on any system: a result that a colleague's computer refuses is half lost."""
+"""File names that are valid on every system, because results are exchanged between systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\\x01-\x1f\x7f]')
 
 
 def portable_name(name: str) -> str:
-    """Return a name for a file that every system allows: the same, or one that is like it."""
+    """Return a file name that is valid on every system: the same, or a similar one."""
     if not reserved_name(name):
         return name
     allowed = _FORBIDDEN.sub("-", name).rstrip(". ")
@@ -17,13 +17,13 @@ def portable_name(name: str) -> str:
 
 
 def reserved_name(name: str) -> str:
-    """Return why a file or folder must not have a name, or an empty text if it may.
+    """Return the reason why a file or folder name is not valid on every system, or an empty string.
 
     Args:
         name: The last part of a path.
 
     Source:
-        Microsoft, "Naming Files, Paths, and Namespaces"; it holds for every file system that Windows writes to.
+        Microsoft, "Naming Files, Paths, and Namespaces"; this applies to all file systems that Windows can write.
     """
     if name == "-":
         return "a single - stands for standard input or output in other programs"
@@ -33,7 +33,7 @@ def reserved_name(name: str) -> str:
         return f"names that hold {shown} do not exist on Windows"
     if name not in (".", "..") and name[-1:] in (".", " "):
         return f"names that end in a {'dot' if name[-1] == '.' else 'space'} do not exist on Windows"
-    # Windows looks at what stands before the first dot, whatever follows.
+    # Windows only considers the part before the first dot.
     stem = name.partition(".")[0].rstrip(" ")
     if _DEVICES.fullmatch(stem):
         return f"{stem} is the name of a device on Windows"

@@ -1,4 +1,4 @@
-"""Where this system keeps the files of a user: what lasts, and what can be made again."""
+"""The user's folders on this system, for permanent data and for caches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def user_data_folder() -> Path:
-    """Return the folder of data that lasts."""
+    """Return the folder for permanent data."""
     return _folder("Application Support", "XDG_DATA_HOME", ".local/share")
 
 
 def user_cache_folder() -> Path:
-    """Return the folder of what can be made again."""
+    """Return the folder for caches, which can be recreated."""
     return _folder("Caches", "XDG_CACHE_HOME", ".cache")
 
 

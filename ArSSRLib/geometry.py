@@ -1,11 +1,11 @@
-"""Where a voxel grid sits in the patient.
+"""Position of a voxel grid in the patient.
 
-Axis orders, stated once for the whole engine:
+Axis orders, defined once for the whole engine:
 
 * arrays and tensors are indexed ``[k, j, i]``; their extent is a ``shape``;
 * ``size``, ``spacing``, ``origin`` and ``direction`` follow ITK: ``(i, j, k)``, LPS, mm.
 
-Nothing here knows about intensities, files, PyTorch or Slicer.
+Nothing here depends on intensities, files, PyTorch or Slicer.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Headers store single-precision numbers, so axes that are perpendicular on the scanner miss it by about 1e-6;
-# 1e-3 is a shear of 0.06 degrees, 0.1 mm over a field of view of 200 mm.
+# Headers store single-precision numbers, so perpendicular axes have errors of about 1e-6; 1e-3 is a shear of 0.06
+# degrees, or 0.1 mm over a field of view of 200 mm.
 MAXIMUM_SHEAR = 1e-3
-# More than any scanner makes or any machine holds; a larger request is a typing error.
+# More than any scanner acquires or any machine can store; a larger request is a typing error.
 MAXIMUM_VOXELS = 2**40
 
 
@@ -44,7 +44,7 @@ class VolumeGeometry:
         direction: 3x3 row-major matrix as in ITK; column n is the unit vector of axis n.
 
     Raises:
-        InputError: If the size is empty, or the spacing, origin or direction cannot place a grid.
+        InputError: If the size is empty, or the spacing, origin or direction do not define a grid.
     """
 
     size: tuple[int, int, int]
@@ -73,7 +73,7 @@ class VolumeGeometry:
 
     @classmethod
     def from_ras_affine(cls, size: Sequence[int], affine: npt.ArrayLike) -> VolumeGeometry:
-        """Return the grid that a NIfTI-style affine describes.
+        """Return the grid of a NIfTI-style affine.
 
         Args:
             size: Number of voxels along i, j, k.
@@ -82,7 +82,7 @@ class VolumeGeometry:
         Raises:
             InputError: If the affine is not finite, singular or sheared.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # the results are refused below
             lps = LPS_TO_RAS @ np.asarray(affine, dtype=np.float64)
             spacing = np.linalg.norm(lps[:3, :3], axis=0)
         if not (np.isfinite(lps).all() and np.isfinite(spacing).all() and (spacing > 0).all()):
@@ -124,16 +124,16 @@ class VolumeGeometry:
         return np.asarray(index @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def upsampled(self, scale: float | Sequence[float]) -> VolumeGeometry:
-        """Return the finer grid that fills exactly the same field of view.
+        """Return the finer grid with exactly the same field of view.
 
         Args:
             scale: Factor of at least 1, or one along each of i, j, k; unitless.
 
         Returns:
-            The grid of ``round(scale * size)`` voxels; its outer faces are those of this one.
+            The grid of ``round(scale * size)`` voxels; its outer faces are the same.
 
         Raises:
-            InputError: If a factor is below 1, not finite, or asks for an impossible size.
+            InputError: If a factor is below 1 or not finite, or leads to an impossible size.
         """
         factors = parse_scale(scale)
         with np.errstate(over="ignore"):
@@ -149,34 +149,34 @@ class VolumeGeometry:
         return self.resized(_three_ints(size))
 
     def resized(self, size: Sequence[int]) -> VolumeGeometry:
-        """Return the grid of ``size`` voxels along i, j, k, finer or coarser, with exactly these outer faces."""
-        # Not spacing / scale: the size was rounded, the field of view was not.
-        # The quotient first, so that an axis that keeps its size keeps its spacing to the last bit.
+        """Return the grid of ``size`` voxels along i, j, k, finer or coarser, with exactly the same outer faces."""
+        # Not spacing / scale: the size was rounded, but the field of view was not. The quotient is computed first, so
+        # that an axis with an unchanged size keeps its spacing to the last bit.
         spacing = np.multiply(self.spacing, np.divide(self.size, size))
-        # Not the old origin: the first voxel has another size, its outer face stays where it was.
+        # Not the old origin: the first voxel has another size, but its outer face is unchanged.
         origin = np.asarray(self.origin) + self._axes() @ (spacing - self.spacing) / 2
         return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
 
     def cropped(self, start: Sequence[int], size: Sequence[int]) -> VolumeGeometry:
-        """Return the grid of a box of these voxels; they stay where they are.
+        """Return the grid of a box of voxels, which keep their positions.
 
         Args:
             start: First voxel along i, j, k.
             size: Number of voxels along i, j, k.
 
         Raises:
-            InputError: If the box is empty or leaves the grid.
+            InputError: If the box is empty or exceeds the grid.
         """
         box = parse_region([(first, first + count) for first, count in zip(start, size, strict=False)], self.size)
         corner = [first for first, _ in box]
-        # A corner at 0 adds exact zeros: a crop from the first voxel has the origin of the grid to the last bit.
+        # A corner at 0 adds exact zeros: a crop from the first voxel keeps the origin to the last bit.
         origin = np.asarray(self.origin) + self._axes() @ np.multiply(self.spacing, corner)
         return VolumeGeometry(
             _three_ints([stop - first for first, stop in box]), self.spacing, _three(origin), self.direction
         )
 
     def matches(self, other: VolumeGeometry, tolerance_mm: float = 1e-4) -> bool:
-        """Tell whether ``other`` has the same size and the same corners within ``tolerance_mm``."""
+        """Return whether ``other`` has the same size, and the same corners within ``tolerance_mm``."""
         return self.size == other.size and bool(np.abs(self.corners() - other.corners()).max() <= tolerance_mm)
 
     def _axes(self) -> FloatArray:
@@ -184,7 +184,7 @@ class VolumeGeometry:
 
 
 def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
-    """Return a scale as one factor for each of i, j, k.
+    """Return a scale as three factors along i, j, k.
 
     Raises:
         InputError: If there are not one or three factors, or one is below 1 or not finite.
@@ -211,14 +211,14 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
 
 
 def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region:
-    """Return a half-open box of voxels as plain numbers: (first, stop) along each of i, j, k.
+    """Return a half-open box of voxels as integers: (first, stop) along each of i, j, k.
 
     Args:
-        region: First voxel and the voxel behind the last, along i, j, k.
+        region: First voxel and the voxel after the last, along i, j, k.
         size: Number of voxels of the grid along i, j, k.
 
     Raises:
-        InputError: If it is not three pairs of whole numbers, or the box is empty or leaves the grid.
+        InputError: If it is not three pairs of integers, or the box is empty or exceeds the grid.
     """
     try:
         pairs = [(operator.index(first), operator.index(stop)) for first, stop in region]
@@ -238,9 +238,9 @@ def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region
 
 
 def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]) -> tuple[float, float, float]:
-    """Return the factors along i, j, k that lead to a voxel spacing in mm, one value or three.
+    """Return the factors along i, j, k for a voxel spacing in mm, one value or three.
 
-    An axis that is already as fine as asked is left as it is when its spacing is within 1 % of the target.
+    An axis is not changed if its spacing is within 1 % of the target.
 
     Raises:
         InputError: If a spacing is not positive, or coarser than that of the volume.
@@ -261,10 +261,10 @@ def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]
 
 
 def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float, float, float]:
-    """Return the factors along i, j, k that lead to a number of voxels along i, j, k.
+    """Return the factors along i, j, k for a number of voxels along i, j, k.
 
     Raises:
-        InputError: If the size is not three whole numbers, each at least that of the volume.
+        InputError: If the size is not three integers, each at least that of the volume.
     """
     if len(size) != 3 or any(new < old for new, old in zip(size, geometry.size, strict=True)):
         msg = f"Size must be three numbers of voxels of at least {times(geometry.size, 10)}, got {times(size, 10)}."
@@ -273,12 +273,12 @@ def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float
 
 
 def scale_for_isotropic(geometry: VolumeGeometry) -> tuple[float, float, float]:
-    """Return the factors along i, j, k that bring every axis to the finest spacing of the volume."""
+    """Return the factors along i, j, k that change every axis to the finest spacing of the volume."""
     return _three(np.divide(geometry.spacing, min(geometry.spacing)))
 
 
 def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[float, float, float]:
-    """Return the factors along i, j, k that the rounded size stands for: what is reported is what is done.
+    """Return the exact factors along i, j, k after rounding the size, for reports.
 
     Raises:
         InputError: If the factors change nothing on this grid.
@@ -304,11 +304,11 @@ def _three_ints(values: Sequence[int] | FloatArray) -> tuple[int, int, int]:
 
 
 def times(values: Sequence[float] | FloatArray, digits: int = 6) -> str:
-    """Return numbers as a text: "64 x 64 x 32"."""
+    """Return numbers as text: "64 x 64 x 32"."""
     return " x ".join(f"{x:.{digits}g}" for x in values)
 
 
 def scale_label(scale: Sequence[float], digits: int = 4) -> str:
-    """Return a scale as it stands in tables and names: "2", or "1x1x3" where the axes i, j, k differ."""
+    """Return a scale as text for tables and names: "2", or "1x1x3" if the axes i, j, k differ."""
     factors = [f"{factor:.{digits}g}" for factor in scale]
     return factors[0] if len(set(factors)) == 1 else "x".join(factors)

@@ -1,7 +1,7 @@
 """Resampling of regular grids by one matrix per axis.
 
-The grids are regular and the kernels separable, so every resampling of a volume is three matrix products. Positions
-are continuous voxel indices along one axis; millimeters live in `geometry`, coordinates of points in `coordinates`.
+The grids are regular and the kernels separable, so every resampling of a volume is three matrix products. Positions are
+continuous voxel indices along one axis; `geometry` handles millimeters, `coordinates` the coordinates of points.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
 
-# Pole of the cubic B-spline's recursive prefilter (Unser 1999, Splines: a perfect fit).
+# Pole of the recursive prefilter of the cubic B-spline (Unser 1999, Splines: a perfect fit).
 SPLINE_POLE = math.sqrt(3.0) - 2.0
 
 
 def mirrored(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Reflect indices about the outermost voxel centers, as SciPy's mode "mirror"; a lone voxel repeats."""
+    """Reflect indices at the outermost voxel centers, like SciPy's mode "mirror"; a single voxel is repeated."""
     if count == 1:
         return np.zeros_like(index)
     period = 2 * (count - 1)
@@ -52,11 +52,11 @@ def spline_prefilter(count: int) -> FloatArray:
 def spline_matrix(count: int, positions: FloatArray) -> FloatArray:
     """Return the matrix of cubic spline interpolation, shape (len(positions), count).
 
-    The same numbers as ``scipy.ndimage.map_coordinates(order=3, mode="mirror")``.
+    It equals ``scipy.ndimage.map_coordinates(order=3, mode="mirror")``.
 
     Args:
         count: Number of voxels along the axis.
-        positions: Continuous voxel indices to interpolate at.
+        positions: Continuous voxel indices of the interpolated values.
     """
     lower = np.floor(positions).astype(np.int64)
     index = mirrored(lower[:, None] + np.arange(-1, 3), count)
@@ -70,8 +70,8 @@ def bandlimited_matrix(count: int, positions: FloatArray, spacing: float) -> Flo
 
     Args:
         count: Number of voxels along the axis.
-        positions: Continuous voxel indices to resample at.
-        spacing: Distance between the positions, in voxels; above 1 the sinc is widened so that nothing aliases.
+        positions: Continuous voxel indices of the resampled values.
+        spacing: Distance between the positions, in voxels; above 1, the sinc is widened to prevent aliasing.
     """
     stretch = max(1.0, spacing)
     lobes = 6
@@ -87,7 +87,7 @@ def bandlimited_matrix(count: int, positions: FloatArray, spacing: float) -> Flo
 
 
 def centered_positions(coarse: int, fine: int) -> FloatArray:
-    """Return the continuous indices of ``fine`` voxel centers among ``coarse`` ones in the same field of view."""
+    """Return the continuous indices of ``fine`` voxel centers among ``coarse`` voxels in the same field of view."""
     return np.asarray((np.arange(fine) + 0.5) * (coarse / fine) - 0.5)
 
 
@@ -99,7 +99,7 @@ def apply_matrices(array: Tensor, matrices: Sequence[FloatArray | Tensor]) -> Te
         matrices: Three matrices for k, j, i, shape (new length, old length).
 
     Returns:
-        The resampled array, in the type and on the device of ``array``.
+        The resampled array, with the type and on the device of ``array``.
     """
     for axis, matrix in zip((-3, -2, -1), matrices, strict=True):
         weights = torch.as_tensor(matrix, dtype=array.dtype, device=array.device)
@@ -115,17 +115,17 @@ def cubic_upsample(array: Tensor, shape: Sequence[int]) -> Tensor:
         shape: New length of the last three axes.
 
     Returns:
-        Shape (..., *shape); what ``scipy.ndimage`` gives with order 3 at cell-centered positions.
+        Shape (..., *shape); equal to order 3 of ``scipy.ndimage`` at cell-centered positions.
     """
     pairs = zip(array.shape[-3:], shape, strict=True)
     return apply_matrices(array, [spline_matrix(old, centered_positions(old, new)) for old, new in pairs])
 
 
 def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which products on a device are not rounded to the 8 bits of bf16 by autocast."""
+    """Return a context in which autocast does not round products on a device to the 8 bits of bf16."""
     try:
         return torch.autocast(device.type, enabled=False)
-    except RuntimeError:  # a PyTorch that has no autocast for this device: there is nothing to switch off
+    except RuntimeError:  # this PyTorch has no autocast for the device
         return nullcontext()
 
 
@@ -140,17 +140,17 @@ def spline_coefficients(volume: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _prefilter_on(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return `spline_prefilter` as a tensor, copied once: each copy to a GPU waits for all that the GPU has to do."""
-    with torch.inference_mode(False):  # whoever asks first may be upsampling, the next one training
+    """Return `spline_prefilter` as a tensor, cached because every copy to a GPU waits for its queued work."""
+    with torch.inference_mode(False):  # the first caller may use inference mode, and a later one may train
         return torch.as_tensor(spline_prefilter(count), dtype=dtype, device=device)
 
 
 def spline_taps(position: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the four coefficients that a cubic spline reads, and their weights.
+    """Return the four coefficients for cubic spline interpolation, and their weights.
 
     Args:
         position: Continuous voxel indices along one axis, any shape (*S).
-        count: Number of voxels along the axis; indices are mirrored at its ends.
+        count: Number of voxels along the axis; indices are mirrored at the ends.
 
     Returns:
         Indices, int64, and weights in the type of ``position``, both of shape (*S, 4).
@@ -195,10 +195,10 @@ def spline_on_grid(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
 
     Args:
         coefficients: From `spline_coefficients`, shape (..., D, H, W).
-        positions: Continuous voxel indices along k, j, i, one vector an axis.
+        positions: Continuous voxel indices along k, j, i, one vector per axis.
 
     Returns:
-        Values, the last three axes as long as the vectors, in the type of ``coefficients``.
+        Values, with the lengths of the vectors as the last three axes, in the type of ``coefficients``.
     """
     for axis, position in zip((-3, -2, -1), positions, strict=True):
         index, weight = spline_taps(position, coefficients.shape[axis])
@@ -207,12 +207,12 @@ def spline_on_grid(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
 
 
 def combine_taps(array: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted sum of a few slices of an array for each position along one axis.
+    """Return the weighted sum of slices of an array for each position along one axis.
 
     Args:
         array: Any array.
-        axis: The axis that is interpolated.
-        index: Slices that each of M positions reads, shape (M, T), int64.
+        axis: The interpolated axis.
+        index: Slices for each of M positions, shape (M, T), int64.
         weight: Their weights, shape (M, T); the result has the larger type of ``array`` and ``weight``.
 
     Returns:

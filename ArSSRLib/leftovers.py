@@ -1,8 +1,8 @@
-"""Names of unfinished files, and how those of a process that was killed are removed by the next one.
+"""Names of unfinished files, and the removal of those that a killed process has left.
 
-An unfinished file or folder lies hidden beside its final name, in a name that says which process on which machine is at
-work on it: ``.arssr-MACHINE-PROCESS-RANDOM``. What was killed cannot clean up, so whoever starts next in that folder
-does. Nothing in such a name tells whom a volume shows, and nothing is removed whose process may still be at work.
+An unfinished file or folder is hidden beside its final name, with a name that identifies the machine and the process:
+``.arssr-MACHINE-PROCESS-RANDOM``. A killed process cannot remove its files, so the next process that uses the folder
+does. The names do not identify a patient, and files are only removed if their process has ended.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ArSSRLib.errors import OutputError
 
 PREFIX = ".arssr-"
 _PATTERN = re.compile(r"\.arssr-([0-9a-f]{8})-(\d{1,10})-[0-9a-f]{8}(\.\w+)*")
-# A container has process numbers of its own, and may share a folder with others of the same name.
+# A container has its own process numbers, and may share a folder with containers of the same name.
 _PROCESS_NUMBERS = "/proc/self/ns/pid"
 
 
 def hidden_name(suffix: str = "") -> str:
-    """Return a new name for an unfinished file or folder of this process, short enough for every file system.
+    """Return a new name for an unfinished file or folder of this process, short enough for all file systems.
 
     Args:
-        suffix: End of the name, such as ".nii.gz", from which a library may choose the format.
+        suffix: End of the name, such as ".nii.gz", which may determine the format in a library.
     """
     return f"{PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all; one that is there is replaced in one step.
+    """Write a file completely or not at all; an existing file is replaced in one step.
 
     Raises:
-        OutputError: If it cannot be written. Nothing is left behind.
+        OutputError: If the file cannot be written. Nothing is left behind.
     """
     sweep(path.parent)
     temporary = path.with_name(hidden_name())
@@ -57,9 +57,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what processes of this machine that run no more have left in a folder; return how many there were.
+    """Remove the unfinished files of ended processes of this machine from a folder; return their number.
 
-    Without psutil nothing is removed: it cannot be told whether a process still runs.
+    Without psutil, nothing is removed, because it is unknown whether a process is still running.
     """
     with contextlib.suppress(OSError):
         left = [name for name in os.listdir(folder) if (match := _PATTERN.fullmatch(name)) and _is_over(match)]
@@ -70,7 +70,7 @@ def sweep(folder: Path) -> int:
 
 
 def _is_over(match: re.Match[str]) -> bool:
-    """Tell whether the process in a name was one of this machine, and runs no more."""
+    """Return whether the process in a name was on this machine and has ended."""
     if match[1] != _machine():
         return False
     try:
@@ -81,7 +81,7 @@ def _is_over(match: re.Match[str]) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Delete a file, a link, or a folder with what is in it; what another program holds open stays."""
+    """Delete a file, a link, or a folder with its content, except for what another program has open."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -91,7 +91,7 @@ def _remove(path: Path) -> None:
 
 @functools.cache
 def _machine() -> str:
-    """Return eight digits for this machine, or this container: process numbers mean nothing elsewhere."""
+    """Return eight digits for this machine or container, because process numbers are only valid there."""
     numbers = 0
     with contextlib.suppress(OSError):
         numbers = os.stat(_PROCESS_NUMBERS).st_ino

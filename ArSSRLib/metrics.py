@@ -1,6 +1,6 @@
-"""How close a volume is to the truth: PSNR and SSIM, over the whole volume or inside a mask.
+"""Similarity of a volume and the truth: PSNR and SSIM, over the whole volume or inside a mask.
 
-Definitions as in the field's reference implementations: the range of both is that of the reference.
+The definitions are those of the usual reference implementations, with the intensity range of the reference.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def psnr(reference: FloatArray, result: FloatArray, mask: Mask | None = None) ->
 
     Args:
         reference: The truth, any shape.
-        result: What is judged, same shape.
-        mask: Voxels that count, same shape; all when None.
+        result: The result, same shape.
+        mask: Voxels that count, same shape; all if None.
 
     Returns:
         20 log10(max - min of the reference over all voxels) - 10 log10(mean squared error of the voxels that count);
@@ -36,21 +36,21 @@ def ssim(reference: FloatArray, result: FloatArray, mask: Mask | None = None, *,
 
     Args:
         reference: The truth, shape (k, j, i).
-        result: What is judged, same shape.
-        mask: Voxels whose local index is averaged; when None, all whose window lies inside the volume.
-        sigma: Standard deviation of a Gaussian window in voxels; None takes the uniform window of 7 voxels.
+        result: The result, same shape.
+        mask: Voxels whose local index is averaged; if None, all voxels whose window is inside the volume.
+        sigma: Standard deviation of a Gaussian window in voxels; None selects the uniform window of 7 voxels.
 
     Returns:
         The mean index, at most 1.
 
     Source:
-        Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, with the window of scikit-image's default.
+        Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, with the default window of scikit-image.
     """
     return mean_ssim(ssim_map(reference, result, sigma=sigma), mask, sigma=sigma)
 
 
 def mean_ssim(index: FloatArray, mask: Mask | None = None, *, sigma: float | None = None) -> float:
-    """Return the mean of a map of `ssim_map`, which was made with the same ``sigma``; see `ssim`."""
+    """Return the mean of a map from `ssim_map` with the same ``sigma``; see `ssim`."""
     if mask is not None:
         return float(index[mask].mean())
     margin = 3 if sigma is None else int(3.5 * sigma + 0.5)
@@ -68,7 +68,7 @@ def ssim_map(reference: FloatArray, result: FloatArray, *, sigma: float | None =
         return np.asarray(ndimage.gaussian_filter(values, sigma, truncate=3.5))
 
     data_range = float(reference.max()) - float(reference.min())
-    # scikit-image uses the sample covariance for the uniform window and the plain one for the Gaussian.
+    # scikit-image uses the sample covariance for the uniform window, and the biased one for the Gaussian.
     unbiased = 7**x.ndim / (7**x.ndim - 1) if sigma is None else 1.0
     mean_x, mean_y = _window(x), _window(y)
     variance_x = unbiased * (_window(x * x) - mean_x**2)
@@ -82,8 +82,8 @@ def ssim_map(reference: FloatArray, result: FloatArray, *, sigma: float | None =
 def brain_mask(reference: FloatArray) -> Mask:
     """Return the anatomy of a volume as a mask of the same shape.
 
-    The brain of a skull-stripped volume, the head of another: voxels above a tenth of the 99th percentile of the
-    non-zero ones, the largest connected part, holes filled. No anatomy is recognized.
+    This is the brain if the skull was removed, otherwise the head: the largest connected component of voxels above a
+    tenth of the 99th percentile of the non-zero voxels, with holes filled. No anatomy is recognized.
     """
     positive = reference[reference > 0]
     if positive.size == 0:

@@ -1,10 +1,10 @@
-"""What may be chosen about an upsampling, declared once.
+"""The options of an upsampling, each declared once.
 
 The flags of ``arssr upsample``, the keys of the worker's job file and of a result's record, and the arguments of the
 Slicer module's logic are all derived from the fields of `UpsamplingOptions`. To add an option, add a field here, and
-read it from the plan's options where it takes effect.
+read it from the options of the plan where it takes effect.
 
-Values are text, numbers, booleans or None, so that they travel as JSON. Nothing is imported that must be installed.
+Values are strings, numbers, booleans or None, so that they can be stored as JSON. Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -20,37 +20,36 @@ from typing import Any
 from ArSSRLib.errors import InputError
 
 QUALITIES = ("draft", "standard", "best")
-# Slice thicknesses that are words: take what the file states and estimate nothing, or take nothing to be known.
+# Special slice thicknesses: use what the file states without estimating, or treat the thickness as unknown.
 AS_FILED, UNKNOWN_THICKNESS = "file", "unknown"
 
 
 def _option(default: object, help_text: str, *, choices: tuple[str, ...] = (), unit: str = "") -> Any:  # noqa: ANN401
-    """Declare a field: its default, its help on the command line, what it may be, and the unit of a number."""
+    """Declare a field: its default, its command-line help, its choices, and the unit of a number."""
     return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices, "unit": unit})
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpsamplingOptions:
-    """What may be chosen about an upsampling beyond its volume, its model and its scale.
+    """The options of an upsampling besides its volume, model and scale.
 
     Attributes:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        backend: "torch"; on the CPU "openvino", which encodes by that optional package; on a CUDA GPU "fused", kernels
-            that are compared with PyTorch at the first tile.
+        backend: "torch"; on the CPU "openvino", which encodes with that optional package; on a CUDA GPU "fused", with
+            kernels that are compared with PyTorch on the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
-        slice_thickness: In mm, of the thickest axis as "3", or along i, j, k as "1x1x3"; "file" takes what the file
-            states, and "unknown" nothing. None takes what the file states, and estimates the rest from the volume.
-        memory_limit: Most memory that the process may hold on the device, in GB (1e9 bytes); None takes part of what is
-            free.
-        quality: "draft", "standard" or "best". It chooses the bundled model where none is named; "best" also averages
-            the answers to the eight mirror images of the volume.
-        consistency: "auto" makes the result agree with the scan where the slice profile is known; "off" never does.
-        even_slices: "auto" divides out what slices of a two-dimensional acquisition differ in brightness; "off" never
-            does.
-        uncertainty: Whether the standard deviation of the answers to the mirror images is kept; needs quality "best".
+        slice_thickness: In mm, "3" for the thickest axis, or "1x1x3" along i, j, k; "file" uses the statement of the
+            file, and "unknown" uses none. None uses the statement of the file, and estimates the rest from the volume.
+        memory_limit: Memory limit of the process on the device, in GB (1e9 bytes); None uses a part of the free memory.
+        quality: "draft", "standard" or "best". It selects the bundled model if none is named; "best" also averages the
+            results for the eight mirror images of the volume.
+        consistency: "auto" makes the result agree with the scan if the slice profile is known; "off" never does.
+        even_slices: "auto" removes brightness differences between the slices of a two-dimensional acquisition; "off"
+            never does.
+        uncertainty: Whether to keep the standard deviation over the mirror images; needs quality "best".
 
     Raises:
-        InputError: If a value is none that the option may have.
+        InputError: If a value is not allowed.
     """
 
     device: str = _option("auto", "device to compute on: auto, cpu, cuda, cuda:N or mps")
@@ -89,7 +88,7 @@ class UpsamplingOptions:
     uncertainty: bool = _option(False, "standard deviation over the mirror images; needs quality best")
 
     def __post_init__(self) -> None:
-        """Refuse a value that an option cannot have."""
+        """Refuse values that are not allowed."""
         if isinstance(self.slice_thickness, str) and self.slice_thickness not in (AS_FILED, UNKNOWN_THICKNESS):
             parse_thickness(self.slice_thickness)
         for option in OPTIONS:
@@ -106,24 +105,24 @@ class UpsamplingOptions:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the network answers to all mirror images of the volume, and the mean is taken."""
+        """Whether the results for all mirror images of the volume are averaged."""
         return self.quality == "best"
 
     def as_table(self) -> dict[str, Any]:
-        """Return the options by name, as JSON can hold them."""
+        """Return the options by name, as values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> UpsamplingOptions:
-        """Return the options among the keys of a table; its other keys are not looked at, and all options are there."""
+        """Return the options among the keys of a table, which must have all options; other keys are ignored."""
         return cls(**{option.name: table[option.name] for option in OPTIONS})
 
 
 def parse_thickness(text: str) -> tuple[float, ...]:
-    """Return the one or three lengths in mm that a text states.
+    """Return the one or three lengths in mm in a text.
 
     Raises:
-        InputError: If it is neither one positive number nor three.
+        InputError: If there is not one positive number or three.
     """
     try:
         values = tuple(float(part) for part in text.lower().replace("x", ",").split(","))
@@ -143,13 +142,13 @@ class Option:
     """One field of `UpsamplingOptions`.
 
     Attributes:
-        name: Of the field; with a dash for each underscore, it is the flag of the command line.
+        name: Name of the field; with dashes instead of underscores, it is the command-line flag.
         kind: str, bool or float.
         optional: Whether the value may be None.
-        default: The value where nothing is chosen.
-        help: What the command line says about it.
-        choices: The only values it may have; empty if there are too many to list.
-        unit: Of a number.
+        default: The default value.
+        help: Help on the command line.
+        choices: The allowed values; empty if there are too many to list.
+        unit: Unit of a number.
     """
 
     name: str
@@ -162,14 +161,14 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a value may be, in words."""
+        """The allowed values as text."""
         *others, last = self.choices or ("a text that is not empty",)
         kinds = {str: f"{', '.join(others)} or {last}" if others else last, bool: "true or false"}
         words = kinds.get(self.kind, f"a positive number of {self.unit}")
         return f"{words}, or none to leave it open" if self.optional else words
 
     def allows(self, value: object) -> bool:
-        """Tell whether the option may have a value."""
+        """Return whether a value is allowed."""
         if value is None:
             return self.optional
         if self.kind is bool or isinstance(value, bool):
@@ -180,7 +179,7 @@ class Option:
 
 
 def _declared() -> tuple[Option, ...]:
-    """Return what `UpsamplingOptions` declares, field by field."""
+    """Return the options that `UpsamplingOptions` declares, field by field."""
     hints = typing.get_type_hints(UpsamplingOptions)
     found = []
     for field in dataclasses.fields(UpsamplingOptions):

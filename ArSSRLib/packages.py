@@ -1,4 +1,4 @@
-"""Optional packages: which version is needed, asked for before any work and not in the middle of it."""
+"""Optional packages and their versions, checked before the work starts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MINIMUM = {
 
 
 def require_package(name: str, purpose: str) -> None:
-    """Refuse work for which a package is missing or too old.
+    """Refuse work that needs a package that is missing or too old.
 
     Args:
         name: The package, one of `MINIMUM`.
-        purpose: What needs it, such as "--figure"; begins the message.
+        purpose: The feature that needs it, such as "--figure"; the message begins with it.
 
     Raises:
         DependencyError: If it is not installed, or older than needed.
@@ -45,5 +45,5 @@ def require_package(name: str, purpose: str) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Return the release of a version, as numbers."""
+    """Return the release segment of a version as integers."""
     return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:3])

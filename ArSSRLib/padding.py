@@ -1,8 +1,8 @@
-"""Voxels that no scanner measured: a far value around the anatomy, declared by the file or recognized by itself.
+"""Voxels without a measurement: a distant value around the anatomy, declared by the file or detected here.
 
-They neither count as anatomy nor bleed into it: before upsampling they are replaced by the anatomy nearest to them,
-and afterwards they come back with their value. An ordinary background, which is about as dark as the darkest anatomy,
-is no padding and stays as it is. Nothing here knows files or networks.
+They neither count as anatomy nor blur into it: before upsampling, they are replaced by the nearest anatomy; afterwards,
+they are restored. An ordinary background, which is about as dark as the darkest anatomy, is not padding and remains
+unchanged. Nothing here depends on files or networks.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy.typing as npt
 from ArSSRLib.coordinates import cell_centers, index_of
 from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED_VOXELS
 
-# How far below or above the anatomy a value is no part of it, relative to the range of the anatomy: the black around an
-# extracted brain is nearer, and is interpolated with it.
+# Smallest distance of padding from the anatomy, relative to the range of the anatomy: the black around an extracted
+# brain is closer, and is interpolated with it.
 FAR = 3.0
-# The same for a background below the anatomy that is one value throughout and reaches the border from everywhere, as
-# around a brain that was extracted after the scan. Measured: at half the range, the error falls from 18.6 to 16.3 in
-# the brain, and from 92 to 27 in its outer 3 voxels. Nearer backgrounds stay, and so do those with partial volumes
-# beside them. The brightest value has no such rule: a saturated surface coil looks like that.
+# The same for a background below the anatomy that has a single value and is connected to the border, as around a brain
+# that was extracted after the scan. Measured: at half the range, the error falls from 18.6 to 16.3 in the brain, and
+# from 92 to 27 in its outer 3 voxels. Closer backgrounds are not replaced, nor are those next to partial volumes. There
+# is no such rule for the brightest value, because a saturated surface coil looks the same.
 FAR_IF_BORDER = 0.5
-# The same for a value that the file declares as padding. It is often 0, and then the ordinary background of the scan.
+# The same for a value that the file declares as padding. It is often 0, which is then the background of the scan.
 FAR_IF_DECLARED = 0.25
-# Least part of the volume and of its faces that an undeclared padding fills; or else, if no other value of the volume
-# is near it, least number of voxels of its faces: a single slice or a corner, as registration leaves them.
+# Smallest fraction of the volume and of its faces for undeclared padding; or, if no other value of the volume is close,
+# the smallest number of voxels on its faces: a single slice or a corner, as after registration.
 PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
-# Least part of the faces that such a background covers, and part of its voxels that are connected to them; how many
-# voxels of a thinned-out volume are enough to see that.
+# Smallest fraction of the faces that such a background covers, smallest fraction of its voxels connected to them, and
+# the number of voxels of a subsampled volume for checking the connection.
 COVERED, CONNECTED, THINNED = 0.1, 0.99, 250_000
-# Scanner and a later program may both have padded.
+# The scanner and a later program may both have padded.
 _ROUNDS = 2
 # Voxels around the anatomy that repeat it; farther away, padding becomes as dark as the darkest anatomy.
 _REACH = 6
@@ -41,11 +41,11 @@ _REACH = 6
 
 @dataclass(frozen=True)
 class Padding:
-    """Which voxels of a volume are padding, and what they hold.
+    """The padding of a volume: its voxels and their values.
 
     Attributes:
         mask: Shape (k, j, i).
-        values: Value of each, shape (k, j, i).
+        values: Value of each voxel, shape (k, j, i).
     """
 
     mask: npt.NDArray[np.bool_]
@@ -54,12 +54,12 @@ class Padding:
     def put_back(
         self, planes: Iterable[npt.NDArray[Any]], block: Sequence[slice], fine_shape: Sequence[int]
     ) -> Iterator[npt.NDArray[Any]]:
-        """Yield the planes of a block with padding where it was; its border is interpolated linearly.
+        """Yield the planes of a block with the padding restored; its border is interpolated linearly.
 
         Args:
-            planes: One after the other along k, each of shape (j, i).
-            block: Place of the block on the fine grid, along k, j, i.
-            fine_shape: Of the whole fine grid, (k, j, i).
+            planes: Planes along k, each of shape (j, i).
+            block: Position of the block on the fine grid, along k, j, i.
+            fine_shape: Shape of the whole fine grid, (k, j, i).
         """
         k, j, i = (
             index_of(cell_centers(m)[rows], n).numpy()
@@ -80,12 +80,12 @@ class Padding:
     def put_back_at(
         self, values: npt.NDArray[np.float32], index: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_]
     ) -> None:
-        """Put padding back among values at any points, in their own array; as `put_back` does where both are asked.
+        """Restore the padding of values at arbitrary points, in place; equivalent to `put_back` on the grid.
 
         Args:
             values: Intensities, any shape (*S).
             index: Continuous voxel indices along k, j, i, shape (*S, 3).
-            inside: Which points lie in the volume, shape (*S).
+            inside: Mask of the points in the volume, shape (*S).
         """
         from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
 
@@ -100,13 +100,13 @@ class Padding:
 def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None = None) -> Padding | None:
     """Return the padding of a volume, or None if it has none.
 
-    Padding is one value, or a declared range of values, that is several times as far from the anatomy as that has
-    range, and fills part of the faces of the volume; half its range is enough for a value below it that is connected
-    to the faces wherever it occurs. All of it is relative: offset and gain change nothing.
+    Padding is one value, or a declared range of values, that is several times as far from the anatomy as the range of
+    the anatomy, and that fills part of the faces of the volume; half of that range is enough for a lower value that is
+    connected to the faces everywhere. All criteria are relative: offset and gain have no effect.
 
     Args:
         array: Finite intensities, shape (k, j, i).
-        declared: Least and largest intensity that the file declares as padding.
+        declared: Smallest and largest intensity that the file declares as padding.
     """
     sample = array.reshape(-1)[:: max(1, array.size // SAMPLED_VOXELS)]
     ranges: list[tuple[float, float]] = []
@@ -115,7 +115,7 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
         sample = _outside(sample, *declared)
     faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
     for _ in range(_ROUNDS):
-        # The evenly spread voxels of the sample may miss a face altogether.
+        # The evenly distributed sample may miss a face.
         low, high = min(sample.min(), faces.min()), max(sample.max(), faces.max())
         found = next((ends for ends in ((low,), (high,), (low, high)) if _are_padding(ends, sample, faces, array)), ())
         ranges.extend((value, value) for value in found)
@@ -131,7 +131,7 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
 
 
 def without_padding(array: npt.NDArray[Any], padding: Padding | None) -> npt.NDArray[Any]:
-    """Return a volume, shape (k, j, i), whose padding repeats the anatomy nearest to it, and is dark far from it."""
+    """Return a volume, shape (k, j, i), whose padding repeats the nearest anatomy, and is dark far from it."""
     if padding is None:
         return array
     filled, known = array.copy(), ~padding.mask
@@ -151,7 +151,7 @@ def without_padding(array: npt.NDArray[Any], padding: Padding | None) -> npt.NDA
 def _mean_of_neighbors(
     filled: npt.NDArray[Any], known: npt.NDArray[np.bool_], places: tuple[npt.NDArray[np.intp], ...]
 ) -> npt.NDArray[Any]:
-    """Return the mean of the known voxels that touch each place by a face; at least one does."""
+    """Return the mean of the known face neighbors of each place; there is at least one."""
     total, count = np.zeros(places[0].shape), np.zeros(places[0].shape)
     for axis, length in enumerate(filled.shape):
         for step in (-1, 1):
@@ -167,11 +167,11 @@ def _mean_of_neighbors(
 def _are_padding(
     ends: Sequence[Any], sample: npt.NDArray[Any], faces: npt.NDArray[Any], array: npt.NDArray[Any]
 ) -> bool:
-    """Tell whether the least and largest values of a volume, or one of them, are undeclared padding.
+    """Return whether the smallest and the largest value of a volume, or one of them, are undeclared padding.
 
     Args:
         ends: One or both of these values.
-        sample: Voxels of the volume, evenly spread.
+        sample: Voxels of the volume, evenly distributed.
         faces: All voxels of its faces.
         array: All its voxels, shape (k, j, i).
     """
@@ -195,7 +195,7 @@ def _extremes(values: npt.NDArray[Any]) -> list[Any]:
 
 
 def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:  # noqa: ANN401 - a voxel
-    """Tell whether a value below the others is a background that covers the faces and is connected to them."""
+    """Return whether a value below the others is a background that covers the faces and is connected to them."""
     if value > rest.min() or not _is_far(value, value, rest, FAR_IF_BORDER):
         return False
     step = max(1, round((array.size / THINNED) ** (1 / 3)))
@@ -213,14 +213,14 @@ def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> b
 def _is_far(
     low: float, high: float, rest: npt.NDArray[Any], distance: float, nearest: npt.NDArray[Any] | None = None
 ) -> bool:
-    """Tell whether a range lies outside that of the other values, at a distance relative to the latter.
+    """Return whether a range is far from the other values, relative to their range.
 
     Args:
-        low: Where the range begins.
-        high: Where it ends.
+        low: Lower end of the range.
+        high: Upper end of the range.
         rest: The other values.
-        distance: Relative to the range of the others, from percentile to percentile.
-        nearest: Values from which it has to be as far, too; every single one.
+        distance: Smallest distance relative to the range of the other values, between percentiles.
+        nearest: Values that must also have this distance, without exception.
     """
     if not rest.size:
         return False

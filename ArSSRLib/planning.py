@@ -1,7 +1,7 @@
-"""What an upsampling will make, hold and take, told from numbers before anything is computed.
+"""The output, memory and cost of an upsampling, predicted before anything is computed.
 
-Nothing here knows about networks or devices: what a network needs and what a machine has free are arguments. So Slicer
-plans in its own process, where PyTorch is never loaded.
+Nothing here depends on networks or devices: the requirements of a network and the free memory of a machine are
+arguments. Slicer can therefore plan in its own process, which never loads PyTorch.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from ArSSRLib.geometry import Region, VolumeGeometry, parse_region, parse_scale
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.tiling import Slices, Tile, plan_tiles
 
-# Part of the free memory that is taken when no limit is given.
+# Fraction of the free memory that is used without a limit.
 DEFAULT_SHARE = 0.6
-# Fine voxels answered between two calls of the callback.
+# Fine voxels that are computed between two calls of the callback.
 SLAB_VOXELS = 2_000_000
-# Bytes a fine voxel of a slab needs while it is answered and converted.
+# Bytes per fine voxel of a slab while it is computed and converted.
 SLAB_BYTES = 24
-# Bytes that PyTorch takes on the CPU once it works, whatever it works on: code that is loaded when it is first called,
-# a decoder's chunks, and what the heap keeps between them. 35 to 50 MB were measured.
+# Bytes that PyTorch uses on the CPU for any work: code that is loaded on first use, chunks of a decoder, and unreturned
+# heap memory. 35 to 50 MB were measured.
 AT_WORK = 40 * 2**20
-# Bytes that the pages of a result on the disk take, before they are let go of.
+# Bytes of the pages of a result on disk before they are released.
 DISK_WINDOW = 16 * 2**20
-# A result stays in memory, even if larger tiles beside one on the disk were less work, up to this factor.
+# A result stays in memory, even if larger tiles with a result on disk would be less work, up to this factor.
 DISK_PAYS = 1.25
-# The best quality answers to every combination of mirrored axes.
+# The best quality averages the results for every combination of mirrored axes.
 MIRROR_IMAGES = 8
-# Bytes of a fine voxel's running mean and squared deviation while it is answered several times, and of its uncertainty.
+# Bytes per fine voxel for the running mean and squared deviation of several results, and for the uncertainty.
 AVERAGING_BYTES, UNCERTAINTY_BYTES = 8, 4
-# Coarse float32 volumes that agreement with the scan holds: the scan, the difference, two more while it is corrected.
+# Coarse float32 volumes for the agreement with the scan: scan, difference, and two more during the correction.
 AGREEMENT_VOLUMES = 4
-# Coarse voxels around a region whose agreement with the scan changes it: the reach of splines, 0.27 a voxel, and of
-# slice profiles. The rest changes a region by less than 1e-5 of the range.
+# Coarse voxels around a region that its agreement with the scan depends on: the support of splines, which decay by a
+# factor of 0.27 per voxel, and of slice profiles. The remainder changes a region by less than 1e-5 of the range.
 AGREEMENT_MARGIN = 12
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a result is to be written, as far as memory is concerned.
+    """The memory requirements of writing a result.
 
     Attributes:
-        copies: Copies of the result that its writer makes.
-        folder: Where a result larger than the memory may lie until it is written; None if its format cannot stream.
+        copies: Copies of the result that its writer creates.
+        folder: Folder for temporarily storing a result that exceeds the memory; None if its format cannot be streamed.
     """
 
     copies: int = 0
@@ -61,24 +61,24 @@ class Destination:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an upsampling will do, known before it starts.
+    """The work of an upsampling, determined before it starts.
 
     Attributes:
-        scale: Factors along i, j, k, as they were asked for; unitless.
-        options: What was chosen; of a plan of `ArSSRLib.upsampling.plan_upsampling`, with the device and the precision
-            that "auto" stands for.
-        region: Box of fine voxels that is made, (first, stop) along i, j, k; None for all of them.
+        scale: Requested factors along i, j, k; unitless.
+        options: The options; in a plan of `ArSSRLib.upsampling.plan_upsampling`, "auto" is replaced by the actual
+            device and precision.
+        region: Requested box of fine voxels, (first, stop) along i, j, k; None for all.
         geometry: Grid of the output.
-        dtype: Type of the output's voxels.
-        tiles: Steps of the work; their blocks count from the first voxel of the whole fine grid.
-        memory: Bytes that the process is expected to hold on the device at most.
+        dtype: Voxel type of the output.
+        tiles: Steps of the work; their blocks are relative to the first voxel of the whole fine grid.
+        memory: Expected peak memory of the process on the device, in bytes.
         cost: Size of the work, unitless: proportional to the time on one device with one model. A fine voxel costs 1.
-        encoding_cost: Part of it that each voxel of a tile's crop takes.
-        profile: How the input was acquired, as far as it is known.
-        computed: Box of fine voxels that is computed, (first, stop) along i, j, k: the region, and around it what its
-            agreement with the scan depends on.
-        folder: Where the result lies on the disk, since it does not fit into memory, or leaves no room to work; None
-            for a result in memory.
+        encoding_cost: Part of the cost per voxel of the crop of a tile.
+        profile: The slice profile of the input, as far as known.
+        computed: Computed box of fine voxels, (first, stop) along i, j, k: the region, and the margin on which its
+            agreement with the scan depends.
+        folder: Folder for the result on disk, if it does not fit into memory or leaves too little memory for the work;
+            None for a result in memory.
     """
 
     scale: tuple[float, float, float]
@@ -96,12 +96,12 @@ class Plan:
 
     @property
     def agrees(self) -> bool:
-        """Whether the result is made to agree with the scan; else its slice profile is unknown, or nobody wants it."""
+        """Whether the result is made to agree with the scan, which needs a known slice profile and may be disabled."""
         return must_agree(self.options, self.profile, self.scale)
 
 
 def must_agree(options: UpsamplingOptions, profile: SliceProfile, scale: Sequence[float]) -> bool:
-    """Tell whether a result is made to agree with the scan: its profile is known along every axis that gets finer."""
+    """Return whether the result agrees with the scan: the profile is known along every axis that becomes finer."""
     return options.consistency == "auto" and max(scale) > 1 and profile.covers(scale)
 
 
@@ -121,26 +121,26 @@ def make_plan(
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination | None = None,
 ) -> Plan:
-    """Return what `ArSSRLib.upsampling.upsample` will do; nothing is computed.
+    """Return the plan of `ArSSRLib.upsampling.upsample`, without computing anything.
 
     Args:
         geometry: Grid of the input.
-        dtype: Type of the result's voxels.
+        dtype: Voxel type of the result.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
-        options: What was chosen.
+        options: The options.
         halo: Coarse margin that the network needs, in voxels.
-        bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
-        encoding_cost: Fine voxels that are answered while the network encodes one coarse voxel.
-        base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
-        available_memory: Bytes that are free on the device.
-        host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
-        profile: How the input was acquired, as far as it is known.
-        region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
-        destination: Where the result is to be written; nowhere when None.
+        bytes_per_coarse_voxel: Memory of the network per coarse voxel of a tile, in bytes.
+        encoding_cost: Number of fine voxels that are computed in the time of encoding one coarse voxel.
+        base_memory: Memory of the process on the device before it starts, in bytes; on the CPU, including the input.
+        available_memory: Free memory of the device in bytes.
+        host_memory: Free main memory in bytes, if the device has its own memory; None for the CPU.
+        profile: The slice profile of the input, as far as known.
+        region: Requested box of fine voxels, (first, stop) along i, j, k; all if None.
+        destination: Destination of the result; None if it is not written.
 
     Raises:
         InputError: If the scale or the region is impossible.
-        MemoryLimitError: If the job does not fit into the limit, or into the memory that is free.
+        MemoryLimitError: If the job exceeds the limit or the free memory.
     """
     fine = geometry.upsampled(scale)
     work = _Work(
@@ -166,7 +166,7 @@ def make_plan(
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """What is to be done, and the memory there is for it; see `make_plan`."""
+    """The work and the available memory; see `make_plan`."""
 
     coarse: VolumeGeometry
     fine: VolumeGeometry
@@ -184,7 +184,7 @@ class _Work:
     copies: int
 
     def cheaper(self, folder: Path) -> Plan:
-        """Return the plan with the result in memory, or in a folder on the disk where that is much less work.
+        """Return the plan with the result in memory, or in a folder on disk if that is much less work.
 
         Raises:
             MemoryLimitError: If neither fits.
@@ -197,7 +197,7 @@ class _Work:
         return within if within.cost <= DISK_PAYS * beside.cost else beside
 
     def planned(self, folder: Path | None = None) -> Plan:
-        """Return the plan with the result in a folder on the disk, or in memory.
+        """Return the plan with the result in a folder on disk, or in memory.
 
         Raises:
             MemoryLimitError: If it does not fit.
@@ -215,7 +215,7 @@ class _Work:
         writing = 0 if on_disk else self.copies * result
         slab = SLAB_VOXELS * SLAB_BYTES
         _require_room(target, host + writing, self.available_memory if self.host_memory is None else self.host_memory)
-        if self.host_memory is not None:  # all of this is elsewhere
+        if self.host_memory is not None:  # this memory is not on the device
             host = writing = 0
         else:
             slab += AT_WORK + (DISK_WINDOW if on_disk else 0)
@@ -243,12 +243,12 @@ class _Work:
 
     @property
     def _bytes_per_coarse_voxel(self) -> int:
-        """Bytes of a tile's coarse voxel: what the network holds, and the mean of its fine voxels in the making."""
+        """Bytes per coarse voxel of a tile: memory of the network, and the running mean of its fine voxels."""
         averaging = AVERAGING_BYTES * math.prod(self.scale) if self.options.mirrored else 0
         return self.bytes_per_coarse_voxel + math.ceil(averaging)
 
     def _computed(self, region: Region) -> Region:
-        """Return the region, with the margin that its agreement with the scan needs."""
+        """Return the region, enlarged by the margin for the agreement with the scan."""
         if not must_agree(self.options, self.profile, self.scale):
             return region
         margins = [math.ceil(AGREEMENT_MARGIN * s) if s > 1 else 0 for s in self.scale]
@@ -259,7 +259,7 @@ class _Work:
         return (i, j, k)
 
     def _tiles(self, limit: int, base: int, slab: int, *, writing: int, region: Region) -> list[Tile]:
-        """Return tiles within a limit, of which ``base`` is taken, and ``slab`` while one is answered; all in bytes."""
+        """Return tiles within a limit; ``base`` is already used, ``slab`` while a slab is computed; all in bytes."""
         try:
             if writing > 0 and base + writing > limit:
                 msg = "Its format is written from copies of the result; raise the limit or choose another format."

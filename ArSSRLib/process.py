@@ -1,6 +1,6 @@
-"""How a process of our own is set up, the command line's and the worker's: its memory, and where its log goes.
+"""Setup of our own processes, the command line and the worker: memory, threads, and the log.
 
-Not for a process that somebody else started: a notebook keeps its settings.
+It is not for processes started by others: a notebook keeps its settings.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import sys
 from collections.abc import Iterator
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
-# Blocks of this size and more go back to the system once they are freed. The chunks that a decoder works on, taken and
-# freed ten thousands of times, are smaller; the feature maps of every tile worth its halo are larger.
+# Freed blocks of at least this size are returned to the system. The chunks of a decoder, which are allocated and freed
+# ten thousands of times, are smaller; the feature maps of all reasonable tiles are larger.
 RETURNED_BYTES = 8 * 2**20
-# Where a user sets the same, and its number in glibc's malloc.h.
+# Variables by which users set the same, and its number in malloc.h of glibc.
 _MALLOC_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 _M_MMAP_THRESHOLD = -3
-# Where a user sets how OpenMP threads wait, and what is set here: by GNU's library on Linux, and by LLVM's elsewhere.
+# Variables by which users set how OpenMP threads wait, and our settings: for GNU's library on Linux, and for LLVM's.
 _WAIT_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# 1,000 rounds, some microseconds, see most threads through short barriers: to sleep at once takes a sixth longer on an
+# 1,000 rounds, a few microseconds, are enough for most short barriers: sleeping immediately takes a sixth longer on an
 # idle computer, and saves nothing beside busy programs.
 _SLEEP = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-# Other programs are looked at for this long, and count from this part of the processors on: their share in one of four.
+# Other programs are observed for this time, and count from this fraction of the processors.
 _LOOK_SECONDS = 0.1
 _BUSY_PART = 0.2
 
 
 def use_large_pages() -> None:
-    """Let PyTorch ask Linux for memory in pages of 2 MB; elsewhere it does nothing.
+    """Let PyTorch request memory from Linux in pages of 2 MB; elsewhere, this has no effect.
 
-    Every convolution takes new memory, which the system clears page by page: with pages of 4 kB that was more than a
-    third of the processor time of a volume. What the user has set stays.
+    Every convolution allocates memory, which the system clears page by page: with pages of 4 kB, this was more than a
+    third of the processor time of a volume. Settings of the user are kept.
 
     Source:
         c10/core/impl/alloc_cpu.cpp of PyTorch, which reads the variable at its first allocation.
@@ -42,10 +42,10 @@ def use_large_pages() -> None:
 
 
 def return_freed_memory() -> bool:
-    """Let the C library of Linux give freed blocks back to the system; return whether it has such a setting.
+    """Let the C library of Linux return freed blocks to the system; return whether it has such a setting.
 
-    Left to itself, glibc keeps freed blocks of up to 32 MB for later, and those of a tile of 40^3 voxels never fit the
-    next layer: such tiles held 2.4 times what they need. What the user has set stays.
+    By default, glibc keeps freed blocks of up to 32 MB, and those of a tile of 40^3 voxels never fit the next layer:
+    such tiles needed 2.4 times the necessary memory. Settings of the user are kept.
 
     Source:
         mallopt(3), M_MMAP_THRESHOLD, which grows by itself unless it is set.
@@ -57,14 +57,14 @@ def return_freed_memory() -> bool:
 
 
 def let_threads_sleep(*, always: bool = False) -> None:
-    """Let the threads of PyTorch that wait for each other leave the processor to other programs, where there are any.
+    """Let waiting threads of PyTorch leave the processor to other programs, if there are any.
 
-    By default they spin, for milliseconds at every one of thousands of barriers: beside another program that needs the
-    processor, a volume took up to 16 times longer. On an idle computer spinning saves a tenth, so it stays there. To be
-    called before PyTorch is loaded. What the user has set stays.
+    By default, they spin for milliseconds at thousands of barriers: beside another program that needs the processor, a
+    volume took up to 16 times longer. On an idle computer, spinning saves a tenth of the time, so it is kept there.
+    Call this before PyTorch is loaded. Settings of the user are kept.
 
     Args:
-        always: Whether threads sleep on an idle computer too: for a process that will live beside another one.
+        always: Whether threads also sleep on an idle computer, for a process that will run beside another one.
 
     Source:
         The manuals of GNU libgomp and LLVM's OpenMP, environment variables.
@@ -74,9 +74,9 @@ def let_threads_sleep(*, always: bool = False) -> None:
 
 
 def _others_are_busy() -> bool:
-    """Return whether other programs use the processors now; True where it cannot be told.
+    """Return whether other programs use the processors now; True if unknown.
 
-    Once PyTorch is loaded, what is set has no effect, and nothing is looked at.
+    Once PyTorch is loaded, the settings have no effect, and nothing is measured.
     """
     if "torch" in sys.modules:
         return False
@@ -90,7 +90,7 @@ def _others_are_busy() -> bool:
 
 @contextlib.contextmanager
 def engine_log_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Give what the engine logs, from a level on, to one handler and to nobody else; afterwards all is as before."""
+    """Send the log of the engine, from a level, to one handler only; afterwards, restore the previous state."""
     engine = logging.getLogger("ArSSRLib")
     before, propagate = engine.level, engine.propagate
     engine.addHandler(handler)

@@ -1,7 +1,7 @@
-"""What is needed to make a result again, and to tell whether it is the same: one record, as plain values for JSON.
+"""The record of a result as JSON values: everything for recreating it, and for verifying it.
 
-A record names no file, no folder, no date and nobody: people put names of patients into names of files. It knows the
-input by the SHA-256 of its voxels, which tells nothing to whoever does not have these voxels already.
+A record contains no file name, folder, date or person, because file names often contain names of patients. It
+identifies the input by the SHA-256 of its voxels, which reveals nothing without these voxels.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 FORMAT = 2
 MAXIMUM_BYTES = 100_000
 SUFFIX = ".arssr.json"
-# Largest difference between two runs, in parts of the range of the result. In single precision on the CPU, tiles and
-# threads change the order of sums only: 1e-6 was measured; elsewhere, kernels and their precision differ too.
+# Largest difference between two runs, relative to the range of the result. In single precision on the CPU, tiles and
+# threads only change the order of sums: 1e-6 was measured; elsewhere, kernels and their precision also differ.
 TOLERANCE_CPU_FP32, TOLERANCE_ELSEWHERE = 1e-5, 2e-2
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-# Keys of a record beside its format and the options, and the types of their values.
+# Keys of a record besides its format and the options, and the types of their values.
 _KEYS: dict[str, Any] = {
     "version": str,
     "torch": str,
@@ -64,9 +64,9 @@ def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, pla
 
     Args:
         volume: The input.
-        outcome: What `ArSSRLib.upsampling.carry_out` made of it.
+        outcome: Outcome of `ArSSRLib.upsampling.carry_out`.
         model: The network.
-        plan: The plan that was carried out.
+        plan: The plan of the upsampling.
     """
     import torch  # noqa: PLC0415 - reading a record needs none
 
@@ -86,34 +86,34 @@ def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, pla
         "input_sha256": voxels_sha256(volume.array),
         "result_sha256": voxels_sha256(outcome.volume.array),
         "profile": plan.profile.as_table(),
-        # Percent of the intensity range; four digits, for it is told to people.
+        # Percent of the intensity range; four digits are enough for users.
         "disagreement": None if outcome.disagreement is None else float(f"{outcome.disagreement:.4g}"),
         "slice_gains": None if outcome.gains is None else asdict(outcome.gains.summary()),
     }
 
 
 def voxels_sha256(array: npt.NDArray[Any]) -> str:
-    """Return the checksum of voxels: their type, their shape, and their bytes in the order of memory, little-endian.
+    """Return the checksum of voxels: their type, shape and bytes in memory order, little-endian.
 
-    The same intensities have the same checksum in whatever format they were stored. Position and header do not enter.
+    Equal intensities have the same checksum regardless of the format. Position and header are not included.
 
     Args:
-        array: Shape (k, j, i), in the type in which `ArSSRLib.io.read_volume` returns them.
+        array: Shape (k, j, i), with the type that `ArSSRLib.io.read_volume` returns.
     """
     plain = array.dtype.newbyteorder("<")
     digest = hashlib.sha256(f"{plain.kind}{plain.itemsize} {array.shape}\n".encode("ascii"))
-    for plane in planes_of(array):  # the result may be larger than the memory
+    for plane in planes_of(array):  # the result may exceed the memory
         digest.update(np.ascontiguousarray(plane, dtype=plain).data)
     return digest.hexdigest()
 
 
 def sidecar_of(result: Path) -> Path:
-    """Return the name of the record of a result, beside it."""
+    """Return the path of the record of a result, beside it."""
     return result.with_name(f"{result.name}{SUFFIX}")
 
 
 def record_as_json(record: Mapping[str, Any]) -> bytes:
-    """Return a record as a file holds it."""
+    """Return a record as the bytes of a file."""
     return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("ascii")
 
 
@@ -121,7 +121,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read the record of a result.
 
     Raises:
-        InputError: If there is none, or it is none of ours, or not whole.
+        InputError: If there is none, or it is from another program or incomplete.
     """
     try:
         with path.open("rb") as file:
@@ -130,16 +130,16 @@ def read_record(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         msg = f"{path}: does not exist; a result has a record if it was made with --provenance."
         raise InputError(msg) from error
-    except (OSError, ValueError, RecursionError) as error:  # an InputError is a ValueError, too
+    except (OSError, ValueError, RecursionError) as error:  # includes InputError, which is a ValueError
         msg = f"{path}: cannot be read as a record ({error}); it must be as arssr upsample --provenance wrote it."
         raise InputError(msg) from error
 
 
 def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
-    """Return by how much two runs of one record may differ, in scanner units.
+    """Return the largest difference between two runs of one record, in scanner units.
 
-    Bit-identical is what the same machine, versions, threads and tiles give on the CPU; whole numbers may be rounded
-    to the neighbor when a sum is taken in another order.
+    On the CPU, the same machine, versions, threads and tiles lead to bit-identical results; otherwise, integers may be
+    rounded to the neighboring value if sums have another order.
     """
     single = record["device"] == "cpu" and record["precision"] == "fp32"
     values = result[np.isfinite(result)] if result.dtype.kind == "f" else result
@@ -149,10 +149,10 @@ def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
 
 
 def _checked(record: object) -> dict[str, Any]:
-    """Return what a file holds as a record.
+    """Return the content of a file as a record.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is malformed.
     """
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         msg = f"it has not the format {FORMAT}"

@@ -10,7 +10,7 @@ from ArSSRLib.volume import Volume
 
 
 def resample_isotropic(volume: Volume, spacing: float) -> Volume:
-    """Return a volume at about ``spacing`` mm in the same field of view, without aliasing; 0 changes nothing."""
+    """Resample a volume to about ``spacing`` mm in the same field of view, without aliasing; 0 changes nothing."""
     if spacing == 0:
         return volume
     geometry = volume.geometry

@@ -1,8 +1,8 @@
-"""Arrays that lie on the disk: results that are larger than the memory.
+"""Arrays on disk, for results that exceed the memory.
 
-The file of such an array has no name, and on Windows a name that the system takes back: it is gone with the array, in
-whatever way the process ends. What was written or read is let go of piece by piece, since the pages of a file that a
-process has touched count as its memory.
+The file of such an array has no name, or on Windows, a name that the system releases: it disappears with the array,
+however the process ends. Written and read parts are released piece by piece, because the touched pages of a file count
+as memory of the process.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ import numpy.typing as npt
 from ArSSRLib.errors import ArSSRError, OutputError
 from ArSSRLib.leftovers import hidden_name
 
-# Pages that are read or written before they are let go of.
+# Bytes that are read or written before their pages are released.
 WINDOW_BYTES = 16 * 2**20
 
 
 class _Mapping(mmap.mmap):
-    """A file in memory that is ours. That of somebody else may be private, and would lose what was written to it."""
+    """A memory-mapped file of ours. Other mappings may be private, and would lose what was written."""
 
 
 def array_on_disk(shape: Sequence[int], dtype: npt.DTypeLike, folder: Path) -> npt.NDArray[Any]:
-    """Return an array of zeros whose values lie in a file that vanishes with it.
+    """Return an array of zeros in a file that disappears with it.
 
-    The disk is asked for all of the space at once: a mapped file that cannot grow ends the process.
+    The disk space is allocated immediately: a mapped file that cannot grow would crash the process.
 
     Args:
-        shape: Any.
+        shape: Any shape.
         dtype: Type of its values.
-        folder: Where the file lies; on the disk, not in memory as a temporary folder may be.
+        folder: Folder of the file; on disk, not in memory as a temporary folder may be.
 
     Raises:
-        OutputError: If there is no space for the array and, beside it, for the file that will be written from it.
+        OutputError: If there is no space for both the array and the file that will be written from it.
     """
     count = math.prod(shape) * np.dtype(dtype).itemsize
     try:
@@ -61,9 +61,9 @@ def array_on_disk(shape: Sequence[int], dtype: npt.DTypeLike, folder: Path) -> n
 
 
 def release_pages(array: npt.NDArray[Any]) -> None:
-    """Give the pages of an array of `array_on_disk`, or of a part of one, back to the system; others stay as they are.
+    """Release the pages of an array from `array_on_disk`, or of a part of one; other arrays are unchanged.
 
-    The values stay too: they are on the disk, or on their way to it.
+    The values are preserved: they are on disk, or are being written.
     """
     owner: object = array
     while isinstance(owner, np.ndarray):
@@ -73,7 +73,7 @@ def release_pages(array: npt.NDArray[Any]) -> None:
 
 
 def planes_of(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Yield the planes of an array, shape (k, j, i), in the order of k, each without holding many that went before."""
+    """Yield the planes of an array, shape (k, j, i), in the order of k, releasing the pages of earlier planes."""
     touched = 0
     for plane in array:
         yield plane
@@ -85,14 +85,14 @@ def planes_of(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def write_block(array: npt.NDArray[Any], place: Sequence[slice], values: Iterable[npt.NDArray[Any]]) -> None:
-    """Write values to their place in an array, without holding many of the pages of one on the disk.
+    """Write values into a part of an array, releasing pages if it is on disk.
 
-    A narrow block touches all the pages of its rows: seven times its size was measured.
+    A narrow block touches all pages of its rows: seven times its size was measured.
 
     Args:
         array: Shape (k, j, i).
         place: Part of the array, along k, j, i.
-        values: One plane after the other, each of shape (j, i).
+        values: Planes in order, each of shape (j, i).
     """
     planes, rows, columns = place
     touched = 0
@@ -117,7 +117,7 @@ def _require_space(folder: Path, needed: int) -> None:
 
 
 def _reserve(file: IO[bytes], count: int) -> None:
-    """Give a file its size, and all of its blocks."""
+    """Allocate the size of a file, with all of its blocks."""
     allocate = getattr(os, "posix_fallocate", None)
     if allocate is not None:
         allocate(file.fileno(), 0, count)

@@ -1,6 +1,6 @@
-"""Settings from a TOML or JSON file: read, changed one by one, and turned into the types of a dataclass.
+"""Settings from a TOML or JSON file: reading, overriding, and converting to a dataclass.
 
-What the settings mean and which are impossible is for the dataclass that they become.
+The dataclass defines the meaning and the constraints of its settings.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str, examp
     Args:
         path: The file.
         overrides: ``key=value`` pairs, each value in TOML; ``table.key`` reaches into a table.
-        kind: What the file is, for errors.
-        example: Where a good one is found, for errors.
+        kind: Kind of the file, for messages.
+        example: Path of a valid example, for messages.
 
     Raises:
-        InputError: If the file cannot be read, or an override is none.
+        InputError: If the file cannot be read, or an override is malformed.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -46,10 +46,10 @@ def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str, examp
 
 
 def refuse_unknown(table: Iterable[str], known: Iterable[str], *, origin: str) -> None:
-    """Refuse a key that nobody reads, by its name; ``origin`` says in errors where it stands.
+    """Refuse unknown keys; ``origin`` is their location, for messages.
 
     Raises:
-        InputError: If there is one.
+        InputError: If there is an unknown key.
     """
     names = list(known)
     for name in table:
@@ -61,17 +61,17 @@ def refuse_unknown(table: Iterable[str], known: Iterable[str], *, origin: str) -
 
 
 def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: ANN401 - whatever TOML or JSON holds
-    """Return a value of a TOML or JSON file in the type that a dataclass wants.
+    """Convert a value of a TOML or JSON file to the type of a field of a dataclass.
 
     Args:
-        name: Of the key, for errors.
-        value: As the file has it.
-        hint: Type of the field: int, float, bool, str, Path, one of them or None (for null, and a path for ""), a tuple
-            of them, or a dataclass for a table with all of its fields.
-        kind: What the file is, for errors.
+        name: Name of the key, for messages.
+        value: Value in the file.
+        hint: Type of the field: int, float, bool, str, Path, an optional one (None for null, and a path for ""), a
+            tuple of them, or a dataclass for a table with all of its fields.
+        kind: Kind of the file, for messages.
 
     Raises:
-        InputError: If it is of another type.
+        InputError: If it has another type.
     """
     inner = typing.get_args(hint)
     if hint is Path and isinstance(value, str) and value and "\0" not in value:
@@ -97,17 +97,17 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
 def dataclass_from(
     make: type[Made], table: Mapping[str, Any], *, kind: str, origin: str = "", complete: bool = True
 ) -> Made:
-    """Return a dataclass from a table whose keys are its fields and no others.
+    """Return a dataclass from a table whose keys must be its fields.
 
     Args:
         make: The dataclass.
         table: The table.
-        kind: What the file is, for errors.
-        origin: Which table of it, for errors; the file itself when empty.
-        complete: Whether the table has to hold the fields with a default, too.
+        kind: Kind of the file, for messages.
+        origin: Name of the table in the file, for messages; empty for the file itself.
+        complete: Whether fields with a default are also required.
 
     Raises:
-        InputError: If a key is unknown or missing, or a value of another type.
+        InputError: If a key is unknown or missing, or a value has the wrong type.
     """
     hints, origin = typing.get_type_hints(make), origin or f"The {kind}"
     refuse_unknown(table, hints, origin=origin)

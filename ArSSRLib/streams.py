@@ -1,6 +1,6 @@
-"""The standard streams of a process of our own: there, or as if they were; what they cannot take ends no work.
+"""The standard streams of our processes: available even if the system provides none, and tolerant of write errors.
 
-A program without a console, a service, or ``2>&-`` in a shell has none of them, and a disk may be full.
+A program without a console, a service, or ``2>&-`` in a shell has no such streams, and a disk may be full.
 """
 
 from __future__ import annotations
@@ -14,63 +14,63 @@ from typing import TextIO
 
 
 def open_standard_streams() -> None:
-    """Give a process the standard streams that it lacks, leading nowhere.
+    """Open missing standard streams, connected to the null device.
 
-    The descriptors, too: the next file that is opened would get that of a missing one, and whatever a library writes
-    to its standard error would end up in it.
+    The file descriptors are also opened: otherwise, the next file would get the descriptor of a missing stream, and
+    output of libraries on the standard error would be written into that file.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free descriptor
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
 class ForgivingStream(io.TextIOBase):
-    """A stream for text that stays silent once the system refuses to take more.
+    """A text stream that ignores further output after a write error of the system.
 
     Attributes:
-        error: Why it did; None if all was taken.
+        error: The write error; None if there was none.
     """
 
     def __init__(self, stream: TextIO, *, pipes: bool) -> None:
         """Wrap a stream.
 
         Args:
-            stream: Where the text goes.
-            pipes: Whether a pipe that nobody reads any more is forgiven, too; otherwise it is raised.
+            stream: The underlying stream.
+            pipes: Whether to ignore closed pipes, too; otherwise, their error is raised.
         """
         self._stream = stream
         self._pipes = pipes
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write a text, if it is taken."""
+        """Write a text, unless writing has failed."""
         if self.error is None:
             with self._forgiven():
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is kept back, if it is taken."""
+        """Flush the stream, unless writing has failed."""
         if self.error is None:
             with self._forgiven():
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Tell whether a person looks at it."""
+        """Return whether the stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Return its descriptor."""
+        """Return the file descriptor."""
         return self._stream.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How its text becomes bytes."""
+        """The encoding of the stream."""
         return self._stream.encoding
 
     @contextlib.contextmanager
@@ -85,7 +85,7 @@ class ForgivingStream(io.TextIOBase):
 
 
 def lead_nowhere(stream: TextIO) -> None:
-    """Let a stream lead nowhere: what it still keeps would be refused once more when the process ends."""
+    """Connect a stream to the null device: otherwise, flushing its buffer would fail again at exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -94,7 +94,7 @@ def lead_nowhere(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def forgiving_streams() -> Iterator[ForgivingStream]:
-    """Let standard output and standard error refuse what they like; gives the former, to ask it whether it did."""
+    """Make standard output and standard error tolerant of write errors; yields the former, which records the error."""
     output, errors = sys.stdout, sys.stderr
     sys.stdout = forgiving = ForgivingStream(output, pipes=False)
     sys.stderr = ForgivingStream(errors, pipes=True)

@@ -1,8 +1,8 @@
-"""Which coarse crop serves which block of fine voxels, within a memory limit.
+"""Coarse crops and the blocks of fine voxels that they determine, within a memory limit.
 
-A tile owns a block of coarse voxels and all fine voxels whose centers lie in them; its crop is that block and a halo.
-With the halo of the model, tiles are exact: they are written side by side, never blended. Nothing here knows about
-networks; what a coarse voxel costs is a number.
+A tile owns a block of coarse voxels and all fine voxels whose centers lie in them; its crop is that block with a halo.
+With the halo of the model, tiles are exact: they are written side by side, without blending. Nothing here depends on
+networks; the memory of a coarse voxel is a number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Tile:
     """One step of the work.
 
     Attributes:
-        crop: Coarse voxels to encode, halo included, along k, j, i.
+        crop: Coarse voxels to encode, including the halo, along k, j, i.
         block: Fine voxels to write, along k, j, i.
     """
 
@@ -49,17 +49,17 @@ def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int, regi
     Args:
         coarse: Shape of the input, (k, j, i).
         fine: Shape of the output, (k, j, i), each at least that of the input.
-        halo: Coarse voxels that a crop needs beyond its block.
-        maximum_crop: Largest number of voxels of a crop.
-        region: Box of fine voxels that is wanted, along k, j, i, not empty; all of them when None.
+        halo: Coarse voxels of a crop around its block.
+        maximum_crop: Largest number of voxels in a crop.
+        region: Requested box of fine voxels, along k, j, i, not empty; all if None.
 
     Returns:
         Tiles in memory order; their blocks cover the region once.
 
     Raises:
-        MemoryLimitError: If even the smallest crop is larger.
+        MemoryLimitError: If even the smallest crop exceeds the limit.
     """
-    # The work of a plan is a product over the axes, so each axis is measured on its own.
+    # The work of a plan is a product over the axes, so each axis is optimized independently.
     wanted = region or (slice(0, fine[0]), slice(0, fine[1]), slice(0, fine[2]))
     spans = [_coarse_span(part, n, m) for part, n, m in zip(wanted, coarse, fine, strict=True)]
     options = [
@@ -89,7 +89,7 @@ def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int, regi
 
 def first_fine(voxel: int, coarse: int, fine: int) -> int:
     """Return the first of ``fine`` voxels whose center lies in coarse voxel ``voxel`` of ``coarse`` or beyond it."""
-    # (m + 0.5) / fine >= voxel / coarse, in whole numbers so that neighbors never overlap or leave a gap.
+    # (m + 0.5) / fine >= voxel / coarse, in integers, so that neighbors neither overlap nor leave a gap.
     return -((coarse - 2 * voxel * fine) // (2 * coarse))
 
 
@@ -100,7 +100,7 @@ def split(length: int, parts: int) -> list[tuple[int, int]]:
 
 
 def _coarse_span(part: slice, coarse: int, fine: int) -> tuple[int, int]:
-    """Return the first coarse voxel that holds a center of some fine voxels, and the one behind the last."""
+    """Return the first coarse voxel with a center of some fine voxels, and the one after the last."""
     first, last = ((2 * index + 1) * coarse // (2 * fine) for index in (part.start, part.stop - 1))
     return first, last + 1
 
@@ -114,11 +114,11 @@ def _axis_blocks(
 
 
 def _fine_block(block: tuple[int, int], coarse: int, fine: int, *, within: slice) -> slice:
-    """Return the fine voxels of a block of coarse ones that are wanted."""
+    """Return the requested fine voxels of a block of coarse voxels."""
     start, stop = (first_fine(edge, coarse, fine) for edge in block)
     return slice(max(start, within.start), min(stop, within.stop))
 
 
 def _part_counts(length: int) -> list[int]:
-    """Return how many parts an axis may be divided into: every count up to 16, then every block length down to 1."""
+    """Return candidates for the number of parts of an axis: up to 16, then one for every block length down to 1."""
     return sorted({*range(1, min(16, length) + 1), *(math.ceil(length / block) for block in range(1, 17))})

@@ -1,7 +1,7 @@
-"""The one type that travels: an array and its geometry.
+"""Volume: the array, geometry and header that the rooms exchange.
 
-A `Volume` also remembers what its file said about storage, so that the writer can say it again. Reading and writing
-live in `io`, millimeters in `geometry`.
+A `Volume` also keeps how its file was stored, for the writer. `io` reads and writes volumes, and `geometry` handles
+millimeters.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ArSSRLib.geometry import VolumeGeometry
 
 @dataclass(frozen=True)
 class FileHeader:
-    """What a file said beyond its array and its geometry.
+    """The content of a file besides its array and geometry.
 
     Attributes:
-        dtype: Type of the voxels as stored in the file; None when the volume never was a file.
-        scaled: Whether the file held a slope or an intercept, so that its integers were not intensities.
-        spatial_unit: Unit the file stated; the geometry itself is always in mm.
+        dtype: Voxel type in the file; None if the volume is not from a file.
+        scaled: Whether the file had a slope or an intercept, so that its integers were not intensities.
+        spatial_unit: Unit in the file; the geometry itself is always in mm.
         description: Free text of the file.
-        qform_code: NIfTI code of the qform, up to 5; 0 with that of the sform: the file does not say where it is.
-            Many programs treat a negative code like 0.
+        qform_code: NIfTI code of the qform, up to 5; if both codes are 0, the file does not define a position. Many
+            programs treat a negative code like 0.
         sform_code: NIfTI code of the sform, up to 5.
-        padding: Least and largest intensity of voxels that the file declares as padding, in scanner units.
-        component: Part of a complex image that the file says it is: "phase", "real" or "imaginary"; empty for others.
-        profile: How the volume was acquired, as far as the file says.
-        metadata: Further text fields worth keeping; never an identity of the patient.
+        padding: Smallest and largest intensity of voxels that the file declares as padding, in scanner units.
+        component: Part of a complex image according to the file: "phase", "real" or "imaginary"; otherwise empty.
+        profile: Slice profile according to the file.
+        metadata: Further text fields, which never identify the patient.
     """
 
     dtype: np.dtype[Any] | None = None
@@ -55,11 +55,11 @@ class Volume:
 
     Attributes:
         array: Intensities in scanner units, shape (k, j, i), a real numeric type.
-        geometry: Where the voxels are, in LPS mm.
-        header: What the file of the volume said beyond these two.
+        geometry: Positions of the voxels, in LPS mm.
+        header: Further content of the file.
 
     Raises:
-        InputError: If the array is not 3-D, not real, or not of the shape of the geometry.
+        InputError: If the array is not 3-D or not real, or if its shape does not match the geometry.
     """
 
     array: npt.NDArray[Any]
@@ -67,7 +67,7 @@ class Volume:
     header: FileHeader = FileHeader()
 
     def __post_init__(self) -> None:
-        """Refuse an array that the geometry does not describe."""
+        """Refuse an array that does not match the geometry."""
         if self.array.ndim != 3 or self.array.dtype.kind not in "biuf":
             msg = (
                 f"A volume has three axes and real numbers, got {self.array.ndim} axes of type {self.array.dtype}; "
@@ -79,12 +79,12 @@ class Volume:
             raise InputError(msg)
 
     def with_array(self, array: npt.NDArray[Any], geometry: VolumeGeometry | None = None) -> Volume:
-        """Return a volume with the same header and other intensities, shape (k, j, i), and another grid if given."""
+        """Return a volume with the same header and other intensities, shape (k, j, i), and optionally another grid."""
         return replace(self, array=array, geometry=geometry or self.geometry)
 
 
 def hash_of(array: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of the voxels, which is the same for a copy in another format or integer type."""
+    """Return the SHA-256 of the voxels, which does not depend on the file format or the integer type."""
     digest = hashlib.sha256(repr(array.shape).encode())
     digest.update(np.ascontiguousarray(array, dtype=np.float32).data)
     return digest.hexdigest()

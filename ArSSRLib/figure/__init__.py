@@ -1,8 +1,8 @@
-"""Pictures of volumes side by side, to judge with the eye what upsampling did.
+"""Figures of volumes side by side, for judging the effect of upsampling by eye.
 
-Every panel shows the same points of the patient, whatever its grid: three planes in radiological orientation, along
-the axes of the first volume, in true proportions and in one gray window, voxels drawn as they are. Where to look is
-in `views`; this is the only file that knows matplotlib. Nothing here measures quality.
+Every panel shows the same points of the patient, regardless of its grid: three planes in radiological orientation,
+along the axes of the first volume, in true proportions and in one gray window; voxels are drawn without interpolation.
+`views` selects the planes; only this file uses matplotlib. Nothing here measures quality.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -54,21 +54,21 @@ def save_comparison(
     difference_to: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Draw volumes side by side: a column for each, a row for each plane.
+    """Draw volumes side by side, with one column per volume and one row per plane.
 
     Args:
         path: A PNG file.
-        panels: Titles and volumes, the first of which gives the axes and the field of view.
-        inset: Enlarge a detail in a corner of every picture, and mark where it is.
-        difference_to: Number of the panel, from 0, that the others are compared with in one more row: the absolute
+        panels: Titles and volumes; the first volume defines the axes and the field of view.
+        inset: Enlarge a detail in a corner of every image, and mark its position.
+        difference_to: Number of the panel, from 0, with which an additional row compares the others: the absolute
             difference in the plane where it is largest.
-        overwrite: Replace a file that exists.
+        overwrite: Replace an existing file.
 
     Returns:
         ``path``.
 
     Raises:
-        InputError: If there is no panel, ``difference_to`` is none of them, or a volume lies elsewhere in the patient.
+        InputError: If there is no panel, ``difference_to`` is not a panel, or a volume is elsewhere in the patient.
         OutputError: If the file cannot be written. Nothing is left behind.
     """
     path = Path(path)
@@ -121,10 +121,10 @@ def _require_overlap(panels: Sequence[tuple[str, Volume]], images: Sequence[Sequ
 
 
 def _canvas(rows: Sequence[View], panels: Sequence[tuple[str, Volume]]) -> tuple[Figure, list[list[Axes]]]:
-    """Return an empty figure and its axes by row and column, all at one scale of mm to inches."""
+    """Return an empty figure and its axes by row and column, all at the same scale of mm to inches."""
     widest, total = max(view.width for view in rows), sum(view.height for view in rows)
     scale = min(_COLUMN_INCHES / widest, _MAXIMUM_INCHES / total)
-    # Room for a title even where the anatomy is narrow.
+    # With space for a title even if the anatomy is narrow.
     column = max(widest * scale, 0.6 * _COLUMN_INCHES)
     width = _LEFT + len(panels) * (column + _GAP) + _GAP
     height = _TOP + total * scale + len(rows) * _GAP + _BOTTOM
@@ -166,7 +166,7 @@ def _placed(view: View) -> dict[str, Any]:
 
 
 def _draw_inset(axes: Axes, picture: Image, view: View, window: Window, boxes: tuple[Box, Box]) -> None:
-    """Mark a box in a picture, and draw what is in it into another one."""
+    """Mark a box in an image, and draw its content enlarged into another box."""
     (left, top, width, height), (at_left, at_top, large, tall) = boxes
     axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=_ACCENT, linewidth=1.3))
     bottom = 1 - (at_top + tall) / view.height
@@ -178,7 +178,7 @@ def _draw_inset(axes: Axes, picture: Image, view: View, window: Window, boxes: t
 
 
 def _annotate(axes: Axes, view: View) -> None:
-    """Write the name of the plane beside the first picture, and where its edges are in the patient."""
+    """Write the name of the plane beside the first image, and the patient directions of its edges."""
     box = axes.get_position()
     figure = axes.get_figure(root=True)
     if figure is not None:
@@ -207,7 +207,7 @@ def _largest_difference(images: Sequence[Sequence[Image]], reference: int) -> in
 
 
 def _draw_differences(row: Sequence[Axes], view: View, pictures: Sequence[Image], to: tuple[int, str]) -> None:
-    """Draw absolute differences to a panel, given by number and title; its place shows the scale of colors."""
+    """Draw absolute differences from a panel, given by number and title; the color scale is drawn in its place."""
     reference, title = to
     differences = [np.abs(picture - pictures[reference]) for picture in pictures]
     finite = np.concatenate([d[np.isfinite(d)] for n, d in enumerate(differences) if n != reference] or [np.zeros(1)])
@@ -233,21 +233,21 @@ def _short(title: str, letters: int) -> str:
 
 
 def _write(on: Figure | Axes, place: tuple[float, float], text: str, *, size: float, **style: Any) -> None:  # noqa: ANN401 - matplotlib's own
-    """Write text as it is: a dollar sign in a title is no formula."""
+    """Write text literally: a dollar sign in a title does not start a formula."""
     style.setdefault("color", _TEXT)
-    outline = withStroke(linewidth=1.8, foreground=_BACKGROUND)  # to be read on bright tissue, too
+    outline = withStroke(linewidth=1.8, foreground=_BACKGROUND)  # readable on bright tissue, too
     on.text(*place, text, fontsize=size, parse_math=False, path_effects=[outline], **style)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG, completely or not at all; a file of that name is replaced.
+    """Write a figure as PNG, completely or not at all; an existing file is replaced.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If the file cannot be written.
     """
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; that is no reason to write to the standard error.
+        # Characters that the font lacks are drawn as boxes, without warnings on the standard error.
         warnings.simplefilter("ignore")
         FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
     write_whole(path, content.getvalue())

@@ -1,6 +1,6 @@
-"""Where a picture looks, and what it finds there: planes through the patient, sampled by position.
+"""The planes of a figure, and their sampling: planes through the patient, by position.
 
-Everything is in LPS mm, so volumes on different grids show the same points. Nothing here draws.
+Everything is in LPS mm, so that volumes on different grids show the same points. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ Image = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Window = tuple[float, float]
 
-# Of the larger edge of a view. About twice the pixels of a panel: voxel edges stay sharp in print.
+# Samples along the larger edge of a view: about twice the pixels of a panel, so that voxel edges stay sharp in print.
 SAMPLES = 900
-#: Edge of the enlarged detail, as a part of the larger edge of a view.
+#: Edge of the enlarged detail, as a fraction of the larger edge of a view.
 DETAIL = 0.14
-#: How much it is enlarged, and how much of the smaller edge of the view its picture covers at most.
+#: Magnification of the detail, and the largest fraction of the smaller edge of the view that it may cover.
 ENLARGEMENT, COVERED = 2.5, 0.42
-# Of the range between background and bright tissue; below it is air.
+# Fraction of the range between background and bright tissue; lower values are air.
 _FOREGROUND = 0.12
 
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle in the patient, seen as radiologists do.
+    """A rectangle in the patient in radiological orientation.
 
     Attributes:
-        name: Of the plane.
+        name: Name of the plane.
         corner: Upper left corner, in LPS mm.
         right: Unit vector along its upper edge, in LPS.
         down: Unit vector along its left edge, in LPS.
-        width: In mm.
-        height: In mm.
-        letters: Of the patient directions at the left, right, upper and lower edge.
+        width: Width in mm.
+        height: Height in mm.
+        letters: Patient directions at the left, right, upper and lower edge.
     """
 
     name: str
@@ -54,7 +54,7 @@ class View:
 
 
 def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
-    """Return the axial, coronal and sagittal plane through the middle of the anatomy."""
+    """Return the axial, coronal and sagittal plane through the center of the anatomy."""
     geometry = volumes[0].geometry
     left, posterior, superior = _anatomical_axes(geometry)
     focus = _snapped(_anatomy(volumes[0]).mean(axis=0), _finest_grid(volumes))
@@ -64,7 +64,7 @@ def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
         "Coronal": (left, -superior, "RLSI"),
         "Sagittal": (posterior, -superior, "APSI"),
     }
-    # One width for all: where the anatomy is narrow, a detail has room beside it.
+    # The same width for all, which leaves space for a detail beside narrow anatomy.
     width = max(_reach(geometry, left), _reach(geometry, posterior))
     planes = []
     for name, (right, down, letters) in directions.items():
@@ -76,7 +76,7 @@ def orthogonal_views(volumes: Sequence[Volume]) -> list[View]:
 
 
 def parallel_views(volumes: Sequence[Volume], count: int) -> list[list[View]]:
-    """Return ``count`` planes parallel to each of `orthogonal_views`, evenly through the anatomy."""
+    """Return ``count`` planes parallel to each of `orthogonal_views`, evenly distributed over the anatomy."""
     ends = _anatomy(volumes[0])
     stacks = []
     for view in orthogonal_views(volumes):
@@ -89,7 +89,7 @@ def parallel_views(volumes: Sequence[Volume], count: int) -> list[list[View]]:
 
 
 def _at(view: View, position: float) -> FloatArray:
-    """Return the corner of a view that is moved along its normal to a position on it, in mm."""
+    """Return the corner of a view after moving it along its normal to a position in mm."""
     normal = np.cross(view.right, view.down)
     return np.asarray(view.corner + normal * (position - view.corner @ normal))
 
@@ -104,25 +104,25 @@ def _reach(geometry: VolumeGeometry, axis: FloatArray) -> float:
 
 
 def _anatomical_axes(geometry: VolumeGeometry) -> FloatArray:
-    """Return the axes of a grid that point most to the left, to the back and to the head, shape (3, 3), in LPS."""
+    """Return the grid axes that are closest to left, posterior and superior, shape (3, 3), in LPS."""
     axes = np.reshape(geometry.direction, (3, 3)).T
     order = max(itertools.permutations(range(3)), key=lambda p: sum(abs(axes[p[n], n]) for n in range(3)))
     return np.stack([axes[p] * (1.0 if axes[p, n] > 0 else -1.0) for n, p in enumerate(order)])
 
 
 def _anatomy(volume: Volume) -> FloatArray:
-    """Return two opposite corners of the bounding box of the anatomy, which bright spots do not pull at.
+    """Return two opposite corners of the bounding box of the anatomy, which is robust against bright spots.
 
     Returns:
         Shape (2, 3), in LPS mm.
     """
-    every = 2 if min(volume.array.shape) > 16 else 1  # a large volume is as well described by an eighth of it
+    every = 2 if min(volume.array.shape) > 16 else 1  # an eighth of a large volume describes it as well
     array = np.nan_to_num(volume.array[::every, ::every, ::every].astype(np.float64), posinf=0, neginf=0)
     low, high = np.percentile(array, [1, 99.5])
     inside = array > low + _FOREGROUND * (high - low)
     index = []
     for axis in (2, 1, 0):
-        # A line of voxels counts once it holds more than a speck.
+        # A line of voxels counts if it contains more than a speck.
         amount = inside.sum(axis=tuple(n for n in range(3) if n != axis))
         filled = np.flatnonzero(amount > 0.02 * amount.max()) if amount.max() else np.arange(array.shape[axis])
         index.append((every * filled[0], every * filled[-1]))
@@ -131,38 +131,38 @@ def _anatomy(volume: Volume) -> FloatArray:
 
 
 def finest(volumes: Sequence[Volume]) -> int:
-    """Return the number of the volume with the smallest voxels; of equals, the last, where the reference is put."""
+    """Return the number of the volume with the smallest voxels; of equals, the last, which is usually the reference."""
     return min(range(len(volumes)), key=lambda n: (np.round(np.prod(volumes[n].geometry.spacing), 9), -n))
 
 
 def _snapped(point: FloatArray, geometry: VolumeGeometry) -> FloatArray:
-    """Return the nearest voxel center, also of a grid continued beyond its field of view.
+    """Return the nearest voxel center, also on a continuation of the grid beyond its field of view.
 
-    No plane then runs between two slices of the finest grid, where rounding would choose one.
+    A plane then never lies midway between two slices of the finest grid, where rounding would select one.
     """
     index = np.round(np.linalg.solve(geometry.affine, [*point, 1.0])[:3])
     return np.asarray((geometry.affine @ [*index, 1.0])[:3])
 
 
 def pixel_centers(view: View, pixel: float | None = None) -> tuple[FloatArray, FloatArray]:
-    """Return where rows and columns of pixels of about a given size lie from the corner of a view, in mm."""
+    """Return the distances of pixel rows and columns from the corner of a view, in mm, for an approximate size."""
     edge = pixel or max(view.width, view.height) / SAMPLES
     return _centers(view.height, edge), _centers(view.width, edge)
 
 
 def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
-    """Return the voxels that a view cuts, shape (rows, columns); NaN outside of the volume.
+    """Return the voxels in a view, shape (rows, columns); NaN outside of the volume.
 
     Args:
-        volume: What is seen.
-        view: Where.
-        pixel: Edge of a pixel in mm; by default `SAMPLES` along the longer edge of the view.
+        volume: The volume.
+        view: The view.
+        pixel: Edge of a pixel in mm; by default, there are `SAMPLES` along the longer edge of the view.
     """
     rows, columns = pixel_centers(view, pixel)
     to_index = np.linalg.inv(volume.geometry.affine)
     start = to_index[:3, :3] @ view.corner + to_index[:3, 3]
     right, down = to_index[:3, :3] @ view.right, to_index[:3, :3] @ view.down
-    # Rounded first: a position between two slices must not flicker with its last bit.
+    # Rounded first, so that the last bit of a position midway between two slices has no effect.
     points = start + rows[:, None, None] * down + columns[None, :, None] * right
     index = np.floor(np.round(points, 6) + 0.5).astype(np.int64)
     inside = ((index >= 0) & (index < volume.geometry.size)).all(axis=-1)
@@ -172,23 +172,23 @@ def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
 
 
 def _centers(edge: float, pixel: float) -> FloatArray:
-    """Return the centers of pixels of about a given size that fill an edge, in mm."""
+    """Return the centers of pixels that fill an edge, in mm, for an approximate pixel size."""
     count = max(1, round(edge / pixel))
     return (np.arange(count) + 0.5) * edge / count
 
 
 def gray_window(images: Sequence[Sequence[Image]]) -> Window:
-    """Return the gray values drawn black and white, the same for all pictures."""
+    """Return the intensities drawn black and white, the same for all images."""
     values = np.concatenate([picture[::4, ::4].ravel() for pictures in images for picture in pictures])
     low, high = np.percentile(values[np.isfinite(values)], [1.0, 99.6]) if np.isfinite(values).any() else (0.0, 1.0)
     return (float(low), float(high) if high > low else float(low) + max(1.0, 0.1 * abs(float(low))))
 
 
 def detail(image: Image, view: View, window: Window) -> Box | None:
-    """Return where to look closer: the square with most detail inside the anatomy.
+    """Return the position of a detail to enlarge: the square with the strongest structure inside the anatomy.
 
     Returns:
-        Left, top, width and height in mm from the corner of the view; None if the view is too narrow for one.
+        Left, top, width and height in mm from the corner of the view; None if the view is too narrow.
     """
     side = DETAIL * max(view.width, view.height)
     if side > min(view.width, view.height):
@@ -198,21 +198,21 @@ def detail(image: Image, view: View, window: Window) -> Box | None:
     gray = np.nan_to_num((image - window[0]) / (window[1] - window[0])).clip(0, 1)
     step = np.abs(np.gradient(gray)).sum(axis=0)
     tissue = _box_mean((gray > _FOREGROUND).astype(np.float64), count)
-    # All tissue: otherwise the outline of the head wins, which is the easiest part to get right.
+    # Only tissue: otherwise, the outline of the head would be selected, which is the easiest part to reconstruct.
     score = _box_mean(step, count) * (tissue >= min(0.98, float(tissue.max())))
     row, column = np.unravel_index(int(np.argmax(score)), score.shape)
     return (float(column) * pixel, float(row) * pixel, side, side)
 
 
 def _box_mean(values: FloatArray, count: int) -> FloatArray:
-    """Return the mean over every square of ``count`` pixels, by its upper left pixel."""
+    """Return the mean over every square of ``count`` pixels, indexed by its upper left pixel."""
     total = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     n = count
     return np.asarray((total[n:, n:] - total[:-n, n:] - total[n:, :-n] + total[:-n, :-n]) / n**2)
 
 
 def quiet_corner(images: Sequence[Image], box: Box, view: View, window: Window) -> Box:
-    """Return the corner where an enlarged detail hides least of the anatomy, and not the detail itself, in mm."""
+    """Return the corner in mm where an enlarged detail hides the least anatomy, and not the detail itself."""
     side = min(ENLARGEMENT * box[2], COVERED * min(view.width, view.height))
     gap = 0.012 * max(view.width, view.height)
     lefts, tops = (gap, view.width - side - gap), (gap, view.height - side - gap)

@@ -1,6 +1,6 @@
-"""upsample: the path of a volume through every room of the engine.
+"""Upsampling: the path of a volume through all rooms of the engine.
 
-Encodes each crop once and queries it as often as needed; nothing else calls the model.
+Every crop is encoded once and queried as often as needed; nothing else calls the model.
 """
 
 from __future__ import annotations
@@ -67,24 +67,26 @@ def upsample(
         volume: The input; it is not changed. Voxels that are not finite are replaced and reported in the log.
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
-        options: What else may be chosen, see `UpsamplingOptions`.
-        region: Box of voxels of the finer grid, (first, stop) along i, j, k, which comes out as if cut from the whole.
-        destination: Where the result will be written, from `ArSSRLib.io.destination_of`: its writer's needs are planned
-            for, and a result larger than the memory lies on the disk, if its format allows. None: it has to fit.
-        progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
+        options: Further options, see `UpsamplingOptions`.
+        region: Box of voxels of the finer grid, (first, stop) along i, j, k; the result is the same as cut from the
+            whole.
+        destination: Destination of the result, from `ArSSRLib.io.destination_of`: the plan includes the memory of its
+            writer, and a result that exceeds the memory is stored on disk if its format allows. None: it must fit into
+            memory.
+        progress: Called with the finished fraction, increasing from 0 to 1; an exception stops the work.
 
     Returns:
-        The finer volume. Integer types are kept, by rounding and clipping; all others become float32, or
-        stay float64 where that would lose their contrast. Nothing is darker than the darkest voxel. Padding keeps its
-        place and value. The description of the input is not repeated: it may name somebody.
+        The finer volume. Integer types are kept by rounding and clipping; all others become float32, or remain float64
+        if float32 would lose contrast. Nothing is darker than the darkest voxel. Padding keeps its place and value. The
+        description of the input is not copied, because it may contain names of people.
 
     Raises:
         InputError: If the scale or the region is impossible, the model was trained for another scale, or no voxel is
             a finite number.
-        DeviceError: If the device, the backend or the precision is not there, or the device fails in the middle.
+        DeviceError: If the device, the backend or the precision is not available, or the device fails during the work.
         DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job does not fit.
-        OutputError: If the result does not fit into memory, and the disk has no space for it.
+        OutputError: If the result does not fit into memory, and there is not enough disk space.
     """
     plan = plan_upsampling(volume, model, scale, options, region=region, destination=destination)
     return carry_out(plan, volume, model, progress=progress).volume
@@ -100,22 +102,22 @@ def plan_upsampling(
     destination: Destination | None = None,
     estimate: Estimate = estimated_profile,
 ) -> Plan:
-    """Return what `upsample` will do with the same arguments, for `carry_out`; no voxel is computed.
+    """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing any voxels.
 
     Args:
-        volume: See `upsample`, as of all that are not here.
-        model: The same.
-        scale: The same.
-        options: The same.
-        region: The same.
-        destination: The same.
-        estimate: How the slice profile is estimated, where neither user nor file states it.
+        volume: As for `upsample`.
+        model: As for `upsample`.
+        scale: As for `upsample`.
+        options: As for `upsample`.
+        region: As for `upsample`.
+        destination: As for `upsample`.
+        estimate: Function that estimates the slice profile if neither the user nor the file states it.
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.
-        DeviceError: If the device, the backend or the precision is not there.
+        DeviceError: If the device, the backend or the precision is not available.
         DependencyError: If the package of the backend is not installed.
-        MemoryLimitError: If the job does not fit into the limit, in GB, or into the memory that is free.
+        MemoryLimitError: If the job exceeds the limit or the free memory.
     """
     options = decided(options)
     device = torch.device(options.device)
@@ -138,10 +140,10 @@ def plan_upsampling(
 
 
 def decided(options: UpsamplingOptions) -> UpsamplingOptions:
-    """Return options with the device and the precision that "auto" stands for here.
+    """Return options in which "auto" is replaced by the actual device and precision.
 
     Raises:
-        DeviceError: If the device, the backend or the precision is not there.
+        DeviceError: If the device, the backend or the precision is not available.
         DependencyError: If the package of the backend is not installed.
     """
     device = resolve_device(options.device)
@@ -154,17 +156,17 @@ def decided(options: UpsamplingOptions) -> UpsamplingOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an upsampling made, and what it found.
+    """The result of an upsampling with further findings.
 
     Attributes:
         volume: The finer volume.
-        uncertainty: Standard deviation of the answers to the mirror images, float32, in the units and on the grid of
-            ``volume``; None where it was not asked for.
-        disagreement: What the result, acquired again by simulation, differs from the scan: root mean square over the
-            anatomy, in percent of the intensity range. The scan is meant with even slices, where ``gains`` were divided
-            out. None where the result was not made to agree.
-        gains: What the slices of the scan differed in brightness, which the result does not repeat; None where nothing
-            was divided out.
+        uncertainty: Standard deviation over the mirror images, float32, in the units and on the grid of ``volume``;
+            None if it was not requested.
+        disagreement: Difference between a simulated acquisition of the result and the scan: root mean square over the
+            anatomy, in percent of the intensity range. If ``gains`` were removed, the scan with even slices is meant.
+            None if the result was not made to agree.
+        gains: Brightness differences between the slices of the scan, which are not in the result; None if none were
+            removed.
     """
 
     volume: Volume
@@ -174,14 +176,14 @@ class Outcome:
 
 
 def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progress: Progress | None = None) -> Outcome:
-    """Return what `upsample` returns and more, by a plan that `plan_upsampling` made for the same volume and model."""
+    """Carry out a plan of `plan_upsampling` for the same volume and model; see `upsample`."""
     report = progress or (lambda _: None)
     report(0.0)
     prepared = prepare(volume, plan.profile, plan.options)
     with _device_errors(plan):
         result, uncertainty, disagreement = _carry_out(plan, prepared, model, report=report)
     report(1.0)
-    # Free text of the input may name the patient, and is not true of the result any more; nor is its slice profile.
+    # The free text of the input may name the patient and does not describe the result; the same applies to its profile.
     header = replace(volume.header, description="", profile=UNKNOWN)
     spread = None if uncertainty is None else Volume(uncertainty, plan.geometry, replace(header, dtype=None))
     return Outcome(Volume(result, plan.geometry, header), spread, disagreement, prepared.gains)
@@ -190,12 +192,12 @@ def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progre
 def _carry_out(
     plan: Plan, prepared: Prepared, model: SuperResolutionModel, *, report: Progress
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, float | None]:
-    """Return the voxels of the result and of its uncertainty, and its disagreement with the scan."""
+    """Return the voxels of the result and of its uncertainty, and the disagreement with the scan."""
     array, fine_shape = prepared.array, prepared.geometry.upsampled(plan.scale).shape
     result = empty(plan, plan.dtype)
     uncertainty = empty(plan, np.float32) if plan.options.uncertainty else None
     lowest, highest = array.min(), array.max()
-    if lowest == highest:  # no anatomy, and nothing for a network to add
+    if lowest == highest:  # no anatomy, so the network has nothing to add
         for plane in planes_of(result):
             plane[...] = within_range(lowest, plan.dtype)
         if uncertainty is not None:
@@ -230,14 +232,14 @@ def _carry_out(
             )
     if prepared.padding is not None:
         for _ in prepared.padding.put_back(planes_of(result), slices_of(plan.computed), fine_shape):
-            pass  # each plane is changed in its place
+            pass  # every plane is changed in place
     spread = None if uncertainty is None else within_region(uncertainty, plan)
     return within_region(result, plan), spread, disagreement
 
 
 @contextlib.contextmanager
 def _device_errors(plan: Plan) -> Iterator[None]:
-    """Turn whatever says that memory ran out, or that the device failed, into one line with the next step."""
+    """Convert errors about memory or the device into one line with the next step."""
     device = plan.options.device
     try:
         yield

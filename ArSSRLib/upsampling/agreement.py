@@ -1,4 +1,4 @@
-"""A finished result made to agree with the scan, slab by slab and in little memory; see `acquisition.consistency`."""
+"""Correction of a finished result to agree with the scan, in little memory; see `acquisition.consistency`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ArSSRLib.scratch import release_pages
 from ArSSRLib.tiling import Slices
 from ArSSRLib.upsampling.storage import as_type
 
-# A coarse voxel is compared where this part of its slice profile, or less, reaches beyond the voxels that are there.
+# A coarse voxel is compared if at most this fraction of its slice profile is outside the available voxels.
 BEYOND = 1e-6
 
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Acquisition and interpolation between the computed fine voxels and the coarse ones that they tell about.
+    """Acquisition and interpolation between the computed fine voxels and the coarse voxels that they determine.
 
     Attributes:
-        box: Those coarse voxels, along k, j, i.
-        down: Along k, j, i, each of shape (coarse, fine).
-        up: Along k, j, i, each of shape (fine, coarse).
+        box: These coarse voxels, along k, j, i.
+        down: Acquisition along k, j, i, each of shape (coarse, fine).
+        up: Interpolation along k, j, i, each of shape (fine, coarse).
         round_trip: ``down`` after ``up`` on the whole grids, each square.
     """
 
@@ -41,7 +41,7 @@ class _Matrices:
 
     @classmethod
     def of(cls, plan: Plan, fine_shape: Sequence[int], coarse_shape: Sequence[int]) -> _Matrices:
-        """Return the matrices of a plan; shapes are those of the whole grids, (k, j, i)."""
+        """Return the matrices of a plan; the shapes are those of the whole grids, (k, j, i)."""
         whole = Agreement.of(fine_shape, coarse_shape, plan.profile)
         computed = slices_of(plan.computed)
         k, j, i = (_seen(down, rows) for down, rows in zip(whole.down, computed, strict=True))
@@ -54,14 +54,14 @@ class _Matrices:
         )
 
     def acquired(self, slab: Tensor, rows: slice) -> Tensor:
-        """Return the share of some fine planes in the simulated scan, in the shape of ``box``."""
-        # The planes are made smaller first: along k, every coarse voxel may see them.
+        """Return the contribution of fine planes to the simulated scan, in the shape of ``box``."""
+        # The planes are reduced first: along k, they may contribute to every coarse voxel.
         in_plane = apply_matrices(slab, _in_plane(self.down, rows))
         share: Tensor = torch.tensordot(self.down[0][:, rows], in_plane, dims=1)
         return share
 
     def interpolated(self, correction: Tensor, rows: slice) -> Tensor:
-        """Return a correction of the shape of ``box`` at some fine planes."""
+        """Return a correction in the shape of ``box``, interpolated at some fine planes."""
         return apply_matrices(torch.tensordot(self.up[0][rows], correction, dims=1), _in_plane(self.up, rows))
 
 
@@ -74,18 +74,18 @@ def make_agree(
     fine_shape: Sequence[int],
     strength: float,
 ) -> float:
-    """Correct a result in place until its simulated acquisition is the scan, as far as the strength says.
+    """Correct a result in place until its simulated acquisition agrees with the scan, according to the strength.
 
     Args:
-        result: Shape (k, j, i) of the computed box of the plan, in scanner units.
+        result: Computed box of the plan, shape (k, j, i), in scanner units.
         scan: The whole input, shape (k', j', i'), in scanner units.
-        plan: Tells the slice profile.
-        intensities: The range of the input.
+        plan: The plan, with the slice profile.
+        intensities: Intensity range of the input.
         fine_shape: Shape of the whole fine grid.
-        strength: Part of the difference that each step corrects, 0 to 1.
+        strength: Fraction of the difference that each step corrects, 0 to 1.
 
     Returns:
-        What is left of the difference: its root mean square over the anatomy, in percent of the intensity range.
+        The remaining difference: root mean square over the anatomy, in percent of the intensity range.
     """
     matrices = _Matrices.of(plan, fine_shape, scan.shape)
     measured = torch.from_numpy(intensities.normalize(scan[matrices.box]))
@@ -114,12 +114,12 @@ def _slabs(shape: Sequence[int]) -> Iterator[slice]:
 
 
 def _in_plane(matrices: Sequence[Tensor], rows: slice) -> list[Tensor]:
-    """Return the matrices along j and i, with one that changes nothing along k."""
+    """Return the matrices along j and i, with the identity along k."""
     return [torch.eye(rows.stop - rows.start), *matrices[1:]]
 
 
 def _seen(down: Tensor, computed: slice) -> slice:
-    """Return the coarse voxels of an axis whose slice profile lies in the computed fine voxels."""
+    """Return the coarse voxels of an axis whose slice profile is inside the computed fine voxels."""
     beyond = down.abs().sum(1) - down[:, computed].abs().sum(1)
     seen = torch.nonzero(beyond <= BEYOND).flatten().tolist()
     return slice(seen[0], seen[-1] + 1) if seen else slice(0, 0)

@@ -1,4 +1,4 @@
-"""Tile by tile into the result: normalized, encoded once, asked slab by slab, restored to scanner units."""
+"""The result, tile by tile: normalized, encoded once, predicted slab by slab, and converted to scanner units."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Progress = Callable[[float], object]
 
 @dataclass
 class Assembly:
-    """The work on one volume, tile by tile.
+    """The work on one volume.
 
     Attributes:
-        plan: What is to be done.
+        plan: The plan.
         array: The input without padding, shape (k, j, i), in scanner units.
-        intensities: Its range.
+        intensities: Intensity range of the input.
         fine_shape: Shape of the whole fine grid.
-        executor: Computes the network.
-        told: What the network is told, on the device.
-        slabs_independent: Whether a block may be answered in slabs.
-        device: Where the network is computed.
+        executor: Implementation of the network.
+        told: Conditioning of the network, on the device.
+        slabs_independent: Whether a block may be predicted in slabs.
+        device: Device of the network.
         report: Called with the finished fraction.
     """
 
@@ -53,9 +53,9 @@ class Assembly:
     def write(self, result: npt.NDArray[Any], uncertainty: npt.NDArray[np.float32] | None = None) -> None:
         """Write the computed box of the plan into ``result``, in scanner units.
 
-        The standard deviation of the answers to the mirror images goes into ``uncertainty``, also in scanner units.
+        The standard deviation over the mirror images is written into ``uncertainty``, also in scanner units.
         """
-        # The overshoot of an edge is not darker than the background: a magnitude image has no negative voxels.
+        # Overshoot at edges must not be darker than the background: magnitude images have no negative voxels.
         self._lowest = self.array.min()
         for tile in self.plan.tiles:
             coarse = self.intensities.normalize(self.array[tile.crop])
@@ -66,7 +66,7 @@ class Assembly:
             for block, fine in to_host(self._answers(tile, volume)):
                 self._write_block(result, block, self._restored(fine))
                 self._add(fine.size)
-                del fine  # not kept while the next one is made
+                del fine  # released before the next slab is computed
 
     def _write_average(
         self,
@@ -75,7 +75,7 @@ class Assembly:
         result: npt.NDArray[Any],
         uncertainty: npt.NDArray[np.float32] | None,
     ) -> None:
-        """Write the mean of the answers to the mirror images of a tile, and their standard deviation."""
+        """Write the mean of the predictions for the mirror images of a tile, and their standard deviation."""
         average = Average(tile, spread=uncertainty is not None)
         for axes in MIRROR_IMAGES:
             average.add(self._answers(tile, volume, axes))
@@ -86,38 +86,38 @@ class Assembly:
             self._write_block(uncertainty, tile.block, spread)
 
     def _write_block(self, target: npt.NDArray[Any], block: Slices, planes: Iterable[npt.NDArray[Any]]) -> None:
-        """Write the planes of a block to their place."""
-        # Blocks count from the first voxel of the whole fine grid, the target from that of the computed box.
+        """Write the planes of a block at their position."""
+        # Blocks are relative to the whole fine grid, the target to the computed box.
         box = slices_of(self.plan.computed)
         place = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(block, box, strict=True))
         write_block(target, place, planes)
 
     def _restored(self, fine: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[Any]]:
-        """Yield planes in scanner units: the conversion of a slab at once would take several times its memory."""
+        """Yield planes in scanner units: converting a slab at once would need several times its memory."""
         return (as_type(self.intensities.restore(plane), self.plan.dtype, lowest=self._lowest) for plane in fine)
 
     def _add(self, cost: float) -> None:
-        """Tell that work of this cost is done."""
+        """Report that work of this cost is finished."""
         self._finished += cost
-        # The last call belongs to `upsample`, which makes it exactly 1.
+        # The last call, with exactly 1, is made by `upsample`.
         self.report(min(self._finished / self.plan.cost, 1.0))
 
     def _answers(
         self, tile: Tile, volume: torch.Tensor, axes: tuple[int, ...] = ()
     ) -> Iterator[tuple[Slices, torch.Tensor]]:
-        """Encode a mirror image of a tile and yield its block slab by slab: where, and normalized intensities."""
+        """Encode a mirror image of a tile and yield its block in slabs: position, and normalized intensities."""
         executor = Mirrored(self.executor, axes) if axes else self.executor
         left = cost = self.plan.encoding_cost * tile.crop_voxels
 
         def advance(part: float) -> None:
-            """Add the cost of a part of the encoding: that of a large tile takes minutes on a CPU."""
+            """Add the cost of a part of the encoding, which takes minutes for a large tile on a CPU."""
             nonlocal left
             share = min(left, cost * part)
             left -= share
             self._add(share)
 
         answer = executor.encode_tile(volume, self.told, advance)
-        if not self.slabs_independent:  # what it has to compute, it computes now
+        if not self.slabs_independent:  # such a network computes everything at the first query
             yield tile.block, answer(query_grid_of(tile.block, tile.crop, self.array.shape, self.fine_shape))
             self._add(left)
             return
@@ -135,7 +135,7 @@ def query_grid_of(
     coarse_shape: Sequence[int],
     fine_shape: Sequence[int],
 ) -> QueryGrid:
-    """Return where the fine voxels of a block lie, in the whole volume and in a crop of it."""
+    """Return the coordinates of the fine voxels of a block, in the whole volume and in a crop of it."""
     query = [cell_centers(m)[rows] for rows, m in zip(block, fine_shape, strict=True)]
     sampling = [index_of(q, n) - c.start for q, n, c in zip(query, coarse_shape, crop, strict=True)]
     return QueryGrid((query[0], query[1], query[2]), (sampling[0], sampling[1], sampling[2]))

@@ -1,4 +1,4 @@
-"""How a volume was acquired: the one place that decides between user, file, estimate, and nothing."""
+"""The slice profile of a volume: the only place that decides between user, file, estimate, and none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Estimate = Callable[[Volume], SliceProfile]
 
 
 def estimated_profile(volume: Volume) -> SliceProfile:
-    """Return the profiles that can be estimated with confidence; no parts of a complex image are judged."""
+    """Return the profiles that can be estimated with confidence, but none for parts of complex images."""
     try:
         array, _ = replace_non_finite(volume.array)
     except InputError:  # no voxel is a finite number
@@ -35,17 +35,17 @@ def estimated_profile(volume: Volume) -> SliceProfile:
 
 
 class EstimatedOnce:
-    """An estimate of the first volume on each grid, which is also that of the later ones: frames were acquired alike.
+    """An estimate from the first volume on each grid, reused for later ones, because frames were acquired alike.
 
-    Frames that are treated differently would flicker.
+    Different profiles would make frames flicker.
     """
 
     def __init__(self) -> None:
-        """Know no volume yet."""
+        """Start without estimates."""
         self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], SliceProfile] = {}
 
     def __call__(self, volume: Volume) -> SliceProfile:
-        """Return the estimate for a volume or for the first one on its grid."""
+        """Return the estimate for the first volume on the grid of a volume."""
         grid = volume.geometry.size, volume.geometry.spacing
         if grid not in self._known:
             self._known[grid] = estimated_profile(volume)
@@ -59,17 +59,17 @@ def decided_profile(
     *,
     estimate: Estimate = estimated_profile,
 ) -> SliceProfile:
-    """Return the slice profiles of a volume: as the user states, else as the file does, else estimated, axis by axis.
+    """Return the slice profiles of a volume: stated by the user, stated by the file, or estimated, axis by axis.
 
     Args:
-        volume: Its header holds what the file states.
-        options: What the user states.
-        scale: Factors along i, j, k; for an axis that is not made finer, a stated thickness is ignored and nothing is
-            estimated. None: all count.
-        estimate: How to estimate, where that is needed.
+        volume: The volume; its header contains the statements of the file.
+        options: The options, with the statement of the user.
+        scale: Factors along i, j, k; for axes that do not become finer, a stated thickness is ignored and nothing is
+            estimated. None: all axes count.
+        estimate: Function that estimates profiles.
 
     Raises:
-        InputError: If the thickness that the user states is impossible.
+        InputError: If the stated thickness is impossible.
     """
     if options.slice_thickness == UNKNOWN_THICKNESS:
         return UNKNOWN
@@ -88,7 +88,7 @@ def decided_profile(
 
 
 def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[bool]) -> SliceProfile:
-    """Return what the file states, and along the axes for which the user states a thickness, what the user states."""
+    """Return the statement of the file, replaced along the axes for which the user states a thickness."""
     filed, text = volume.header.profile, options.slice_thickness
     if text is None or text == AS_FILED:
         return filed
@@ -105,7 +105,7 @@ def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[
 
 
 def describe(axis: AxisProfile | None, spacing: float) -> str:
-    """Return a profile in words, as "Gaussian of 3 mm (DICOM)"; ``spacing`` is in mm."""
+    """Return a profile as text, such as "Gaussian of 3 mm (DICOM)"; ``spacing`` is in mm."""
     if axis is None:
         return "unknown"
     words = {"gaussian": "Gaussian of", "box": "box of", "kspace": "k-space of voxels of", "point": "points"}
@@ -114,6 +114,6 @@ def describe(axis: AxisProfile | None, spacing: float) -> str:
 
 
 def described(profile: SliceProfile, spacing: tuple[float, ...], *, only_known: bool = False) -> str:
-    """Return the profiles along i, j, k in words, or those that are known; ``spacing`` is along i, j, k, in mm."""
+    """Return the profiles along i, j, k as text, or only the known ones; ``spacing`` is along i, j, k, in mm."""
     axes = zip("ijk", profile.axes, spacing, strict=True)
     return "; ".join(f"{n}: {describe(axis, s)}" for n, axis, s in axes if not only_known or axis is not None)

@@ -1,4 +1,4 @@
-"""Which way a network is computed: by itself, by kernels for a GPU, or by OpenVINO. The only place that chooses."""
+"""The selection of the implementation of a network: the network itself, kernels for a GPU, or OpenVINO."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def choose_executor(
     told: Conditioning,
     voxels: int,
 ) -> Executor:
-    """Return what computes a network.
+    """Return the implementation of a network.
 
     Args:
-        model: On the device.
+        model: The network, on the device.
         backend: "torch", "openvino" or "fused".
-        number_format: What it computes in.
-        device: Where it computes.
-        array: The whole volume, shape (k, j, i), in scanner units, finite.
-        told: What the network is told about it, on the CPU.
+        number_format: Number format of the computation.
+        device: Device of the computation.
+        array: The whole volume, shape (k, j, i), in scanner units, with finite values.
+        told: Conditioning of the network, on the CPU.
         voxels: Fine voxels of the whole job.
 
     Raises:
-        InputError: If the backend cannot compute the network.
-        DeviceError: If the processor cannot compute in that number format.
+        InputError: If the backend does not support the network.
+        DeviceError: If the processor does not support the number format.
     """
     if backend == "openvino":
         return OpenVINOExecutor(model, number_format, array, told)
@@ -44,16 +44,16 @@ def choose_executor(
 
 
 def precision_context(backend: str, number_format: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which an executor works."""
-    # What OpenVINO leaves to PyTorch stays in single precision, which is faster there.
+    """Return the autocast context of an executor."""
+    # The parts that OpenVINO leaves to PyTorch use single precision, which is faster there.
     full = backend == "openvino" or number_format == torch.float32
     return nullcontext() if full else torch.autocast(device.type, number_format)
 
 
 def bytes_per_coarse_voxel(model: SuperResolutionModel, backend: str) -> int:
-    """Return the bytes that encoding holds per coarse voxel at its peak.
+    """Return the peak memory of encoding in bytes per coarse voxel.
 
     Raises:
-        InputError: If the backend cannot compute the network.
+        InputError: If the backend does not support the network.
     """
     return openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel

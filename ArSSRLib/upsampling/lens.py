@@ -1,9 +1,9 @@
-"""A plane of the result without the rest of it: the volume is prepared once, and planes are asked for again and again.
+"""Single planes of a result: the volume is prepared once, and planes are requested repeatedly.
 
-The feature maps around the last planes are kept, so that the next plane close by only has to be queried. Only what a
-plane depends on is encoded, and an oblique one in parts, since the box around it holds mostly what it does not cross.
-A quick answer encodes with a reduced halo; an exact one agrees with `ArSSRLib.upsampling.upsample` to rounding.
-Agreement with the scan and the average over mirror images take the whole volume, and are no part of either.
+The feature maps around the last planes are cached, so that a nearby plane only needs queries. Only the coarse voxels
+that a plane depends on are encoded; an oblique plane is encoded in parts, because most of its bounding box is far from
+it. A quick answer encodes with a reduced halo; an exact answer agrees with `ArSSRLib.upsampling.upsample` to rounding.
+Agreement with the scan and the average over mirror images need the whole volume, and are not included.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from ArSSRLib.upsampling.storage import as_type
 from ArSSRLib.volume import Volume
 
 # Halo of a quick answer in coarse voxels. With arssr2, halos of 4, 6, 8, 10, 12 and 14 differ from the exact result by
-# 1.23, 1.20, 0.88, 0.52, 0.35 and 0.01 % of the range at most.
+# at most 1.23, 1.20, 0.88, 0.52, 0.35 and 0.01 % of the range.
 QUICK_HALO = 8
-# Voxels beside a point that interpolation reads, to each side: the taps of the cubic spline.
+# Voxels on each side of a point for interpolation: the taps of the cubic spline.
 TAPS = 1
-# Coarse voxels on both sides of a plane that a quick answer encodes too, so that the next plane finds them.
+# Coarse voxels on both sides of a plane that a quick answer also encodes, for the next plane.
 QUICK_MARGIN = 2
-# Parts along each edge of a plane, where its parts are encoded one by one.
+# Candidates for the number of parts along each edge of a plane that are encoded one by one.
 DIVISIONS = (1, 2, 4, 8)
-# Bytes of the feature maps that are kept. The last one is kept in any case.
+# Size limit of the cached feature maps in bytes, except for the last one.
 KEPT_BYTES = 384 * 2**20
-# Scattered points answered at once.
+# Scattered points computed at once.
 CHUNK_POINTS = 2**13
 
-# Called many times a second during the work; what it raises ends it.
+# Called many times per second during the work; an exception stops it.
 Check = Callable[[], object]
 
 
@@ -58,9 +58,9 @@ class Answer:
 
     Attributes:
         plane: Intensities in scanner units, float32, shape (rows, columns); NaN outside the field of view.
-        exact: Whether it was encoded with the whole halo of the model.
-        uncorrected: Whether the whole result would also be made to agree with the scan, as this plane is not.
-        encoded: Coarse voxels that were encoded for it; 0 where a feature map was at hand.
+        exact: Whether it was encoded with the full halo of the model.
+        uncorrected: Whether the whole result would be corrected to agree with the scan, unlike this plane.
+        encoded: Number of coarse voxels encoded for it; 0 if a feature map was cached.
     """
 
     plane: npt.NDArray[np.float32]
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A feature map of a block of coarse voxels, shape (1, C, d, h, w), its scale, and whether its halo was whole."""
+    """A feature map of a block of coarse voxels, shape (1, C, d, h, w), its scale, and whether its halo was full."""
 
     block: Box
     feature_map: Tensor
@@ -84,22 +84,22 @@ class _Kept:
         return self.feature_map.numel() * self.feature_map.element_size()
 
     def serves(self, block: Box, scale: Vector, *, exact: bool) -> bool:
-        """Tell whether it answers for a block, at a scale, at least as well as asked."""
+        """Return whether it covers a block, at a scale, with the requested accuracy."""
         within = all(a.start <= b.start and b.stop <= a.stop for a, b in zip(self.block, block, strict=True))
         return within and self.scale == scale and (self.exact or not exact)
 
 
 class Lens:
-    """Answers for planes of the result of one volume.
+    """Computes planes of the result of one volume.
 
     Args:
         volume: The input; it is not changed.
         model: From `load_model`; it is moved to the device.
-        options: From `ArSSRLib.upsampling.decided`. The lens computes with PyTorch, whatever the backend.
-        most_bytes: Most bytes of feature maps to keep.
+        options: From `ArSSRLib.upsampling.decided`. The lens computes with PyTorch, regardless of the backend.
+        most_bytes: Size limit of the cached feature maps in bytes.
 
     Raises:
-        InputError: If no voxel is a finite number, or the model cannot answer from a part of a volume.
+        InputError: If no voxel is a finite number, or the model needs the whole volume.
     """
 
     def __init__(
@@ -114,17 +114,17 @@ class Lens:
         self._volume, self._options, self._most_bytes = volume, options, most_bytes
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
-        self._estimate = EstimatedOnce()  # whatever the scale
+        self._estimate = EstimatedOnce()  # regardless of the scale
         prepared = prepare(volume, decided_profile(volume, options, estimate=self._estimate), options)
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape
         self._intensities = IntensityRange.of(self._array)
-        self._kept: list[_Kept] = []  # the one used last is the last
+        self._kept: list[_Kept] = []  # the most recently used one is the last
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the feature maps that are kept."""
+        """Size of the cached feature maps in bytes."""
         return sum(kept.bytes for kept in self._kept)
 
     def answer(
@@ -133,11 +133,11 @@ class Lens:
         """Return a plane of the result.
 
         Args:
-            plane: Where its pixels are. A pixel at the center of a voxel of the result gets the value of that voxel;
-                between voxels, the network is asked there.
+            plane: Positions of its pixels. A pixel at the center of a voxel of the result has the value of that voxel;
+                other pixels are predicted by the network.
             scale: Factor of at least 1, or one along each of i, j, k; unitless.
-            exact: Encode with the whole halo of the model.
-            check: Called many times a second while voxels are encoded; what it raises ends the work.
+            exact: Whether to encode with the full halo of the model.
+            check: Called many times per second during the encoding; an exception stops it.
 
         Raises:
             InputError: If the scale is impossible.
@@ -148,7 +148,7 @@ class Lens:
         points = PlanePoints.of(plane, self._volume.geometry)
         values = np.full(points.inside.shape, np.nan, dtype=np.float32)
         lowest = self._array.min()
-        if not points.inside.any() or lowest == self._array.max():  # no anatomy, and nothing for a network to add
+        if not points.inside.any() or lowest == self._array.max():  # no anatomy, so the network has nothing to add
             values[points.inside] = lowest
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, encoded = True, 0
@@ -167,10 +167,10 @@ class Lens:
         return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
-        """Return the parts of a plane that are encoded with the least work, one by one, among those that fit.
+        """Return the parts of a plane for encoding them one by one, with the least work among those that fit.
 
         Raises:
-            MemoryLimitError: If not even the smallest parts fit.
+            MemoryLimitError: If even the smallest parts do not fit.
         """
         room, needed, best, least = self._room(), math.inf, None, math.inf
         halo = self._halo(exact=exact)
@@ -181,11 +181,11 @@ class Lens:
                 [grown(block, margin, self._shape) for margin in (0, halo // 2, halo)] for block in blocks if block
             ]
             needed = max(_voxels(crop) for *_, crop in boxes) * self._model.bytes_per_coarse_voxel
-            # Each convolution computes less than the one before it: Simpson's rule from the last to the first.
+            # Each convolution computes less than the previous one: Simpson's rule from the last to the first.
             work = sum(_voxels(last) + 4 * _voxels(middle) + _voxels(first) for last, middle, first in boxes)
             if needed <= room and work < least:
                 best, least = parts, work
-            if best is not None and straight:  # the box around it holds nothing beside it
+            if best is not None and straight:  # its bounding box contains only the plane
                 break
         if best is None:
             msg = (
@@ -196,11 +196,11 @@ class Lens:
         return best
 
     def _halo(self, *, exact: bool) -> int:
-        """Return the coarse voxels around a plane that are encoded for it."""
+        """Return the coarse voxels around a plane to encode."""
         return self._model.halo if exact else min(QUICK_HALO, self._model.halo)
 
     def _told_at(self, scale: Vector) -> tuple[Conditioning, bool]:
-        """Return what the network is told at a scale, and whether a whole result would be made to agree."""
+        """Return the conditioning of the network at a scale, and whether a whole result would be made to agree."""
         if self._conditions is None or self._conditions[0] != scale:
             fine = self._volume.geometry.upsampled(scale).shape
             self._model.check_scale(self._shape, fine)
@@ -212,7 +212,7 @@ class Lens:
     def _feature_map(
         self, points: PlanePoints, scale: Vector, told: Conditioning, *, exact: bool, check: Check
     ) -> tuple[_Kept, int]:
-        """Return a feature map for points, kept or made now, and the coarse voxels that were encoded for it."""
+        """Return a feature map for points, cached or new, and the number of coarse voxels encoded for it."""
         block, voxels = points.block(self._shape, TAPS), 0
         serving = [kept for kept in self._kept if kept.serves(block, scale, exact=exact)]
         if serving:
@@ -223,7 +223,7 @@ class Lens:
             check()
             coarse = torch.from_numpy(self._intensities.normalize(self._array[crop])).to(self._device)
             encoded = self._model.encode_box(coarse[None, None], within(wanted, crop), told, lambda _: check())
-            # Channels last, as interpolation reads them.
+            # Channels last, as needed for interpolation.
             rows = encoded.permute(0, 2, 3, 4, 1).contiguous()
             found, voxels = _Kept(wanted, rows.permute(0, 4, 1, 2, 3), scale, exact), coarse.numel()
         self._kept.append(found)
@@ -232,19 +232,19 @@ class Lens:
         return found, voxels
 
     def _boxes(self, points: PlanePoints, *, exact: bool) -> tuple[Box, Box]:
-        """Return the coarse voxels whose features are kept for points, and those that are encoded for them."""
+        """Return the box of features to keep for points, and the box to encode."""
         block = points.block(self._shape, TAPS)
         wanted = block
         if not exact:
             more = grown(block, QUICK_MARGIN, self._shape)
-            # A straight plane is left by scrolling; whoever drags the lens leaves any margin at once.
+            # Straight planes are scrolled; dragging the lens leaves any margin immediately.
             scrolled = range(3) if points.axes is None else points.axes.order[2:]
             k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
             wanted = (k, j, i)
         return wanted, grown(wanted, self._halo(exact=exact) - TAPS, self._shape)
 
     def _room(self) -> float:
-        """Return the bytes that encoding may take."""
+        """Return the memory for encoding in bytes."""
         room = DEFAULT_SHARE * free_memory(self._device)
         limit = self._options.memory_limit
         return room if limit is None else min(room, limit * 1e9)
@@ -252,13 +252,13 @@ class Lens:
     def _normalized(
         self, kept: _Kept, points: PlanePoints, told: Conditioning, check: Check
     ) -> npt.NDArray[np.float32]:
-        """Answer for the pixels inside, shape (pixels inside,)."""
+        """Predict the pixels inside, shape (pixels inside,)."""
         if points.axes is not None:
             return self._along_axes(kept, points.axes, told)
         return self._at_points(kept, points, told, check)
 
     def _along_axes(self, kept: _Kept, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
-        """Answer for pixels along axes of the volume, as the whole result is answered; shape (pixels inside,)."""
+        """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""
         vectors = [torch.from_numpy(vector) for vector in axes.vectors]
         query = [coordinate_of(vector, n) for vector, n in zip(vectors, self._shape, strict=True)]
         sampling = [vector - block.start for vector, block in zip(vectors, kept.block, strict=True)]
@@ -267,9 +267,9 @@ class Lens:
         return answer.permute(axes.order).flatten().cpu().numpy()
 
     def _at_points(self, kept: _Kept, points: PlanePoints, told: Conditioning, check: Check) -> npt.NDArray[np.float32]:
-        """Answer for pixels anywhere in a feature map, shape (pixels inside,)."""
+        """Predict pixels anywhere in a feature map, shape (pixels inside,)."""
         index = torch.from_numpy(points.index[points.inside])
-        number_format = torch.float32 if self._device.type == "mps" else torch.float64  # which has no double precision
+        number_format = torch.float32 if self._device.type == "mps" else torch.float64  # mps has no double precision
         shape = kept.feature_map.shape[2:]
         coordinates = torch.stack(
             [coordinate_of(index[:, axis] - kept.block[axis].start, shape[axis]) for axis in range(3)], dim=-1

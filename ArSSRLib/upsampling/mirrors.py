@@ -1,4 +1,4 @@
-"""Answers to the mirror images of a volume, averaged: a better result, and how far the answers are apart.
+"""Average over the mirror images of a volume: a better result, and the spread of the predictions.
 
 Source:
     Timofte et al. 2016, "Seven ways to improve example-based single image super resolution", section 3.3,
@@ -27,10 +27,10 @@ MIRROR_IMAGES = tuple(axes for count in range(4) for axes in itertools.combinati
 
 @dataclass(frozen=True)
 class Mirrored(Executor):
-    """Computes a network on a mirror image; the answers lie as those to the volume itself.
+    """Computes a network on a mirror image, and mirrors the predictions back.
 
     Attributes:
-        executor: Computes the network.
+        executor: Implementation of the network.
         axes: The mirrored axes, of k, j, i.
     """
 
@@ -38,7 +38,7 @@ class Mirrored(Executor):
     axes: tuple[int, ...]
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
-        """Encode the mirror image of a tile, see `Executor`."""
+        """Encode the mirror image of a tile; see `Executor`."""
         if not self.axes:
             return self.executor.encode_tile(volume, told, progress)
         image = torch.flip(volume, [axis + 2 for axis in self.axes])
@@ -47,7 +47,7 @@ class Mirrored(Executor):
         return lambda grid: torch.flip(answer(self._mirrored(grid, lengths)), self.axes)
 
     def _mirrored(self, grid: QueryGrid, lengths: Iterable[int]) -> QueryGrid:
-        """Return where the voxels of a block lie in the mirror image, in the order of that."""
+        """Return the positions of the voxels of a block in the mirror image, in mirrored order."""
         query, sampling = list(grid.query), list(grid.sampling)
         for axis, length in enumerate(lengths):
             if axis in self.axes:
@@ -57,11 +57,11 @@ class Mirrored(Executor):
 
 
 class Average:
-    """The mean of several answers for one tile, and their standard deviation.
+    """The mean and the standard deviation of several predictions of one tile.
 
     Args:
-        tile: Whose block is answered.
-        spread: Whether the standard deviation is asked for.
+        tile: The tile.
+        spread: Whether to compute the standard deviation.
     """
 
     def __init__(self, tile: Tile, *, spread: bool) -> None:
@@ -72,7 +72,7 @@ class Average:
         self._count = 0
 
     def add(self, answers: Iterable[tuple[Slices, Tensor]]) -> None:
-        """Take in one answer, slab by slab; by Welford's updates, for the sum of squares would lose digits."""
+        """Add one prediction, slab by slab, with Welford's updates, because a sum of squares would lose precision."""
         self._count += 1
         for block, fine in to_host(answers):
             place = tuple(slice(s.start - c, s.stop - c) for s, c in zip(block, self._corner, strict=True))
@@ -83,7 +83,7 @@ class Average:
                 self._squares[place] += before * (fine - mean)
 
     def deviation(self) -> npt.NDArray[np.float32]:
-        """Return the standard deviation of the answers, shape of the block, normalized."""
+        """Return the standard deviation of the predictions, in the shape of the block, normalized."""
         if self._squares is None:
             return np.zeros_like(self.mean)
         return np.asarray(np.sqrt(self._squares / self._count), dtype=np.float32)

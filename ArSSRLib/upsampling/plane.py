@@ -1,4 +1,4 @@
-"""Where the pixels of a plane in the patient lie among the voxels of a volume. Nothing here knows intensities."""
+"""Positions of the pixels of a plane in the patient among the voxels of a volume, without intensities."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ArSSRLib.coordinates import Box
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 
-# More are no view of a screen.
+# Larger planes are not views on a screen.
 MAXIMUM_PIXELS = 2**24
-# What is taken for rounding, in voxels.
+# Tolerance for rounding, in voxels.
 ROUNDING = 1e-6
 
 Vector = tuple[float, float, float]
@@ -28,12 +28,12 @@ class Plane:
 
     Attributes:
         origin: Center of the first pixel, in LPS mm.
-        column_step: From a pixel to the next one in its row, in LPS mm.
-        row_step: From a pixel to the one in the next row, in LPS mm.
+        column_step: Step from a pixel to the next one in its row, in LPS mm.
+        row_step: Step from a pixel to the one in the next row, in LPS mm.
         size: Number of columns and rows.
 
     Raises:
-        InputError: If it has no pixel or too many, or a number is not finite.
+        InputError: If it has no pixels or too many, or a number is not finite.
     """
 
     origin: Vector
@@ -42,7 +42,7 @@ class Plane:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Refuse a plane without pixels or without a place."""
+        """Refuse a plane without pixels or without a finite position."""
         numbers = np.concatenate([self.origin, self.column_step, self.row_step])
         if min(self.size) < 1 or math.prod(self.size) > MAXIMUM_PIXELS or not np.isfinite(numbers).all():
             msg = (
@@ -52,7 +52,7 @@ class Plane:
             raise InputError(msg)
 
     def parts(self, counts: tuple[int, int]) -> list[PlanePart]:
-        """Divide it, into so many parts along its columns and rows, or as many as it has pixels."""
+        """Divide the plane into a number of parts along its columns and rows, limited by its pixels."""
         edges = [
             np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist()
             for n, count in zip(self.size, counts, strict=True)
@@ -68,7 +68,7 @@ class Plane:
         return parts
 
     def box(self, geometry: VolumeGeometry, margin: int) -> Box | None:
-        """Return the voxels of a grid around it, and a margin of more, along k, j, i; None if it is elsewhere."""
+        """Return the voxels of a grid around the plane, with a margin, along k, j, i; None if it is outside."""
         inverse = np.linalg.inv(geometry.affine[:3, :3])[::-1]
         ends = np.array([[a * (self.size[0] - 1), b * (self.size[1] - 1)] for a in (0, 1) for b in (0, 1)])
         points = self.origin + ends @ [self.column_step, self.row_step]
@@ -80,7 +80,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class PlanePart:
-    """A part of a plane, and its rows and columns there."""
+    """A part of a plane, with its rows and columns."""
 
     rows: slice
     columns: slice
@@ -89,11 +89,11 @@ class PlanePart:
 
 @dataclass(frozen=True)
 class AxisVectors:
-    """Voxel indices of a plane whose rows and columns run along axes of the volume.
+    """Voxel indices of a plane whose rows and columns follow axes of the volume.
 
     Attributes:
-        vectors: Indices along k, j, i; one of the three has a single one.
-        order: Axis of the rows' steps, axis of the columns' steps, and the third one.
+        vectors: Indices along k, j, i; one of the three has a single index.
+        order: Axis of the row steps, axis of the column steps, and the third axis.
     """
 
     vectors: tuple[FloatArray, FloatArray, FloatArray]
@@ -106,8 +106,8 @@ class PlanePoints:
 
     Attributes:
         index: Indices along k, j, i, shape (rows, columns, 3); 0 is the center of the first voxel.
-        inside: Which pixels lie in the field of view, shape (rows, columns).
-        axes: The pixels inside, in their order; None for an oblique plane, or if none is inside.
+        inside: Mask of the pixels in the field of view, shape (rows, columns).
+        axes: The pixels inside, in order; None for an oblique plane, or if none is inside.
     """
 
     index: FloatArray
@@ -116,7 +116,7 @@ class PlanePoints:
 
     @classmethod
     def of(cls, plane: Plane, geometry: VolumeGeometry) -> PlanePoints:
-        """Place the pixels of a plane among the voxels of a grid."""
+        """Locate the pixels of a plane among the voxels of a grid."""
         inverse: FloatArray = np.linalg.inv(geometry.affine[:3, :3])[::-1].astype(np.float64)
         first = inverse @ np.subtract(plane.origin, geometry.origin)
         column, row = inverse @ plane.column_step, inverse @ plane.row_step
@@ -126,13 +126,13 @@ class PlanePoints:
         return cls(index, inside, _axes_of(plane, geometry.shape, first, column, row) if inside.any() else None)
 
     def block(self, shape: tuple[int, int, int], margin: int) -> Box:
-        """Return the voxels of a grid of this shape around the pixels inside, and a margin of more, along k, j, i."""
+        """Return the voxels of a grid of this shape around the pixels inside, with a margin, along k, j, i."""
         points = self.index[self.inside]
         return _around(points.min(axis=0), points.max(axis=0), margin, shape)
 
 
 def _around(low: FloatArray, high: FloatArray, margin: int, shape: tuple[int, int, int]) -> Box:
-    """Return the voxels of a grid of this shape between two continuous indices, and a margin of more."""
+    """Return the voxels of a grid of this shape between two continuous indices, with a margin."""
     first = np.floor(low + ROUNDING).astype(int) - margin
     last = np.ceil(high - ROUNDING).astype(int) + margin
     k, j, i = (slice(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in zip(first, last, shape, strict=True))
@@ -146,7 +146,7 @@ def _inside(index: FloatArray, size: npt.NDArray[np.int_] | int) -> npt.NDArray[
 def _axes_of(
     plane: Plane, shape: tuple[int, int, int], first: FloatArray, column: FloatArray, row: FloatArray
 ) -> AxisVectors | None:
-    """Return the pixels inside as one vector per axis, or None where a step leaves the axes of the volume."""
+    """Return the pixels inside as one vector per axis, or None if a step does not follow an axis of the volume."""
     steps = np.abs([row * plane.size[1], column * plane.size[0]]) > ROUNDING
     down, across = int(steps[0].argmax()), int(steps[1].argmax())
     if (steps.sum(axis=1) != 1).any() or down == across:

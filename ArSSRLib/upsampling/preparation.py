@@ -1,4 +1,4 @@
-"""What happens to the voxels of a volume before a network sees them."""
+"""Preparation of the voxels of a volume for a network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A volume as a network may see it.
+    """A volume prepared for a network.
 
     Attributes:
         array: Finite intensities without padding, shape (k, j, i), in scanner units.
-        geometry: Its grid.
-        padding: Where the padding was; it comes back into the result.
-        gains: What the slices differed in brightness, which is divided out; None where nothing was.
+        geometry: Grid of the volume.
+        padding: The padding, which is restored in the result.
+        gains: The removed brightness differences between slices; None if nothing was removed.
     """
 
     array: npt.NDArray[Any]
@@ -38,12 +38,12 @@ class Prepared:
 
 
 def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -> Prepared:
-    """Return a volume without what is no measurement and with even slices, and say in the log what was changed.
+    """Return a volume with even slices and without invalid voxels, and log the changes.
 
     Args:
         volume: The input; it is not changed.
-        profile: How it was acquired, from `decision.decided_profile`.
-        options: They say whether the brightness of slices may be evened out.
+        profile: Its slice profile, from `decision.decided_profile`.
+        options: The options, which may disable the correction of slice brightness.
 
     Raises:
         InputError: If no voxel is a finite number.
@@ -58,7 +58,7 @@ def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -
     padding = find_padding(array, volume.header.padding)
     array = without_padding(array, padding)
     axis = slice_axis(volume.geometry.spacing, profile)
-    # Phase and the parts of a complex image have no brightness that a gain could change.
+    # Parts of a complex image have no brightness that a gain could change.
     if axis is None or component or options.even_slices == "off":
         return Prepared(array, volume.geometry, padding)
     intensities = IntensityRange.of(array)

@@ -1,4 +1,4 @@
-"""The voxels of a result: where they lie, and how intensities become the type that they are stored in."""
+"""The voxels of a result: their location, and their conversion to the stored type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ArSSRLib.scratch import array_on_disk
 
 
 def empty(plan: Plan, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an array for the computed box of a plan, in memory or on the disk as planned."""
+    """Return an array for the computed box of a plan, in memory or on disk as planned."""
     i, j, k = (stop - first for first, stop in plan.computed)
     if plan.folder is not None:
         return array_on_disk((k, j, i), np.dtype(dtype), plan.folder)
@@ -26,24 +26,24 @@ def within_region(array: npt.NDArray[Any], plan: Plan) -> npt.NDArray[Any]:
     i, j, k = (
         slice(first - start, stop - start) for (first, stop), (start, _) in zip(plan.region, plan.computed, strict=True)
     )
-    # Not a view, which would hold the whole box.
+    # Not a view, which would keep the whole box in memory.
     return np.ascontiguousarray(array[k, j, i]) if plan.folder is None else array[k, j, i]
 
 
 def within_range(value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a number of any type
-    """Return a number as one that a type can hold: of double precision, it may be beyond single."""
+    """Clip a number to the range of a type: numbers in double precision may exceed single precision."""
     if dtype.kind != "f":
         return value
     return np.clip(np.float64(value), -np.finfo(dtype).max, np.finfo(dtype).max)
 
 
 def as_type(array: npt.NDArray[Any], dtype: np.dtype[Any], *, lowest: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - any number
-    """Turn intensities, in their own array, into the type of the output: rounded, clipped, none below ``lowest``."""
+    """Convert intensities, in place, to the type of the output: rounded, clipped, none below ``lowest``."""
     np.maximum(array, array.dtype.type(lowest), out=array)
     if dtype.kind == "f":
         return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    # The largest 32- and 64-bit integers are no floats; the float below them is.
+    # The largest 32- and 64-bit integers are not floats; the next smaller float is used.
     wide = np.float64 if dtype.itemsize >= 4 else np.float32
     high = np.nextafter(wide(limits.max), wide(0)) if float(wide(limits.max)) > limits.max else wide(limits.max)
     rounded = array.astype(wide, copy=False)

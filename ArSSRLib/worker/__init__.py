@@ -1,10 +1,10 @@
-"""The process that the Slicer panel starts: a job file in, JSON lines out.
+"""The process that the Slicer panel starts: it reads a job file and prints JSON lines.
 
-``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`), answers for planes of a
-result as long as it is asked (`lens`), or tells what the machine can do (`probing`), and says on its standard output
-how far it is, one JSON object a line (`events`). It stops when it is asked to, wherever it is (`cancellation`).
+``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`), computes planes of a
+result on request (`lens`), or reports the capabilities of the machine (`probing`). It prints its progress on the
+standard output, one JSON object per line (`events`), and can be stopped at any time (`cancellation`).
 
-Exit codes: 0 done; 1 a defect; 2 the job cannot be done; 130 cancelled.
+Exit codes: 0 success; 1 an internal error; 2 the job cannot be done; 130 canceled.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the worker as a process of its own: standard output and signals belong to it.
+    """Run the worker as a separate process, which owns its standard output and signals.
 
     Args:
         arguments: The job file.
 
     Returns:
-        The exit code, see the head of this file.
+        The exit code; see the module docstring.
     """
     open_standard_streams()
-    faulthandler.enable()  # a crash leaves words, being killed does not: whoever started this tells them apart
+    faulthandler.enable()  # a crash leaves a traceback, a kill does not: the caller can distinguish them
     let_threads_sleep(always=True)
     events = Events(take_standard_output())
     cancellation = Cancellation(events)
@@ -51,15 +51,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> int:
-    """Do the job of a file; the last event is done, error or cancelled, and nothing is raised.
+    """Run the job of a file; the last event is done, error or cancelled, and nothing is raised.
 
     Args:
         arguments: The job file.
-        events: Where to tell what happens.
-        cancellation: Who may ask to stop.
+        events: Output for the events.
+        cancellation: Requests to stop.
 
     Returns:
-        The exit code, see the head of this file.
+        The exit code; see the module docstring.
     """
     try:
         events.send("started", version=__version__, pid=os.getpid())
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
     except CancelledError:
         events.end("cancelled")
         return EXIT_CANCELLED
-    except BaseException as error:  # the last line of defense: whoever reads the lines must be told
+    except BaseException as error:  # the last resort: the reader must be informed
         known = _as_known(error)
         if known is not None:
             events.end("error", kind=type(known).__name__, message=one_line(known))
@@ -83,13 +83,13 @@ def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
 
 
 def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> dict[str, Any]:
-    """Read the job and do it; returns the fields of the event "done"."""
+    """Read the job and run it; return the fields of the event "done"."""
     if len(arguments) != 1:
         msg = f"The worker takes one job file, got {len(arguments)} arguments: python -m ArSSRLib.worker JOB.json."
         raise InputError(msg)
     job = read_job(Path(arguments[0]))
     cancellation.check()
-    # Imported here: a job that cannot be done is refused before anything is loaded.
+    # Imported here, so that an impossible job is refused before anything is loaded.
     if isinstance(job, UpsampleJob):
         from ArSSRLib.worker.volumes import upsample_volumes  # noqa: PLC0415
 
@@ -104,11 +104,11 @@ def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
 
 
 def _as_known(error: BaseException) -> ArSSRError | None:
-    """Return what the engine raises on purpose: the error itself, or that memory ran out; None for a defect."""
+    """Return an expected error: the error itself, or a memory error; None for a defect."""
     if isinstance(error, ArSSRError):
         return error
     ran_out = isinstance(error, MemoryError)
-    with contextlib.suppress(Exception):  # without PyTorch, no error of PyTorch
+    with contextlib.suppress(Exception):  # without PyTorch, it is not an error of PyTorch
         from ArSSRLib.device import is_out_of_memory  # noqa: PLC0415
 
         ran_out = ran_out or is_out_of_memory(error)

@@ -8,5 +8,5 @@ from ArSSRLib.worker import main
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stderr.flush()
-    # Everything is written and closed; a library that hangs or crashes while it is unloaded changes nothing any more.
+    # Everything is written and closed; a library that hangs or crashes while it is unloaded has no effect.
     os._exit(code)

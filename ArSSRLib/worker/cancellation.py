@@ -1,11 +1,11 @@
-"""Stopping the worker, wherever it is, and leaving nothing behind.
+"""Stopping the worker at any time, without leaving files behind.
 
-Three ways to ask: the line "cancel" on the standard input, its end (whoever started the worker has gone), or a signal,
-SIGTERM or SIGINT. The standard input is watched only if it is a pipe or a socket: a terminal, a file, /dev/null and a
-standard input that was closed from the start have nothing to say.
+There are three ways to stop it: the line "cancel" on the standard input, the end of the standard input (the caller has
+ended), or a signal, SIGTERM or SIGINT. The standard input is only watched if it is a pipe or a socket, not if it is a
+terminal, a file, /dev/null or closed from the start.
 
-The work is asked first, at its next step. If that takes too long, because it is deep inside a library, the watching
-thread removes what is half made and ends the process.
+The work is stopped at its next step. If that takes too long, because it is inside a library, the watching thread
+removes unfinished files and ends the process.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from ArSSRLib.worker.inbox import Inbox
 if TYPE_CHECKING:
     from ArSSRLib.worker.events import Events
 
-# How long the work may take to stop by itself.
+# Seconds for the work to stop by itself.
 SECONDS_OF_GRACE = 0.5
-# How long the last line may take to be read by somebody.
+# Seconds for the reader to receive the last line.
 SECONDS_TO_SAY_SO = 0.3
-# How often Windows is asked for input, which cannot be waited for there.
+# Seconds between two checks for input on Windows, where waiting is not possible.
 SECONDS_BETWEEN_LOOKS = 0.1
 EXIT_CANCELLED = 130
 _STDIN = 0
 
 
 class CancelledError(BaseException):
-    """The work was asked to stop. Not an `Exception`, so that nobody takes it for a failure."""
+    """The work was asked to stop. Not an `Exception`, so that it is not handled as a failure."""
 
 
 class Cancellation:
-    """Whether the work shall stop, and what to remove if it cannot do so by itself.
+    """Whether the work is to stop, and what to remove if it does not stop by itself.
 
     Args:
-        events: Where to say that the work was cancelled.
-        stdin: Descriptor of the standard input.
-        leave: Ends the process at once.
+        events: Output for the cancellation event.
+        stdin: File descriptor of the standard input.
+        leave: Ends the process immediately.
 
     Attributes:
-        inbox: What else was said on the standard input; closed when the work shall stop.
+        inbox: Other lines on the standard input; closed when the work is to stop.
     """
 
     def __init__(self, events: Events, *, stdin: int = _STDIN, leave: Callable[[int], object] = os._exit) -> None:
@@ -62,37 +62,37 @@ class Cancellation:
         self._ended = threading.Event()
         self._too_late = False
         self._folders: list[Path] = []
-        # A signal is handled between two steps of Python, which may be minutes apart; this pipe is written at once.
+        # A signal is handled between two steps of Python, which may be minutes apart; this pipe is written immediately.
         self._wake, self._wake_end = os.pipe()
 
     def check(self) -> None:
-        """Stop here if that was asked for.
+        """Stop here if requested.
 
         Raises:
-            CancelledError: If it was.
+            CancelledError: If requested.
         """
         if self._asked.is_set():
             raise CancelledError
 
     def request(self) -> None:
-        """Ask the work to stop."""
+        """Request the work to stop."""
         self._asked.set()
 
     def remove_if_left(self, folder: Path) -> None:
-        """Name a folder of half-made files before it is made."""
+        """Register a folder of unfinished files before it is created."""
         self._folders.append(folder)
 
     def disable(self) -> None:
-        """Let nobody stop the work any more: what follows is done in an instant, and as a whole.
+        """Disable cancellation for the final, atomic step.
 
         Raises:
-            CancelledError: If it was asked to stop before.
+            CancelledError: If a stop was already requested.
         """
         self._too_late = True
         self.check()
 
     def watch(self) -> None:
-        """Start to listen, in a thread that never keeps the process alive. Only in the main thread."""
+        """Start listening, in a daemon thread. Only call this in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.request())
         if sys.platform != "win32":
@@ -101,7 +101,7 @@ class Cancellation:
         threading.Thread(target=self._listen, name="cancellation", daemon=True).start()
 
     def end(self) -> None:
-        """Stop listening: the work has ended, in whatever way."""
+        """Stop listening, because the work has ended in any way."""
         self._ended.set()
 
     def _listen(self) -> None:
@@ -120,7 +120,7 @@ class Cancellation:
             self._leave()
 
     def _next_bytes(self, listening: bool) -> bytes | None:
-        """Wait for what the standard input says; b"" at its end. None when a signal came."""
+        """Wait for data on the standard input; b"" at its end, None after a signal."""
         ready, _, _ = select.select([self._wake, self._stdin] if listening else [self._wake], [], [])
         if self._wake in ready:
             self.request()
@@ -128,10 +128,10 @@ class Cancellation:
         return os.read(self._stdin, 4096)
 
     def _next_bytes_on_windows(self, listening: bool) -> bytes | None:
-        """Look whether the standard input says something; b"" at its end, None where it says nothing.
+        """Check for data on the standard input; b"" at its end, None if there is none.
 
-        A read that waits, in whatever thread, would block every library that looks at the standard input while it is
-        loaded, as numpy's does (https://github.com/numpy/numpy/issues/24290).
+        A blocking read, in any thread, would block every library that inspects the standard input while it is loaded,
+        such as numpy (https://github.com/numpy/numpy/issues/24290).
         """
         import _winapi  # noqa: PLC0415 - on Windows only
         import msvcrt  # noqa: PLC0415
@@ -147,11 +147,11 @@ class Cancellation:
         return None
 
     def _leave(self) -> None:
-        """Remove what is half made and end the process, whatever its other threads do."""
+        """Remove unfinished files and end the process, regardless of its other threads."""
         _end_children()
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
-        # Nobody may read the last line, and then writing it never ends.
+        # If the last line is never read, writing it never ends.
         timer = threading.Timer(SECONDS_TO_SAY_SO, self._leave_process, (EXIT_CANCELLED,))
         timer.daemon = True
         timer.start()
@@ -168,7 +168,7 @@ def _is_watched(descriptor: int) -> bool:
 
 
 def _end_children() -> None:
-    """End the processes that this one has started, and theirs."""
+    """End the child processes of this process and their descendants."""
     with contextlib.suppress(ImportError):
         import psutil  # noqa: PLC0415 - may be missing, and then nothing was started either
 

@@ -1,4 +1,4 @@
-"""What the worker tells: one JSON object a line on the standard output, and nothing else there."""
+"""The events of the worker: one JSON object per line on the standard output, and nothing else there."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ArSSRLib.process import engine_log_to
 from ArSSRLib.worker.cancellation import CancelledError
 
 _STDOUT, _STDERR = 1, 2
-# At most about ten times a second: more is no use to a person.
+# At most about ten events per second, because users cannot follow more.
 SECONDS_BETWEEN = 0.1
-# The speed is known once it was measured for so long, and over such a part of a volume: the first steps are odd.
+# The speed is known after this time and this fraction of a volume, because the first steps are not representative.
 SECONDS_TO_KNOW, PART_TO_KNOW = 0.5, 0.05
-# Part of the work on a volume that is writing it.
+# Fraction of the work on a volume for writing it.
 WRITING_SHARE = 0.02
 
 
 def take_standard_output() -> int:
-    """Return a descriptor of the standard output that nobody else knows; what others print goes to stderr."""
+    """Return a private descriptor of the standard output; the output of other code is redirected to stderr."""
     descriptor = os.dup(_STDOUT)
     os.dup2(_STDERR, _STDOUT)
     return descriptor
@@ -35,7 +35,7 @@ class Events:
     """Sends events, also from several threads, until the last one.
 
     Args:
-        descriptor: Where the lines go; whole lines are written at once.
+        descriptor: Descriptor for the lines; every line is written as a whole.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -44,16 +44,16 @@ class Events:
         self._ended = False
 
     def send(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-        """Send one event; nothing follows the last.
+        """Send one event; none may follow the last.
 
         Raises:
-            CancelledError: If nobody reads any more: whoever started the worker is gone.
+            CancelledError: If the output has no reader, because the caller has ended.
         """
         with self._lock:
             self._write(event, fields)
 
     def end(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-        """Send the last event, if it was not sent before; whether somebody reads it makes no difference."""
+        """Send the last event, unless it was already sent; a missing reader is ignored."""
         with self._lock, contextlib.suppress(CancelledError):
             self._write(event, fields)
             self._ended = True
@@ -61,7 +61,7 @@ class Events:
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         if self._ended:
             return
-        # ASCII is UTF-8, and a line cut anywhere inside a character does not exist.
+        # In ASCII, which is also UTF-8, a line cannot be cut inside a character.
         line = memoryview(json.dumps({"event": event, **fields}, allow_nan=False).encode("ascii") + b"\n")
         try:
             while line:
@@ -72,13 +72,13 @@ class Events:
 
 
 class Progress:
-    """Tells how far the work on several volumes is, and how long it will still take.
+    """Reports the progress on several volumes, and the remaining time.
 
     Args:
-        events: Where to tell.
-        check: Called first; raises when the work shall stop.
+        events: Output for the events.
+        check: Called first; raises an exception if the work is to stop.
         volumes: Number of volumes.
-        clock: Seconds that pass.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -99,17 +99,17 @@ class Progress:
         self._told_at = float("-inf")
 
     def stage(self, name: str, volume: int) -> None:
-        """Enter a stage of the work on a volume, counted from 1."""
+        """Start a stage of the work on a volume, numbered from 1."""
         self._check()
         self._volume = volume
         self._events.send("stage", stage=name, volume=volume, volumes=self._volumes)
 
     def upsampled(self, part: float) -> None:
-        """Take note of the part of the upsampling of this volume that is done, in [0, 1]."""
+        """Update the finished fraction of the upsampling of this volume, in [0, 1]."""
         self._tell((self._volume - 1 + part * (1 - WRITING_SHARE)) / self._volumes)
 
     def written(self) -> None:
-        """Take note of a volume that is finished."""
+        """Mark a volume as finished."""
         self._tell(self._volume / self._volumes)
 
     def _tell(self, fraction: float) -> None:
@@ -131,7 +131,7 @@ class Progress:
 
 @contextlib.contextmanager
 def logging_as_events(events: Events) -> Iterator[None]:
-    """Send what the engine logs as events."""
+    """Send the log of the engine as events."""
     with engine_log_to(_LogEvents(events), logging.INFO):
         yield
 

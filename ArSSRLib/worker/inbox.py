@@ -1,15 +1,15 @@
-"""What whoever started the worker asks of it while it runs: one line each, and only the newest counts."""
+"""Requests from the caller during the work, one per line; only the newest counts."""
 
 from __future__ import annotations
 
 import threading
 
-# A longer line is no question.
+# Longer lines are not requests.
 MAXIMUM_BYTES = 65_536
 
 
 class Inbox:
-    """The newest line that nobody has taken yet; filled by one thread, emptied by another."""
+    """The newest line that was not yet taken; one thread adds lines, another takes them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,11 +19,11 @@ class Inbox:
 
     @property
     def waiting(self) -> bool:
-        """Whether a line waits to be taken."""
+        """Whether there is a line to take."""
         return self._newest is not None
 
     def add(self, arrived: bytes) -> list[bytes]:
-        """Take bytes as they arrive; return the lines that they complete, and what has begun, for a look at them."""
+        """Add received bytes; return the lines that they complete and the incomplete rest, for inspection."""
         *lines, rest = (self._unfinished + arrived).split(b"\n")
         self._unfinished = rest[-MAXIMUM_BYTES:]
         with self._changed:
@@ -34,13 +34,13 @@ class Inbox:
         return [*lines, rest]
 
     def close(self) -> None:
-        """Nothing follows."""
+        """Mark the end of the input."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def take(self) -> bytes | None:
-        """Wait for a line and return the newest; None once nothing follows. Older ones are dropped."""
+        """Wait for a line and return the newest, or None at the end of the input; older lines are discarded."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._newest is not None)
             newest, self._newest = self._newest, None

@@ -1,4 +1,4 @@
-"""The job file: what the worker is asked to do, checked value by value before anything is loaded."""
+"""The job file: the request to the worker, validated completely before anything is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ArSSRLib.options import OPTIONS, UpsamplingOptions
 from ArSSRLib.settings import dataclass_from
 
 FORMAT = 1
-# Thousands of volumes; a larger file is no job.
+# Enough for thousands of volumes; a larger file is not a job.
 MAXIMUM_BYTES = 8_000_000
 
 Factors: TypeAlias = tuple[float, float, float]
@@ -22,7 +22,7 @@ Region: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class StatedAxis:
-    """What is known of the slice profile along one axis: the fields of `ArSSRLib.acquisition.profile.AxisProfile`."""
+    """The slice profile along one axis: the fields of `ArSSRLib.acquisition.profile.AxisProfile`."""
 
     kind: str
     width: float
@@ -37,10 +37,10 @@ class VolumeFiles:
     """One volume of a job.
 
     Attributes:
-        input: The file to read; never changed.
-        output: The file to write; replaced if it is there.
-        uncertainty: The file to write the uncertainty into; None without one.
-        profile: How the slices were acquired along i, j, k, as far as whoever wrote the job knows.
+        input: The input file, which is not changed.
+        output: The output file, replaced if it exists.
+        uncertainty: The output file of the uncertainty; None for none.
+        profile: The slice profile along i, j, k, as far as the caller knows it.
     """
 
     input: Path
@@ -51,14 +51,14 @@ class VolumeFiles:
 
 @dataclass(frozen=True)
 class UpsampleJob:
-    """Volumes to upsample, all in the same way.
+    """Volumes to upsample in the same way.
 
     Attributes:
         model: Name of a bundled model, or a file of weights.
-        options: How to upsample; each is a key of the job file.
+        options: The options; each is a key of the job file.
         scale: Factors along i, j, k; unitless.
         region: Box of fine voxels, (first, stop) along i, j, k; None for all.
-        volumes: From where and to where.
+        volumes: Input and output files.
     """
 
     model: str
@@ -79,12 +79,12 @@ class UpsampleJob:
 
 @dataclass(frozen=True)
 class LensJob:
-    """A volume of which planes of the result will be asked for, until the standard input ends.
+    """A volume whose result will be requested as planes, until the standard input ends.
 
     Attributes:
         model: Name of a bundled model, or a file of weights.
-        options: How to upsample; each is a key of the job file.
-        input: The file to read; never changed.
+        options: The options; each is a key of the job file.
+        input: The input file, which is not changed.
         folder: Existing folder for the planes.
         profile: As in `VolumeFiles`.
     """
@@ -104,11 +104,11 @@ class LensJob:
 
 @dataclass(frozen=True)
 class ProbeJob:
-    """A question: what is this machine able to do?
+    """A query for the capabilities of this machine.
 
     Attributes:
-        models: Names of bundled models, or files of weights, to tell about.
-        measure: Whether to measure their speed on every device, about a second or two for each.
+        models: Names of bundled models, or files of weights, to describe.
+        measure: Whether to measure their speed on every device, which takes one or two seconds each.
     """
 
     models: tuple[str, ...]
@@ -122,7 +122,7 @@ def read_job(path: Path) -> Job:
     """Read a job file.
 
     Raises:
-        InputError: If it cannot be read, is not JSON, or holds anything but what a job needs.
+        InputError: If it cannot be read, is not JSON, or has unexpected content.
     """
     try:
         with path.open("rb") as file:
@@ -144,10 +144,10 @@ def read_job(path: Path) -> Job:
 
 
 def job_from_table(table: object) -> Job:
-    """Turn the content of a job file into a job.
+    """Convert the content of a job file to a job.
 
     Raises:
-        InputError: If a key is unknown or missing, or a value is none that it may have.
+        InputError: If a key is unknown or missing, or a value is not allowed.
     """
     if not isinstance(table, Mapping):
         msg = f"The job should be an object with the keys format and task, got {str(table)[:80]}."
@@ -172,7 +172,7 @@ def job_from_table(table: object) -> Job:
 
 
 def _volume(entry: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return an entry of the job's volumes with all of its fields, if it is a table at all."""
+    """Return an entry of the job's volumes with all of its fields, if it is a table."""
     return {"uncertainty": None, "profile": None, **entry} if isinstance(entry, Mapping) else entry
 
 

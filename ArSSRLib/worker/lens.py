@@ -1,8 +1,8 @@
-"""The task "lens": planes of a result, asked for one by one on the standard input until it ends.
+"""The task "lens": planes of a result, requested one by one on the standard input until it ends.
 
-A question is one JSON object in a line, see `Question`; while one is answered, only the newest of those that arrive is
-kept. Each answer is an event, "plane" or "refused", with the number of its question. A plane lies in a file of the
-job's folder, as float32 in the byte order of the machine, row by row; whoever asked deletes it.
+A request is one JSON object per line, see `Question`; during the computation of an answer, only the newest request is
+kept. Each answer is an event, "plane" or "refused", with the number of its request. The plane is written to a file in
+the folder of the job, as float32 in the byte order of the machine, row by row; the caller deletes it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """One plane that is asked for.
+    """One requested plane.
 
     Attributes:
-        number: Comes back with the answer.
+        number: Number of the request, repeated in the answer.
         scale: Factors along i, j, k; unitless.
-        exact: Whether the plane shall agree with the whole result to rounding. Such work is given up when another
-            question arrives; a quick answer is always finished, or a user who scrolls would never see one.
+        exact: Whether the plane must agree with the whole result to rounding. Such work is abandoned for the next
+            request; a quick answer is always finished, so that scrolling users see planes.
         origin: Center of the first pixel, in LPS mm.
-        column_step: From a pixel to the next one in its row, in LPS mm.
-        row_step: From a pixel to the one in the next row, in LPS mm.
+        column_step: Step from a pixel to the next one in its row, in LPS mm.
+        row_step: Step from a pixel to the one in the next row, in LPS mm.
         size: Number of columns and rows.
     """
 
@@ -52,23 +52,23 @@ class Question:
 
 
 class _Superseded(BaseException):
-    """A newer question has arrived."""
+    """A newer request has arrived."""
 
 
 def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
-    """Answer for planes of the result of one volume until nothing more can be asked.
+    """Compute planes of the result of one volume until the input ends.
 
     Args:
-        job: Of which volume, and how it would be upsampled.
-        events: Where to answer; "ready" is the first event after which questions are answered.
-        cancellation: Who asks, and who may end it.
+        job: The volume and the options.
+        events: Output for the answers; requests are answered after the event "ready".
+        cancellation: Source of the requests, which may also stop the work.
 
     Returns:
-        Never: the end of the standard input is what stops the work.
+        Never: the work ends when the standard input ends.
 
     Raises:
-        ArSSRError: If there is no such volume or model, or the model has no preview.
-        CancelledError: If it was asked to stop.
+        ArSSRError: If the volume or the model is not usable, or the model does not support the lens.
+        CancelledError: If the work was asked to stop.
     """
     if not job.input.exists() or not job.folder.is_dir():
         missing = job.folder if job.input.exists() else job.input
@@ -94,7 +94,7 @@ def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> d
 
 
 def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellation: Cancellation) -> None:
-    """Answer one question, unless another one comes in between."""
+    """Answer one request, unless a newer one arrives."""
     from ArSSRLib.upsampling.plane import Plane  # noqa: PLC0415 - needs NumPy only, but its room is one of PyTorch
 
     number = None
@@ -125,10 +125,10 @@ def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellati
 
 
 def _question_in(line: bytes) -> Question:
-    """Return the question that a line asks.
+    """Return the request in a line.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is malformed.
     """
     try:
         table = json.loads(line.decode("utf-8"))
@@ -142,10 +142,10 @@ def _question_in(line: bytes) -> Question:
 
 
 def _check_of(cancellation: Cancellation, inbox: Inbox, *, exact: bool) -> Any:  # noqa: ANN401 - of the lens
-    """Return what ends the work on an answer: somebody stops the worker, or asks for something else."""
+    """Return the function that stops the computation of an answer: after a cancellation or a newer request."""
 
     def check() -> None:
-        """Raise if so."""
+        """Raise an exception in these cases."""
         cancellation.check()
         if exact and inbox.waiting:
             raise _Superseded

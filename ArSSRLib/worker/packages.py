@@ -1,4 +1,4 @@
-"""The packages that the worker's tasks need, and what to do where one is missing."""
+"""The packages that the tasks of the worker need, and the advice if one is missing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib import import_module
 from ArSSRLib.errors import DependencyError
 from ArSSRLib.process import return_freed_memory, use_large_pages
 
-# What it is imported as, to what people call it.
+# Names for the import and for users.
 REQUIRED = {"torch": "PyTorch", "psutil": "psutil", "safetensors": "safetensors"}
 
 
 def load_packages() -> None:
-    """Import what every task needs.
+    """Import the packages that every task needs.
 
     Raises:
-        DependencyError: If a package is not installed, or is there and cannot be loaded.
+        DependencyError: If a package is not installed, or cannot be loaded.
     """
     use_large_pages()
     return_freed_memory()

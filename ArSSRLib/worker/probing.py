@@ -1,4 +1,4 @@
-"""The task "probe": what this machine can do, how fast it is, and what the models need."""
+"""The task "probe": the capabilities and the speed of this machine, and the requirements of the models."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
     from ArSSRLib.model.interface import SuperResolutionModel
 
-# Edges of the cubes that are upsampled to measure the speed, in voxels.
+# Smallest and largest edge of the cubes for measuring the speed, in voxels.
 SMALLEST_CUBE, LARGEST_CUBE = 12, 128
 SECONDS_TO_MEASURE = 1.0
 MEASURED_SCALE = 2.0
 
 
 def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
-    """Tell what this machine can do.
+    """Report the capabilities of this machine.
 
     Args:
-        job: Which models to tell about, and whether to measure.
-        cancellation: Asked at every step.
+        job: The models, and whether to measure.
+        cancellation: Checked at every step.
 
     Returns:
-        The fields of the event "done". Where PyTorch cannot be used, "problem" says why.
+        The fields of the event "done". If PyTorch is not usable, "problem" has the reason.
 
     Raises:
-        CancelledError: If it was asked to stop.
+        CancelledError: If the work was asked to stop.
     """
     fields: dict[str, Any] = {
         "version": __version__,
@@ -74,7 +74,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
     devices, working = [], []
     for device in available_devices():
         cancellation.check()
-        # Before the memory: a device that does not work may not even tell how much it has.
+        # Before the memory, because a broken device may fail to report it.
         smoke = smoke_test(device)
         memory = {"free_memory": 0, "total_memory": 0}
         if smoke == "ok":
@@ -82,7 +82,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
             memory = {"free_memory": free_memory(device), "total_memory": total_memory(device)}
         devices.append({"id": str(device), "name": device_name(device), **memory, "smoke": smoke})
     models, networks = _describe_models(job.models, cancellation)
-    for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # what a worker at work has loaded
+    for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # modules that a working worker loads
         import_module(name)
     base_memory = used_memory(torch.device("cpu"))
     start = _seconds_since_start()
@@ -104,25 +104,25 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
 
 
 def _seconds_since_start() -> float:
-    """Return how long this process has been there: what every worker spends on loading before it computes."""
+    """Return the age of this process: the time that every worker spends on loading before it computes."""
     import psutil  # noqa: PLC0415 - once it is known to be there
 
     return round(max(0.0, time.time() - float(psutil.Process().create_time())), 3)
 
 
 def _processor_times() -> tuple[float, float, float]:
-    """Return the seconds that the processors were there, that they worked, and that they worked for this process."""
+    """Return the seconds that the processors were available, busy, and busy for this process."""
     import psutil  # noqa: PLC0415 - once it is known to be there
 
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    # The time of guests is counted in that of users already.
+    # The time of guests is already included in the time of users.
     there = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
     return there, there - idle, time.process_time()
 
 
 def _taken_by_others(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
-    """Return the part of the processors that other programs used in the meantime, 0 to 1."""
+    """Return the fraction of the processors that other programs used in the meantime, 0 to 1."""
     there, worked, own = (last - first for first, last in zip(before, after, strict=True))
     return round(min(1.0, max(0.0, worked - own) / there), 3) if there > 0 else 0.0
 
@@ -130,7 +130,7 @@ def _taken_by_others(before: tuple[float, float, float], after: tuple[float, flo
 def _describe_models(
     names: tuple[str, ...], cancellation: Cancellation
 ) -> tuple[dict[str, dict[str, Any]], dict[str, SuperResolutionModel]]:
-    """Return the facts about each model, or why it cannot be used, and the networks of those that can."""
+    """Return the facts about each model, or why it is not usable, and the usable networks."""
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
 
     facts: dict[str, dict[str, Any]] = {}
@@ -157,14 +157,14 @@ def _describe_models(
 
 
 def _seconds_per_cost(network: SuperResolutionModel, device: torch.device, cancellation: Cancellation) -> float | None:
-    """Return the time that one unit of a plan's cost takes; None where that cannot be measured."""
+    """Return the time per unit of a plan's cost; None if it cannot be measured."""
     try:
-        _time(network, device, SMALLEST_CUBE, cancellation)  # the first call prepares what others reuse
+        _time(network, device, SMALLEST_CUBE, cancellation)  # the first call prepares what later ones reuse
         seconds, cost = _time(network, device, SMALLEST_CUBE, cancellation)
         edge = int(min(LARGEST_CUBE, SMALLEST_CUBE * (SECONDS_TO_MEASURE / seconds) ** (1 / 3)))
         if edge > SMALLEST_CUBE:
             seconds, cost = _time(network, device, edge, cancellation)
-    except ArSSRError:  # no memory left, for example: the work itself will say so
+    except ArSSRError:  # for example without free memory: the work itself will report it
         return None
     return seconds / cost
 
@@ -172,7 +172,7 @@ def _seconds_per_cost(network: SuperResolutionModel, device: torch.device, cance
 def _time(
     network: SuperResolutionModel, device: torch.device, edge: int, cancellation: Cancellation
 ) -> tuple[float, float]:
-    """Return the seconds that upsampling a cube takes, and its cost."""
+    """Return the seconds for upsampling a cube, and its cost."""
     import numpy as np  # noqa: PLC0415
 
     from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The task "upsample": volumes from file to file, one after the other, all of them or none."""
+"""The task "upsample": volumes from file to file, one after another, all of them or none."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
-    """Upsample the volumes of a job with one model that is loaded once.
+    """Upsample the volumes of a job with one model, which is loaded once.
 
-    The results lie in hidden folders beside their final names until the last one is finished, so that a job that ends
-    early, for whatever reason, leaves none of them.
+    The results are in hidden folders beside their final names until the last one is finished, so that a job that ends
+    early leaves none of them.
 
     Args:
-        job: What to do.
-        events: Where to tell about it.
-        cancellation: Asked at every step.
+        job: The job.
+        events: Output for the events.
+        cancellation: Checked at every step.
 
     Returns:
         The fields of the event "done".
 
     Raises:
         ArSSRError: If the job cannot be done.
-        CancelledError: If it was asked to stop.
+        CancelledError: If the work was asked to stop.
     """
     started = time.monotonic()
     _check_before_loading(job)
@@ -97,7 +97,7 @@ def _upsample_one(
     estimate: Estimate,
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
-    """Take one volume from file to file; return the grid and the record of the result. Nothing else stays in memory."""
+    """Upsample one file; return the grid and the record of the result. Nothing else stays in memory."""
     from ArSSRLib.record import record_of  # noqa: PLC0415 - needs PyTorch
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
@@ -118,7 +118,7 @@ def _upsample_one(
 
 
 def read_stated(path: Path, stated: Profile | None) -> Volume:
-    """Return the volume of a file; what the file does not say of its slice profile is taken from the job."""
+    """Return the volume of a file; slice profiles that the file does not state are taken from the job."""
     from ArSSRLib.acquisition.profile import SliceProfile  # noqa: PLC0415
 
     volume = read_volume(path)
@@ -129,7 +129,7 @@ def read_stated(path: Path, stated: Profile | None) -> Volume:
 
 
 def _check_before_loading(job: UpsampleJob) -> None:
-    """Refuse what cannot be done before seconds are spent on loading, and hours on computing.
+    """Refuse an impossible job before time is spent on loading and computing.
 
     Raises:
         ArSSRError: If the scale or the model is impossible, or a file cannot be read or written.
@@ -158,7 +158,7 @@ def _outputs(files: VolumeFiles) -> list[Path]:
 
 @contextlib.contextmanager
 def _hidden_folders(volumes: Sequence[VolumeFiles], cancellation: Cancellation) -> Iterator[list[VolumeFiles]]:
-    """Give the volumes file names for unfinished results, in a hidden folder beside the final names."""
+    """Provide names for unfinished results, in a hidden folder beside the final names."""
     folders: dict[Path, Path] = {}
     try:
         for parent in {_parent(output) for files in volumes for output in _outputs(files)}:
@@ -194,7 +194,7 @@ def _parent(output: Path) -> Path:
 
 @contextlib.contextmanager
 def _named(unfinished: VolumeFiles, files: VolumeFiles) -> Iterator[None]:
-    """Name the result in what is raised, not the hidden file that it would have become."""
+    """Replace hidden file names in exceptions by the names of the results."""
     try:
         yield
     except OutputError as error:
@@ -205,7 +205,7 @@ def _named(unfinished: VolumeFiles, files: VolumeFiles) -> Iterator[None]:
 
 
 def _publish(hidden: Sequence[VolumeFiles], volumes: Sequence[VolumeFiles]) -> None:
-    """Give all results their final names, or none."""
+    """Rename all results to their final names, or none."""
     published: list[Path] = []
     pairs = zip(
         (output for files in hidden for output in _outputs(files)),
