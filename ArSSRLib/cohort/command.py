@@ -47,10 +47,12 @@ def run(args: argparse.Namespace) -> int:
     found = find_scans(root, selection)
     if not args.skip_bids_validation:
         validate(root, selection)
-    for path, reason in found.left.items():
+    for path, reason in {**found.left, **found.empty}.items():
         print(printable(f"{path}: left out, it {reason}"))
+    for path, reason in found.unfetched.items():
+        print(printable(f"error: {path}: {reason}"))
     if args.level == "group":
-        return _report(found, root, output)
+        return max(_report(found, root, output), SOME_FAILED if found.unfetched else DONE)
     options = options_of(args)
     if place.is_this_machine:
         decided(options)  # a missing device is one error, not one per scan
@@ -95,8 +97,9 @@ def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) 
             code = SOME_FAILED
     failed = states[FAILED]
     finished = states.total() - failed
-    print(f"{finished} of {len(tasks)} scans are finished, {failed} failed, {len(found.left)} left out")
-    return SOME_FAILED if failed else code
+    absent = f", and {len(found.unfetched)} folders were not fetched" if found.unfetched else ""
+    print(f"{finished} of {len(tasks)} scans are finished, {failed} failed, {len(found.left)} left out{absent}")
+    return SOME_FAILED if failed or found.unfetched else code
 
 
 def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:

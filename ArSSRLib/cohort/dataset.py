@@ -7,6 +7,7 @@ bids2table, which knows the schema of BIDS, finds the files and parses their nam
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,10 +82,14 @@ class Found:
     Attributes:
         scans: Scans to upsample, by path.
         left: Scans that are left out, with the reasons.
+        unfetched: Folders whose scans are not here, with the reasons.
+        empty: Folders that hold nothing, of a data set without subdatasets, with the reasons.
     """
 
     scans: tuple[Scan, ...]
     left: Mapping[str, str] = field(default_factory=dict)
+    unfetched: Mapping[str, str] = field(default_factory=dict)
+    empty: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_description(root: Path) -> dict[str, Any]:
@@ -93,12 +98,18 @@ def read_description(root: Path) -> dict[str, Any]:
     Raises:
         InputError: If the folder is not a BIDS data set.
     """
+    from ArSSRLib.io.content import refuse_unfetched  # noqa: PLC0415 - the command line is parsed without it
+
     path = root / DESCRIPTION
     if not root.is_dir():
         msg = f"{root}: is not a folder; name the root of a BIDS data set."
         raise InputError(msg)
     try:
+        refuse_unfetched(path)
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except InputError as error:
+        msg = f"{root}: {error}."
+        raise InputError(msg) from error
     except FileNotFoundError as error:
         msg = f"{root}: is not a BIDS data set, it has no {DESCRIPTION}; name the folder that holds it."
         raise InputError(msg) from error
@@ -124,20 +135,65 @@ def find_scans(root: Path, selection: Selection) -> Found:
     from bids2table import index_dataset  # noqa: PLC0415 - an optional package
 
     read_description(root)
-    folders = [name.name for name in root.iterdir() if name.name.startswith("sub-") and name.is_dir()]
-    _require(selection.participants, {name.removeprefix("sub-") for name in folders}, ("participant", "sub-"), root)
+    subjects = [entry for entry in root.iterdir() if entry.name.startswith("sub-")]
+    folders = [entry.name for entry in subjects if entry.is_dir()]
+    _require(
+        selection.participants,
+        {entry.name.removeprefix("sub-") for entry in subjects if entry.is_dir() or entry.is_symlink()},
+        ("participant", "sub-"),
+        root,
+    )
     wanted = [f"sub-{label}" for label in selection.participants] or None
+    asked = [entry for entry in subjects if wanted is None or entry.name in wanted]
+    unfetched, empty = _absent(root, asked, selection.sessions)
     rows = index_dataset(root, include_subjects=wanted).to_pylist() if folders else []
     images = [row for row in rows if row["ext"] in EXTENSIONS and row["datatype"] == "anat"]
     _require(selection.sessions, {row["ses"] for row in images}, ("session", "ses-"), root)
     images = [row for row in images if _is_wanted(row, selection)]
     scans = [Scan(row["path"], row["sub"], row["ses"] or "", row["suffix"]) for row in images]
     if not scans:
-        msg = f"{root}: has no scan to upsample among {', '.join(selection.suffixes)}; see --suffix and the filters."
+        why = next((f"; {path} {reason}" for path, reason in unfetched.items()), "; see --suffix and the filters")
+        msg = f"{root}: has no scan to upsample among {', '.join(selection.suffixes)}{why}."
         raise InputError(msg)
     left = {row["path"]: f"is the {row['part']} of a complex image" for row in images if row["part"] in _PARTS}
     left |= _twice(scans)
-    return Found(tuple(sorted((s for s in scans if s.path not in left), key=lambda s: s.path)), left)
+    kept = sorted((scan for scan in scans if scan.path not in left), key=lambda scan: scan.path)
+    return Found(tuple(kept), left, unfetched, empty)
+
+
+def _absent(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return folders of subjects, sessions and scans whose content was not fetched, and those that are just empty.
+
+    Args:
+        root: Of the data set.
+        folders: Those of subjects.
+        sessions: Labels of the sessions that are wanted; all of them when empty.
+    """
+    unfetched: dict[str, str] = {}
+    empty: dict[str, str] = {}
+    for folder in sorted(folders):
+        path = folder.relative_to(root)
+        entries = list(folder.iterdir()) if folder.is_dir() else []
+        if folder.is_symlink() and not folder.exists():
+            unfetched[path.as_posix()] = (
+                f"is a link to a folder that is not there ({os.readlink(folder)}); fetch or mount it"
+            )
+        elif folder.is_dir() and not entries:
+            nested = any((root / above / ".gitmodules").exists() for above in path.parents)
+            if nested:
+                unfetched[path.as_posix()] = (
+                    "is empty, as a subdataset is before it is fetched; fetch it with datalad get"
+                )
+            else:
+                empty[path.as_posix()] = "is an empty folder"
+        deeper = [entry for entry in entries if entry.name.startswith("anat") or _is_session(entry.name, sessions)]
+        for found, more in zip((unfetched, empty), _absent(root, deeper, sessions), strict=True):
+            found.update(more)
+    return unfetched, empty
+
+
+def _is_session(name: str, wanted: Sequence[str]) -> bool:
+    return name.startswith("ses-") and (not wanted or name.removeprefix("ses-") in wanted)
 
 
 def _require(labels: Iterable[str], there: set[str], kind: tuple[str, str], root: Path) -> None:
@@ -220,7 +276,19 @@ def share_of(scans: Sequence[Scan], share: tuple[int, int]) -> list[Scan]:
 
 
 def metadata_of(root: Path, scan: Scan) -> dict[str, Any]:
-    """Return the metadata from the sidecars of a scan, including those of higher levels; the nearest one prevails."""
+    """Return the metadata from the sidecars of a scan, including those of higher levels; the nearest one prevails.
+
+    Raises:
+        InputError: If one of the sidecars was not fetched.
+    """
     from bids2table import load_bids_metadata  # noqa: PLC0415 - an optional package
 
+    from ArSSRLib.io.content import refuse_unfetched  # noqa: PLC0415 - the command line is parsed without it
+
+    said, folder = set(scan.name.split("_")), root / scan.path
+    while folder != root:
+        folder = folder.parent
+        for sidecar in folder.glob("*.json"):
+            if set(sidecar.stem.split("_")) <= said:
+                refuse_unfetched(sidecar)
     return dict(load_bids_metadata(root / scan.path))

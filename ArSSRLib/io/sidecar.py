@@ -14,7 +14,9 @@ from typing import Any
 
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import AGREE, along_slices, in_plane
+from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io.content import refuse_unfetched
 
 LOGGER = logging.getLogger(__name__)
 
@@ -64,10 +66,14 @@ def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: 
 def _table(sidecar: Path) -> dict[str, Any]:
     """Return what a sidecar states; nothing if there is none, or it is none."""
     try:
+        refuse_unfetched(sidecar)
         with sidecar.open("rb") as file:
             content = file.read(_LONGEST + 1)
         table = json.loads(content.decode("utf-8-sig")) if len(content) <= _LONGEST else None
     except FileNotFoundError:
+        return {}
+    except InputError as error:
+        LOGGER.warning("%s: %s; without it, the slice profile is unknown", sidecar.parent, error)
         return {}
     except (OSError, ValueError, RecursionError) as error:
         LOGGER.warning("%s: cannot be read as a sidecar (%s); it is ignored", sidecar, error)
