@@ -1,11 +1,11 @@
-"""Volumes from files and back.
+"""Reading and writing volumes.
 
-`read_volume` and `write_volume` are the two ends of the path of a volume. Whatever the format, an array is indexed
-``[k, j, i]`` and its geometry is in LPS mm. Formats are told apart by the end of the file name, as `formats` lists
-them; DICOM by content, in `dicom`, and back in `derived`. What a folder stands for is decided in `folders`.
+`read_volume` and `write_volume` are the two ends of the path of a volume. In every format, arrays are indexed ``[k, j,
+i]`` and geometries are in LPS mm. The suffix of a file name determines the format, see `formats`, except for DICOM,
+which is recognized by its content: `dicom` reads it, `derived` writes it. `folders` decides what a folder contains.
 
-Each library is loaded when its first file arrives, so a machine without nibabel, as Slicer is, still reads NRRD.
-The type of the voxels is decided in `voxels`; how a file comes into being, all of it or nothing, in `files`.
+Every library is loaded when it is first needed, so that a machine without nibabel, such as Slicer, still reads NRRD.
+`voxels` determines the voxel types; `files` writes files completely or not at all.
 """
 
 from __future__ import annotations
@@ -64,20 +64,20 @@ __all__ = [
 def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> Volume:
     """Read a 3-D volume from a file, or a DICOM series from a folder.
 
-    Integers stored without a slope keep their type; everything else becomes float32, or float64 where the values
-    leave the range of float32. The header remembers how the voxels were stored.
+    Integers stored without a slope keep their type; everything else becomes float32, or float64 if the values exceed
+    the range of float32. The header keeps how the voxels were stored.
 
     Args:
-        path: A file whose name ends in one of `SUPPORTED_SUFFIXES`, a multi-frame DICOM file, or a folder of DICOM
-            files, which is searched without its subfolders.
-        series: Series instance UID, or description, of the DICOM series to read from a folder with several.
+        path: A file with one of `SUPPORTED_SUFFIXES`, a multi-frame DICOM file, or a folder of DICOM files, which is
+            searched without its subfolders.
+        series: Series instance UID, or description, if the folder has several DICOM series.
 
     Returns:
         The volume: array (k, j, i) in scanner units, geometry in LPS mm.
 
     Raises:
-        InputError: If the file is missing, damaged, not a supported format, or not one 3-D gray-scale volume on a
-            rectangular grid. One line: what was found, what was expected, what to do.
+        InputError: If the file is missing, damaged, in an unsupported format, or not one 3-D grayscale volume on a
+            rectangular grid. The message is one line: what was found, what was expected, what to do next.
         MemoryLimitError: If the voxels do not fit into memory.
     """
     path = Path(path)
@@ -103,25 +103,25 @@ def write_volume(
 ) -> Path:
     """Write a volume to a file, completely or not at all.
 
-    Voxels go back to the type they were stored in: integers are rounded to the nearest (half to even) and clipped to
-    its range; integers that had a slope get a new slope and intercept that cover the result, where the format has
-    them (NIfTI). Anything else is stored as float32, or as float64 where float32 would overflow. NIfTI and MGH keep
-    the geometry in single precision, 1e-5 mm at 200 mm from the origin; NRRD and MetaImage keep all of it.
+    Voxels are converted to the type in which they were stored: integers are rounded to the nearest (half to even) and
+    clipped to its range; integers that had a slope get a new slope and intercept that cover the result, if the format
+    supports them (NIfTI). Anything else is stored as float32, or as float64 if float32 would overflow. NIfTI and MGH
+    store the geometry in single precision, 1e-5 mm at 200 mm from the origin; NRRD and MetaImage preserve it.
 
     Args:
-        volume: What to write; shape (k, j, i), geometry in LPS mm.
-        path: Where to; ends in one of `WRITABLE_SUFFIXES`. A symbolic link is followed.
-        overwrite: Replace a file that exists.
-        description: What was done, kept as ``ArSSR <version>: <description>`` in the header, the first 79 bytes of it
-            in NIfTI. By default the description that the volume came with.
-        compress: Make NRRD and MetaImage files small; without it they are several times faster to write. The names of
-            NIfTI and MGH files say already which it is.
+        volume: The volume; shape (k, j, i), geometry in LPS mm.
+        path: The file, with one of `WRITABLE_SUFFIXES`. A symbolic link is followed.
+        overwrite: Whether to replace an existing file.
+        description: Description of the processing, stored as ``ArSSR <version>: <description>`` in the header, in NIfTI
+            its first 79 bytes. By default, the description of the volume is kept.
+        compress: Whether to compress NRRD and MetaImage files; writing them uncompressed is several times faster. For
+            NIfTI and MGH, the suffix determines the compression.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If the file cannot be written there or in that format. Nothing is left behind.
+        OutputError: If the file cannot be written, or not in that format. Nothing is left behind.
     """
     target = validate_output(path, overwrite=overwrite)
     known = format_of(target)
@@ -133,13 +133,13 @@ def write_volume(
 
 
 def destination_of(path: str | os.PathLike[str]) -> Destination:
-    """Return what writing a volume to a path will take: a name `write_volume` accepts, or a folder for a series.
+    """Return the requirements of writing to a path: a file name for `write_volume`, or a folder for a series.
 
-    NIfTI is written plane by plane, so a result larger than the memory may lie beside its file until then. SimpleITK
-    takes a copy of a volume, and one more for the compressed voxels of MetaImage.
+    NIfTI is written plane by plane, so a result that exceeds the memory may be stored beside its file until then.
+    SimpleITK copies the volume, and once more for the compressed voxels of MetaImage.
     """
     known = format_of(Path(path))
-    if known is None:  # a folder, for which the series is put together as SimpleITK does it
+    if known is None:  # a folder, for which the series is assembled like a volume in SimpleITK
         return Destination(copies=1)
     folder = Path(os.path.realpath(path)).parent if known.streamed else None
     return Destination(folder=folder, copies=known.copies)
@@ -156,15 +156,15 @@ def write_derived_series(
     """Write a volume that came from DICOM as a derived series of MR images, completely or not at all.
 
     The series belongs to the study, the patient and the frame of reference of its source, is marked as derived and
-    secondary, and names the source images of every slice, this program, the model and its checksum. Integers
-    that fit into 16 bits are stored as they are; anything else, floating point too, in 65536 steps of a stated slope.
+    secondary, and names the source images of every slice, this program, the model and its checksum. Integers that fit
+    into 16 bits are stored unchanged; anything else, including floating point, in 65536 steps of a stated slope.
 
     Args:
-        volume: What to write; shape (k, j, i), geometry in LPS mm, in the coordinates of its source.
-        folder: A new or empty folder. Its parent exists.
-        sources: The files of the one MR series that the volume was made from: slices, or one multi-frame file.
-        derivation: What was done to them.
-        overwrite: Replace a series that we wrote into ``folder`` earlier.
+        volume: The volume; shape (k, j, i), geometry in LPS mm, in the coordinates of its source.
+        folder: A new or empty folder with an existing parent.
+        sources: The files of the single MR series from which the volume was made: slices, or one multi-frame file.
+        derivation: Description of the processing.
+        overwrite: Whether to replace a series in ``folder`` that was written by this function.
 
     Returns:
         The files, in the order of k.
@@ -182,14 +182,14 @@ def write_derived_series(
 
 
 def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
-    """Return the files of a DICOM series, in the order of their names.
+    """Return the files of a DICOM series, ordered by name.
 
     Args:
         path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID, or description, where there are several.
+        series: Series instance UID, or description, if there are several.
 
     Raises:
-        InputError: If there is no series, or several to choose from.
+        InputError: If there is no series, or several without a selection.
     """
     path = Path(path)
     with _reading(path):
@@ -198,10 +198,10 @@ def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> l
 
 
 def validate_series_source(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
-    """Return the files of a DICOM series as `find_series` does, if a derived series can be made of it.
+    """Return the files of a DICOM series like `find_series`, if a derived series can be made from it.
 
     Raises:
-        InputError: If it is not MR, or lacks what places it in its study; or as `find_series` does.
+        InputError: If it is not MR, or lacks attributes of its study; or as for `find_series`.
     """
     files = find_series(path, series=series)
     with _reading(Path(path)):
@@ -210,7 +210,7 @@ def validate_series_source(path: str | os.PathLike[str], *, series: str | None =
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path would be read as DICOM: a file by its mark, a folder whenever it holds no other volume."""
+    """Return whether a path is read as DICOM: a file by its content, a folder if it contains no other volume."""
     path = Path(path)
     if path.is_dir():
         return not find_volumes(path)
@@ -221,10 +221,10 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
 
 
 def _format_for(path: Path) -> Format | None:
-    """Return the format in which ``path`` is read, or None for DICOM.
+    """Return the format for reading ``path``, or None for DICOM.
 
     Raises:
-        InputError: If it cannot be read at all.
+        InputError: If it cannot be read.
     """
     if path.is_dir():
         return None
@@ -255,7 +255,7 @@ def _format_for(path: Path) -> Format | None:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Name the file in whatever is raised: the rooms below know what is wrong, not what the user called it."""
+    """Add the file name to exceptions: the other rooms describe the problem, but do not know the name."""
     try:
         yield
     except MemoryError as error:
@@ -288,7 +288,7 @@ def _import(room: str, libraries: str, *, refusal: type[ArSSRError]) -> Any:  # 
 
 
 def _described(volume: Volume, description: str | None) -> str:
-    """Return the description to store: the new one under our name, else the one the volume came with."""
+    """Return the description to store: the new one with the name of this program, or the one of the volume."""
     if description is not None:
         return f"ArSSR {__version__}: {' '.join(description.split())}"
     return volume.header.description or f"ArSSR {__version__}"

@@ -1,4 +1,4 @@
-"""What the first bytes of a file say, whatever its name says: DICOM or not, compressed or not, there or elsewhere."""
+"""Detection of content from the first bytes of a file, regardless of its name: DICOM, compression, and pointers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import BinaryIO
 from ArSSRLib.errors import InputError
 from ArSSRLib.io.formats import DICOM_SUFFIXES, suffix_of
 
-# What stands in a file whose content is elsewhere, and how to get that. Where a system has no links, git writes the
-# path that the link would lead to.
+# Contents of pointer files, and how to get the actual content. On systems without links, git writes the path of the
+# link into the file.
 _POINTERS = (
     (re.compile(rb"version https://git-lfs"), "Git LFS", "git lfs pull"),
     (re.compile(rb"(\.\.[/\\])*(\.git)?[/\\]annex[/\\]objects[/\\]"), "git-annex", "git annex get or datalad get"),
 )
 _LONGEST_POINTER = 1024
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
-# The first four bytes of an uncompressed file: the size of a NIfTI header in either byte order, the version of MGH.
+# First four bytes of uncompressed files: the size of a NIfTI header in either byte order, the version of MGH.
 _BEGINNINGS = {
     ".nii.gz": [struct.pack(f"{order}i", size) for order in "<>" for size in (348, 540)],
     ".mgz": [struct.pack(">i", 1)],
@@ -27,10 +27,10 @@ _BEGINNINGS = {
 
 
 def dicom_start(stream: BinaryIO) -> str:
-    """Return how a DICOM file begins: with its "preamble", or "bare", with its attributes; empty if it is none.
+    """Return how a DICOM file begins: with a "preamble", or "bare", with its attributes; empty if it is not DICOM.
 
     Args:
-        stream: At the start of the file, and again afterwards.
+        stream: At the start of the file, to which it is reset.
     """
     start = stream.read(132)
     stream.seek(0)
@@ -38,17 +38,17 @@ def dicom_start(stream: BinaryIO) -> str:
         return "preamble"
     if len(start) < 132:
         return ""
-    # The first attribute is of group 2 or 8, with the two letters of its type or with its length.
+    # The first attribute is of group 2 or 8, followed by the two letters of its type or by its length.
     group, element, length = struct.unpack_from("<HHI", start)
     typed = start[4:6].isalpha() and start[4:6].isupper()
     return "bare" if group in (2, 8) and element <= 0x100 and (typed or length < 2**10) else ""
 
 
 def refuse_misnamed(path: Path) -> None:
-    """Refuse a file whose name ends in .gz though it is not compressed, or the other way round.
+    """Refuse a file with a name in .gz that is not compressed, or the reverse.
 
     Raises:
-        InputError: If so, with the name that it should have.
+        InputError: If the name is wrong; the message has the correct name.
     """
     suffix, name = suffix_of(path), path.name
     with path.open("rb") as file:
@@ -72,10 +72,10 @@ def refuse_misnamed(path: Path) -> None:
 
 
 def refuse_lone_half(path: Path) -> None:
-    """Refuse one of the two files of a NIfTI volume without the other.
+    """Refuse a NIfTI volume in two files if one of them is missing.
 
     Raises:
-        InputError: If the other one is not there, or only a pointer to it.
+        InputError: If the other file is missing, or only a pointer.
     """
     wanted = {".hdr": (".img", ".img.gz"), ".img": (".hdr", ".hdr.gz")}.get(path.suffix.lower(), ())
     others = [entry for entry in path.parent.iterdir() if entry.name.lower().endswith(wanted)] if wanted else []
@@ -89,10 +89,10 @@ def refuse_lone_half(path: Path) -> None:
 
 
 def refuse_unfetched(path: Path) -> None:
-    """Refuse a file whose content is elsewhere, as git-annex and Git LFS leave it until it is fetched.
+    """Refuse a file whose content was not fetched, which git-annex and Git LFS replace by a pointer.
 
     Raises:
-        InputError: If it is such a file.
+        InputError: If the file is a pointer.
     """
     if path.is_symlink() and not path.exists():
         annex = ".git/annex" in os.readlink(path).replace(os.sep, "/")
@@ -109,7 +109,7 @@ def refuse_unfetched(path: Path) -> None:
 
 
 def may_be_slice(path: Path) -> bool:
-    """Tell whether an entry of a folder could be a DICOM file; for a link that leads nowhere, by its name."""
+    """Return whether an entry of a folder may be a DICOM file; broken links are judged by their names."""
     if path.name.startswith("."):
         return False
     suffix = suffix_of(path)

@@ -1,6 +1,6 @@
-"""What was done to a volume, in the words that files keep.
+"""Description of the processing of a volume, as it is stored in files.
 
-Nothing here knows a format, so a program can say what it will do before any library is loaded.
+It is independent of formats, so that a program can announce its work before any library is loaded.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from ArSSRLib import __version__
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import parse_scale
 
-#: Who made a derived file, where a format asks for a manufacturer.
+#: Manufacturer of derived files, for formats that require one.
 MANUFACTURER = "ArSSR"
 _SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a finer volume was made from its source.
+    """The derivation of a finer volume from its source.
 
     Attributes:
         model: Name of the model.
         sha256: Checksum of its weights, 64 hexadecimal digits.
         scale: Factors along i, j, k; unitless.
-        device: What computed it, in words; may be empty.
+        device: Description of the computing device; may be empty.
 
     Raises:
-        InputError: If the checksum is none, or a factor is below 1.
+        InputError: If the checksum is malformed, or a factor is below 1.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Derivation:
     device: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what could not identify the algorithm later."""
+        """Refuse values that would not identify the algorithm."""
         parse_scale(self.scale)
         if len(self.sha256) != _SHA256_DIGITS or not set(self.sha256) <= set("0123456789abcdef"):
             msg = f"The SHA-256 of model {self.model!r} must be 64 hexadecimal digits, got {self.sha256!r}."
@@ -44,18 +44,18 @@ class Derivation:
 
     @property
     def label(self) -> str:
-        """What to add to a name: "ArSSR 2x", or "ArSSR 1x1x4" where the axes differ."""
+        """The addition to a name: "ArSSR 2x", or "ArSSR 1x1x4" if the axes differ."""
         factors = [f"{factor:.3g}" for factor in self.scale]
         return f"ArSSR {factors[0]}x" if len(set(factors)) == 1 else f"ArSSR {'x'.join(factors)}"
 
     @property
     def algorithm(self) -> str:
-        """Program, version, model and its checksum."""
+        """Program, version, model and checksum of the weights."""
         return f"ArSSR {__version__}, model {self.model}, SHA-256 {self.sha256}"
 
     @property
     def text(self) -> str:
-        """One line that says what was done, with what."""
+        """A description of the processing in one line."""
         factors = " x ".join(f"{factor:.6g}" for factor in self.scale)
         device = f", on {self.device}" if self.device else ""
         return f"Super-resolution by {factors} (i, j, k): {self.algorithm}{device}. For research, not for diagnosis."

@@ -1,7 +1,7 @@
-"""A volume back to DICOM: a derived series of single MR slices that names its source.
+"""Volumes as DICOM: a derived series of single MR slices that refers to its source.
 
-The grid is that of the volume, not of the source. Voxels of 16 bits are stored as they are; anything else gets the
-slope and intercept that cover its range in 65536 steps. What the slices say besides is the matter of `mr_header`.
+The grid is that of the volume, not of the source. Voxels of 16 bits are stored unchanged; anything else gets a slope
+and an intercept that cover its range in 65536 steps. `mr_header` defines the other attributes of the slices.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -37,13 +37,13 @@ _LEGACY_CONVERTED = "1.2.840.10008.5.1.4.1.1.4.4"
 _SOURCES = (MRImageStorage, EnhancedMRImageStorage, _LEGACY_CONVERTED)
 _MOST_ROWS = 65535
 _STEPS = 65535
-# Closer than this, relative to the spacing of the source, a slice lies on one slice of the source, not between two.
+# A slice that is closer than this to one slice of the source, relative to the spacing, is not between two slices.
 _ON_A_SLICE = 0.01
 
 
 @dataclass(frozen=True)
 class _SourceSlice:
-    """A slice of the source: its file, the number of its frame there (or None), its groups and its place."""
+    """A slice of the source: its file, the number of its frame there (or None), its groups and its position."""
 
     file: Dataset
     frame: int | None
@@ -53,7 +53,7 @@ class _SourceSlice:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Voxels as DICOM keeps them, shape (k, j, i), with the slope and the intercept that make intensities of them."""
+    """Voxels as stored in DICOM, shape (k, j, i), with the slope and the intercept for the intensities."""
 
     array: npt.NDArray[Any]
     slope: str = ""
@@ -61,28 +61,28 @@ class _Stored:
 
 
 def require_mr(files: Sequence[Path]) -> None:
-    """Refuse a source of which no derived series can be made, before hours are spent on it.
+    """Refuse a source that does not allow a derived series, before the computation, which may take hours.
 
     Raises:
-        InputError: If it is not MR, or several series, or lacks what places it in its study.
+        InputError: If it is not MR, or several series, or lacks attributes of its study.
     """
     _read_headers(files)
 
 
 def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Derivation) -> list[str]:
-    """Write one file a slice into an empty folder.
+    """Write one file per slice into an empty folder.
 
     Args:
-        volume: What to write; shape (k, j, i), geometry in LPS mm.
-        folder: Where to; exists.
+        volume: The volume; shape (k, j, i), geometry in LPS mm.
+        folder: An existing folder.
         files: The files of the source series.
-        derivation: What was done to the source.
+        derivation: Description of the processing.
 
     Returns:
         Names of the files, in the order of k.
 
     Raises:
-        InputError: If the source cannot be used, see `require_mr`.
+        InputError: If the source is not usable; see `require_mr`.
         OutputError: If the voxels cannot be stored.
     """
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, folder), warnings.catch_warnings():
@@ -104,7 +104,7 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
 
 
 def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
-    """Return the whole header of every file of the source."""
+    """Return the complete header of every file of the source."""
     if not files:
         msg = "has no source images; name the files of the series it was made from"
         raise InputError(msg)
@@ -117,7 +117,7 @@ def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
                     headers.append((file, read_header(stream)))
             except OSError:
                 raise
-            except Exception as error:  # what pydicom raises on damaged bytes is not documented
+            except Exception as error:  # the exceptions of pydicom for damaged bytes are not documented
                 msg = f"has a source that is no readable DICOM file, {file.name}; export the series again"
                 raise InputError(msg) from error
     _require_usable([header for _, header in headers])
@@ -142,7 +142,7 @@ def _require_usable(headers: Sequence[Dataset]) -> None:
 
 
 def _slices(header: Dataset, file: Path) -> list[_SourceSlice]:
-    """Return the slices of a source file with their places."""
+    """Return the slices of a source file with their positions."""
     planes = dicom.planes_of(header, file)
     frames = header.get("PerFrameFunctionalGroupsSequence")
     if not frames:
@@ -155,7 +155,7 @@ def _slices(header: Dataset, file: Path) -> list[_SourceSlice]:
 
 
 def _image_header(volume: Volume, slices: Sequence[_SourceSlice], derivation: Derivation) -> Dataset:
-    """Return what all slices have in common: the series, the grid within a slice, and the kind of voxels."""
+    """Return the common attributes of all slices: the series, the in-plane grid, and the voxel type."""
     common = series_header(slices[0].file, derivation)
     geometry = volume.geometry
     columns, rows, _ = geometry.size
@@ -164,7 +164,7 @@ def _image_header(volume: Volume, slices: Sequence[_SourceSlice], derivation: De
         raise OutputError(msg)
     axes = np.reshape(geometry.direction, (3, 3)).T
     common.ImageOrientationPatient = _decimal([*axes[0], *axes[1]])
-    # Between rows first, then between columns: the order of DICOM, not ours.
+    # Spacing between rows first, then between columns, as defined by DICOM.
     common.PixelSpacing = _decimal([geometry.spacing[1], geometry.spacing[0]])
     common.SliceThickness = common.SpacingBetweenSlices = _decimal([geometry.spacing[2]])[0]
     common.Rows, common.Columns = rows, columns
@@ -175,7 +175,7 @@ def _image_header(volume: Volume, slices: Sequence[_SourceSlice], derivation: De
 
 
 def _slice(volume: Volume, k: int, stored: _Stored, slices: Sequence[_SourceSlice]) -> Dataset:
-    """Return what is particular to one slice: its place, its voxels, its sources and what it keeps of them."""
+    """Return the attributes of one slice: position, voxels, sources, and copied attributes."""
     geometry = volume.geometry
     columns, rows, _ = geometry.size
     center = (geometry.affine @ [(columns - 1) / 2, (rows - 1) / 2, k, 1])[:3]
@@ -196,11 +196,11 @@ def _slice(volume: Volume, k: int, stored: _Stored, slices: Sequence[_SourceSlic
 
 
 def _nearest(center: npt.NDArray[np.float64], slices: Sequence[_SourceSlice]) -> list[_SourceSlice]:
-    """Return the slices of the source that a place lies on or between, the nearest first.
+    """Return the slice of the source at a position, or the two around it, the nearest first.
 
     Args:
-        center: In LPS mm.
-        slices: All slices of the source, of one orientation.
+        center: Position in LPS mm.
+        slices: All slices of the source, with the same orientation.
     """
     plane = slices[0].plane
     normal = np.cross(plane.orientation[:3], plane.orientation[3:])
@@ -215,7 +215,7 @@ def _nearest(center: npt.NDArray[np.float64], slices: Sequence[_SourceSlice]) ->
 
 
 def _stored(volume: Volume) -> _Stored:
-    """Return the voxels as 16-bit integers: exactly where they are such, else in steps of a stated slope."""
+    """Return the voxels as 16-bit integers: unchanged if possible, otherwise in steps of a stated slope."""
     array = voxels.for_storage(volume.array, volume.header)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         msg = "has voxels that are no finite number, which DICOM cannot store; write .nii.gz or .nrrd instead"
@@ -231,7 +231,7 @@ def _stored(volume: Volume) -> _Stored:
 
 
 def _stored_padding(volume: Volume, stored: _Stored) -> int | None:
-    """Return the number by which voxels that the source declares as padding are stored, or None if there are none."""
+    """Return the stored value of voxels that the source declares as padding, or None if there are none."""
     if volume.header.padding is None:
         return None
     middle = sum(volume.header.padding) / 2
@@ -240,7 +240,7 @@ def _stored_padding(volume: Volume, stored: _Stored) -> int | None:
 
 
 def _scaled(array: npt.NDArray[Any], low: float, high: float) -> _Stored:
-    """Return voxels as multiples of the slope as it will be written: a text of at most 16 characters."""
+    """Return voxels as multiples of the slope after rounding to its stored text, which has at most 16 characters."""
     slope, intercept = _decimal([(high - low) / _STEPS or 1.0, low])
     if float(slope) * _STEPS + float(intercept) < high:  # the text was rounded down
         slope = _decimal([np.nextafter(float(slope), np.inf) * (1 + 1e-9)])[0]
@@ -260,5 +260,5 @@ def _save(dataset: Dataset, path: Path) -> None:
 
 
 def _decimal(values: Sequence[float] | npt.NDArray[np.float64]) -> list[str]:
-    """Return numbers as decimal text with as many digits as its 16 characters hold."""
+    """Return numbers as decimal text with as many digits as 16 characters allow."""
     return [format_number_as_ds(float(value)) for value in values]

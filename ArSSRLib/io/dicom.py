@@ -1,7 +1,7 @@
-"""DICOM series, reading: headers by pydicom, voxels by SimpleITK (GDCM), which also decompresses.
+"""Reading of DICOM series: headers by pydicom, voxels by SimpleITK (GDCM), which also decompresses.
 
-The grid is computed from the position of every slice, never from a slice thickness, so a missing slice is found
-instead of being stretched over. Nothing that identifies a patient leaves this room.
+The grid is computed from the positions of all slices, never from a slice thickness, so that a missing slice is detected
+rather than stretched over. Nothing that identifies a patient leaves this room.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -32,7 +32,7 @@ from ArSSRLib.volume import FileHeader, Volume
 
 LOGGER = logging.getLogger(__name__)
 
-# What a copy of a file for the decoder keeps: nothing of these groups names a person.
+# Groups in the copy of a file for the decoder; they do not contain names of people.
 _DECODED_GROUPS = (0x0018, 0x0020, 0x0028, 0x5200, 0x7FE0)
 
 
@@ -41,12 +41,12 @@ def read(path: Path, series: str | None) -> Volume:
 
     Args:
         path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID or description; needed where there are several.
+        series: Series instance UID or description; required if there are several.
 
     Raises:
-        InputError: If there is no series, or several to choose from, or its slices are not one evenly spaced stack.
+        InputError: If there is no series, several without a selection, or its slices are not one evenly spaced stack.
     """
-    # pydicom reports every departure from the standard, and scanners depart from it a lot.
+    # pydicom reports every deviation from the standard, and scanners often deviate.
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -56,7 +56,7 @@ def read(path: Path, series: str | None) -> Volume:
             planes = [plane for file in files for plane in planes_of(headers[file], file)]
         except (ArSSRError, OSError):
             raise
-        except Exception as error:  # pydicom decodes a value when it is asked for, and raises what it likes
+        except Exception as error:  # pydicom decodes values lazily, and its exceptions are not documented
             msg = f"has a DICOM header that cannot be understood ({error}); export the series again"
             raise InputError(" ".join(msg.split())) from error
     if len(files) < len(found):
@@ -65,7 +65,7 @@ def read(path: Path, series: str | None) -> Volume:
     order, geometry = stack(planes)
     first = headers[files[0]]
     stored = _voxels(files, geometry.shape, inverted=first.get("PhotometricInterpretation") == "MONOCHROME1")[order]
-    # GDCM applies slope and intercept, and makes integers of them where it can.
+    # GDCM applies slope and intercept, and converts to integers if possible.
     bits = int(first.get("BitsAllocated") or 16)
     scaled = stored.dtype.kind == "f" and bits in (8, 16)
     dtype = np.dtype(f"{'i' if first.get('PixelRepresentation') else 'u'}{bits // 8}") if scaled else stored.dtype
@@ -82,14 +82,14 @@ def read(path: Path, series: str | None) -> Volume:
 
 
 def find(path: Path, series: str | None) -> list[Path]:
-    """Return the files of one series, in the order of their names.
+    """Return the files of one series, ordered by name.
 
     Args:
         path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID or description; needed where there are several.
+        series: Series instance UID or description; required if there are several.
 
     Raises:
-        InputError: If there is no series, or several to choose from.
+        InputError: If there is no series, or several without a selection.
     """
     with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,11 +101,11 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
     """Return the slices of a file, in its order.
 
     Args:
-        dataset: Its header.
-        file: Its name, for the message.
+        dataset: Header of the file.
+        file: Name of the file, for the message.
 
     Raises:
-        InputError: If it is no stack of gray-scale slices with a place each.
+        InputError: If it is not a stack of grayscale slices with positions.
     """
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         msg = "has colors; real gray-scale values are needed: export the original series"
@@ -123,7 +123,7 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
     except ValueError as error:
         msg = f"has no usable {error} in {file.name}; export the original series, not screenshots"
         raise InputError(msg) from error
-    # GDCM would apply the slope of the first frame to all of them.
+    # GDCM would apply the slope of the first frame to all frames.
     if len({plane.rescale for plane in planes}) > 1:
         msg = f"has frames with different intensity slopes, in {file.name}; convert it first, for example with dcm2niix"
         raise InputError(msg)
@@ -131,7 +131,7 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
 
 
 def _plane(groups: Sequence[Dataset]) -> Plane:
-    """Return one slice, described by its own group of attributes, the shared one, and the file."""
+    """Return one slice, described by its own group of attributes, the shared group, and the file."""
     transform = "PixelValueTransformationSequence"
     return Plane(
         position=_numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3),
@@ -148,7 +148,7 @@ def _plane(groups: Sequence[Dataset]) -> Plane:
 
 
 def _numbers(groups: Sequence[Dataset], sequence: str, name: str, count: int, *, default: float | None = None) -> Any:  # noqa: ANN401 - a tuple of ``count`` floats, which types cannot say
-    """Return the numbers of an attribute from the first group that has it, inside its sequence or not."""
+    """Return the numbers of an attribute from the first group that has it, in its sequence or directly."""
     for group in groups:
         try:
             value = (group.get(sequence) or [group])[0].get(name)
@@ -166,7 +166,7 @@ def _numbers(groups: Sequence[Dataset], sequence: str, name: str, count: int, *,
 
 
 def _rounding(groups: Sequence[Dataset], sequence: str, name: str) -> float:
-    """Return half a unit of the last digit in which an attribute, known to be numbers, is written."""
+    """Return half a unit of the last written digit of a numeric attribute."""
     texts = next(value for group in groups if (value := (group.get(sequence) or [group])[0].get(name)))
     try:
         exponents = [Decimal(str(text).strip()).as_tuple().exponent for text in texts]
@@ -176,12 +176,12 @@ def _rounding(groups: Sequence[Dataset], sequence: str, name: str) -> float:
 
 
 def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: bool) -> npt.NDArray[Any]:
-    """Return the voxels of all slices in the order of the files, shape (k, j, i) as the headers promise.
+    """Return the voxels of all slices in the order of the files, in the shape (k, j, i) given by the headers.
 
     Args:
         files: The files.
-        shape: Of the volume.
-        inverted: Whether small numbers are displayed bright, which must not make the decoder turn them around.
+        shape: Shape of the volume.
+        inverted: Whether small numbers are displayed bright; the decoder must not invert them.
     """
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:
@@ -191,7 +191,7 @@ def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: boo
         raise InputError(undecoded) from error
     if any(array.shape[1:] != shape[1:] for array in arrays) or sum(map(len, arrays)) != shape[0]:
         raise InputError(undecoded)
-    # Slices may differ in type, where each has a slope of its own: concatenating takes the widest.
+    # Slices with different slopes may differ in type; concatenation uses the widest type.
     together: npt.NDArray[Any] = np.concatenate(arrays)
     return together
 
@@ -202,9 +202,9 @@ def _decoded(file: Path) -> npt.NDArray[Any]:
 
 
 def _inverted(file: Path) -> npt.NDArray[Any]:
-    """Return the voxels of a file of MONOCHROME1 as they are stored: GDCM would store them inverted.
+    """Return the stored voxels of a MONOCHROME1 file, which GDCM would invert.
 
-    It sees a copy without what identifies the patient, which says MONOCHROME2.
+    GDCM reads a copy without patient information that is labeled as MONOCHROME2.
     """
     require_package("pydicom", "Reading MONOCHROME1")
     source = pydicom.dcmread(file, force=True)

@@ -1,7 +1,7 @@
-"""The files of a DICOM series: which of a folder are images, which belong together, and which are there twice.
+"""The files of a DICOM series: images in a folder, their series, and duplicates.
 
-Headers are read by pydicom, with the 128 bytes before them or without. Nothing here looks at a voxel, but to tell
-copies from other images.
+pydicom reads the headers, with or without the 128 bytes before them. Voxels are only read to distinguish duplicates
+from other images.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -45,10 +45,10 @@ _LISTED_SERIES = 20
 
 
 def headers_of(path: Path) -> dict[Path, Dataset]:
-    """Return the headers of the images in a folder, or of one file, in the order of the names.
+    """Return the headers of the images in a folder, or of one file, ordered by name.
 
     Raises:
-        InputError: If there is none, or a file is damaged.
+        InputError: If there is no image, or a file is damaged.
     """
     candidates = [path] if path.is_file() else sorted(entry for entry in path.iterdir() if may_be_slice(entry))
     headers = {file: dataset for file in candidates if (dataset := _header(file)) is not None}
@@ -59,12 +59,12 @@ def headers_of(path: Path) -> dict[Path, Dataset]:
 
 
 def read_header(stream: BinaryIO, tags: list[int] | None = None) -> Dataset:
-    """Return the header of a DICOM file: all of it, or these attributes; the stream then stands before the voxels.
+    """Return all or some attributes of the header of a DICOM file; the stream is then positioned before the voxels.
 
     Raises:
-        InvalidDicomError: If it is none.
+        InvalidDicomError: If it is not a DICOM file.
     """
-    # Older archives wrote neither the 128 bytes of the preamble nor the group of attributes that follows them.
+    # Older archives wrote neither the 128 bytes of the preamble nor the following group of attributes.
     bare = dicom_start(stream) == "bare"
     dataset: Dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags, force=bare)
     if bare and not dataset.get("SOPClassUID"):
@@ -73,10 +73,10 @@ def read_header(stream: BinaryIO, tags: list[int] | None = None) -> Dataset:
 
 
 def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
-    """Return the files of the one series there is, or of the one that is wanted, copies included.
+    """Return the files of the only series or of the selected series, including duplicates.
 
     Raises:
-        InputError: If there are several to choose from, or none of them is wanted.
+        InputError: If there are several without a selection, or none matches it.
     """
     found: dict[str, list[Path]] = {}
     for file, dataset in headers.items():
@@ -96,16 +96,16 @@ def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
 
 
 def words(text: object) -> str:
-    """Return a text of a header in one line."""
+    """Return a text of a header as one line."""
     return " ".join(str(text or "").split())
 
 
 def without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[Path]:
-    """Return the files, sorted by name, without those that repeat the place and the voxels of another one."""
+    """Return the files, ordered by name, without those that repeat the position and the voxels of another file."""
     alike: dict[str, list[Path]] = {}
     for file in files:
         place = [headers[file].get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
-        # A multi-frame file has its places in its frames, and is a copy of none that is not named alike.
+        # A multi-frame file has positions in its frames, and is only compared with files of the same UID.
         alike.setdefault(str(place if all(place) else headers[file].get("SOPInstanceUID")), []).append(file)
     kept: list[Path] = []
     for group in alike.values():
@@ -121,7 +121,7 @@ def _voxel_hash(file: Path) -> str:
 
 
 def _header(file: Path) -> Dataset | None:
-    """Return the header of a file, or None if it is not an image at all."""
+    """Return the header of a file, or None if it is not an image."""
     damaged = f"has a damaged slice, {file.name}; copy or export the series again"
     refuse_unfetched(file)
     try:
@@ -137,7 +137,7 @@ def _header(file: Path) -> Dataset | None:
         return None
     except (OSError, InputError):
         raise
-    except Exception as error:  # what pydicom raises on damaged bytes is not documented
+    except Exception as error:  # the exceptions of pydicom for damaged bytes are not documented
         if start == "bare" and suffix_of(file) not in DICOM_SUFFIXES:
             return None
         raise InputError(damaged) from error
@@ -145,17 +145,17 @@ def _header(file: Path) -> Dataset | None:
         if remaining < _voxel_bytes(dataset):
             raise InputError(damaged)
         return dataset
-    # A report or a directory has no rows; an image without them was cut short.
+    # A report or a directory has no rows; an image without rows is truncated.
     if "Image Storage" in getattr(dataset.file_meta.get("MediaStorageSOPClassUID"), "name", ""):
         raise InputError(damaged)
     return None
 
 
 def _refuse_deflated(stream: BinaryIO) -> None:
-    """Refuse a file that is deflated as a whole: pydicom unpacks all of it at once, whatever that comes to.
+    """Refuse a file that is deflated as a whole, because pydicom would decompress it to any size at once.
 
     Raises:
-        InputError: If it is.
+        InputError: If the file is deflated.
     """
     read_preamble(stream, False)
     if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
@@ -165,8 +165,8 @@ def _refuse_deflated(stream: BinaryIO) -> None:
 
 
 def _voxel_bytes(dataset: Dataset) -> int:
-    """Return how many bytes the voxels of a file must have at least; GDCM does not mind if there are fewer."""
-    # A file without the group that names it is not compressed.
+    """Return the smallest size of the voxels of a file in bytes; GDCM does not report missing bytes."""
+    # A file without this group is not compressed.
     if dataset.file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian) not in _PLAIN:
         return 1
     voxels_in_file = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
@@ -179,7 +179,7 @@ def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
 
 
 def _advice(path: Path) -> str:
-    """Return what to do about a folder without an image: where there are some, or what is expected."""
+    """Return advice on a folder without images: where there are some, or what is expected."""
     expected = "; name a volume, or the folder in which the slices of a series lie directly"
     if (path / "dataset_description.json").is_file():
         every = f"upsample all of them with: arssr bids {path} OUTPUT_DIR participant --isotropic"

@@ -1,4 +1,4 @@
-"""What DICOM headers say about how the slices were acquired."""
+"""Statements of DICOM headers about the slice profile."""
 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
@@ -16,20 +16,20 @@ from ArSSRLib.geometry import VolumeGeometry
 
 LOGGER = logging.getLogger(__name__)
 
-# Attributes that are looked at here.
+# Attributes that are used here.
 TAGS = ("SliceThickness", "MRAcquisitionType", "AcquisitionMatrix", "InPlanePhaseEncodingDirection")
 _THICKNESS_AGREES_MM = 1e-3
 
 
 def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path) -> SliceProfile:
-    """Return the slice profiles that the headers of a series state.
+    """Return the slice profiles stated by the headers of a series.
 
-    The slices lie along k. The counts of the acquisition matrix belong to rows and columns by the phase-encoding
-    direction, where that is stated.
+    The slices are along k. The phase-encoding direction, if stated, assigns the counts of the acquisition matrix to
+    rows and columns.
 
     Args:
-        headers: Of all files of the series.
-        geometry: Grid, from the positions of the slices.
+        headers: Headers of all files of the series.
+        geometry: Grid computed from the positions of the slices.
         path: For the log.
     """
     kinds = [str(word).upper() for word in headers[0].get("ImageType") or ()]
@@ -53,7 +53,7 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
 
 
 def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | None]:
-    """Return the samples of k-space along a row (i) and along a column (j); None where they are unknown."""
+    """Return the k-space samples along a row (i) and along a column (j); None if unknown."""
     direction = str(_find(groups, "InPlanePhaseEncodingDirection") or "").strip().upper()
     frequency = _find(groups, "MRAcquisitionFrequencyEncodingSteps")
     phase = _find(groups, "MRAcquisitionPhaseEncodingStepsInPlane")
@@ -83,7 +83,7 @@ def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | 
 
 
 def _groups(header: Dataset) -> list[Dataset]:
-    """Return where a file states things: its top, its shared functional groups, those of its frames."""
+    """Return the groups of attributes of a file: top level, shared functional groups, and those of its frames."""
     outer = [*(header.get("SharedFunctionalGroupsSequence") or [])]
     outer += [*(header.get("PerFrameFunctionalGroupsSequence") or [])]
     names = ("PixelMeasuresSequence", "MRFOVGeometrySequence")
@@ -97,7 +97,7 @@ def _all(groups: Sequence[Dataset], name: str) -> list[Any]:
 def _value(group: Dataset, name: str) -> Any:  # noqa: ANN401 - a value of any type
     try:
         return group.get(name)
-    except Exception:  # pydicom decodes a value when it is asked for, and raises what it likes
+    except Exception:  # pydicom decodes values lazily, and its exceptions are not documented
         LOGGER.warning("The attribute %s cannot be understood and is ignored.", name)
         return None
 

@@ -1,6 +1,6 @@
-"""Names of files, and how a file comes into being: all of it or nothing.
+"""Output file names, and writing of files completely or not at all.
 
-What is inside a file is the business of its format.
+The content of a file is defined by its format.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ArSSRLib.filenames import reserved_name
 from ArSSRLib.io.formats import DICOM_SUFFIXES, WRITABLE_SUFFIXES, format_of, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
 
-# The slices of a series we write, numbered from 1; by this name a folder of ours is known again.
+# The slices of a series written by us, numbered from 1; this name identifies our folders.
 SLICE_NAME = "ArSSR_{:04d}.dcm"
 _SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")
 
@@ -25,19 +25,19 @@ _SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")
 def validate_output(
     path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Refuse an output that could not be written, before hours are spent on computing it.
+    """Refuse an output that cannot be written, before the computation, which may take hours.
 
     Args:
-        path: Where a volume is to be written.
-        overwrite: Whether a file that exists may be replaced.
-        source: The input, which is never replaced, whatever ``overwrite`` says; also when a link leads to it.
+        path: The output file.
+        overwrite: Whether an existing file may be replaced.
+        source: The input, which is never replaced, regardless of ``overwrite`` and of links.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If the format cannot be written, the folder is missing or refuses new files, the file exists,
-            or it is the input.
+        OutputError: If the format cannot be written, the folder is missing or not writable, the file exists, or it is
+            the input.
     """
     path = Path(path)
     refuse_name(path)
@@ -64,18 +64,18 @@ def validate_output(
 def validate_series_folder(
     path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Refuse a folder into which a DICOM series could not be written, before hours are spent on computing it.
+    """Refuse a folder for a DICOM series that cannot be written, before the computation, which may take hours.
 
     Args:
-        path: The folder; it is new or empty, or holds a series written by us that may be replaced.
-        overwrite: Whether such a series may be replaced. Anything else never is.
+        path: The folder; it is new or empty, or contains a series written by us that may be replaced.
+        overwrite: Whether such a series may be replaced. Other content is never replaced.
         source: The input, a file or a folder, which is never replaced.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If it is a file, holds other files, is that of the input, or its parent refuses new folders.
+        OutputError: If it is a file, contains other files, is that of the input, or its parent is not writable.
     """
     path = Path(path)
     refuse_name(path)
@@ -91,10 +91,10 @@ def validate_series_folder(
 
 
 def refuse_name(path: Path) -> None:
-    """Refuse a name for a new file or folder that does not exist on every system.
+    """Refuse a name for a new file or folder that is not valid on every system.
 
     Raises:
-        OutputError: If it is one of these.
+        OutputError: If the name is not valid.
     """
     problem = reserved_name(path.name)
     if problem:
@@ -104,18 +104,18 @@ def refuse_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, suffix: str, *, overwrite: bool = True) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; what was written there takes its place when the block ends well.
+    """Provide a temporary name beside ``path``; the file written there replaces it when the block succeeds.
 
     Args:
-        path: Where the file is to appear. A symbolic link is followed.
-        suffix: End of the temporary name, from which a library may choose the format.
-        overwrite: Whether it may take the place of another file; one that appeared meanwhile, too, stays otherwise.
+        path: Path of the final file. A symbolic link is followed.
+        suffix: End of the temporary name, which may determine the format in a library.
+        overwrite: Whether it may replace another file; otherwise, a file that was created meanwhile is also kept.
 
     Raises:
-        OutputError: If anything could not be written. Whatever was raised, no temporary file remains.
+        OutputError: If writing fails. No temporary file remains after any exception.
     """
     destination = _destination(path)
-    # Hidden and short: the name of the output may already be as long as the file system allows.
+    # Hidden and short, because the name of the output may have the maximum length of the file system.
     temporary = destination.with_name(hidden_name(suffix))
     try:
         yield temporary
@@ -137,23 +137,23 @@ def replacing(path: Path, suffix: str, *, overwrite: bool = True) -> Iterator[Pa
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``, which takes its place when the block ends well.
+    """Provide a temporary folder beside ``path``, which replaces it when the block succeeds.
 
     Args:
-        path: Where the folder is to appear; what is there must have been allowed by `validate_series_folder`.
+        path: Path of the final folder; its content must have been accepted by `validate_series_folder`.
 
     Raises:
-        OutputError: If anything could not be written. Whatever was raised, no temporary folder remains, and what was
-            at ``path`` is there again.
+        OutputError: If writing fails. After any exception, no temporary folder remains, and the previous content of
+            ``path`` is restored.
     """
     destination = _destination(path)
     temporary = destination.with_name(hidden_name())
-    # Not a name that a later process sweeps: were this one killed between two steps, it is all that is left.
+    # Not a name that later processes remove: if this process is killed between two steps, it is the only copy.
     old = destination.with_name(f"{temporary.name}.old-series")
     try:
         temporary.mkdir()
         yield temporary
-        # Not forced onto the disk as a single file is: that would be one wait for each of hundreds of slices.
+        # Not flushed to the disk like a single file, which would require one wait for each of hundreds of slices.
         if destination.exists():
             destination.replace(old)
         temporary.replace(destination)
@@ -190,13 +190,13 @@ def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
 
 
 def _place_beside(temporary: Path, destination: Path) -> None:
-    """Give a file its name, unless there is one of that name: two runs may have begun with the same output."""
+    """Rename a file, unless the name exists: two runs may have started with the same output."""
     try:
         os.link(temporary, destination)
     except FileExistsError as error:
         msg = "was written by another program meanwhile, and was not replaced; choose another name"
         raise OutputError(msg) from error
-    except OSError:  # a file system without links, as on a memory stick
+    except OSError:  # a file system without links, such as a memory stick
         temporary.replace(destination)
 
 
@@ -221,7 +221,7 @@ def _refuse_format(path: Path) -> None:
 
 
 def _probe(folder: Path) -> None:
-    """Create and delete a file: permission bits tell too little about network drives, quotas and root."""
+    """Create and delete a file, because permission bits are unreliable for network drives, quotas and root."""
     if not folder.is_dir():
         msg = f"{folder}: is not an existing folder; create it first or choose another one."
         raise OutputError(msg)

@@ -1,4 +1,4 @@
-"""What a folder holds: volumes in files, a DICOM series, or both, which is one choice too many."""
+"""The content of a folder: volumes in files, a DICOM series, or both, which is ambiguous."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ArSSRLib.io.formats import SUPPORTED_SUFFIXES, is_half, suffix_of
 
 
 def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the volumes that lie directly in a folder, sorted by name.
+    """Return the volumes directly in a folder, ordered by name.
 
-    Hidden files are left out, and so are the voxel halves of two-file formats and single DICOM slices. A link to a
-    file that is not there is a volume too, which cannot be read: it must not be passed over.
+    Hidden files, the voxel files of two-file formats, and single DICOM slices are excluded. A broken link counts as a
+    volume that cannot be read, so that it is not ignored silently.
 
     Args:
-        folder: Where to look; folders in it are not searched.
+        folder: The folder; subfolders are not searched.
 
     Raises:
         InputError: If the folder does not exist or cannot be listed.
@@ -29,14 +29,14 @@ def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
-    """Return what a path stands for: its volumes if it is a folder of files, else itself, one file or DICOM series.
+    """Return the inputs of a path: the volumes of a folder of files, otherwise the path itself (file or DICOM series).
 
     Args:
         path: A file, a folder of volumes, or a folder of DICOM files.
-        series: The DICOM series that was chosen, if one was.
+        series: The selected DICOM series, if any.
 
     Raises:
-        InputError: If it is a folder that holds both volumes and DICOM files and none was chosen, or cannot be listed.
+        InputError: If the folder contains both volumes and DICOM files without a selection, or cannot be listed.
     """
     path = Path(path)
     if not path.is_dir() or series is not None:
@@ -53,7 +53,7 @@ def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> l
 
 
 def _dicom_file_in(folder: Path) -> Path | None:
-    """Return a DICOM file of a folder, or None; the directory of a disk is none."""
+    """Return a DICOM file of a folder, or None; a DICOMDIR file does not count."""
     for entry in sorted(_entries(folder)):
         if entry.is_file() and suffix_of(entry) not in SUPPORTED_SUFFIXES and entry.name.upper() != "DICOMDIR":
             with entry.open("rb") as stream:
@@ -63,7 +63,7 @@ def _dicom_file_in(folder: Path) -> Path | None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return the files of a folder that are not hidden, and links to nowhere.
+    """Return the files of a folder that are not hidden, including broken links.
 
     Raises:
         InputError: If the folder cannot be listed.

@@ -1,7 +1,7 @@
-"""The file formats: one record each, which is all that the rest of the program knows about them.
+"""The file formats: one record each, which is all that the rest of the program knows about a format.
 
-A new format is a module in this folder with `read` and `write`, and its record here. DICOM is none of them: it is told
-by content, is read from folders, and is written as a series.
+A new format is a module in this folder with `read` and `write`, and its record here. DICOM has no record, because it is
+recognized by content, read from folders, and written as a series.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Format:
-    """Facts of a file format.
+    """The properties of a file format.
 
     Attributes:
-        name: What people call it.
+        name: Name for users.
         room: Module of this folder that reads and writes it.
         library: Package that the module needs.
-        suffixes: Ends of file names that are read, in lower case.
-        written: Those of them that are written, the preferred one first.
+        suffixes: Suffixes of file names for reading, in lower case.
+        written: The suffixes for writing, the preferred one first.
         keeps: Fields of the `FileHeader` that survive writing and reading.
-        copies: Copies of the voxels that its writer makes in memory.
-        streamed: Whether it is written plane by plane, so that a result may be larger than the memory.
-        compresses: Whether the writer has a choice of making the file small, which the suffix does not tell.
-        single_file: For a suffix of a format in two files, the one in which both are together.
+        copies: Copies of the voxels that its writer creates in memory.
+        streamed: Whether it is written plane by plane, so that a result may exceed the memory.
+        compresses: Whether the writer has an option for compression, which the suffix does not determine.
+        single_file: For a suffix of a two-file format, the suffix of the equivalent single file.
         halves: Suffixes of files that only belong to a header of the same name.
     """
 
@@ -51,7 +51,7 @@ FORMATS = (
         written=(".nii.gz", ".nii"),
         keeps=frozenset({"dtype", "scaled", "description", "qform_code", "sform_code", "metadata"}),
         streamed=True,
-        # Header and voxels in two files cannot be replaced in one step, and get separated by users.
+        # Header and voxels in two files cannot be replaced in one step, and users separate them.
         single_file={".hdr": ".nii.gz", ".img": ".nii.gz"},
         halves=(".img",),
     ),
@@ -94,23 +94,23 @@ DICOM_LIBRARIES = "SimpleITK and pydicom"
 
 
 def suffix_of(path: Path) -> str:
-    """Return the end of a file name that tells its format, in lower case; ``.nii.gz`` counts as one."""
+    """Return the suffix that determines the format of a file, in lower case; ``.nii.gz`` counts as one."""
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
 
 
 def format_of(path: Path) -> Format | None:
-    """Return the format that the end of a file name tells, or None."""
+    """Return the format with the suffix of a file name, or None."""
     return next((known for known in FORMATS if suffix_of(path) in known.suffixes), None)
 
 
 def is_half(path: Path) -> bool:
-    """Tell whether a file only holds the voxels for the header of another one."""
+    """Return whether a file only contains the voxels for a separate header."""
     known = format_of(path)
     return known is not None and suffix_of(path) in known.halves
 
 
 def single_file_suffix(path: Path) -> str:
-    """Return the suffix of one file for a volume that is not written as it was read; by default that of NIfTI."""
+    """Return a single-file suffix for a volume that cannot be written in its own format; by default, that of NIfTI."""
     known = format_of(path)
     return known.single_file.get(suffix_of(path), FORMATS[0].written[0]) if known else FORMATS[0].written[0]

@@ -1,4 +1,4 @@
-"""What a DICOM header says about its numbers: which are padding, which part of a complex image, one slice or many."""
+"""Statements of a DICOM header about voxel values: padding, parts of complex images, and mosaics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from pydicom import Dataset
 
-# Image types of Siemens, Philips, United Imaging and others; GE has a number for it instead.
+# Image types of Siemens, Philips, United Imaging and others; GE uses a number instead.
 _COMPONENTS = {
     "phase": re.compile(r"P|P_.*|PHASE.*"),
     "real": re.compile(r"R|R_.*|REAL"),
@@ -16,42 +16,42 @@ _COMPONENTS = {
 _GE_KINDS = {"1": "phase", "2": "real", "3": "imaginary"}
 _GE_CREATOR, _GE_KIND = 0x00430010, 0x0043102F
 _UIH_SLICES, _UIH_FRAMES = 0x00651050, 0x00651051
-# Attributes of manufacturers that are looked at here.
+# Private attributes of manufacturers that are used here.
 PRIVATE_TAGS = (_GE_CREATOR, _GE_KIND, _UIH_SLICES, _UIH_FRAMES)
 
 
 def padding_of(dataset: Dataset, rescales: Collection[tuple[float, float]]) -> tuple[float, float] | None:
-    """Return the least and the largest intensity that a header declares as padding, or None.
+    """Return the smallest and the largest intensity that a header declares as padding, or None.
 
     Args:
         dataset: The header.
-        rescales: Slopes and intercepts of the slices, from the stored numbers to intensities.
+        rescales: Slopes and intercepts of the slices, from stored values to intensities.
     """
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
     last = dataset.get("PixelPaddingRangeLimit")
     stored = [_as_stored(number, dataset) for number in (first, last if isinstance(last, int) else first)]
-    # Half a step on both sides: intensities may have been rounded.
+    # Half a step on both sides, because intensities may be rounded.
     margin = max(0.0 if rescale == (1.0, 0.0) else abs(rescale[0]) / 2 for rescale in rescales)
     ends = [number * slope + intercept for number in stored for slope, intercept in rescales]
     return (min(ends) - margin, max(ends) + margin)
 
 
 def _as_stored(number: int, dataset: Dataset) -> int:
-    """Return a number in the type of the voxels: some programs write a negative padding without its sign."""
+    """Return a number in the type of the voxels, because some programs write a negative padding without its sign."""
     bits = int(dataset.get("BitsAllocated") or 16)
     unsigned = number % (1 << bits)
     return unsigned - (1 << bits) if dataset.get("PixelRepresentation") and unsigned >> (bits - 1) else unsigned
 
 
 def component_of(dataset: Dataset) -> str:
-    """Return which part of a complex image a header says it is: "phase", "real" or "imaginary"; else an empty text."""
+    """Return the part of a complex image in a header: "phase", "real" or "imaginary"; otherwise, an empty string."""
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
     kinds = [(group.get("MRImageFrameTypeSequence") or [Dataset()])[0] for group in (dataset, shared, frames[0])]
     said = [str(kind.get("ComplexImageComponent") or "") for kind in (dataset, *kinds)]
-    # The first two values are about the image as a file: original or derived, primary or secondary.
+    # The first two values describe the image as a file: original or derived, primary or secondary.
     said += [str(word) for word in list(dataset.get("ImageType") or ())[2:]]
     for component, pattern in _COMPONENTS.items():
         if any(pattern.fullmatch(word.strip().upper()) for word in said):
@@ -62,7 +62,7 @@ def component_of(dataset: Dataset) -> str:
 
 
 def is_mosaic(dataset: Dataset) -> bool:
-    """Tell whether a header describes many slices tiled into one image, as Siemens and United Imaging store them."""
+    """Return whether a header describes a mosaic of slices in one image, as stored by Siemens and United Imaging."""
     kinds = {str(word).upper() for word in dataset.get("ImageType") or ()}
     united = str(dataset.get("Manufacturer") or "").upper().startswith(("UIH", "UNITED IMAGING"))
     many = _private(dataset, _UIH_SLICES) not in ("", "0", "1") or _UIH_FRAMES in dataset
@@ -70,7 +70,7 @@ def is_mosaic(dataset: Dataset) -> bool:
 
 
 def _private(dataset: Dataset, tag: int) -> str:
-    """Return a private value as text; in a file without types it is bytes."""
+    """Return a private value as text; in a file without explicit types, it is bytes."""
     if tag not in dataset:
         return ""
     value = dataset[tag].value

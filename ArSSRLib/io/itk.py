@@ -1,6 +1,6 @@
 """NRRD and MetaImage files, by SimpleITK.
 
-They speak our dialect already: arrays ``[k, j, i]``, geometry in LPS mm, in double precision.
+Their conventions are those of the engine: arrays ``[k, j, i]``, geometry in LPS mm, in double precision.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -31,26 +31,26 @@ LOGGER = logging.getLogger(__name__)
 
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO"}
-# Bytes of a voxel, by its type; where ITK has others, at least one.
+# Bytes per voxel of ITK's types; other types have at least one.
 _BYTES = {
     **dict.fromkeys((sitk.sitkUInt8, sitk.sitkInt8), 1),
     **dict.fromkeys((sitk.sitkUInt16, sitk.sitkInt16), 2),
     **dict.fromkeys((sitk.sitkUInt32, sitk.sitkInt32, sitk.sitkFloat32), 4),
     **dict.fromkeys((sitk.sitkUInt64, sitk.sitkInt64, sitk.sitkFloat64), 8),
 }
-# What may follow the voxels of a file that is otherwise in order.
+# Largest number of bytes after the voxels of a valid file.
 SPARE_BYTES = 2**24
-# Lines of NRRD about where and how the voxels are stored.
+# Lines of NRRD that describe the location and encoding of the voxels.
 _ABOUT_DATA = re.compile(rb"(data ?file|encoding|line ?skip|byte ?skip):", re.IGNORECASE)
-# Where either format keeps a free text.
+# Fields for the free text of both formats.
 _DESCRIPTION_KEYS = {".nrrd": "NRRD_content", ".mha": "Comment"}
 
 
 def read(path: Path) -> Volume:
-    """Read a NRRD or MetaImage file, with its voxels in the same file or in a second one.
+    """Read a NRRD or MetaImage file, with the voxels in the same file or in a second one.
 
     Raises:
-        InputError: If the file is damaged or is not one 3-D gray-scale volume.
+        InputError: If the file is damaged or is not one 3-D grayscale volume.
     """
     known = format_of(path)
     header = read_text_header(path)
@@ -65,12 +65,13 @@ def read(path: Path) -> Volume:
             _require_voxels(plain, math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelIDValue(), 1))
             image = reader.Execute()
     except (RuntimeError, zlib.error) as error:
-        # The cause that ITK states is often wrong ("No such file or directory" for half a file); it stays in the chain.
+        # The cause given by ITK is often wrong ("No such file or directory" for a truncated file); it stays in the
+        # chain.
         msg = "is damaged, cut short or not what its name says; copy or export it again"
         if re.search(r"zero-valued spacing|spacing \(0\)", str(error), re.IGNORECASE):
             msg = "states a voxel spacing of 0; correct its header"
         raise InputError(msg) from error
-    # The copy of a view, one copy in all; the view dies with the image.
+    # A copy of a view is the only copy; the view is released with the image.
     stored = sitk.GetArrayViewFromImage(image)
     array = voxels.in_memory(stored.reshape(stored.shape[-3:]))
     description = next((image.GetMetaData(k) for k in _DESCRIPTION_KEYS.values() if image.HasMetaDataKey(k)), "")
@@ -82,7 +83,7 @@ def write(volume: Volume, path: Path, description: str, *, compress: bool = True
     """Write a NRRD or MetaImage file.
 
     Raises:
-        OSError: If the disk refuses.
+        OSError: If the system cannot write the file.
     """
     geometry = volume.geometry
     try:
@@ -94,14 +95,14 @@ def write(volume: Volume, path: Path, description: str, *, compress: bool = True
             image.SetMetaData(_DESCRIPTION_KEYS[path.suffix], description)
             sitk.WriteImage(image, str(path), useCompression=compress)
     except RuntimeError as error:
-        # ITK knows no more than where in its code it noticed.
+        # The message of ITK only contains the location in its source code.
         msg = "the disk may be full"
         raise OSError(msg) from error
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep ITK, GDCM and MetaIO from writing to the standard error."""
+    """Prevent ITK, GDCM and MetaIO from writing to the standard error."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
@@ -116,7 +117,7 @@ def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
 
     Args:
         path: The file.
-        image_io: ITK's name of the format; left to itself, ITK guesses, and does not know names in upper case.
+        image_io: ITK's name of the format; by default, ITK guesses, but does not recognize suffixes in upper case.
 
     Raises:
         RuntimeError: If the file is not of that format.
@@ -129,17 +130,17 @@ def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
 
 
 def _require_voxels(header: TextHeader, promised: int) -> None:
-    """Make sure that the voxels of a one-file volume are all there, and nothing else, before memory is given to them.
+    """Verify that the voxels of a one-file volume are complete, with nothing else, before memory is allocated.
 
-    Compressed ones are decompressed once, bit by bit, for the checksum at their end, which ITK does not look at.
+    Compressed voxels are decompressed once to verify the checksum at their end, which ITK ignores.
 
     Args:
-        header: What the file says about them.
-        promised: Bytes of the voxels by the header.
+        header: The text header of the file.
+        promised: Size of the voxels in bytes according to the header.
 
     Raises:
-        InputError: If there are fewer, or far more.
-        zlib.error: If a single bit is wrong or missing.
+        InputError: If there are fewer bytes, or far more.
+        zlib.error: If the compressed data are damaged or incomplete.
     """
     fields = header.fields
     elsewhere = header.data_file is not None or {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
@@ -163,10 +164,10 @@ def _require_voxels(header: TextHeader, promised: int) -> None:
 
 @contextmanager
 def unpacked(header: TextHeader) -> Iterator[TextHeader]:
-    """Give a file that ITK can read: this one, or, of NRRD packed by bzip2, an unpacked copy that vanishes again.
+    """Provide a file that ITK can read: the same one, or a temporary unpacked copy for NRRD packed by bzip2.
 
     Raises:
-        InputError: If the voxels are damaged, or far more than the header promises.
+        InputError: If the voxels are damaged, or far more than the header states.
     """
     if header.fields.get("encoding", "").lower() not in ("bzip2", "bz2"):
         yield header
@@ -186,7 +187,7 @@ def unpacked(header: TextHeader) -> Iterator[TextHeader]:
 
 
 def _unpack(packed: IO[bytes], target: IO[bytes], most: int) -> None:
-    """Write what is packed by bzip2 to another file, a little at a time, but not more than ``most`` bytes."""
+    """Unpack bzip2 data to another file, in small steps, up to a limit of ``most`` bytes."""
     total = 0
     try:
         with bz2.open(packed) as source:
@@ -202,13 +203,13 @@ def _unpack(packed: IO[bytes], target: IO[bytes], most: int) -> None:
 
 
 def _decompressed(file: IO[bytes], most: int) -> Iterator[int]:
-    """Yield how many bytes each step of decompressing the rest of a file gives, a little at a time.
+    """Yield the number of bytes from each small step of decompressing the rest of a file.
 
     Raises:
-        InputError: If they become more than ``most``: a small file may hold millions of times its size.
-        zlib.error: If a single bit is wrong or missing.
+        InputError: If the sum exceeds ``most``: a small file may expand to millions of times its size.
+        zlib.error: If the compressed data are damaged or incomplete.
     """
-    stream, total = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0  # zlib or gzip, whichever it is
+    stream, total = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0  # accepts zlib and gzip
     while not stream.eof:
         block = stream.unconsumed_tail or file.read(2**20)
         if not block:
@@ -241,7 +242,7 @@ def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
 
 
 def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
-    """Return the grid in mm, whatever the unit of the header; what it does not state is warned of."""
+    """Return the grid in mm, regardless of the unit in the header; warn about missing statements."""
     if not header.states_spacing:
         LOGGER.warning("%s: states no voxel spacing; 1 x 1 x 1 mm is taken, check the size of the result", header.path)
     factors, unknown = header.millimeters()
@@ -252,8 +253,8 @@ def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
     affine[:3, 3] = image.GetOrigin()[:3]
-    # Units of space belong to the axes of the patient, others to those of the array.
+    # Units of space apply to the axes of the patient, other units to those of the array.
     in_space = len(factors) == 1 or "space units" in header.fields
     affine[:3] = affine[:3] * np.reshape(factors, (-1, 1)) if in_space else affine[:3] * [*factors, 1][: 3 + 1]
-    # Through the one place that checks and normalizes an affine; flipping two signs twice is exact.
+    # This function checks and normalizes all affines; flipping two signs twice is exact.
     return VolumeGeometry.from_ras_affine(image.GetSize()[:3], LPS_TO_RAS @ affine)

@@ -1,7 +1,7 @@
-"""What a derived MR image says about itself: which attributes it keeps from its source, and which it states anew.
+"""The header of a derived MR image: attributes copied from the source, and new ones.
 
-Copied by name, never wholesale: private attributes, overlays, look-up tables and whatever describes the voxels of the
-source stay behind. The modules are those of the MR image, DICOM PS3.3 A.4.3,
+Attributes are copied by name, never as a whole: private attributes, overlays, lookup tables and descriptions of the
+source voxels are not copied. The modules are those of the MR image, DICOM PS3.3 A.4.3,
 https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.4.3.html
 """
 
@@ -20,7 +20,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 from ArSSRLib import __version__
 from ArSSRLib.io.derivation import MANUFACTURER, Derivation
 
-# Who, and which examination: needed with or without a value.
+# Patient and examination: required with or without a value.
 _EMPTY_IF_UNKNOWN = """
     PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime AccessionNumber ReferringPhysicianName StudyID
     PositionReferenceIndicator PatientPosition ScanOptions MRAcquisitionType RepetitionTime EchoTime
@@ -52,21 +52,21 @@ _OPTIONAL = """
 _EQUIPMENT = """
     Manufacturer InstitutionName StationName ManufacturerModelName DeviceSerialNumber SoftwareVersions
     """.split()  # noqa: SIM905 - keywords read better without quotes
-# A multi-frame file keeps in groups of its own, partly under other names, what a single slice has at its top.
+# Multi-frame files store some attributes of single slices in functional groups, partly under other names.
 _OTHER_NAMES = {"EchoTime": "EffectiveEchoTime", "InversionTime": "InversionTimes"}
 _PULSE_SEQUENCES = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}
-# Added to the number of the source's series, so that the derived one is found behind every acquired one.
+# Added to the series number of the source, so that the derived series is sorted after all acquired series.
 _SERIES_NUMBER_STEP = 1000
 _LONGEST_NAME = 64
 _LONGEST_TEXT = 1024
 
 
 def series_header(source: Dataset, derivation: Derivation) -> Dataset:
-    """Return what all slices of a derived series have in common.
+    """Return the common attributes of all slices of a derived series.
 
     Args:
         source: Header of one image of the source series.
-        derivation: What was done.
+        derivation: Description of the processing.
     """
     header = Dataset()
     header.SOPClassUID = MRImageStorage
@@ -75,7 +75,7 @@ def series_header(source: Dataset, derivation: Derivation) -> Dataset:
     header.SeriesInstanceUID = generate_uid(prefix=None)
     header.FrameOfReferenceUID = source.get("FrameOfReferenceUID") or generate_uid(prefix=None)
     header.SeriesNumber = int(source.get("SeriesNumber") or 0) + _SERIES_NUMBER_STEP
-    # The label survives where the whole would be too long: it tells the two series apart.
+    # The label is kept if the whole would be too long, because it distinguishes the two series.
     room = _LONGEST_NAME - len(derivation.label) - 1
     described = " ".join(str(source.get("SeriesDescription") or "MR").split())[:room].rstrip()
     header.SeriesDescription = f"{described} {derivation.label}"
@@ -96,11 +96,11 @@ def series_header(source: Dataset, derivation: Derivation) -> Dataset:
 
 
 def slice_header(groups: Sequence[Dataset]) -> Dataset:
-    """Return what a derived slice keeps from the slice of the source it lies nearest to.
+    """Return the attributes that a derived slice copies from the nearest slice of the source.
 
     Args:
-        groups: Where the source states things, the most particular first: functional groups of the frame, those shared
-            by all frames, and the file itself; for a single slice only the last.
+        groups: Attributes of the source, the most specific first: functional groups of the frame, those shared by all
+            frames, and the file itself; for a single slice, only the file.
     """
     kept = Dataset()
     for name in [*_EMPTY_IF_UNKNOWN, *_OPTIONAL]:
@@ -110,7 +110,7 @@ def slice_header(groups: Sequence[Dataset]) -> Dataset:
         elif name in _EMPTY_IF_UNKNOWN:
             setattr(kept, name, None)
     if "BodyPartExamined" not in kept and "Laterality" not in kept:
-        kept.Laterality = None  # which side matters for a part that may be one of a pair
+        kept.Laterality = None  # required for a paired body part; the side is unknown
     pulse = _find(groups, "EchoPulseSequence")
     if "ScanningSequence" not in kept:
         kept.ScanningSequence = _PULSE_SEQUENCES.get("" if pulse is None else str(pulse.value), ["RM"])
@@ -122,10 +122,10 @@ def slice_header(groups: Sequence[Dataset]) -> Dataset:
 
 
 def references(source_images: Iterable[tuple[Dataset, int | None]]) -> Dataset:
-    """Return the attributes by which a slice names the images it was made from.
+    """Return the attributes by which a slice refers to its source images.
 
     Args:
-        source_images: Header of each file, and the number of the frame in it, from 1, where it has several.
+        source_images: Header of each file, and the number of the frame in it, from 1, if it has several.
     """
     said = Dataset()
     said.SourceImageSequence = []
@@ -149,7 +149,7 @@ def references(source_images: Iterable[tuple[Dataset, int | None]]) -> Dataset:
 
 
 def _find(groups: Sequence[Dataset], name: str) -> DataElement | None:
-    """Return an element that has a value, under the name that the top of a single slice has for it."""
+    """Return an element that has a value, by its name in a single slice."""
     for group in groups:
         for dataset in (group, *_items(group)) if group is not groups[-1] else (group,):
             for candidate in (name, _OTHER_NAMES.get(name)):
@@ -183,7 +183,7 @@ def _acquisition_equipment(source: Dataset) -> Dataset:
 def _processing_equipment(derivation: Derivation, moment: str) -> Dataset:
     program = Dataset()
     program.Manufacturer = program.ManufacturerModelName = MANUFACTURER
-    # One value each, none above 64 characters: the checksum fits exactly, but not where the last one is padded.
+    # One value each, at most 64 characters: the checksum fits exactly, but not if it were last and padded.
     program.SoftwareVersions = [__version__, derivation.sha256, _plain(derivation.model, _LONGEST_NAME - 1)]
     program.ContributionDateTime = moment
     program.ContributionDescription = _plain(derivation.text, _LONGEST_TEXT)
@@ -192,7 +192,7 @@ def _processing_equipment(derivation: Derivation, moment: str) -> Dataset:
 
 
 def _plain(text: str, longest: int) -> str:
-    """Return our own words for any character set of the source; a backslash would separate values."""
+    """Return our own text for any character set of the source; a backslash would separate values."""
     return text.encode("ascii", "replace").decode().replace("\\", "/")[:longest]
 
 
@@ -205,7 +205,7 @@ def _code(concept: Code) -> Dataset:
 
 
 def _now(offset: str) -> datetime:
-    """Return the time in the zone that all times of a file are in, as "+0130", or else in that of this machine."""
+    """Return the time in the time zone of the file, such as "+0130", or otherwise in that of this machine."""
     if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
         distance = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
         if distance < timedelta(hours=24):

@@ -1,6 +1,6 @@
 """NIfTI-1, NIfTI-2 and MGH files, by nibabel.
 
-Their affines lead to RAS and their voxels are indexed ``[i, j, k]``; both end here.
+Their affines map to RAS and their voxels are indexed ``[i, j, k]``; both are converted here.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -45,11 +45,12 @@ _MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 def read(path: Path) -> Volume:
     """Read a NIfTI or MGH file.
 
-    The affine is the sform where one is set, else the qform, else spacing alone with a warning. Where both are set
-    and differ by more than 1e-3 mm, the sform is used, with a warning. A form with a negative code comes last.
+    The affine is the sform if it is set, otherwise the qform, otherwise the spacing alone, with a warning. If both are
+    set and differ by more than 1e-3 mm, the sform is used, with a warning. A form with a negative code has the lowest
+    priority.
 
     Raises:
-        InputError: If the file is damaged or is not one 3-D gray-scale volume.
+        InputError: If the file is damaged or is not one 3-D grayscale volume.
     """
     refuse_lone_half(path)
     raw = raw_header(path)
@@ -63,7 +64,7 @@ def read(path: Path) -> Volume:
             what = "colors" if dtype.fields else f"voxels of type {dtype}"
             msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
         raise InputError(msg)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused there, with words
+    with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are refused there, with a message
         affine, header = place(image, raw, path)
         geometry = VolumeGeometry.from_ras_affine(size, affine)
     proxy = _proxy(image, size, raw)
@@ -78,10 +79,10 @@ def read(path: Path) -> Volume:
 
 
 def write(volume: Volume, path: Path, description: str) -> None:
-    """Write a NIfTI or MGH file, chosen by the end of the name.
+    """Write a NIfTI or MGH file, depending on the suffix.
 
     Raises:
-        OutputError: If the format cannot hold the volume.
+        OutputError: If the format does not support the volume.
     """
     with _tidy():
         if path.suffix in (".mgh", ".mgz"):
@@ -92,19 +93,19 @@ def write(volume: Volume, path: Path, description: str) -> None:
 
 @contextmanager
 def _tidy() -> Iterator[None]:
-    """Hide the warnings of nibabel, and close the files that it leaves open when it fails."""
+    """Suppress the warnings of nibabel, and close the files that it leaves open after an exception."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
             yield
         except BaseException as error:
-            # Its frames hold the file as long as the exception lives, and Windows deletes no open file.
+            # Its frames keep the file open as long as the exception exists, and Windows cannot delete open files.
             traceback.clear_frames(error.__traceback__)
             raise
 
 
 def _open(path: Path) -> Nifti1Pair | MGHImage:
-    """Read the header; what nibabel raises on a damaged one is not documented, so everything is caught."""
+    """Read the header; all exceptions are caught, because those of nibabel for damaged headers are not documented."""
     try:
         with (
             quiet.forwarded(
@@ -115,7 +116,7 @@ def _open(path: Path) -> Nifti1Pair | MGHImage:
             image = nib.load(path, mmap=False)
     except Exception as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
-            raise  # ours, or the system refused, not the content
+            raise  # our own exception, or one of the system, which is not about the content
         msg = f"is damaged or not what its name says ({_one_line(error)}); export it again"
         raise InputError(msg) from error
     if isinstance(image, Nifti1Pair | MGHImage):
@@ -125,14 +126,14 @@ def _open(path: Path) -> Nifti1Pair | MGHImage:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the last line of an exception, which is the telling one."""
+    """Return the last line of an exception, which has the relevant information."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
 
 
 def _size(shape: Sequence[int]) -> tuple[int, int, int]:
     size = [int(n) for n in shape]
-    while len(size) > 3 and size[-1] in (0, 1):  # a length of 0 is that of an axis that is not there
+    while len(size) > 3 and size[-1] in (0, 1):  # a length of 0 means that the axis does not exist
         size.pop()
     times = " x ".join(str(n) for n in size)
     if len(size) > 3:
@@ -148,7 +149,7 @@ def _size(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHeader | None) -> ArrayProxy:
-    """Return the voxels that are still in the file, after making sure that all of them are there."""
+    """Return the voxels, still in the file, after verifying that they are complete."""
     said: Any = image.dataobj
     path = image.file_map["image"].filename or ""
     offset = said.offset if raw is None or raw.offset else raw.first_voxel
@@ -161,10 +162,10 @@ def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHea
 
 
 def _bytes_in(path: Path, most: int) -> int:
-    """Return the size of a file once decompressed; reading to the end is what compares the checksum.
+    """Return the size of a file after decompression; reading to the end verifies the checksum.
 
     Raises:
-        InputError: If it is damaged, or holds more than ``most``: a small file may hold a thousand times its size.
+        InputError: If it is damaged, or larger than ``most``: a small file may expand to a thousand times its size.
     """
     if not is_compressed(path):
         return path.stat().st_size
@@ -179,7 +180,7 @@ def _bytes_in(path: Path, most: int) -> int:
 
 
 def _write_nifti(volume: Volume, path: Path, description: str) -> None:
-    """Write plane by plane, so that a volume larger than the memory can be written from the disk."""
+    """Write plane by plane, so that a volume on disk may exceed the memory."""
     said = volume.header
     if said.scaled and said.dtype is not None and said.dtype.kind in "iu":
         _write_scaled(volume, path, description, said.dtype)
@@ -194,7 +195,7 @@ def _write_nifti(volume: Volume, path: Path, description: str) -> None:
 
 
 def _write_scaled(volume: Volume, path: Path, description: str, dtype: np.dtype[Any]) -> None:
-    """Write integers with a slope and an intercept, which nibabel finds from the extremes alone."""
+    """Write integers with a slope and an intercept, which nibabel computes from the extremes alone."""
     writer = SlopeInterArrayWriter(voxels.extremes(volume.array), dtype)
     header = _nifti_header(volume, description, dtype)
     header.set_slope_inter(writer.slope, writer.inter)
@@ -215,7 +216,7 @@ def _nifti_header(volume: Volume, description: str, dtype: np.dtype[Any]) -> Nif
     header["descrip"] = description.encode()[:_DESCRIPTION_BYTES].decode(errors="ignore").encode()
     for name in ("cal_min", "cal_max"):
         header[name] = float(said.metadata.get(name, 0))
-    # The image knows how to fill a header, and asks an array for nothing but its shape.
+    # The image only needs the shape of the array to create a header.
     image = (Nifti2Image if large else Nifti1Image)(np.broadcast_to(dtype.type(0), volume.geometry.size), None, header)
     affine = volume.geometry.ras_affine
     image.set_sform(affine, code=max(said.sform_code, 0))
@@ -226,7 +227,7 @@ def _nifti_header(volume: Volume, description: str, dtype: np.dtype[Any]) -> Nif
 
 
 def _mgh(volume: Volume) -> MGHImage:
-    """Return an MGH image, of the smallest of its few types that holds the voxels."""
+    """Return an MGH image with the smallest supported type for the voxels."""
     array = voxels.for_storage(volume.array, volume.header)
     dtype = next((np.dtype(t) for t in _MGH_TYPES if np.can_cast(array.dtype, t)), np.dtype(np.float32))
     if array.dtype.kind == "f" and array.dtype != dtype:

@@ -1,7 +1,7 @@
-"""What the header of a NIfTI or MGH file says about place, units and where its voxels begin.
+"""Statements of the header of a NIfTI or MGH file about position, units and the offset of the voxels.
 
-Read from the bytes themselves where nibabel corrects them in silence: codes beyond the standard are not worthless
-matrices, and an offset of 0 is not the start of the file.
+Fields that nibabel corrects silently are read from the bytes: matrices with nonstandard codes may still be valid, and
+an offset of 0 is not the start of the file.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -29,15 +29,15 @@ LOGGER = logging.getLogger(__name__)
 
 Affine = npt.NDArray[np.float64]
 
-# What may precede or follow the voxels of a file that is otherwise in order.
+# Largest number of bytes before or after the voxels of a valid file.
 SPARE_BYTES = 2**24
 _MILLIMETERS = {"mm": 1.0, "meter": 1000.0, "micron": 1e-3, "unknown": 1.0}
-# Headers are single precision: two forms of the same grid agree better than this.
+# Headers are single precision; two forms of the same grid differ by less than this.
 _FORMS_AGREE_MM = 1e-3
 _KNOWN_CODES = range(6)
-# "Aligned to something": what is written for a code that the standard does not know.
+# "Aligned to something": written for a code that is not in the standard.
 _ALIGNED = 2
-# Where the voxels of one file begin if it does not say it, and where its fields are, by the size of the header.
+# Default offset of the voxels in one file, and the position of its field, by the size of the header.
 _FIRST_VOXEL = {348: 352, 540: 544}
 _FIELDS = {348: ("f", 108, "hh", 252, 344, "3f", 80), 540: ("q", 168, "ii", 344, 4, "3d", 112)}
 _GOOD_RAS_FLAG = 28
@@ -45,11 +45,11 @@ _GOOD_RAS_FLAG = 28
 
 @dataclass(frozen=True)
 class RawHeader:
-    """Fields of a NIfTI file as they are written.
+    """Fields of a NIfTI file as written.
 
     Attributes:
-        offset: Where the voxels begin, in bytes, as the file says.
-        first_voxel: The same where it says nothing and the voxels are in the same file.
+        offset: Offset of the voxels in bytes, as stated.
+        first_voxel: The default offset, if the voxels are in the same file.
         qform_code: As written.
         sform_code: As written.
         spacing: Along i, j, k as written, in the unit of the file.
@@ -63,11 +63,11 @@ class RawHeader:
 
 
 def raw_header(path: Path) -> RawHeader | None:
-    """Return the fields of a file as they are written, or None if it is no NIfTI file.
+    """Return the fields of a file as written, or None if it is not a NIfTI file.
 
     Raises:
-        InputError: If it is damaged, or its voxels begin so late that there is no telling what nibabel would read
-            before them.
+        InputError: If the file is damaged, or the offset of its voxels is so large that the behavior of nibabel is
+            unknown.
     """
     if path.suffix.lower() == ".img":
         path = next((path.with_suffix(end) for end in (".hdr", ".HDR") if path.with_suffix(end).is_file()), path)
@@ -97,9 +97,9 @@ def raw_header(path: Path) -> RawHeader | None:
 
 
 def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tuple[Affine, dict[str, Any]]:
-    """Return the affine to RAS mm, and the fields of the `FileHeader` that only these formats have.
+    """Return the affine to RAS mm, and the fields of the `FileHeader` that are specific to these formats.
 
-    What a file leaves open, or says twice in two ways, is warned of.
+    Missing and contradictory statements cause warnings.
     """
     header = image.header
     if not isinstance(header, Nifti1Header):
@@ -120,7 +120,7 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
     return affine, {
         "spatial_unit": unit,
         "description": _text(header["descrip"]),
-        # A form that was not set is written as the one that was, under its code; if none was, none is.
+        # A form that was not set is written like the other one, with its code; if neither was set, neither is written.
         "qform_code": codes["qform"] or codes["sform"],
         "sform_code": codes["sform"] or codes["qform"],
         "metadata": {name: repr(value) for name, value in window.items() if value and math.isfinite(value)},
@@ -128,9 +128,9 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
 
 
 def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Affine, dict[str, int]]:
-    """Return the affine in the unit of the file: of the sform, else the qform, else the spacing; and the codes used."""
+    """Return the affine in the unit of the file, from the sform, the qform or the spacing, and the codes used."""
     forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
-    # A form with a negative code counts as not set in ITK, and so in Slicer: any other one goes first.
+    # ITK, and therefore Slicer, treats a form with a negative code as not set; other forms have priority.
     given = sorted((name for name, code in codes.items() if code), key=lambda name: codes[name] < 0)
     for name in given:
         if codes[name] not in _KNOWN_CODES:
@@ -139,14 +139,14 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
             LOGGER.warning(text, path, name, codes[name], more)
     usable = [name for name in given if forms[name] is not None]
     if given and not usable:
-        # Refused where the grid is made, with words about the matrix.
+        # Refused when the grid is created, with a message about the matrix.
         return np.asarray(header.get_sform() if "sform" in given else np.zeros((4, 4)), dtype=np.float64), codes
     if not given:
         return _spacing_alone(header, path), {"sform": 0, "qform": 0}
     for name in [name for name in given if name not in usable]:
         LOGGER.warning("%s: its %s is singular or not finite; the %s is used", path, name, usable[0])
     used = forms[usable[0]]
-    # A negative code is kept: a program that ignores the matrix of the source has to ignore that of the result.
+    # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
     written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
     kept = {name: code if name in usable else 0 for name, code in written.items()}
     if len(usable) == 2 and not _same(used, forms[usable[1]]):
@@ -156,7 +156,7 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
 
 
 def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
-    """Return the affine of a file that says nothing of its place: where ITK, and so Slicer, puts it."""
+    """Return the affine of a file without a stated position, as in ITK, and therefore in Slicer."""
     LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
     spacing = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
     spacing[spacing == 0] = 1.0
@@ -164,10 +164,10 @@ def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
 
 
 def _sound(get: Any) -> Affine | None:  # noqa: ANN401 - a method of nibabel
-    """Return a form that places voxels, or None."""
+    """Return a form that defines a grid, or None."""
     try:
         affine = np.asarray(get(), dtype=np.float64)
-    except ValueError:  # a quaternion longer than 1
+    except ValueError:  # a quaternion with a norm above 1
         return None
     with np.errstate(all="ignore"):
         sound = np.isfinite(affine).all() and np.linalg.norm(affine[:3, :3], axis=0).all()
@@ -179,16 +179,16 @@ def _same(first: Affine | None, second: Affine | None) -> bool:
 
 
 def is_compressed(path: Path) -> bool:
-    """Tell whether a file is packed by gzip, by its name."""
+    """Return whether a file is compressed by gzip, by its name."""
     return path.suffix.lower() in (".gz", ".mgz")
 
 
 @contextmanager
 def decompressed(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that may be packed by gzip.
+    """Open a file that may be compressed by gzip.
 
     Raises:
-        InputError: If what is read of it cannot be decompressed.
+        InputError: If decompression fails.
     """
     try:
         with gzip.open(path) if is_compressed(path) else path.open("rb") as file:
@@ -204,7 +204,7 @@ def _first_bytes(path: Path, count: int) -> bytes:
 
 
 def _has_ras(path: Path) -> bool:
-    """Tell whether an MGH file states spacing and orientation at all."""
+    """Return whether an MGH file states spacing and orientation."""
     start = _first_bytes(path, _GOOD_RAS_FLAG + 2)
     return len(start) < _GOOD_RAS_FLAG + 2 or struct.unpack_from(">h", start, _GOOD_RAS_FLAG) != (0,)
 

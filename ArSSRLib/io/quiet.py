@@ -1,6 +1,6 @@
-"""Keep image libraries from writing to the standard error of the user.
+"""Prevents image libraries from writing to the standard error of the user.
 
-What they have to say becomes an exception or a line in our own log.
+Their messages become exceptions or lines in our own log.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import threading
 from collections.abc import Iterator, Sequence
 
 _STDERR = 2
-# Redirecting a descriptor is a matter of the whole process; two threads must not undo each other.
+# Redirecting a descriptor affects the whole process, so two threads must not interfere.
 _LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
 def native_stderr() -> Iterator[None]:
-    """Discard what C and C++ code writes to the standard error, which no Python setting reaches."""
+    """Discard the output of C and C++ code on the standard error, which Python settings do not affect."""
     with _LOCK, contextlib.ExitStack() as stack:
-        # A program without a console, as on Windows, has no descriptor to save; then there is nothing to hide.
+        # A program without a console, as on Windows, has no descriptor to save, and nothing to hide.
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None:
                 sys.stderr.flush()
@@ -35,14 +35,14 @@ def native_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but: Sequence[str] = ()) -> Iterator[None]:
-    """Pass what a library logs on to our own log, which programs know how to show.
+    """Forward the log of a library to our own log, which programs can display.
 
     Args:
         name: Logger of the library.
         to: Our logger.
-        level: How much it matters to us.
-        prefix: Put before each message, to say which file it is about.
-        but: Messages that hold one of these words are dropped: we know better.
+        level: Level of the forwarded messages.
+        prefix: Text before each message, such as the file.
+        but: Messages that contain one of these words are discarded.
     """
     library = logging.getLogger(name)
     handlers, propagate = library.handlers, library.propagate
@@ -54,7 +54,7 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but:
 
 
 class _Forward(logging.Handler):
-    """Repeats a record as a message of another logger."""
+    """Repeats records as messages of another logger."""
 
     def __init__(self, to: logging.Logger, level: int, prefix: object, but: Sequence[str]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Forward(logging.Handler):
         self._but = but
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Repeat one record, in one line."""
+        """Repeat one record as one line."""
         message = " ".join(record.getMessage().split())
         if not any(word in message for word in self._but):
             self._to.log(self._as, "%s: %s", self._prefix, message)

@@ -1,6 +1,6 @@
-"""The sidecar of a NIfTI file, as the Brain Imaging Data Structure has it: a JSON file beside it, under its name.
+"""The sidecar of a NIfTI file according to the Brain Imaging Data Structure: a JSON file of the same name.
 
-It may describe another grid than that of the file, which was resampled since: then the file wins.
+If the file was resampled, its sidecar may describe another grid; then the file prevails.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ArSSRLib.io.content import refuse_unfetched
 LOGGER = logging.getLogger(__name__)
 
 _LONGEST = 2**20
-# Without a stated distance, slices that overlap by more than this were resampled since.
+# Without a stated distance, slices with a larger overlap were resampled.
 _OVERLAP = 1.2
 
 
 def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
-    """Return the slice profiles that the sidecar of a file states; unknown without one.
+    """Return the slice profiles stated by the sidecar of a file; unknown if there is none.
 
     Args:
         path: The volume, whose name ends in .nii or .nii.gz.
@@ -38,12 +38,12 @@ def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
 
 
 def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> SliceProfile:
-    """Return the slice profiles that the content of a sidecar states.
+    """Return the slice profiles stated by the content of a sidecar.
 
     Args:
         table: The content.
         geometry: Grid of the volume.
-        sidecar: Where it stands, for the log.
+        sidecar: Path of the sidecar, for the log.
     """
     if not table:
         return UNKNOWN
@@ -64,7 +64,7 @@ def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: 
 
 
 def _table(sidecar: Path) -> dict[str, Any]:
-    """Return what a sidecar states; nothing if there is none, or it is none."""
+    """Return the content of a sidecar; empty if there is none, or it is malformed."""
     try:
         refuse_unfetched(sidecar)
         with sidecar.open("rb") as file:
@@ -85,7 +85,7 @@ def _table(sidecar: Path) -> dict[str, Any]:
 
 
 def _slice_axis(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> int | None:
-    """Return the axis along which the slices lie, or None if the sidecar describes another grid."""
+    """Return the slice axis, or None if the sidecar describes another grid."""
     said = str(table.get("SliceEncodingDirection", ""))[:1]
     distance = _number(table, "SpacingBetweenSlices")
     named = ["ijk".index(said)] if said and said in "ijk" else [2, 1, 0]
@@ -101,7 +101,7 @@ def _slice_axis(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Pat
 
 
 def _acquired(table: Mapping[str, Any], slices: int, geometry: VolumeGeometry, sidecar: Path) -> dict[int, int | None]:
-    """Return the samples of k-space along the two axes of the plane; only those that are known."""
+    """Return the k-space samples along the two in-plane axes, as far as known."""
     phase, frequency = (_number(table, name) for name in ("AcquisitionMatrixPE", "BaseResolution"))
     plane = [axis for axis in range(3) if axis != slices]
     said = str(table.get("PhaseEncodingDirection", table.get("PhaseEncodingAxis", "")))[:1]
@@ -120,7 +120,7 @@ def _number(table: Mapping[str, Any], name: str) -> float | None:
     value = table.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # What is no number is kept: the log says that it is impossible.
+    # Numbers that are not finite are kept, so that the log reports them as impossible.
     return float(value) if name == "SliceThickness" or math.isfinite(value) else None
 
 

@@ -1,6 +1,6 @@
-"""Volumes that models learn from and are judged on: those of a folder, or of a CSV file of paths and splits.
+"""Volumes for training and evaluation: those of a folder, or of a CSV file with paths and splits.
 
-Each is read with the promise that every voxel is a number.
+Every voxel of them is verified to be a finite number.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from ArSSRLib.io import SUPPORTED_SUFFIXES, find_volumes, read_volume
 from ArSSRLib.volume import Volume
 
 SPLITS = ("train", "val", "test")
-# The subject in a file name of the Brain Imaging Data Structure, with whatever stands before it, such as a study.
+# The subject in a file name of the Brain Imaging Data Structure, with any prefix, such as a study.
 _SUBJECT = re.compile(r"^(?:.*[_-])?sub-[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One volume to be read.
+    """A volume to read.
 
     Attributes:
         path: Its file, or its folder of DICOM files.
-        subject: Who it shows: the CSV file's word, else "sub-..." and what stands before it in the file name, else
-            the file name.
-        named: Whether the CSV file named the subject; then equal file names mean nothing.
-        lesions: Mask of its lesions on its grid, as the CSV file says; None where it says nothing.
+        subject: Subject from the CSV file, otherwise "sub-..." with its prefix in the file name, otherwise the file
+            name.
+        named: Whether the CSV file states the subject; then equal file names are not significant.
+        lesions: Lesion mask on the grid of the volume, as stated in the CSV file; None if not stated.
     """
 
     path: Path
@@ -45,12 +45,12 @@ def find_sources(data: Path, split: str) -> list[Source]:
 
     Args:
         data: A folder, searched without its subfolders, or a file ending in ".csv" with the columns path (relative to
-            the CSV file), split ("train", "val" or "test") and, if wanted, subject, and lesions (a mask, relative to
-            the CSV file, too).
-        split: Which rows of a CSV file.
+            the CSV file), split ("train", "val" or "test") and, optionally, subject and lesions (a mask, also relative
+            to the CSV file).
+        split: The split to select from a CSV file.
 
     Raises:
-        InputError: If there is no volume, the CSV file cannot be read, or a row names no file or no known split.
+        InputError: If there is no volume, the CSV file cannot be read, or a row has no file or no known split.
     """
     if data.suffix.lower() == ".csv":
         sources = _rows(data, split)
@@ -64,16 +64,16 @@ def find_sources(data: Path, split: str) -> list[Source]:
 
 
 def subject_of(path: Path) -> str:
-    """Return whom a file shows, by its name alone."""
+    """Return the subject of a file from its name alone."""
     found = _SUBJECT.match(path.name)
     return found[0] if found else path.name
 
 
 def read_checked(path: Path) -> Volume:
-    """Read a volume in which every voxel is a number.
+    """Read a volume in which every voxel must be a finite number.
 
     Raises:
-        InputError: If it cannot be read, or holds a voxel that is not a finite number.
+        InputError: If it cannot be read, or has a voxel that is not finite.
     """
     volume = read_volume(path)
     wrong = (

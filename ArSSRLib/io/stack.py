@@ -1,7 +1,7 @@
-"""Slices with a position each, as scanners send them, to one grid.
+"""From slices with individual positions, as scanners store them, to one grid.
 
-The spacing comes from the positions, never from a slice thickness: a missing slice is found, not stretched over.
-Nothing here knows a file format.
+The spacing is computed from the positions, never from a slice thickness, so that a missing slice is detected. Nothing
+here depends on a file format.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ArSSRLib.geometry import MAXIMUM_SHEAR, VolumeGeometry
 
 Vectors = npt.NDArray[np.float64]
 
-# A twentieth of a voxel is not uneven spacing, whatever the digits of the positions.
+# Smallest unevenness in spacings: a twentieth of a voxel is tolerated, regardless of the digits of the positions.
 _UNEVEN = 0.05
-# How far a gap may be from a multiple of the spacing for slices to be missing there, in spacings, and how many gaps of
-# all may be so: more of them are a distance that changes on purpose.
+# Slices are missing in a gap within this distance of a multiple of the spacing, in spacings, unless such gaps exceed
+# this fraction of all gaps: then the distance varies intentionally.
 _MULTIPLE, _GAPS = 0.15, 0.4
-# Closer than this, relative to the spacing, two slices are at the same place.
+# Slices closer than this, relative to the spacing, have the same position.
 _SAME_PLACE = 0.01
 
 
@@ -33,10 +33,10 @@ class Plane:
     Attributes:
         position: Center of the first voxel, in LPS mm.
         orientation: Unit vectors along a row and along a column, in LPS.
-        spacing: Between rows and between columns, in mm, in this order as in DICOM.
+        spacing: Between rows and between columns, in mm, in the order of DICOM.
         size: Columns and rows.
         rescale: Slope and intercept.
-        position_error: Most that a coordinate of the position is off by the rounding of its decimal text, in mm.
+        position_error: Largest rounding error of a coordinate of the position in decimal text, in mm.
         orientation_error: The same for a component of the orientation, unitless.
     """
 
@@ -50,10 +50,10 @@ class Plane:
 
 
 def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
-    """Return the order of the slices along their normal, and the grid they form.
+    """Return the order of the slices along their normal, and their grid.
 
     Raises:
-        InputError: If the slices are not one evenly spaced stack: not parallel, some missing or doubled, or tilted.
+        InputError: If the slices are not one evenly spaced stack: not parallel, missing, duplicated, or tilted.
     """
     first = planes[0]
     if len(planes) < 2:
@@ -64,7 +64,7 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     positions = np.array([plane.position for plane in planes])
     order = np.argsort(positions @ axes[2], kind="stable")
     positions = positions[order]
-    # Rounded to the finest digit that any of them is written with: trailing zeros are often left out.
+    # Rounded to the finest digit of any of them, because trailing zeros are often omitted.
     error = min(plane.position_error for plane in planes)
     spacing = _spacing(positions @ axes[2], error * float(np.abs(axes[2]).sum()))
     _require_upright(positions, axes[2], error, min(plane.orientation_error for plane in planes))
@@ -78,7 +78,7 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
 
 
 def _require_alike(planes: Sequence[Plane]) -> None:
-    """Refuse slices that differ in more than their position."""
+    """Refuse slices that differ in properties other than their position."""
     first = planes[0]
     turn = MAXIMUM_SHEAR + 2 * min(plane.orientation_error for plane in planes)
     if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > turn for plane in planes):
@@ -93,11 +93,11 @@ def _axes(plane: Plane) -> Vectors:
     """Return the unit vectors along a row, along a column and along their normal, shape (3, 3), in LPS."""
     row, column = np.reshape(plane.orientation, (2, 3))
     lengths = np.linalg.norm([row, column], axis=1)
-    # Each of the six components is off by the rounding of its text.
+    # Each of the six components has a rounding error in its text.
     if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > MAXIMUM_SHEAR + 4 * plane.orientation_error:
         msg = f"has an orientation that is not two perpendicular unit vectors ({plane.orientation}); correct its header"
         raise InputError(msg)
-    # Decimal text has few digits; the axes are made exactly perpendicular, starting from the row.
+    # Decimal text has few digits, so the axes are orthogonalized, starting with the row.
     row = row / lengths[0]
     column = column - row * (row @ column)
     column = column / np.linalg.norm(column)
@@ -108,11 +108,11 @@ def _spacing(depths: Vectors, error: float) -> float:
     """Return the distance between slices in mm.
 
     Args:
-        depths: Positions along the normal, sorted, in mm.
-        error: Most that each of them is off by rounding, in mm.
+        depths: Positions along the normal, in ascending order, in mm.
+        error: Largest rounding error of each position, in mm.
 
     Raises:
-        InputError: If slices are doubled or missing, or the distance changes by more than the rounding explains.
+        InputError: If slices are duplicated or missing, or the distance varies by more than the rounding error.
     """
     steps = np.diff(depths)
     apart = steps[steps > 1e-3]
@@ -124,12 +124,12 @@ def _spacing(depths: Vectors, error: float) -> float:
             "split it first, for example with dcm2niix"
         )
         raise InputError(msg)
-    # Rounding alone leaves less than this; half a voxel would hide a missing slice.
+    # Rounding errors are smaller than this; half a voxel would hide a missing slice.
     rounding = min(2 * error, step / 4)
     _refuse_gaps(steps, step, rounding)
     number = np.arange(len(depths))
     mean = float(depths[-1] - depths[0]) / len(steps)
-    # A line through all positions tells rounded ones better than the two at its ends.
+    # For rounded positions, a line through all of them is more accurate than the first and the last.
     even = float(np.polyfit(number, depths, 1)[0]) if rounding > 1e-4 * mean else mean
     off = depths - depths[0] - even * number
     off -= (off.max() + off.min()) / 2 if rounding > 1e-4 * mean else 0
@@ -143,12 +143,12 @@ def _spacing(depths: Vectors, error: float) -> float:
 
 
 def _refuse_gaps(steps: Vectors, step: float, rounding: float) -> None:
-    """Refuse a stack that lacks slices: few of its steps are multiples of all the others.
+    """Refuse a stack with missing slices: a few of its steps are multiples of the others.
 
     Args:
-        steps: From slice to slice, in mm.
-        step: The usual one.
-        rounding: Most that each is off by rounding, in mm.
+        steps: Distances between neighboring slices, in mm.
+        step: The usual distance.
+        rounding: Largest rounding error of each distance, in mm.
     """
     multiples = np.rint(steps / step)
     gaps = np.flatnonzero(multiples > 1)
@@ -166,17 +166,17 @@ def _refuse_gaps(steps: Vectors, step: float, rounding: float) -> None:
 
 
 def _require_upright(positions: Vectors, normal: Vectors, error: float, orientation_error: float) -> None:
-    """Refuse a stack that leans: its voxels are no rectangular grid.
+    """Refuse a sheared stack, whose voxels are not a rectangular grid.
 
     Args:
-        positions: Of the slices, in order, shape (N, 3), in mm.
+        positions: Positions of the slices, in order, shape (N, 3), in mm.
         normal: Unit vector.
-        error: Most that a coordinate of a position is off by rounding, in mm.
+        error: Largest rounding error of a coordinate of a position, in mm.
         orientation_error: The same for a component of the orientation.
     """
     depths = positions @ normal
     depth = float(depths[-1] - depths[0])
-    # In the plane of the slices, along the line through all of them: one rounded position does not decide.
+    # The in-plane slope of a line through all slices, so that a single rounded position is not decisive.
     lean = float(np.linalg.norm(np.polyfit(depths, positions - np.outer(depths, normal), 1)[0]))
     if lean > MAXIMUM_SHEAR + 3 * error / depth + 2 * orientation_error:
         msg = (

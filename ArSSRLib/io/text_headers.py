@@ -1,6 +1,6 @@
-"""The text before the voxels of a NRRD or MetaImage file: units, spacing and where the voxels are.
+"""The text before the voxels of a NRRD or MetaImage file: units, spacing, and location of the voxels.
 
-ITK reads the grid from it, but neither its units nor whether a spacing is stated at all.
+ITK reads the grid from it, but does not provide the units, nor whether the spacing is stated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.io.content import refuse_unfetched
 
 LONGEST_HEADER = 2**20
-# Millimeters in units of length, as programs spell them.
+# Units of length in millimeters, with their usual spellings.
 _MILLIMETERS = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1.0),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1000.0),
@@ -30,9 +30,9 @@ class TextHeader:
     """Fields of a header.
 
     Attributes:
-        path: The file that holds it.
+        path: File of the header.
         fields: Values by lower-case name.
-        end: Where it ends in the file, in bytes; None if its end was not found.
+        end: End of the header in the file, in bytes; None if it was not found.
     """
 
     path: Path
@@ -41,12 +41,12 @@ class TextHeader:
 
     @property
     def is_nrrd(self) -> bool:
-        """Whether this is NRRD, else MetaImage."""
+        """Whether this is NRRD; otherwise, it is MetaImage."""
         return self.path.suffix.lower() in (".nrrd", ".nhdr")
 
     @property
     def data_file(self) -> Path | None:
-        """The one other file that holds the voxels; None if they follow the header or lie in several files."""
+        """The separate file of the voxels; None if they follow the header or are in several files."""
         name = self.fields.get("data file", self.fields.get("datafile", self.fields.get("elementdatafile", "")))
         if name in ("", "LOCAL", "Local", "local") or name.startswith("LIST") or _PRINTF.search(name):
             return None
@@ -54,7 +54,7 @@ class TextHeader:
 
     @property
     def states_spacing(self) -> bool:
-        """Whether the header says how far voxels are apart along three axes."""
+        """Whether the header states the voxel spacing along three axes."""
         if not self.is_nrrd:
             return bool({"elementspacing", "elementsize"} & set(self.fields))
         directions = re.findall(r"\(.*?\)", self.fields.get("space directions", ""))
@@ -62,16 +62,16 @@ class TextHeader:
         return len(directions) >= 3 or len([word for word in spacings if word not in ("none", "nan")]) >= 3
 
     def frames(self) -> int:
-        """Return how many volumes a NRRD file holds along an axis of volumes, such as time; else 1."""
+        """Return the number of volumes in a NRRD file along an axis such as time; otherwise 1."""
         kinds = self.fields.get("kinds", "").lower().split()
         sizes = self.fields.get("sizes", "").split()
         along = [int(n) for n, kind in zip(sizes, kinds, strict=False) if kind in ("list", "time") and n.isdecimal()]
         return max(along, default=1)
 
     def millimeters(self) -> tuple[list[float], str]:
-        """Return how many mm the unit of each axis is, for one axis or three, and a unit that is not known.
+        """Return the length of the unit of each axis in mm, for one axis or three, and an unknown unit.
 
-        NRRD has units of space, for the axes of the patient, or else units of each array axis; MetaImage has one.
+        NRRD has units of space, for the axes of the patient, or units of each array axis; MetaImage has a single unit.
         """
         text = self.fields.get("space units", self.fields.get("units", self.fields.get("distanceunits", "")))
         words = re.findall(r'"([^"]*)"', text) or text.split()
@@ -81,11 +81,11 @@ class TextHeader:
 
 
 def read_text_header(path: Path) -> TextHeader:
-    """Read the header of a NRRD or MetaImage file, as far as it is one."""
+    """Read the header of a NRRD or MetaImage file, as far as it is valid."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
     nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
-    # A blank line ends that of NRRD, the name of the file with the voxels that of MetaImage.
+    # The header of NRRD ends with a blank line, that of MetaImage with the name of the voxel file.
     pattern = rb"\n\r?\n" if nrrd else rb"^ElementDataFile *=[^\n]*\n?"
     found = re.compile(pattern, re.MULTILINE | re.IGNORECASE).search(start)
     text = start[: found.end() if found else None].decode("utf-8", "replace")
@@ -98,10 +98,10 @@ def read_text_header(path: Path) -> TextHeader:
 
 
 def require_data_file(header: TextHeader) -> None:
-    """Refuse a header whose voxels lie in a file that is not there.
+    """Refuse a header whose voxel file is missing.
 
     Raises:
-        InputError: If it is not there, or only a pointer to it.
+        InputError: If the file is missing, or only a pointer.
     """
     other = header.data_file
     if other is None:

@@ -1,7 +1,7 @@
-"""Which type voxels have in memory and in a file.
+"""Voxel types in memory and in files.
 
-In memory: integers as they are stored when they are intensities, else float32, else float64. In a file: what the file
-of the volume held. Nothing here knows a format.
+In memory, stored integers that are intensities keep their type; everything else is float32, or float64 if necessary.
+Files keep the type of the original file. Nothing here depends on a format.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ Voxels = npt.NDArray[Any]
 
 
 def in_memory(stored: Voxels, *, slope: float = 1.0, intercept: float = 0.0) -> Voxels:
-    """Return stored voxels as intensities in the type the engine works with.
+    """Return stored voxels as intensities in the type of the engine.
 
     Args:
-        stored: Voxels as a file holds them, shape (k, j, i), any byte order.
-        slope: Factor from stored numbers to intensities.
-        intercept: Added after the factor.
+        stored: Voxels as stored in a file, shape (k, j, i), any byte order.
+        slope: Factor from stored values to intensities.
+        intercept: Offset after the factor.
 
     Returns:
-        A new contiguous array of the native byte order, shape (k, j, i).
+        A new contiguous array in the native byte order, shape (k, j, i).
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if not is_scaled(slope, intercept):
             return np.array(stored, dtype=_unscaled_type(stored), order="C")
-        # Slab by slab in double precision: 32-bit integers do not fit into float32, a whole copy not into memory.
+        # Slab by slab in double precision: float32 cannot represent 32-bit integers, and a whole copy may exceed the
+        # memory.
         values = np.empty(stored.shape, dtype=_float_for(_limits(stored) * slope + intercept))
         for slab, source in zip(values, stored, strict=True):
             slab[...] = source * np.float64(slope) + intercept
@@ -40,25 +41,25 @@ def in_memory(stored: Voxels, *, slope: float = 1.0, intercept: float = 0.0) -> 
 
 
 def is_scaled(slope: float, intercept: float) -> bool:
-    """Tell whether a slope or an intercept changes the stored numbers."""
+    """Return whether a slope or an intercept changes the stored values."""
     return (slope, intercept) != (1, 0)
 
 
 def for_storage(array: Voxels, header: FileHeader) -> Voxels:
-    """Return voxels in the type to store them in, for a format without slope and intercept.
+    """Return voxels in their storage type, for a format without slope and intercept.
 
     Args:
         array: Intensities, shape (k, j, i).
-        header: What the file of the volume held.
+        header: Header of the original file.
 
     Returns:
-        ``array`` itself if it is of the right type already.
+        ``array`` itself if it already has that type.
     """
     return converted(array, storage_type(array, header))
 
 
 def storage_type(array: Voxels, header: FileHeader) -> np.dtype[Any]:
-    """Return the type to store voxels in, for a format without slope and intercept; arguments as for `for_storage`."""
+    """Return the storage type of voxels, for a format without slope and intercept; arguments as for `for_storage`."""
     wanted = np.dtype(np.uint8) if header.dtype == np.bool_ else header.dtype
     if wanted is None or header.scaled or wanted.kind not in "iu":
         return _unscaled_type(array, smaller=True)
@@ -66,7 +67,7 @@ def storage_type(array: Voxels, header: FileHeader) -> np.dtype[Any]:
 
 
 def converted(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
-    """Return voxels in another type, integers rounded and clipped: ``array`` itself if it is of that type already."""
+    """Return voxels in another type, integers rounded and clipped; ``array`` itself if it already has that type."""
     if array.dtype == dtype:
         return array
     if dtype.kind in "iu":
@@ -87,7 +88,7 @@ def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
         own = np.iinfo(array.dtype)
         clipped: Voxels = np.clip(array, max(info.min, own.min), min(info.max, own.max)).astype(dtype)
         return clipped
-    # The largest 64-bit integers round up to 2**63 and 2**64 as floats, which do not fit any more.
+    # As floats, the largest 64-bit integers would be rounded up to 2**63 and 2**64, which overflow.
     highest = float(info.max) if int(float(info.max)) <= info.max else np.nextafter(float(info.max), 0)
     values = np.empty(array.shape, dtype=dtype)
     for slab, source in zip(values, array, strict=True):
@@ -96,7 +97,7 @@ def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
 
 
 def extremes(array: Voxels) -> Voxels:
-    """Return the smallest and the largest finite voxel, and a not-a-number if there is one, in their type."""
+    """Return the smallest and the largest finite voxel, and a NaN if there is one, in their type."""
     found: set[Any] = set()
     unknown: list[Any] = []
     for plane in planes_of(array):
@@ -114,14 +115,14 @@ def _unscaled_type(array: Voxels, *, smaller: bool = False) -> np.dtype[Any]:
         return np.dtype(np.uint8)
     if dtype.kind == "f":
         return dtype if dtype == np.float32 else _float_for(_limits(array))
-    # Few programs read 64-bit integers, and numpy makes them unasked.
+    # Few programs read 64-bit integers, which are the default of numpy.
     if smaller and dtype == np.int64 and np.abs(_limits(array)).max() <= np.iinfo(np.int32).max:
         return np.dtype(np.int32)
     return dtype
 
 
 def _float_for(limits: npt.NDArray[np.float64]) -> np.dtype[Any]:
-    """Return float32 where it holds the limits, neither infinite nor vanishing, and what lies between; else float64."""
+    """Return float32 if it represents the limits without overflow or underflow, otherwise float64."""
     largest = np.abs(limits).max()
     single = np.finfo(np.float32)
     fits = largest == 0 or single.tiny <= largest <= single.max
