@@ -64,14 +64,17 @@ def resolve_device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
             msg = (
-                f'Device "{name}" was asked for, but PyTorch {torch.__version__} finds no CUDA GPU; choose cpu or auto.'
+                f'Device "{name}" was requested, but PyTorch {torch.__version__} finds no CUDA GPU; choose cpu or auto.'
             )
             raise DeviceError(msg)
         if int(number or 0) >= count:
-            msg = f'Device "{name}" was asked for, but this machine has cuda:0 to cuda:{count - 1}; choose one of them.'
+            msg = (
+                f'Device "{name}" was requested, but this computer has only '
+                f"{', '.join(f'cuda:{n}' for n in range(count))}; choose one of them."
+            )
             raise DeviceError(msg)
     if kind == "mps" and not torch.backends.mps.is_available():
-        msg = 'Device "mps" was asked for, but this machine has no Apple GPU that PyTorch can use; choose cpu or auto.'
+        msg = 'Device "mps" was requested, but this computer has no Apple GPU that PyTorch can use; choose cpu or auto.'
         raise DeviceError(msg)
     return torch.device(name)
 
@@ -91,14 +94,14 @@ def require_backend(name: str, device: torch.device) -> None:
         return
     if name == "fused":
         if device.type != "cuda":
-            msg = f"The backend fused computes on a CUDA GPU, not on {device}; leave the backend out."
+            msg = f"The fused backend runs on a CUDA GPU, not on {device}; omit the backend."
             raise DeviceError(msg)
         return
     if device.type != "cpu":
-        msg = f"The backend openvino computes on the CPU, not on {device}; add --device cpu, or leave the backend out."
+        msg = f"The openvino backend runs on the CPU, not on {device}; add --device cpu, or omit the backend."
         raise DeviceError(msg)
     if find_spec("openvino") is None:
-        msg = "The backend openvino needs the package openvino, which is not installed: pip install openvino."
+        msg = "The openvino backend needs the package openvino, which is not installed: pip install openvino."
         raise DependencyError(msg)
 
 
@@ -125,10 +128,10 @@ def resolve_precision(name: str, device: torch.device, *, backend: str = "torch"
         msg = f'There is no precision "{name}"; choose auto, {", ".join(PRECISIONS)}.'
         raise DeviceError(msg)
     if name == "fp16" and device.type == "cpu":
-        msg = "Precision fp16 was asked for on the CPU, which computes it slowly and overflows; choose fp32 or bf16."
+        msg = "Precision fp16 was requested on the CPU, where it is slow and can overflow; choose fp32 or bf16."
         raise DeviceError(msg)
     if name == "int8" and backend != "openvino":
-        msg = "Precision int8 was asked for, which the backend openvino alone computes; add --backend openvino."
+        msg = "Precision int8 was requested, which only the openvino backend supports; add --backend openvino."
         raise DeviceError(msg)
     return PRECISIONS[name]
 

@@ -26,13 +26,13 @@ def reserved_name(name: str) -> str:
         Microsoft, "Naming Files, Paths, and Namespaces"; this applies to all file systems that Windows can write.
     """
     if name == "-":
-        return "a single - stands for standard input or output in other programs"
+        return "in other programs, a single - stands for standard input or output"
     found = _FORBIDDEN.search(name)
     if found:
-        shown = found[0] if found[0].isprintable() else f"the control character {ord(found[0])}"
-        return f"names that hold {shown} do not exist on Windows"
+        shown = f'"{found[0]}"' if found[0].isprintable() else f"the control character {ord(found[0])}"
+        return f"Windows does not allow {shown} in a name"
     if name not in (".", "..") and name[-1:] in (".", " "):
-        return f"names that end in a {'dot' if name[-1] == '.' else 'space'} do not exist on Windows"
+        return f"Windows does not allow names that end in a {'dot' if name[-1] == '.' else 'space'}"
     # Windows only considers the part before the first dot.
     stem = name.partition(".")[0].rstrip(" ")
     if _DEVICES.fullmatch(stem):

@@ -55,12 +55,16 @@ class VolumeGeometry:
     def __post_init__(self) -> None:
         """Refuse a grid that is empty, sheared, singular or not finite."""
         if len(self.size) != 3 or min(self.size) < 1:
-            msg = f"The volume has size {times(self.size, 10)}; at least one voxel along each of three axes is needed."
+            msg = (
+                f"The volume has size {times(self.size, 10)}; at least one voxel along each of three axes is needed; "
+                "correct the header."
+            )
             raise InputError(msg)
         numbers = np.concatenate([self.spacing, self.origin, self.direction])
         if not np.isfinite(numbers).all() or min(self.spacing) <= 0:
             msg = (
-                f"The voxel spacing {self.spacing} mm or the origin {self.origin} mm is not usable; correct the header."
+                f"The voxel spacing of {times(self.spacing)} mm is not positive and finite, or the origin is not "
+                "finite; correct the header."
             )
             raise InputError(msg)
         axes = self._axes()
@@ -142,8 +146,8 @@ class VolumeGeometry:
         if voxels > MAXIMUM_VOXELS:
             gigabytes = voxels * 4 / 1e9
             msg = (
-                f"Scale {times(factors, 10)} would make a volume of {times(size, 10)} voxels "
-                f"({gigabytes:.3g} GB); choose a smaller scale."
+                f"Scale {times(factors, 10)} would produce a volume of {times(size, 10)} voxels ({gigabytes:.3g} GB); "
+                "choose a smaller scale."
             )
             raise InputError(msg)
         return self.resized(_three_ints(size))
@@ -192,10 +196,10 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
     try:
         factors = np.atleast_1d(np.asarray(scale, dtype=np.float64)).tolist()
     except (TypeError, ValueError) as error:
-        msg = f"Scale must be one factor or three (i, j, k), got {scale!r}."
+        msg = f'Scale must be one factor or three (i, j, k), got "{scale}".'
         raise InputError(msg) from error
     if len(factors) not in (1, 3):
-        msg = f"Scale must be one factor or three (i, j, k), got {len(factors)}."
+        msg = f"Scale must be one factor or three (i, j, k), got {len(factors)} factors."
         raise InputError(msg)
     for factor in factors:
         if not math.isfinite(factor):
@@ -223,15 +227,15 @@ def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region
     try:
         pairs = [(operator.index(first), operator.index(stop)) for first, stop in region]
     except (TypeError, ValueError) as error:
-        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {region!r:.80}."
+        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {region!s:.80}."
         raise InputError(msg) from error
     if len(pairs) != 3:
-        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {len(pairs)}."
+        msg = f"The region must be three pairs of voxel numbers (first, stop) along i, j, k, got {len(pairs)} pairs."
         raise InputError(msg)
     if not all(0 <= first < stop <= n for (first, stop), n in zip(pairs, size, strict=True)):
         msg = (
-            f"The region {' x '.join(f'[{first}, {stop})' for first, stop in pairs)} is empty or leaves the grid of "
-            f"{times(size, 10)} voxels; choose a box inside it."
+            f"The region {' x '.join(f'[{first}, {stop})' for first, stop in pairs)} is empty or extends beyond the "
+            f"grid of {times(size, 10)} voxels; choose a box inside it."
         )
         raise InputError(msg)
     return (pairs[0], pairs[1], pairs[2])
@@ -254,7 +258,7 @@ def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]
     if (factors < 0.99).any():
         msg = (
             f"Spacing {times(target, 10)} mm is coarser than the {times(geometry.spacing, 10)} mm of the volume along "
-            "an axis; ask for the same spacing or a finer one along every axis."
+            "an axis; choose the same spacing or a finer one along every axis."
         )
         raise InputError(msg)
     return _three(np.maximum(factors, 1.0))
@@ -267,7 +271,10 @@ def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float
         InputError: If the size is not three integers, each at least that of the volume.
     """
     if len(size) != 3 or any(new < old for new, old in zip(size, geometry.size, strict=True)):
-        msg = f"Size must be three numbers of voxels of at least {times(geometry.size, 10)}, got {times(size, 10)}."
+        msg = (
+            f"Size must be three numbers of voxels, at least the {times(geometry.size, 10)} of the volume; got "
+            f"{times(size, 10)}."
+        )
         raise InputError(msg)
     return _three(np.divide(size, geometry.size))
 
@@ -286,8 +293,8 @@ def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[f
     finer = geometry.upsampled(factors)
     if finer.size == geometry.size:
         msg = (
-            f"A volume of {times(geometry.size, 10)} voxels of {times(geometry.spacing)} mm would stay as it is; "
-            "ask for a larger scale or a finer spacing."
+            f"A volume of {times(geometry.size, 10)} voxels of {times(geometry.spacing)} mm would not change; choose "
+            "a larger scale or a finer spacing."
         )
         raise InputError(msg)
     return _three([new / old for new, old in zip(finer.size, geometry.size, strict=True)])

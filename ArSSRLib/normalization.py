@@ -131,7 +131,7 @@ def replace_non_finite(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
     if count == 0:
         return array, 0
     if count == array.size:
-        msg = "The volume holds no finite number at all, every voxel is NaN or infinite; export it again."
+        msg = "The volume has no finite values: every voxel is NaN or infinite; export it again."
         raise InputError(msg)
     low, high = array[finite].min(), array[finite].max()
     return np.nan_to_num(array, nan=low, posinf=high, neginf=low), count

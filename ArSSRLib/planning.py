@@ -262,7 +262,9 @@ class _Work:
         """Return tiles within a limit; ``base`` is already used, ``slab`` while a slab is computed; all in bytes."""
         try:
             if writing > 0 and base + writing > limit:
-                msg = "Its format is written from copies of the result; raise the limit or choose another format."
+                msg = (
+                    "The output format needs copies of the result in memory; raise the limit or choose another format."
+                )
                 raise MemoryLimitError(msg)
             return plan_tiles(
                 self.coarse.shape,
@@ -272,9 +274,11 @@ class _Work:
                 region=slices_of(region),
             )
         except MemoryLimitError as error:
+            needed = base + max(slab, writing)
+            rest = "exceeds the limit" if needed > limit else "leaves too little of it for a tile"
             msg = (
-                f"The memory limit of {limit / 1e9:.3g} GB is too small: {(base + max(slab, writing)) / 1e9:.3g} GB "
-                f"are needed for the program, its input and its output, and the rest holds no tile. {error}"
+                f"The memory limit of {limit / 1e9:.3g} GB is too small: the program, its input and its output need "
+                f"{needed / 1e9:.3g} GB, which {rest}. {error}"
             )
             raise MemoryLimitError(msg) from error
 
@@ -294,7 +298,7 @@ def slices_of(region: Region) -> Slices:
 def _require_room(geometry: VolumeGeometry, needed: int, available: int) -> None:
     if needed > available:
         msg = (
-            f"The result of {' x '.join(map(str, geometry.size))} voxels takes {needed / 1e9:.3g} GB, and "
-            f"{available / 1e9:.3g} GB of memory are free; choose a smaller scale or restrict the volume to a region."
+            f"The result of {' x '.join(map(str, geometry.size))} voxels needs {needed / 1e9:.3g} GB of memory, but "
+            f"only {available / 1e9:.3g} GB are free; choose a smaller scale or restrict the volume to a region."
         )
         raise MemoryLimitError(msg)

@@ -72,8 +72,8 @@ def plan_tiles(coarse: Shape, fine: Shape, *, halo: int, maximum_crop: int, regi
     peak = largest[0][:, None, None] * largest[1][:, None] * largest[2].astype(np.float64)
     if peak.min() > maximum_crop:
         msg = (
-            f"The smallest tile needs {int(peak.min())} voxels, the memory limit has room for {max(0, maximum_crop)}; "
-            "raise the limit, choose a smaller scale or restrict the volume to a region."
+            f"The smallest tile has {int(peak.min())} voxels, but the memory limit leaves room for "
+            f"{max(0, maximum_crop)}; raise the limit, choose a smaller scale or restrict the volume to a region."
         )
         raise MemoryLimitError(msg)
     best = np.unravel_index(np.argmin(np.where(peak <= maximum_crop, work, np.inf)), work.shape)

@@ -214,8 +214,8 @@ def _encodable(model: SuperResolutionModel) -> _Encodable:
     if type(model) in _ENCODABLE:
         return _ENCODABLE[type(model)]
     msg = (
-        f"{model.name or model.config.kind} computes on the fine grid, where the backend openvino has nothing to "
-        "encode; choose the backend torch, or a model for any scale such as arssr2."
+        f"{model.name or model.config.kind} runs its network on the fine grid, which the openvino backend does not "
+        "support; choose the torch backend, or a model for any scale, such as arssr2."
     )
     raise InputError(msg)
 
@@ -224,8 +224,8 @@ def _require_capability(precision: torch.dtype) -> None:
     """Refuse a precision that OpenVINO would silently replace on this processor."""
     if _CAPABILITIES[precision] not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         msg = (
-            f"Precision {precision_name(precision)} was asked for, but OpenVINO computes none on this processor; "
-            "choose fp32 or auto."
+            f"Precision {precision_name(precision)} was requested, but OpenVINO does not support it on this "
+            "processor; choose fp32 or auto."
         )
         raise DeviceError(msg)
 
@@ -234,8 +234,8 @@ def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
     """Refuse 8 bits if the loss is unknown."""
     if not parts.in_8_bits:
         msg = (
-            f"Precision int8 was asked for, but what {model.name or model.config.kind} loses by it is not known; "
-            "choose bf16 or fp32, or a model of the kind arssr2."
+            f"Precision int8 was requested, but its loss of accuracy for {model.name or model.config.kind} has not "
+            "been measured; choose bf16 or fp32, or a model of kind arssr2."
         )
         raise InputError(msg)
 

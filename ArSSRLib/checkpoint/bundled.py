@@ -144,8 +144,8 @@ def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
         return None
     close = difflib.get_close_matches(text.lower(), entries, n=1)
     known = f"the models are {', '.join(entries)}" if entries else "no models are bundled"
-    guess = f"did you mean {close[0]}?" if close else "choose one, or name a file."
-    msg = f'There is no model "{text}"; {known}; {guess}'
+    guess = f"Did you mean {close[0]}?" if close else "Choose one of them, or specify a weights file."
+    msg = f'There is no model "{text}"; {known}. {guess}'
     raise CheckpointError(msg)
 
 

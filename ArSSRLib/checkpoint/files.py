@@ -125,7 +125,7 @@ def convert_checkpoint(source: str | Path, target: str | Path, *, overwrite: boo
         msg = f"{target}: is the source, which is never replaced; choose another name."
         raise OutputError(msg)
     if exists and not overwrite:
-        msg = f"{target}: exists already; choose another name, or allow it to be overwritten."
+        msg = f"{target}: already exists; choose another name, or allow it to be overwritten."
         raise OutputError(msg)
     if open_checkpoint(source).metadata:
         msg = f"{source}: is in the format of ArSSR already; use it as it is."

@@ -223,7 +223,7 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
     except InputError as error:
         if overwrite:
             return False
-        msg = f"{target}: exists already and has no record of ours; remove it, or add --overwrite."
+        msg = f"{target}: already exists and has no record of ours; remove it, or add --overwrite."
         raise OutputError(msg) from error
     different = request.difference(record) or ("input" if record["input_sha256"] != input_sha256 else "")
     if different and not overwrite:

@@ -38,7 +38,7 @@ def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
         if size == 1 and factor > 1:
             within = " ".join("1" if n == 1 else "2" for n in geometry.size)
             msg = (
-                f"The volume has a single slice along {axis}, and there is nothing between slices to compute; name "
-                f"the whole series, or ask for a scale within the slice, such as --scale {within}."
+                f"The volume has a single slice along {axis}, so there is nothing to compute between slices; specify "
+                f"the whole series, or a scale within the slice, such as --scale {within}."
             )
             raise InputError(msg)

@@ -63,21 +63,22 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
     """
     refuse_name(Path(output))
     if Path(output).exists() and not Path(output).is_file() and not Path(output).is_dir():
-        msg = f"{output}: is neither a file nor a folder but a device or a pipe; name a file, such as result.nii.gz."
+        msg = f"{output}: is neither a file nor a folder but a device or a pipe; specify a file, such as result.nii.gz."
         raise OutputError(msg)
     if not _names_folder(output):
         refuse_existing(Path(output), args)
         return Target(validate_output(Path(output), overwrite=args.overwrite, source=source), None, args.overwrite)
     if source.exists() and args.series is None and not is_dicom(source):
         path, example = Path(output), Path(output) / "result.nii.gz"
-        why = "names a folder"
+        why = "is a folder"
         if not path.is_dir() and not output.endswith(("/", os.sep)):
             why, example = (
-                "has no ending that tells a format, so it would be a folder",
+                "has no extension that identifies a format, so it is taken to be a folder",
                 path.with_name("result.nii.gz"),
             )
         msg = (
-            f"{output}: {why}, which is for a DICOM series, and {source} is not DICOM; name a file, such as {example}."
+            f"{output}: {why}, but results are written to a folder only as a DICOM series, and {source} is not DICOM; "
+            f"specify a file, such as {example}."
         )
         raise OutputError(msg)
     folder = validate_series_folder(Path(output), overwrite=args.overwrite, source=source)
@@ -87,7 +88,7 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
 def refuse_existing(path: Path, args: argparse.Namespace) -> None:
     """Refuse an existing file that may not be replaced, with the message of the command line."""
     if path.is_file() and not args.overwrite:
-        msg = f"{path}: exists already; choose another name, or add --overwrite."
+        msg = f"{path}: already exists; choose another name, or add --overwrite."
         raise OutputError(msg)
 
 

@@ -101,14 +101,22 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
     """Upsample volumes into a folder, keeping their names; a failure does not stop the others."""
     for flag in ("figure", "uncertainty"):
         if getattr(batch.args, flag):
-            msg = f"--{flag} is about one volume, and INPUT is a folder of volumes; leave it out, or name one of them."
+            msg = (
+                f"--{flag} applies to a single volume, but INPUT is a folder of volumes; omit it, or specify one of "
+                "the volumes."
+            )
             raise InputError(msg)
     if names_file(str(folder)):
         count, source = len(volumes), volumes[0].parent
-        msg = f"{folder}: names a file, and {source} holds {count} volumes; name a folder for the results."
+        msg = (
+            f"{folder}: is the name of a file, but {source} contains {count} volumes; specify a folder for the results."
+        )
         raise OutputError(msg)
     if folder.resolve() == volumes[0].parent.resolve():
-        msg = f"{folder}: is the folder of the input; choose another one for the output, where names can be kept."
+        msg = (
+            f"{folder}: is the input folder; choose another folder for the output, so that the results can keep the "
+            "names of the volumes."
+        )
         raise OutputError(msg)
     batch.model()  # a missing model is one error, not one per volume
     try:
@@ -122,7 +130,10 @@ def _upsample_folder(volumes: Sequence[Path], folder: Path, batch: Batch) -> int
         try:
             name = _writable_name(source)
             if taken.setdefault(name, source) is not source:
-                msg = f"{source}: its result would have the name of that of {taken[name].name}; rename one of the two."
+                msg = (
+                    f"{source}: its result would have the same name as that of {taken[name].name}; rename one of the "
+                    "two."
+                )
                 raise OutputError(msg)
             _upsample_file(source, str(folder / name), batch)
         except Exception as error:
@@ -190,7 +201,7 @@ def _larger_results_named(destination: Destination) -> Iterator[None]:
     except MemoryLimitError as error:
         if destination.folder is not None:
             raise
-        msg = f"{error} A result in {' or '.join(STREAMED_SUFFIXES)} may be larger than the memory."
+        msg = f"{error} A result in {' or '.join(STREAMED_SUFFIXES)} format may be larger than the memory."
         raise MemoryLimitError(msg) from error
 
 
@@ -209,7 +220,9 @@ def _writable_name(source: Path) -> str:
     stem = source.name[: len(source.name) - len(suffix)]
     name = source.name if suffix in WRITABLE_SUFFIXES else f"{stem}{single_file_suffix(source)}"
     if name != portable_name(name):
-        logger.warning("%s: its result is called %s, a name that every system allows", source, portable_name(name))
+        logger.warning(
+            "%s: its result is named %s, because Windows does not allow its own name", source, portable_name(name)
+        )
     return portable_name(name)
 
 
@@ -217,10 +230,10 @@ def _check_figure(path: Path, args: argparse.Namespace) -> None:
     """Refuse a figure that could not be drawn before the volume is computed, which may take hours."""
     require_package("matplotlib", "--figure")
     if path.suffix.lower() != ".png":
-        msg = f"{path}: pictures are drawn as PNG; choose a name that ends in .png."
+        msg = f"{path}: pictures are saved as PNG; choose a name that ends in .png."
         raise OutputError(msg)
     if not path.parent.is_dir():
-        msg = f"{path.parent}: is not an existing folder; create it first or choose another one for the picture."
+        msg = f"{path.parent}: is not an existing folder; create it first, or choose another one for the picture."
         raise OutputError(msg)
     refuse_name(path)
     refuse_existing(path, args)
@@ -239,8 +252,8 @@ def refuse_labels(volume: Volume, source: Path) -> None:
     count = label_count(volume.array)
     if count:
         msg = (
-            f"{source}: looks like a label map ({count} different whole numbers), which smooth interpolation spoils; "
-            "resample it with nearest neighbor instead, or add --force if it is an image."
+            f"{source}: looks like a label map ({count} distinct integer values), which super-resolution would "
+            "corrupt; resample it with nearest-neighbor interpolation instead, or add --force if it is an image."
         )
         raise InputError(msg)
 
@@ -255,7 +268,7 @@ def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None
             limits = f"up to {entry.trained_scales[1]:g}, and {entry.trained_thick_scale:g} along one axis alone"
     if not seen:
         logger.warning(
-            "Scale %s is beyond what model %s was trained for (%s); judge the result with care.",
+            "Scale %s is outside the range for which model %s was trained (%s); check the result carefully.",
             times(factors),
             model.name,
             limits,

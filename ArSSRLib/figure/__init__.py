@@ -106,7 +106,7 @@ def _refuse(path: Path, panels: Sequence[object], difference_to: int | None, ove
         msg = f"{path}: {path.suffix!r} is not a format for pictures; use .png."
         raise OutputError(msg)
     if path.is_dir() or (path.exists() and not overwrite):
-        msg = f"{path}: exists already; choose another name, or allow overwriting it."
+        msg = f"{path}: already exists; choose another name, or allow overwriting it."
         raise OutputError(msg)
 
 

@@ -84,7 +84,7 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
     with _reading(path):
         known = _format_for(path)
         if series is not None and known is not None:
-            msg = "is not DICOM, so it has no series to choose from; leave the series out"
+            msg = "is not DICOM, so it has no series to choose from; omit the series"
             raise InputError(msg)
         codec = _load(known, InputError)
         volume: Volume = codec.read(path, series) if known is None else codec.read(path)
@@ -230,11 +230,11 @@ def _format_for(path: Path) -> Format | None:
         return None
     refuse_unfetched(path)
     if not path.exists():
-        stdin = "; standard input is not read, name a file" if str(path) == "-" else "; check the path"
+        stdin = "; standard input is not read, so specify a file" if str(path) == "-" else "; check the path"
         msg = f"does not exist{stdin}"
         raise InputError(msg)
     if not path.is_file():
-        msg = "is neither a file nor a folder; name a volume"
+        msg = "is neither a file nor a folder; specify a volume"
         raise InputError(msg)
     if path.stat().st_size == 0:
         msg = "is empty (0 bytes); copy or export it again"
@@ -247,9 +247,9 @@ def _format_for(path: Path) -> Format | None:
         if dicom_start(file):
             return None
     if suffix_of(path) in DICOM_SUFFIXES:
-        msg = "is named like DICOM and is none; copy or export it again"
+        msg = "has the extension of a DICOM file but is not one; copy or export it again"
         raise InputError(msg)
-    msg = f"is neither DICOM nor a format known by its name; expected one of {', '.join(SUPPORTED_SUFFIXES)}"
+    msg = f"is neither a DICOM file nor a volume in a known format; expected one of {', '.join(SUPPORTED_SUFFIXES)}"
     raise InputError(msg)
 
 
@@ -259,7 +259,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        msg = f"{path}: its voxels do not fit into memory; crop it or use a machine with more."
+        msg = f"{path}: its voxels do not fit into memory; crop the volume, or use a computer with more memory."
         raise MemoryLimitError(msg) from error
     except InputError as error:
         msg = f"{path}: {str(error).rstrip('.')}."

@@ -56,18 +56,24 @@ def refuse_misnamed(path: Path) -> None:
     zipped, named_so = start.startswith(_GZIP), suffix in (".nii.gz", ".mgz")
     if zipped and not named_so:
         renamed = {".nii": f"{name}.gz", ".mgh": f"{name[:-4]}.mgz"}.get(suffix)
-        advice = f"rename it to {renamed}" if renamed else "unpack it first, for example with gunzip"
-        msg = f"is compressed by gzip, which its name does not say; {advice}"
+        advice = f"rename it to {renamed}" if renamed else "decompress it first, for example with gunzip"
+        msg = f"is compressed with gzip, although its extension does not say so; {advice}"
         raise InputError(msg)
     if named_so and not zipped and start in _BEGINNINGS[suffix]:
         renamed = name[:-3] if suffix == ".nii.gz" else f"{name[:-4]}.mgh"
-        msg = f"is not compressed, though its name says so; rename it to {renamed}"
+        msg = f"is not compressed, although its extension says so; rename it to {renamed}"
         raise InputError(msg)
     if start.startswith(_BZIP2):
-        msg = "is compressed by bzip2, which is not read; unpack it first, and pack NIfTI by gzip instead"
+        msg = (
+            "is compressed with bzip2, which is not supported; decompress it first, or compress it with gzip if it "
+            "is NIfTI"
+        )
         raise InputError(msg)
     if named_so and not zipped:
-        msg = "is not compressed by gzip, though its name says so, and holds something else; copy or export it again"
+        msg = (
+            "is not compressed with gzip, although its extension says so, nor is it an uncompressed volume; copy "
+            "or export it again"
+        )
         raise InputError(msg)
 
 
@@ -84,7 +90,10 @@ def refuse_lone_half(path: Path) -> None:
         refuse_unfetched(other)
     if wanted and not mine:
         what = "voxels" if path.suffix.lower() == ".hdr" else "header"
-        msg = f"is half of a volume: its {what} would be in {path.stem}{wanted[0]}, which is not there; copy that, too"
+        msg = (
+            f"is only half of a volume: {path.stem}{wanted[0]}, the file with its {what}, does not exist; copy it "
+            "into the same folder"
+        )
         raise InputError(msg)
 
 
@@ -96,15 +105,15 @@ def refuse_unfetched(path: Path) -> None:
     """
     if path.is_symlink() and not path.exists():
         annex = ".git/annex" in os.readlink(path).replace(os.sep, "/")
-        how = "fetch its content first, with git annex get or datalad get" if annex else "correct the link"
-        msg = f"{path.name} is a link to a file that is not there ({os.readlink(path)}); {how}"
+        how = "fetch its content first with git annex get or datalad get" if annex else "correct the link"
+        msg = f"{path.name} is a link to a file that does not exist ({os.readlink(path)}); {how}"
         raise InputError(msg)
     if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
         with path.open("rb") as file:
             start = file.read(_LONGEST_POINTER)
         for pattern, tool, how in _POINTERS:
             if pattern.match(start):
-                msg = f"{path.name} is a pointer of {tool}, its content is not here; fetch it first, with {how}"
+                msg = f"{path.name} is a {tool} pointer whose content has not been fetched; run {how} first"
                 raise InputError(msg)
 
 

@@ -39,7 +39,7 @@ class Derivation:
         """Refuse values that would not identify the algorithm."""
         parse_scale(self.scale)
         if len(self.sha256) != _SHA256_DIGITS or not set(self.sha256) <= set("0123456789abcdef"):
-            msg = f"The SHA-256 of model {self.model!r} must be 64 hexadecimal digits, got {self.sha256!r}."
+            msg = f'The SHA-256 of model "{self.model}" must be 64 hexadecimal digits, got "{self.sha256}".'
             raise InputError(msg)
 
     @property

@@ -106,7 +106,7 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
 def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
     """Return the complete header of every file of the source."""
     if not files:
-        msg = "has no source images; name the files of the series it was made from"
+        msg = "has no source images; specify the files of the series from which it was made"
         raise InputError(msg)
     headers: list[tuple[Path, Dataset]] = []
     with warnings.catch_warnings():
@@ -118,7 +118,7 @@ def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
             except OSError:
                 raise
             except Exception as error:  # the exceptions of pydicom for damaged bytes are not documented
-                msg = f"has a source that is no readable DICOM file, {file.name}; export the series again"
+                msg = f"has a source that is not a readable DICOM file, {file.name}; export the series again"
                 raise InputError(msg) from error
     _require_usable([header for _, header in headers])
     return headers
@@ -129,15 +129,15 @@ def _require_usable(headers: Sequence[Dataset]) -> None:
     kinds = {str(header.get("SOPClassUID", "")) for header in headers}
     if modality != "MR" or not kinds <= set(_SOURCES):
         what = modality if modality != "MR" else f"MR of the kind {pydicom.uid.UID(sorted(kinds)[0]).name}"
-        msg = f"comes from {what}, and a derived series can only be made of MR images; write .nii.gz or .nrrd instead"
+        msg = f"comes from {what}, but a derived series can only be made from MR images; write .nii.gz or .nrrd instead"
         raise InputError(msg)
     series = {str(header.get("SeriesInstanceUID", "")) for header in headers}
     if len(series) != 1:
-        msg = f"has sources of {len(series)} series, one is needed; name the files of that series only"
+        msg = f"has sources from {len(series)} series, but exactly one is needed; specify the files of a single series"
         raise InputError(msg)
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         if not all(header.get(name) for header in headers):
-            msg = f"has a source without {name}, so its study cannot be told; export the series again"
+            msg = f"has a source without {name}, so its study cannot be identified; export the series again"
             raise InputError(msg)
 
 
@@ -160,7 +160,10 @@ def _image_header(volume: Volume, slices: Sequence[_SourceSlice], derivation: De
     geometry = volume.geometry
     columns, rows, _ = geometry.size
     if max(columns, rows) > _MOST_ROWS:
-        msg = f"has slices of {columns} x {rows} voxels, and DICOM ends at {_MOST_ROWS}; write .nii.gz instead"
+        msg = (
+            f"has slices of {columns} x {rows} voxels, but DICOM allows at most {_MOST_ROWS} along an axis; write "
+            ".nii.gz instead"
+        )
         raise OutputError(msg)
     axes = np.reshape(geometry.direction, (3, 3)).T
     common.ImageOrientationPatient = _decimal([*axes[0], *axes[1]])
@@ -218,7 +221,7 @@ def _stored(volume: Volume) -> _Stored:
     """Return the voxels as 16-bit integers: unchanged if possible, otherwise in steps of a stated slope."""
     array = voxels.for_storage(volume.array, volume.header)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        msg = "has voxels that are no finite number, which DICOM cannot store; write .nii.gz or .nrrd instead"
+        msg = "has voxels that are NaN or infinite, which DICOM cannot store; write .nii.gz or .nrrd instead"
         raise OutputError(msg)
     low, high = array.min(), array.max()
     if array.dtype.kind in "iu":

@@ -57,10 +57,10 @@ def read(path: Path, series: str | None) -> Volume:
         except (ArSSRError, OSError):
             raise
         except Exception as error:  # pydicom decodes values lazily, and its exceptions are not documented
-            msg = f"has a DICOM header that cannot be understood ({error}); export the series again"
+            msg = f"has a DICOM header that cannot be interpreted ({error}); export the series again"
             raise InputError(" ".join(msg.split())) from error
     if len(files) < len(found):
-        text = "%s: %d of %d files are copies of others, with the same place and voxels; each image is read once"
+        text = "%s: %d of %d files are copies of others, with the same position and voxels; each image is read once"
         LOGGER.warning(text, path, len(found) - len(files), len(found))
     order, geometry = stack(planes)
     first = headers[files[0]]
@@ -108,15 +108,15 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
         InputError: If it is not a stack of grayscale slices with positions.
     """
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        msg = "has colors; real gray-scale values are needed: export the original series"
+        msg = "has color images, but grayscale values are needed; export the original series"
         raise InputError(msg)
     if is_mosaic(dataset):
-        msg = "is a mosaic, many slices tiled into one image; convert it first, for example with dcm2niix"
+        msg = "is a mosaic, in which many slices are tiled into one image; convert it first, for example with dcm2niix"
         raise InputError(msg)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or [dataset]
     if len(frames) != int(dataset.get("NumberOfFrames") or 1):
-        msg = f"has frames without a position, in {file.name}; export it as single slices or convert it with dcm2niix"
+        msg = f"has frames without a position, in {file.name}; export it as single slices, or convert it with dcm2niix"
         raise InputError(msg)
     try:
         planes = [_plane((frame, shared, dataset)) for frame in frames]
@@ -125,7 +125,7 @@ def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
         raise InputError(msg) from error
     # GDCM would apply the slope of the first frame to all frames.
     if len({plane.rescale for plane in planes}) > 1:
-        msg = f"has frames with different intensity slopes, in {file.name}; convert it first, for example with dcm2niix"
+        msg = f"has frames with different rescale slopes ({file.name}); convert it first, for example with dcm2niix"
         raise InputError(msg)
     return planes
 

@@ -53,7 +53,7 @@ def headers_of(path: Path) -> dict[Path, Dataset]:
     candidates = [path] if path.is_file() else sorted(entry for entry in path.iterdir() if may_be_slice(entry))
     headers = {file: dataset for file in candidates if (dataset := _header(file)) is not None}
     if not headers:
-        msg = f"holds no DICOM image{_advice(path)}"
+        msg = f"contains no DICOM image{_advice(path)}"
         raise InputError(msg)
     return headers
 
@@ -90,8 +90,8 @@ def choose(headers: dict[Path, Dataset], wanted: str | None) -> list[Path]:
     ]
     more = [f"and {len(listed) - _LISTED_SERIES} more"] if len(listed) > _LISTED_SERIES else []
     listing = "; ".join(listed[:_LISTED_SERIES] + more)
-    which = "" if wanted is None else f", {len(matching) or 'none'} of them {wanted!r}"
-    msg = f"holds {len(found)} series{which}: {listing}; choose one by its UID with --series"
+    which = "" if wanted is None else f', {len(matching) or "none"} of them "{wanted}"'
+    msg = f"contains {len(found)} series{which}: {listing}; choose one by its UID with --series"
     raise InputError(msg)
 
 
@@ -159,7 +159,7 @@ def _refuse_deflated(stream: BinaryIO) -> None:
     """
     read_preamble(stream, False)
     if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        msg = "has a slice that is deflated as a whole, which is not read; export the series again, uncompressed"
+        msg = "has a slice in a deflated transfer syntax, which is not supported; export the series again, uncompressed"
         raise InputError(msg)
     stream.seek(0)
 
@@ -180,10 +180,10 @@ def _counted(files: Sequence[Path], headers: dict[Path, Dataset]) -> str:
 
 def _advice(path: Path) -> str:
     """Return advice on a folder without images: where there are some, or what is expected."""
-    expected = "; name a volume, or the folder in which the slices of a series lie directly"
+    expected = "; specify a volume, or the folder that directly contains the slices of a series"
     if (path / "dataset_description.json").is_file():
         every = f"upsample all of them with: arssr bids {path} OUTPUT_DIR participant --isotropic"
-        return f", because it is a BIDS data set, whose scans lie in subfolders; name one of them, or {every}"
+        return f", because it is a BIDS data set, whose scans lie in subfolders; specify one of them, or {every}"
     if not path.is_dir():
         return expected
     for deeper in sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")):

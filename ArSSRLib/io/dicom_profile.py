@@ -34,14 +34,20 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
     """
     kinds = [str(word).upper() for word in headers[0].get("ImageType") or ()]
     if kinds[:1] == ["DERIVED"]:
-        LOGGER.info("%s: is derived from other images, whatever it states about their acquisition; unknown", path)
+        LOGGER.info(
+            (
+                "%s: is derived from other images, so what it states about the acquisition is not used; the slice "
+                "profile is unknown"
+            ),
+            path,
+        )
         return UNKNOWN
     groups = [_groups(header) for header in headers]
     if not any(_all(group, "SliceThickness") for group in groups):
         return UNKNOWN
     thicknesses = {_number(value) for group in groups for value in _all(group, "SliceThickness")}
     if len(thicknesses) > 1 and _spread(thicknesses) > _THICKNESS_AGREES_MM:
-        LOGGER.warning("%s: states several slice thicknesses; the slice profile is unknown", path)
+        LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown", path)
         thicknesses = {None}
     acquisition = str(_find(groups[0], "MRAcquisitionType") or "").strip().upper()
     thickness = next(iter(thicknesses), None)
@@ -98,7 +104,7 @@ def _value(group: Dataset, name: str) -> Any:  # noqa: ANN401 - a value of any t
     try:
         return group.get(name)
     except Exception:  # pydicom decodes values lazily, and its exceptions are not documented
-        LOGGER.warning("The attribute %s cannot be understood and is ignored.", name)
+        LOGGER.warning("The attribute %s cannot be interpreted and is ignored.", name)
         return None
 
 

@@ -44,14 +44,14 @@ def validate_output(
     _refuse_format(path)
     try:
         if path.is_dir():
-            msg = f"{path}: is a folder; name a file in it, for example {path / 'result.nii.gz'}."
+            msg = f"{path}: is a folder; specify a file in it, for example {path / 'result.nii.gz'}."
             raise OutputError(msg)
         if path.exists():
             if source is not None and Path(source).exists() and path.samefile(source):
                 msg = f"{path}: is the input, which is never replaced; choose another name for the output."
                 raise OutputError(msg)
             if not overwrite:
-                msg = f"{path}: exists already; choose another name, or allow overwriting it."
+                msg = f"{path}: already exists; choose another name, or allow overwriting it."
                 raise OutputError(msg)
         _probe(_destination(path).parent)
     except ArSSRError:
@@ -98,7 +98,7 @@ def refuse_name(path: Path) -> None:
     """
     problem = reserved_name(path.name)
     if problem:
-        msg = f"{path}: cannot be the name of a result: {problem}; choose another one."
+        msg = f"{path}: is not a valid name for a result: {problem}; choose another name."
         raise OutputError(msg)
 
 
@@ -171,7 +171,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
     if not path.is_dir():
-        msg = f"{path}: is a file; name a new folder for the DICOM series."
+        msg = f"{path}: is a file; specify a new folder for the DICOM series."
         raise OutputError(msg)
     home = source if source is None or source.is_dir() else source.parent
     if home is not None and home.exists() and path.samefile(home):
@@ -181,11 +181,17 @@ def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:
     if not held:
         return
     if not overwrite:
-        msg = f"{path}: exists already and holds {len(held)} files; choose a new folder, or allow overwriting."
+        msg = (
+            f"{path}: already exists and contains {len(held)} file{'s' * (len(held) != 1)}; choose a new folder, "
+            "or allow overwriting it."
+        )
         raise OutputError(msg)
     others = [name for name in held if not _SLICE_PATTERN.fullmatch(name)]
     if others:
-        msg = f"{path}: holds more than a series written by ArSSR, such as {others[0]}; choose a new folder."
+        msg = (
+            f"{path}: contains files other than those of a series written by ArSSR, such as {others[0]}; choose a new "
+            "folder."
+        )
         raise OutputError(msg)
 
 
@@ -194,7 +200,7 @@ def _place_beside(temporary: Path, destination: Path) -> None:
     try:
         os.link(temporary, destination)
     except FileExistsError as error:
-        msg = "was written by another program meanwhile, and was not replaced; choose another name"
+        msg = "was created by another program in the meantime and was not replaced; choose another name"
         raise OutputError(msg) from error
     except OSError:  # a file system without links, such as a memory stick
         temporary.replace(destination)
@@ -209,12 +215,17 @@ def _refuse_format(path: Path) -> None:
     if suffix in WRITABLE_SUFFIXES:
         return
     if format_of(path) is not None:
-        found = f"{suffix} keeps header and voxels in two files, which could be separated"
+        found = f"{suffix} stores the header and the voxels in two files, which can become separated"
         advice = f"use {single_file_suffix(path)}"
     elif suffix in DICOM_SUFFIXES:
-        found, advice = "DICOM is written as a series, one file a slice", "name a folder, or use .nii.gz or .nrrd"
+        found, advice = (
+            "DICOM is written as a series, with one file per slice",
+            "specify a folder, or use .nii.gz or .nrrd",
+        )
     else:
-        found = f"{suffix!r} is not a format to write" if suffix else "has no suffix that tells the format"
+        found = (
+            f"{suffix} is not a supported output format" if suffix else "has no extension that identifies the format"
+        )
         advice = f"use one of {', '.join(WRITABLE_SUFFIXES)}"
     msg = f"{path}: {found}; {advice}."
     raise OutputError(msg)
@@ -223,7 +234,7 @@ def _refuse_format(path: Path) -> None:
 def _probe(folder: Path) -> None:
     """Create and delete a file, because permission bits are unreliable for network drives, quotas and root."""
     if not folder.is_dir():
-        msg = f"{folder}: is not an existing folder; create it first or choose another one."
+        msg = f"{folder}: is not an existing folder; create it first, or choose another one."
         raise OutputError(msg)
     sweep(folder)
     probe = folder / hidden_name()
@@ -235,4 +246,4 @@ def _probe(folder: Path) -> None:
 
 def _cannot_write(path: Path, error: Exception) -> OutputError:
     reason = getattr(error, "strerror", None) or error
-    return OutputError(f"{path}: cannot be written ({reason}); free some space or choose another folder or name.")
+    return OutputError(f"{path}: cannot be written ({reason}); free some space, or choose another folder or name.")

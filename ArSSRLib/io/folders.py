@@ -45,8 +45,8 @@ def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> l
     if volumes and (image := _dicom_file_in(path)) is not None:
         more = f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""
         msg = (
-            f"{path}: holds both DICOM files, such as {image.name}, and volumes, such as {volumes[0].name}{more}; "
-            f"name a volume, for example {volumes[0]}, or choose the DICOM series with --series."
+            f"{path}: contains both DICOM files, such as {image.name}, and volumes, such as {volumes[0].name}{more}; "
+            f"specify a volume, for example {volumes[0]}, or choose the DICOM series with --series."
         )
         raise InputError(msg)
     return volumes or [path]
@@ -71,6 +71,6 @@ def _entries(folder: Path) -> list[Path]:
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
-        msg = f"{folder}: cannot be listed ({error.strerror}); name an existing folder."
+        msg = f"{folder}: cannot be listed ({error.strerror}); specify an existing folder."
         raise InputError(msg) from error
     return [entry for entry in entries if entry.is_file() or (entry.is_symlink() and not entry.exists())]

@@ -67,7 +67,7 @@ def read(path: Path) -> Volume:
     except (RuntimeError, zlib.error) as error:
         # The cause given by ITK is often wrong ("No such file or directory" for a truncated file); it stays in the
         # chain.
-        msg = "is damaged, cut short or not what its name says; copy or export it again"
+        msg = "is damaged, truncated, or not in the format of its extension; copy or export it again"
         if re.search(r"zero-valued spacing|spacing \(0\)", str(error), re.IGNORECASE):
             msg = "states a voxel spacing of 0; correct its header"
         raise InputError(msg) from error
@@ -157,7 +157,8 @@ def _require_voxels(header: TextHeader, promised: int) -> None:
             return
     if found < promised:
         msg = (
-            f"is cut short: its header promises {promised:,} bytes of voxels, it has {found:,}; copy or export it again"
+            f"is truncated: its header specifies {promised:,} bytes of voxels, but only {found:,} are present; copy "
+            "or export it again"
         )
         raise InputError(msg)
 
@@ -194,11 +195,11 @@ def _unpack(packed: IO[bytes], target: IO[bytes], most: int) -> None:
             while block := source.read(2**20):
                 total += len(block)
                 if total > most:
-                    msg = "unpacks to far more than its header promises; export it again"
+                    msg = "decompresses to far more data than its header specifies; export it again"
                     raise InputError(msg)
                 target.write(block)
     except (EOFError, OSError) as error:
-        msg = "has voxels, packed by bzip2, that are damaged or cut short; copy or export it again"
+        msg = "has bzip2-compressed voxels that are damaged or truncated; copy or export it again"
         raise InputError(msg) from error
 
 
@@ -218,7 +219,7 @@ def _decompressed(file: IO[bytes], most: int) -> Iterator[int]:
         count = len(stream.decompress(block, 2**20))
         total += count
         if total > most:
-            msg = "unpacks to far more than its header promises; export it again"
+            msg = "decompresses to far more data than its header specifies; export it again"
             raise InputError(msg)
         yield count
 
@@ -230,24 +231,33 @@ def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
     if len(size) != 3:
         times = " x ".join(str(n) for n in size)
         advice = "split it first" if len(size) > 3 else "stack the slices to a volume first"
-        msg = f"has {len(size)} dimensions ({times}), 3 are needed: {advice}"
+        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; {advice}"
         raise InputError(msg)
     channels = reader.GetNumberOfComponents()
     if channels != 1 or reader.GetPixelIDValue() in _COMPLEX:
         if channels != 1:
-            msg = f"has {channels} channels; one of real gray-scale values is needed: take it out or convert them first"
+            msg = (
+                f"has {channels} channels, but a single grayscale channel is needed; extract one of them, or combine "
+                "them first"
+            )
         else:
-            msg = "has complex voxels; real values are needed: compute their magnitude first"
+            msg = "has complex voxels, but real values are needed; compute their magnitude first"
         raise InputError(msg)
 
 
 def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
     """Return the grid in mm, regardless of the unit in the header; warn about missing statements."""
     if not header.states_spacing:
-        LOGGER.warning("%s: states no voxel spacing; 1 x 1 x 1 mm is taken, check the size of the result", header.path)
+        LOGGER.warning(
+            "%s: states no voxel spacing; 1 x 1 x 1 mm is assumed, so check the size of the result", header.path
+        )
     factors, unknown = header.millimeters()
     if unknown:
-        LOGGER.warning('%s: states lengths in "%s", which is no known unit; mm is taken', header.path, unknown)
+        LOGGER.warning(
+            '%s: states lengths in "%s", which is not a known unit; mm is assumed, so check the size of the result',
+            header.path,
+            unknown,
+        )
     dimension = image.GetDimension()
     affine = np.eye(4)
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]

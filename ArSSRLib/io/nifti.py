@@ -59,10 +59,10 @@ def read(path: Path) -> Volume:
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         if dtype.kind == "c":
-            msg = "has complex voxels; real values are needed: compute their magnitude first"
+            msg = "has complex voxels, but real values are needed; compute their magnitude first"
         else:
             what = "colors" if dtype.fields else f"voxels of type {dtype}"
-            msg = f"has {what}; real gray-scale values are needed: convert it to one real channel first"
+            msg = f"has {what}, but real grayscale values are needed; convert it to a single grayscale channel first"
         raise InputError(msg)
     with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are refused there, with a message
         affine, header = place(image, raw, path)
@@ -117,11 +117,12 @@ def _open(path: Path) -> Nifti1Pair | MGHImage:
     except Exception as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
             raise  # our own exception, or one of the system, which is not about the content
-        msg = f"is damaged or not what its name says ({_one_line(error)}); export it again"
+        msg = f"is damaged, or not in the format of its extension ({_one_line(error)}); export it again"
         raise InputError(msg) from error
     if isinstance(image, Nifti1Pair | MGHImage):
         return image
-    msg = f"is {type(image).__name__}, whose orientation is not defined; convert it to NIfTI first"
+    kind = type(image).__name__.removesuffix("Image")
+    msg = f"is in the {kind} format, which does not define the orientation; convert it to NIfTI first"
     raise InputError(msg)
 
 
@@ -137,10 +138,10 @@ def _size(shape: Sequence[int]) -> tuple[int, int, int]:
         size.pop()
     times = " x ".join(str(n) for n in size)
     if len(size) > 3:
-        msg = f"has {len(size)} dimensions ({times}), 3 are needed: split it, for example with nibabel or fslsplit"
+        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; split it first, for example with fslsplit"
         raise InputError(msg)
     if len(size) < 3:
-        msg = f"has {len(size)} dimensions ({times}), 3 are needed: stack the slices to a volume first"
+        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; stack the slices into a volume first"
         raise InputError(msg)
     if min(size) < 1:
         msg = f"has no voxels ({times}); export it again"
@@ -156,7 +157,10 @@ def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHea
     promised = offset + math.prod(size) * said.dtype.itemsize
     found = _bytes_in(Path(path), promised + SPARE_BYTES)
     if found < promised:
-        msg = f"is cut short: its header promises {promised:,} bytes, it has {found:,}; copy or export it again"
+        msg = (
+            f"is truncated: its header specifies {promised:,} bytes, but only {found:,} are present; copy or export "
+            "it again"
+        )
         raise InputError(msg)
     return ArrayProxy(path, (size, said.dtype, offset, said.slope, said.inter), mmap=False)
 
@@ -174,7 +178,7 @@ def _bytes_in(path: Path, most: int) -> int:
         while block := file.read(2**20):
             total += len(block)
             if total > most:
-                msg = "unpacks to far more than its header promises; export it again"
+                msg = "decompresses to far more data than its header specifies; export it again"
                 raise InputError(msg)
     return total
 
@@ -231,7 +235,7 @@ def _mgh(volume: Volume) -> MGHImage:
     array = voxels.for_storage(volume.array, volume.header)
     dtype = next((np.dtype(t) for t in _MGH_TYPES if np.can_cast(array.dtype, t)), np.dtype(np.float32))
     if array.dtype.kind == "f" and array.dtype != dtype:
-        msg = "has values beyond the range of float32, the only real type of MGH; use .nii.gz or .nrrd"
+        msg = "has values beyond the range of float32, the only floating-point type of MGH; use .nii.gz or .nrrd"
         raise OutputError(msg)
     header = MGHHeader()
     header.set_data_dtype(dtype)

@@ -81,13 +81,15 @@ def raw_header(path: Path) -> RawHeader | None:
         offset_type, offset_at, code_type, codes_at, magic_at, spacing_type, spacing_at = _FIELDS[size]
         (offset,) = struct.unpack_from(f"{order}{offset_type}", start, offset_at)
         if not offset <= SPARE_BYTES:
-            msg = f"says that its voxels begin at byte {offset:,.0f}, far behind any header; export it again"
+            msg = (
+                f"states that its voxels begin at byte {offset:,.0f}, far beyond the end of any header; export it again"
+            )
             raise InputError(msg)
         single = start[magic_at : magic_at + 2] == b"n+"
         if single and offset == 0 and start[size : size + 1] > b"\0":
             msg = (
-                "has a header extension, but its vox_offset is 0, so it is unknown where its voxels begin; "
-                "write it again with the program that made it, or set vox_offset in its header"
+                "has a header extension but a vox_offset of 0, so the start of its voxels is unknown; export it "
+                "again, or correct vox_offset in its header"
             )
             raise InputError(msg)
         qform_code, sform_code = struct.unpack_from(f"{order}{code_type}", start, codes_at)
@@ -104,16 +106,27 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
     header = image.header
     if not isinstance(header, Nifti1Header):
         if not _has_ras(path):
-            LOGGER.warning("%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm, coronal, is taken", path)
+            LOGGER.warning(
+                (
+                    "%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm and coronal slices are assumed, so "
+                    "check the result"
+                ),
+                path,
+            )
         return np.array(image.affine, dtype=np.float64), {}
     codes = {"sform": raw.sform_code, "qform": raw.qform_code} if raw else {"sform": 0, "qform": 0}
     if raw and not any(codes.values()) and not all(raw.spacing):
-        LOGGER.warning("%s: states no voxel spacing along an axis; 1 mm is taken, check the size of the result", path)
+        LOGGER.warning(
+            "%s: states no voxel spacing along an axis; 1 mm is assumed, so check the size of the result", path
+        )
     affine, codes = _affine(header, codes, path)
     try:
         unit = header.get_xyzt_units()[0]
     except KeyError:
-        LOGGER.warning("%s: states lengths in a unit that NIfTI does not have; mm is taken", path)
+        LOGGER.warning(
+            "%s: states lengths in a unit that NIfTI does not define; mm is assumed, so check the size of the result",
+            path,
+        )
         unit = "unknown"
     affine[:3] *= _MILLIMETERS[unit]
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
@@ -134,8 +147,8 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
     given = sorted((name for name, code in codes.items() if code), key=lambda name: codes[name] < 0)
     for name in given:
         if codes[name] not in _KNOWN_CODES:
-            more = ", though other programs may ignore it" if codes[name] < 0 else ""
-            text = "%s: its %s_code, %d, is not one of NIfTI; the matrix is used all the same%s"
+            more = ", although other programs may ignore it" if codes[name] < 0 else ""
+            text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s"
             LOGGER.warning(text, path, name, codes[name], more)
     usable = [name for name in given if forms[name] is not None]
     if given and not usable:
@@ -144,13 +157,17 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
     if not given:
         return _spacing_alone(header, path), {"sform": 0, "qform": 0}
     for name in [name for name in given if name not in usable]:
-        LOGGER.warning("%s: its %s is singular or not finite; the %s is used", path, name, usable[0])
+        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead", path, name, usable[0])
     used = forms[usable[0]]
     # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
     written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
     kept = {name: code if name in usable else 0 for name, code in written.items()}
     if len(usable) == 2 and not _same(used, forms[usable[1]]):
-        LOGGER.warning("%s: its sform and its qform place the voxels differently; the %s is used", path, usable[0])
+        LOGGER.warning(
+            "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation",
+            path,
+            usable[0],
+        )
         kept[usable[1]] = kept[usable[0]]
     return np.array(used, dtype=np.float64), kept
 
@@ -194,7 +211,7 @@ def decompressed(path: Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if is_compressed(path) else path.open("rb") as file:
             yield cast("IO[bytes]", file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        msg = f"is damaged or cut short ({one_line(error)}); copy or export it again"
+        msg = f"is damaged or truncated ({one_line(error)}); copy or export it again"
         raise InputError(msg) from error
 
 

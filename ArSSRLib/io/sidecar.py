@@ -76,10 +76,12 @@ def _table(sidecar: Path) -> dict[str, Any]:
         LOGGER.warning("%s: %s; without it, the slice profile is unknown", sidecar.parent, error)
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        LOGGER.warning("%s: cannot be read as a sidecar (%s); it is ignored", sidecar, error)
+        LOGGER.warning("%s: cannot be read as a sidecar file (%s) and is ignored", sidecar, error)
         return {}
     if not isinstance(table, dict):
-        LOGGER.warning("%s: is no sidecar of names and values; it is ignored", sidecar)
+        LOGGER.warning(
+            "%s: is not a JSON object of names and values, as a sidecar file should be, and is ignored", sidecar
+        )
         return {}
     return table
 
@@ -126,7 +128,7 @@ def _number(table: Mapping[str, Any], name: str) -> float | None:
 
 def _contradicted(sidecar: Path, stated: str, found: str) -> None:
     LOGGER.warning(
-        "%s: states %s, and the volume beside it has %s; the volume is used, and its slice profile is unknown",
+        "%s: states %s, but the volume beside it has %s; the volume is used, and its slice profile is unknown",
         sidecar,
         stated,
         found,

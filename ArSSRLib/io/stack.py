@@ -57,7 +57,7 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     """
     first = planes[0]
     if len(planes) < 2:
-        msg = "has a single slice; name the folder that holds all slices of the series"
+        msg = "has a single slice; specify the folder that contains all slices of the series"
         raise InputError(msg)
     _require_alike(planes)
     axes = _axes(first)
@@ -82,10 +82,10 @@ def _require_alike(planes: Sequence[Plane]) -> None:
     first = planes[0]
     turn = MAXIMUM_SHEAR + 2 * min(plane.orientation_error for plane in planes)
     if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > turn for plane in planes):
-        msg = "has slices that are not parallel, as localizers have; choose a series that is one stack"
+        msg = "has slices that are not parallel, as in a localizer; choose a series that is a single stack"
         raise InputError(msg)
     if any(plane.size != first.size or not np.allclose(plane.spacing, first.spacing, rtol=1e-4) for plane in planes):
-        msg = "has slices of different size or pixel spacing; choose a series that is one stack"
+        msg = "has slices of different sizes or pixel spacings; choose a series that is a single stack"
         raise InputError(msg)
 
 
@@ -120,8 +120,8 @@ def _spacing(depths: Vectors, error: float) -> float:
     doubled = int((steps <= _SAME_PLACE * step).sum())
     if doubled:
         msg = (
-            f"has {len(depths)} slices at {len(depths) - doubled} positions, as several echoes or time points have; "
-            "split it first, for example with dcm2niix"
+            f"has {len(depths)} slices at {len(depths) - doubled} positions, as in a series with several echoes or "
+            "time points; split it first, for example with dcm2niix"
         )
         raise InputError(msg)
     # Rounding errors are smaller than this; half a voxel would hide a missing slice.
@@ -180,7 +180,7 @@ def _require_upright(positions: Vectors, normal: Vectors, error: float, orientat
     lean = float(np.linalg.norm(np.polyfit(depths, positions - np.outer(depths, normal), 1)[0]))
     if lean > MAXIMUM_SHEAR + 3 * error / depth + 2 * orientation_error:
         msg = (
-            f"is tilted by {np.degrees(np.arctan(lean)):.3g} degrees against its slices (gantry tilt); "
-            "correct the tilt first, for example with dcm2niix"
+            f"is tilted by {np.degrees(np.arctan(lean)):.3g} degrees (gantry tilt); correct it first, for example with "
+            "dcm2niix"
         )
         raise InputError(msg)

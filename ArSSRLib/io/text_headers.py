@@ -108,5 +108,5 @@ def require_data_file(header: TextHeader) -> None:
         return
     refuse_unfetched(other)
     if not other.is_file():
-        msg = f"keeps its voxels in {other.name}, which is not there; copy that file into the same folder, too"
+        msg = f"stores its voxels in {other.name}, which does not exist; copy that file into the same folder"
         raise InputError(msg)

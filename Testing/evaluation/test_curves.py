@@ -71,7 +71,7 @@ def test_what_is_no_run_is_refused(tmp_path, content, reason):
 
 
 def test_a_picture_that_is_none_is_refused(runs):
-    with pytest.raises(ArSSRError, match=r"two: pictures are drawn as PNG"):
+    with pytest.raises(ArSSRError, match=r"two: pictures are saved as PNG"):
         draw_curves(runs[:1], runs[1])
 
 

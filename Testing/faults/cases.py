@@ -227,7 +227,7 @@ CASES = [
          _instead_of("pydicom.dataset:Dataset.save_as", _disk_full)),
     Case("output folder read-only, command", "command", "sharp.nii.gz", 2, "choose another folder", _read_only),
     Case("output folder read-only, worker", "worker", "sharp.nrrd", 2, "choose another folder", _read_only),
-    Case("input cut while it is read", "command", "sharp.nrrd", 2, "cut short",
+    Case("input cut while it is read", "command", "sharp.nrrd", 2, "truncated",
          _before("ArSSRLib.io.itk:_require_voxels", _cut)),
     Case("input deleted while it is read", "command", "sharp.nrrd", 2, "brain.nrrd",
          _before("ArSSRLib.io.itk:_require_voxels", lambda folder: (folder / INPUT).unlink())),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,9 +16,15 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import odd_files
 import pydicom
 import SimpleITK as sitk  # noqa: N813
+
+if __name__ == "__main__":  # as pytest does
+    ROOT = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
+    os.environ["ARSSR_MODELS_FOLDER"] = str(ROOT / "no-such-folder")
+
+import odd_files
 from dicom_series import write_frames, write_series
 
 from ArSSRLib.cli import main

@@ -50,7 +50,7 @@ def test_dicom_beside_a_volume_is_refused_by_info_and_upsample_alike(folder, tmp
         said.append(capsys.readouterr().err)
 
     assert said[0] == said[1]
-    assert "holds both DICOM files" in said[0]
+    assert "contains both DICOM files" in said[0]
     assert "a.nii.gz" in said[0]
     assert "--series" in said[0]
     assert not (tmp_path / "out.nii.gz").exists()
@@ -74,7 +74,7 @@ def test_several_volumes_do_not_go_to_one_file(folder, tmp_path, upsampled, caps
     shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
 
     assert upsampled(folder, tmp_path / "single.nii.gz") == 2
-    assert "names a file, and" in capsys.readouterr().err
+    assert "is the name of a file, but" in capsys.readouterr().err
     assert not (tmp_path / "single.nii.gz").exists()
 
 
@@ -128,7 +128,7 @@ def test_half_of_a_volume_in_a_folder_is_not_passed_over(folder, tmp_path, upsam
     (folder / "lonely.img").write_bytes(bytes(500))
 
     assert upsampled(folder, tmp_path / "out") == 1
-    assert "its header would be in lonely.hdr" in capsys.readouterr().err
+    assert "lonely.hdr, the file with its header, does not exist" in capsys.readouterr().err
 
 
 def test_volumes_in_subfolders_are_said_not_to_be_searched(folder, tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_a_name_that_other_systems_do_not_allow_becomes_one_that_all_allow(folde
 
     assert upsampled(folder, tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["2020-01-01T10-30-00.nii.gz"]
-    assert "is called 2020-01-01T10-30-00.nii.gz" in capsys.readouterr().err
+    assert "is named 2020-01-01T10-30-00.nii.gz" in capsys.readouterr().err
 
 
 def test_a_device_is_no_output(folder, upsampled, capsys):

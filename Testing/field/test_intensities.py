@@ -234,7 +234,7 @@ def test_padding_is_no_anatomy_to_learn_from():
 
 
 def test_a_volume_without_a_finite_voxel_is_refused_and_some_are_replaced_by_what_is_said(tiny_model, caplog):
-    with pytest.raises(InputError, match="no finite number"):
+    with pytest.raises(InputError, match="no finite values"):
         run(np.full(SHAPE, np.nan), tiny_model)
 
     array = head()

@@ -119,7 +119,7 @@ def test_a_folder_for_a_volume_that_is_not_dicom_is_refused(brain, tmp_path, ars
     assert not (tmp_path / "finer").exists()
 
 
-@pytest.mark.parametrize(("name", "told"), [("finer.nii.bz2", "bz2"), ("finer.dcm", "name a folder")])
+@pytest.mark.parametrize(("name", "told"), [("finer.nii.bz2", "bz2"), ("finer.dcm", "specify a folder")])
 def test_a_mistyped_file_name_is_not_taken_for_a_folder(study, tmp_path, arssr, assert_refused, name, told):
     assert_refused(arssr(study, tmp_path / name, "--scale", "2"), tmp_path / name, told)
     assert not (tmp_path / name).exists()

@@ -86,7 +86,7 @@ def test_what_no_volume_could_satisfy_is_refused_once(options, word, study, tmp_
 
 def test_the_folder_of_the_input_is_refused_as_output(study, arssr, capsys):
     assert arssr(study, study, "--scale", "2", "--overwrite") == 2
-    assert "folder of the input" in capsys.readouterr().err
+    assert "is the input folder" in capsys.readouterr().err
 
 
 def test_a_file_is_refused_as_output_of_a_folder(study, tmp_path, arssr, capsys):

@@ -25,8 +25,8 @@ from ArSSRLib.model.registry import build_model
         (odd_files.missing, "does not exist"),
         (odd_files.zero_bytes, "0 bytes"),
         (odd_files.text_file, "damaged"),
-        (odd_files.truncated, "cut short"),
-        (odd_files.truncated_uncompressed, "cut short"),
+        (odd_files.truncated, "truncated"),
+        (odd_files.truncated_uncompressed, "truncated"),
         (odd_files.four_dimensions, "4 dimensions"),
         (odd_files.two_dimensions, "2 dimensions"),
         (odd_files.colors, "color"),
@@ -34,7 +34,7 @@ from ArSSRLib.model.registry import build_model
         (odd_files.empty, "bad.nii"),
         (odd_files.singular_affine, "singular"),
         (odd_files.sheared_affine, "sheared"),
-        (odd_files.no_format, "neither DICOM"),
+        (odd_files.no_format, "neither a DICOM file"),
         (odd_files.empty_folder, "study"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_label_map_is_refused_with_advice(oblique_geometry, tmp_path, arssr, a
     source = write_volume(phantoms.labels(oblique_geometry), tmp_path / "seg.nii.gz")
     code = arssr(source, tmp_path / "out.nii.gz", "--scale", "2")
 
-    assert_refused(code, tmp_path / "out.nii.gz", "label map", "nearest neighbor", "--force")
+    assert_refused(code, tmp_path / "out.nii.gz", "label map", "nearest-neighbor", "--force")
 
 
 def test_a_label_map_is_upsampled_by_force(oblique_geometry, tmp_path, arssr):
@@ -85,10 +85,10 @@ def test_a_label_map_is_upsampled_by_force(oblique_geometry, tmp_path, arssr):
         (["--scale", "abc"], '"abc" is not a number'),
         (["--scale", "1e9"], "GB"),
         (["--scale", "500"], "GB"),
-        (["--scale", "1"], "stay as it is"),
-        (["--scale", "1.01"], "stay as it is"),
+        (["--scale", "1"], "would not change"),
+        (["--scale", "1.01"], "would not change"),
         (["--spacing", "4"], "coarser"),
-        (["--size", "10", "18", "9"], "at least 20 x 18 x 9"),
+        (["--size", "10", "18", "9"], "at least the 20 x 18 x 9"),
         (["--scale", "2", "--model", "arsr2"], "arsr2"),
         (["--scale", "2", "--model", "missing.safetensors"], "missing.safetensors"),
         (["--scale", "2", "--device", "cuda:99"], "cuda:99"),

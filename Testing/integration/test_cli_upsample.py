@@ -156,4 +156,4 @@ def test_voxels_that_are_no_number_are_reported_and_never_spread(phantom, tmp_pa
 
 def test_a_scale_beyond_the_training_is_told(brain, tmp_path, arssr, capsys):
     assert arssr(brain, tmp_path / "out.nii", "--scale", "1", "1", "9") == 0
-    assert "beyond what model tiny was trained for" in capsys.readouterr().err
+    assert "outside the range for which model tiny was trained" in capsys.readouterr().err

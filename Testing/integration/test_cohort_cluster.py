@@ -74,7 +74,7 @@ def test_warnings_of_workers_are_printed_once_each_with_the_name_of_the_scan(clu
     chosen = ["--participant-label", "0", "1", "--model", tasks[0].model, "--scheduler", cluster.scheduler_address]
     assert main(["bids", *words, *chosen]) == 0
 
-    lines = [line for line in capsys.readouterr().err.splitlines() if "beyond what model" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "outside the range for which model" in line]
     assert sorted(line.split(": ")[2] for line in lines) == [task.scan.path for task in tasks[:2]]
 
 

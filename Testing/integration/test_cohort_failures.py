@@ -12,7 +12,7 @@ from ArSSRLib.cohort import processing
 
 pytest.importorskip("bids2table", reason="bids2table is not installed (pip install bids2table)")
 SCAN = "sub-2/anat/sub-2_T1w.nii.gz"
-REASON = "is not compressed by gzip"
+REASON = "is not compressed with gzip"
 
 
 @pytest.fixture
@@ -120,5 +120,5 @@ def test_a_result_that_a_later_run_could_not_replace_needs_attention(bids, tmp_p
 def test_a_warning_is_printed_once_with_the_name_of_its_scan(bids, capsys):
     assert bids("--participant-label", "1", scale="9") == 0
 
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "beyond what model" in line)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "outside the range for which model" in line)
     assert line.startswith("arssr: warning: sub-1/anat/sub-1_T1w.nii.gz: Scale 9")

@@ -181,7 +181,7 @@ def test_a_dicom_series_is_taken_as_the_source_and_as_the_result(phantom, tmp_pa
     write_series(tmp_path / "scan", phantom.with_array(array.astype("i2")), series="1.2.9")
 
     assert arssr("report", tmp_path / "finer", "--source", tmp_path / "scan") == 1
-    assert "holds 2 series" in capsys.readouterr().out
+    assert "contains 2 series" in capsys.readouterr().out
     assert arssr("report", tmp_path / "finer", "--source", tmp_path / "scan", "--series", uid) == 0
     assert "No problem found" in (tmp_path / "finer.html").read_text()
 

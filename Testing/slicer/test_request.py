@@ -66,7 +66,7 @@ def test_making_a_request_does_not_touch_the_input(thick):
         ({"scale": math.nan}, "finite"),
         ({"scale": "two"}, "one factor or three"),
         ({"scale": (2, 2)}, "got 2"),
-        ({"scale": 1}, "would stay as it is; ask for a larger scale"),
+        ({"scale": 1}, "would not change; choose a larger scale"),
         ({"spacing": 0}, "positive length"),
         ({"spacing": "fine"}, "positive length in mm"),
         ({"spacing": (1, 1)}, "three"),

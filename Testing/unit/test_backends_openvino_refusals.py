@@ -84,7 +84,7 @@ def test_a_precision_that_the_processor_lacks_is_refused_not_replaced(installed,
 def test_a_network_on_the_fine_grid_has_nothing_to_encode(installed, phantom):
     model = build_model(FixedScaleConfig(kind="srcnn3d", scale=2.0))
 
-    assert "backend torch" in refused(InputError, phantom, model)
+    assert "torch backend" in refused(InputError, phantom, model)
 
 
 @pytest.mark.parametrize(

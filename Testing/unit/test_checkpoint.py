@@ -185,7 +185,7 @@ def test_converting_replaces_a_file_only_when_allowed(published, saved, tmp_path
     torch.save(published.state_dict(), source)
     before = saved.read_bytes()
 
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         convert_checkpoint(source, saved)
     assert saved.read_bytes() == before
 

@@ -85,7 +85,7 @@ def test_a_missing_card_is_refused(weights_folder):
 
 
 def test_an_unknown_name_is_refused_with_the_known_and_the_closest(weights_folder):
-    with pytest.raises(CheckpointError, match=r"the models are brain; did you mean brain\?"):
+    with pytest.raises(CheckpointError, match=r"the models are brain\. Did you mean brain\?"):
         load_model("brian")
 
 

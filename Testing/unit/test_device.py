@@ -85,7 +85,7 @@ def test_a_gpu_that_is_not_there_is_refused(machine, name):
 def test_a_gpu_beyond_the_last_is_refused(machine):
     machine(gpus=2)
 
-    with pytest.raises(DeviceError, match="cuda:0 to cuda:1") as error:
+    with pytest.raises(DeviceError, match="only cuda:0, cuda:1;") as error:
         resolve_device("cuda:2")
 
     assert one_line(error)

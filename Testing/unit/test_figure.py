@@ -226,7 +226,7 @@ def test_a_picture_that_cannot_be_written_is_refused(tmp_path, coarse):
 
     for name, told in (
         ("a.jpg", r"use \.png"),
-        ("mine.png", "exists already"),
+        ("mine.png", "already exists"),
         ("gone/a.png", "No such file"),
         ("mine.png/a.png", "Not a directory"),
     ):

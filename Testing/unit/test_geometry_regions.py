@@ -69,7 +69,7 @@ def test_a_region_in_another_form_is_refused(region):
 
 @pytest.mark.parametrize("region", BOXES, ids=str)
 def test_a_region_that_is_empty_or_leaves_the_grid_is_refused_with_the_size_of_the_grid(region):
-    with pytest.raises(InputError, match="leaves the grid of 20 x 18 x 9 voxels") as error:
+    with pytest.raises(InputError, match="extends beyond the grid of 20 x 18 x 9 voxels") as error:
         parse_region(region, (20, 18, 9))
 
     assert one_line(error)

@@ -70,7 +70,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_folder_without_volumes_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to see")
 
-    with pytest.raises(InputError, match="holds no DICOM image") as error:
+    with pytest.raises(InputError, match="contains no DICOM image") as error:
         read_volume(tmp_path)
     one_line(error)
 

@@ -112,7 +112,7 @@ def test_floating_point_is_stored_in_steps_of_the_slope_that_is_stated(tmp_path,
 def test_voxels_that_are_no_number_are_refused(tmp_path, source):
     array = np.full(source.array.shape, np.nan, np.float32)
 
-    with pytest.raises(OutputError, match=r"out: has voxels that are no finite number, .*\.nii\.gz"):
+    with pytest.raises(OutputError, match=r"out: has voxels that are NaN or infinite, .*\.nii\.gz"):
         write_to(tmp_path, Volume(array, source.geometry))
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
@@ -123,7 +123,7 @@ def test_voxels_that_are_no_number_are_refused(tmp_path, source):
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (lambda _k, d: setattr(d, "Modality", "CT"), "comes from CT, .* only be made of MR images; write .nii.gz"),
+        (lambda _k, d: setattr(d, "Modality", "CT"), "comes from CT, .* only be made from MR images; write .nii.gz"),
         (lambda _k, d: setattr(d, "SOPClassUID", CTImageStorage), "comes from MR of the kind CT Image Storage"),
         (lambda _k, d: setattr(d, "SOPClassUID", RawDataStorage), "comes from MR of the kind Raw Data Storage"),
         (lambda _k, d: delattr(d, "StudyInstanceUID"), "without StudyInstanceUID"),
@@ -145,7 +145,7 @@ def test_sources_of_two_series_are_refused(tmp_path, result):
     write_series(tmp_path / "other", result)
     files = [*find_series(tmp_path / "source"), *find_series(tmp_path / "other")]
 
-    with pytest.raises(InputError, match="sources of 2 series"):
+    with pytest.raises(InputError, match="sources from 2 series"):
         write_derived_series(result, tmp_path / "out", sources=files, derivation=DERIVATION)
 
 
@@ -172,9 +172,9 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path, result):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
 
-    with pytest.raises(OutputError, match="holds 1 files; choose a new folder"):
+    with pytest.raises(OutputError, match="contains 1 file; choose a new folder"):
         write_to(tmp_path, result)
-    with pytest.raises(OutputError, match="more than a series written by ArSSR, such as notes"):
+    with pytest.raises(OutputError, match="files other than those of a series written by ArSSR, such as notes"):
         write_to(tmp_path, result, overwrite=True)
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
@@ -187,9 +187,9 @@ def test_a_series_of_ours_is_replaced_as_a_whole_when_allowed(tmp_path, source, 
 
 
 def test_the_folder_of_the_input_is_never_written_to(tmp_path, result, written):
-    with pytest.raises(OutputError, match="folder of the input"):
+    with pytest.raises(OutputError, match="is the folder of the input"):
         validate_series_folder(tmp_path / "out", overwrite=True, source=tmp_path / "out")
-    with pytest.raises(OutputError, match="folder of the input"):
+    with pytest.raises(OutputError, match="is the folder of the input"):
         validate_series_folder(tmp_path / "out", overwrite=True, source=tmp_path / "out" / "ArSSR_0001.dcm")
 
 
@@ -236,7 +236,7 @@ def test_a_series_that_cannot_be_put_in_place_leaves_the_old_one_there(tmp_path,
 def test_a_folder_that_is_a_file_or_has_no_parent_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
 
-    with pytest.raises(OutputError, match="is a file; name a new folder"):
+    with pytest.raises(OutputError, match="is a file; specify a new folder"):
         validate_series_folder(tmp_path / "file", overwrite=True)
     with pytest.raises(OutputError, match="is not an existing folder"):
         validate_series_folder(tmp_path / "missing" / "out", overwrite=False)

@@ -58,13 +58,13 @@ def test_several_series_are_listed_and_one_is_chosen(tmp_path, volume):
 
     message = refused(tmp_path)
 
-    assert "holds 3 series: 1.2.3 (T1 axial, 9 slices); 1.2.4 (T2, 9 slices); 1.2.5 (T2, 1 slice)" in message
+    assert "contains 3 series: 1.2.3 (T1 axial, 9 slices); 1.2.4 (T2, 9 slices); 1.2.5 (T2, 1 slice)" in message
     assert "--series" in message
     np.testing.assert_array_equal(read_volume(tmp_path, series=first).array, volume.array)
     np.testing.assert_array_equal(read_volume(tmp_path, series=second).array, volume.array + 1)
     np.testing.assert_array_equal(read_volume(tmp_path, series="T1 axial").array, volume.array)
-    assert "2 of them 'T2'" in refused(tmp_path, series="T2")
-    assert "none of them 'T3'" in refused(tmp_path, series="T3")
+    assert '2 of them "T2"' in refused(tmp_path, series="T2")
+    assert 'none of them "T3"' in refused(tmp_path, series="T3")
 
 
 def test_a_list_of_many_series_is_cut(tmp_path, volume):
@@ -117,7 +117,7 @@ def with_value(name, value):
         (without("ImagePositionPatient"), "has no usable ImagePositionPatient"),
         (without("PixelSpacing"), "has no usable PixelSpacing"),
         (without("ImageOrientationPatient"), "has no usable ImageOrientationPatient"),
-        (with_value("SamplesPerPixel", 3), "has colors"),
+        (with_value("SamplesPerPixel", 3), "has color images"),
         (with_value("ImageType", ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "is a mosaic"),
         (four_frames, "frames without a position"),
         (lambda k, dataset: k and setattr(dataset, "ImagePositionPatient", [1, 2, 3]), "several echoes or time points"),
@@ -137,7 +137,7 @@ def test_a_series_that_is_no_volume_is_refused_in_silence(tmp_path, capfd, volum
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ((b"IS\x02\x001 ", b"IS\x02\x00zz"), "header that cannot be understood"),
+        ((b"IS\x02\x001 ", b"IS\x02\x00zz"), "header that cannot be interpreted"),
         ((b"1.100000000", b"1.1one,two!"), "has no usable PixelSpacing"),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_slice_cut_short_is_refused_in_silence(tmp_path, volume, capfd):
 def test_a_single_slice_is_refused_with_advice(tmp_path, volume):
     write_series(tmp_path, volume)
 
-    assert "name the folder that holds all slices" in refused(next(tmp_path.iterdir()))
+    assert "specify the folder that contains all slices" in refused(next(tmp_path.iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_a_multi_frame_file_is_a_volume(tmp_path, volume, slopes):
 def test_frames_with_slopes_of_their_own_are_refused(tmp_path, volume):
     write_frames(tmp_path / "enhanced", volume, slopes=list(range(1, 10)))
 
-    assert "different intensity slopes" in refused(tmp_path / "enhanced")
+    assert "different rescale slopes" in refused(tmp_path / "enhanced")

@@ -29,14 +29,14 @@ def volume() -> Volume:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a.txt", "is not a format to write"),
-        ("a", "has no suffix"),
+        ("a.txt", "is not a supported output format"),
+        ("a", "has no extension"),
         ("a.dcm", "DICOM is written as a series"),
         *((f"a{suffix}", "two files") for suffix in TWO_FILES),
         ("missing/a.nii", "is not an existing folder"),
         ("file.nii/a.nii", "is not an existing folder"),
         ("folder.nii", "is a folder"),
-        ("file.nii", "exists already"),
+        ("file.nii", "already exists"),
         ("a" * 300 + ".nii", "cannot be written"),
         ("a\0.nii", "cannot be written"),
     ],

@@ -114,8 +114,8 @@ def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
 @pytest.mark.parametrize(
     ("array", "told"),
     [
-        (np.zeros((3, 4), np.int16), r"has 2 dimensions \(4 x 3\), 3 are needed"),
-        (np.zeros((5, 2, 3, 4), np.int16), r"has 4 dimensions \(4 x 3 x 2 x 5\), 3 are needed: split it"),
+        (np.zeros((3, 4), np.int16), r"has 2 dimensions \(4 x 3\), but 3 are needed"),
+        (np.zeros((5, 2, 3, 4), np.int16), r"has 4 dimensions \(4 x 3 x 2 x 5\), but 3 are needed; split it"),
         (sitk.Image([4, 3, 2], sitk.sitkVectorUInt8, 3), "has 3 channels"),
         (sitk.Image([4, 3, 2], sitk.sitkComplexFloat32), "has (complex voxels|2 channels)"),
     ],
@@ -162,7 +162,7 @@ def test_a_header_without_its_voxels_is_refused_in_silence(tmp_path, capfd, suff
         if other != path:
             other.unlink()
 
-    with pytest.raises(InputError, match="which is not there"):
+    with pytest.raises(InputError, match="which does not exist"):
         read_volume(path)
     assert capfd.readouterr() == ("", "")
 

@@ -41,8 +41,8 @@ def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "told"),
     [
-        ((4, 5, 6, 12), r"has 4 dimensions (4 x 5 x 6 x 12), 3 are needed: split it"),
-        ((4, 5), "has 2 dimensions (4 x 5), 3 are needed"),
+        ((4, 5, 6, 12), r"has 4 dimensions (4 x 5 x 6 x 12), but 3 are needed; split it"),
+        ((4, 5), "has 2 dimensions (4 x 5), but 3 are needed"),
         ((4, 5, 6, 1, 3), "has 5 dimensions"),
         ((4, 0, 6), "has no voxels (4 x 0 x 6)"),
     ],
@@ -97,7 +97,7 @@ def test_a_quaternion_that_is_no_rotation_does_not_matter_beside_an_sform(tmp_pa
 def test_analyze_files_are_refused_for_their_orientation(tmp_path):
     nib.Spm99AnalyzeImage(np.zeros((3, 3, 3), np.int16), None).to_filename(tmp_path / "a.img")
 
-    assert "orientation is not defined" in refused(tmp_path / "a.img")
+    assert "does not define the orientation" in refused(tmp_path / "a.img")
 
 
 def test_a_header_that_nibabel_repairs_is_reported_in_our_log(tmp_path, caplog, capfd):
@@ -121,7 +121,7 @@ def test_a_header_that_nibabel_repairs_is_reported_in_our_log(tmp_path, caplog, 
         ("example4d.nii.gz", "has 4 dimensions (128 x 96 x 24 x 2)"),
         ("functional.nii", "has 4 dimensions"),
         ("example_nifti2.nii.gz", "has 4 dimensions"),
-        ("row_major.dconn.nii", "orientation is not defined"),
+        ("row_major.dconn.nii", "does not define the orientation"),
         ("test.mgz", "has 4 dimensions"),
         ("analyze.hdr", "a"),
         ("nifti1.hdr", "a"),
@@ -154,5 +154,5 @@ def test_a_file_whose_compression_is_damaged_at_its_start_is_refused(tmp_path):
     whole = gzip.compress(np.random.default_rng(0).bytes(4000), mtime=0)
     path.write_bytes(whole[:10] + b"\xff" * 40 + whole[50:])
 
-    with pytest.raises(InputError, match=r"is damaged or cut short .*copy or export it again"):
+    with pytest.raises(InputError, match=r"is damaged or truncated .*copy or export it again"):
         read_volume(path)

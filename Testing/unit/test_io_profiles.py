@@ -71,7 +71,7 @@ def test_the_acquired_matrix_tells_how_much_a_scanner_interpolated_in_the_plane(
         ({**TWO_D, "SliceThickness": "-3"}, "impossible"),
         ({**TWO_D, "SliceThickness": "65"}, "impossible"),
         ({"SliceThickness": "2", "MRAcquisitionType": "3D"}, "contradict each other; the positions are used"),
-        ({**TWO_D, "SliceThickness": ("3", "3", "3", "4", "3", "3")}, "several slice thicknesses"),
+        ({**TWO_D, "SliceThickness": ("3", "3", "3", "4", "3", "3")}, "different slice thicknesses"),
         ({"SliceThickness": "3"}, "not whether the acquisition is 2D or 3D"),
         ({**TWO_D, "ImageType": ["DERIVED", "SECONDARY"]}, "derived from other images"),
     ],
@@ -111,14 +111,14 @@ def test_the_slice_axis_of_a_sidecar_is_the_one_it_names_or_the_thickest(tmp_pat
     ("sidecar", "words"),
     [
         ({"SliceThickness": 3, "SpacingBetweenSlices": 5, "MRAcquisitionType": "2D"}, "the volume is used"),
-        ({"SliceThickness": 6, "MRAcquisitionType": "2D"}, "slices of 6 mm, and the volume beside it has voxels of 4"),
+        ({"SliceThickness": 6, "MRAcquisitionType": "2D"}, "slices of 6 mm, but the volume beside it has voxels of 4"),
         ({"SliceThickness": 0, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}, "impossible"),
         (b'{"SliceThickness": NaN, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}', "impossible"),
         ({"SliceThickness": [3], "MRAcquisitionType": "2D"}, "no slice thickness"),
         ({"SliceThickness": 3}, "not whether the acquisition is 2D or 3D"),
         (b"{", "cannot be read as a sidecar"),
         (b"[" * 100_000, "cannot be read as a sidecar"),
-        (b"[]", "is no sidecar"),
+        (b"[]", "is not a JSON object"),
     ],
 )
 def test_a_sidecar_that_contradicts_or_is_none_leaves_the_profile_unknown(tmp_path, caplog, sidecar, words):

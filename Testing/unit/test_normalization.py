@@ -184,7 +184,7 @@ def test_replacing_leaves_the_array_as_it_was():
 
 
 def test_nothing_finite_is_refused():
-    with pytest.raises(InputError, match="no finite number"):
+    with pytest.raises(InputError, match="no finite values"):
         replace_non_finite(np.full((2, 2, 2), np.nan))
 
 

@@ -167,7 +167,7 @@ def test_a_writer_that_needs_more_than_the_limit_is_refused():
     limit = 1.5 * 2 * 30**3 * VOXELS / 1e9
     plan(GRID, np.int16, 30, **NETWORK, **PLENTY, memory_limit=limit)
 
-    with pytest.raises(MemoryLimitError, match=r"written from copies of the result.*choose another format") as error:
+    with pytest.raises(MemoryLimitError, match=r"needs copies of the result.*choose another format") as error:
         plan(GRID, np.int16, 30, **NETWORK, **PLENTY, memory_limit=limit, destination=Destination(copies=1))
 
     assert one_line(error)

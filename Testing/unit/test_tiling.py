@@ -134,7 +134,7 @@ def test_a_limit_below_the_smallest_tile_is_refused_with_the_need_and_the_room(c
     fine = tuple(2 * n for n in coarse)
     plan_tiles(coarse, fine, halo=halo, maximum_crop=smallest)
 
-    with pytest.raises(MemoryLimitError, match=rf"needs {smallest} voxels.*room for {smallest - 1};") as error:
+    with pytest.raises(MemoryLimitError, match=rf"has {smallest} voxels.*room for {smallest - 1};") as error:
         plan_tiles(coarse, fine, halo=halo, maximum_crop=smallest - 1)
 
     assert "\n" not in str(error.value)

@@ -197,14 +197,14 @@ def test_a_call_without_a_job_file_is_an_error_event(told, assert_refused, argum
     [
         ({"scale": [2, 2, 0.5]}, "InputError", "Scale must be at least 1"),
         ({"scale": [2, 2, 1e9]}, "InputError", "smaller scale"),
-        ({"model": "arsr2"}, "CheckpointError", "did you mean arssr2?"),
+        ({"model": "arsr2"}, "CheckpointError", "Did you mean arssr2?"),
         ({"model": "missing.safetensors"}, "CheckpointError", "does not exist"),
         ({"device": "cuda:7"}, "DeviceError", "choose"),
         ({"device": "gpu"}, "DeviceError", "choose auto"),
         ({"precision": "fp8"}, "InputError", "fp32"),
         ({"memory_limit": -1}, "InputError", "positive number of GB"),
         ({"memory_limit": 1e-6}, "MemoryLimitError", "raise the limit"),
-        ({"region": [[0, 41], [0, 36], [0, 18]]}, "InputError", "leaves the grid of 40 x 36 x 18 voxels"),
+        ({"region": [[0, 41], [0, 36], [0, 18]]}, "InputError", "extends beyond the grid of 40 x 36 x 18 voxels"),
     ],
 )
 def test_what_cannot_be_met_is_an_error_event(work, brain, sharp, tiny_weights, assert_refused, changes, kind, word):

@@ -63,7 +63,7 @@ def test_models_are_described_by_what_a_plan_needs(told, tiny_model, tiny_weight
 def test_a_model_that_cannot_be_used_does_not_hide_the_others(told, tiny_weights):
     fields = ask(told, "arsr2", tiny_weights, measure=False)
 
-    assert "did you mean" in fields["models"]["arsr2"]["error"]
+    assert "Did you mean" in fields["models"]["arsr2"]["error"]
     assert "halo" in fields["models"][str(tiny_weights)]
 
 
