@@ -176,7 +176,7 @@ def _absent(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> tup
         entries = list(folder.iterdir()) if folder.is_dir() else []
         if folder.is_symlink() and not folder.exists():
             unfetched[path.as_posix()] = (
-                f"is a link to a folder that is not there ({os.readlink(folder)}); fetch or mount it"
+                f"is a link to a folder that does not exist ({os.readlink(folder)}); fetch or mount it"
             )
         elif folder.is_dir() and not entries:
             nested = any((root / above / ".gitmodules").exists() for above in path.parents)

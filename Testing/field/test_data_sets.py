@@ -91,7 +91,7 @@ def test_a_folder_that_was_not_fetched_is_no_missing_subject(data_set, bids):
     code, printed = bids()
 
     assert code == 1
-    assert "error: sub-03: is a link to a folder that is not there" in printed
+    assert "error: sub-03: is a link to a folder that does not exist" in printed
     assert "error: sub-04/ses-1: is empty, as a subdataset is before it is fetched" in printed
     assert "2 of 2 scans are finished, 0 failed, 0 left out, and 2 folders were not fetched" in printed
     assert bids("--participant-label", "01")[0] == 0
@@ -106,7 +106,7 @@ def test_a_report_on_a_data_set_that_was_not_fetched_as_a_whole_says_so(data_set
 
     assert complete[0] == 0
     assert code == 1
-    assert "error: sub-03: is a link to a folder that is not there" in printed
+    assert "error: sub-03: is a link to a folder that does not exist" in printed
 
 
 @pytest.mark.parametrize("folder", ["sub-03", "sub-03/ses-1/anat", "sub-01/ses-2"])
@@ -159,5 +159,5 @@ def test_a_sidecar_that_was_not_fetched_is_warned_of_where_a_scan_is_named(data_
 
     assert main(["info", str(scan)]) == 0
     said = capsys.readouterr().err
-    assert "sub-01_T1w.json is a link to a file that is not there" in said
+    assert "sub-01_T1w.json is a link to a file that does not exist" in said
     assert "the slice profile is unknown" in said
