@@ -1,7 +1,7 @@
 """ArSSR in 3D Slicer: the module, its parameters, its panel, its logic and its self-test.
 
-Thin: what only Slicer can do lives in `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker process.
-What is imported here needs nothing that Slicer lacks, so the module loads before anything is installed.
+This file is thin: code that needs Slicer is in `ArSSRPanel`, the engine in `ArSSRLib`, and PyTorch in the worker
+process. The imports here need nothing that Slicer lacks, so the module loads before anything is installed.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ from slicer.util import VTKObservationMixin
 
 
 def findEngine() -> None:
-    """Make ArSSRLib importable: installed it lies beside this file, in a source tree one folder up."""
+    """Make ArSSRLib importable: beside this file if installed, or one folder up in a source tree."""
     if importlib.util.find_spec("ArSSRLib") is None:
         sys.path.append(str(Path(__file__).resolve().parent.parent))
 
@@ -62,7 +62,7 @@ Millimeters = Annotated[float, WithinRange(0.05, 20.0)]
 
 
 class ArSSR(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """Description of the module for Slicer."""
 
     def __init__(self, parent: Any) -> None:
         """Describe the module to Slicer."""
@@ -78,7 +78,7 @@ class ArSSR(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class ArSSRParameterNode:
-    """The state of the panel, saved with the scene: factors are unitless, lengths in mm, the memory limit in GB."""
+    """The state of the panel, saved with the scene: scales are unitless, lengths in mm, the memory limit in GB."""
 
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
@@ -105,7 +105,7 @@ class ArSSRParameterNode:
     compareMode: CompareMode = CompareMode.SIDE_BY_SIDE
 
     def options(self) -> UpsamplingOptions:
-        """Return how to upsample; an option of the engine that has a parameter here is named here."""
+        """Return the options of the upsampling; every option of the engine that has a parameter here is listed here."""
         return UpsamplingOptions(
             device=self.device,
             memory_limit=self.memoryLimit or None,
@@ -117,10 +117,10 @@ class ArSSRParameterNode:
         )
 
     def request(self) -> Request:
-        """Return what the panel asks for.
+        """Return the request of the panel.
 
         Raises:
-            ArSSRError: If it cannot be met.
+            ArSSRError: If the request cannot be fulfilled.
         """
         scale = {ScaleMode.FACTOR: (self.scale,), ScaleMode.AXES: (self.scaleI, self.scaleJ, self.scaleK)}
         asked = (self.spacingI, self.spacingJ, self.spacingK)
@@ -138,7 +138,7 @@ class ArSSRParameterNode:
 
 
 class ArSSRLogic(ScriptedLoadableModuleLogic):
-    """Sharpens volume nodes, for scripts and for the panel."""
+    """Sharpens volume nodes, for scripts and the panel."""
 
     def getParameterNode(self) -> Any:
         """Return the state of the panel, an `ArSSRParameterNode`."""
@@ -161,22 +161,23 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         """Sharpen a volume and wait for it; no dialog is shown.
 
         Args:
-            inputVolume: The volume; it is not changed. A sequence node is sharpened frame by frame.
-            outputVolume: Node to put the result into; a new one is made when None.
-            scale: Factor of at least 1, or one along each of i, j, k. Exactly one of this and the next two is given.
-            spacing: Voxel spacing to reach in mm, or one along each of i, j, k.
-            isotropic: Bring every axis to the finest spacing of the volume.
-            roi: Only what lies in it is made.
-            model: Name of a model or a file of weights; None takes the default.
-            allFrames: Sharpen the whole sequence that the volume belongs to.
-            options: Device, precision, memory limit and what else may be chosen.
-            onProgress: Called with the finished fraction and the seconds left, None while they are not known.
+            inputVolume: The volume, which is not changed. A sequence node is sharpened frame by frame.
+            outputVolume: Node for the result; a new one is created if None.
+            scale: Factor of at least 1, or one along each of i, j, k. Specify exactly one of scale, spacing and
+                isotropic.
+            spacing: Target voxel spacing in mm, or one along each of i, j, k.
+            isotropic: Change every axis to the finest spacing of the volume.
+            roi: Region of interest, to which the result is restricted.
+            model: Name of a model or a file of weights; None for the default.
+            allFrames: Sharpen the whole sequence of the volume.
+            options: Device, precision, memory limit and other options.
+            onProgress: Called with the finished fraction and the remaining seconds, None while unknown.
 
         Returns:
             The node of the result.
 
         Raises:
-            ArSSRError: If the request cannot be met; the message says what to do.
+            ArSSRError: If the request cannot be fulfilled; the message says what to do.
         """
         request = makeRequest(
             inputVolume,
@@ -192,18 +193,18 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         return self.processAsync(request, onProgress=onProgress).wait()
 
     def processAsync(self, request: Request, **callbacks: Callable[..., object] | None) -> run.Run:
-        """Begin to sharpen a volume and return at once.
+        """Start sharpening a volume and return immediately.
 
         Args:
-            request: From `ArSSRPanel.request.makeRequest`, which takes what `process` takes.
+            request: From `ArSSRPanel.request.makeRequest`, which has the arguments of `process`.
             callbacks: Those of `ArSSRPanel.run.Run`: ``onProgress``, ``onStage``, ``onLog``, and one of
                 ``onFinished(node)``, ``onError(error)``, ``onCancelled(reason)`` at the end.
 
         Returns:
-            The run; its ``cancel()`` ends it.
+            The run; its ``cancel()`` stops it.
 
         Raises:
-            ArSSRError: If the request cannot be met.
+            ArSSRError: If the request cannot be fulfilled.
         """
         started = run.Run(request, **callbacks)
         requireInstallation()
@@ -212,13 +213,13 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
 
 
 class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: what the user does goes to the logic, what the logic reports goes to the panel."""
+    """The panel: forwards user actions to the logic, and displays its reports."""
 
     def __init__(self, parent: Any = None) -> None:
         """Prepare the panel; `setup` builds it."""
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self._parameterNode: Any = None  # an ArSSRParameterNode, and what its wrapper adds
+        self._parameterNode: Any = None  # an ArSSRParameterNode with its wrapper
         self._guiTag: Any = None
 
     def setup(self) -> None:
@@ -255,7 +256,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.exportDicomButton.clicked.connect(self.onExport)
 
     def cleanup(self) -> None:
-        """End what is under way; Slicer closes, or the module is reloaded."""
+        """Stop all activities when Slicer closes or the module is reloaded."""
         run.cleanup()
         self.engine.stop()
         self.comparison.stop()
@@ -263,39 +264,39 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self) -> None:
-        """Show the state of the scene; the module is opened."""
+        """Show the state of the scene when the module is opened."""
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        """Stop following the parameter node; another module is opened. A run goes on."""
+        """Stop observing the parameter node when another module is opened. A run continues."""
         self.setParameterNode(None)
 
     def onReload(self) -> None:
-        """Reload the module with its rooms and the engine; Slicer itself would reload this file alone."""
+        """Reload the module, its rooms and the engine; by default, Slicer would only reload this file."""
         self.cleanup()
         for name in [name for name in sys.modules if name.split(".")[0] in ("ArSSRPanel", "ArSSRLib")]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
-        """Let go of the nodes of a scene that is about to be closed."""
+        """Release the nodes of a scene that is about to be closed."""
         self.ui.compareButton.checked = False
         self.setParameterNode(None)
 
     def onSceneEnd(self, caller: Any, event: Any) -> None:
-        """Show the state of a scene that was closed or loaded; its nodes were not there yet when it was set."""
+        """Show the state of a scene that was closed or loaded; its nodes did not exist when the state was set."""
         if self.parent.isEntered:
             self.setParameterNode(None)
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
-        """Follow the parameter node of the scene, and choose the first volume if none is chosen."""
+        """Observe the parameter node of the scene, and select the first volume if none is selected."""
         self.setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.inputVolume is None:
             self._parameterNode.inputVolume = self.ui.inputVolumeSelector.currentNode() or firstGrayVolume()
 
     def setParameterNode(self, parameterNode: Any) -> None:
-        """Follow a parameter node, or none, instead of the one before."""
+        """Observe another parameter node, or none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._guiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
@@ -309,7 +310,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.updatePanel()
 
     def updatePanel(self, caller: Any = None, event: Any = None) -> None:
-        """Show what Apply would make, and whether it can."""
+        """Show the expected result of Apply, and whether Apply is possible."""
         parameters = self._parameterNode
         if parameters is None:
             return
@@ -332,25 +333,25 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
 
     def onRegionAdded(self, region: vtkMRMLMarkupsROINode) -> None:
-        """Let the user place a region that was just made."""
+        """Let the user place a newly created region."""
         placeRegion(region)
 
     def onApply(self, checked: bool = False) -> None:
-        """Begin a run."""
+        """Start a run."""
         self.ui.compareButton.checked = False
         self.controller.start(self.logic, self._parameterNode)
 
     def onCancel(self, checked: bool = False) -> None:
-        """End the run."""
+        """Cancel the run."""
         self.controller.cancel()
 
     def onResult(self, node: vtkMRMLScalarVolumeNode) -> None:
-        """Show a result, in place of what the slice views show; it has the same field of view."""
-        self.logic.getParameterNode().result = node  # the panel may be closed meanwhile
+        """Show a result in place of the volume in the slice views; its field of view is the same."""
+        self.logic.getParameterNode().result = node  # the panel may have been closed meanwhile
         showInViews(node)
 
     def onCompare(self, checked: bool) -> None:
-        """Show before and after side by side, or put the views back."""
+        """Show before and after side by side, or restore the views."""
         if not checked:
             self.comparison.stop()
             return
@@ -365,27 +366,27 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             )
 
     def onCompareChoice(self, choice: int) -> None:
-        """Show a comparison that is shown in another way: with the difference or without, or in another mode."""
+        """Update a comparison after its mode, or the choice of the difference, was changed."""
         self.ui.differenceCheckBox.enabled = self._compareMode() == CompareMode.SIDE_BY_SIDE
         if self.ui.compareButton.checked:
             self.onCompare(True)
 
     def _compareMode(self) -> CompareMode:
-        """Return how to compare; the parameter follows the chooser, but only after this is asked."""
+        """Return the comparison mode; the parameter is updated from the combo box only after this call."""
         return list(CompareMode)[max(self.ui.compareModeComboBox.currentIndex, 0)]
 
     def onExport(self, checked: bool = False) -> None:
-        """Write the result as a derived DICOM series into a folder that the user names."""
+        """Export the result as a derived DICOM series to a folder selected by the user."""
         if message := exportWhereAsked(self._parameterNode.result):
             self.log.add(message)
             slicer.util.infoDisplay(message)
 
 
 class ArSSRTest(ScriptedLoadableModuleTest):
-    """One smoke test on a phantom with a tiny model; needs no network. The rest is in Testing/slicer."""
+    """A smoke test on a phantom with a tiny model, without network access. Testing/slicer has the other tests."""
 
     def setUp(self) -> None:
-        """Begin with an empty scene."""
+        """Start with an empty scene."""
         slicer.mrmlScene.Clear(0)
 
     def runTest(self) -> None:
@@ -394,6 +395,6 @@ class ArSSRTest(ScriptedLoadableModuleTest):
         self.test_ResultLiesOverItsInput()
 
     def test_ResultLiesOverItsInput(self) -> None:
-        """A phantom becomes twice as fine and stays where it is; the input is not changed."""
+        """A phantom becomes twice as fine at an unchanged position; the input is not changed."""
         self.delayDisplay("ArSSR: sharpening a phantom")
         self.delayDisplay(resultLiesOverItsInput(slicer.util.getModuleLogic("ArSSR")))

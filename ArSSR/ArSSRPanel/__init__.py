@@ -1,1 +1,1 @@
-"""What the classes of ArSSR.py need and only Slicer can do; nothing is loaded until one of its rooms is."""
+"""Support for the classes of ArSSR.py that needs Slicer; its rooms are loaded on demand."""

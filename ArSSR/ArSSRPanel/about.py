@@ -1,4 +1,4 @@
-"""What Slicer shows of the module in *Help & Acknowledgement*."""
+"""Text for *Help & Acknowledgement* of the module in Slicer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 
 def helpText() -> str:
-    """Return what the module does and what it is not for."""
+    """Return the purpose and the limits of the module."""
     return _(
         "Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each "
         "axis. The result lies exactly over the original. For research, not for diagnosis."
@@ -14,7 +14,7 @@ def helpText() -> str:
 
 
 def acknowledgementText() -> str:
-    """Return whose method it is."""
+    """Return the origin of the method."""
     return _(
         'The method: Wu Q. et al., <a href="https://doi.org/10.1109/JBHI.2022.3223106">An Arbitrary Scale '
         "Super-Resolution Approach for 3D MR Images via Implicit Neural Representation</a>, IEEE JBHI 27 (2023)."

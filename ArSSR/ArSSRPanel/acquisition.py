@@ -1,4 +1,4 @@
-"""How the slices of a volume node were acquired, as far as its DICOM files or its sidecar say."""
+"""The slice profile of a volume node, as far as its DICOM files or its sidecar state it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf
 
-# Headers of a series that are read: its slices state the same, and the window must not wait for hundreds of files.
+# Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
 _NIFTI = (".nii", ".nii.gz")
-# Facts of a node while it shows the same file on the same grid.
+# Cached profiles of nodes, by file and grid.
 _known: dict[tuple[object, ...], SliceProfile] = {}
 
 
 def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
-    """Return the slice profiles along i, j, k that the files of a volume node state; of other nodes, none is known."""
+    """Return the slice profiles along i, j, k stated by the files of a volume node; unknown for other nodes."""
     if not node.IsA("vtkMRMLScalarVolumeNode"):
         return UNKNOWN
     try:

@@ -1,4 +1,4 @@
-"""The choosers of scales, models and devices: what they offer, and what is said about the choice."""
+"""The combo boxes for scales, models and devices: their items and descriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AUTOMATIC = "auto"
 
 
 class ScaleMode(enum.Enum):
-    """How the new voxel size is chosen."""
+    """Ways of specifying the new voxel size."""
 
     FACTOR = "factor"
     AXES = "axes"
@@ -26,7 +26,7 @@ class ScaleMode(enum.Enum):
     ISOTROPIC = "isotropic"
 
     def label(self) -> str:
-        """Return what the panel shows."""
+        """Return the text in the panel."""
         return {
             ScaleMode.FACTOR: _("Isotropic factor"),
             ScaleMode.AXES: _("Per axis"),
@@ -36,14 +36,14 @@ class ScaleMode(enum.Enum):
 
 
 class Quality(enum.Enum):
-    """How much time a result may take for how much detail; the values are those of the engine's option."""
+    """Trade-off between time and detail; the values are those of the option of the engine."""
 
     DRAFT = "draft"
     STANDARD = "standard"
     BEST = "best"
 
     def label(self) -> str:
-        """Return what the panel shows."""
+        """Return the text in the panel."""
         return {
             Quality.DRAFT: _("Draft"),
             Quality.STANDARD: _("Standard"),
@@ -52,14 +52,14 @@ class Quality(enum.Enum):
 
 
 def coupleScale(slider: Any, spinBox: Any) -> None:
-    """Let a slider and the number beside it show the same scale; the slider ends earlier."""
+    """Synchronize a slider and a spin box for the scale; the range of the slider is smaller."""
 
     def toNumber(value: float) -> None:
-        """Carry the slider to the number."""
+        """Copy the value of the slider to the spin box."""
         spinBox.value = round(value, 2)
 
     def toSlider(value: float) -> None:
-        """Carry the number to the slider."""
+        """Copy the value of the spin box to the slider."""
         blocked = slider.blockSignals(True)
         slider.value = min(value, slider.maximum)
         slider.blockSignals(blocked)
@@ -69,15 +69,16 @@ def coupleScale(slider: Any, spinBox: Any) -> None:
 
 
 def fillModels(comboBox: Any, current: str, quality: Quality) -> str:
-    """Offer the model of the quality, those that come with ArSSR or were imported, and the file that was chosen.
+    """Fill a combo box with the model of the quality, the installed models, and the selected file.
 
     Args:
-        comboBox: The chooser; its items carry the name of a model or the path of a file, or "" for the first.
-        current: What is chosen; a model that is not there any more gives way to that of the quality.
-        quality: Which model stands for it where none is chosen.
+        comboBox: The combo box; the data of its items is the name of a model or the path of a file, or "" for the
+            first.
+        current: The selection; a model that no longer exists is replaced by that of the quality.
+        quality: Quality whose model is used if none is selected.
 
     Returns:
-        What is chosen now; "" leaves it to the quality.
+        The new selection; "" for the model of the quality.
     """
     offered = {"": _("By quality: {model}").format(model=DEFAULT_MODELS[quality.value])}
     offered |= {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}
@@ -89,15 +90,15 @@ def fillModels(comboBox: Any, current: str, quality: Quality) -> str:
 
 
 def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) -> str:
-    """Offer every device that the probe found, by name; before it is back, only the automatic choice and the CPU.
+    """Fill a combo box with the devices found by the probe; before that, only the automatic choice and the CPU.
 
     Returns:
-        What is chosen now; a device that is not there any more gives way to the automatic choice.
+        The new selection; a device that no longer exists is replaced by the automatic choice.
     """
     offered = {AUTOMATIC: _("Automatic: the fastest that works")}
     if facts is None or not facts["devices"]:
         offered["cpu"] = _("CPU")
-        offered.setdefault(current, current)  # a scene may name a device; whether it is here is not known yet
+        offered.setdefault(current, current)  # a device of a loaded scene, which may exist here
     else:
         for device in facts["devices"]:
             name = device["name"] if device["id"] == "cpu" else f"{device['name']} ({device['id']})"
@@ -109,7 +110,7 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
 
 
 def describeDevices(facts: Mapping[str, Any], device: str) -> str:
-    """Return what the probe found, in plain words: PyTorch's version and build, the test of the chosen device."""
+    """Return the findings of the probe as text: version and build of PyTorch, test of the selected device."""
     if not facts["torch"]:
         return facts["problem"] or _("PyTorch is not installed.")
     build = _("built for CUDA {version}").format(version=facts["cuda_build"]) if facts["cuda_build"] else _("CPU build")
@@ -138,7 +139,7 @@ def describeDevices(facts: Mapping[str, Any], device: str) -> str:
 
 
 def modelCard(name: str) -> str:
-    """Return what is known of a model, as Markdown: checksum, license and contrast first, then its card."""
+    """Return the description of a model as Markdown: checksum, license and contrast, then its card."""
     entry = find_entry(name)
     if entry is None:
         checksum = sha256_of(Path(name)) if Path(name).is_file() else _("the file no longer exists")
@@ -161,7 +162,7 @@ def modelCard(name: str) -> str:
 
 
 def describeProfile(volume: Any) -> str:
-    """Return what the files of a volume node say of how its slices were acquired, in words; "" without a node."""
+    """Return the slice profile stated by the files of a volume node as text; "" without a node."""
     if volume is None:
         return ""
     pairs = zip("IJK", profileOf(volume).axes, volume.GetSpacing(), strict=True)
@@ -170,7 +171,7 @@ def describeProfile(volume: Any) -> str:
 
 
 def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
-    """Replace the items of a chooser without telling anybody."""
+    """Replace the items of a combo box without signals."""
     blocked = comboBox.blockSignals(True)
     comboBox.clear()
     for value, text in offered.items():

@@ -1,8 +1,8 @@
-"""Before and after: side by side, under a divider that follows the mouse, or flipped with a key.
+"""Comparison of before and after: side by side, with a divider that follows the mouse, or by flipping with a key.
 
-Each view says what it shows. Side by side, the uncertainty of the result is shown over it where there is one. What the
-views showed before is kept and put back. The volumes made for the comparison
-leave with it, and are never saved with the scene.
+Each view is labeled. Side by side, the uncertainty of the result, if any, is shown over it. The previous state of the
+views is restored afterwards. Volumes created for the comparison are removed with it, and are never saved with the
+scene.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from ArSSRPanel.uncertainty_overlay import UncertaintyOverlay, uncertaintyOf
 from ArSSRPanel.windowing import LinkedWindows, anatomyWindow
 
 VIEWS = ("Red", "Yellow", "Green")
-# Numbers above those of Slicer's own layouts; one for each number of views.
+# Above the numbers of Slicer's own layouts; one for each number of views.
 LAYOUT_IDS = {1: 6120, 2: 6121, 3: 6122}
 FLIP_KEY = "F"
 
 
 class CompareMode(enum.Enum):
-    """How before and after are shown."""
+    """Modes of the comparison."""
 
     SIDE_BY_SIDE = "side by side"
     SWIPE = "swipe"
     FLICKER = "flicker"
 
     def label(self) -> str:
-        """Return what the panel shows."""
+        """Return the text in the panel."""
         return {
             CompareMode.SIDE_BY_SIDE: _("Side by side"),
             CompareMode.SWIPE: _("Swipe: the divider follows the mouse"),
@@ -49,14 +49,14 @@ class CompareMode(enum.Enum):
 
 
 class Comparison:
-    """A comparison on the screen.
+    """A comparison in the slice views.
 
     Attributes:
-        helpers: The volumes made for it: the interpolated input, and the difference if it was asked for.
+        helpers: The volumes created for it: the interpolated input, and optionally the difference.
     """
 
     def __init__(self) -> None:
-        """Show nothing yet."""
+        """Start without a comparison."""
         self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._layout: int | None = None
         self._states: dict[str, views.ViewState] = {}
@@ -75,13 +75,13 @@ class Comparison:
         difference: bool = True,
         onProgress: Callable[[float], object] | None = None,
     ) -> None:
-        """Show the interpolated input beside the result, and their difference if asked for.
+        """Show the interpolated input beside the result, and optionally their difference.
 
         Args:
-            inputVolume: What the result was made from.
-            resultVolume: A volume made by ArSSR.
-            mode: How they are shown.
-            difference: Whether to add the view of result minus interpolated input; side by side only.
+            inputVolume: The source of the result.
+            resultVolume: A volume created by ArSSR.
+            mode: Mode of the comparison.
+            difference: Whether to add a view of result minus interpolated input; only side by side.
             onProgress: Called with the finished fraction of the interpolation.
         """
         self.stop()
@@ -100,7 +100,7 @@ class Comparison:
         self._arrange(shown, inputVolume, resultVolume, mode=mode)
 
     def stop(self) -> None:
-        """Put the views back as they were, and remove the volumes made for the comparison."""
+        """Restore the views, and remove the volumes created for the comparison."""
         if self._shortcut is not None:
             self._shortcut.setParent(None)
             self._shortcut.deleteLater()
@@ -124,7 +124,7 @@ class Comparison:
         self.helpers = []
 
     def flip(self) -> None:
-        """Show the other one of before and after, in the view that shows the result."""
+        """Switch between before and after in the view that shows the result."""
         if self._flip is None:
             return
         widget, shown = self._flip
@@ -138,7 +138,7 @@ class Comparison:
     def _helper(
         self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode, of: str
     ) -> slicer.vtkMRMLScalarVolumeNode:
-        """Add a volume on the grid of another one, which belongs to the comparison alone."""
+        """Add a volume on the grid of another one, for the comparison only."""
         node = addHelperVolume(name.format(spacing=_spacingOf(like), name=of))
         self.helpers.append(node)
         matrix = vtk.vtkMatrix4x4()
@@ -153,10 +153,10 @@ class Comparison:
     def _difference(
         self, cubic: np.ndarray, resultVolume: slicer.vtkMRMLScalarVolumeNode
     ) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
-        """Return the volume of result minus interpolated input, and what its view says."""
+        """Return the volume of result minus interpolated input, and the label of its view."""
         residual = np.subtract(slicer.util.arrayFromVolume(resultVolume), cubic, dtype=np.float32)
         node = self._helper(_("ArSSR minus cubic {spacing}: {name}"), residual, resultVolume, resultVolume.GetName())
-        # Zero as middle gray, and all but the largest differences.
+        # Zero is middle gray; the window includes all but the largest differences.
         largest = float(np.percentile(np.abs(residual[::2, ::2, ::2]), 99.5)) or float(np.finfo(np.float32).tiny)
         display = node.GetDisplayNode()
         display.AutoWindowLevelOff()
@@ -171,9 +171,9 @@ class Comparison:
         *,
         mode: CompareMode,
     ) -> None:
-        """Lay out one linked view for each volume, or one for all."""
+        """Lay out one linked view per volume, or a single view for all."""
         layoutManager = slicer.app.layoutManager()
-        if layoutManager is None:  # without a main window there is nothing to arrange
+        if layoutManager is None:  # without a main window, there is nothing to arrange
             return
         each = shown if mode == CompareMode.SIDE_BY_SIDE else shown[1:2]
         layoutNode = layoutManager.layoutLogic().GetLayoutNode()
@@ -206,7 +206,7 @@ class Comparison:
 
 
 def layoutDescription(count: int) -> str:
-    """Return the layout of ``count`` slice views side by side, as Slicer's XML."""
+    """Return the layout of ``count`` slice views side by side, in Slicer's XML."""
     items = "".join(
         f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
         f'<property name="orientation" action="default">Axial</property>'
@@ -219,7 +219,7 @@ def layoutDescription(count: int) -> str:
 def sharpenedOrientation(
     inputVolume: slicer.vtkMRMLScalarVolumeNode, resultVolume: slicer.vtkMRMLScalarVolumeNode
 ) -> str:
-    """Return the slice orientation in which the gain shows: one that contains the axis with the largest factor."""
+    """Return the orientation that shows the improvement: a plane that contains the axis with the largest factor."""
     before, after = inputVolume.GetSpacing(), resultVolume.GetSpacing()
     factors = [coarse / fine for coarse, fine in zip(before, after, strict=True)]
     if max(factors) < 1.05 * min(factors):
@@ -227,7 +227,7 @@ def sharpenedOrientation(
     matrix = vtk.vtkMatrix4x4()
     inputVolume.GetIJKToRASDirectionMatrix(matrix)
     thick = slicer.util.arrayFromVTKMatrix(matrix)[:3, int(np.argmax(factors))]
-    # Sagittal contains both other directions; slices that are thick from left to right are seen from above.
+    # Sagittal planes contain both other directions; thick sagittal slices are shown in axial planes.
     return "Axial" if np.argmax(np.abs(thick)) == 0 else "Sagittal"
 
 
@@ -236,7 +236,7 @@ def _turn(
     inputVolume: slicer.vtkMRMLScalarVolumeNode,
     resultVolume: slicer.vtkMRMLScalarVolumeNode,
 ) -> None:
-    """Turn a view to where the gain shows, along the axes of a volume that was scanned obliquely."""
+    """Rotate a view to the orientation that shows the improvement, along the axes of an oblique volume."""
     node.SetOrientation(sharpenedOrientation(inputVolume, resultVolume))
     node.RotateToVolumePlane(resultVolume)
 
@@ -246,7 +246,7 @@ def _spacingOf(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
 
 
 def _shortcut(slot: Callable[[], None]) -> Any:
-    """Return a key of the main window that calls a slot, None without a window."""
+    """Return a keyboard shortcut of the main window that calls a slot, or None without a window."""
     window = slicer.util.mainWindow()
     if window is None:
         return None

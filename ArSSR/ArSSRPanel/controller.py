@@ -1,4 +1,4 @@
-"""A run as the panel shows it: what it would make, how far it is, how it ended."""
+"""The run in the panel: its estimate, its progress, and its end."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ArSSRLib.errors import ArSSRError
 from ArSSRPanel.attributes import disagreementOf
 from ArSSRPanel.estimate import Estimate, describeTime, estimateRun, learnSpeed
 
-# What the bar counts; its maximum in the .ui file.
+# Maximum of the progress bar, as in the .ui file.
 BAR_STEPS = 1000
 ERROR_STYLE = "color: #b00020;"
 
 
 class RunController:
-    """Starts and ends runs, and shows them.
+    """Starts and cancels runs, and displays them.
 
     Args:
         ui: The widgets of the panel.
         onResult: Called with the node of a result.
-        log: Takes a line for the log.
+        log: Called with lines for the log.
     """
 
     def __init__(self, ui: Any, *, onResult: Callable[[Any], object], log: Callable[[str], object]) -> None:
-        """Show that nothing is under way."""
+        """Start without a run."""
         self._ui = ui
         self._onResult = onResult
         self._log = log
@@ -41,7 +41,7 @@ class RunController:
         self._ready = False
 
     def showEstimate(self, parameters: Any, facts: Mapping[str, Any] | None, *, installed: bool) -> None:
-        """Show what Apply would make, and whether it can; Apply says in its tool tip why it cannot."""
+        """Show the expected result of Apply, and whether it is possible; otherwise, its tool tip states the reason."""
         estimate = self._estimate = _estimate(parameters, facts)
         ui, self._facts = self._ui, facts
         ui.resultLabel.text = estimate.text or _("Nothing yet.")
@@ -56,7 +56,7 @@ class RunController:
         self._showButtons()
 
     def start(self, logic: Any, parameters: Any) -> None:
-        """Begin a run; what prevents it is shown, never raised."""
+        """Start a run; problems are shown, never raised."""
         self._stage, self._cost = _("Starting"), self._estimate.cost
         self._ui.statusLabel.styleSheet = ""
         self._show(0.0, None)
@@ -77,13 +77,13 @@ class RunController:
         self._showButtons()
 
     def cancel(self) -> None:
-        """Ask the run to end."""
+        """Request the run to stop."""
         if self._run is not None:
             self._ui.statusLabel.text = _("Canceling...")
             self._run.cancel()
 
     def showFraction(self, fraction: float) -> None:
-        """Show how far work in this process is, and let the window breathe."""
+        """Show the progress of work in this process, and process events of the window."""
         self._ui.progressBar.visible = fraction < 1
         self._ui.progressBar.value = round(BAR_STEPS * fraction)
         slicer.app.processEvents()
@@ -144,7 +144,7 @@ class RunController:
 
 
 class LogSection:
-    """Shows what happened since the module was opened; it names no patient, so that it can be sent with a question.
+    """Shows the log since the module was opened; it contains no patient data, so users can attach it to questions.
 
     Args:
         ui: The widgets of the panel.
@@ -168,7 +168,7 @@ class LogSection:
 
 
 def _estimate(parameters: Any, facts: Mapping[str, Any] | None) -> Estimate:
-    """Return what the panel's state would make; what is wrong with it is a problem, not an error."""
+    """Return the estimate for the state of the panel; errors are returned as its problem."""
     if parameters.inputVolume is None:
         return Estimate("", problem=_("Select an input volume."))
     try:

@@ -1,6 +1,6 @@
-"""The input of a run on the grid of its result, by cubic spline interpolation: what the result is compared with.
+"""The input of a run on the grid of its result, by cubic spline interpolation, for the comparison.
 
-VTK does it in the application itself, slab by slab, so that the window stays alive. The networks are not known here.
+VTK computes it in the application, slab by slab, so that the window stays responsive, without any network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-# Voxels computed between two calls of the callback: a fraction of a second on one core.
+# Voxels computed between two calls of the callback, in a fraction of a second on one core.
 SLAB_VOXELS = 4_000_000
 
 
@@ -25,9 +25,9 @@ def cubicArray(
     """Return the input, interpolated by cubic B-splines at the voxel centers of the result.
 
     Args:
-        inputVolume: The volume that was sharpened; it is not changed.
-        resultVolume: The volume whose grid is filled; both are taken in their own coordinates, before transforms.
-        onProgress: Called with the finished fraction after every slab; what it raises stops the work.
+        inputVolume: The input volume, which is not changed.
+        resultVolume: The volume whose grid is used; parent transforms of both are ignored.
+        onProgress: Called with the finished fraction after every slab; an exception stops the work.
 
     Returns:
         Intensities, float32, shape (k, j, i) of the result.
@@ -48,7 +48,7 @@ def cubicArray(
     reslice.SetResliceTransform(_resultToInput(inputVolume, resultVolume))
     reslice.SetOutputSpacing(1, 1, 1)
     reslice.SetOutputOrigin(0, 0, 0)
-    # The outermost voxels of a finer grid lie beyond the centers of the coarse ones, but inside their cells.
+    # The outermost voxels of a finer grid are outside the centers of the coarse voxels, but inside their cells.
     reslice.SetBorder(True)
     reslice.MirrorOn()
     sizeI, sizeJ, sizeK = resultVolume.GetImageData().GetDimensions()

@@ -1,7 +1,7 @@
-"""What ArSSR needs beyond Slicer, and how it gets there: PyTorch through the PyTorch extension, the rest through pip.
+"""The dependencies of ArSSR and their installation: PyTorch by the PyTorch extension, others by pip.
 
-Nothing is installed without a question that says what and how much. PyTorch is looked for without importing it: it runs
-in the worker process only.
+Nothing is installed without a question that states what and how much. PyTorch is found without importing it: it only
+runs in the worker process.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from slicer.i18n import tr as _
 from ArSSRLib.errors import DependencyError
 
 TORCH_REQUIREMENT = ">=2.2"
-# The small packages that Slicer does not bring, one requirement NAME>=VERSION a line.
+# Small packages that Slicer lacks, one requirement NAME>=VERSION per line.
 REQUIREMENTS = Path(__file__).parent.parent / "Resources" / "requirements.txt"
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What is installed.
+    """The installed dependencies.
 
     Attributes:
-        torch: Version of PyTorch, None if it is not installed or too old to be used.
-        oldTorch: Version of a PyTorch that is too old, else None.
-        missing: Requirements of the small packages that are not met.
+        torch: Version of PyTorch; None if it is not installed or too old.
+        oldTorch: Version of a PyTorch that is too old; otherwise None.
+        missing: Requirements for small packages that are missing or too old.
     """
 
     torch: str | None
@@ -39,18 +39,18 @@ class Installation:
 
     @property
     def complete(self) -> bool:
-        """Whether a run can start."""
+        """Whether a run is possible."""
         return self.torch is not None and not self.missing
 
 
 def smallPackages() -> list[str]:
-    """Return the requirements of the small packages, as pip writes them."""
+    """Return the requirements for the small packages in the syntax of pip."""
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def findInstallation() -> Installation:
-    """Look for what ArSSR needs; nothing is imported."""
+    """Find the installed dependencies without importing them."""
     torch = _versionOf("torch")
     usable = torch is not None and _meets(torch, TORCH_REQUIREMENT.removeprefix(">="))
     missing = tuple(requirement for requirement in smallPackages() if not _isMet(requirement))
@@ -58,7 +58,7 @@ def findInstallation() -> Installation:
 
 
 def describeInstallation(found: Installation) -> str:
-    """Return one line on what is installed or missing, for the panel."""
+    """Return one line about installed or missing dependencies, for the panel."""
     if found.complete:
         return _("PyTorch {version} is installed.").format(version=found.torch)
     if found.oldTorch:
@@ -75,11 +75,11 @@ def describeInstallation(found: Installation) -> str:
 
 
 def describeDownload(found: Installation, *, broken: str = "") -> str:
-    """Return what an installation would fetch, where it would go and how large it is: the question before it.
+    """Return the question before an installation: packages, location and size of the download.
 
     Args:
-        found: What is installed.
-        broken: Why an installed PyTorch cannot be used; "" if it can.
+        found: The installed dependencies.
+        broken: Why an installed PyTorch is not usable; "" if it is.
     """
     lines = [_("ArSSR needs packages that are not part of Slicer. These would be downloaded and installed:")]
     if broken:
@@ -107,16 +107,16 @@ def describeDownload(found: Installation, *, broken: str = "") -> str:
 
 
 def install(*, broken: str = "") -> Installation:
-    """Ask, then install what is missing.
+    """Ask the user, then install what is missing.
 
     Args:
-        broken: Why an installed PyTorch cannot be used, as the worker told; it is installed again then.
+        broken: Why an installed PyTorch is not usable, as reported by the worker; it is then reinstalled.
 
     Returns:
-        What is installed afterwards; the same as before when the user said no.
+        The installed dependencies afterwards; unchanged if the user declined.
 
     Raises:
-        DependencyError: If the PyTorch extension is not there, or an installation failed.
+        DependencyError: If the PyTorch extension is missing, or an installation failed.
     """
     found = findInstallation()
     if found.complete and not broken:
@@ -130,7 +130,7 @@ def install(*, broken: str = "") -> Installation:
         logic = _pyTorchLogic()
         if broken:
             _guarded(logic.uninstallTorch, "PyTorch")
-        # The question above named it and its size; a second one would ask the same.
+        # The question above includes PyTorch and its size, so a second one would be redundant.
         _guarded(
             lambda: logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT), "PyTorch"
         )
@@ -138,14 +138,14 @@ def install(*, broken: str = "") -> Installation:
 
 
 def _installSmallPackages(requirements: Sequence[str]) -> None:
-    """Install packages through Slicer; the user has agreed already."""
+    """Install packages through Slicer, after the user has agreed."""
     try:
         from slicer.packaging import pip_ensure  # noqa: PLC0415 - Slicer 5.12 and later
     except ImportError:
-        # Without dependencies: they need none, and Slicer's own numpy, SimpleITK and requests must stay as they are.
+        # Without dependencies, so that numpy, SimpleITK and requests of Slicer are not changed.
         slicer.util.pip_install(["--no-deps", *requirements])
     else:
-        # It shows its progress, and offers to restart Slicer if a package that it updated is in use.
+        # It shows its progress, and offers to restart Slicer if an updated package is in use.
         pip_ensure(list(requirements), prompt_install=False, requester="ArSSR")
 
 
@@ -163,7 +163,7 @@ def _pyTorchLogic() -> Any:
 
 
 def _guarded(action: Callable[[], object], what: str) -> None:
-    """Run an installation; what goes wrong becomes one line with the next step."""
+    """Run an installation; convert errors into one line with the next step."""
     try:
         action()
     except Exception as error:
@@ -195,10 +195,10 @@ def _meets(version: str, least: str) -> bool:
 
 
 def requireInstallation() -> None:
-    """Check that a run can start.
+    """Verify that a run is possible.
 
     Raises:
-        DependencyError: If something is not installed; the message says how to get it.
+        DependencyError: If a dependency is missing; the message says how to install it.
     """
     found = findInstallation()
     if not found.complete:

@@ -1,6 +1,6 @@
-"""A result back to DICOM, as a derived series of its source's study.
+"""Export of a result to DICOM, as a derived series in the study of its source.
 
-What such a series says and how it is written is the engine's matter; here are nodes and folders.
+The engine defines and writes the content of the series; this file handles nodes and folders.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ def exportDerivedSeries(
     *,
     facts: Mapping[str, Any],
 ) -> list[str]:
-    """Write a result as a derived series of the study that its source belongs to, completely or not at all.
+    """Write a result as a derived series in the study of its source, completely or not at all.
 
-    The result is written where it lies before its parent transforms, as its source was scanned.
+    Parent transforms of the result are ignored, so that it is written at the position of the scan.
 
     Args:
-        sourceNode: What the result was made from, loaded from DICOM; None if it has left the scene.
+        sourceNode: The source of the result, loaded from DICOM; None if it is no longer in the scene.
         resultNode: The result.
-        folder: A new or empty folder; its parent exists.
-        facts: How it was made: model (its name), sha256, scale (along i, j, k), and device or not.
+        folder: A new or empty folder with an existing parent.
+        facts: The provenance: model (its name), sha256, scale (along i, j, k), and optionally device.
 
     Returns:
-        The files, one a slice, in the order of k.
+        The files, one per slice, in the order of k.
 
     Raises:
-        ArSSRError: If the source cannot be found, is not MR, or the series cannot be written.
+        ArSSRError: If the source is missing or not MR, or the series cannot be written.
     """
     i, j, k = facts["scale"]
     derivation = Derivation(facts["model"], facts["sha256"], (i, j, k), facts.get("device") or "")
@@ -52,10 +52,10 @@ def exportDerivedSeries(
 
 
 def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """Write a result as `exportResult` does, into a folder that the user names.
+    """Write a result as `exportResult` does, to a folder selected by the user.
 
     Returns:
-        What was written where; an empty text if no folder was named, or it failed, which the user was told.
+        A description of the output; empty if no folder was selected or an error was shown.
     """
     title = _("Choose where to create the folder of the new DICOM series")
     parentFolder = qt.QFileDialog.getExistingDirectory(None, title)
@@ -71,13 +71,13 @@ def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
 
 
 def offerDatabase(folder: Path) -> str:
-    """Offer to add a new series to Slicer's DICOM database, in which the series that it was made of is.
+    """Offer to add a new series to Slicer's DICOM database, which contains its source.
 
     Args:
-        folder: Where the files of the series are, and stay: the database refers to them.
+        folder: Folder of the series, which must be kept: the database refers to its files.
 
     Returns:
-        What came of it; "" if the user did not want it.
+        The outcome; "" if the user declined.
     """
     question = _(
         "The derived DICOM series was written to {folder}.\n\nAdd it to Slicer's DICOM database, beside the series "
@@ -95,17 +95,17 @@ def offerDatabase(folder: Path) -> str:
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:
-    """Write a volume made by ArSSR as a new series of its source's study.
+    """Write a volume created by ArSSR as a new series in the study of its source.
 
     Args:
-        resultVolume: Made by ArSSR from a volume that was loaded from DICOM.
-        parentFolder: An existing folder, in which a new one is made.
+        resultVolume: Created by ArSSR from a volume that was loaded from DICOM.
+        parentFolder: An existing folder, in which a new folder is created.
 
     Returns:
         The new folder and the number of files in it.
 
     Raises:
-        ArSSRError: If the source or its files are gone, or the series cannot be written; nothing is left then.
+        ArSSRError: If the source or its files are missing, or the series cannot be written; nothing is left behind.
     """
     facts = factsOf(resultVolume)
     folder = newFolder(parentFolder, facts["scale"])
@@ -114,7 +114,7 @@ def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Pat
 
 
 def newFolder(parentFolder: Path, scale: Sequence[float]) -> Path:
-    """Return a folder that does not exist yet; its name says the scale, never a patient."""
+    """Return a folder that does not exist yet; its name contains the scale, never patient data."""
     factors = "x".join(f"{factor:.3g}" for factor in scale)
     name = re.sub(r"[^\w.]", "_", f"ArSSR_{factors}")
     candidates = (parentFolder / (name if number == 1 else f"{name}_{number}") for number in range(1, 10_000))

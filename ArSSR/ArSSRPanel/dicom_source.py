@@ -1,4 +1,4 @@
-"""From a volume node to the DICOM files it was loaded from, by Slicer's DICOM database."""
+"""The DICOM files of a volume node, from Slicer's DICOM database."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import slicer
 
 from ArSSRLib.errors import InputError
 
-# Written by Slicer's DICOM module on what it loads: the instances of a volume, one for each slice or one for all.
+# Set by Slicer's DICOM module on loaded volumes: the instances of a volume, one per slice or one for all.
 INSTANCES = "DICOM.instanceUIDs"
 
 
 def isFromDicom(volumeNode: slicer.vtkMRMLNode) -> bool:
-    """Tell whether a volume was loaded from DICOM; its files may be gone nevertheless."""
+    """Return whether a volume was loaded from DICOM; its files may no longer exist."""
     return bool((volumeNode.GetAttribute(INSTANCES) or "").split())
 
 
 def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
-    """Return the DICOM files that a volume was loaded from, each once, in the order of its slices.
+    """Return the DICOM files from which a volume was loaded, without duplicates, in the order of its slices.
 
     Raises:
-        InputError: If the volume has left the scene, was not loaded from DICOM, or files of it cannot be found.
+        InputError: If the volume is no longer in the scene, was not loaded from DICOM, or its files cannot be found.
     """
     if volumeNode is None:
         msg = "The volume that the result was made from is not in the scene any more; load it again from DICOM."

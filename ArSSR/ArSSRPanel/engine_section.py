@@ -1,4 +1,4 @@
-"""The section of the panel on the model and the device: what there is, what it is, and how to get what is missing."""
+"""The section of the panel for the model and the device: choices, descriptions, and missing dependencies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ArSSRPanel.probe import Probe
 
 
 class EngineSection:
-    """Shows models and devices, and keeps what the worker's probe found out.
+    """Shows models and devices, and keeps the findings of the probe.
 
     Args:
         ui: The widgets of the panel.
-        onChanged: Called when what is known of models and devices has changed.
-        log: Takes a line for the log.
+        onChanged: Called when the facts about models and devices have changed.
+        log: Called with lines for the log.
 
     Attributes:
-        facts: What the probe reported, None while it is not known.
-        installed: Whether everything a run needs is installed.
+        facts: Report of the probe, None while unknown.
+        installed: Whether all dependencies of a run are installed.
     """
 
     def __init__(self, ui: Any, *, onChanged: Callable[[], object], log: Callable[[str], object]) -> None:
@@ -47,12 +47,12 @@ class EngineSection:
         ui.installButton.clicked.connect(self._onInstall)
 
     def setParameterNode(self, parameters: Any) -> None:
-        """Read and write another parameter node, or none."""
+        """Connect to another parameter node, or to none."""
         self._parameters = parameters
         self._shown = None
 
     def show(self, parameters: Any) -> None:
-        """Show the model and the device of the parameter node, if they are not shown already."""
+        """Show the model and the device of the parameter node, if they have changed."""
         if self._shown == (parameters.model, parameters.device, parameters.quality):
             return
         model = fillModels(self._ui.modelComboBox, parameters.model, parameters.quality)
@@ -65,7 +65,7 @@ class EngineSection:
             self._ui.environmentLabel.text = describeDevices(self.facts, device)
 
     def lookAround(self) -> None:
-        """Look for what is installed, and let the worker test the devices; returns at once."""
+        """Check the installed dependencies, and let the worker test the devices; returns immediately."""
         self.stop()
         found = dependencies.findInstallation()
         self.installed, self.facts, self._shown = found.complete, None, None
@@ -80,7 +80,7 @@ class EngineSection:
         self._onChanged()
 
     def stop(self) -> None:
-        """Stop testing devices."""
+        """Stop testing the devices."""
         if self._probe is not None:
             self._probe.cancel()
             self._probe = None
@@ -107,7 +107,7 @@ class EngineSection:
         path = qt.QFileDialog.getOpenFileName(None, _("Weights file"), "", kinds)
         if path and self._parameters is not None:
             self._parameters.model = path
-            self.lookAround()  # what the file costs is known to the worker alone
+            self.lookAround()  # only the worker can determine the cost of a file
 
     def _onCard(self, checked: bool) -> None:
         self._ui.modelCardBrowser.visible = checked
@@ -124,7 +124,7 @@ class EngineSection:
         self.lookAround()
 
     def _onInstall(self, checked: bool = False) -> None:
-        """Ask, install, and look around again."""
+        """Ask the user, install, and check again."""
         unusable = self.facts is not None and self.facts["torch"] is None
         broken = str(self.facts["problem"] or _("it does not start.")) if self.facts is not None and unusable else ""
         try:

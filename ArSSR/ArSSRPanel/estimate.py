@@ -1,6 +1,6 @@
-"""What a run would make, before it starts: the grid of the result, its memory and its time on the chosen device.
+"""The expected result of a run: its grid, its memory, and its time on the selected device.
 
-The numbers come from the engine's own plan and from what the probe measured; PyTorch is not needed.
+The numbers are from the plan of the engine and from the measurements of the probe; PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ArSSRPanel.sequences import numberOfFrames
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would make.
+    """The expected result of a run.
 
     Attributes:
-        text: The grid, the memory and the time as far as they are known, for the panel.
-        warning: Why the result may not be what is wanted, or "".
-        problem: Why the run cannot be done, or "".
-        cost: Size of the work as the engine plans it, for all frames; 0 while it is not known.
+        text: The grid, the memory and the time, as far as known, for the panel.
+        warning: Why the result may be unsuitable, or "".
+        problem: Why the run is not possible, or "".
+        cost: Cost of the plan of the engine for all frames; 0 while unknown.
     """
 
     text: str
@@ -40,11 +40,11 @@ class Estimate:
 
 
 def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
-    """Return what a run would make.
+    """Return the expected result of a run.
 
     Args:
-        request: What the panel asks for.
-        facts: What the worker's probe reported, None while it is not known.
+        request: The request of the panel.
+        facts: Report of the probe, None while unknown.
     """
     grid = request.outputGeometry
     frames = numberOfFrames(request.inputVolume) if request.allFrames else 1
@@ -70,12 +70,12 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
 
 
 def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], cost: float) -> None:
-    """Take the speed of a run that has ended for that of the next one; it knows more than a measurement of a second.
+    """Use the speed of a finished run for the next estimate; it is more accurate than the short measurement.
 
     Args:
-        facts: What the probe reported; its speed is changed.
-        done: The worker's last message.
-        cost: That of the estimate of the run.
+        facts: Report of the probe, whose speed is updated.
+        done: The last message of the worker.
+        cost: Cost in the estimate of the run.
     """
     speeds = facts["speed"].get(done["device"])
     names = (name for name, model in facts["models"].items() if model.get("sha256") == done["sha256"] is not None)
@@ -107,7 +107,7 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the device of a name among those the probe found; "auto" is the first that passed its test."""
+    """Return the device with a name in the report of the probe; "auto" is the first that passed its test."""
     working = [device for device in facts["devices"] if device["smoke"] == "ok"] or facts["devices"]
     for device in working:
         if name in ("auto", device["id"]) or (name == "cuda" and device["id"] == "cuda:0"):
@@ -116,7 +116,7 @@ def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _outsideTraining(request: Request) -> str:
-    """Return a warning when a factor is larger than the model has seen, else ""."""
+    """Return a warning if a factor exceeds the range of the training, otherwise ""."""
     entry = find_entry(request.model)
     if entry is None or entry.covers(request.scale):
         return ""
@@ -131,12 +131,12 @@ def _outsideTraining(request: Request) -> str:
 
 
 def describeMemory(count: float) -> str:
-    """Return a number of bytes as a person says it."""
+    """Return a number of bytes as text."""
     return f"{count / 1e9:.1f} GB" if count >= 0.95e9 else f"{count / 1e6:.0f} MB"
 
 
 def describeTime(seconds: float) -> str:
-    """Return a duration as a person says it."""
+    """Return a duration as text."""
     if seconds < 90:
         return _("{count} s").format(count=max(1, round(seconds)))
     if seconds < 5400:

@@ -1,7 +1,7 @@
-"""The private folder through which volumes go to the worker and back.
+"""The private folder for exchanging volumes with the worker.
 
-Its name carries the process it belongs to and a random part; the names of its files are numbers. Nothing in it tells
-whom a volume shows, and nothing of it is left when a run is over.
+Its name contains the process and a random part; its files are numbered. The names do not identify a patient, and
+nothing is left after a run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ArSSRLib.io import read_volume
 from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.volume import Volume
 
-# For headers, the job and what else is small.
+# Bytes reserved for headers, the job file and other small files.
 SMALL_FILES = 1_000_000
 
 
 def makeFolder() -> Path:
-    """Return a new folder that only this user can open.
+    """Return a new folder that is only accessible to this user.
 
     Raises:
         OutputError: If Slicer's temporary folder cannot be written to.
@@ -42,19 +42,19 @@ def makeFolder() -> Path:
 
 
 def removeFolder(folder: Path) -> None:
-    """Delete a folder and what is in it; what another program holds open is left to `sweepLeftOvers`."""
+    """Delete a folder and its content; files that another program has open are left to `sweepLeftOvers`."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def requireSpace(folder: Path, needed: int) -> None:
-    """Refuse a run whose files would not fit on the disk.
+    """Refuse a run if there is too little disk space for its files.
 
     Args:
-        folder: Where they would lie.
-        needed: In bytes.
+        folder: The folder of the files.
+        needed: Required space in bytes.
 
     Raises:
-        OutputError: If less is free.
+        OutputError: If there is less free space.
     """
     free = shutil.disk_usage(folder).free
     if needed + SMALL_FILES > free:
@@ -67,15 +67,15 @@ def requireSpace(folder: Path, needed: int) -> None:
 
 
 def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
-    """Read what the worker made, on the grid that was computed here, and delete the file.
+    """Read the output of the worker, place it on the grid that was computed here, and delete the file.
 
     Args:
         path: The file.
-        grid: Where the result lies; a file has fewer digits.
+        grid: Grid of the result; the file stores fewer digits.
 
     Raises:
         InputError: If the file is missing or damaged.
-        OutputError: If the worker made something else.
+        OutputError: If the output does not match the request.
     """
     volume = read_volume(path)
     with contextlib.suppress(OSError):
@@ -87,5 +87,5 @@ def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
 
 
 def sweepLeftOvers() -> int:
-    """Delete the folders of Slicers that ended without doing so; return how many there were."""
+    """Delete the folders of crashed Slicer processes; return their number."""
     return sweep(Path(slicer.app.temporaryPath))

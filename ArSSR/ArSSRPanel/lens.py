@@ -1,4 +1,4 @@
-"""The lens in a slice view: where it is, how the mouse moves it, and what it shows."""
+"""The lens in a slice view: its position, its response to the mouse, and its content."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import vtk
 from ArSSRPanel import views
 from ArSSRPanel.plane_layer import PlaneLayer
 
-# Edge of the lens as a part of the shorter side of its view, and its least and largest length in pixels.
+# Edge of the lens as a fraction of the shorter side of its view, and its smallest and largest length in pixels.
 PART_OF_VIEW, LEAST_EDGE, LARGEST_EDGE = 0.5, 64, 400
-# A smaller plane has no room for a frame, in pixels of the plane.
+# A smaller plane has no space for a frame, in pixels of the plane.
 LEAST_FRAMED = 12
-# Above that of Slicer's own handlers, so that a drag of the lens is nothing else.
+# Above that of Slicer's own handlers, so that dragging the lens has no other effect.
 PRIORITY = 10.0
 
 
 class Lens:
-    """A square in one of the slice views; it is brought to a place by a click and moved by dragging.
+    """A square in one of the slice views; a click moves it to a position, and it can be dragged.
 
     Args:
-        like: The volume whose window, level and colors the lens has.
-        onMoved: Called when the lens, or the slice below it, has moved.
+        like: The volume whose window, level and colors are used.
+        onMoved: Called when the lens, or the slice under it, has moved.
     """
 
     def __init__(self, like: slicer.vtkMRMLScalarVolumeNode, onMoved: Callable[[], object]) -> None:
-        """Put the lens into the middle of the first view."""
+        """Place the lens at the center of the first view."""
         self._like = like
         self._onMoved = onMoved
         self._widgets = dict(views.sliceWidgets())
@@ -43,7 +43,7 @@ class Lens:
 
     @property
     def view(self) -> str:
-        """Name of the slice view in which it is; "" if there is none."""
+        """Name of the slice view of the lens; "" if there is none."""
         return self._name
 
     @property
@@ -59,7 +59,7 @@ class Lens:
         return (self._position[0] * width, self._position[1] * height, edge)
 
     def moveTo(self, name: str, x: float, y: float) -> None:
-        """Bring the center of the lens to a pixel of a slice view."""
+        """Move the center of the lens to a pixel of a slice view."""
         width, height = self._widgets[name].mrmlSliceNode().GetDimensions()[:2]
         if name != self._name:
             self.clear()
@@ -68,10 +68,10 @@ class Lens:
         self._onMoved()
 
     def show(self, plane: np.ndarray, ijkToRAS: np.ndarray, label: str) -> None:
-        """Show a plane, framed, in place of the one before.
+        """Show a plane with a frame, replacing the previous one.
 
         Args:
-            plane: Intensities, shape (rows, columns); what is no number is shown black.
+            plane: Intensities, shape (rows, columns); NaN is shown black.
             ijkToRAS: From (column, row, 0, 1) to the world in RAS mm, shape (4, 4).
             label: A line for the edge of the view.
         """
@@ -93,14 +93,14 @@ class Lens:
         self._layer = None
 
     def remove(self) -> None:
-        """Leave the views; nothing of the lens is left."""
+        """Remove the lens from the views; nothing of it is left."""
         for watched, tag in self._tags:
             watched.RemoveObserver(tag)
         self._tags = []
         self.clear()
 
     def _watch(self, name: str, widget: Any) -> None:
-        """Follow the slice and the mouse of a view."""
+        """Observe the slice and the mouse in a view."""
         node = widget.mrmlSliceNode()
         self._tags.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._onSlice(name))))
         interactor = widget.sliceView().interactor()
@@ -114,7 +114,7 @@ class Lens:
 
     @staticmethod
     def _observe(interactor: Any, event: str, name: str, handler: Callable[[str, Any], bool]) -> int:
-        """Let a handler see an event of the mouse first; one that it returns True for goes no further."""
+        """Let a handler process a mouse event first; if it returns True, the event is consumed."""
         tag: list[int] = []
 
         def onEvent(caller: object, event: str) -> None:

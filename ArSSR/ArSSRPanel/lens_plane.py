@@ -1,7 +1,7 @@
-"""Which pixels a lens asks for: a square of a slice view on the grid of the result. Numbers only, no nodes.
+"""The pixels of a lens: a square of a slice view on the grid of the result. Numbers only, no nodes.
 
-Where the view lies along axes of the volume, the pixels are voxels of the result, of the slice nearest to the view: the
-lens shows what the result will hold. In an oblique view they are as dense as the finest axis of the result.
+If the view is parallel to axes of the volume, the pixels are voxels of the result in the slice nearest to the view, so
+that the lens shows the exact result. In an oblique view, their spacing is that of the finest axis of the result.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
 from ArSSRPanel.preview_state import Target, Vector
 
-# Most pixels along an edge; where the view is zoomed out further, the lens becomes smaller.
+# Largest number of pixels along an edge; if the view is zoomed out further, the lens becomes smaller.
 MAXIMUM_EDGE = 160
-# Fine voxels by which an edge of the lens may leave an axis of the volume, and the view still counts as straight.
+# Largest deviation of an edge of the lens from an axis of the volume for a straight view, in fine voxels.
 STRAIGHT = 0.05
 
 
@@ -28,14 +28,14 @@ def targetOf(
     scale: Sequence[float],
     localToWorld: np.ndarray,
 ) -> Target | None:
-    """Return what a square of a slice view shows of a result, None if it lies outside.
+    """Return the target for a square of a slice view, or None if it is outside.
 
     Args:
         view: Name of the view.
         xyToLocal: From pixels of the view to RAS mm of the volume before its parent transforms, shape (4, 4).
         square: Center and edge in pixels of the view: x, y, edge.
         fine: Grid of the result.
-        scale: Factors along i, j, k that lead to it.
+        scale: Factors along i, j, k of the result.
         localToWorld: Parent transforms of the volume, in RAS mm, shape (4, 4).
     """
     x, y, edge = square
@@ -59,7 +59,7 @@ def _straight(
     scale: Sequence[float],
     localToWorld: np.ndarray,
 ) -> Target | None:
-    """Return voxels of the result along two of its axes, of the slice nearest to the view."""
+    """Return voxels of the result along two of its axes, in the slice nearest to the view."""
     third = 3 - sum(axes)
     if not -0.5 <= center[third] <= fine.size[third] - 0.5:
         return None
@@ -77,7 +77,7 @@ def _straight(
         size.append(high - low + 1)
     nearest, shown = first.copy(), first.copy()
     nearest[third] = np.clip(np.rint(center[third]), 0, fine.size[third] - 1)
-    shown[third] = center[third]  # in the plane of the view itself, which shows nothing beside it
+    shown[third] = center[third]  # displayed in the plane of the view, which shows nothing beside it
     through = np.zeros(3)
     through[third] = 1
     columns = np.column_stack([*steps, through])
@@ -94,7 +94,7 @@ def _oblique(
     scale: Sequence[float],
     localToWorld: np.ndarray,
 ) -> Target | None:
-    """Return pixels in the plane of the view, as dense as the finest axis of the result."""
+    """Return pixels in the plane of the view, with the spacing of the finest axis of the result."""
     x, y, edge = square
     spacing = min(fine.spacing)
     steps, size = [], []

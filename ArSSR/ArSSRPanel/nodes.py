@@ -1,7 +1,7 @@
-"""A volume node as a `Volume` of the engine, and back: voxels, place, looks and neighbors.
+"""Conversion between volume nodes and `Volume` of the engine: voxels, position, display and hierarchy.
 
-This is where the two dialects meet: RAS and MRML nodes on one side, LPS and arrays on the other. The node of an input
-is only read. Which nodes may be upsampled is decided in `request`; files and processes are known elsewhere.
+The two conventions meet here: RAS and MRML nodes on one side, LPS and arrays on the other. Input nodes are only read.
+`request` decides which nodes can be upsampled; files and processes are handled elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HELPER_ATTRIBUTE = "ArSSR.Helper"
 
 
 def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
-    """Return the grid of a volume node before its parent transforms.
+    """Return the grid of a volume node before parent transforms.
 
     Raises:
         InputError: If the node has no voxels, or its IJK to RAS matrix is singular, sheared or not finite.
@@ -34,7 +34,7 @@ def geometryOf(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
 
 
 def grayVolumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """Return the volumes of the scene that can be sharpened; a label map, which is a kind of volume, cannot."""
+    """Return the volumes of the scene that can be sharpened; label maps, which are also volumes, are excluded."""
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     shown = (volume for volume in volumes if not volume.GetHideFromEditors())
     return [volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"]
@@ -46,14 +46,14 @@ def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
 
 
 def addHelperVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add an empty volume for something that is shown for a while: no list offers it, and no scene file holds it."""
+    """Add an empty temporary volume, which is hidden from lists and never saved."""
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetName(name)
     node.SetSaveWithScene(False)
     node.SetHideFromEditors(True)
     node.SetAttribute(HELPER_ATTRIBUTE, "1")
     slicer.mrmlScene.AddNode(node)
-    # Not CreateDefaultDisplayNodes: it would search all voxels for levels that are replaced.
+    # Not CreateDefaultDisplayNodes, which would search all voxels for levels that are then replaced.
     display = slicer.vtkMRMLScalarVolumeDisplayNode()
     display.SetSaveWithScene(False)
     slicer.mrmlScene.AddNode(display)
@@ -63,25 +63,25 @@ def addHelperVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
 
 
 def volumeFromNode(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
-    """Return the voxels of a volume node, as a view that cannot be written to, and their place before transforms.
+    """Return the voxels of a volume node as a read-only view, and its position before parent transforms.
 
     Raises:
-        InputError: If the node is not one gray-scale volume on a rectangular grid.
+        InputError: If the node is not one grayscale volume on a rectangular grid.
     """
     geometry = geometryOf(node)
     array = numpy_support.vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
     array = array.reshape(geometry.shape)
     array.flags.writeable = False
-    # The type is stated so that a file between two processes keeps it, also 64-bit integers.
+    # The type is stated, so that it is kept in the file between the processes, including 64-bit integers.
     return Volume(array, geometry, FileHeader(dtype=array.dtype))
 
 
 def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> None:
-    """Give a volume node the voxels and the place of a volume; what it held before is released."""
+    """Replace the voxels and the position of a volume node by those of a volume."""
     image = vtk.vtkImageData()
     image.SetDimensions(volume.geometry.size)
     image.AllocateScalars(numpy_support.get_vtk_array_type(volume.array.dtype), 1)
-    # A new image, not the old one filled anew: a frame of a sequence may share the old one with its proxy.
+    # A new image instead of filling the old one, which a frame of a sequence may share with its proxy.
     numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = volume.array.ravel()
     modifying = node.StartModify()
     try:
@@ -92,7 +92,7 @@ def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -
 
 
 def bentTransform(node: slicer.vtkMRMLNode) -> str:
-    """Return what a non-linear parent transform means for a run; "" without one, and under linear ones."""
+    """Return the effect of a non-linear parent transform on a run; "" if there is none."""
     transform = node.GetParentTransformNode() if node.IsA("vtkMRMLTransformableNode") else None
     if transform is None or transform.IsTransformToWorldLinear():
         return ""
@@ -103,10 +103,10 @@ def bentTransform(node: slicer.vtkMRMLNode) -> str:
 
 
 def requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene | None) -> None:
-    """Refuse nodes that have left their scene.
+    """Refuse nodes that are no longer in their scene.
 
     Raises:
-        InputError: If there is one.
+        InputError: If there is such a node.
     """
     for node in nodes:
         if scene is None or not scene.IsNodePresent(node):
@@ -115,7 +115,7 @@ def requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene |
 
 
 def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show ``target`` as ``source`` is shown: window and level, color, threshold, interpolation, unit."""
+    """Copy the display of ``source`` to ``target``: window and level, color, threshold, interpolation, unit."""
     target.SetVoxelValueQuantity(source.GetVoxelValueQuantity())
     target.SetVoxelValueUnits(source.GetVoxelValueUnits())
     shown, display = source.GetDisplayNode(), target.GetDisplayNode()
@@ -124,14 +124,15 @@ def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRM
             target.CreateDefaultDisplayNodes()
         return
     if display is None:
-        # Not CreateDefaultDisplayNodes: it would search all voxels for levels that are replaced below.
+        # Not CreateDefaultDisplayNodes, which would search all voxels for levels that are replaced below.
         display = target.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     modifying = display.StartModify()
     try:
         display.SetAndObserveColorNodeID(shown.GetColorNodeID())
         display.SetInterpolate(shown.GetInterpolate())
         display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
-        # Automatic levels would be computed anew from the voxels of the target: equal intensities would look different.
+        # Automatic levels would be computed from the voxels of the target, so that equal intensities would look
+        # different.
         display.SetAutoWindowLevel(False)
         display.SetAutoThreshold(False)
         display.SetApplyThreshold(shown.GetApplyThreshold())
@@ -143,9 +144,9 @@ def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRM
 
 
 def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
-    """Put ``target`` under the parent transform, and into the folder or study, of ``source``."""
+    """Give ``target`` the parent transform and the subject hierarchy parent of ``source``."""
     if source.IsA("vtkMRMLTransformableNode"):
-        transform = source.GetParentTransformNode()  # GetTransformNodeID would touch the time stamp of the input
+        transform = source.GetParentTransformNode()  # GetTransformNodeID would change the time stamp of the input
         target.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(source.GetScene())
     item = hierarchy.GetItemByDataNode(source)
@@ -160,6 +161,6 @@ def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
 
 
 def outputName(node: slicer.vtkMRMLNode, scale: Sequence[float]) -> str:
-    """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" where the axes differ (i, j, k)."""
+    """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" if the axes differ (i, j, k)."""
     label = scale_label(scale, 3)
     return f"{node.GetName() or 'Volume'} ArSSR {label if 'x' in label else f'{label}x'}"

@@ -1,6 +1,6 @@
-"""What a finished run leaves in the scene: a volume beside its input, or a sequence browsed in step with it.
+"""The output of a finished run in the scene: a volume beside its input, or a synchronized sequence.
 
-A node enters the scene only when it is complete, and leaves it again if anything fails until it is.
+A node is only added to the scene when it is complete, and removed if a later step fails.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from ArSSRPanel.attributes import writeAttributes
 from ArSSRPanel.nodes import copyAppearance, geometryOf, outputName, placeBeside, updateNodeFromVolume
 from ArSSRPanel.request import Request
 
-# From a result to the volume of its uncertainty.
+# Node reference from a result to the volume of its uncertainty.
 UNCERTAINTY_ROLE = "ArSSR.Uncertainty"
-# Percentile of the uncertainty that gets the brightest color.
+# Percentile of the uncertainty that is shown in the brightest color.
 _BRIGHTEST = 99.5
 
 
 def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode:
-    """Put a result into the chosen output node, or a new one, and return it.
+    """Store a result in the selected output node, or in a new one, and return the node.
 
     Args:
-        request: What was asked for.
+        request: The request.
         volume: The result.
-        done: The worker's last message, for the provenance.
+        done: The last message of the worker, for the provenance.
     """
     source = request.inputVolume
-    # The input may have been moved during the run, for example by hardening its transform: the result moves with it.
+    # The input may have been moved during the run, for example by hardening its transform; so is the result.
     place = geometryOf(source)
     if place.size == request.inputGeometry.size:
         volume = replace(volume, geometry=request.outputGeometryOf(place))
@@ -42,11 +42,11 @@ def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> sli
 
 
 def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
-    """Put the uncertainty of a result beside it, in a color map, and return its node.
+    """Add the uncertainty of a result beside it, with a color map, and return its node.
 
     Args:
         result: The result, in the scene.
-        volume: The standard deviation of its voxels, in their unit.
+        volume: The standard deviation of its voxels, in the same units.
     """
     node = slicer.vtkMRMLScalarVolumeNode()
     updateNodeFromVolume(node, replace(volume, geometry=geometryOf(result)))
@@ -57,10 +57,10 @@ def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> s
 
 
 def colorUncertainty(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show a standard deviation in a color map, whose brightest color nearly all voxels stay below.
+    """Show a standard deviation with a color map, whose brightest color nearly all voxels stay below.
 
     Args:
-        node: In the scene, with voxels.
+        node: Node in the scene, with voxels.
     """
     scene, display = node.GetScene(), node.GetDisplayNode()
     if display is None:
@@ -74,7 +74,7 @@ def colorUncertainty(node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def linkUncertainty(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Make a volume known as the uncertainty of a result, after which it is named and beside which it lies."""
+    """Reference a volume as the uncertainty of a result; name it and place it accordingly."""
     node.SetName(result.GetScene().GenerateUniqueName(f"{result.GetName()} uncertainty"))
     node.SetVoxelValueQuantity(result.GetVoxelValueQuantity())
     node.SetVoxelValueUnits(result.GetVoxelValueUnits())
@@ -83,12 +83,12 @@ def linkUncertainty(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRML
 
 
 def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str, Any]) -> slicer.vtkMRMLNode:
-    """Put the results of all frames into a sequence; return the volume that shows it, or it where none does.
+    """Store the results for all frames in a sequence; return the volume that shows it, or the sequence if none does.
 
     Args:
-        request: What was asked for.
-        volumes: The results, in the order of the frames; taken one at a time.
-        done: The worker's last message, for the provenance.
+        request: The request.
+        volumes: The results, in the order of the frames; requested one at a time.
+        done: The last message of the worker, for the provenance.
     """
     source = sequences.sequenceOf(request.inputVolume)
     browser = sequences.browserOf(request.inputVolume)
@@ -97,7 +97,7 @@ def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str,
     scene, isNew = source.GetScene(), target is None
     if isNew:
         target = slicer.vtkMRMLSequenceNode()
-        # The plain name is left to the volume that shows the frames.
+        # The name without a suffix is used for the volume that shows the frames.
         target.SetName(scene.GenerateUniqueName(f"{outputName(source, request.scale)} sequence"))
 
     def newFrame(frame: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
@@ -129,12 +129,12 @@ def _showFrames(
     proxy: slicer.vtkMRMLScalarVolumeNode,
     browser: slicer.vtkMRMLSequenceBrowserNode,
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Show a sequence of results through a volume beside the one that shows the input, and return it."""
+    """Show a sequence of results in a volume beside the one that shows the input, and return that volume."""
     chosen = None if sequences.isSequence(request.outputVolume) else request.outputVolume
     output = browser.GetProxyNode(target) or chosen
     if output is None:
         output = _newVolume(proxy, outputName(proxy, request.scale))
-    selected = max(browser.GetSelectedItemNumber(), 0)  # -1 where nothing was selected yet
+    selected = max(browser.GetSelectedItemNumber(), 0)  # -1 if nothing was selected yet
     shown = target.GetDataNodeAtValue(browser.GetMasterSequenceNode().GetNthIndexValue(selected), False)
     output.CopyContent(shown or target.GetNthDataNode(0), False)
     writeAttributes(output, proxy, done)
@@ -160,14 +160,14 @@ def _show(
 
 
 def _newVolume(source: slicer.vtkMRMLNode, name: str) -> slicer.vtkMRMLScalarVolumeNode:
-    """Return a volume node that is not in the scene yet, under a name that is free there."""
+    """Return a volume node that is not in the scene yet, with a unique name."""
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetName(source.GetScene().GenerateUniqueName(name))
     return node
 
 
 def _addBeside(source: slicer.vtkMRMLScalarVolumeNode, output: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Bring a volume into the scene of ``source``, if it is not there, and make it look and lie as ``source``."""
+    """Add a volume to the scene of ``source``, if necessary, with its display and its position in the hierarchy."""
     scene, isNew = source.GetScene(), output.GetScene() is None
     if isNew:
         scene.AddNode(output)

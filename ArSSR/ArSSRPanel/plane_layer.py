@@ -1,7 +1,7 @@
-"""A plane of voxels that lies over a slice view for a while: the lens of the preview, and one side of a swipe.
+"""A temporary plane of voxels over a slice view: the lens of the preview, or one side of a swipe comparison.
 
-It is a volume of a single slice in the foreground of one view. It is hidden from lists and never saved, and what the
-view showed in its foreground comes back when the plane leaves.
+It is a volume with a single slice in the foreground of one view. It is hidden from lists and never saved, and the
+previous foreground of the view is restored afterwards.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class PlaneLayer:
 
     Args:
         widget: The slice view.
-        name: Of the volume; Slicer writes it into the corner of the view.
-        like: The volume whose window, level and colors the plane has.
+        name: Name of the volume, which Slicer writes into the corner of the view.
+        like: The volume whose window, level and colors are used.
     """
 
     def __init__(self, widget: Any, name: str, like: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Show nothing yet."""
+        """Start without a plane."""
         self.widget = widget
         self._name = name
         self._like = like
@@ -38,11 +38,11 @@ class PlaneLayer:
 
     @property
     def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        """The volume that is shown, None while nothing is."""
+        """The current volume; None if there is none."""
         return self._node
 
     def show(self, plane: np.ndarray, ijkToRAS: np.ndarray) -> None:
-        """Show a plane, in place of the one before.
+        """Show a plane, replacing the previous one.
 
         Args:
             plane: Intensities, shape (rows, columns).
@@ -61,7 +61,7 @@ class PlaneLayer:
             composite.SetForegroundOpacity(1.0)
 
     def remove(self) -> None:
-        """Let the view show what it showed before; nothing of the plane is left."""
+        """Restore the foreground of the view; nothing of the plane is left."""
         for display, tag in self._tags:
             display.RemoveObserver(tag)
         self._tags = []
@@ -76,7 +76,7 @@ class PlaneLayer:
         removeHelper(node)
 
     def _follow(self) -> None:
-        """Look as the volume looks, also when that changes."""
+        """Copy the display of the volume, also after changes."""
         shown = self._like.GetDisplayNode()
         if shown is not None:
             self._copyLook(shown)
@@ -97,9 +97,9 @@ class PlaneLayer:
 
 
 def removeHelper(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Take a volume that was shown for a while out of the scene, with its display node."""
+    """Remove a temporary volume from the scene, with its display node."""
     scene, display = node.GetScene(), node.GetDisplayNode()
-    if scene is None:  # it went with its scene
+    if scene is None:  # removed with its scene
         return
     if display is not None:
         scene.RemoveNode(display)

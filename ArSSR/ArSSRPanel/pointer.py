@@ -1,4 +1,4 @@
-"""Where the mouse points in the slice views, as Slicer's own crosshair node tells."""
+"""The position of the mouse in the slice views, from Slicer's crosshair node."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import slicer
 
-# Called with the slice node below the pointer and the position in its view, in pixels from the lower left corner.
+# Called with the slice node under the mouse and the position in its view, in pixels from the lower left corner.
 OnPointer = Callable[[slicer.vtkMRMLSliceNode, float, float], object]
 
 
 class PointerWatch:
-    """Tells where the mouse points, until it is stopped.
+    """Reports the position of the mouse until it is stopped.
 
     Args:
-        onPointer: Called at each move inside a slice view.
+        onPointer: Called after each movement inside a slice view.
     """
 
     def __init__(self, onPointer: OnPointer) -> None:
-        """Begin to listen."""
+        """Start observing."""
         self._onPointer = onPointer
         self._crosshair: Any = crosshairNode()
         self._tag = self._crosshair.AddObserver(
@@ -27,7 +27,7 @@ class PointerWatch:
         )
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop observing."""
         if self._crosshair is not None:
             self._crosshair.RemoveObserver(self._tag)
         self._crosshair = None
@@ -40,7 +40,7 @@ class PointerWatch:
 
 
 def crosshairNode() -> slicer.vtkMRMLCrosshairNode:
-    """Return the node of the scene that follows the mouse; Slicer has one, named "default"."""
+    """Return the node of the scene that follows the mouse, which Slicer names "default"."""
     scene = slicer.mrmlScene
     found = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if found is None:

@@ -1,7 +1,7 @@
-"""The live preview: a lens in a slice view that shows the result before it is made, while everything moves.
+"""The live preview: a lens in a slice view that shows the result before Apply, and follows all changes.
 
-Nothing of it is saved, and nothing stays in the scene. Apply, a comparison, another input that cannot be previewed, the
-end of the scene, of the module or of the worker end it.
+It is not saved and leaves nothing in the scene. It ends with Apply, a comparison, an input that cannot be previewed, or
+the end of the scene, the module or the worker.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from ArSSRPanel.preview_state import PreviewState, Question
 from ArSSRPanel.preview_worker import PreviewWorker
 from ArSSRPanel.request import Request
 
-# Between a movement and the question it leads to, and until a view that has not moved counts as at rest, in ms.
+# Delay between a movement and its request, and until a view counts as at rest, in ms.
 DELAY, REST = 30, 300
 
 
 class LivePreview:
-    """Switches the preview on and off, and carries questions and answers.
+    """Switches the preview on and off, and exchanges requests and answers.
 
     Args:
         ui: The widgets of the panel.
     """
 
     def __init__(self, ui: Any) -> None:
-        """Begin switched off."""
+        """Start switched off."""
         self._ui = ui
         self._parameters: Any = None
         self._request: Request | None = None
@@ -52,7 +52,7 @@ class LivePreview:
         ui.compareButton.toggled.connect(self._onOther)
 
     def update(self, parameters: Any) -> None:
-        """Follow the parameters of the panel, None while there are none."""
+        """Update after a change of the parameters of the panel; None if there are none."""
         self._parameters = parameters
         if parameters is None:
             self.stop()
@@ -60,7 +60,7 @@ class LivePreview:
             self._follow()
 
     def stop(self, message: str = "") -> None:
-        """End the preview; nothing of it is left but a line that says why, if there is a reason."""
+        """Stop the preview; only a message with the reason, if any, remains."""
         self._moved.stop()
         self._rested.stop()
         self.state.stop()
@@ -83,12 +83,12 @@ class LivePreview:
             self.stop(str(error))
 
     def _onOther(self, checked: bool = False) -> None:
-        """Make room for a run or a comparison."""
+        """Stop for a run or a comparison."""
         if self._lens is not None:
             self.stop()
 
     def _follow(self) -> None:
-        """Ask anew where only the scale has changed, and begin again where more has."""
+        """Send a new request if only the scale has changed; otherwise, restart."""
         try:
             request = self._parameters.request()
             if _identity(request) != self._started:
@@ -101,7 +101,7 @@ class LivePreview:
         self._onMoved()
 
     def _begin(self, request: Request) -> None:
-        """Start a worker for a request; the lens stays where it is.
+        """Start a worker for a request; the lens keeps its position.
 
         Raises:
             ArSSRError: If it cannot be started.
@@ -134,13 +134,13 @@ class LivePreview:
         self._look()
 
     def _onMoved(self) -> None:
-        """Ask soon, and once for many movements."""
+        """Schedule one request for several movements."""
         self._rested.stop()
         if not self._moved.active:
             self._moved.start()
 
     def _look(self) -> None:
-        """Ask for what the lens lies over now."""
+        """Request the plane under the lens."""
         if self._lens is None or self._request is None or not self._lens.view:
             return
         toWorld = _toWorld(self._request.inputVolume)
@@ -177,7 +177,7 @@ class LivePreview:
             self._rested.start()
 
     def _label(self, shown: Question, *, uncorrected: bool) -> str:
-        """Return what the view says of the lens: the scale, how exact it is, and what Apply would do beyond."""
+        """Return the label of the lens: the scale, the accuracy, and further steps of Apply."""
         scale = scale_label(shown.target.scale, 3)
         parts = [_("exact") if shown.exact else _("quick")]
         if uncorrected:
@@ -199,7 +199,7 @@ class LivePreview:
 
 
 def _identity(request: Request) -> tuple[object, ...]:
-    """Return what a worker was started for: with anything else, another one is needed."""
+    """Return the properties that determine a worker: if they change, another one is needed."""
     image = request.inputVolume.GetImageData()
     return (request.inputVolume.GetID(), request.inputGeometry, image.GetMTime(), request.model, request.options)
 

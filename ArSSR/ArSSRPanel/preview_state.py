@@ -1,7 +1,8 @@
-"""What the live preview has asked, what it shows, and what it asks next. It knows no Qt, no node and no clock.
+"""The requests of the live preview: sent, displayed and next. It is independent of Qt, nodes and the time.
 
-While the user scrolls, every new target is asked for at once, quickly. When the view rests, the target on display is
-asked for once more, exactly. Answers may be missing, since the worker drops questions that a newer one follows.
+While the user scrolls, every new target is requested immediately with a quick answer. When the view is at rest, an
+exact answer is requested for the target on display. Answers may be missing, because the worker discards all but the
+newest request.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Target:
-    """What a lens looks at.
+    """The pixels of a lens.
 
     Attributes:
         view: Name of the slice view.
         origin: Center of the first pixel, in LPS mm of the volume.
-        columnStep: From a pixel to the next one in its row, in LPS mm.
-        rowStep: From a pixel to the one in the next row, in LPS mm.
+        columnStep: Step from a pixel to the next one in its row, in LPS mm.
+        rowStep: Step from a pixel to the one in the next row, in LPS mm.
         size: Number of columns and rows.
         scale: Factors along i, j, k, unitless.
-        ijkToRAS: Where the pixels are shown, from (column, row, 0, 1) to the world in RAS mm, row by row.
+        ijkToRAS: Position of the pixels on display, from (column, row, 0, 1) to the world in RAS mm, row by row.
     """
 
     view: str
@@ -37,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Question:
-    """A question to the worker: which number it has, for what, and whether exactly."""
+    """A request to the worker: its number, its target, and whether it is exact."""
 
     number: int
     target: Target
@@ -45,7 +46,7 @@ class Question:
 
 
 class Phase(enum.Enum):
-    """How far a preview is."""
+    """The phase of a preview."""
 
     OFF = "off"
     STARTING = "starting"
@@ -53,15 +54,15 @@ class Phase(enum.Enum):
 
 
 class PreviewState:
-    """The state of one live preview; see the head of this file.
+    """The state of one live preview; see the module docstring.
 
     Attributes:
-        phase: How far it is.
-        shown: The question whose answer is on display, None while nothing is.
+        phase: The phase.
+        shown: The request whose answer is on display; None if there is none.
     """
 
     def __init__(self) -> None:
-        """Begin switched off."""
+        """Start switched off."""
         self.phase = Phase.OFF
         self.shown: Question | None = None
         self._wanted: Target | None = None
@@ -70,23 +71,23 @@ class PreviewState:
         self._number = 0
 
     def start(self) -> None:
-        """Wait for a new worker; what was asked of another one is void."""
+        """Wait for a new worker; requests to another one are void."""
         self.stop()
         self.phase = Phase.STARTING
 
     def ready(self) -> None:
-        """Take note that the worker takes questions."""
+        """Note that the worker is ready for requests."""
         if self.phase == Phase.STARTING:
             self.phase = Phase.ON
 
     def stop(self) -> None:
-        """Want nothing, show nothing."""
+        """Stop requesting and showing."""
         self.phase = Phase.OFF
         self._wanted = self._asked = self.shown = None
         self._open.clear()
 
     def want(self, target: Target | None) -> None:
-        """Look at something else; None where there is nothing to see."""
+        """Change the target; None if there is nothing to see."""
         if self.phase == Phase.OFF:
             return
         self._wanted = target
@@ -96,14 +97,14 @@ class PreviewState:
             self._asked = None
 
     def next(self) -> Question | None:
-        """Return the question that is due, None where what is wanted was asked for."""
+        """Return the next request, or None if the target was already requested."""
         if self.phase != Phase.ON or self._wanted is None or self._wanted == self._asked:
             return None
         self._asked = self._wanted
         return self._new(self._wanted, exact=False)
 
     def rest(self) -> Question | None:
-        """Return the exact question once the view rests, None where it has an answer, or one is on its way."""
+        """Return the exact request once the view is at rest, or None if it was answered or is pending."""
         if self.phase != Phase.ON or self.shown is None or self.shown.target != self._wanted or self.shown.exact:
             return None
         if any(question.exact and question.target == self._wanted for question in self._open.values()):
@@ -111,11 +112,11 @@ class PreviewState:
         return self._new(self._wanted, exact=True)
 
     def answered(self, number: int, *, exact: bool) -> Question | None:
-        """Take an answer; returns the question if the answer is to be shown.
+        """Process an answer; return its request if the answer should be displayed.
 
         Args:
-            number: Of the question.
-            exact: Whether the answer is; a quick question may get an exact one.
+            number: Number of the request.
+            exact: Whether the answer is exact; this is also possible for a quick request.
         """
         question = self._close(number)
         if question is None or self._wanted is None or question.target.view != self._wanted.view:
@@ -124,7 +125,7 @@ class PreviewState:
         return self.shown
 
     def refused(self, number: int) -> bool:
-        """Take a refusal; returns whether it concerns what is wanted."""
+        """Process a refusal; return whether it concerns the current target."""
         question = self._close(number)
         return question is not None and question.target == self._wanted
 
@@ -134,7 +135,7 @@ class PreviewState:
         return self._open[self._number]
 
     def _close(self, number: int) -> Question | None:
-        """Return an open question; the older ones were dropped by the worker."""
+        """Return an open request; the worker has discarded older ones."""
         question = self._open.get(number)
         if question is not None:
             self._open = {key: value for key, value in self._open.items() if key > number}

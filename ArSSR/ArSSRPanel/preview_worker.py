@@ -1,4 +1,4 @@
-"""The worker of the live preview: it holds one volume and answers for planes of its result until it is stopped."""
+"""The worker of the live preview: it computes planes of the result of one volume until it is stopped."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class PreviewWorker:
     """A worker for planes of the result of a request.
 
     Args:
-        request: What Apply would make; the volume is read now, and not again.
-        onReady: Called when it takes questions.
+        request: The request that Apply would run; the volume is read once.
+        onReady: Called when the worker is ready for requests.
         onPlane: Called with an answer and its plane, float32, shape (rows, columns).
-        onRefused: Called with the number of a question and the reason in one line.
-        onFailed: Called with the exception when the worker has ended by itself.
+        onRefused: Called with the number of a request and the reason in one line.
+        onFailed: Called with the exception if the worker ends unexpectedly.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class PreviewWorker:
         onRefused: Callable[[int, str], object],
         onFailed: Callable[[Exception], object],
     ) -> None:
-        """Prepare the work; nothing is started."""
+        """Prepare the work without starting it."""
         self._request = request
         self._onReady = onReady
         self._onPlane = onPlane
@@ -49,7 +49,7 @@ class PreviewWorker:
         self._process: WorkerProcess | None = None
 
     def start(self) -> None:
-        """Start the worker; returns at once.
+        """Start the worker; returns immediately.
 
         Raises:
             ArSSRError: If it cannot be started.
@@ -77,7 +77,7 @@ class PreviewWorker:
         }
 
     def ask(self, question: Question) -> None:
-        """Send a question; its answer follows, unless another question does first."""
+        """Send a request; its answer follows, unless a newer request replaces it."""
         target = question.target
         if self._process is not None:
             self._process.send(
@@ -93,7 +93,7 @@ class PreviewWorker:
             )
 
     def stop(self) -> None:
-        """End the worker now; nothing is called any more, and no file is left."""
+        """End the worker immediately; there are no further callbacks, and no file is left."""
         process, self._process = self._process, None
         if process is not None:
             process.abandon()
@@ -103,7 +103,7 @@ class PreviewWorker:
     def _onEvent(self, event: Event) -> None:
         if event["event"] == "ready":
             if self._source is not None:
-                with contextlib.suppress(OSError):  # of Windows, while something looks at it
+                with contextlib.suppress(OSError):  # raised by Windows while another program has it open
                     self._source.unlink()
             self._onReady()
         elif event["event"] == "plane":

@@ -1,4 +1,4 @@
-"""What the worker can tell about this computer: PyTorch, its devices, and what the models cost on them."""
+"""Information from the worker about this computer: PyTorch, its devices, and the cost of the models on them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ArSSRPanel.process import Event, WorkerProcess
 
 
 class Probe:
-    """Lets a worker look at PyTorch and the devices, in the background.
+    """Lets a worker examine PyTorch and the devices, in the background.
 
     Args:
-        models: Names of models, or paths of weights, whose cost is asked for.
-        measure: Whether to run each model for a moment, so that a run's time can be told in advance.
-        onDone: Called with what was found, as the worker's last message says it.
-        onError: Called with the exception when nothing could be found out.
+        models: Names of models, or paths of weights, whose cost is requested.
+        measure: Whether to run each model briefly, for estimating the time of a run.
+        onDone: Called with the last message of the worker.
+        onError: Called with the exception after a failure.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Probe:
         onDone: Callable[[Mapping[str, Any]], object],
         onError: Callable[[Exception], object],
     ) -> None:
-        """Prepare the question; nothing is started."""
+        """Prepare the probe without starting it."""
         self._job = {"format": 1, "task": "probe", "models": list(models), "measure": measure}
         self._onDone = onDone
         self._onError = onError
@@ -37,7 +37,7 @@ class Probe:
         self._worker: WorkerProcess | None = None
 
     def start(self) -> None:
-        """Start the worker; returns at once. What prevents it goes to `onError`."""
+        """Start the worker; returns immediately. Errors are passed to `onError`."""
         try:
             self._folder = exchange.makeFolder()
             self._worker = WorkerProcess(self._job, self._folder, onEvent=lambda _event: None, onEnd=self._onEnd)
@@ -47,7 +47,7 @@ class Probe:
             self._onError(error)
 
     def cancel(self) -> None:
-        """Stop asking; nothing is called any more."""
+        """Stop the probe; there are no further callbacks."""
         self._leave()
 
     def _onEnd(self, end: Event | Exception) -> None:

@@ -1,7 +1,7 @@
-"""The worker seen from outside: started, listened to, asked to stop, and ended for certain.
+"""The worker process: start, communication, cancellation, and guaranteed end.
 
-It runs in PythonSlicer with Slicer's own environment, since PyTorch lives there. It works with an event loop, by the
-signals of QProcess, and without one, by `WorkerProcess.wait`. Nothing here knows nodes.
+It runs in PythonSlicer with Slicer's environment, which has PyTorch. With an event loop, it uses the signals of
+QProcess; without one, `WorkerProcess.wait`. Nothing here depends on nodes.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from ArSSRLib.errors import ArSSRError, DependencyError, MemoryLimitError, Outpu
 
 Event = dict[str, Any]
 
-# The worker stops by itself within a second; what it has not done by then is taken from it.
+# The worker stops by itself within a second; after that, it is killed.
 PATIENCE = 1.3
-# How long killed children may take to go, in s; mostly it is a few ms.
+# Seconds for killed child processes to end, which usually takes a few ms.
 GRACE = 0.3
-# How often a blocking wait looks at the clock, in ms.
+# Interval of a blocking wait between checks of the time, in ms.
 POLL = 50
 START_TIMEOUT = 30_000
-# Lines of the standard error kept for the log.
+# Number of lines of the standard error kept for the log.
 TAIL = 40
-# Exit codes that a process has when the system took it for lack of memory: SIGKILL, told in two ways.
+# Exit codes of a process that the system killed for lack of memory: two representations of SIGKILL.
 _KILLED = (9, 137)
-# What PythonSlicer, a launcher, writes when the interpreter that it started was killed or crashed. Its own exit code is
-# 1 then, which tells nothing.
+# Message of PythonSlicer, a launcher, if its interpreter was killed or crashed. Its own exit code is then 1, which is
+# not informative.
 _LAUNCHER = "exit abnormally - Report the problem"
-# How the last words of an interpreter that crashed or failed begin; one that was killed has none.
+# Start of the last message of an interpreter that crashed or failed; a killed one leaves no message.
 _CRASHES = ("Fatal Python error", "Traceback (most recent call last)")
 WORKER = "ArSSRLib.worker"
 
 
 class WorkerProcess:
-    """One job in a process of its own.
+    """One job in a separate process.
 
     Args:
-        job: What to do, as the worker's job file says it.
-        folder: Folder for the job file, in which the worker runs; it outlives the worker.
-        onEvent: Called with each message before the last.
-        onEnd: Called once, when the process is gone: with the message "done", or "cancelled", or with an exception
+        job: Content of the job file.
+        folder: Folder for the job file, and working directory of the worker; it must outlive the worker.
+        onEvent: Called with every message except the last.
+        onEnd: Called once after the process has ended: with the message "done" or "cancelled", or with an exception
             that says what happened and what to do next.
     """
 
@@ -77,11 +77,11 @@ class WorkerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process was started and its end is not yet told."""
+        """Whether the process was started and its end was not yet reported."""
         return self._process is not None and not self._ended
 
     def start(self) -> None:
-        """Start the process; it is listened to by the event loop, or by `wait`.
+        """Start the process; messages are received by the event loop, or by `wait`.
 
         Raises:
             OutputError: If the job file cannot be written.
@@ -106,12 +106,12 @@ class WorkerProcess:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
 
     def wait(self) -> None:
-        """Listen to the process until it has ended and that is told; needs no event loop.
+        """Process messages until the end of the process was reported; needs no event loop.
 
-        What the callbacks raise, and Ctrl+C, come out of here; then `abandon` is due.
+        Exceptions of callbacks and Ctrl+C are raised here; then call `abandon`.
         """
         if self.running:
-            self._process.blockSignals(True)  # one listener is enough, and what it raises is not swallowed
+            self._process.blockSignals(True)  # a single receiver is enough, and its exceptions are not swallowed
         while self.running:
             if not self._process.waitForReadyRead(POLL):
                 self._process.waitForFinished(POLL)
@@ -123,20 +123,20 @@ class WorkerProcess:
             self._read()
 
     def send(self, table: Mapping[str, Any]) -> None:
-        """Say something to the worker, as one line of JSON; returns at once."""
+        """Send one line of JSON to the worker; returns immediately."""
         if self.running:
             self._process.write(json.dumps(table).encode("ascii") + b"\n")
 
     def cancel(self) -> None:
-        """Ask the worker to stop; returns at once. Its end is told within 2 s."""
+        """Request the worker to stop; returns immediately. Its end is reported within 2 s."""
         if not self.running or self._deadline is not None:
             return
-        self._process.closeWriteChannel()  # the end of its input is the sign to stop
+        self._process.closeWriteChannel()  # the end of its input is the signal to stop
         self._deadline = time.monotonic() + PATIENCE
         qt.QTimer.singleShot(int(1000 * PATIENCE), self._onPatienceOver)
 
     def abandon(self) -> None:
-        """End the process and its children now; nothing is told any more."""
+        """End the process and its children immediately; there are no further callbacks."""
         if self.running:
             self._ended = True
             self._process.blockSignals(True)
@@ -155,7 +155,7 @@ class WorkerProcess:
         self._guarded(self._end)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Take a step in a slot, where what is raised would only be printed."""
+        """Run a step in a slot, where exceptions would only be printed."""
         try:
             step()
         except Exception as error:
@@ -166,7 +166,7 @@ class WorkerProcess:
                 onEnd(error)
 
     def _read(self) -> None:
-        """Take what the process has said since the last time."""
+        """Process the new output of the process."""
         if self._ended:
             return
         self._tail.extend(self._process.readAllStandardError().data().decode("utf-8", "replace").splitlines())
@@ -183,7 +183,7 @@ class WorkerProcess:
                 return
 
     def _end(self) -> None:
-        """Tell the end, once."""
+        """Report the end, once."""
         self._read()
         if self._ended:
             return
@@ -196,36 +196,36 @@ class WorkerProcess:
             onEnd(_errorFromEvent(last))
         elif last is not None:
             onEnd(last)
-        elif self._deadline is not None:  # it was killed because it did not stop by itself
+        elif self._deadline is not None:  # killed because it did not stop by itself
             onEnd({"event": "cancelled"})
         else:
             logging.error("The ArSSR worker ended with code %d and wrote:\n%s", code, "\n".join(self._tail))
             onEnd(_errorFromExit(code, list(self._tail)))
 
     def _release(self) -> None:
-        """Let go of the process and of who listens: a slot would keep them, and their nodes, for good."""
+        """Release the process and the callbacks: a slot would keep them, and their nodes, forever."""
         self._process.deleteLater()
         self._process = self._onEvent = self._onEnd = None
 
     def _kill(self) -> None:
-        """End the process and its children: PythonSlicer starts the interpreter as a child of its own."""
-        with contextlib.suppress(Exception):  # without psutil, or gone already; the lines below do for that
+        """End the process and its children: PythonSlicer starts the interpreter as a child process."""
+        with contextlib.suppress(Exception):  # psutil is missing, or the process has ended; handled below
             import psutil  # noqa: PLC0415
 
             root = psutil.Process(self._process.processId())
             children = root.children(recursive=True)
             for process in [*children, root]:
                 process.kill()
-            # A killed process needs a moment to go. QProcess itself waits for the root.
+            # A killed process needs a moment to end. QProcess itself waits for the parent.
             psutil.wait_procs(children, timeout=GRACE)
         self._process.kill()
 
 
 def pythonExecutable() -> str:
-    """Return the Python of this Slicer.
+    """Return the Python interpreter of this Slicer.
 
     Raises:
-        DependencyError: If there is none.
+        DependencyError: If it is not found.
     """
     own = Path(sys.executable or "")
     found = shutil.which("PythonSlicer") or shutil.which("PythonSlicer", path=str(own.parent))
@@ -238,7 +238,7 @@ def pythonExecutable() -> str:
 
 
 def _environment() -> qt.QProcessEnvironment:
-    """Return Slicer's own environment, completed so that the worker finds the engine and speaks UTF-8."""
+    """Return Slicer's environment, completed so that the worker finds the engine and uses UTF-8."""
     environment = qt.QProcessEnvironment.systemEnvironment()
     engine = str(Path(ArSSRLib.__file__).resolve().parents[1])
     before = environment.value("PYTHONPATH", "")
@@ -249,7 +249,7 @@ def _environment() -> qt.QProcessEnvironment:
 
 
 def _parse(line: bytes) -> Event | None:
-    """Return the message of a line; None where a library has written something else."""
+    """Return the message in a line, or None for output of libraries."""
     try:
         event = json.loads(line)
         return event if isinstance(event["event"], str) else None
@@ -260,7 +260,7 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _errorFromEvent(event: Event) -> Exception:
-    """Return the exception that the worker has told."""
+    """Return the exception that the worker has reported."""
     kind = getattr(errors, str(event.get("kind")), errors.ArSSRError)
     if not (isinstance(kind, type) and issubclass(kind, errors.ArSSRError)):
         kind = errors.ArSSRError
@@ -268,10 +268,10 @@ def _errorFromEvent(event: Event) -> Exception:
 
 
 def _errorFromExit(code: int, said: list[str]) -> Exception:
-    """Return what is to be told of a worker that ended without a last message.
+    """Return the exception for a worker that ended without a last message.
 
     Args:
-        code: Exit code of the process that was started, which may be a launcher of the worker.
+        code: Exit code of the started process, which may be a launcher of the worker.
         said: The last lines of the standard error.
     """
     launcher = any(_LAUNCHER in line for line in said)

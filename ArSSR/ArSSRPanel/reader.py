@@ -1,7 +1,7 @@
-"""Results from files: a volume that has a record beside it opens as what it is, with its model, scale and input.
+"""Results from files: a volume with a record is loaded with its model, scale and input.
 
-Slicer asks the reader about each file that is dropped or added, and the reader claims only volumes with a record, such
-as those of ``arssr bids``, and the uncertainty of such a volume. Every other volume is left to the module Volumes.
+Slicer asks this reader about each file that is dropped or added, and it only accepts volumes with a record, such as
+those of ``arssr bids``, and their uncertainties. All other volumes are left to the module Volumes.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from ArSSRPanel.attributes import isResult, linkInput, writeRecord
 from ArSSRPanel.nodes import geometryOf, grayVolumes, volumeFromNode
 from ArSSRPanel.outputs import UNCERTAINTY_ROLE, colorUncertainty, linkUncertainty
 
-# The formats of ArSSR's results that Slicer reads without another extension.
+# Formats of ArSSR's results that Slicer reads without extensions.
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-# Slicer's own reader of volumes says at most 0.57.
+# The confidence of Slicer's own volume reader is at most 0.57.
 CONFIDENCE = 0.8
 
 
 class ArSSRFileReader:
-    """Reads volumes that have a record; Slicer finds this class by its name in the module."""
+    """Reads volumes with a record; Slicer finds this class by its name in the module."""
 
     def __init__(self, parent: Any) -> None:
-        """Keep the reader of Slicer's that asks."""
+        """Store Slicer's reader that calls this class."""
         self.parent = parent
 
     def description(self) -> str:
-        """Return what the dialog for adding data calls these files."""
+        """Return the name of these files in the dialog for adding data."""
         return str(_("ArSSR result"))
 
     def fileType(self) -> str:
-        """Return the name by which scripts ask for this reader."""
+        """Return the name of this reader for scripts."""
         return "ArSSRResult"
 
     def extensions(self) -> list[str]:
-        """Return the name filters, one for each suffix."""
+        """Return the name filters, one per suffix."""
         return [f"{self.description()} (*{suffix})" for suffix in SUFFIXES]
 
     def canLoadFileConfidence(self, filePath: str) -> float:
-        """Return how sure it is that this reader is the right one: for a volume with a record, or its uncertainty."""
+        """Return the confidence of this reader: high for a volume with a record, or its uncertainty."""
         path = Path(filePath)
         result = result_of_uncertainty(path) or path
         return CONFIDENCE if suffix_of(path) in SUFFIXES and sidecar_of(result).is_file() else 0.0
 
     def load(self, properties: Mapping[str, Any]) -> bool:
-        """Load a result; what is wrong with it is added to the messages that Slicer shows at the end."""
+        """Load a result; problems are added to the messages that Slicer shows at the end."""
         path = Path(properties["fileName"])
         try:
             load = loadResult if result_of_uncertainty(path) is None else loadUncertainty
@@ -72,16 +72,16 @@ class ArSSRFileReader:
 
 
 def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
-    """Load a volume with its record, and link it to its input if that is in the scene.
+    """Load a volume with its record, and reference its input if that is in the scene.
 
-    A linked result is what *Compare* and the export in the panel work on next.
+    Such a result is then used by *Compare* and the export in the panel.
 
     Args:
-        path: The volume; its record lies beside it.
-        name: Of the node; by default that of the file.
+        path: The volume, with its record beside it.
+        name: Name of the node; by default, that of the file.
 
     Returns:
-        The node, and what is wrong with its record; "" if it fits.
+        The node, and the problem with its record; "" if there is none.
 
     Raises:
         InputError: If Slicer cannot read the volume.
@@ -111,14 +111,14 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
 
 
 def loadUncertainty(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
-    """Load the uncertainty of a result in its colors; the result links it when it is loaded, before or after.
+    """Load the uncertainty of a result with its color map; the result references it, whichever is loaded first.
 
     Args:
         path: The volume.
-        name: Of the node; by default that of the file.
+        name: Name of the node; by default, that of the file.
 
     Returns:
-        The node, which is one that was loaded before if there is one, and what is wrong with it; "" if nothing.
+        The node, which may have been loaded before, and the problem with it; "" if there is none.
 
     Raises:
         InputError: If Slicer cannot read the volume.
@@ -142,7 +142,7 @@ def _loadVolume(path: Path, name: str | None) -> slicer.vtkMRMLScalarVolumeNode:
 
 
 def _loadedFrom(path: Path) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the volume of the scene that was loaded from a file, the last one if there are several."""
+    """Return the volume of the scene that was loaded from a file; the last one if there are several."""
 
     def fileOf(node: slicer.vtkMRMLScalarVolumeNode) -> str:
         storage = node.GetStorageNode()
@@ -154,7 +154,7 @@ def _loadedFrom(path: Path) -> slicer.vtkMRMLScalarVolumeNode | None:
 
 
 def _addUncertainty(result: slicer.vtkMRMLScalarVolumeNode, path: Path) -> str:
-    """Link the uncertainty that lies beside a result; return what prevents it, "" if nothing."""
+    """Reference the uncertainty beside a result; return the problem, "" if there is none."""
     try:
         node, _warning = loadUncertainty(path)
     except InputError as error:
@@ -170,18 +170,18 @@ def _link(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLScalarVolu
 
 
 def _fits(node: slicer.vtkMRMLScalarVolumeNode, path: Path, record: Mapping[str, Any]) -> bool | None:
-    """Tell whether a volume is the one that a record describes; None if that cannot be told here."""
+    """Return whether a volume matches a record; None if that is unknown."""
     if voxels_sha256(volumeFromNode(node).array) == record["result_sha256"]:
         return True
     try:
-        # Slicer may read another type of number than the engine, on which the checksum depends.
+        # Slicer may use another voxel type than the engine, on which the checksum depends.
         return voxels_sha256(read_volume(path).array) == record["result_sha256"]
     except DependencyError:  # Slicer has no nibabel
         return None
 
 
 def inputOf(record: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the volume of the scene that a result was made from, recognized by its voxels; None if it is not there."""
+    """Return the source of a result in the scene, identified by its voxels, or None if it is missing."""
     candidates = (node for node in grayVolumes() if node.GetImageData() is not None)
     return next(
         (node for node in candidates if voxels_sha256(volumeFromNode(node).array) == record["input_sha256"]), None

@@ -1,4 +1,4 @@
-"""A box drawn in the views as a box of voxels of the result."""
+"""Conversion of a region of interest to a box of voxels of the result."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import Region, VolumeGeometry
 from ArSSRPanel.nodes import geometryOf
 
-# Points along each axis of the box. Its corners would do, if no transform were bent.
+# Points along each axis of the region. The corners would be sufficient with linear transforms only.
 POINTS = 9
-# Part of a voxel that a face may stick out without counting as touching the next one: rounding, not a wish.
+# Fraction of a voxel that a face may exceed without including the next voxel, to allow for rounding.
 TOLERANCE = 1e-6
 
 
 def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolumeNode, scale: Sequence[float]) -> Region:
     """Return the voxels of the upsampled grid that a region of interest touches, (first, stop) along i, j, k.
 
-    The box may be turned, and either node may be under transforms. The result is the smallest box of voxels around
-    it, cut at the faces of the volume.
+    The region may be rotated, and both nodes may have parent transforms. The result is the bounding box in voxels,
+    clipped to the volume.
 
     Raises:
-        InputError: If the region of interest has no extent or misses the volume.
+        InputError: If the region has no extent or is outside the volume.
     """
     if min(roi.GetSize()) <= 0:
         msg = f'The region of interest "{roi.GetName()}" has no extent; place its corners in a view first.'
@@ -36,7 +36,7 @@ def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolume
     index = _toIndex(_pointsOf(roi, node), fine)
     box = []
     for axis, size in enumerate(fine.size):
-        # Voxel n fills n - 0.5 to n + 0.5.
+        # Voxel n extends from n - 0.5 to n + 0.5.
         first = math.floor(index[:, axis].min() + 0.5 + TOLERANCE)
         stop = math.ceil(index[:, axis].max() + 0.5 - TOLERANCE)
         box.append((max(first, 0), min(stop, size)))
@@ -50,7 +50,7 @@ def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolume
 
 
 def _pointsOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
-    """Return points all over the box, shape (N, 3), in RAS mm before the transforms of the volume."""
+    """Return points throughout the region, shape (N, 3), in RAS mm before the transforms of the volume."""
     toVolume = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
         roi.GetParentTransformNode(), node.GetParentTransformNode(), toVolume
@@ -63,6 +63,6 @@ def _pointsOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolum
 
 
 def _toIndex(points: np.ndarray, geometry: VolumeGeometry) -> np.ndarray:
-    """Return where points in RAS mm lie on a grid, shape (N, 3), in voxels from the center of the first one."""
+    """Return the positions of points in RAS mm on a grid, shape (N, 3), in voxels from the center of the first one."""
     inverse = np.linalg.inv(geometry.ras_affine)
     return points @ inverse[:3, :3].T + inverse[:3, 3]

@@ -1,6 +1,6 @@
-"""What a user asks for, checked before anything is started.
+"""The request of the user, validated before anything is started.
 
-Every refusal says what was found, what was expected and what to do next. Nothing is changed, written or computed here.
+Every refusal says what was found, what was expected and what to do next. Nothing is changed, written or computed.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ Spacing = float | Sequence[float]
 
 @dataclass(frozen=True)
 class Request:
-    """An upsampling that can be started.
+    """A valid request for an upsampling.
 
     Attributes:
         inputVolume: Volume node, or sequence node of volumes.
-        outputVolume: Node that takes the result; None makes a new one.
-        scale: Factors along i, j, k that the rounded size stands for, unitless.
+        outputVolume: Node for the result; None creates a new one.
+        scale: Exact factors along i, j, k for the rounded size, unitless.
         roi: Region of interest, or None for the whole volume.
-        region: The region of interest in voxels of the upsampled grid, (first, stop) along i, j, k; None without.
+        region: The region of interest in voxels of the upsampled grid, (first, stop) along i, j, k; None for none.
         model: Name of a bundled model, or path of a weights file.
-        options: How to upsample.
-        allFrames: Whether every frame of the sequence is upsampled, not only the one that is shown.
-        inputGeometry: Grid of the input when it was asked for.
+        options: The options.
+        allFrames: Whether to upsample every frame of the sequence, not only the current one.
+        inputGeometry: Grid of the input at the time of the request.
     """
 
     inputVolume: slicer.vtkMRMLNode
@@ -62,7 +62,7 @@ class Request:
 
     @property
     def outputGeometry(self) -> VolumeGeometry:
-        """Grid of the result, cut to the region of interest."""
+        """Grid of the result, cropped to the region of interest."""
         return self.outputGeometryOf(self.inputGeometry)
 
     def outputGeometryOf(self, geometry: VolumeGeometry) -> VolumeGeometry:
@@ -85,21 +85,21 @@ def makeRequest(
     allFrames: bool = False,
     options: UpsamplingOptions = DEFAULT_OPTIONS,
 ) -> Request:
-    """Return a request that can be started; exactly one of scale, spacing and isotropic says how fine.
+    """Return a valid request; specify exactly one of scale, spacing and isotropic.
 
     Args:
-        inputVolume: A scalar volume, or a sequence of them, by which every frame is meant.
-        outputVolume: Node that takes the result; None makes a new one.
+        inputVolume: A scalar volume, or a sequence of them, which stands for all its frames.
+        outputVolume: Node for the result; None creates a new one.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
-        spacing: Voxel spacing to reach, in mm, or one along each of i, j, k.
-        isotropic: Bring every axis to the finest spacing of the volume.
-        roi: Only what lies in it is made; None makes all.
-        model: Name of a bundled model, or path of a weights file; None takes that of the quality.
-        allFrames: Upsample every frame of the sequence that ``inputVolume`` is a frame of.
-        options: How to upsample.
+        spacing: Target voxel spacing in mm, or one along each of i, j, k.
+        isotropic: Change every axis to the finest spacing of the volume.
+        roi: Region of interest, to which the result is restricted; None for the whole volume.
+        model: Name of a bundled model, or path of a weights file; None for that of the quality.
+        allFrames: Upsample every frame of the sequence of ``inputVolume``.
+        options: The options.
 
     Raises:
-        InputError: If a node or a number cannot be used.
+        InputError: If a node or a number is not usable.
         CheckpointError: If there is no such model.
     """
     allFrames = allFrames or sequences.isSequence(inputVolume)
@@ -129,7 +129,7 @@ def makeRequest(
 
 
 def finest(spacing: Sequence[float], node: slicer.vtkMRMLScalarVolumeNode | None) -> tuple[float, ...]:
-    """Return a spacing in mm along i, j, k that keeps the axes which are finer already; nothing is made coarser."""
+    """Return a spacing in mm along i, j, k that leaves finer axes unchanged, so that nothing becomes coarser."""
     return tuple(map(min, spacing, node.GetSpacing() if node is not None else spacing))
 
 
@@ -215,7 +215,7 @@ def _numbers(spacing: Spacing) -> list[float]:
 def _model(model: str) -> str:
     chosen = os.fspath(model)
     if find_entry(chosen) is None:
-        chosen = os.path.abspath(os.path.expanduser(chosen))  # the worker runs in a folder of its own
+        chosen = os.path.abspath(os.path.expanduser(chosen))  # the worker has another working directory
         if not os.path.isfile(chosen):
             msg = f"There is no weights file {chosen}; choose an existing file, or a bundled model."
             raise CheckpointError(msg)

@@ -1,7 +1,8 @@
-"""One upsampling from node to node, in the background or waited for.
+"""One upsampling from node to node, in the background or blocking.
 
-The input is written to a private folder, the worker does the work, and the result enters the scene when it is complete.
-However a run ends, the worker is gone, the folder deleted and nobody listens any more before the end is told.
+The input is written to a private folder, the worker does the computation, and the complete result is added to the
+scene. At the end of any run, the worker is stopped, the folder is deleted and all observers are removed before the end
+is reported.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from ArSSRPanel.request import Request
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _active: Run | None = None
-# For a callback that was not given.
+# Used for missing callbacks.
 _ignore: Callable[..., object] = lambda *_: None  # noqa: E731
 
 
 class RunCancelled(Exception):  # noqa: N818 - it is no error
-    """A run that was waited for was stopped; the message says why if it was not the user."""
+    """A blocking run was stopped; the message has the reason if it was not the user."""
 
 
 class Run:
@@ -40,13 +41,14 @@ class Run:
     Args:
         request: From `makeRequest`.
         onProgress: Called with the finished fraction, 0 to 1, and the seconds left or None.
-        onStage: Called with "start", "load", "read", "upsample", "write" or "show", the volume, from 1, and how many.
+        onStage: Called with "start", "load", "read", "upsample", "write" or "show", the number of the volume, from 1,
+            and the number of volumes.
         onLog: Called with "info" or "warning" and a line.
         onFinished: Called with the output node.
         onError: Called with the exception.
-        onCancelled: Called with the reason in one line, empty if the user asked for it.
+        onCancelled: Called with the reason in one line; empty if requested by the user.
 
-    Exactly one of the last three is called, last; none if the run ends by `cleanup`.
+    Exactly one of the last three is called at the end; none if the run is ended by `cleanup`.
     """
 
     def __init__(
@@ -82,16 +84,16 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether the run is started and not over."""
+        """Whether the run has started but not ended."""
         return self._running
 
     def start(self) -> None:
-        """Start the worker; from here on Qt's event loop, or `wait`, carries the run.
+        """Start the worker; from then on, Qt's event loop, or `wait`, drives the run.
 
         Raises:
-            InputError: If a run is under way, or a node has changed or gone since the request was made.
-            OutputError: If the disk has no room for the files.
-            DependencyError: If there is no Python to run the worker in.
+            InputError: If another run is active, or a node was changed or removed since the request was made.
+            OutputError: If there is not enough disk space for the files.
+            DependencyError: If there is no Python interpreter for the worker.
         """
         global _active
         _requireIdle()
@@ -114,9 +116,9 @@ class Run:
         """Wait for the end and return the output node; needs no event loop.
 
         Raises:
-            ArSSRError: As the worker told it.
+            ArSSRError: As reported by the worker.
             RunCancelled: If the run was stopped.
-            BaseException: What a callback raised, or Ctrl+C; the worker is ended.
+            BaseException: The exception of a callback, or Ctrl+C; the worker is stopped.
         """
         self._waiting = True
         try:
@@ -130,16 +132,16 @@ class Run:
         return self.outputNode
 
     def cancel(self) -> None:
-        """Ask the run to stop; returns at once, and `onCancelled` follows within 2 s."""
+        """Request the run to stop; returns immediately, and `onCancelled` follows within 2 s."""
         if self._running and self._worker is not None:
             self._worker.cancel()
 
     def abandon(self) -> None:
-        """End the run now; no callback is called."""
+        """End the run immediately, without callbacks."""
         self._leave()
 
     def _watched(self) -> list[slicer.vtkMRMLNode]:
-        """Return the nodes without which the run has no purpose."""
+        """Return the nodes that the run needs."""
         request = self.request
         sequence = sequences.sequenceOf(request.inputVolume) if request.allFrames else None
         return [node for node in (request.inputVolume, request.outputVolume, sequence) if node is not None]
@@ -150,7 +152,7 @@ class Run:
         return [self.request.inputVolume]
 
     def _writeInputs(self, folder: Path) -> None:
-        """Write every input into a folder, and note where its result will be and lie."""
+        """Write all inputs to a folder, and determine the paths and the grids of the results."""
         volumes = [volumeFromNode(frame) for frame in self._frames()]
         if volumes[0].geometry != self.request.inputGeometry:
             msg = f'"{self.request.inputVolume.GetName()}" has changed since it was chosen; start again.'
@@ -189,7 +191,7 @@ class Run:
             self._stop(f'"{gone[0].GetName()}" was removed from the scene; nothing was added.')
 
     def _stop(self, reason: str) -> None:
-        """End the run now, for a reason that is not the user's."""
+        """End the run immediately, for a reason other than the user."""
         if self._running:
             self._leave()
             self._failure = RunCancelled(f"The run was stopped. {reason}")
@@ -201,7 +203,7 @@ class Run:
             self._onLog("warning", message)
 
     def _tell(self, event: Mapping[str, Any]) -> None:
-        """Hand on a message of the worker."""
+        """Forward a message of the worker."""
         if event["event"] == "progress":
             self._onProgress(float(event["fraction"]), event.get("seconds_left"))
         elif event["event"] == "stage":
@@ -212,7 +214,7 @@ class Run:
                 self._onLog(event["level"], event["message"])
 
     def _onEnd(self, end: Event | Exception) -> None:
-        """Show the result, or say why there is none; the worker is gone."""
+        """Show the result, or report why there is none, after the worker has ended."""
         if isinstance(end, dict) and end["event"] == "done":
             try:
                 self._onStage("show", len(self._files), len(self._files))
@@ -231,7 +233,7 @@ class Run:
             self._report(self._onFinished, self.outputNode)
 
     def _show(self, done: Event) -> None:
-        self._unobserve()  # what enters the scene from here on does not end the run
+        self._unobserve()  # changes of the scene from now on do not end the run
         self._scene.SaveStateForUndo()
         if self.request.allFrames:
             self.outputNode = outputs.showSequence(self.request, self._results(), done)
@@ -252,7 +254,7 @@ class Run:
         self._observers = []
 
     def _leave(self) -> None:
-        """Leave nothing behind: no observer, no process, no file."""
+        """Remove all observers, processes and files."""
         global _active  # noqa: PLW0603
         self._running = False
         if _active is self:
@@ -264,7 +266,7 @@ class Run:
             exchange.removeFolder(self._folder)
 
     def _report(self, callback: Callable[..., object], argument: object) -> None:
-        """Call the last callback; in a slot, what it raises would only be printed."""
+        """Call the last callback; in a slot, its exceptions would only be printed."""
         try:
             callback(argument)
         except Exception:
@@ -274,12 +276,12 @@ class Run:
 
 
 def activeRun() -> Run | None:
-    """Return the run that is under way, if there is one."""
+    """Return the active run, if there is one."""
     return _active
 
 
 def cleanup() -> None:
-    """End the run that is under way, if there is one, without a word; for a module that is unloaded or reloaded."""
+    """End the active run, if there is one, without a report, when the module is unloaded or reloaded."""
     if _active is not None:
         _active.abandon()
 
@@ -291,5 +293,5 @@ def _requireIdle() -> None:
 
 
 def _bytesOf(volume: Volume, grid: VolumeGeometry) -> int:
-    """Return how much a volume and its result take on the disk, at most."""
+    """Return the maximum disk space for a volume and its result in bytes."""
     return volume.array.nbytes + math.prod(grid.size) * volume.array.itemsize

@@ -1,9 +1,9 @@
-"""The volume of the tutorial, offered in Slicer's Sample Data module under a category of our own.
+"""The volume of the tutorial, in a category of its own in Slicer's Sample Data module.
 
-It is Slicer's own sample "MRHead", downloaded from where Slicer downloads it and checked against the same SHA-256, and
-made into thick slices here, by averaging neighbors as a scanner with thick slices would. So the truth is known: the
-original is loaded beside it. Slicer's Sample Data module says about it: donated to the 3D Slicer project by the person
-visible in the images, to be used without any restrictions. Nothing of it is part of this extension.
+It is Slicer's sample "MRHead", downloaded from Slicer's address, verified with the same SHA-256, and converted to thick
+slices by averaging neighboring slices, as a scanner with thick slices would. The truth is therefore known: the original
+is also loaded. According to Slicer's Sample Data module, it was donated to the 3D Slicer project by the person visible
+in the images, to be used without any restrictions. It is not part of this extension.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LICENSE = "Donated to the 3D Slicer project by the person visible in the images,
 SHA256 = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
 FILE_NAME = "MR-head.nrrd"
 TRUTH_NAME = "MRHead"
-# Slices at most this many times as thick as the voxels in them are wide: what the bundled model was trained for.
+# Largest ratio of slice thickness to in-plane spacing, for which the bundled model was trained.
 LARGEST_RATIO = 4
 
 
 def registerSampleData() -> None:
-    """Offer the data set; registering it twice does nothing."""
+    """Register the data set; repeated registration has no effect."""
     import SampleData  # noqa: PLC0415 - a module of Slicer, loaded before this one is asked
 
     thumbnail = Path(__file__).parent.parent / "Resources" / "SampleData" / "ArSSRThickHead.png"
@@ -46,17 +46,17 @@ def registerSampleData() -> None:
 
 
 def downloadAndShow(_source: object = None) -> None:
-    """Load the data set after a click in the Sample Data module, and show it; an error is shown, too."""
+    """Load and show the data set after a click in the Sample Data module; also show errors."""
     with slicer.util.tryWithErrorDisplay(_("The sample data set could not be loaded."), waitCursor=True):
         thick, _original = loadThickHead()
         slicer.util.setSliceViewerLayers(background=thick, fit=True)
 
 
 def loadThickHead() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode]:
-    """Return the head in thick slices, and the original it was averaged from.
+    """Return the head with thick slices, and the original from which it was averaged.
 
     Raises:
-        InputError: If it cannot be downloaded, or what arrived is not what was expected; it is deleted then.
+        InputError: If it cannot be downloaded, or the download is not as expected; it is then deleted.
     """
     path = _download()
     truth = slicer.util.loadVolume(str(path), {"name": TRUTH_NAME, "show": False})
@@ -71,7 +71,7 @@ def loadThickHead() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScala
 
 
 def thickened(volume: Volume) -> Volume:
-    """Return a volume with as many slices averaged into one as the model can undo; what is left over is cut off."""
+    """Return a volume after averaging as many slices as the model can restore; remaining slices are removed."""
     spacing = volume.geometry.spacing
     together = max(2, int(LARGEST_RATIO * min(spacing[:2]) / spacing[2] + 1e-6))
     columns, rows, slices = volume.geometry.size
@@ -88,7 +88,7 @@ def _uri() -> str:
 
 
 def _download() -> Path:
-    """Return the file in Slicer's cache, downloaded if it is not there yet, once its checksum is right."""
+    """Return the file in Slicer's cache, downloaded if necessary, after verifying its checksum."""
     import SampleData  # noqa: PLC0415
 
     try:
@@ -96,7 +96,7 @@ def _download() -> Path:
     except (OSError, ValueError) as error:
         msg = f"{FILE_NAME} could not be downloaded ({error}); check the connection and Slicer's proxy settings."
         raise InputError(msg) from error
-    # Slicer deletes a damaged download, but returns its path all the same.
+    # Slicer deletes a damaged download, but still returns its path.
     if path.is_file() and slicer.util.computeChecksum("SHA256", str(path)) == SHA256:
         return path
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What *Reload and Test* runs: the whole path of a volume node through the worker, on a phantom with a tiny model."""
+"""The self-test of *Reload and Test*: the whole path of a volume node through the worker, with a tiny model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ArSSRPanel.dependencies import describeInstallation, findInstallation
 from ArSSRPanel.process import pythonExecutable
 
 SCALE = (2.0, 2.0, 3.0)
-# Oblique and left-handed on purpose: what moves or mirrors anatomy shows here.
+# Oblique and left-handed, so that shifted or mirrored anatomy is detected.
 PHANTOM_IJK_TO_RAS = ((-0.8, 0.9, 0.0, 12.0), (0.6, 1.2, 0.0, -7.0), (0.0, 0.0, -3.0, 40.0), (0.0, 0.0, 0.0, 1.0))
 TINY_MODEL = """
 import sys
@@ -35,16 +35,16 @@ save_model(model, sys.argv[1], metadata={})
 
 
 def resultLiesOverItsInput(logic: Any) -> str:
-    """Make a phantom finer and check that it stays where it is, and that the input is not changed.
+    """Upsample a phantom and verify that it keeps its position, and that the input is not changed.
 
     Args:
         logic: The logic of the module.
 
     Returns:
-        What was found, one line.
+        The findings in one line.
 
     Raises:
-        AssertionError: If the result is not where or what it should be.
+        AssertionError: If the result or its position is wrong.
     """
     found = findInstallation()
     if not found.complete:
@@ -71,7 +71,7 @@ def resultLiesOverItsInput(logic: Any) -> str:
 
 
 def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:
-    """Return a new volume node with a bright ellipsoid off its center, in an oblique, left-handed grid."""
+    """Return a new volume node with a bright off-center ellipsoid, on an oblique, left-handed grid."""
     k, j, i = np.meshgrid(np.arange(10), np.arange(14), np.arange(16), indexing="ij")
     distance = ((i - 6.0) / 6.0) ** 2 + ((j - 8.0) / 5.0) ** 2 + ((k - 5.0) / 4.0) ** 2
     array = (800 / (1 + np.exp(6 * (distance - 1)))).astype(np.int16)
@@ -82,7 +82,7 @@ def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:
 
 
 def makeTinyModel(path: Path) -> Path:
-    """Write untrained weights of a small network, by the Python in which PyTorch is installed."""
+    """Write untrained weights of a small network, using the Python with PyTorch."""
     environment = {**os.environ, "PYTHONPATH": str(Path(engine).parents[1]), "PYTHONUTF8": "1"}
     command = [pythonExecutable(), "-c", TINY_MODEL, str(path)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
@@ -99,6 +99,6 @@ def corners(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
 
 
 def _check(holds: bool, found: str) -> None:
-    """Fail with what was found; `assert` would vanish in an optimized Python."""
+    """Fail with the findings; `assert` would have no effect in an optimized Python."""
     if not holds:
         raise AssertionError(found)

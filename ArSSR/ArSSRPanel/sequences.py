@@ -1,7 +1,7 @@
-"""Every frame of a sequence at once: where the frames are, and where the upsampled ones go.
+"""Sequences: the frames of an input, and the sequence of the upsampled frames.
 
-A sequence browser shows one frame of each of its sequences through a volume node, the proxy. The result is a sequence
-of its own, browsed in step with the input by the same browser.
+A sequence browser shows one frame of each of its sequences in a volume node, the proxy. The result is a separate
+sequence, which the same browser shows in synchrony with the input.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ArSSRLib.errors import InputError
 
 
 def isSequence(node: Any) -> bool:
-    """Tell whether a node is a sequence, of whatever."""
+    """Return whether a node is a sequence of any type."""
     return hasattr(node, "IsA") and bool(node.IsA("vtkMRMLSequenceNode"))
 
 
 def browserOf(node: Any) -> slicer.vtkMRMLSequenceBrowserNode | None:
-    """Return the browser that shows a sequence, or the frames of one through a volume; None if there is none."""
+    """Return the browser of a sequence, or of the sequence of a proxy; None if there is none."""
     scene = node.GetScene() if hasattr(node, "GetScene") else None
     if scene is None:
         return None
@@ -35,7 +35,7 @@ def browserOf(node: Any) -> slicer.vtkMRMLSequenceBrowserNode | None:
 
 
 def sequenceOf(node: Any) -> Any:
-    """Return the sequence whose frames a node shows, the node itself if it is one, or None."""
+    """Return the sequence of a proxy, the node itself if it is a sequence, or None."""
     if isSequence(node):
         return node
     browser = browserOf(node)
@@ -43,16 +43,16 @@ def sequenceOf(node: Any) -> Any:
 
 
 def numberOfFrames(node: slicer.vtkMRMLNode | None) -> int:
-    """Return the number of frames of the sequence that a node is or shows; 0 if it does neither."""
+    """Return the number of frames of a sequence or of the sequence of a proxy; 0 for other nodes."""
     sequence = sequenceOf(node)
     return sequence.GetNumberOfDataNodes() if sequence else 0
 
 
 def framesOf(node: Any) -> list[slicer.vtkMRMLNode]:
-    """Return the nodes of all frames of the sequence that a node is or shows.
+    """Return the nodes of all frames of a sequence or of the sequence of a proxy.
 
     Raises:
-        InputError: If there is no sequence, or it has no frames.
+        InputError: If there is no sequence, or it is empty.
     """
     sequence = sequenceOf(node)
     if sequence is None:
@@ -67,7 +67,7 @@ def framesOf(node: Any) -> list[slicer.vtkMRMLNode]:
 
 
 def placeOf(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
-    """Return the volume that has the transforms of a sequence: its proxy where a browser shows it, else a frame."""
+    """Return the volume that has the parent transform of a sequence: its proxy, or a frame if there is none."""
     if not isSequence(node):
         return node
     browser = browserOf(node)
@@ -79,12 +79,12 @@ def fillSequence(
     target: slicer.vtkMRMLSequenceNode,
     frames: Sequence[slicer.vtkMRMLScalarVolumeNode],
 ) -> None:
-    """Make ``target`` a sequence of frames with the index of ``source``: its name, unit, type and values.
+    """Replace ``target`` by a sequence with the index of ``source``: its name, unit, type and values.
 
     Args:
-        source: The sequence that was upsampled; it is not changed.
-        target: What it held before is released.
-        frames: One for each of ``source``, in order; their voxels are shared, not copied.
+        source: The upsampled sequence, which is not changed.
+        target: The output sequence; its previous content is removed.
+        frames: One per frame of ``source``, in order; their voxels are shared, not copied.
     """
     modifying = target.StartModify()
     try:
@@ -94,7 +94,7 @@ def fillSequence(
         target.SetIndexType(source.GetIndexType())
         target.SetNumericIndexValueTolerance(source.GetNumericIndexValueTolerance())
         for index, frame in enumerate(frames):
-            # A sequence copies what it is given: an empty node, which then takes the voxels of the frame.
+            # A sequence copies nodes that are added: an empty node avoids copying the voxels, which are set afterwards.
             empty = slicer.vtkMRMLScalarVolumeNode()
             placed = target.SetDataNodeAtValue(empty, source.GetNthIndexValue(index))
             placed.CopyContent(frame, False)
@@ -110,8 +110,8 @@ def browseTogether(
     proxy: slicer.vtkMRMLScalarVolumeNode,
     browser: slicer.vtkMRMLSequenceBrowserNode,
 ) -> None:
-    """Let the browser of ``source`` also show ``target``, through ``proxy`` and with the same settings."""
-    modifying = browser.StartModify()  # before its logic makes a proxy of its own
+    """Add ``target`` to the browser of ``source``, with the volume ``proxy`` and the same settings."""
+    modifying = browser.StartModify()  # before its logic creates another proxy
     try:
         browser.AddSynchronizedSequenceNodeID(target.GetID())
         browser.AddProxyNode(proxy, target, False)

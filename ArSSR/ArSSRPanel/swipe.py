@@ -1,4 +1,4 @@
-"""A divider in a slice view: before on its left, after on its right; it follows the mouse."""
+"""A divider in a slice view that follows the mouse: before on its left, after on its right."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ArSSRPanel import views
 from ArSSRPanel.plane_layer import PlaneLayer
 from ArSSRPanel.pointer import PointerWatch
 
-# Least width of a side, in pixels.
+# Smallest width of a side, in pixels.
 MARGIN = 8
 
 
 class Swipe:
-    """Shows one volume to the left of a divider and another one to its right.
+    """Shows one volume to the left of a divider and another to its right.
 
     Args:
         widget: The slice view.
-        before: The volume on the left, and what the view says of it.
-        after: The volume on the right, likewise.
+        before: The volume on the left, and its label.
+        after: The volume on the right, and its label.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Swipe:
         before: tuple[slicer.vtkMRMLScalarVolumeNode, str],
         after: tuple[slicer.vtkMRMLScalarVolumeNode, str],
     ) -> None:
-        """Begin with the divider in the middle."""
+        """Start with the divider at the center."""
         self._widget = widget
         self._after = after[0]
         self.position = 0.5
@@ -47,13 +47,13 @@ class Swipe:
         self._draw()
 
     def stop(self) -> None:
-        """Leave the view; nothing of the divider is left."""
+        """Remove the divider from the view; nothing of it is left."""
         self._widget.mrmlSliceNode().RemoveObserver(self._tag)
         self._pointer.stop()
         self._layer.remove()
 
     def moveTo(self, position: float) -> None:
-        """Move the divider to a part of the width of the view, 0 to 1."""
+        """Move the divider to a fraction of the width of the view, 0 to 1."""
         self.position = min(max(position, 0.0), 1.0)
         self._draw()
 
@@ -62,7 +62,7 @@ class Swipe:
             self.moveTo(x / max(1, node.GetDimensions()[0]))
 
     def _draw(self) -> None:
-        """Compute the right side: what the volume is at every pixel there."""
+        """Compute the right side: the volume sampled at every pixel there."""
         node = self._widget.mrmlSliceNode()
         width, height = node.GetDimensions()[:2]
         first = min(max(round(self.position * width), MARGIN), max(width - MARGIN, 0))
@@ -72,7 +72,7 @@ class Swipe:
             return
         self._drawn = drawn
         plane = planeOf(self._after, toRAS, (first, width - 1, 0, height - 1))
-        # A bright line, so that the divider is seen where both sides look alike.
+        # A bright line makes the divider visible if both sides look alike.
         display = self._after.GetDisplayNode()
         plane[:, 0] = display.GetLevel() + display.GetWindow() / 2
         shift = np.eye(4)
@@ -83,7 +83,7 @@ class Swipe:
 def planeOf(
     volume: slicer.vtkMRMLScalarVolumeNode, xyToRAS: np.ndarray, extent: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Return a volume at the pixels of a slice view, linearly interpolated, as the view itself would show it.
+    """Return a volume sampled at the pixels of a slice view, with linear interpolation as in the view itself.
 
     Args:
         volume: The volume.
@@ -91,7 +91,7 @@ def planeOf(
         extent: First and last pixel across and up.
 
     Returns:
-        Intensities, float32, shape (rows, columns); the lowest of the volume outside of it.
+        Intensities, float32, shape (rows, columns); outside, the minimum of the volume.
     """
     rasToIJK, rasToVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     volume.GetRASToIJKMatrix(rasToIJK)

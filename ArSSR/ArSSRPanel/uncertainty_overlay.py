@@ -1,6 +1,6 @@
-"""The uncertainty of a result over the view that shows it, in color, where it is large.
+"""A color overlay on the result where its uncertainty is large.
 
-The volume of the uncertainty is shown itself; what its display was before comes back when the overlay leaves.
+It shows the volume of the uncertainty itself, whose previous display is restored afterwards.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ArSSRPanel import views
 from ArSSRPanel.outputs import UNCERTAINTY_ROLE
 
 OPACITY = 0.7
-# Below this part of the brightest color's value, the result is shown without color.
+# Uncertainties below this fraction of the brightest color's value are not colored.
 LEAST_PART = 0.5
 
 
 class UncertaintyOverlay:
-    """Colors a slice view.
+    """A color overlay on a slice view.
 
     Args:
         widget: The slice view, which shows the result.
@@ -27,7 +27,7 @@ class UncertaintyOverlay:
     """
 
     def __init__(self, widget: Any, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Show it."""
+        """Show the overlay."""
         self._widget = widget
         self._volume = volume
         display = volume.GetDisplayNode()
@@ -45,19 +45,19 @@ class UncertaintyOverlay:
 
     @property
     def label(self) -> str:
-        """What the view says of the colors."""
+        """The label of the colors in the view."""
         return _("colored: uncertainty {lowest} to {highest}").format(
             lowest=f"{self.lowest:.3g}", highest=f"{self.highest:.3g}"
         )
 
     def setVisible(self, visible: bool) -> None:
-        """Show the colors or hide them, for a view that shows something else for a while."""
+        """Show or hide the overlay, for a view that temporarily shows something else."""
         views.compositeOf(self._widget).SetForegroundOpacity(OPACITY if visible else 0.0)
 
     def remove(self) -> None:
-        """Put the display of the volume back; the foreground of the view is the caller's to restore."""
+        """Restore the display of the volume; the caller restores the foreground of the view."""
         display = self._volume.GetDisplayNode()
-        if display is None:  # it went with its scene
+        if display is None:  # removed with its scene
             return
         applied, lowest, highest = self._before
         modifying = display.StartModify()
@@ -68,6 +68,6 @@ class UncertaintyOverlay:
 
 
 def uncertaintyOf(result: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the volume of the uncertainty of a result, None if there is none that can be shown."""
+    """Return the volume of the uncertainty of a result, or None if there is none to show."""
     volume = result.GetNodeReference(UNCERTAINTY_ROLE)
     return volume if volume is not None and volume.GetImageData() and volume.GetDisplayNode() else None

@@ -1,6 +1,6 @@
-"""The slice views: what they show, how they are put back, and the words in them.
+"""The slice views: their content, its restoration, and their labels.
 
-Nothing here knows what is shown, or why.
+Nothing here depends on the content itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import slicer
 import slicer.util
 import vtk
 
-# Index of the text in the middle of a view's upper edge; Slicer itself writes into the four corners.
+# Index of the text at the center of the upper edge; Slicer itself writes into the four corners.
 _UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
 
 
 @dataclass
 class ViewState:
-    """What a slice view shows, and where."""
+    """The content of a slice view, and its position."""
 
     sliceToRAS: vtk.vtkMatrix4x4
     fieldOfView: tuple[float, float, float]
@@ -41,12 +41,12 @@ def sliceWidgets() -> Iterator[tuple[str, Any]]:
 
 
 def compositeOf(widget: Any) -> slicer.vtkMRMLSliceCompositeNode:
-    """Return the node that says which volumes a slice view shows."""
+    """Return the node that defines the volumes in a slice view."""
     return widget.sliceLogic().GetSliceCompositeNode()
 
 
 def stateOf(widget: Any) -> ViewState:
-    """Return what a slice view shows, and where."""
+    """Return the content of a slice view, and its position."""
     node, composite = widget.mrmlSliceNode(), compositeOf(widget)
     sliceToRAS = vtk.vtkMatrix4x4()
     sliceToRAS.DeepCopy(node.GetSliceToRAS())
@@ -63,13 +63,13 @@ def stateOf(widget: Any) -> ViewState:
 
 
 def restore(widget: Any, state: ViewState) -> None:
-    """Let a slice view show again what it showed, at the same place and at the same zoom."""
+    """Restore the content of a slice view, with its position and zoom."""
     node, composite = widget.mrmlSliceNode(), compositeOf(widget)
-    # Unlinked first: a linked view would hand its volume on to the others.
+    # Unlinked first: a linked view would change the volumes of the others.
     composite.SetLinkedControl(0)
     composite.SetHotLinkedControl(0)
     modifying = node.StartModify()
-    # The matrix, not the name of the orientation: that of an oblique view, "Reformat", says nothing.
+    # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
     node.GetSliceToRAS().DeepCopy(state.sliceToRAS)
     node.SetFieldOfView(*state.fieldOfView)
     node.SetXYZOrigin(*state.origin)
@@ -83,20 +83,20 @@ def restore(widget: Any, state: ViewState) -> None:
 
 
 def setLayout(number: int) -> None:
-    """Show a layout, and wait until its views have their sizes: a volume that is fitted before is fitted wrongly."""
+    """Show a layout, and wait until its views have their sizes: fitting a volume earlier would be wrong."""
     slicer.app.layoutManager().setLayout(number)
     slicer.app.processEvents()
 
 
 def setLabel(widget: Any, text: str) -> None:
-    """Write a line at the upper edge of a slice view; "" takes it away."""
+    """Write a line at the upper edge of a slice view; "" removes it."""
     view = widget.sliceView()
     view.cornerAnnotation().SetText(_UPPER_EDGE, text)
     view.scheduleRender()
 
 
 def showInViews(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show a volume in all slice views: at the place that they show, or fitted where they showed nothing."""
+    """Show a volume in all slice views, at their current position, or fitted if they were empty."""
     empty = [widget for _name, widget in sliceWidgets() if compositeOf(widget).GetBackgroundVolumeID() is None]
     slicer.util.setSliceViewerLayers(background=volume, fit=False)
     for widget in empty:

@@ -1,4 +1,4 @@
-"""Following the nodes that the panel shows: a volume that is filled later, a region that is drawn or moved."""
+"""Observation of the nodes in the panel: a volume that is filled later, a region that is drawn or moved."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import qt
 import slicer
 import vtk
 
-# A region that is dragged changes many times a second; the panel answers to the last of them. In ms.
+# Delay in ms: dragging a region changes it many times per second, and the panel only responds to the last change.
 DELAY = 30
 _VOLUME_EVENTS = (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,)
 _MARKUPS_EVENTS = (slicer.vtkMRMLMarkupsNode.PointModifiedEvent,)
 
 
 class NodeWatch:
-    """Calls back soon, and once, after nodes have changed.
+    """Calls a function once, shortly after nodes have changed.
 
     Args:
         onChanged: Called from the event loop.
     """
 
     def __init__(self, onChanged: Callable[[], object]) -> None:
-        """Watch nothing yet."""
+        """Start without nodes."""
         self._nodes: list[slicer.vtkMRMLNode] = []
         self._tags: list[tuple[slicer.vtkMRMLNode, int]] = []
         self._timer = qt.QTimer()
@@ -31,7 +31,7 @@ class NodeWatch:
         self._timer.timeout.connect(onChanged)
 
     def follow(self, nodes: Iterable[slicer.vtkMRMLNode | None]) -> None:
-        """Watch these nodes, and no others."""
+        """Observe these nodes only."""
         wanted = [node for node in nodes if node is not None]
         if wanted == self._nodes:
             return
@@ -42,7 +42,7 @@ class NodeWatch:
                 self._tags.append((node, node.AddObserver(event, self._onModified)))
 
     def stop(self) -> None:
-        """Watch nothing, and do not call any more."""
+        """Stop observing; there are no further calls."""
         self._timer.stop()
         self._release()
 
@@ -67,7 +67,7 @@ def _eventsOf(node: slicer.vtkMRMLNode) -> list[int]:
 
 
 def placeRegion(region: slicer.vtkMRMLMarkupsROINode) -> None:
-    """Let the next clicks in a view place a new region of interest."""
+    """Let the user place a new region of interest with the next clicks in a view."""
     logic = slicer.app.applicationLogic()
     selection = logic.GetSelectionNode()
     if region.GetDisplayNode() is None:

@@ -1,7 +1,7 @@
-"""Window and level: from the anatomy, and the same in all volumes that are compared.
+"""Window and level: from the anatomy, and the same for all compared volumes.
 
-The fat under the skin is the brightest tissue of a T1-weighted head, and lies outside of what is looked at: levels from
-all voxels leave the brain flat and dark.
+Subcutaneous fat is the brightest tissue of a T1-weighted head, but not of interest: levels from all voxels make the
+brain dark and flat.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import numpy as np
 import slicer
 import vtk
 
-# Voxels looked at, evenly spread.
+# Number of evenly distributed sample voxels.
 SAMPLED_VOXELS = 500_000
-# Part of the range above which a voxel is tissue, not air.
+# Fraction of the range above which a voxel is tissue, not air.
 TISSUE = 0.1
-# Part of the extent of the tissue, around its middle, that has neither skin nor fat.
+# Fraction of the extent of the tissue, around its center, that contains neither skin nor fat.
 INNER_PART = 0.55
 LOWEST, HIGHEST = 2.0, 99.0
-# What is brighter than nearly all of the inner part is still told apart.
+# Keeps the brightest parts of the inner region distinguishable.
 HEADROOM = 1.1
 
 
 def anatomyWindow(array: np.ndarray) -> tuple[float, float]:
-    """Return the window and the level that show what lies in the middle of a volume.
+    """Return the window and the level for the center of the anatomy.
 
     Args:
-        array: Intensities, shape (k, j, i); voxels that are not finite are left out.
+        array: Intensities, shape (k, j, i); voxels that are not finite are ignored.
 
     Returns:
-        Width and middle of the window, in the units of the array; the width is positive.
+        Width and center of the window, in the units of the array; the width is positive.
     """
     step = max(1, round((array.size / SAMPLED_VOXELS) ** (1 / 3)))
-    # A stack of few thick slices keeps them all.
+    # All slices are used if there are only a few thick ones.
     steps = [step if size > 4 * step else 1 for size in array.shape]
     sample = array[:: steps[0], :: steps[1], :: steps[2]].astype(np.float64)
     finite = sample[np.isfinite(sample)]
@@ -50,7 +50,7 @@ def anatomyWindow(array: np.ndarray) -> tuple[float, float]:
 
 
 def _innerPart(tissue: np.ndarray) -> tuple[slice, ...]:
-    """Return the box around the middle of the tissue; the whole array where there is none."""
+    """Return the box around the center of the tissue, or the whole array if there is none."""
     box = []
     for axis in range(3):
         counts = tissue.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -63,7 +63,7 @@ def _innerPart(tissue: np.ndarray) -> tuple[slice, ...]:
 
 
 def setWindow(volume: slicer.vtkMRMLScalarVolumeNode, window: float, level: float) -> None:
-    """Show a volume with this window and level, whatever its voxels are."""
+    """Show a volume with this window and level, regardless of its voxels."""
     display = volume.GetDisplayNode()
     modifying = display.StartModify()
     display.AutoWindowLevelOff()
@@ -72,21 +72,21 @@ def setWindow(volume: slicer.vtkMRMLScalarVolumeNode, window: float, level: floa
 
 
 class LinkedWindows:
-    """Keeps window and level of several volumes equal: what the user changes in one view changes in all.
+    """Synchronizes the window and level of several volumes: a change in one view applies to all.
 
     Args:
-        volumes: With display nodes.
+        volumes: Volumes with display nodes.
     """
 
     def __init__(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> None:
-        """Begin to listen, and keep what each volume has now."""
+        """Start observing, and store the current settings of each volume."""
         self._displays = [volume.GetDisplayNode() for volume in volumes]
         self._before = [(d.GetAutoWindowLevel(), d.GetWindow(), d.GetLevel()) for d in self._displays]
         self._busy = False
         self._tags = [(d, d.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)) for d in self._displays]
 
     def set(self, window: float, level: float) -> None:
-        """Show all of them with this window and level."""
+        """Show all volumes with this window and level."""
         self._busy = True
         try:
             for display in self._displays:
@@ -96,7 +96,7 @@ class LinkedWindows:
             self._busy = False
 
     def release(self) -> None:
-        """Stop listening, and give every volume what it had before."""
+        """Stop observing, and restore the settings of each volume."""
         for display, tag in self._tags:
             display.RemoveObserver(tag)
         for display, (automatic, window, level) in zip(self._displays, self._before, strict=True):
