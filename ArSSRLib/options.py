@@ -72,7 +72,7 @@ class UpsamplingOptions:
     memory_limit: float | None = _option(None, "memory limit in GB (default: the free memory)", unit="GB")
     quality: str = _option(
         "standard",
-        "draft: the fastest model; best: the deepest model, averaged over eight mirror images, 8 times as long",
+        "draft: the fastest model; best: the deepest model, averaged over eight mirror images, about 11 times as long",
         choices=QUALITIES,
     )
     consistency: str = _option(

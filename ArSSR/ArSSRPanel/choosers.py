@@ -47,7 +47,7 @@ class Quality(enum.Enum):
         return {
             Quality.DRAFT: _("Draft"),
             Quality.STANDARD: _("Standard"),
-            Quality.BEST: _("Best: about ten times as long"),
+            Quality.BEST: _("Best: about 11 times as long"),
         }[self]
 
 

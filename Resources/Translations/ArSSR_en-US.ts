@@ -498,7 +498,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Best: about ten times as long</source>
+        <source>Best: about 11 times as long</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
