@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ class Destination:
     folder: Path | None = None
 
 
+NOWHERE = Destination()
+
+
 @dataclass(frozen=True)
 class Plan:
     """The work of an upsampling, determined before it starts.
@@ -105,114 +109,81 @@ def must_agree(options: UpsamplingOptions, profile: SliceProfile, scale: Sequenc
     return options.consistency == "auto" and max(scale) > 1 and profile.covers(scale)
 
 
-def make_plan(
-    geometry: VolumeGeometry,
-    dtype: npt.DTypeLike,
-    scale: float | Sequence[float],
-    options: UpsamplingOptions,
-    *,
-    halo: int,
-    bytes_per_coarse_voxel: int,
-    encoding_cost: float,
-    base_memory: int,
-    available_memory: int,
-    host_memory: int | None = None,
-    profile: SliceProfile = UNKNOWN,
-    region: Sequence[Sequence[int]] | None = None,
-    destination: Destination | None = None,
-) -> Plan:
-    """Return the plan of `ArSSRLib.upsampling.upsample`, without computing anything.
+@dataclass(frozen=True)
+class Work:
+    """What is to be done, and the memory there is for it.
 
-    Args:
+    Attributes:
         geometry: Grid of the input.
         dtype: Voxel type of the result.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
         options: The options.
         halo: Coarse margin that the network needs, in voxels.
-        bytes_per_coarse_voxel: Memory of the network per coarse voxel of a tile, in bytes.
-        encoding_cost: Number of fine voxels that are computed in the time of encoding one coarse voxel.
-        base_memory: Memory of the process on the device before it starts, in bytes; on the CPU, including the input.
-        available_memory: Free memory of the device in bytes.
-        host_memory: Free main memory in bytes, if the device has its own memory; None for the CPU.
-        profile: The slice profile of the input, as far as known.
-        region: Requested box of fine voxels, (first, stop) along i, j, k; all if None.
-        destination: Destination of the result; None if it is not written.
-
-    Raises:
-        InputError: If the scale or the region is impossible.
-        MemoryLimitError: If the job exceeds the limit or the free memory.
+        bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
+        encoding_cost: Fine voxels that are answered while the network encodes one coarse voxel.
+        base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
+        available_memory: Bytes that are free on the device.
+        host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
+        profile: How the input was acquired, as far as it is known.
+        region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
+        destination: Where the result is to be written; nowhere by default.
     """
-    fine = geometry.upsampled(scale)
-    work = _Work(
-        coarse=geometry,
-        fine=fine,
-        scale=parse_scale(scale),
-        options=options,
-        region=None if region is None else parse_region(region, fine.size),
-        dtype=np.dtype(dtype),
-        halo=halo,
-        bytes_per_coarse_voxel=bytes_per_coarse_voxel,
-        encoding_cost=encoding_cost,
-        base_memory=base_memory,
-        available_memory=available_memory,
-        host_memory=host_memory,
-        profile=profile,
-        copies=0 if destination is None else destination.copies,
-    )
-    if destination is None or destination.folder is None:
-        return work.planned()
-    return work.cheaper(destination.folder)
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """The work and the available memory; see `make_plan`."""
-
-    coarse: VolumeGeometry
-    fine: VolumeGeometry
-    scale: tuple[float, float, float]
+    geometry: VolumeGeometry
+    dtype: npt.DTypeLike
+    scale: float | Sequence[float]
     options: UpsamplingOptions
-    region: Region | None
-    dtype: np.dtype[Any]
+    _: KW_ONLY
     halo: int
     bytes_per_coarse_voxel: int
     encoding_cost: float
     base_memory: int
     available_memory: int
-    host_memory: int | None
-    profile: SliceProfile
-    copies: int
+    host_memory: int | None = None
+    profile: SliceProfile = UNKNOWN
+    region: Sequence[Sequence[int]] | None = None
+    destination: Destination = NOWHERE
 
-    def cheaper(self, folder: Path) -> Plan:
-        """Return the plan with the result in memory, or in a folder on disk if that is much less work.
+    def plan(self) -> Plan:
+        """Return what `ArSSRLib.upsampling.upsample` will do; nothing is computed.
+
+        The result lies in memory, or in the folder of the destination where that is much less work.
 
         Raises:
-            MemoryLimitError: If neither fits.
+            InputError: If the scale or the region is impossible.
+            MemoryLimitError: If the job does not fit into the limit, or into the memory that is free.
         """
-        beside = self.planned(folder)
+        if self.destination.folder is None:
+            return self._planned()
+        beside = self._planned(self.destination.folder)
         try:
-            within = self.planned()
+            within = self._planned()
         except MemoryLimitError:
             return beside
         return within if within.cost <= DISK_PAYS * beside.cost else beside
 
-    def planned(self, folder: Path | None = None) -> Plan:
-        """Return the plan with the result in a folder on disk, or in memory.
+    @cached_property
+    def _fine(self) -> VolumeGeometry:
+        return self.geometry.upsampled(self.scale)
 
-        Raises:
-            MemoryLimitError: If it does not fit.
-        """
-        on_disk, region = folder is not None, self.region or whole_region(self.fine)
-        target = self.fine.cropped([first for first, _ in region], [stop - first for first, stop in region])
+    @cached_property
+    def _factors(self) -> tuple[float, float, float]:
+        return parse_scale(self.scale)
+
+    def _planned(self, folder: Path | None = None) -> Plan:
+        """Return the plan with the result in a folder on the disk, or in memory."""
+        wanted = None if self.region is None else parse_region(self.region, self._fine.size)
+        on_disk, region, dtype = folder is not None, wanted or whole_region(self._fine), np.dtype(self.dtype)
+        target = self._fine.cropped([first for first, _ in region], [stop - first for first, stop in region])
         computed = self._computed(region)
         voxels = math.prod(stop - first for first, stop in computed)
-        result = voxels * (self.dtype.itemsize + (UNCERTAINTY_BYTES if self.options.uncertainty else 0))
-        coarse_volumes = 1 + (AGREEMENT_VOLUMES if must_agree(self.options, self.profile, self.scale) else 0)
+        result = voxels * (dtype.itemsize + (UNCERTAINTY_BYTES if self.options.uncertainty else 0))
+        coarse_volumes = 1 + (AGREEMENT_VOLUMES if must_agree(self.options, self.profile, self._factors) else 0)
         coarse_volumes += (
-            self.options.even_slices == "auto" and slice_axis(self.coarse.spacing, self.profile) is not None
+            self.options.even_slices == "auto" and slice_axis(self.geometry.spacing, self.profile) is not None
         )
-        host = math.prod(self.coarse.size) * 4 * coarse_volumes + (0 if on_disk else result)
-        writing = 0 if on_disk else self.copies * result
+        host = math.prod(self.geometry.size) * 4 * coarse_volumes + (0 if on_disk else result)
+        writing = 0 if on_disk else self.destination.copies * result
         slab = SLAB_VOXELS * SLAB_BYTES
         _require_room(target, host + writing, self.available_memory if self.host_memory is None else self.host_memory)
         if self.host_memory is not None:  # this memory is not on the device
@@ -227,11 +198,11 @@ class _Work:
         encoding = max(tile.crop_voxels for tile in tiles) * self._bytes_per_coarse_voxel
         cost = sum(self.encoding_cost * tile.crop_voxels + tile.block_voxels for tile in tiles)
         return Plan(
-            scale=self.scale,
+            scale=self._factors,
             options=self.options,
-            region=self.region,
+            region=wanted,
             geometry=target,
-            dtype=self.dtype,
+            dtype=dtype,
             tiles=tiles,
             memory=base + max(writing, slab + encoding),
             cost=cost * (MIRROR_IMAGES if self.options.mirrored else 1),
@@ -243,18 +214,18 @@ class _Work:
 
     @property
     def _bytes_per_coarse_voxel(self) -> int:
-        """Bytes per coarse voxel of a tile: memory of the network, and the running mean of its fine voxels."""
-        averaging = AVERAGING_BYTES * math.prod(self.scale) if self.options.mirrored else 0
+        """Bytes of a tile's coarse voxel: what the network holds, and the mean of its fine voxels in the making."""
+        averaging = AVERAGING_BYTES * math.prod(self._factors) if self.options.mirrored else 0
         return self.bytes_per_coarse_voxel + math.ceil(averaging)
 
     def _computed(self, region: Region) -> Region:
-        """Return the region, enlarged by the margin for the agreement with the scan."""
-        if not must_agree(self.options, self.profile, self.scale):
+        """Return the region, with the margin that its agreement with the scan needs."""
+        if not must_agree(self.options, self.profile, self._factors):
             return region
-        margins = [math.ceil(AGREEMENT_MARGIN * s) if s > 1 else 0 for s in self.scale]
+        margins = [math.ceil(AGREEMENT_MARGIN * s) if s > 1 else 0 for s in self._factors]
         i, j, k = (
             (max(0, first - margin), min(length, stop + margin))
-            for (first, stop), margin, length in zip(region, margins, self.fine.size, strict=True)
+            for (first, stop), margin, length in zip(region, margins, self._fine.size, strict=True)
         )
         return (i, j, k)
 
@@ -267,8 +238,8 @@ class _Work:
                 )
                 raise MemoryLimitError(msg)
             return plan_tiles(
-                self.coarse.shape,
-                self.fine.shape,
+                self.geometry.shape,
+                self._fine.shape,
                 halo=self.halo,
                 maximum_crop=(limit - base - slab) // self._bytes_per_coarse_voxel,
                 region=slices_of(region),

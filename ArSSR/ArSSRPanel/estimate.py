@@ -15,7 +15,7 @@ from vtk.util.numpy_support import get_numpy_array_type
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import times
-from ArSSRLib.planning import Plan, make_plan
+from ArSSRLib.planning import Plan, Work
 from ArSSRLib.timing import BUSY, promised_seconds
 from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.request import Request
@@ -91,7 +91,7 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
     model = facts["models"][request.model]
     array = request.inputVolume.GetImageData().GetPointData().GetScalars()
     inputBytes = array.GetNumberOfTuples() * array.GetDataTypeSize()
-    return make_plan(
+    return Work(
         request.inputGeometry,
         _numpyType(array),
         request.scale,
@@ -103,7 +103,7 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
         available_memory=device["free_memory"],
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
         region=request.region,
-    )
+    ).plan()
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:

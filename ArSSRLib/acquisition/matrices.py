@@ -152,21 +152,6 @@ def mean_matrix(fine: int, coarse: int) -> FloatArray:
     return np.asarray(np.clip(overlap, 0, None) * (coarse / fine))
 
 
-def simulate_low_resolution(array: Tensor, scale: Sequence[float], *, profile: str = "gaussian") -> Tensor:
-    """Simulate the coarse acquisition of a fine volume in the same field of view.
-
-    Args:
-        array: Fine volume, shape (k, j, i).
-        scale: Factor along k, j, i; the coarse lengths are rounded.
-        profile: One of `PROFILES`, see `acquisition_matrices`.
-
-    Returns:
-        Coarse volume, shape (k', j', i').
-    """
-    coarse = coarse_shape(array.shape, scale)
-    return apply_matrices(array, acquisition_matrices(array.shape, coarse, profile=profile))
-
-
 def coarse_shape(fine: Sequence[int], scale: Sequence[float]) -> tuple[int, int, int]:
     """Return the shape of a volume coarsened by a scale, both along k, j, i; at least one voxel along each axis."""
     k, j, i = (max(1, round(n / s)) for n, s in zip(fine, scale, strict=True))

@@ -35,7 +35,7 @@ from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.packages import require_package
-from ArSSRLib.planning import Destination, Plan, make_plan, slices_of
+from ArSSRLib.planning import NOWHERE, Destination, Plan, Work, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
@@ -58,7 +58,7 @@ def upsample(
     options: UpsamplingOptions = DEFAULT_OPTIONS,
     *,
     region: Sequence[Sequence[int]] | None = None,
-    destination: Destination | None = None,
+    destination: Destination = NOWHERE,
     progress: Progress | None = None,
 ) -> Volume:
     """Return a volume on a finer grid in exactly the same field of view, or a region of it.
@@ -67,13 +67,11 @@ def upsample(
         volume: The input; it is not changed. Voxels that are not finite are replaced and reported in the log.
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
-        options: Further options, see `UpsamplingOptions`.
-        region: Box of voxels of the finer grid, (first, stop) along i, j, k; the result is the same as cut from the
-            whole.
-        destination: Destination of the result, from `ArSSRLib.io.destination_of`: the plan includes the memory of its
-            writer, and a result that exceeds the memory is stored on disk if its format allows. None: it must fit into
-            memory.
-        progress: Called with the finished fraction, increasing from 0 to 1; an exception stops the work.
+        options: What else may be chosen, see `UpsamplingOptions`.
+        region: Box of voxels of the finer grid, (first, stop) along i, j, k, which comes out as if cut from the whole.
+        destination: Where the result will be written, from `ArSSRLib.io.destination_of`: its writer's needs are planned
+            for, and a result larger than the memory lies on the disk, if its format allows. By default it has to fit.
+        progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
 
     Returns:
         The finer volume. Integer types are kept by rounding and clipping; all others become float32, or remain float64
@@ -99,7 +97,7 @@ def plan_upsampling(
     options: UpsamplingOptions = DEFAULT_OPTIONS,
     *,
     region: Sequence[Sequence[int]] | None = None,
-    destination: Destination | None = None,
+    destination: Destination = NOWHERE,
     estimate: Estimate = estimated_profile,
 ) -> Plan:
     """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing any voxels.
@@ -122,7 +120,7 @@ def plan_upsampling(
     options = decided(options)
     device = torch.device(options.device)
     model.check_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
-    return make_plan(
+    return Work(
         volume.geometry,
         result_type(volume.array),
         scale,
@@ -136,7 +134,7 @@ def plan_upsampling(
         profile=decided_profile(volume, options, parse_scale(scale), estimate=estimate),
         region=region,
         destination=destination,
-    )
+    ).plan()
 
 
 def decided(options: UpsamplingOptions) -> UpsamplingOptions:

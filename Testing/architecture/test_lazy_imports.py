@@ -44,10 +44,10 @@ from ArSSRLib import Volume, VolumeGeometry, read_volume, write_volume
 from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, registry, verify
 from ArSSRLib.io import itk
 from ArSSRLib.options import DEFAULT_OPTIONS
-from ArSSRLib.planning import make_plan
+from ArSSRLib.planning import Work
 verify(find_entry(DEFAULT_MODEL))
 numbers = {"halo": 1, "bytes_per_coarse_voxel": 1, "encoding_cost": 40.0, "base_memory": 0, "available_memory": 10**10}
-make_plan(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, DEFAULT_OPTIONS, **numbers)"""
+Work(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, DEFAULT_OPTIONS, **numbers).plan()"""
 
     assert "torch" not in loaded_after(code)
 

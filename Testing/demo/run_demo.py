@@ -15,9 +15,9 @@ import torch
 from tqdm import tqdm
 
 from ArSSRLib import Volume, VolumeGeometry, load_model, read_volume, upsample, write_volume
-from ArSSRLib.acquisition.matrices import simulate_low_resolution
+from ArSSRLib.acquisition.matrices import acquisition_matrices
 from ArSSRLib.figure import save_comparison
-from ArSSRLib.interpolation import cubic_upsample
+from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
 
 COLIN27 = Path("/usr/share/mricron/templates/ch2bet.nii.gz")
@@ -62,7 +62,8 @@ def coarsened(truth: Volume) -> Volume:
     A Gaussian of a full width at half maximum of one coarse voxel along every axis, sampled at the coarse centers.
     """
     geometry = truth.geometry.resized([n // SCALE for n in truth.geometry.size])
-    array = simulate_low_resolution(torch.from_numpy(truth.array), (SCALE,) * 3, profile="gaussian")
+    matrices = acquisition_matrices(truth.geometry.shape, geometry.shape, profile="gaussian")
+    array = apply_matrices(torch.from_numpy(truth.array), matrices)
     return truth.with_array(array.numpy(), geometry)
 
 

@@ -14,7 +14,6 @@ from ArSSRLib.acquisition.matrices import (
     acquisition_matrices,
     back_project,
     coarse_shape,
-    simulate_low_resolution,
 )
 from ArSSRLib.interpolation import apply_matrices, centered_positions, cubic_upsample
 
@@ -107,12 +106,12 @@ def test_an_unknown_slice_profile_is_refused():
         acquisition_matrices([8], [4], profile="boxcar")
 
 
-def test_simulation_coarsens_each_axis_by_its_own_factor():
-    assert simulate_low_resolution(random_volume(12, 12, 12), (1, 2, 5)).shape == (12, 6, 2)
+def test_a_scale_coarsens_each_axis_by_its_own_factor():
+    assert coarse_shape((12, 12, 12), (1, 2, 5)) == (12, 6, 2)
 
 
 def test_a_volume_thinner_than_the_scale_keeps_one_voxel():
-    assert simulate_low_resolution(random_volume(1, 2, 12), (4, 8, 4)).shape == (1, 1, 3)
+    assert coarse_shape((1, 2, 12), (4, 8, 4)) == (1, 1, 3)
 
 
 @pytest.mark.parametrize("profile", ["point", "gaussian"])

@@ -14,7 +14,7 @@ from ArSSRLib import planning, upsampling
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.planning import AT_WORK, DISK_WINDOW, SLAB_BYTES, SLAB_VOXELS, Destination, Plan, make_plan
+from ArSSRLib.planning import AT_WORK, DISK_WINDOW, SLAB_BYTES, SLAB_VOXELS, Destination, Plan, Work
 from ArSSRLib.upsampling import plan_upsampling
 from ArSSRLib.volume import Volume
 
@@ -30,7 +30,7 @@ PLENTY = {"base_memory": 0, "available_memory": 10**12}
 
 def plan(grid: VolumeGeometry, dtype, scale, *, memory_limit: float | None = None, **numbers) -> Plan:
     options = UpsamplingOptions(memory_limit=memory_limit, even_slices="off")
-    return make_plan(grid, dtype, scale, options, **numbers)
+    return Work(grid, dtype, scale, options, **numbers).plan()
 
 
 def test_a_plan_names_the_grid_and_the_type_of_the_result():
@@ -50,7 +50,7 @@ def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and
 def test_slices_that_may_be_made_even_take_another_volume(spacing, volumes):
     grid = VolumeGeometry(GRID.size, spacing)
     off, auto = (
-        make_plan(grid, np.int16, 2, UpsamplingOptions(even_slices=choice), **NETWORK, **PLENTY)
+        Work(grid, np.int16, 2, UpsamplingOptions(even_slices=choice), **NETWORK, **PLENTY).plan()
         for choice in ("off", "auto")
     )
 
@@ -205,4 +205,4 @@ def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_mode
 
     found = plan_upsampling(Volume(array, GRID), tiny_model, 2, options, region=region)
 
-    assert found == make_plan(GRID, np.int16, 2, options, **numbers, region=region)
+    assert found == Work(GRID, np.int16, 2, options, **numbers, region=region).plan()

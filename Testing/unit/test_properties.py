@@ -23,7 +23,7 @@ from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.normalization import result_type
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.planning import make_plan
+from ArSSRLib.planning import Work
 from ArSSRLib.worker.job import job_from_table
 
 INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4")
@@ -100,7 +100,7 @@ def test_any_plan_stays_within_its_limit_and_covers_every_voxel_once(size, scale
     numbers = {"halo": halo, "bytes_per_coarse_voxel": cost, "encoding_cost": 40.0}
     numbers |= {"base_memory": 10**6, "available_memory": 10**12}
     try:
-        job = make_plan(geometry, "f4", scale, UpsamplingOptions(memory_limit=limit), **numbers)
+        job = Work(geometry, "f4", scale, UpsamplingOptions(memory_limit=limit), **numbers).plan()
     except (MemoryLimitError, InputError):
         return
 
