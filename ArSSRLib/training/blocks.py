@@ -21,8 +21,7 @@ from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Conditioning, mixed_precision
 from ArSSRLib.training.config import TrainingConfig
-from ArSSRLib.training.drawing import Item, integer
-from ArSSRLib.training.simulation import SimulatedProfile
+from ArSSRLib.training.drawing import integer
 
 # Smallest number of coarse voxels along each axis of a box.
 SHORTEST = 8
@@ -68,13 +67,6 @@ class Block:
             return to_device(k, device), to_device(j, device), to_device(i, device)
 
         return replace(self, positions=moved(*self.positions), down=moved(*self.down), up=moved(*self.up))
-
-
-def draw_block(item: Item, profile: SimulatedProfile, config: TrainingConfig, generator: torch.Generator) -> Block:
-    """Draw the block of a patch, with at most ``config.block_voxels`` fine voxels unless the smallest box has more."""
-    kinds, widths = torch.tensor([profile.kinds]), torch.tensor([profile.told_widths])
-    (block,) = draw_blocks(item.scale, item.margins, (kinds, widths), [profile.is_told], config, generator)
-    return block
 
 
 def draw_blocks(  # noqa: PLR0917 - all properties of a group

@@ -17,20 +17,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import POINT, batch_matrices, batch_transfer
+from ArSSRLib.acquisition.batch import POINT, batch_matrices
+from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import times
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.resampling import resample_isotropic
-from ArSSRLib.training.blocks import Block, draw_block
+from ArSSRLib.training.blocks import Block, draw_blocks
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import add_rician_noise, degrade
 from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patches, draw_item
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
-from ArSSRLib.training.simulation import SimulatedProfile, draw_noise, draw_profile, draw_slice_gains
+from ArSSRLib.training.simulation import (
+    as_told,
+    draw_certainty,
+    draw_noise,
+    draw_profiles,
+    draw_slice_gains,
+    inputs_of,
+)
 from ArSSRLib.volume import Volume
 
 __all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]
@@ -153,28 +161,34 @@ class BatchSampler:
         for number in range(self._first, self._first + config.batch_items):
             seed = seed_of(config.seed, step, number)
             self._host.manual_seed(seed)
-            items.append(draw_item(self._grids, config, self._host))
-            profiles.append(draw_profile(config, self._host))
-            noise.append(draw_noise(config, self._host))
-            gains.append(draw_slice_gains(config, items[-1].scale, self._host))
+            item, certainty = draw_item(self._grids, config, self._host), draw_certainty(config, 1, self._host)
+            kinds, widths = draw_profiles(config, certainty, self._host)
+            told = as_told(widths, certainty, self._host)
+            items.append(item)
+            profiles.append((kinds, widths, told, certainty))
+            noise.append(float(draw_noise(config, 1, self._host)) if config.degradation == "mixture" else 0.0)
+            gains.append(draw_slice_gains(config, item.scale, 1, self._host))
             if config.block_voxels:
-                blocks.append(draw_block(items[-1], profiles[-1], config, self._host))
+                agrees = [bool(certainty.amin() > NOTHING)]
+                blocks += draw_blocks(item.scale, item.margins, (kinds, told), agrees, config, self._host)
             seeds.append(seed)
         patches = [to_device(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
         first_face = self._sent([item.margins for item in items])
-        kinds, widths = self._sent([p.kinds for p in profiles]), self._sent([p.widths for p in profiles])
+        kinds, widths, told, certainty = (
+            to_device(torch.cat(part), self.device) for part in zip(*profiles, strict=True)
+        )
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (kinds, widths), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
         for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
+            one = coarse[number : number + 1]
             if gain is not None:
-                coarse[number] *= to_device(gain, self.device)
+                one *= to_device(gain, self.device)
             if sigma > 0:
                 self._points.manual_seed(seed ^ 2)
-                one = coarse[number : number + 1]
                 one.copy_(add_rician_noise(one, torch.full((1,), sigma, device=self.device), self._points))
-        acquisition = self._told(profiles)
+        acquisition = inputs_of(kinds, told, certainty)
         if blocks:
             pairs = zip(patches, blocks, strict=True)
             inner = tuple(patch[block.fine][block.inner].flatten() for patch, block in pairs)
@@ -194,7 +208,7 @@ class BatchSampler:
     def of_rank(self, rank: int) -> BatchSampler:
         """Return the sampler of another process."""
         world = self._total // self._config.batch_items
-        return BatchSampler(self._grids, self._config, device=self.device, rank=rank, world=world)
+        return type(self)(self._grids, self._config, device=self.device, rank=rank, world=world)
 
     def _acquisitions(
         self, shape: Sequence[int], scale: Tensor, slices: tuple[Tensor, Tensor], first_face: Tensor
@@ -214,12 +228,6 @@ class BatchSampler:
             for axis in range(3)
         )
         return k, j, i
-
-    def _told(self, profiles: list[SimulatedProfile]) -> Tensor:
-        """Return the slice profiles as told to the network, see `Batch.acquisition`."""
-        certainty = self._sent([p.certainty for p in profiles])[..., None]
-        kept = batch_transfer(self._sent([p.kinds for p in profiles]), self._sent([p.told_widths for p in profiles]))
-        return torch.cat([kept * (certainty > 0), certainty], dim=-1)
 
     def _draw_index(self, scale: Tensor, seeds: list[int]) -> Tensor:
         """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (N, K, 3)."""

@@ -77,9 +77,7 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
         starts.append(min(max(start, 0), max(0, math.floor(count - field + 1e-6))))
         lengths.append(math.ceil(field - 1e-6))
         scale.append(fitting)
-    # Point sampling has no kernel whose width grows with the scale.
-    scales = KERNEL_SCALES if config.degradation == "mixture" else 0.0
-    margins = [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
+    margins = kernel_margins(scale, config)
     patch = _replicated_crop(stored, starts, lengths, margins=margins, flips=flips) / STORED_ONE
     if config.augmentation:
         shares = {"gamma": config.gamma_share, "curve": config.curve_share, "tissue": config.tissue_share}
@@ -108,6 +106,13 @@ def draw_scale(config: TrainingConfig, generator: torch.Generator) -> list[float
     if uniform(generator) < config.whole_scale_share:
         scale = [max(1.0, round(2 * s) / 2 if s < 3 else float(round(s))) for s in scale]
     return scale
+
+
+def kernel_margins(scale: Sequence[float], config: TrainingConfig) -> list[int]:
+    """Return the fine voxels around a patch that its acquisition reads, along each axis."""
+    # Point sampling has no kernel whose width grows with the scale.
+    scales = KERNEL_SCALES if config.degradation == "mixture" else 0.0
+    return [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
 
 
 def slice_axis_of(volume: TrainingVolume) -> tuple[int, float]:

@@ -1,107 +1,114 @@
-"""How the acquisition of one item is drawn: slice profiles, what the network is told of them, noise, slice gains.
+"""How the acquisition of patches is drawn: slice profiles, what the network is told of them, noise, slice gains.
 
-Every draw comes from the generator that is given; the matrices are made in `acquisition.batch`.
+Every draw comes from the generator that is given, and is on its device; the matrices are made in `acquisition.batch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import KSPACE, POINT
+from ArSSRLib.acquisition.batch import KSPACE, POINT, batch_transfer
 from ArSSRLib.acquisition.profile import ESTIMATED, NOTHING, STATED
 from ArSSRLib.training.config import TrainingConfig
-from ArSSRLib.training.drawing import between, choose, uniform
 
 # How wrong an estimated width is: standard deviation of its logarithm.
 ESTIMATE_ERROR = 0.08
-# Among the items without one certainty for all axes, the share in which each axis has its own.
+# Among the patches without one certainty for all axes, the share in which each axis has its own.
 MIXED_CERTAINTY = 0.3
 
 
-@dataclass(frozen=True)
-class SimulatedProfile:
-    """The slice profiles of one item along k, j, i, and what the network is told of them.
+def draw_certainty(config: TrainingConfig, count: int, generator: torch.Generator) -> Tensor:
+    """Draw how certain the network is told to be about slice profiles: `profile.STATED`, `ESTIMATED` or `NOTHING`.
 
-    Attributes:
-        kinds: POINT, GAUSSIAN, BOX or KSPACE of each axis.
-        widths: Full width at half maximum, in coarse voxels.
-        told_widths: The widths as the network is told them; of an estimate, they are a little wrong.
-        certainty: `profile.STATED`, `ESTIMATED` or `NOTHING`.
+    Returns:
+        Shape (S, 3) for S patches. Those that are told in full come first: their blocks are corrected, and computed at
+        once.
     """
-
-    kinds: tuple[int, ...] = (POINT,) * 3
-    widths: tuple[float, ...] = (1.0,) * 3
-    told_widths: tuple[float, ...] = (1.0,) * 3
-    certainty: tuple[float, ...] = (NOTHING,) * 3
-
-    @property
-    def is_told(self) -> bool:
-        """Whether the network is told the profile of every axis."""
-        return min(self.certainty) > NOTHING
+    height = torch.rand(count, 3, generator=generator)
+    height = torch.where(torch.rand(count, 1, generator=generator) < MIXED_CERTAINTY, height, height[:, :1])
+    estimated = torch.where(height < config.stated_share + config.estimated_share, ESTIMATED, NOTHING)
+    certainty = torch.where(height < config.stated_share, STATED, estimated)
+    return certainty[certainty.amin(1).argsort(descending=True)]
 
 
-def draw_profile(config: TrainingConfig, generator: torch.Generator) -> SimulatedProfile:
-    """Draw the slice profiles of an item and what the network is told of them."""
+def draw_profiles(config: TrainingConfig, certainty: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw slice profiles along k, j, i.
+
+    Args:
+        config: Says how often which profile occurs.
+        certainty: From `draw_certainty`, on the device of the generator.
+        generator: Random numbers.
+
+    Returns:
+        Kinds (POINT, GAUSSIAN, BOX or KSPACE) and full widths at half maximum in coarse voxels, each of shape (S, 3).
+    """
     if config.degradation != "mixture":
-        return SimulatedProfile()
-    axes = [_axis_profile(config, generator)] * 3
-    if config.own_profile_share and uniform(generator) < config.own_profile_share:
-        axes = [_axis_profile(config, generator) for _ in range(3)]
-    told_any = config.stated_share + config.estimated_share > 0
-    certainty = _certainty(config, generator) if told_any else (NOTHING,) * 3
-    if config.unknown_profile_weights:
-        likely = choose(config.unknown_profile_weights, generator), 1.0
-        axes = [likely if c == NOTHING else axis for axis, c in zip(axes, certainty, strict=True)]
-    kinds, widths = zip(*axes, strict=True)
-    if not told_any:
-        return SimulatedProfile(kinds, widths, widths)
-    errors = torch.exp(ESTIMATE_ERROR * torch.randn(3, generator=generator)).tolist()
-    told = [w * e if c == ESTIMATED else w for w, e, c in zip(widths, errors, certainty, strict=True)]
-    return SimulatedProfile(kinds, widths, tuple(told), certainty)
+        return torch.full_like(certainty, POINT), torch.ones_like(certainty)
+    shape, device = certainty.shape, certainty.device
+    chosen = torch.rand(shape, generator=generator, device=device)
+    kinds = _chosen(config.profile_weights, chosen)
+    (low, high), (sharp, blurred) = config.thickness_range, config.kspace_range
+    height = torch.rand(shape, generator=generator, device=device)
+    nominal = torch.rand(shape, generator=generator, device=device) < config.nominal_share
+    widths = torch.where(nominal, torch.ones_like(height), low + (high - low) * height)
+    widths = torch.where(kinds == KSPACE, sharp + (blurred - sharp) * height, widths)
+    own = torch.rand(len(certainty), 1, generator=generator, device=device) < config.own_profile_share
+    kinds, widths = torch.where(own, kinds, kinds[:, :1]), torch.where(own, widths, widths[:, :1])
+    if not config.unknown_profile_weights:
+        return kinds, widths
+    unknown, likely = certainty == NOTHING, _chosen(config.unknown_profile_weights, chosen[:, :1])
+    return torch.where(unknown, likely, kinds), torch.where(unknown, torch.ones_like(widths), widths)
 
 
-def _axis_profile(config: TrainingConfig, generator: torch.Generator) -> tuple[int, float]:
-    kind, nominal = choose(config.profile_weights, generator), uniform(generator) < config.nominal_share
-    width = between(config.kspace_range if kind == KSPACE else config.thickness_range, generator)
-    return kind, 1.0 if nominal and kind != KSPACE else width
+def as_told(widths: Tensor, certainty: Tensor, generator: torch.Generator) -> Tensor:
+    """Return widths, shape (S, 3), as the network is told them: an estimated one is a little wrong."""
+    errors = torch.randn(widths.shape, generator=generator, device=widths.device)
+    return torch.where(certainty == ESTIMATED, widths * torch.exp(ESTIMATE_ERROR * errors), widths)
 
 
-def _certainty(config: TrainingConfig, generator: torch.Generator) -> tuple[float, ...]:
-    def one() -> float:
-        """Draw the certainty of one axis."""
-        height = uniform(generator)
-        if height < config.stated_share:
-            return STATED
-        return ESTIMATED if height < config.stated_share + config.estimated_share else NOTHING
-
-    mixed = uniform(generator) < MIXED_CERTAINTY
-    return (one(), one(), one()) if mixed else (one(),) * 3
+def inputs_of(kinds: Tensor, widths: Tensor, certainty: Tensor) -> Tensor:
+    """Return slice profiles, each of shape (S, 3), as a network is told them, shape (S, 3, 5); see `Batch`."""
+    return torch.cat([batch_transfer(kinds, widths), certainty[..., None]], dim=-1) * (certainty > 0)[..., None]
 
 
-def draw_noise(config: TrainingConfig, generator: torch.Generator) -> float:
-    """Draw the standard deviation of an item's noise; 0 for most."""
-    if config.degradation != "mixture":
-        return 0.0
-    noisy, height = uniform(generator) < config.noise_share, uniform(generator)
-    return height * config.noise_maximum if noisy else 0.0
+def draw_noise(config: TrainingConfig, count: int, generator: torch.Generator) -> Tensor:
+    """Draw the standard deviation of the noise of patches, shape (S,); 0 for most."""
+    height, noisy = (torch.rand(count, generator=generator, device=generator.device) for _ in range(2))
+    return height * config.noise_maximum * (noisy < config.noise_share)
 
 
-def draw_slice_gains(config: TrainingConfig, scale: Sequence[float], generator: torch.Generator) -> Tensor | None:
-    """Draw the brightness of each slice of a thick-slice item, shape (k, 1, 1), (1, j, 1) or (1, 1, i); None for most.
+def draw_slice_gains(
+    config: TrainingConfig, scale: Sequence[float], count: int, generator: torch.Generator
+) -> Tensor | None:
+    """Draw the brightness of each slice of patches; None where there are no thick slices.
 
     Slices are excited one after the other, often the odd ones before the even ones: a part of their difference
     alternates, the rest has no order.
+
+    Returns:
+        Shape (S, k, 1, 1), (S, 1, j, 1) or (S, 1, 1, i); 1 throughout most patches.
     """
     thick = [axis for axis, s in enumerate(scale) if s > 1]
-    if len(thick) != 1 or uniform(generator) >= config.jitter_share:
+    if len(thick) != 1 or not config.jitter_share:
         return None
-    height, interleaved = uniform(generator) * config.jitter_maximum, uniform(generator)
-    alternating = 1.0 - 2.0 * (torch.arange(config.patch_size) % 2)
-    random = torch.randn(config.patch_size, generator=generator)
-    shape = [1, 1, 1]
-    shape[thick[0]] = -1
-    return (1 + height * torch.lerp(random, alternating, interleaved)).view(shape)
+
+    def rand() -> Tensor:
+        return torch.rand(count, 1, generator=generator, device=generator.device)
+
+    height = rand() * config.jitter_maximum * (rand() < config.jitter_share)
+    alternating = (1.0 - 2.0 * (torch.arange(config.patch_size, device=generator.device) % 2)).expand(count, -1)
+    order = torch.randn(count, config.patch_size, generator=generator, device=generator.device)
+    shape = [count, 1, 1, 1]
+    shape[1 + thick[0]] = -1
+    return (1 + height * torch.lerp(order, alternating, rand())).view(shape)
+
+
+def _chosen(weights: Sequence[float], heights: Tensor) -> Tensor:
+    """Return indices, each as often as its weight, for heights drawn evenly from [0, 1)."""
+    chosen = torch.zeros_like(heights)
+    for stop in torch.tensor(weights).cumsum(0).div(sum(weights)).tolist()[:-1]:
+        chosen = chosen + (heights >= stop)
+    return chosen

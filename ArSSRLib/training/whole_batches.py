@@ -11,14 +11,13 @@ As in `dataset`, a batch follows from the seed, the step and the process alone, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import KSPACE, POINT, batch_matrices, batch_transfer
-from ArSSRLib.acquisition.profile import ESTIMATED, NOTHING, STATED
+from ArSSRLib.acquisition.batch import POINT, batch_matrices
+from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.errors import InputError
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.training.blocks import draw_blocks
@@ -27,17 +26,23 @@ from ArSSRLib.training.cutting import Stack, draw_crops
 from ArSSRLib.training.dataset import Batch, BatchSampler, seed_of
 from ArSSRLib.training.degradation import add_rician_noise, degrade
 from ArSSRLib.training.drawing import (
-    KERNEL_MARGIN,
-    KERNEL_SCALES,
     OFFSETS,
     SMOOTH_WIDTHS,
     Grids,
     between,
     choose,
     draw_scale,
+    kernel_margins,
     uniform,
 )
-from ArSSRLib.training.simulation import ESTIMATE_ERROR, MIXED_CERTAINTY
+from ArSSRLib.training.simulation import (
+    as_told,
+    draw_certainty,
+    draw_noise,
+    draw_profiles,
+    draw_slice_gains,
+    inputs_of,
+)
 from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, smoothed, tissue_curves, tone_curves
 
 
@@ -84,31 +89,25 @@ class WholeBatchSampler(BatchSampler):
             blocks,
         )
 
-    def of_rank(self, rank: int) -> WholeBatchSampler:
-        """Return a sampler that draws what another process draws."""
-        world = self._total // self._config.batch_items
-        return WholeBatchSampler(self._grids, self._config, device=self.device, rank=rank, world=world)
-
     def _group(self, curves: Tensor) -> Batch:
         """Return the part of a batch that one group is; ``curves`` are from `_curves`."""
         config = self._config
         count = config.batch_items // config.scale_groups
         stack = self._stacks[choose(config.target_weights, self._host)]
         scale = [min(s, stack.smallest / config.patch_size) for s in draw_scale(config, self._host)]
-        scales = KERNEL_SCALES if config.degradation == "mixture" else 0.0
-        margins = [math.ceil(KERNEL_MARGIN + scales * s) if s > 1 else 0 for s in scale]
+        margins = kernel_margins(scale, config)
         crops = draw_crops(stack, scale, margins, count=count, config=config, generator=self._points)
         fine = self._changed(crops.voxels, curves)
         factors = to_device(torch.tensor([scale]), self.device).expand(count, 3)
-        certainty = self._certainty(count)
-        profiles = self._profiles(to_device(certainty, self.device))
-        coarse = self._acquired(fine, scale, margins, profiles)
-        profiles = self._as_told(profiles, to_device(certainty, self.device))
-        told = torch.cat([batch_transfer(*profiles), to_device(certainty, self.device)[..., None]], dim=-1)
-        told = told * (told[..., -1:] > 0)
+        agrees = draw_certainty(config, count, self._host)  # on the host: it decides which blocks are corrected
+        certainty = to_device(agrees, self.device)
+        kinds, widths = draw_profiles(config, certainty, self._points)
+        coarse = self._acquired(fine, scale, margins, (kinds, widths))
+        widths = as_told(widths, certainty, self._points)
+        told = inputs_of(kinds, widths, certainty)
         if config.block_voxels:
-            agrees = (certainty.amin(1) > NOTHING).tolist()
-            blocks = draw_blocks(scale, margins, profiles, agrees, config, self._host)
+            told_in_full = (agrees.amin(1) > NOTHING).tolist()
+            blocks = draw_blocks(scale, margins, (kinds, widths), told_in_full, config, self._host)
             inner = fine[:, *blocks[0].fine][:, *blocks[0].inner].flatten(1).unbind(0)
             nowhere = torch.empty((count, 0, 3), device=self.device)
             return Batch(coarse[:, None], factors, nowhere, nowhere, told, inner, blocks)
@@ -173,56 +172,9 @@ class WholeBatchSampler(BatchSampler):
         coarse = degrade(fine, (matrices[0], matrices[1], matrices[2]))
         if config.degradation != "mixture":
             return coarse
-        thick = [axis for axis, s in enumerate(scale) if s > 1]
-        if len(thick) == 1 and config.jitter_share:
-            coarse = coarse * self._slice_gains(count, thick[0])
-        sigma = self._rand(count) * config.noise_maximum * (self._rand(count) < config.noise_share)
-        return add_rician_noise(coarse, sigma, self._points)
-
-    def _profiles(self, certainty: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the kinds and the widths of slice profiles along k, j, i, each of shape (S, 3), as is ``certainty``."""
-        config, count = self._config, len(certainty)
-        if config.degradation != "mixture":
-            return (torch.full((count, 3), value, device=self.device) for value in (float(POINT), 1.0))  # type: ignore[return-value]
-        chosen = self._rand(count, 3)
-        kinds = _drawn(config.profile_weights, chosen)
-        (low, high), (sharp, blurred) = config.thickness_range, config.kspace_range
-        height = self._rand(count, 3)
-        nominal = self._rand(count, 3) < config.nominal_share
-        widths = torch.where(nominal, torch.ones_like(height), low + (high - low) * height)
-        widths = torch.where(kinds == KSPACE, sharp + (blurred - sharp) * height, widths)
-        own = self._rand(count, 1) < config.own_profile_share
-        kinds, widths = torch.where(own, kinds, kinds[:, :1]), torch.where(own, widths, widths[:, :1])
-        if not config.unknown_profile_weights:
-            return kinds, widths
-        unknown, likely = certainty == NOTHING, _drawn(config.unknown_profile_weights, chosen[:, :1])
-        return torch.where(unknown, likely, kinds), torch.where(unknown, torch.ones_like(widths), widths)
-
-    def _certainty(self, count: int) -> Tensor:
-        """Draw how certain the profiles are, shape (S, 3), on the host: it decides which blocks are corrected."""
-        config = self._config
-        height = torch.rand(count, 3, generator=self._host)
-        height = torch.where(torch.rand(count, 1, generator=self._host) < MIXED_CERTAINTY, height, height[:, :1])
-        estimated = torch.where(height < config.stated_share + config.estimated_share, ESTIMATED, NOTHING)
-        certainty = torch.where(height < config.stated_share, STATED, estimated)
-        # Those that are told in full come first: their blocks are corrected, and computed at once.
-        return certainty[certainty.amin(1).argsort(descending=True)]
-
-    def _as_told(self, profiles: tuple[Tensor, Tensor], certainty: Tensor) -> tuple[Tensor, Tensor]:
-        """Return kinds and widths of profiles as the network is told them: an estimated width is a little wrong."""
-        kinds, widths = profiles
-        errors = torch.randn(widths.shape, generator=self._points, device=self.device)
-        return kinds, torch.where(certainty == ESTIMATED, widths * torch.exp(ESTIMATE_ERROR * errors), widths)
-
-    def _slice_gains(self, count: int, axis: int) -> Tensor:
-        """Draw the brightness of the slices along an axis, as `simulation.draw_slice_gains` does for one item."""
-        config = self._config
-        height = self._rand(count, 1) * config.jitter_maximum * (self._rand(count, 1) < config.jitter_share)
-        alternating = (1.0 - 2.0 * (torch.arange(config.patch_size, device=self.device) % 2)).expand(count, -1)
-        order = torch.randn(count, config.patch_size, generator=self._points, device=self.device)
-        shape = [count, 1, 1, 1]
-        shape[1 + axis] = -1
-        return (1 + height * torch.lerp(order, alternating, self._rand(count, 1))).view(shape)
+        gains = draw_slice_gains(config, scale, count, self._points)
+        coarse = coarse if gains is None else coarse * gains
+        return add_rician_noise(coarse, draw_noise(config, count, self._points), self._points)
 
     def _index(self, scale: list[float], count: int) -> Tensor:
         """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (S, K, 3)."""
@@ -242,11 +194,3 @@ class WholeBatchSampler(BatchSampler):
 def _per_item(values: Tensor) -> Tensor:
     """Return one number an item, shape (S,), so that it is broadcast over its voxels."""
     return values.view(-1, 1, 1, 1)
-
-
-def _drawn(weights: Sequence[float], heights: Tensor) -> Tensor:
-    """Return indices, each as often as its weight, for heights drawn evenly from [0, 1)."""
-    drawn = torch.zeros_like(heights)
-    for stop in torch.tensor(weights).cumsum(0).div(sum(weights)).tolist()[:-1]:
-        drawn = drawn + (heights >= stop)
-    return drawn

@@ -16,7 +16,7 @@ from ArSSRLib.interpolation import spline_at_points, spline_coefficients
 from ArSSRLib.training.dataset import BatchSampler
 from ArSSRLib.training.drawing import check_thick_slices, draw_item, slice_axis_of
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
-from ArSSRLib.training.simulation import draw_profile, draw_slice_gains
+from ArSSRLib.training.simulation import draw_certainty, draw_profiles, draw_slice_gains
 
 PLAIN = {"degradation": "cubic", "gamma_share": 0.0, "curve_share": 0.0}
 
@@ -303,15 +303,16 @@ def test_only_thick_slices_differ_in_brightness(config):
     draw = torch.Generator().manual_seed(0)
     certain = dataclasses.replace(config, jitter_share=1.0)
 
-    assert draw_slice_gains(certain, [2.0, 2.0, 2.0], draw) is None
-    assert draw_slice_gains(certain, [1.0, 1.5, 2.0], draw) is None
-    assert draw_slice_gains(certain, [1.0, 4.0, 1.0], draw).shape == (1, config.patch_size, 1)
+    assert draw_slice_gains(certain, [2.0, 2.0, 2.0], 1, draw) is None
+    assert draw_slice_gains(certain, [1.0, 1.5, 2.0], 1, draw) is None
+    assert draw_slice_gains(certain, [1.0, 4.0, 1.0], 1, draw).shape == (1, 1, config.patch_size, 1)
 
 
 def test_as_many_items_have_uneven_slices_as_the_recipe_says(config):
     draw = torch.Generator().manual_seed(0)
     some = dataclasses.replace(config, jitter_share=0.3)
-    count = sum(draw_slice_gains(some, [1.0, 1.0, 4.0], draw) is not None for _ in range(2000))
+    gains = draw_slice_gains(some, [1.0, 1.0, 4.0], 2000, draw)
+    count = int((gains != 1).flatten(1).any(1).sum())
 
     assert count / 2000 == pytest.approx(0.3, abs=0.04)
 
@@ -334,8 +335,9 @@ def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_th
     config = dataclasses.replace(config, stated_share=0.5, nominal_share=0.0, unknown_profile_weights=likely)
     generator = torch.Generator().manual_seed(0)
 
-    drawn = [draw_profile(config, generator) for _ in range(300)]
+    certainties = draw_certainty(config, 300, generator)
+    drawn = (*draw_profiles(config, certainties, generator), certainties)
 
-    axes = [axis for item in drawn for axis in zip(item.kinds, item.widths, item.certainty, strict=True)]
+    axes = list(zip(*(values.flatten().tolist() for values in drawn), strict=True))
     assert {(kind, width) for kind, width, certainty in axes if certainty == NOTHING} == {(GAUSSIAN, 1.0)}
     assert len({(kind, width) for kind, width, certainty in axes if certainty != NOTHING}) > 100

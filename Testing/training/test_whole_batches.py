@@ -20,6 +20,7 @@ from ArSSRLib.training.cutting import Stack, draw_crops
 from ArSSRLib.training.drawing import _replicated_crop
 from ArSSRLib.training.losses import cubic_at
 from ArSSRLib.training.preparation import STORED_ONE
+from ArSSRLib.training.simulation import as_told, draw_certainty, draw_profiles
 from ArSSRLib.training.synthesis import tissue_curves
 
 PLAIN = {
@@ -148,13 +149,11 @@ def test_profiles_and_what_is_told_of_them_come_as_often_as_asked(config):
     config = dataclasses.replace(
         config, profile_weights=(0.1, 0.2, 0.3, 0.4), stated_share=0.5, estimated_share=0.3, own_profile_share=0.25
     )
-    sampler = sampler_of(config)
-    sampler._points.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
-    sampler._host.manual_seed(0)
-    certainty = sampler._certainty(20000)
-    kinds, widths = sampler._profiles(certainty)
-    _, told = sampler._as_told((kinds, widths), certainty)
+    certainty = draw_certainty(config, 20000, generator)
+    kinds, widths = draw_profiles(config, certainty, generator)
+    told = as_told(widths, certainty, generator)
 
     shares = [float((kinds[:, 0] == kind).double().mean()) for kind in range(4)]
     assert shares == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=0.015)
@@ -172,12 +171,10 @@ def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_th
     config = dataclasses.replace(
         config, stated_share=0.4, estimated_share=0.3, nominal_share=0.0, unknown_profile_weights=(0.25, 0.75, 0.0, 0.0)
     )
-    sampler = sampler_of(config)
-    sampler._points.manual_seed(0)
-    sampler._host.manual_seed(0)
-    certainty = sampler._certainty(20000)
+    generator = torch.Generator().manual_seed(0)
+    certainty = draw_certainty(config, 20000, generator)
 
-    kinds, widths = sampler._profiles(certainty)
+    kinds, widths = draw_profiles(config, certainty, generator)
 
     unknown = certainty == 0
     assert set(kinds[unknown].tolist()) == {0.0, 1.0}
