@@ -97,48 +97,6 @@ def read_tree(content: bytes) -> dict[str, Any]:
         raise CheckpointError(msg) from error
 
 
-<<<<<<< HEAD
-class _StoredType:
-    """The record of a number type; only little-endian float32 is supported."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if code != "f4":
-            msg = f"numbers of type {code}"
-            raise ValueError(msg)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] != "<":
-            msg = "numbers in another byte order"
-            raise ValueError(msg)
-
-
-class _StoredArray:
-    """The record of an array, instead of the array that NumPy would create."""
-
-    def __init__(self, *_: object) -> None:
-        self.array: FloatArray = np.empty(0, np.float32)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, by_columns, content = state
-        if not isinstance(kind, _StoredType) or by_columns or not isinstance(content, bytes):
-            msg = "an array of another kind"
-            raise ValueError(msg)
-        self.array = np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(shape)
-
-
-class _Reader(pickle.Unpickler):
-    """A reader that only accepts three names, each mapped to a record."""
-
-    KNOWN: Mapping[tuple[str, str], Callable[..., object]] = {
-        ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
-        ("numpy", "ndarray"): _StoredArray,
-        ("numpy", "dtype"): _StoredType,
-    }
-
-    def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """Return the record for a name; nothing is imported."""
-        if (module, name) not in self.KNOWN:
-=======
 class _Reader(pickle.Unpickler):
     """A reader that only accepts the three names of which NumPy's arrays are made."""
 
