@@ -111,7 +111,7 @@ def must_agree(options: UpsamplingOptions, profile: SliceProfile, scale: Sequenc
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done, and the memory there is for it.
+    """A work to be planned: its volume, its network, and the memory of the machine.
 
     Attributes:
         geometry: Grid of the input.
@@ -119,14 +119,14 @@ class Work:
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
         options: The options.
         halo: Coarse margin that the network needs, in voxels.
-        bytes_per_coarse_voxel: Bytes that the network holds per coarse voxel of a tile.
-        encoding_cost: Fine voxels that are answered while the network encodes one coarse voxel.
-        base_memory: Bytes that the process holds on the device before it starts, on the CPU with the input.
-        available_memory: Bytes that are free on the device.
-        host_memory: Bytes that are free in the main memory, if the device has its own; None when it is the CPU.
-        profile: How the input was acquired, as far as it is known.
-        region: Box of fine voxels that is wanted, (first, stop) along i, j, k; all of them when None.
-        destination: Where the result is to be written; nowhere by default.
+        bytes_per_coarse_voxel: Memory of the network per coarse voxel of a tile, in bytes.
+        encoding_cost: Number of fine voxels that are computed in the time of encoding one coarse voxel.
+        base_memory: Memory of the process on the device before it starts, in bytes; on the CPU, including the input.
+        available_memory: Free memory of the device in bytes.
+        host_memory: Free main memory in bytes, if the device has its own memory; None for the CPU.
+        profile: The slice profile of the input, as far as known.
+        region: Requested box of fine voxels, (first, stop) along i, j, k; all if None.
+        destination: Destination of the result; by default, it is not written.
     """
 
     geometry: VolumeGeometry
@@ -145,13 +145,13 @@ class Work:
     destination: Destination = NOWHERE
 
     def plan(self) -> Plan:
-        """Return what `ArSSRLib.upsampling.upsample` will do; nothing is computed.
+        """Return the plan of `ArSSRLib.upsampling.upsample`, without computing anything.
 
-        The result lies in memory, or in the folder of the destination where that is much less work.
+        The result is in memory, or in the folder of the destination if that is much less work.
 
         Raises:
             InputError: If the scale or the region is impossible.
-            MemoryLimitError: If the job does not fit into the limit, or into the memory that is free.
+            MemoryLimitError: If the job exceeds the limit or the free memory.
         """
         if self.destination.folder is None:
             return self._planned()

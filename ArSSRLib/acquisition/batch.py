@@ -60,15 +60,7 @@ def batch_matrices(
 
 
 def batch_transfer(profile: Tensor, thickness: Tensor) -> Tensor:
-    """Return `AxisProfile.transfer` for many profiles.
-
-    Args:
-        profile: POINT, GAUSSIAN, BOX or KSPACE, any shape.
-        thickness: Full width at half maximum in coarse voxels, same shape.
-
-    Returns:
-        Kept contrast, unitless, shape (*profile.shape, len(FREQUENCIES)).
-    """
+    """Return `AxisProfile.transfer` for many profiles, unitless, shape (*profile.shape, len(FREQUENCIES))."""
     # Created on the device: a copy from the host would wait for it.
     frequency = torch.stack([torch.full((), f, device=thickness.device) for f in FREQUENCIES])
     width = thickness[..., None]

@@ -67,12 +67,7 @@ class Agreement:
         return cls(_tensors(profile_matrices(fine, coarse, profile)), _tensors(up))
 
     def simulated(self, block: Tensor, place: Sequence[slice]) -> Tensor:
-        """Return the contribution of a block of fine voxels to the simulated measurement, shape (k', j', i').
-
-        Args:
-            block: Fine voxels, shape (k, j, i).
-            place: Position of the block in the fine volume.
-        """
+        """Return the contribution of fine voxels at a place to the simulated measurement, shape (k', j', i')."""
         return apply_matrices(block, [d[:, rows] for d, rows in zip(self.down, place, strict=True)])
 
     def correction(self, difference: Tensor, strength: float, steps: int = STEPS) -> Tensor:

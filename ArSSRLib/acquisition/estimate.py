@@ -71,13 +71,9 @@ class Regression:
         return np.asarray((features - self.mean) / self.deviation)
 
     def predicted(self, features: FloatArray) -> tuple[float, float]:
-        """Return the contrast at Nyquist and its expected absolute error, averaged over the networks.
+        """Return the contrast at Nyquist and its expected absolute error, averaged over the networks, both unitless.
 
-        Args:
-            features: Features of one axis, shape (F,).
-
-        Returns:
-            Both unitless; the error is infinite for features outside the range of the fit.
+        The error is infinite for features, shape (F,), outside the range of the fit.
         """
         values = self.standardized(features)
         alike = np.all((values >= self.least - OUTSIDE) & (values <= self.most + OUTSIDE))
@@ -100,9 +96,7 @@ def fitted() -> Regression:
 def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
     """Return the estimated profile along each of k, j, i; None if there is no confident estimate.
 
-    Args:
-        array: Finite intensities without padding, shape (k, j, i).
-        spacing: Spacing along k, j, i, in mm.
+    ``array`` holds finite intensities without padding, shape (k, j, i); ``spacing`` is along k, j, i, in mm.
     """
     return tuple(
         None if features is None else profile_of(*fitted().predicted(features))
@@ -111,12 +105,7 @@ def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[A
 
 
 def profile_of(kept: float, error: float) -> AxisProfile | None:
-    """Return the profile that preserves a contrast at Nyquist, or None if the prediction is unreliable.
-
-    Args:
-        kept: Predicted contrast, unitless.
-        error: Expected error of the contrast.
-    """
+    """Return the profile that preserves a contrast at Nyquist, or None if its expected error is too large."""
     if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):
         return None
     # Two digits, which is more than the accuracy, so that all machines compute the same profile.

@@ -121,13 +121,7 @@ def told_of(profile: SliceProfile) -> list[list[float]]:
 
 
 def transfer(kind: Kind, width: float, frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the modulation transfer function of a profile, unitless, in the shape of ``frequency``.
-
-    Args:
-        kind: One of `KINDS`.
-        width: Full width at half maximum in voxels.
-        frequency: In cycles per voxel.
-    """
+    """Return the modulation transfer function of a profile, unitless; ``frequency`` is in cycles per voxel."""
     if kind == "gaussian":
         return np.asarray(np.exp(-2 * (math.pi * FWHM_TO_SIGMA * width * frequency) ** 2))
     if kind == "box":

@@ -95,9 +95,7 @@ class SliceGains:
     def removed_from(self, array: npt.NDArray[Any], floor: float) -> npt.NDArray[np.floating]:
         """Return a volume of even slices, shape (k, j, i), in float32, or in float64 if float32 would lose contrast.
 
-        Args:
-            array: Intensities in scanner units, shape (k, j, i).
-            floor: Intensity of the background, which is unchanged, as are darker voxels.
+        The intensity of the background, ``floor``, and what is darker, stay unchanged.
         """
         single = array.dtype.itemsize <= 4 and not needs_double(float(array.min()), float(array.max()))
         even = np.empty(array.shape, np.float32 if single else np.float64)
@@ -112,10 +110,8 @@ class SliceGains:
 def slice_axis(spacing: tuple[float, ...], profile: SliceProfile) -> int | None:
     """Return the array axis along which slices were excited, 0 to 2 for k, j, i; None in 3D acquisitions.
 
-    Args:
-        spacing: Spacing along i, j, k, in mm.
-        profile: The profile, if known. A Gaussian from a header indicates a 2D acquisition, a truncated k-space a 3D
-            acquisition; otherwise, the spacing decides.
+    A Gaussian from a header indicates a 2D acquisition, a truncated k-space a 3D acquisition; otherwise, the spacing
+    along i, j, k, in mm, decides.
     """
     headers = [None if a is None or a.source not in ("DICOM", "sidecar") else a.kind for a in profile.axes]
     excited = [n for n, kind in enumerate(headers) if kind == "gaussian"]
@@ -129,13 +125,9 @@ def slice_axis(spacing: tuple[float, ...], profile: SliceProfile) -> int | None:
 def estimate_slice_gains(
     array: npt.NDArray[Any], axis: int, intensities: IntensityRange, *, ignored: npt.NDArray[np.bool_] | None = None
 ) -> SliceGains | None:
-    """Return the gains of the slices of a volume, or None if none can be distinguished from anatomy.
+    """Return the gains of the slices along an axis (0 to 2) of a volume, or None if none can be told from anatomy.
 
-    Args:
-        array: Finite intensities in scanner units, shape (k, j, i).
-        axis: Slice axis of the array, 0 to 2.
-        intensities: Intensity range of the array.
-        ignored: Voxels without a measurement, shape (k, j, i).
+    ``array`` holds finite intensities, shape (k, j, i); voxels that are ``ignored`` are no measurement.
     """
     if array.shape[axis] < LEAST_SLICES:
         return None

@@ -173,11 +173,7 @@ def locate(entry: RegistryEntry) -> Path:
 
 
 def require_published(entry: RegistryEntry, found: str) -> None:
-    """Compare a checksum with that of a model.
-
-    Args:
-        entry: The model.
-        found: SHA-256 of the file, 64 hexadecimal digits.
+    """Compare the SHA-256 of a file with that of a model.
 
     Raises:
         CheckpointError: If the checksums differ.

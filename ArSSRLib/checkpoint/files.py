@@ -105,15 +105,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def convert_checkpoint(source: str | Path, target: str | Path, *, overwrite: bool = False) -> Path:
-    """Convert a state dict saved by the published code into the format of ArSSR.
-
-    Args:
-        source: The state dict.
-        target: Name of the new file, ending in ".safetensors".
-        overwrite: Whether an existing file may be replaced.
-
-    Returns:
-        The file written.
+    """Convert a state dict saved by the published code into a .safetensors file of ArSSR, and return its path.
 
     Raises:
         CheckpointError: If the source is not usable.

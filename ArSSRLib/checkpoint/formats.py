@@ -54,9 +54,7 @@ class Content:
 def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Content:
     """Open a file of weights: of ArSSR, or a state dict saved by the published code.
 
-    Args:
-        path: The file.
-        published: Entry that the file must match, by its checksum; compared before anything in the file is interpreted.
+    Its checksum is compared with that of ``published`` before anything in the file is interpreted.
 
     Raises:
         CheckpointError: If it has another format, is damaged, contains anything but weights, or does not match the

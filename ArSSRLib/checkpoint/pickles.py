@@ -31,10 +31,6 @@ _SMALL = 4096
 def check_pickles(path: Path, data: bytes) -> None:
     """Refuse a file whose instructions need more than weights.
 
-    Args:
-        path: Name of the file, for the message.
-        data: Content of the file.
-
     Raises:
         CheckpointError: If it refers to anything but tensors, requests more memory than its size, or is damaged.
     """

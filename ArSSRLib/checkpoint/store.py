@@ -25,15 +25,7 @@ _FILE_SUFFIX = re.compile(r"\.(safetensors|pkl|pt|pth|ckpt|bin|json)$", re.IGNOR
 
 
 def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
-    """Copy a file of weights into the models folder, so that it can be used by name.
-
-    Args:
-        source: A file of ArSSR, or a state dict saved by the published code; checked as by `load_model`, and not
-            changed.
-        name: Name of the model; the name of the file if None.
-
-    Returns:
-        The model.
+    """Copy a file of weights, checked as by `load_model`, into the models folder, so that it can be used by name.
 
     Raises:
         CheckpointError: If the file is not usable.

@@ -71,13 +71,7 @@ class Request:
 
 
 def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> None:
-    """Create and describe the folder of derivatives.
-
-    Args:
-        root: Root of the data set.
-        output: The folder of derivatives.
-        command: The command that creates its content.
-        renew: Whether to update the description, for example after the data set was moved.
+    """Create and describe the folder of derivatives; ``renew`` updates the description after the data set was moved.
 
     Raises:
         OutputError: If it is the data set itself, lies inside it but not in derivatives/, or cannot be written.
@@ -188,14 +182,7 @@ def _resolution(spacing: Sequence[float]) -> str:
 
 
 def sidecar(scan: Scan, metadata: Mapping[str, Any], spacing: Sequence[float], facts: Mapping[str, Any]) -> bytes:
-    """Return the content of a BIDS sidecar.
-
-    Args:
-        scan: The source.
-        metadata: Metadata from the sidecars of the scan.
-        spacing: Spacing of the result, in mm.
-        facts: The record and the measures.
-    """
+    """Return the content of a BIDS sidecar, from the metadata of the scan and facts of the result (spacing in mm)."""
     content = {key: metadata[key] for key in KEPT if key in metadata}
     content.setdefault("SkullStripped", False)
     content["Sources"] = [f"bids:{RAW}:{scan.path}"]

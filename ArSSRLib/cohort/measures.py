@@ -16,12 +16,7 @@ GEOMETRY_TOLERANCE = 1e-3
 
 
 def measures_of(before: Volume, after: Volume) -> dict[str, Any]:
-    """Return the measures of a result as values for JSON; None if a measure is undefined.
-
-    Args:
-        before: The scan.
-        after: Its result, in the same field of view.
-    """
+    """Return the measures of a result beside its scan as values for JSON; None if a measure is undefined."""
     shift = float(np.abs(before.geometry.corners() - after.geometry.corners()).max())
     factors = np.divide(after.geometry.size, before.geometry.size)
     axis = int(np.argmax(factors))

@@ -30,11 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
-    """Return the limits of each worker of a place.
-
-    Args:
-        tasks: The scans to upsample; all with the same options.
-        place: The place of the work.
+    """Return the limits of each worker of a place, for scans that are all upsampled with the same options.
 
     Raises:
         InputError: If the largest scan does not fit into the memory available to each process of this machine.

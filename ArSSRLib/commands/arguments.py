@@ -107,9 +107,7 @@ def positive(text: str) -> float:
 def build_parser(called: str = "") -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
-    Args:
-        called: The called command. Training and evaluation declare their options in their own rooms, which are only
-            loaded for their command.
+    Training and evaluation declare their options in their own rooms, which are only loaded if ``called``.
     """
     parser = OneLineParser(
         prog="arssr",
@@ -194,12 +192,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
 
 
 def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the resolution, the model and the `UpsamplingOptions` to a command that upsamples.
-
-    Args:
-        command: Parser of the command.
-        required: Whether the resolution is required.
-    """
+    """Add the resolution, the model and the `UpsamplingOptions` to a command that upsamples."""
     target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=required)
     target.add_argument(
         "--scale", metavar="S", type=numbers, help="factor of at least 1, or three factors along i, j, k"

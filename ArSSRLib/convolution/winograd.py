@@ -71,13 +71,7 @@ class Workspace:
 
 
 def transform_planes(planes: Sequence[Tensor], sums: Tensor, terms: Tensor) -> None:
-    """Compute the six weighted sums of six planes.
-
-    Args:
-        planes: Six planes of shape (rows, width, C).
-        sums: Output, shape (6, rows, width, C).
-        terms: Scratch memory of shape (2, rows, width, C).
-    """
+    """Write the six weighted sums of six planes, (rows, width, C) each, with scratch memory for two of them."""
     first, second = terms
     torch.add(planes[4], planes[2], alpha=-4, out=first)
     torch.add(planes[3], planes[1], alpha=-4, out=second)
@@ -115,13 +109,7 @@ def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
 
 
 def combine_planes(parts: Sequence[Tensor], halves: Tensor, result: Tensor) -> None:
-    """Combine six convolved sums into four planes.
-
-    Args:
-        parts: Six results of shape (rows, width, O).
-        halves: Scratch memory of shape (4, rows, width, O).
-        result: Output, shape (4, rows, width, O).
-    """
+    """Combine six convolved sums, (rows, width, O), into four planes, (4, rows, width, O), as is the scratch memory."""
     even, odd, outer_even, outer_odd = halves
     torch.add(parts[1], parts[2], out=even)
     torch.sub(parts[1], parts[2], out=odd)

@@ -26,10 +26,7 @@ Series = Mapping[str, list[tuple[int, float]]]
 
 
 def read_log(run: Path) -> Series:
-    """Return the values of a run by name: (step, value) in the order of the log.
-
-    Args:
-        run: The output folder of ``arssr train``, or its log.csv.
+    """Return the values of a run by name, (step, value) in the order of the log, from its folder or its log.csv.
 
     Raises:
         InputError: If there is no log, or it has another format.
@@ -50,14 +47,7 @@ def read_log(run: Path) -> Series:
 
 
 def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
-    """Draw the logs of runs, with a color per run and a panel per kind of value.
-
-    Args:
-        runs: Output folders of ``arssr train``.
-        path: A PNG file; an existing file is replaced.
-
-    Returns:
-        The figure, as written.
+    """Draw the logs of runs into a PNG file, with a color per run and a panel per kind of value; return the figure.
 
     Raises:
         InputError: If a run has no log, or there is no run.

@@ -122,15 +122,9 @@ def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
 
 
 def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:
-    """Draw the intensities of all panels along one line, and its position, as in the paper's Figure 8.
+    """Draw the intensities of all panels along a line, and its position, as in the paper's Figure 8; return ``path``.
 
-    Args:
-        panels: Titles and volumes on one grid, the truth first.
-        path: A PNG file.
-        axis: Axis of the arrays that the line follows.
-
-    Returns:
-        ``path``.
+    The volumes are on one grid, the truth first; ``axis`` is that of the arrays which the line follows.
     """
     truth = panels[0][1]
     line = detailed_line(truth.array, axis)
@@ -167,14 +161,9 @@ def detailed_line(array: npt.NDArray[np.floating], axis: int) -> Line:
 
 
 def draw_reformat(panels: Panels, path: Path) -> Path:
-    """Draw thick slices from the side, in true proportions: the input, voxel by voxel, beside the results.
+    """Draw thick slices from the side, in true proportions, and return ``path``.
 
-    Args:
-        panels: Titles and volumes; the first is the input, whose slice axis is its coarsest axis.
-        path: A PNG file.
-
-    Returns:
-        ``path``.
+    The first panel is the input, voxel by voxel, whose slice axis is its coarsest axis.
     """
     source = panels[0][1].geometry
     thick = int(np.argmax(source.spacing))

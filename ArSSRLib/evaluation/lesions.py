@@ -48,11 +48,8 @@ class Lesions:
 def lesions_of(mask: Mask, anatomy: Mask, spacing: tuple[float, float, float], name: str) -> Lesions | None:
     """Return the lesions of a mask, each a connected component; None if the mask is empty.
 
-    Args:
-        mask: Voxels of lesions, shape (k, j, i).
-        anatomy: Voxels that may be part of a surround, same shape.
-        spacing: Spacing along i, j, k, in mm.
-        name: Name of their region in tables.
+    ``anatomy`` are the voxels that may be part of a surround; the spacing is along i, j, k, in mm; ``name`` is that of
+    their region in tables.
     """
     labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     if count == 0:

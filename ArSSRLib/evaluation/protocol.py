@@ -116,11 +116,7 @@ class Protocol:
 
 
 def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
-    """Read a TOML protocol from a file, or a bundled protocol by name.
-
-    Args:
-        path: The file, or a name such as "table1"; relative folders in it are relative to the working directory.
-        overrides: ``key=value`` pairs, each value in TOML.
+    """Read a TOML protocol from a file, or a bundled protocol by name, with ``key=value`` overrides in TOML.
 
     Raises:
         InputError: If the file cannot be read, or a key is unknown, missing, of another type or impossible.

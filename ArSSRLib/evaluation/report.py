@@ -23,13 +23,7 @@ PACKAGES = ("numpy", "scipy", "torch")
 
 
 def write_report(results: Results, path: Path, *, command: str, figures: Sequence[Path] = ()) -> None:
-    """Write the report.
-
-    Args:
-        results: The results.
-        path: The Markdown file.
-        command: The command that creates it.
-        figures: Figures to include, in the folder of ``path`` or below.
+    """Write the report as Markdown; the figures to include are in the folder of ``path`` or below.
 
     Raises:
         OutputError: If the report cannot be written.

@@ -190,12 +190,7 @@ def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float],
 
 
 def ordered(labels: Labels, volume: FloatArray) -> Labels:
-    """Renumber labels, from 1, by the mean intensity of their voxels; 0 is unchanged.
-
-    Args:
-        labels: Label of each voxel, shape (k, j, i).
-        volume: Intensities, same shape.
-    """
+    """Renumber labels, shape (k, j, i), from 1, by the mean intensity of their voxels; 0 is unchanged."""
     found = [label for label in np.unique(labels) if label]
     found.sort(key=lambda label: float(volume[labels == label].mean(dtype=np.float64)))
     numbers = np.zeros(256, dtype=np.uint8)
@@ -206,10 +201,7 @@ def ordered(labels: Labels, volume: FloatArray) -> Labels:
 def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return Dice and intersection over union of each region, unitless; 1 is full agreement.
 
-    Args:
-        reference: Labels of the truth, any shape.
-        result: Labels of the result, same shape.
-        regions: Names of the labels 1, 2 and so on. The overlap of a region in neither is NaN.
+    The regions are the names of the labels 1, 2 and so on. The overlap of a region in neither is NaN.
     """
     table = {}
     for label, name in enumerate(regions, start=1):

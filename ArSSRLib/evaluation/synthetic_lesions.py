@@ -85,13 +85,7 @@ def with_synthetic_lesions(
 
 
 def white_matter(array: Array, anatomy: Mask, spacing: tuple[float, float, float]) -> Mask:
-    """Return the brightest of three tissues, distinguished by intensity alone, shape (k, j, i).
-
-    Args:
-        array: Intensities, shape (k, j, i).
-        anatomy: Voxels of the tissues, same shape.
-        spacing: Spacing along i, j, k, in mm.
-    """
+    """Return the brightest of three tissues inside the anatomy, distinguished by intensity alone, shape (k, j, i)."""
     smooth = ndimage.gaussian_filter(array.astype(np.float64), [SMOOTHING / step for step in spacing[::-1]])
     values = smooth[anatomy]
     # From percentiles; otherwise, a few bright vessels would count as a tissue.

@@ -118,13 +118,9 @@ class ArSSR(SuperResolutionModel):
         *,
         sampling_coordinates: Tensor | None = None,
     ) -> Tensor:
-        """Predict the intensities at scattered points.
+        """Predict the intensities at scattered points in the whole volume, shape (N, K, 3), the input of the decoder.
 
-        Args:
-            feature_map: From `encode`, shape (N, C, D, H, W).
-            coordinates: Points in the whole volume, shape (N, K, 3), the input of the decoder.
-            told: Not used.
-            sampling_coordinates: The same points in the encoded crop; None if that is the whole volume.
+        ``sampling_coordinates`` are the same points in the encoded crop; None if that is the whole volume.
         """
         self._check_feature_map(feature_map)
         sampling = coordinates if sampling_coordinates is None else sampling_coordinates
@@ -186,10 +182,7 @@ class ArSSR(SuperResolutionModel):
 
 
 def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
-    """Return the configuration of the published network in a checkpoint of the authors.
-
-    Args:
-        shapes: Name and shape of every tensor in the checkpoint.
+    """Return the configuration of the published network in a checkpoint with tensors of these shapes.
 
     Raises:
         InputError: If it does not contain a published network.

@@ -217,16 +217,9 @@ class ArSSR2(SuperResolutionModel):
     def position_modulation(
         self, axis: int, position: Tensor, cell: Tensor, told: Conditioning | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the gain and the shift along one axis.
+        """Return gain and shift along an axis, shape (*S, C), at positions in coarse voxels, shape (K,) or (N, K).
 
-        Args:
-            axis: 0, 1 or 2 for k, j or i.
-            position: Positions in coarse voxels, shape (K,) for one volume or (N, K) for several.
-            cell: Size of a fine voxel in coarse voxels, in the shape of ``position``.
-            told: Conditioning as for `encode`.
-
-        Returns:
-            Both of shape (*position.shape, C).
+        ``cell`` is the size of a fine voxel in coarse voxels, in the shape of ``position``.
         """
         # The whole part is removed before the precision is reduced.
         phase = (2 * math.pi * (position - torch.floor(position))).to(cell.dtype)

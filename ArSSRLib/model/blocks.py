@@ -35,13 +35,9 @@ class ResidualBlock(nn.Module):
         return features + BRANCH_GAIN * cast("Tensor", self.second(hidden))
 
     def folded(self, gain: Tensor, shift: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return the weights and biases of both convolutions with the modulation folded into them.
+        """Return the weights and biases of both convolutions with gain and shift, shape (C,), folded into them.
 
         Scaling and shifting a result is equivalent to scaling the weights and shifting the bias.
-
-        Args:
-            gain: Shape (C,).
-            shift: Shape (C,).
         """
         factor = 1 + gain
         first = self.first.weight * factor.view(-1, 1, 1, 1, 1), cast("Tensor", self.first.bias) * factor + shift

@@ -128,11 +128,8 @@ class SuperResolutionModel(nn.Module, ABC):
     def encode_lean(self, volume: Tensor, told: Conditioning | None = None, advance: Advance = unobserved) -> Tensor:
         """Compute the feature map of `encode` for one volume, (1, 1, D, H, W), without gradients, with little memory.
 
-        Args:
-            volume: Normalized intensities.
-            told: Conditioning.
-            advance: Called with the number of weights of 3-D convolutions that were applied since the last call. An
-                exception stops the encoding.
+        ``advance`` is called with the number of weights of 3-D convolutions that were applied since the last call. An
+        exception stops the encoding.
         """
         return self.encode(volume, told)
 
@@ -231,11 +228,7 @@ class SuperResolutionModel(nn.Module, ABC):
         """Return the layers that dominate the training time, and that PyTorch may compile individually."""
 
     def check_scale(self, coarse: Sequence[int], fine: Sequence[int]) -> None:
-        """Refuse a scale that the network does not support; a network for any scale refuses none.
-
-        Args:
-            coarse: Voxels of the input along k, j, i.
-            fine: Voxels of the output along k, j, i.
+        """Refuse a scale, by voxels along k, j, i, that the network does not support; one for any scale refuses none.
 
         Raises:
             InputError: If the network supports only another scale.

@@ -37,10 +37,7 @@ def build_model(config: ModelConfig) -> SuperResolutionModel:
 
 
 def model_config_from_dict(table: object) -> ModelConfig:
-    """Create a configuration from plain values, as in a TOML table or a JSON object.
-
-    Args:
-        table: The key ``kind`` and any other attributes of its class; missing ones have their defaults.
+    """Create a configuration from plain values, as in a TOML table or a JSON object; missing ones have their defaults.
 
     Raises:
         InputError: If ``kind`` or another key is unknown, or a value has the wrong type or is out of range.

@@ -166,14 +166,7 @@ class AgreeingBlocks(nn.Module):
     def forward(
         self, coarse: Tensor, told: Conditioning, blocks: Sequence[Block], *, bf16: bool = False
     ) -> tuple[Tensor, ...]:
-        """Return the inner voxels of each block, N tensors of shape (K,).
-
-        Args:
-            coarse: Patches, shape (N, 1, n, n, n).
-            told: Conditioning of each patch.
-            blocks: Blocks to compute, one per patch.
-            bf16: Whether convolutions multiply in bf16.
-        """
+        """Return the inner voxels of each block, N tensors of shape (K,), for patches of shape (N, 1, n, n, n)."""
         with mixed_precision(coarse.device, bf16=bf16):
             feature_map = self.model.encode(coarse, told)
         strength = self.model.correction_strength(told)

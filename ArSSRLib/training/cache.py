@@ -34,15 +34,9 @@ def default_folder() -> Path:
 
 
 def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> TrainingVolume:
-    """Return a prepared volume: from the cache, or from its file, which fills the cache.
+    """Return the volume of a file or DICOM folder, from the cache, or from its file, which fills the cache.
 
-    Args:
-        path: File of the volume, or folder of DICOM files.
-        preparation: How the volume is prepared.
-        folder: Cache folder.
-
-    Returns:
-        The volume; its voxels are read from disk when they are used. Packed volumes are small and are not cached.
+    Its voxels are read from disk when they are used. Packed volumes are small and are not cached.
 
     Raises:
         InputError: If the volume cannot be used.

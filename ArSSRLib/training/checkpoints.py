@@ -43,12 +43,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Read the state of a run.
-
-    Args:
-        path: Its file.
-        expected: Identity of the run that continues: ``recipe`` (a table), ``items`` per step and ``data`` (a hash).
-        device: Device for the tensors.
+    """Read the state of a run, if it has the identity of the run that continues, see `Trainer._identity`.
 
     Raises:
         CheckpointError: If the file is missing, cannot be read, or belongs to another run; the message lists the

@@ -77,15 +77,8 @@ def draw_crops(
 ) -> Crops:
     """Cut crops around anatomy from randomly oriented volumes, as `drawing.draw_item` does for one crop.
 
-    Volumes are padded with their outermost voxels. The host does not wait for the device.
-
-    Args:
-        stack: The volumes.
-        scale: Fine voxels per coarse voxel along k, j, i, of all crops.
-        margins: Fine voxels before and after each field of view along k, j, i.
-        count: Number of crops.
-        config: Size of a patch, and whether volumes are reoriented.
-        generator: On the device of the volumes.
+    Volumes are padded with their outermost voxels. The host does not wait for the device. ``scale`` are the fine voxels
+    per coarse voxel along k, j, i of all crops, ``margins`` the fine voxels around each field of view.
     """
     device = stack.voxels.device
 

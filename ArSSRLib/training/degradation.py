@@ -11,15 +11,7 @@ from torch import Tensor
 
 
 def degrade(fine: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Apply one matrix per axis and item to a batch.
-
-    Args:
-        fine: Patches, shape (N, k, j, i).
-        matrices: For k, j, i, each of shape (N, coarse length, fine length).
-
-    Returns:
-        Coarse patches, shape (N, k', j', i').
-    """
+    """Apply one matrix per axis and item, each of shape (N, coarse, fine), to patches of shape (N, k, j, i)."""
     # One large product per item and axis; after the first one, the data are so small that transposing them is cheap.
     k, j, i = matrices
     count, depth, height = fine.shape[:3]

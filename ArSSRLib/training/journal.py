@@ -123,11 +123,8 @@ class Clock:
 def summary(loss: float, ratio: float, costs: tuple[float, float] | None, patches: int) -> dict[str, float]:
     """Return the values that are shown and logged for a number of steps.
 
-    Args:
-        loss: Mean of the loss.
-        ratio: Mean of the root mean square error over that of cubic interpolation.
-        costs: Milliseconds per batch and per step; None while warming up.
-        patches: Patches per step, of all processes.
+    ``costs`` are milliseconds per batch and per step, None while warming up; ``patches`` are those of a step, of all
+    processes.
     """
     shown = {"loss": round(loss, 5), "dB over cubic": round(-20 * math.log10(max(ratio, 1e-9)), 3)}
     if costs is None:

@@ -194,8 +194,7 @@ class Trainer:
     def validate(self, received: list[int] | None = None) -> dict[str, float]:
         """Validate the averaged model, log the result, and export the model if it is the best so far.
 
-        Args:
-            received: Signals received; the first one ends validation, which the resumed run repeats.
+        A signal in ``received`` ends validation, which the resumed run repeats.
 
         Returns:
             Mean gain over the floor in dB by setting, and overall as "mean"; empty if validation was ended.

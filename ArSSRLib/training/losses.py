@@ -22,13 +22,8 @@ SMALLEST_CUBIC_ERROR = 2.5e-3
 def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: float) -> Tensor:
     """Return the ratio of the error of each item to that of cubic interpolation, averaged over items.
 
-    The ratio gives easy and difficult scales equal weight; otherwise, the difficult ones would dominate.
-
-    Args:
-        result: N tensors of shape (K,), or one of shape (N, K).
-        truth: The same shapes.
-        cubic: Cubic interpolation of the coarse patches at the same points, the same shapes.
-        squared_share: Weight of the root mean square; the mean absolute error has the rest.
+    The ratio gives easy and difficult scales equal weight; otherwise, the difficult ones would dominate. Of the error,
+    the root mean square has a weight of ``squared_share``, and the mean absolute error has the rest.
     """
     if isinstance(result, Tensor) and isinstance(truth, Tensor) and isinstance(cubic, Tensor):
         return _relative_errors(result - truth, cubic - truth, squared_share).mean()

@@ -49,15 +49,7 @@ def packed_sources(data: Path, split: str) -> list[Source]:
 
 
 def pack(path: Path, target: Path, spacing: float) -> int:
-    """Write a packed volume.
-
-    Args:
-        path: File of the volume, or folder of DICOM files.
-        target: Name of the packed file.
-        spacing: Isotropic spacing in mm; 0 keeps the grid.
-
-    Returns:
-        Size of the packed file in bytes.
+    """Pack the volume of a file or DICOM folder at an isotropic spacing in mm, 0 for its own grid; return the bytes.
 
     Raises:
         InputError: If the volume cannot be used.
@@ -85,18 +77,12 @@ def pack(path: Path, target: Path, spacing: float) -> int:
 
 
 def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
-    """Read a packed volume.
+    """Read a packed volume, and the hash of the original voxels.
 
-    Args:
-        path: Its file.
-        preparation: Requested preparation; a volume that was packed in another way is refused.
-
-    Returns:
-        The volume, float32 in about [0, 1], with the spacing and the directions of the original but another origin; and
-        the hash of the original voxels.
+    It is float32 in about [0, 1], with the spacing and the directions of the original but another origin.
 
     Raises:
-        InputError: If it cannot be read, or was packed for another grid.
+        InputError: If it cannot be read, or was packed for another preparation.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -99,10 +99,7 @@ class Processes:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, or be the only one.
-
-    Args:
-        device: "auto", "cpu", "cuda" or "mps"; of several processes on a machine, each takes a GPU of its own.
+    """Join the processes that ``torchrun`` started, each on a GPU of its own, or be the only one.
 
     Raises:
         InputError: If one GPU is named for several processes.

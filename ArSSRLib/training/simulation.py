@@ -35,12 +35,7 @@ def draw_certainty(config: TrainingConfig, count: int, generator: torch.Generato
 
 
 def draw_profiles(config: TrainingConfig, certainty: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw slice profiles along k, j, i.
-
-    Args:
-        config: Says how often which profile occurs.
-        certainty: From `draw_certainty`, on the device of the generator.
-        generator: Random numbers.
+    """Draw slice profiles along k, j, i on the device of ``certainty``, from `draw_certainty`.
 
     Returns:
         Kinds (POINT, GAUSSIAN, BOX or KSPACE) and full widths at half maximum in coarse voxels, each of shape (S, 3).

@@ -34,9 +34,7 @@ def refuse_shared_subjects(training: Sequence[Source], validation: Sequence[Sour
 def refuse_shared_voxels(training: Mapping[str, str], validation: Mapping[str, str]) -> None:
     """Refuse a validation volume that is a copy of a training volume under another name.
 
-    Args:
-        training: File name by hash of the voxels, see `ArSSRLib.volume.hash_of`.
-        validation: The same.
+    Both are file names by the hash of the voxels, see `ArSSRLib.volume.hash_of`.
 
     Raises:
         InputError: If a hash is in both.

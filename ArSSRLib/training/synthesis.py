@@ -100,12 +100,7 @@ def _tone_curve(patch: Tensor, heights: Tensor) -> Tensor:
 
 
 def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
-    """Map [0, 1.2] through heights at evenly spread knots, linearly between them.
-
-    Args:
-        patches: Normalized intensities, shape (N, ...).
-        heights: Of each patch, shape (N, KNOTS + 1), on the same device.
-    """
+    """Map [0, 1.2] linearly between heights at evenly spread knots, shape (N, KNOTS + 1), for patches (N, ...)."""
     position = ((patches / 1.2).clamp(0, 1) * KNOTS).flatten(1)
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()

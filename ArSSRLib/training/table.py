@@ -24,12 +24,8 @@ METHODS = ("cubic", "back_projection", "model")
 def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto", told: bool = True) -> list[Score]:
     """Judge a model on every volume of a folder in every setting.
 
-    Args:
-        model_name: Name or path of the model.
-        folder: Volumes that the model was not trained on.
-        spacing: Isotropic spacing of the truth in mm, to which volumes are resampled first; 0 keeps their grids.
-        device: Where to compute.
-        told: Whether the slice profile is known, and the result made to agree with the coarse volume.
+    Volumes are resampled to an isotropic ``spacing`` in mm first; 0 keeps their grids. With ``told``, the slice profile
+    is known, and the result made to agree with the coarse volume.
     """
     target = resolve_device(device)
     model = load_model(model_name).to(target)

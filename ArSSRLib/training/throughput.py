@@ -68,13 +68,7 @@ class Pace:
 
 
 def step_operations(model: SuperResolutionModel, config: TrainingConfig, points: int) -> float:
-    """Return the floating-point operations of one step, convolutions and linear layers alone.
-
-    Args:
-        model: The network.
-        config: Tells the patches of a step.
-        points: Fine voxels a patch that are answered.
-    """
+    """Return the floating-point operations of one step, convolutions and linear layers alone, for points per patch."""
     coarse = config.batch_items * config.patch_size**3
     fine = config.batch_items * points
     total = 0.0

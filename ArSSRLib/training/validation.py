@@ -132,14 +132,9 @@ def predict(
 def score_case(
     model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False, told: bool = True
 ) -> Score:
-    """Judge the model on one case.
+    """Judge the model on one case; SSIM, which takes longer, is left empty unless asked for.
 
-    Args:
-        model: The network.
-        case: What it is judged on.
-        device: Where to compute.
-        with_ssim: Whether SSIM is computed, which takes longer; it is left empty otherwise.
-        told: Whether the network is told the slice profile and its result made to agree with the coarse volume.
+    With ``told``, the network is told the slice profile and its result made to agree with the coarse volume.
     """
     profile = case.slice_profile if told else UNKNOWN
     results = {

@@ -227,9 +227,10 @@ def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
 
     with NoWaiting():
         crops = draw_crops(stack, scale, margins, count=4, config=sampler._config, generator=sampler._points)
-        profiles = sampler._profiles(torch.full((4, 3), 0.5))
+        certainty = torch.full((4, 3), 0.5)
+        profiles = draw_profiles(sampler._config, certainty, sampler._points)
         coarse = sampler._acquired(sampler._changed(crops.voxels, sampler._curves(4)), scale, margins, profiles)
-        _, told = sampler._as_told(profiles, torch.full((4, 3), 0.5))
+        told = as_told(profiles[1], certainty, sampler._points)
         index = sampler._index(scale, 4)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NoWaiting():
         float(coarse.sum() + told.sum() + index.sum())

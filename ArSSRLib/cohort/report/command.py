@@ -74,12 +74,7 @@ def _scans_of(root: Path) -> Found | None:
 
 
 def report(items: list[Item], results: Path, folder: Path) -> int:
-    """Write a page per subject and the index, and log every problem.
-
-    Args:
-        items: Results, and scans without a result.
-        results: Folder of the results.
-        folder: Folder for the pages.
+    """Write a page per subject and the index into a folder, and log every problem.
 
     Returns:
         0, or 1 if a result is missing or has a problem.

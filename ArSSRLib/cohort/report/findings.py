@@ -108,9 +108,7 @@ class Finding:
 def find(item: Item, largest: int) -> Finding:
     """Read a result and its source, and return the findings; files that cannot be read are reported as problems.
 
-    Args:
-        item: The result.
-        largest: Size limit of its pictures in bytes.
+    Its pictures hold at most ``largest`` bytes.
     """
     problems = [item.problem] if item.problem else []
     if item.result is None:

@@ -88,11 +88,7 @@ def robust_scores(values: Sequence[float]) -> list[float]:
 
 
 def outliers_of(results: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
-    """Return the unusual figures of each result among all of these, each explained by a sentence.
-
-    Args:
-        results: Figures by key; a result may lack some of them.
-    """
+    """Return the unusual figures of each result among all of these, each explained by a sentence."""
     found: list[dict[str, str]] = [{} for _ in results]
     for figure in FIGURES:
         having = [n for n, figures in enumerate(results) if figure.key in figures]

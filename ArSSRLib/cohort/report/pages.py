@@ -65,17 +65,9 @@ class Row:
 
 
 def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
-    """Write a page for each subject, and finally the index; each completely or not at all.
+    """Write a page for each subject, and finally the index; each completely or not at all. Returns one row per item.
 
     Only one result at a time is in memory.
-
-    Args:
-        items: Results, and scans without a result, by subject.
-        folder: Folder for the pages.
-        title: Title of the index.
-
-    Returns:
-        One row per item.
 
     Raises:
         OutputError: If a page cannot be written, or would replace a file of another program.
@@ -99,13 +91,7 @@ def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
 
 
 def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: str = "") -> None:
-    """Write the page of a subject, or of one result.
-
-    Args:
-        findings: Findings about its results.
-        path: Path of the page.
-        title: Heading of the page.
-        index: Name of the index; empty if there is none.
+    """Write the page of a subject, or of one result; ``index`` is the name of the index, empty if there is none.
 
     Raises:
         OutputError: If the page cannot be written, or would replace a file of another program.
@@ -115,12 +101,7 @@ def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: st
 
 
 def _mark(path: Path, outliers: Mapping[str, Mapping[str, str]]) -> None:
-    """Mark the unusual figures on the page of a subject; they are known only after all pages are written.
-
-    Args:
-        path: Path of the page.
-        outliers: Unusual figures of each result, by its anchor, each explained by a sentence.
-    """
+    """Mark the unusual figures on the page of a subject, by anchor; they are known only after all pages are written."""
     content = path.read_text(encoding="utf-8")
     marks: Any = _environment().get_template("standing.html").module  # its macros are functions
     for anchor, sentences in outliers.items():

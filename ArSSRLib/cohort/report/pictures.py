@@ -193,11 +193,7 @@ def _interpolated(
 ) -> FloatArray:
     """Return the cubic interpolation of the scan in a view along its axes, at the voxel centers of the result.
 
-    Args:
-        coefficients: Spline coefficients of the scan, shape (k, j, i).
-        grids: Grids of the scan and of the result, in one field of view.
-        view: A view along the axes of both.
-        pixel: Edge of a pixel in mm.
+    ``coefficients`` are those of its spline, shape (k, j, i); ``grids`` those of scan and result; ``pixel`` is in mm.
     """
     scan, result = grids
     to_index = np.linalg.inv(result.affine)

