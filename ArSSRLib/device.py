@@ -80,11 +80,7 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def require_backend(name: str, device: torch.device) -> None:
-    """Refuse a backend that is not available.
-
-    Args:
-        name: "torch", "openvino" or "fused", see `ArSSRLib.options.UpsamplingOptions`.
-        device: Device of the network.
+    """Refuse a backend, see `ArSSRLib.options.UpsamplingOptions`, that is not available on the device of the network.
 
     Raises:
         DeviceError: If the backend does not support that device.

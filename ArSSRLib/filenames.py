@@ -17,10 +17,7 @@ def portable_name(name: str) -> str:
 
 
 def reserved_name(name: str) -> str:
-    """Return the reason why a file or folder name is not valid on every system, or an empty string.
-
-    Args:
-        name: The last part of a path.
+    """Return why a file or folder name, the last part of a path, is not valid on every system, or an empty string.
 
     Source:
         Microsoft, "Naming Files, Paths, and Namespaces"; this applies to all file systems that Windows can write.

@@ -77,11 +77,7 @@ class VolumeGeometry:
 
     @classmethod
     def from_ras_affine(cls, size: Sequence[int], affine: npt.ArrayLike) -> VolumeGeometry:
-        """Return the grid of a NIfTI-style affine.
-
-        Args:
-            size: Number of voxels along i, j, k.
-            affine: 4x4 matrix from voxel index (i, j, k, 1) to RAS mm.
+        """Return the grid of a NIfTI-style affine, the 4x4 matrix from voxel index (i, j, k, 1) to RAS mm.
 
         Raises:
             InputError: If the affine is not finite, singular or sheared.
@@ -128,13 +124,9 @@ class VolumeGeometry:
         return np.asarray(index @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def upsampled(self, scale: float | Sequence[float]) -> VolumeGeometry:
-        """Return the finer grid with exactly the same field of view.
+        """Return the finer grid of ``round(scale * size)`` voxels with exactly the same field of view.
 
-        Args:
-            scale: Factor of at least 1, or one along each of i, j, k; unitless.
-
-        Returns:
-            The grid of ``round(scale * size)`` voxels; its outer faces are the same.
+        The scale is a factor of at least 1, or one along each of i, j, k; unitless.
 
         Raises:
             InputError: If a factor is below 1 or not finite, or leads to an impossible size.
@@ -162,11 +154,7 @@ class VolumeGeometry:
         return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
 
     def cropped(self, start: Sequence[int], size: Sequence[int]) -> VolumeGeometry:
-        """Return the grid of a box of voxels, which keep their positions.
-
-        Args:
-            start: First voxel along i, j, k.
-            size: Number of voxels along i, j, k.
+        """Return the grid of a box of voxels, from a start and of a size along i, j, k; they keep their positions.
 
         Raises:
             InputError: If the box is empty or exceeds the grid.
@@ -217,12 +205,8 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
 def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region:
     """Return a half-open box of voxels as integers: (first, stop) along each of i, j, k.
 
-    Args:
-        region: First voxel and the voxel after the last, along i, j, k.
-        size: Number of voxels of the grid along i, j, k.
-
     Raises:
-        InputError: If it is not three pairs of integers, or the box is empty or exceeds the grid.
+        InputError: If it is not three pairs of integers, or the box is empty or exceeds the grid of this size.
     """
     try:
         pairs = [(operator.index(first), operator.index(stop)) for first, stop in region]

@@ -50,13 +50,9 @@ def spline_prefilter(count: int) -> FloatArray:
 
 
 def spline_matrix(count: int, positions: FloatArray) -> FloatArray:
-    """Return the matrix of cubic spline interpolation, shape (len(positions), count).
+    """Return the matrix of cubic spline interpolation at continuous voxel indices, shape (len(positions), count).
 
     It equals ``scipy.ndimage.map_coordinates(order=3, mode="mirror")``.
-
-    Args:
-        count: Number of voxels along the axis.
-        positions: Continuous voxel indices of the interpolated values.
     """
     lower = np.floor(positions).astype(np.int64)
     index = mirrored(lower[:, None] + np.arange(-1, 3), count)
@@ -92,14 +88,9 @@ def centered_positions(coarse: int, fine: int) -> FloatArray:
 
 
 def apply_matrices(array: Tensor, matrices: Sequence[FloatArray | Tensor]) -> Tensor:
-    """Multiply the last three axes of an array by one matrix each.
+    """Multiply the last three axes of an array, (..., k, j, i), by one matrix each, of shape (new length, old length).
 
-    Args:
-        array: Shape (..., k, j, i).
-        matrices: Three matrices for k, j, i, shape (new length, old length).
-
-    Returns:
-        The resampled array, with the type and on the device of ``array``.
+    The result has the type of ``array`` and is on its device.
     """
     for axis, matrix in zip((-3, -2, -1), matrices, strict=True):
         weights = torch.as_tensor(matrix, dtype=array.dtype, device=array.device)
@@ -108,14 +99,9 @@ def apply_matrices(array: Tensor, matrices: Sequence[FloatArray | Tensor]) -> Te
 
 
 def cubic_upsample(array: Tensor, shape: Sequence[int]) -> Tensor:
-    """Interpolate a volume by cubic splines on a finer grid in the same field of view.
+    """Interpolate a volume, (..., k, j, i), by cubic splines on a finer grid in the same field of view.
 
-    Args:
-        array: Shape (..., k, j, i).
-        shape: New length of the last three axes.
-
-    Returns:
-        Shape (..., *shape); equal to order 3 of ``scipy.ndimage`` at cell-centered positions.
+    The result, (..., *shape), equals order 3 of ``scipy.ndimage`` at cell-centered positions.
     """
     pairs = zip(array.shape[-3:], shape, strict=True)
     return apply_matrices(array, [spline_matrix(old, centered_positions(old, new)) for old, new in pairs])
@@ -167,15 +153,7 @@ def spline_taps(position: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def spline_at_points(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
-    """Evaluate a cubic spline at scattered points.
-
-    Args:
-        coefficients: From `spline_coefficients`, shape (N, D, H, W).
-        positions: Continuous voxel indices along k, j, i, three of shape (N, K).
-
-    Returns:
-        Values, shape (N, K).
-    """
+    """Evaluate `spline_coefficients`, shape (N, D, H, W), at continuous voxel indices, three of shape (N, K)."""
     _, height, width = coefficients.shape[1:]
     taps = [spline_taps(position, n) for position, n in zip(positions, coefficients.shape[1:], strict=True)]
     flat = coefficients.flatten(1)
@@ -191,15 +169,7 @@ def spline_at_points(coefficients: Tensor, positions: Sequence[Tensor]) -> Tenso
 
 
 def spline_on_grid(coefficients: Tensor, positions: Sequence[Tensor]) -> Tensor:
-    """Evaluate a cubic spline on a regular grid.
-
-    Args:
-        coefficients: From `spline_coefficients`, shape (..., D, H, W).
-        positions: Continuous voxel indices along k, j, i, one vector per axis.
-
-    Returns:
-        Values, with the lengths of the vectors as the last three axes, in the type of ``coefficients``.
-    """
+    """Evaluate `spline_coefficients`, (..., D, H, W), on a regular grid of continuous indices, one vector per axis."""
     for axis, position in zip((-3, -2, -1), positions, strict=True):
         index, weight = spline_taps(position, coefficients.shape[axis])
         coefficients = combine_taps(coefficients, axis, index.to(coefficients.device), weight.to(coefficients))

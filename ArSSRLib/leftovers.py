@@ -28,8 +28,7 @@ _PROCESS_NUMBERS = "/proc/self/ns/pid"
 def hidden_name(suffix: str = "") -> str:
     """Return a new name for an unfinished file or folder of this process, short enough for all file systems.
 
-    Args:
-        suffix: End of the name, such as ".nii.gz", which may determine the format in a library.
+    The suffix, such as ".nii.gz", may determine the format in a library.
     """
     return f"{PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 

@@ -21,11 +21,7 @@ MINIMUM = {
 
 
 def require_package(name: str, purpose: str) -> None:
-    """Refuse work that needs a package that is missing or too old.
-
-    Args:
-        name: The package, one of `MINIMUM`.
-        purpose: The feature that needs it, such as "--figure"; the message begins with it.
+    """Refuse work that needs a package of `MINIMUM` that is missing or too old; the message begins with the purpose.
 
     Raises:
         DependencyError: If it is not installed, or older than needed.

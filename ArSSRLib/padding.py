@@ -54,12 +54,9 @@ class Padding:
     def put_back(
         self, planes: Iterable[npt.NDArray[Any]], block: Sequence[slice], fine_shape: Sequence[int]
     ) -> Iterator[npt.NDArray[Any]]:
-        """Yield the planes of a block with the padding restored; its border is interpolated linearly.
+        """Yield the planes of a block, (j, i) each, with the padding restored; its border is interpolated linearly.
 
-        Args:
-            planes: Planes along k, each of shape (j, i).
-            block: Position of the block on the fine grid, along k, j, i.
-            fine_shape: Shape of the whole fine grid, (k, j, i).
+        The position of the block is on the fine grid, along k, j, i, as is the shape of that.
         """
         k, j, i = (
             index_of(cell_centers(m)[rows], n).numpy()
@@ -82,10 +79,8 @@ class Padding:
     ) -> None:
         """Restore the padding of values at arbitrary points, in place; equivalent to `put_back` on the grid.
 
-        Args:
-            values: Intensities, any shape (*S).
-            index: Continuous voxel indices along k, j, i, shape (*S, 3).
-            inside: Mask of the points in the volume, shape (*S).
+        ``index`` holds continuous voxel indices along k, j, i, shape (*S, 3), for values of shape (*S); only points
+        ``inside`` the volume are changed.
         """
         from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
 
@@ -169,11 +164,7 @@ def _are_padding(
 ) -> bool:
     """Return whether the smallest and the largest value of a volume, or one of them, are undeclared padding.
 
-    Args:
-        ends: One or both of these values.
-        sample: Voxels of the volume, evenly distributed.
-        faces: All voxels of its faces.
-        array: All its voxels, shape (k, j, i).
+    ``sample`` are evenly distributed voxels of the volume, ``faces`` all voxels of its faces.
     """
     rest, least = sample[~np.isin(sample, ends)], max(VOXELS, PART_OF_VOLUME * sample.size)
     if rest.size < least:
@@ -213,15 +204,7 @@ def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> b
 def _is_far(
     low: float, high: float, rest: npt.NDArray[Any], distance: float, nearest: npt.NDArray[Any] | None = None
 ) -> bool:
-    """Return whether a range is far from the other values, relative to their range.
-
-    Args:
-        low: Lower end of the range.
-        high: Upper end of the range.
-        rest: The other values.
-        distance: Smallest distance relative to the range of the other values, between percentiles.
-        nearest: Values that must also have this distance, without exception.
-    """
+    """Return whether a range is far from the other values, relative to their range, and from all of the nearest."""
     if not rest.size:
         return False
     first, last = np.percentile(rest.astype(np.float64), (FLOOR_PERCENTILE, CEILING_PERCENTILE))

@@ -60,14 +60,7 @@ _KEYS: dict[str, Any] = {
 
 
 def record_of(volume: Volume, outcome: Outcome, model: SuperResolutionModel, plan: Plan) -> dict[str, Any]:
-    """Return the record of an upsampling.
-
-    Args:
-        volume: The input.
-        outcome: Outcome of `ArSSRLib.upsampling.carry_out`.
-        model: The network.
-        plan: The plan of the upsampling.
-    """
+    """Return the record of the outcome of `ArSSRLib.upsampling.carry_out`."""
     import torch  # noqa: PLC0415 - reading a record needs none
 
     return {

@@ -85,14 +85,9 @@ def planes_of(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def write_block(array: npt.NDArray[Any], place: Sequence[slice], values: Iterable[npt.NDArray[Any]]) -> None:
-    """Write values into a part of an array, releasing pages if it is on disk.
+    """Write planes, shape (j, i) each, into a part of an array, releasing pages if it is on disk.
 
     A narrow block touches all pages of its rows: seven times its size was measured.
-
-    Args:
-        array: Shape (k, j, i).
-        place: Part of the array, along k, j, i.
-        values: Planes in order, each of shape (j, i).
     """
     planes, rows, columns = place
     touched = 0

@@ -37,12 +37,7 @@ class ForgivingStream(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO, *, pipes: bool) -> None:
-        """Wrap a stream.
-
-        Args:
-            stream: The underlying stream.
-            pipes: Whether to ignore closed pipes, too; otherwise, their error is raised.
-        """
+        """Wrap a stream; with ``pipes``, closed pipes are ignored, too; otherwise, their error is raised."""
         self._stream = stream
         self._pipes = pipes
         self.error: OSError | None = None

@@ -153,10 +153,7 @@ def pixel_centers(view: View, pixel: float | None = None) -> tuple[FloatArray, F
 def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
     """Return the voxels in a view, shape (rows, columns); NaN outside of the volume.
 
-    Args:
-        volume: The volume.
-        view: The view.
-        pixel: Edge of a pixel in mm; by default, there are `SAMPLES` along the longer edge of the view.
+    The edge of a pixel is in mm; by default, there are `SAMPLES` along the longer edge of the view.
     """
     rows, columns = pixel_centers(view, pixel)
     to_index = np.linalg.inv(volume.geometry.affine)

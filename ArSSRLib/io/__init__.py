@@ -182,14 +182,10 @@ def write_derived_series(
 
 
 def find_series(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
-    """Return the files of a DICOM series, ordered by name.
-
-    Args:
-        path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID, or description, if there are several.
+    """Return the files of a DICOM series, in a folder without its subfolders, or of one file, ordered by name.
 
     Raises:
-        InputError: If there is no series, or several without a selection.
+        InputError: If there is no series, or several of which ``series``, a UID or description, selects none.
     """
     path = Path(path)
     with _reading(path):

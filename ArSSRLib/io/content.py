@@ -29,8 +29,7 @@ _BEGINNINGS = {
 def dicom_start(stream: BinaryIO) -> str:
     """Return how a DICOM file begins: with a "preamble", or "bare", with its attributes; empty if it is not DICOM.
 
-    Args:
-        stream: At the start of the file, to which it is reset.
+    The stream is at the start of the file, to which it is reset.
     """
     start = stream.read(132)
     stream.seek(0)

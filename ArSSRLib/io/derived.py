@@ -70,16 +70,7 @@ def require_mr(files: Sequence[Path]) -> None:
 
 
 def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Derivation) -> list[str]:
-    """Write one file per slice into an empty folder.
-
-    Args:
-        volume: The volume; shape (k, j, i), geometry in LPS mm.
-        folder: An existing folder.
-        files: The files of the source series.
-        derivation: Description of the processing.
-
-    Returns:
-        Names of the files, in the order of k.
+    """Write one file per slice into an empty folder, and return their names in the order of k.
 
     Raises:
         InputError: If the source is not usable; see `require_mr`.
@@ -199,12 +190,7 @@ def _slice(volume: Volume, k: int, stored: _Stored, slices: Sequence[_SourceSlic
 
 
 def _nearest(center: npt.NDArray[np.float64], slices: Sequence[_SourceSlice]) -> list[_SourceSlice]:
-    """Return the slice of the source at a position, or the two around it, the nearest first.
-
-    Args:
-        center: Position in LPS mm.
-        slices: All slices of the source, with the same orientation.
-    """
+    """Return the slice of the source at a position in LPS mm, or the two around it, the nearest first."""
     plane = slices[0].plane
     normal = np.cross(plane.orientation[:3], plane.orientation[3:])
     depths = np.array([np.dot(part.plane.position, normal) for part in slices]) - float(center @ normal)

@@ -37,11 +37,7 @@ _DECODED_GROUPS = (0x0018, 0x0020, 0x0028, 0x5200, 0x7FE0)
 
 
 def read(path: Path, series: str | None) -> Volume:
-    """Read one series from a folder, or from a multi-frame file.
-
-    Args:
-        path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID or description; required if there are several.
+    """Read one series from a folder without its subfolders, or from a multi-frame file; arguments as for `find`.
 
     Raises:
         InputError: If there is no series, several without a selection, or its slices are not one evenly spaced stack.
@@ -82,11 +78,7 @@ def read(path: Path, series: str | None) -> Volume:
 
 
 def find(path: Path, series: str | None) -> list[Path]:
-    """Return the files of one series, ordered by name.
-
-    Args:
-        path: A folder, which is searched without its subfolders, or a file.
-        series: Series instance UID or description; required if there are several.
+    """Return the files of one series in a folder, or of a file, ordered by name; ``series`` is a UID or a description.
 
     Raises:
         InputError: If there is no series, or several without a selection.
@@ -99,10 +91,6 @@ def find(path: Path, series: str | None) -> list[Path]:
 
 def planes_of(dataset: Dataset, file: Path) -> list[Plane]:
     """Return the slices of a file, in its order.
-
-    Args:
-        dataset: Header of the file.
-        file: Name of the file, for the message.
 
     Raises:
         InputError: If it is not a stack of grayscale slices with positions.
@@ -178,10 +166,7 @@ def _rounding(groups: Sequence[Dataset], sequence: str, name: str) -> float:
 def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: bool) -> npt.NDArray[Any]:
     """Return the voxels of all slices in the order of the files, in the shape (k, j, i) given by the headers.
 
-    Args:
-        files: The files.
-        shape: Shape of the volume.
-        inverted: Whether small numbers are displayed bright; the decoder must not invert them.
+    With ``inverted``, small numbers are displayed bright; the decoder must not invert them.
     """
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:

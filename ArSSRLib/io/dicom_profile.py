@@ -22,15 +22,9 @@ _THICKNESS_AGREES_MM = 1e-3
 
 
 def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path) -> SliceProfile:
-    """Return the slice profiles stated by the headers of a series.
+    """Return the slice profiles stated by the headers of a series on the grid of its slices, which are along k.
 
-    The slices are along k. The phase-encoding direction, if stated, assigns the counts of the acquisition matrix to
-    rows and columns.
-
-    Args:
-        headers: Headers of all files of the series.
-        geometry: Grid computed from the positions of the slices.
-        path: For the log.
+    The phase-encoding direction, if stated, assigns the counts of the acquisition matrix to rows and columns.
     """
     kinds = [str(word).upper() for word in headers[0].get("ImageType") or ()]
     if kinds[:1] == ["DERIVED"]:

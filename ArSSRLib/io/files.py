@@ -25,15 +25,9 @@ _SLICE_PATTERN = re.compile(r"ArSSR_\d{4,}\.dcm")
 def validate_output(
     path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Refuse an output that cannot be written, before the computation, which may take hours.
+    """Refuse an output that cannot be written, before the computation, which may take hours; return its path.
 
-    Args:
-        path: The output file.
-        overwrite: Whether an existing file may be replaced.
-        source: The input, which is never replaced, regardless of ``overwrite`` and of links.
-
-    Returns:
-        ``path``.
+    The input, ``source``, is never replaced, regardless of ``overwrite`` and of links.
 
     Raises:
         OutputError: If the format cannot be written, the folder is missing or not writable, the file exists, or it is
@@ -64,15 +58,10 @@ def validate_output(
 def validate_series_folder(
     path: str | os.PathLike[str], *, overwrite: bool, source: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Refuse a folder for a DICOM series that cannot be written, before the computation, which may take hours.
+    """Refuse a folder for a DICOM series that cannot be written, before the computation; return its path.
 
-    Args:
-        path: The folder; it is new or empty, or contains a series written by us that may be replaced.
-        overwrite: Whether such a series may be replaced. Other content is never replaced.
-        source: The input, a file or a folder, which is never replaced.
-
-    Returns:
-        ``path``.
+    It is new or empty, or contains a series written by us that may be replaced. Other content is never replaced, and
+    neither is the input, a file or a folder.
 
     Raises:
         OutputError: If it is a file, contains other files, is that of the input, or its parent is not writable.
@@ -139,8 +128,7 @@ def replacing(path: Path, suffix: str, *, overwrite: bool = True) -> Iterator[Pa
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Provide a temporary folder beside ``path``, which replaces it when the block succeeds.
 
-    Args:
-        path: Path of the final folder; its content must have been accepted by `validate_series_folder`.
+    The content of ``path`` must have been accepted by `validate_series_folder`.
 
     Raises:
         OutputError: If writing fails. After any exception, no temporary folder remains, and the previous content of

@@ -16,9 +16,6 @@ def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
     Hidden files, the voxel files of two-file formats, and single DICOM slices are excluded. A broken link counts as a
     volume that cannot be read, so that it is not ignored silently.
 
-    Args:
-        folder: The folder; subfolders are not searched.
-
     Raises:
         InputError: If the folder does not exist or cannot be listed.
     """
@@ -30,10 +27,6 @@ def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
 
 def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
     """Return the inputs of a path: the volumes of a folder of files, otherwise the path itself (file or DICOM series).
-
-    Args:
-        path: A file, a folder of volumes, or a folder of DICOM files.
-        series: The selected DICOM series, if any.
 
     Raises:
         InputError: If the folder contains both volumes and DICOM files without a selection, or cannot be listed.

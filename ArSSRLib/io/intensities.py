@@ -23,9 +23,7 @@ PRIVATE_TAGS = (_GE_CREATOR, _GE_KIND, _UIH_SLICES, _UIH_FRAMES)
 def padding_of(dataset: Dataset, rescales: Collection[tuple[float, float]]) -> tuple[float, float] | None:
     """Return the smallest and the largest intensity that a header declares as padding, or None.
 
-    Args:
-        dataset: The header.
-        rescales: Slopes and intercepts of the slices, from stored values to intensities.
+    ``rescales`` are slopes and intercepts of the slices, from stored values to intensities.
     """
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):

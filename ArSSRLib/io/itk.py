@@ -113,11 +113,9 @@ def silence() -> Iterator[None]:
 
 
 def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
-    """Return a reader that has read the header of a file.
+    """Return a reader that has read the header of a file; ``image_io`` is ITK's name of the format.
 
-    Args:
-        path: The file.
-        image_io: ITK's name of the format; by default, ITK guesses, but does not recognize suffixes in upper case.
+    Left to itself, ITK guesses, and does not recognize suffixes in upper case.
 
     Raises:
         RuntimeError: If the file is not of that format.
@@ -130,13 +128,9 @@ def open_reader(path: Path, image_io: str) -> sitk.ImageFileReader:
 
 
 def _require_voxels(header: TextHeader, promised: int) -> None:
-    """Verify that the voxels of a one-file volume are complete, with nothing else, before memory is allocated.
+    """Verify that the voxels of a one-file volume, ``promised`` bytes, are complete before memory is allocated.
 
     Compressed voxels are decompressed once to verify the checksum at their end, which ITK ignores.
-
-    Args:
-        header: The text header of the file.
-        promised: Size of the voxels in bytes according to the header.
 
     Raises:
         InputError: If there are fewer bytes, or far more.

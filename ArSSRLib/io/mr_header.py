@@ -62,12 +62,7 @@ _LONGEST_TEXT = 1024
 
 
 def series_header(source: Dataset, derivation: Derivation) -> Dataset:
-    """Return the common attributes of all slices of a derived series.
-
-    Args:
-        source: Header of one image of the source series.
-        derivation: Description of the processing.
-    """
+    """Return the common attributes of all slices of a derived series, from the header of one image of its source."""
     header = Dataset()
     header.SOPClassUID = MRImageStorage
     header.Modality = "MR"
@@ -98,9 +93,8 @@ def series_header(source: Dataset, derivation: Derivation) -> Dataset:
 def slice_header(groups: Sequence[Dataset]) -> Dataset:
     """Return the attributes that a derived slice copies from the nearest slice of the source.
 
-    Args:
-        groups: Attributes of the source, the most specific first: functional groups of the frame, those shared by all
-            frames, and the file itself; for a single slice, only the file.
+    ``groups`` are the attributes of the source, the most specific first: functional groups of the frame, those shared
+    by all frames, and the file itself; for a single slice, only the file.
     """
     kept = Dataset()
     for name in [*_EMPTY_IF_UNKNOWN, *_OPTIONAL]:
@@ -122,11 +116,7 @@ def slice_header(groups: Sequence[Dataset]) -> Dataset:
 
 
 def references(source_images: Iterable[tuple[Dataset, int | None]]) -> Dataset:
-    """Return the attributes by which a slice refers to its source images.
-
-    Args:
-        source_images: Header of each file, and the number of the frame in it, from 1, if it has several.
-    """
+    """Return the attributes by which a slice refers to its source images: headers, and numbers of frames, from 1."""
     said = Dataset()
     said.SourceImageSequence = []
     instances: dict[str, Dataset] = {}

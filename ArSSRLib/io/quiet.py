@@ -35,14 +35,9 @@ def native_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but: Sequence[str] = ()) -> Iterator[None]:
-    """Forward the log of a library to our own log, which programs can display.
+    """Forward the log of a library to our own log, which programs can display, at a level and after a prefix.
 
-    Args:
-        name: Logger of the library.
-        to: Our logger.
-        level: Level of the forwarded messages.
-        prefix: Text before each message, such as the file.
-        but: Messages that contain one of these words are discarded.
+    Messages that contain one of the words of ``but`` are discarded.
     """
     library = logging.getLogger(name)
     handlers, propagate = library.handlers, library.propagate

@@ -26,25 +26,14 @@ _OVERLAP = 1.2
 
 
 def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
-    """Return the slice profiles stated by the sidecar of a file; unknown if there is none.
-
-    Args:
-        path: The volume, whose name ends in .nii or .nii.gz.
-        geometry: Grid of the volume.
-    """
+    """Return the slice profiles stated by the sidecar of a NIfTI file; unknown if there is none."""
     stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
     sidecar = path.with_name(f"{stem.rpartition('.')[0]}.json")
     return profile_stated(_table(sidecar), geometry, sidecar)
 
 
 def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> SliceProfile:
-    """Return the slice profiles stated by the content of a sidecar.
-
-    Args:
-        table: The content.
-        geometry: Grid of the volume.
-        sidecar: Path of the sidecar, for the log.
-    """
+    """Return the slice profiles stated by the content of a sidecar, whose path is for the log."""
     if not table:
         return UNKNOWN
     axis = _slice_axis(table, geometry, sidecar)

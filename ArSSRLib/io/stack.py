@@ -107,9 +107,7 @@ def _axes(plane: Plane) -> Vectors:
 def _spacing(depths: Vectors, error: float) -> float:
     """Return the distance between slices in mm.
 
-    Args:
-        depths: Positions along the normal, in ascending order, in mm.
-        error: Largest rounding error of each position, in mm.
+    ``depths`` are positions along the normal in mm, in ascending order, and ``error`` is their largest rounding error.
 
     Raises:
         InputError: If slices are duplicated or missing, or the distance varies by more than the rounding error.
@@ -143,13 +141,7 @@ def _spacing(depths: Vectors, error: float) -> float:
 
 
 def _refuse_gaps(steps: Vectors, step: float, rounding: float) -> None:
-    """Refuse a stack with missing slices: a few of its steps are multiples of the others.
-
-    Args:
-        steps: Distances between neighboring slices, in mm.
-        step: The usual distance.
-        rounding: Largest rounding error of each distance, in mm.
-    """
+    """Refuse a stack with missing slices: a few of its steps, in mm, are multiples of the usual step."""
     multiples = np.rint(steps / step)
     gaps = np.flatnonzero(multiples > 1)
     whole = np.abs(steps - multiples * step).max() <= _MULTIPLE * step + rounding
@@ -168,11 +160,8 @@ def _refuse_gaps(steps: Vectors, step: float, rounding: float) -> None:
 def _require_upright(positions: Vectors, normal: Vectors, error: float, orientation_error: float) -> None:
     """Refuse a sheared stack, whose voxels are not a rectangular grid.
 
-    Args:
-        positions: Positions of the slices, in order, shape (N, 3), in mm.
-        normal: Unit vector.
-        error: Largest rounding error of a coordinate of a position, in mm.
-        orientation_error: The same for a component of the orientation.
+    Positions are in order, shape (N, 3), in mm; the errors are the largest rounding errors of a coordinate of a
+    position and of a component of the orientation.
     """
     depths = positions @ normal
     depth = float(depths[-1] - depths[0])

@@ -19,15 +19,9 @@ Voxels = npt.NDArray[Any]
 
 
 def in_memory(stored: Voxels, *, slope: float = 1.0, intercept: float = 0.0) -> Voxels:
-    """Return stored voxels as intensities in the type of the engine.
+    """Return stored voxels, shape (k, j, i), as intensities in the type of the engine: times slope, plus intercept.
 
-    Args:
-        stored: Voxels as stored in a file, shape (k, j, i), any byte order.
-        slope: Factor from stored values to intensities.
-        intercept: Offset after the factor.
-
-    Returns:
-        A new contiguous array in the native byte order, shape (k, j, i).
+    The array is new, contiguous, and in the native byte order.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if not is_scaled(slope, intercept):
@@ -46,15 +40,7 @@ def is_scaled(slope: float, intercept: float) -> bool:
 
 
 def for_storage(array: Voxels, header: FileHeader) -> Voxels:
-    """Return voxels in their storage type, for a format without slope and intercept.
-
-    Args:
-        array: Intensities, shape (k, j, i).
-        header: Header of the original file.
-
-    Returns:
-        ``array`` itself if it already has that type.
-    """
+    """Return voxels in their storage type, for a format without slope and intercept; ``array`` itself if it has it."""
     return converted(array, storage_type(array, header))
 
 
@@ -77,12 +63,7 @@ def converted(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
 
 
 def rounded(array: Voxels, dtype: np.dtype[Any]) -> Voxels:
-    """Return voxels rounded half to even and clipped to the range of an integer type; NaN becomes 0.
-
-    Args:
-        array: Intensities, shape (k, j, i).
-        dtype: An integer type.
-    """
+    """Return voxels rounded half to even and clipped to the range of an integer type; NaN becomes 0."""
     info = np.iinfo(dtype)
     if array.dtype.kind in "iu":
         own = np.iinfo(array.dtype)

@@ -67,11 +67,11 @@ def upsample(
         volume: The input; it is not changed. Voxels that are not finite are replaced and reported in the log.
         model: From `ArSSRLib.checkpoint.load_model`; it is moved to the device.
         scale: Factor of at least 1, or one along each of i, j, k; unitless. Sizes are rounded.
-        options: What else may be chosen, see `UpsamplingOptions`.
-        region: Box of voxels of the finer grid, (first, stop) along i, j, k, which comes out as if cut from the whole.
-        destination: Where the result will be written, from `ArSSRLib.io.destination_of`: its writer's needs are planned
-            for, and a result larger than the memory lies on the disk, if its format allows. By default it has to fit.
-        progress: Called with the finished fraction, rising from 0 to 1; what it raises stops the work.
+        options: The options, see `UpsamplingOptions`.
+        region: Box of voxels of the finer grid, (first, stop) along i, j, k; equal to that part of the whole result.
+        destination: Destination of the result, from `ArSSRLib.io.destination_of`: the memory of its writer is planned,
+            and a result larger than the memory is kept on disk if its format allows. By default, it has to fit.
+        progress: Called with the finished fraction, from 0 to 1; an exception stops the work.
 
     Returns:
         The finer volume. Integer types are kept by rounding and clipping; all others become float32, or remain float64
@@ -102,14 +102,7 @@ def plan_upsampling(
 ) -> Plan:
     """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing any voxels.
 
-    Args:
-        volume: As for `upsample`.
-        model: As for `upsample`.
-        scale: As for `upsample`.
-        options: As for `upsample`.
-        region: As for `upsample`.
-        destination: As for `upsample`.
-        estimate: Function that estimates the slice profile if neither the user nor the file states it.
+    ``estimate`` estimates the slice profile if neither the user nor the file states it.
 
     Raises:
         InputError: If the scale or the region is impossible, or the model was trained for another scale.

@@ -61,12 +61,8 @@ def decided_profile(
 ) -> SliceProfile:
     """Return the slice profiles of a volume: stated by the user, stated by the file, or estimated, axis by axis.
 
-    Args:
-        volume: The volume; its header contains the statements of the file.
-        options: The options, with the statement of the user.
-        scale: Factors along i, j, k; for axes that do not become finer, a stated thickness is ignored and nothing is
-            estimated. None: all axes count.
-        estimate: Function that estimates profiles.
+    For axes that do not become finer by ``scale``, along i, j, k, a stated thickness is ignored and nothing is
+    estimated; without a scale, all axes count.
 
     Raises:
         InputError: If the stated thickness is impossible.

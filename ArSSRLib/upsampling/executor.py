@@ -23,16 +23,10 @@ def choose_executor(
     told: Conditioning,
     voxels: int,
 ) -> Executor:
-    """Return the implementation of a network.
+    """Return the implementation of a network: "torch", "openvino" or "fused".
 
-    Args:
-        model: The network, on the device.
-        backend: "torch", "openvino" or "fused".
-        number_format: Number format of the computation.
-        device: Device of the computation.
-        array: The whole volume, shape (k, j, i), in scanner units, with finite values.
-        told: Conditioning of the network, on the CPU.
-        voxels: Fine voxels of the whole job.
+    ``array`` is the whole volume, shape (k, j, i), in scanner units, with finite values; ``told`` is on the CPU;
+    ``voxels`` are the fine voxels of the whole job.
 
     Raises:
         InputError: If the backend does not support the network.

@@ -38,12 +38,7 @@ class Prepared:
 
 
 def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -> Prepared:
-    """Return a volume with even slices and without invalid voxels, and log the changes.
-
-    Args:
-        volume: The input; it is not changed.
-        profile: Its slice profile, from `decision.decided_profile`.
-        options: The options, which may disable the correction of slice brightness.
+    """Return a volume with even slices, unless the options disable that, and without invalid voxels; log the changes.
 
     Raises:
         InputError: If no voxel is a finite number.

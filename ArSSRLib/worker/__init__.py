@@ -30,10 +30,7 @@ EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the worker as a separate process, which owns its standard output and signals.
-
-    Args:
-        arguments: The job file.
+    """Run the worker on the job file as a separate process, which owns its standard output and signals.
 
     Returns:
         The exit code; see the module docstring.
@@ -52,11 +49,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> int:
     """Run the job of a file; the last event is done, error or cancelled, and nothing is raised.
-
-    Args:
-        arguments: The job file.
-        events: Output for the events.
-        cancellation: Requests to stop.
 
     Returns:
         The exit code; see the module docstring.

@@ -56,15 +56,9 @@ class _Superseded(BaseException):
 
 
 def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
-    """Compute planes of the result of one volume until the input ends.
+    """Compute planes of the result of one volume for the requests after the event "ready", until the input ends.
 
-    Args:
-        job: The volume and the options.
-        events: Output for the answers; requests are answered after the event "ready".
-        cancellation: Source of the requests, which may also stop the work.
-
-    Returns:
-        Never: the work ends when the standard input ends.
+    It never returns: the work ends when the standard input ends.
 
     Raises:
         ArSSRError: If the volume or the model is not usable, or the model does not support the lens.

@@ -26,14 +26,9 @@ MEASURED_SCALE = 2.0
 
 
 def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
-    """Report the capabilities of this machine.
+    """Return the capabilities of this machine, the fields of the event "done".
 
-    Args:
-        job: The models, and whether to measure.
-        cancellation: Checked at every step.
-
-    Returns:
-        The fields of the event "done". If PyTorch is not usable, "problem" has the reason.
+    If PyTorch is not usable, "problem" has the reason.
 
     Raises:
         CancelledError: If the work was asked to stop.

@@ -31,18 +31,10 @@ if TYPE_CHECKING:
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
-    """Upsample the volumes of a job with one model, which is loaded once.
+    """Upsample the volumes of a job with one model, which is loaded once; return the fields of the event "done".
 
     The results are in hidden folders beside their final names until the last one is finished, so that a job that ends
     early leaves none of them.
-
-    Args:
-        job: The job.
-        events: Output for the events.
-        cancellation: Checked at every step.
-
-    Returns:
-        The fields of the event "done".
 
     Raises:
         ArSSRError: If the job cannot be done.
