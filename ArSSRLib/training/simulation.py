@@ -91,6 +91,7 @@ def draw_slice_gains(
         return None
 
     def rand() -> Tensor:
+        """Draw a number from [0, 1) per patch."""
         return torch.rand(count, 1, generator=generator, device=generator.device)
 
     height = rand() * config.jitter_maximum * (rand() < config.jitter_share)
