@@ -157,7 +157,8 @@ class BatchSampler:
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config = self._config
-        items, profiles, noise, gains, blocks, seeds = [], [], [], [], [], []
+        items, profiles, noise, gains, seeds = [], [], [], [], []
+        blocks: list[Block] = []
         for number in range(self._first, self._first + config.batch_items):
             seed = seed_of(config.seed, step, number)
             self._host.manual_seed(seed)
