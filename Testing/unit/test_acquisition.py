@@ -102,7 +102,7 @@ def test_an_acquisition_keeps_a_constant(profile, fine, scale):
 
 
 def test_an_unknown_slice_profile_is_refused():
-    with pytest.raises(ValueError, match='one of point, gaussian, box, endpoints, got "boxcar"'):
+    with pytest.raises(ValueError, match=f'one of {", ".join(PROFILES)}, got "boxcar"'):
         acquisition_matrices([8], [4], profile="boxcar")
 
 
