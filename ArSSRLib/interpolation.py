@@ -34,10 +34,7 @@ def mirrored(index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 def bspline_weights(fraction: FloatArray) -> FloatArray:
     """Return the cubic B-spline weights of voxels -1, 0, 1, 2 for a ``fraction`` in [0, 1), shape (*S, 4)."""
     t, u = fraction, 1.0 - fraction
-    return np.stack(
-        [u**3 / 6, 2 / 3 - t**2 * (2 - t) / 2, 2 / 3 - u**2 * (2 - u) / 2, t**3 / 6],
-        axis=-1,
-    )
+    return np.stack([u**3 / 6, 2 / 3 - t**2 * (2 - t) / 2, 2 / 3 - u**2 * (2 - u) / 2, t**3 / 6], axis=-1)
 
 
 @lru_cache(maxsize=256)

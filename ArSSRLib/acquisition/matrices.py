@@ -13,13 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA, SliceProfile
-from ArSSRLib.interpolation import (
-    FloatArray,
-    apply_matrices,
-    centered_positions,
-    cubic_upsample,
-    spline_matrix,
-)
+from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_positions, cubic_upsample, spline_matrix
 
 PROFILES = ("point", "gaussian", "box", "endpoints")
 

@@ -6,14 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from ArSSRLib.checkpoint.bundled import (
-    RegistryEntry,
-    find_entry,
-    imported_models,
-    models_folder,
-    registry,
-    sha256_of,
-)
+from ArSSRLib.checkpoint.bundled import RegistryEntry, find_entry, imported_models, models_folder, registry, sha256_of
 from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.filenames import reserved_name
 from ArSSRLib.leftovers import sweep, write_whole

@@ -142,11 +142,7 @@ def _add_command(
     commands: Commands[OneLineParser], name: str, summary: str, action: tuple[str, str], usage: str | None = None
 ) -> OneLineParser:
     command = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        usage=usage,
-        allow_abbrev=False,
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", usage=usage, allow_abbrev=False
     )
     command.add_argument(
         "-v", "--verbose", action="store_true", help="log every step, and show the traceback of an error"
@@ -165,9 +161,7 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     )
     command.add_argument("input", metavar="INPUT", help="volume file, folder of a DICOM series, or folder of volumes")
     command.add_argument(
-        "output",
-        metavar="OUTPUT",
-        help="volume file to write, or folder for a DICOM series or several volumes",
+        "output", metavar="OUTPUT", help="volume file to write, or folder for a DICOM series or several volumes"
     )
     add_target(command)
     files = command.add_argument_group("input and output")
@@ -250,10 +244,7 @@ def _add_reproduce(commands: Commands[OneLineParser]) -> None:
 
 def _add_models(commands: Commands[OneLineParser]) -> None:
     command = _add_command(
-        commands,
-        "models",
-        "list, show, verify, import or remove models",
-        ("ArSSRLib.commands.models", "run"),
+        commands, "models", "list, show, verify, import or remove models", ("ArSSRLib.commands.models", "run")
     )
     command.add_argument(
         "task",

@@ -21,11 +21,7 @@ from ArSSRLib.commands.target import names_file, refuse_existing, target_for
 from ArSSRLib.device import describe_device, resolve_device
 from ArSSRLib.errors import InputError, MemoryLimitError, OutputError, one_line
 from ArSSRLib.filenames import portable_name
-from ArSSRLib.geometry import (
-    parse_scale,
-    scale_label,
-    times,
-)
+from ArSSRLib.geometry import parse_scale, scale_label, times
 from ArSSRLib.io import (
     WRITABLE_SUFFIXES,
     Derivation,

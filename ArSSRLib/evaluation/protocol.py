@@ -131,11 +131,7 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
     if missing:
         msg = f"{path} lacks {', '.join(missing)}; add it to the protocol, or say --set {missing[0]}=..."
         raise InputError(msg)
-    special: dict[str, Any] = {
-        "methods": methods_from,
-        "published": _published,
-        "scales": _scales,
-    }
+    special: dict[str, Any] = {"methods": methods_from, "published": _published, "scales": _scales}
     values: dict[str, Any] = {
         name: special[name](value) if name in special else converted(name, value, hints[name], kind="protocol")
         for name, value in table.items()

@@ -23,12 +23,7 @@ from ArSSRLib.complex_parts import component_by_name
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
 from ArSSRLib.io.content import dicom_start, refuse_misnamed, refuse_unfetched
 from ArSSRLib.io.derivation import Derivation
-from ArSSRLib.io.files import (
-    replacing,
-    replacing_folder,
-    validate_output,
-    validate_series_folder,
-)
+from ArSSRLib.io.files import replacing, replacing_folder, validate_output, validate_series_folder
 from ArSSRLib.io.folders import find_inputs, find_volumes
 from ArSSRLib.io.formats import (
     DICOM_LIBRARIES,

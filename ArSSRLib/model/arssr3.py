@@ -22,13 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.coordinates import linear_taps
-from ArSSRLib.model.arssr2 import (
-    AXIS_INPUTS,
-    RESIDUAL_GAIN,
-    ArSSR2,
-    ArSSR2Config,
-    checked_scale,
-)
+from ArSSRLib.model.arssr2 import AXIS_INPUTS, RESIDUAL_GAIN, ArSSR2, ArSSR2Config, checked_scale
 from ArSSRLib.model.blocks import MODULATOR_WIDTH, SLOPE, modulator
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel

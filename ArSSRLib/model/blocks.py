@@ -44,14 +44,7 @@ class ResidualBlock(nn.Module):
         return first, (BRANCH_GAIN * self.second.weight, BRANCH_GAIN * cast("Tensor", self.second.bias))
 
     def add_to(
-        self,
-        features: Tensor,
-        hidden: Tensor,
-        advance: Advance,
-        *,
-        gain: Tensor,
-        shift: Tensor,
-        boxes: tuple[Box, Box],
+        self, features: Tensor, hidden: Tensor, advance: Advance, *, gain: Tensor, shift: Tensor, boxes: tuple[Box, Box]
     ) -> None:
         """Compute `forward` in place, for one volume and without gradients.
 

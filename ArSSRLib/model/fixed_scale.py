@@ -122,11 +122,7 @@ class FixedScale(SuperResolutionModel):
         return torch.gather(fine.flatten(1), 1, row)
 
     def query_grid(
-        self,
-        feature_map: Tensor,
-        grid: QueryGrid,
-        told: Conditioning | None = None,
-        advance: Advance = unobserved,
+        self, feature_map: Tensor, grid: QueryGrid, told: Conditioning | None = None, advance: Advance = unobserved
     ) -> Tensor:
         """Predict a regular block of fine voxels, at the distances in ``told``, which account for rounded sizes."""
         check_volume(feature_map, "feature_map")

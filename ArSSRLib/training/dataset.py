@@ -31,14 +31,7 @@ from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.degradation import add_rician_noise, degrade
 from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patches, draw_item
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
-from ArSSRLib.training.simulation import (
-    as_told,
-    draw_certainty,
-    draw_noise,
-    draw_profiles,
-    draw_slice_gains,
-    inputs_of,
-)
+from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
 from ArSSRLib.volume import Volume
 
 __all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]

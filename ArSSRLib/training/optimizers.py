@@ -52,10 +52,7 @@ class MuonWithAdam(Optimizer):
         self._pairs = [(weight, nn.Parameter(as_matrix(weight.detach(), like=weight))) for weight in hidden]
         others = [weight for weight in parameters if not is_hidden(weight)]
         self._muon = torch.optim.Muon(
-            [matrix for _, matrix in self._pairs],
-            lr=learning_rate,
-            weight_decay=0.0,
-            adjust_lr_fn="match_rms_adamw",
+            [matrix for _, matrix in self._pairs], lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
         )
         self._adam = torch.optim.Adam(others, lr=learning_rate, fused=fused)
         super().__init__(parameters, {})

@@ -35,14 +35,7 @@ from ArSSRLib.training.drawing import (
     kernel_margins,
     uniform,
 )
-from ArSSRLib.training.simulation import (
-    as_told,
-    draw_certainty,
-    draw_noise,
-    draw_profiles,
-    draw_slice_gains,
-    inputs_of,
-)
+from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
 from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, smoothed, tissue_curves, tone_curves
 
 

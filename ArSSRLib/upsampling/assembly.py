@@ -69,11 +69,7 @@ class Assembly:
                 del fine  # released before the next slab is computed
 
     def _write_average(
-        self,
-        tile: Tile,
-        volume: torch.Tensor,
-        result: npt.NDArray[Any],
-        uncertainty: npt.NDArray[np.float32] | None,
+        self, tile: Tile, volume: torch.Tensor, result: npt.NDArray[Any], uncertainty: npt.NDArray[np.float32] | None
     ) -> None:
         """Write the mean of the predictions for the mirror images of a tile, and their standard deviation."""
         average = Average(tile, spread=uncertainty is not None)

@@ -82,12 +82,7 @@ class Progress:
     """
 
     def __init__(
-        self,
-        events: Events,
-        check: Callable[[], None],
-        volumes: int,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, events: Events, check: Callable[[], None], volumes: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._events = events
         self._check = check

@@ -56,12 +56,7 @@ FIGURES = (
         "%",
         "Mean difference from cubic interpolation in the slices shown, in percent of the gray window.",
     ),
-    Figure(
-        "overshoot",
-        "Overshoot",
-        "%",
-        "How far intensities leave the range of the scan, in percent of that range.",
-    ),
+    Figure("overshoot", "Overshoot", "%", "How far intensities leave the range of the scan, in percent of that range."),
     Figure("gain", "Slice gain", "%", "The largest difference in brightness of a slice from its surroundings."),
 )
 
