@@ -46,12 +46,7 @@ def corrected(difference: Tensor, round_trip: Sequence[Tensor], strength: Tensor
 
 @dataclass(frozen=True)
 class Agreement:
-    """The matrices that compare a fine volume with its measurement.
-
-    Attributes:
-        down: The acquisition along k, j, i, each of shape (coarse, fine).
-        up: The interpolation along k, j, i, each of shape (fine, coarse).
-    """
+    """The matrices along k, j, i between a fine volume and its measurement, (coarse, fine), and back, (fine, coarse)."""
 
     down: tuple[Tensor, ...]
     up: tuple[Tensor, ...]

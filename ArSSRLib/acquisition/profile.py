@@ -75,11 +75,7 @@ class AxisProfile:
 
 @dataclass(frozen=True)
 class SliceProfile:
-    """The profiles along the three axes of a volume.
-
-    Attributes:
-        axes: Profiles along i, j, k, in the order of `VolumeGeometry.size`; None for an unknown profile.
-    """
+    """The profiles along i, j, k, in the order of `VolumeGeometry.size`; None for an unknown profile."""
 
     axes: tuple[AxisProfile | None, AxisProfile | None, AxisProfile | None] = (None, None, None)
 

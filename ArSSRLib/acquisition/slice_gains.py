@@ -55,13 +55,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GainSummary:
-    """A summary of the gains for records.
-
-    Attributes:
-        axis: Slice axis, "i", "j" or "k".
-        rms: Root mean square of the deviations from 1, in percent.
-        largest: Largest deviation from 1, in percent.
-    """
+    """The deviations of gains from 1, in percent: root mean square and largest, along axis "i", "j" or "k"."""
 
     axis: str
     rms: float
@@ -70,12 +64,7 @@ class GainSummary:
 
 @dataclass(frozen=True)
 class SliceGains:
-    """The brightness of each slice relative to its neighbors.
-
-    Attributes:
-        axis: Slice axis of the array, 0 to 2 for k, j, i.
-        factors: One per slice; unitless, around 1.
-    """
+    """The brightness of each slice along an axis (0 to 2 for k, j, i) relative to its neighbors; unitless, around 1."""
 
     axis: int
     factors: tuple[float, ...]

@@ -35,13 +35,7 @@ _MEDIAN_OF_NORMAL = 0.6745
 
 @dataclass(frozen=True)
 class _Anatomy:
-    """The part of a volume that contains anatomy.
-
-    Attributes:
-        voxels: Shape (k, j, i), a view of the volume.
-        low: Intensity that is normalized to 0.
-        width: Intensity range that is normalized to 1; positive.
-    """
+    """The part of a volume, shape (k, j, i), with anatomy: a view, and the intensity ``low`` and range ``width``."""
 
     voxels: npt.NDArray[Any]
     low: float

@@ -47,13 +47,7 @@ _INDIFFERENT = ("device", "backend", "memory_limit")
 
 @dataclass(frozen=True)
 class Request:
-    """The properties that a result must have to count as finished.
-
-    Attributes:
-        model_sha256: Checksum of the network's weights.
-        scale: Factors along i, j, k.
-        options: Requested options; "auto" matches every value.
-    """
+    """The checksum of weights, the factors along i, j, k and the options ("auto" matches any) of a finished result."""
 
     model_sha256: str
     scale: tuple[float, float, float]

@@ -52,12 +52,7 @@ def outcomes_of(tasks: Iterable[Task], place: Place, share: Share) -> Iterator[O
 
 
 class _Spreading:
-    """Keeps the workers busy, and tracks their number.
-
-    Args:
-        workers: The workers of the place.
-        share: The limits of each worker.
-    """
+    """Keeps the workers of a place busy, each within its limits, and tracks their number."""
 
     def __init__(self, workers: Workers, share: Share) -> None:
         self._workers, self._client, self._share = workers, workers.client, share

@@ -190,11 +190,7 @@ def _is_no_warning(record: logging.LogRecord) -> bool:
 
 
 class _Kept(logging.Handler):
-    """Collects the text of warnings.
-
-    Args:
-        kept: List for the texts.
-    """
+    """Collects the text of warnings in a list."""
 
     def __init__(self, kept: list[str]) -> None:
         super().__init__(logging.WARNING)

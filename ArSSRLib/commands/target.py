@@ -26,13 +26,7 @@ from ArSSRLib.volume import Volume
 
 @dataclass(frozen=True)
 class Target:
-    """The output of a command.
-
-    Attributes:
-        path: A file, in the format of its name, or the folder of a series.
-        series: The DICOM slices from whose study a series is derived; None for a file.
-        overwrite: Whether existing output is replaced.
-    """
+    """A file, in the format of its name, or the folder of a series derived from these DICOM slices."""
 
     path: Path
     series: Sequence[Path] | None

@@ -49,14 +49,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batch:
-    """The settings of one call that apply to every volume.
-
-    Attributes:
-        args: The arguments.
-        options: Upsampling options from the arguments.
-        model: Loads the model, once.
-        reporter: Reports the progress.
-    """
+    """The settings of one call that apply to every volume; the model is loaded once."""
 
     args: argparse.Namespace
     options: UpsamplingOptions

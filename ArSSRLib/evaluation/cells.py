@@ -25,11 +25,9 @@ Facts = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Finished:
-    """The content of the file of a cell.
+    """The content of the file of a cell: the seconds of the method, and the values by requested metric.
 
-    Attributes:
-        values: Values by requested metric; an empty list if the metric does not apply to this cell.
-        seconds: Time of the method.
+    The list of a metric that does not apply to this cell is empty.
     """
 
     values: dict[str, list[Value]]
@@ -43,10 +41,7 @@ def key_of(facts: Facts) -> str:
 
 
 class CellStore:
-    """The finished cells in an output folder.
-
-    Args:
-        output: The folder, which is created if necessary.
+    """The finished cells in an output folder, which is created if necessary.
 
     Raises:
         OutputError: If it cannot be created.

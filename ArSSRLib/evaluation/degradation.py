@@ -33,12 +33,7 @@ DEGRADATIONS = {
 
 @dataclass(frozen=True)
 class Acquisition:
-    """A simulated acquisition and the corresponding spline interpolation.
-
-    Attributes:
-        down: Matrices from fine to coarse along k, j, i.
-        up: Matrices from coarse to fine along k, j, i.
-    """
+    """A simulated acquisition and its interpolation: matrices along k, j, i from fine to coarse, and back."""
 
     down: list[FloatArray]
     up: list[FloatArray]

@@ -39,13 +39,7 @@ Panels = list[tuple[str, Volume]]
 
 @dataclass(frozen=True)
 class Line:
-    """A row of voxels of an array.
-
-    Attributes:
-        axis: Axis of the array that the line follows.
-        start: First voxel of the line (k, j, i).
-        length: Number of voxels.
-    """
+    """A row of voxels of an array along an axis: its first voxel (k, j, i) and its number of voxels."""
 
     axis: int
     start: tuple[int, int, int]

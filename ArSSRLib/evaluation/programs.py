@@ -35,12 +35,7 @@ class ProgramMissing(ArSSRError):  # noqa: N818 - a state of this machine, not a
 
 @dataclass(frozen=True)
 class Grids:
-    """The grids of a case for a program.
-
-    Attributes:
-        coarse: Grid of its input.
-        fine: Grid of its expected result.
-    """
+    """The grids of the input and of the expected result of a program."""
 
     coarse: VolumeGeometry
     fine: VolumeGeometry

@@ -75,13 +75,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Value:
-    """One number.
-
-    Attributes:
-        metric: Name of the metric, which may have several values.
-        region: "volume", "mask", "lesions", "synthetic lesions", or a tissue.
-        number: The value.
-    """
+    """One number of a metric in a region: "volume", "mask", "lesions", "synthetic lesions", or a tissue."""
 
     metric: str
     region: str

@@ -23,9 +23,8 @@ LARGEST_VOXELS = 80**3
 class Repeated:
     """A function from tensors to a tensor, recorded for repeated shapes.
 
-    Args:
-        function: Runs on a GPU without synchronization, and has no side effects.
-        record: Returns a function that replays ``function`` on tensors of the given shapes.
+    It runs on a GPU without synchronization, and has no side effects; ``record`` returns a function that replays it on
+    tensors of the given shapes.
     """
 
     def __init__(self, function: Function, record: Callable[[Function, Sequence[Tensor]], Function]) -> None:

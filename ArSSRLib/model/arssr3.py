@@ -35,11 +35,7 @@ INITIAL_STRENGTH = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class ArSSR3Config(ArSSR2Config):
-    """Configuration of ArSSR3.
-
-    Attributes:
-        modulator_width: Hidden units of the encoder's modulator, from scale and slice profile to gains and shifts.
-    """
+    """Configuration of ArSSR3, with the hidden units of the encoder's modulator, from scale and profile to gains."""
 
     KINDS = ("arssr3",)
     BOUNDS = MappingProxyType({**ArSSR2Config.BOUNDS, "modulator_width": (MODULATOR_WIDTH, 512)})

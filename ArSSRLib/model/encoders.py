@@ -107,9 +107,6 @@ class DenseBlock(nn.Module):
 class RDN(Encoder):
     """Residual dense network without its upscaling layer.
 
-    Args:
-        feature_channels: Channels of the feature map.
-
     Source:
         Zhang et al. 2018, https://doi.org/10.1109/CVPR.2018.00262, in 3-D as in Wu et al. 2023.
     """
@@ -161,9 +158,6 @@ class RDN(Encoder):
 
 class ResCNN(Encoder):
     """Twenty convolutions in three blocks with skip connections, and one skip connection around them all.
-
-    Args:
-        feature_channels: Channels of the feature map.
 
     Source:
         Du et al. 2020, https://doi.org/10.1016/j.neucom.2018.10.102, as encoder in Wu et al. 2023.
@@ -241,9 +235,6 @@ class ResidualBlock(nn.Module):
 
 class SRResNet(Encoder):
     """Eighteen residual blocks without batch normalization.
-
-    Args:
-        feature_channels: Channels of the feature map.
 
     Source:
         Ledig et al. 2017, https://doi.org/10.1109/CVPR.2017.19, as encoder in Wu et al. 2023.

@@ -92,9 +92,6 @@ class BatchNorm(nn.Module):
 
     PyTorch's implementation also counts batches in an integer, which only a cumulative average needs.
 
-    Args:
-        channels: Channels of the features.
-
     Source:
         Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
     """

@@ -155,8 +155,7 @@ def _axis(  # noqa: PLR0917 - all properties of one axis
 class AgreeingBlocks(nn.Module):
     """A network that computes blocks and makes them agree with the coarse patches, as one training step needs it.
 
-    Args:
-        model: A network that learns the strength of the correction.
+    It learns the strength of the correction.
     """
 
     def __init__(self, model: ArSSR3) -> None:

@@ -53,12 +53,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of a group, all of one shape; axes in (k, j, i) order after permutation and flips.
+    """Crops of a group, shape (S, k, j, i); axes in (k, j, i) order after permutation and flips.
 
-    Attributes:
-        voxels: Intensities, shape (S, k, j, i).
-        starts: First fine voxel of each field of view in its volume, shape (S, 3).
-        lengths: Voxels of each volume, shape (S, 3).
+    Each has a first fine voxel of its field of view, and lengths, of its volume, both of shape (S, 3).
     """
 
     voxels: Tensor

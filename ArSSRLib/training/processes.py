@@ -45,13 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all that train together.
-
-    Attributes:
-        rank: Its number, from 0.
-        world: Number of processes.
-        device: Where it computes.
-    """
+    """This process among all that train together: its rank, from 0, their number, and its device."""
 
     rank: int
     world: int

@@ -57,14 +57,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Extent:
-    """A field of view as it is reported.
-
-    Attributes:
-        size: Voxels along i, j, k.
-        spacing: Spacing in mm.
-        edges: Distance between the outer faces, in mm.
-        center: Position in LPS mm.
-    """
+    """A field of view: voxels along i, j, k, spacing and distance of the outer faces in mm, and center in LPS mm."""
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]

@@ -17,14 +17,7 @@ _MEDIAN_DEVIATION, _MEAN_DEVIATION = 0.6745, 0.7979
 
 @dataclass(frozen=True)
 class Figure:
-    """A number for comparing results.
-
-    Attributes:
-        key: Name in the program.
-        label: Name for readers.
-        unit: Unit, such as "mm"; empty if there is none.
-        meaning: Explanation as a sentence.
-    """
+    """A number for comparing results: its name in the program and for readers, its unit if any, and its meaning."""
 
     key: str
     label: str

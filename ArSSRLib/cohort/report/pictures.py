@@ -36,12 +36,7 @@ OUTSIDE = 0
 
 @dataclass(frozen=True)
 class Line:
-    """The intersections of the slices of another plane with a plane.
-
-    Attributes:
-        plane: Number of the other plane.
-        places: One position for each of its slices, as a fraction of the edge.
-    """
+    """The positions of the slices of another plane, by its number, in a plane, as fractions of its edge."""
 
     plane: int
     places: tuple[float, ...]
@@ -49,12 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Layer:
-    """One representation of the slices of a plane.
-
-    Attributes:
-        name: Name, such as "scan".
-        picture: Data address ("data:") of the picture: all slices, one below the other.
-    """
+    """One representation of the slices of a plane, such as "scan": one below the other, as a "data:" address."""
 
     name: str
     picture: str
@@ -111,13 +101,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Shown:
-    """The volumes to draw, each read once.
-
-    Attributes:
-        result: The result.
-        scan: The scan; None if it cannot be read.
-        uncertainty: The uncertainty on the grid of the result; None if there is none.
-    """
+    """The volumes to draw, each read once; the scan, or an uncertainty on the grid of the result, may be missing."""
 
     result: Volume
     scan: Volume | None = None
@@ -153,11 +137,9 @@ def comparable(scan: VolumeGeometry, result: VolumeGeometry) -> bool:
 
 @dataclass(frozen=True)
 class _Stacks:
-    """Slices before they are drawn.
+    """Slices before they are drawn: views by plane and slice, and layers by name and plane.
 
-    Attributes:
-        views: Views by plane and slice.
-        layers: Layers by name and plane: shape (slices, rows, columns), in scanner units; NaN outside.
+    Layers have the shape (slices, rows, columns), in scanner units; NaN outside.
     """
 
     views: Sequence[Sequence[View]]
