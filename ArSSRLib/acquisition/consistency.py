@@ -46,7 +46,7 @@ def corrected(difference: Tensor, round_trip: Sequence[Tensor], strength: Tensor
 
 @dataclass(frozen=True)
 class Agreement:
-    """The matrices along k, j, i between a fine volume and its measurement, (coarse, fine), and back, (fine, coarse)."""
+    """Matrices along k, j, i from a fine volume to its measurement, (coarse, fine), and back, (fine, coarse)."""
 
     down: tuple[Tensor, ...]
     up: tuple[Tensor, ...]
