@@ -25,13 +25,13 @@ from ArSSRLib.training.packing import packed_sources, unpacked
 from ArSSRLib.training.preparation import Preparation, TrainingVolume
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import read_recipe
-from ArSSRLib.training.scaling import scaled
 from ArSSRLib.training.sources import refuse_shared_subjects
 from ArSSRLib.training.validation import Case, make_case, settings_for
 from ArSSRLib.training.whole_batches import WholeBatchSampler
 from gpu import parts
 from gpu.networks import device_of
 from gpu.results import write_atomically
+from gpu.scaling import scaled
 
 # Steps by which the speed is measured after the warm-up, and seconds after which fewer must do.
 MEASURED, MEASURED_SECONDS = 20, 5.0

@@ -7,10 +7,10 @@ import math
 import time
 
 import pytest
+from gpu.scaling import scaled
 from training.runs import CPU, TINY, tiny_config, trainer_of
 
 from ArSSRLib.model.registry import build_model
-from ArSSRLib.training.scaling import scaled
 from ArSSRLib.training.throughput import WARM_UP_STEPS, Pace, step_operations
 
 
