@@ -10,7 +10,7 @@ import ctypes
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 # Freed blocks of at least this size are returned to the system. The chunks of a decoder, which are allocated and freed
@@ -86,6 +86,18 @@ def _others_are_busy() -> bool:
         return bool(psutil.cpu_percent(interval=_LOOK_SECONDS) >= 100 * _BUSY_PART)
     except (ImportError, OSError):
         return True
+
+
+class LogReceiver(logging.Handler):
+    """Passes log records to a function."""
+
+    def __init__(self, receive: Callable[[logging.LogRecord], object], level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        self._receive(record)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from ArSSRLib.io import destination_of, read_volume, validate_output, write_volu
 from ArSSRLib.io.sidecar import profile_stated
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.process import LogReceiver
 from ArSSRLib.record import record_as_json, record_of, sidecar_of, voxels_sha256
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 from ArSSRLib.volume import Volume
@@ -116,7 +117,7 @@ def process(task: Task) -> Outcome:
     return Outcome(task.scan.path, state, message, time.monotonic() - started, tuple(warnings), details)
 
 
-def _process(task: Task, warnings: list[str]) -> tuple[str, str]:
+def _process(task: Task, warnings: Collection[str]) -> tuple[str, str]:
     output, args = Path(task.output), Namespace(**task.how)
     source = Path(task.root) / task.scan.path
     volume, metadata = read_scan(task)
@@ -141,7 +142,7 @@ def _process(task: Task, warnings: list[str]) -> tuple[str, str]:
         write_whole(bids_sidecar(uncertainty_of(target)), uncertainty_sidecar(target, output, spacing))
     write_whole(sidecar_of(target), record_as_json(record))
     write_whole(bids_sidecar(target), sidecar(task.scan, metadata, spacing, facts))
-    write_volume(_nameless(result), target, overwrite=True, description=short_description(model, factors))
+    write_volume(result, target, overwrite=True, description=short_description(model, factors))
     return DONE, str(target)
 
 
@@ -158,11 +159,6 @@ def read_scan(task: Task) -> tuple[Volume, dict[str, Any]]:
     return replace(volume, header=replace(volume.header, profile=stated)), metadata
 
 
-def _nameless(volume: Volume) -> Volume:
-    """Return a volume without the free text of its source, which may contain names of people."""
-    return replace(volume, header=replace(volume.header, description=""))
-
-
 @functools.lru_cache(maxsize=1)
 def load(name: str) -> SuperResolutionModel:
     """Return a network, which is loaded once per process."""
@@ -170,10 +166,11 @@ def load(name: str) -> SuperResolutionModel:
 
 
 @contextmanager
-def _warnings_kept() -> Iterator[list[str]]:
+def _warnings_kept() -> Iterator[Collection[str]]:
     """Collect warnings of the engine; the receiver of the outcome prints them with the name of the scan."""
-    kept: list[str] = []
-    handler, others = _Kept(kept), tuple(ENGINE.handlers)
+    kept: dict[str, None] = {}  # in order, without repetitions
+    handler = LogReceiver(lambda record: kept.setdefault(one_line(record.getMessage())), logging.WARNING)
+    others = tuple(ENGINE.handlers)
     for other in others:
         other.addFilter(_is_no_warning)
     ENGINE.addHandler(handler)
@@ -187,17 +184,3 @@ def _warnings_kept() -> Iterator[list[str]]:
 
 def _is_no_warning(record: logging.LogRecord) -> bool:
     return record.levelno < logging.WARNING
-
-
-class _Kept(logging.Handler):
-    """Collects the text of warnings in a list."""
-
-    def __init__(self, kept: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._kept = kept
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Collect a warning, unless it is repeated."""
-        text = one_line(record.getMessage())
-        if text not in self._kept:
-            self._kept.append(text)

@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+from ArSSRLib.process import LogReceiver
+
 _STDERR = 2
 # Redirecting a descriptor affects the whole process, so two threads must not interfere.
 _LOCK = threading.Lock()
@@ -39,27 +41,17 @@ def forwarded(name: str, to: logging.Logger, level: int, prefix: object, *, but:
 
     Messages that contain one of the words of ``but`` are discarded.
     """
+
+    def forward(record: logging.LogRecord) -> None:
+        """Repeat one record as one line."""
+        message = " ".join(record.getMessage().split())
+        if not any(word in message for word in but):
+            to.log(level, "%s: %s", prefix, message)
+
     library = logging.getLogger(name)
     handlers, propagate = library.handlers, library.propagate
-    library.handlers, library.propagate = [_Forward(to, level, prefix, but)], False
+    library.handlers, library.propagate = [LogReceiver(forward)], False
     try:
         yield
     finally:
         library.handlers, library.propagate = handlers, propagate
-
-
-class _Forward(logging.Handler):
-    """Repeats records as messages of another logger."""
-
-    def __init__(self, to: logging.Logger, level: int, prefix: object, but: Sequence[str]) -> None:
-        super().__init__()
-        self._to = to
-        self._as = level
-        self._prefix = prefix
-        self._but = but
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Repeat one record as one line."""
-        message = " ".join(record.getMessage().split())
-        if not any(word in message for word in self._but):
-            self._to.log(self._as, "%s: %s", self._prefix, message)

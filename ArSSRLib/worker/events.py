@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ArSSRLib.errors import one_line
-from ArSSRLib.process import engine_log_to
+from ArSSRLib.process import LogReceiver, engine_log_to
 from ArSSRLib.worker.cancellation import CancelledError
 
 _STDOUT, _STDERR = 1, 2
@@ -127,18 +127,11 @@ class Progress:
 @contextlib.contextmanager
 def logging_as_events(events: Events) -> Iterator[None]:
     """Send the log of the engine as events."""
-    with engine_log_to(_LogEvents(events), logging.INFO):
-        yield
 
-
-class _LogEvents(logging.Handler):
-    """Sends log records as events, one line each."""
-
-    def __init__(self, events: Events) -> None:
-        super().__init__()
-        self._events = events
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
+    def send(record: logging.LogRecord) -> None:
+        """Send one record as one line."""
         level = "warning" if record.levelno >= logging.WARNING else "info"
-        self._events.send("log", level=level, message=one_line(record.getMessage()))
+        events.send("log", level=level, message=one_line(record.getMessage()))
+
+    with engine_log_to(LogReceiver(send), logging.INFO):
+        yield
