@@ -163,8 +163,7 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         Args:
             inputVolume: The volume, which is not changed. A sequence node is sharpened frame by frame.
             outputVolume: Node for the result; a new one is created if None.
-            scale: Factor of at least 1, or one along each of i, j, k. Specify exactly one of scale, spacing and
-                isotropic.
+            scale: Factor of at least 1, or one along each of i, j, k. Exactly one of this and the next two is required.
             spacing: Target voxel spacing in mm, or one along each of i, j, k.
             isotropic: Change every axis to the finest spacing of the volume.
             roi: Region of interest, to which the result is restricted.
