@@ -68,17 +68,17 @@ COLUMNS = (
 )
 HEAD = """# Many scans
 
-Written by `python Testing/benchmarks/cohort.py`. {scans} scans of {edge} x {edge} x {edge} voxels, twice as fine, with
-a tiny network: what is measured is everything around it, reading, planning, writing three files, and distributing. On
+Written by `python Testing/benchmarks/cohort.py`. {scans} scans of {edge} x {edge} x {edge} voxels at 2x, with a
+tiny network, so that the overhead is measured: reading, planning, writing three files, and distributing. Machine:
 {processor}, {cores} cores, {memory:.0f} GB, Python {python}, PyTorch {torch}.
 
 """
 FOOT = """
-*Overhead* is the processor time of a scan beyond the plain loop's, of all processes together, their start included;
-unlike the scans per second, it hardly depends on what else the machine does. Where other programs leave one core free,
+*Overhead* is the processor time per scan in addition to the plain loop, of all processes together, including their
+start; unlike the scans per second, it hardly depends on other programs. If other programs leave only one core free,
 several processes cannot be faster than one. *Scans lost* have no outcome or no result; *scans twice* have more than one
-outcome. The memory of the scheduler is the largest resident size of its process; at first it was {empty:.0f} MB.
-With `--jobs` the scheduler is part of the command.
+outcome. The memory of the scheduler is the peak resident size of its process; at first, it was {empty:.0f} MB.
+With `--jobs`, the scheduler is part of the command.
 """
 
 

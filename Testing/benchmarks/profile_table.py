@@ -242,23 +242,23 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
                 "# The estimated slice profile",
                 f"Simulated acquisitions of {len(subjects)} volumes of {SPACING:g} mm. The profile is estimated from "
                 f"the whole acquisition, and a crop of {CROP} voxels is upsampled by {model}.",
-                "- Widths are full widths at half maximum, in distances of slices.\n"
-                "- Unknown: the part of the cases in which the profile of a coarsened axis is unknown, so that nothing "
-                "is corrected.\n"
-                "- Error: of the contrast that the profile keeps at Nyquist, 1 being all of it, where it is known.\n"
-                "- Told, estimated: PSNR in dB, in the brain mask, over the result without a profile; mean over all "
-                "cases.\n"
-                "- Lowest 5 %, worst: of the gain with an estimate, where there is one.",
+                "- Widths are full widths at half maximum, in slice distances.\n"
+                "- Unknown: percentage of the cases in which the profile of a coarsened axis is unknown, so that "
+                "nothing is corrected.\n"
+                "- Error: error of the contrast that the profile preserves at Nyquist (1 is all of it), if known.\n"
+                "- Told, estimated: gain in PSNR in the brain mask, in dB, with the true and with the estimated "
+                "profile; mean over all cases.\n"
+                "- Lowest 5 %, worst: quantiles of the gain with an estimate, if there is one.",
                 _table("profile", [*by_profile, ("all", lambda _: True)], sharp),
-                "By noise, as a part of the range:",
+                "By noise, as a percentage of the range:",
                 _table("noise", by_noise, sharp),
                 "By scale along i, j, k:",
                 _table("scale", by_scale, sharp),
-                f"Points of volumes that are smooth, by a Gaussian of {SMOOTH_WIDTH:g} voxels before the acquisition:",
+                f"Point sampling of volumes smoothed by a Gaussian of {SMOOTH_WIDTH:g} voxels before the acquisition:",
                 _table("scale", by_scale, [row for row in rows if row.smooth]),
-                f"An estimate is used if its expected error is at most {LARGEST_ERROR:g}. That was chosen on "
-                f"{len({row.subject for row in choice})} volumes of the training, smooth ones included, "
-                "as was that points, from which narrow slices cannot be told, are unknown:",
+                f"An estimate is used if its expected error is at most {LARGEST_ERROR:g}, and if it is not a point, "
+                "because points cannot be distinguished from narrow slices. Both rules were chosen on "
+                f"{len({row.subject for row in choice})} training volumes, including smooth ones:",
                 _choices(choice),
                 "Made by `python Testing/benchmarks/profile_table.py data/val data/train`; every case is in "
                 f"[{NAME}.csv]({NAME}.csv) and [{CHOICE}.csv]({CHOICE}.csv).",

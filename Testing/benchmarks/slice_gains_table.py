@@ -182,18 +182,18 @@ def report(simulated: Sequence[Simulated], real: Sequence[Real]) -> str:
     return (
         "\n\n".join(
             [
-                "# Slices made even",
+                "# Brightness differences between slices",
                 f"Simulated acquisitions of {len({row.subject for row in simulated})} volumes: slices of "
                 f"{FACTOR * SPACING:g} mm, Gaussian profile of that width, noise of {100 * NOISE:g} % of the range, "
                 f"known gains; a crop of {CROP} voxels is upsampled by {DEFAULT_MODEL}.",
-                "- Left: of the gains, after the estimate; changes over more than "
-                f"{SLOWEST_PERIOD:g} slices, which are never removed, do not count.\n"
-                "- Off, even: PSNR in dB in the brain mask, of the slices as they are and of even ones; mean.\n"
+                "- Left: remaining gains after the correction, without changes over more than "
+                f"{SLOWEST_PERIOD:g} slices, which are never removed.\n"
+                "- Off, even: mean PSNR in dB in the brain mask, without and with the correction.\n"
                 "- Unknown, told: without a slice profile, and with it and agreement with the scan.\n"
-                "- Lowest: of the differences that even slices make.",
+                "- Lowest: lowest gain in PSNR by the correction.",
                 markdown_table((*head, *scores), [_line(rows) for rows in groups if rows]),
-                f"Real volumes, brought to the finest spacing of each by {DEFAULT_MODEL}: ripple at the distance of "
-                "the slices. Smaller is better. Where no gains are found, both results are the same.",
+                f"Real volumes, made isotropic by {DEFAULT_MODEL}: ripple at the slice distance. Smaller is better. If "
+                "no gains are found, both results are the same.",
                 markdown_table(
                     ("volume", "mm", "gains, RMS %", "cubic", "off", "even"),
                     [

@@ -24,11 +24,10 @@ from ArSSRLib.model.arssr2 import ArSSR2Config  # noqa: E402
 from ArSSRLib.model.registry import build_model  # noqa: E402
 
 README = Path(__file__).with_name("README.md")
-HEAD = """# Faults and what comes of them
+HEAD = """# Faults and their consequences
 
-Written by `python Testing/faults/run.py`; the tests run the same cases. After each fault there are
-only complete files under final names, earlier files are unharmed, the input is as the fault left it, and once the next
-run has started, nothing is left over.
+Written by `python Testing/faults/run.py`; the tests run the same cases. After each fault, all files with final names
+are complete, existing files are unharmed, the input is as the fault left it, and the next run removes all remains.
 
 | fault | ends with | says | kept |
 | --- | --- | --- | --- |
