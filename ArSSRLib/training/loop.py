@@ -11,6 +11,7 @@ import copy
 import hashlib
 import math
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -24,6 +25,7 @@ from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.blocks import AgreeingBlocks
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
 from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.cpu import PlainWeightGradients
 from ArSSRLib.training.dataset import Batch, BatchSampler
 from ArSSRLib.training.journal import Clock, Journal, summary
 from ArSSRLib.training.losses import learning_rate, losses_of
@@ -165,10 +167,11 @@ class Trainer:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         told, bf16 = Conditioning(batch.scale, batch.acquisition), self.config.precision == "bf16"
-        if batch.blocks:
-            result = self._wrapped(batch.coarse, told, batch.blocks, bf16=bf16)
-        else:
-            result = self._wrapped(batch.coarse, told, batch.coordinates, placed=batch.placed, bf16=bf16)
+        with nullcontext() if bf16 or self.config.compile else PlainWeightGradients():
+            if batch.blocks:
+                result = self._wrapped(batch.coarse, told, batch.blocks, bf16=bf16)
+            else:
+                result = self._wrapped(batch.coarse, told, batch.coordinates, placed=batch.placed, bf16=bf16)
         loss, ratio = losses_of(result, batch, self.config)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or math.inf)

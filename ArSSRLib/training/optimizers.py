@@ -7,6 +7,7 @@ is treated as a matrix from all inputs of a voxel to its output channels.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.training.config import TrainingConfig
+from ArSSRLib.training.cpu import SinglePrecision
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
@@ -71,7 +73,8 @@ class MuonWithAdam(Optimizer):
             raise ValueError(msg)
         for weight, matrix in self._pairs:
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad, like=weight)
-        self._muon.step()  # type: ignore[no-untyped-call]
+        with nullcontext() if self.param_groups[0]["params"][0].is_cuda else SinglePrecision():
+            self._muon.step()  # type: ignore[no-untyped-call]
         self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:
