@@ -1,12 +1,12 @@
-# The project's commands. `make demo` and `make test` are all a newcomer needs: both install first.
+# The project's commands. Newcomers only need `make demo` and `make test`; both install first.
 #
 #   make setup   create .venv and install everything for the demo and the tests
 #   make demo    sharpen a real brain volume and compare it with cubic interpolation
 #   make test    style, types and tests
-#   make bench   speed and memory beside what this machine can do, in about ten minutes; BENCH=--full: large jobs
+#   make bench   speed and memory relative to this machine's limits, in about ten minutes; BENCH=--full: large jobs
 #   make docs    build the pages of docs/ into site/
-#   make format  let ruff put every file into shape
-#   make clean   remove what the commands wrote, and keep .venv
+#   make format  format every file with ruff
+#   make clean   remove the output of the commands, except .venv
 #
 # Another interpreter: make setup PYTHON=python3.12
 
