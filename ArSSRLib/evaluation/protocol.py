@@ -29,7 +29,14 @@ LESIONS = ("", "synthetic")
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers from a paper for a method and a metric, one per scale, in a separate column marked as not comparable."""
+    """Numbers from a paper, for a separate column that is marked as not comparable.
+
+    Attributes:
+        method: Name of the corresponding method in this protocol.
+        metric: Name of the metric.
+        scales: Scales for all axes together, unitless.
+        values: One number per scale.
+    """
 
     method: str
     metric: str
