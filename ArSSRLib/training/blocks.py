@@ -39,9 +39,9 @@ class Block:
         box: Coarse voxels of the patch that the block covers.
         positions: Continuous indices of the fine voxels among the coarse voxels of the patch, one vector per axis.
         down: Acquisition matrices from the fine voxels to the coarse voxels of the box, one per axis, for the profile
-            that the network is told. Rows at the faces use the part of the profile inside the box, normalized to 1.
+            that the network receives. Rows at the faces use the part of the profile inside the box, normalized to 1.
         up: Spline interpolation from the coarse voxels of the box to the fine ones, one matrix per axis.
-        agrees: Whether every profile is told to the network, so that its result is made to agree with the coarse box.
+        agrees: Whether the network receives every profile, so that its result is made to agree with the coarse box.
         inner: Fine voxels that contribute to the loss.
         fine: Position of the fine voxels in the crop of the item, including margins.
     """
@@ -82,8 +82,8 @@ def draw_blocks(  # noqa: PLR0917 - all properties of a group
     Args:
         scale: Fine voxels per coarse voxel along k, j, i.
         margins: Fine voxels before the patches in their crops, along k, j, i.
-        profiles: Kinds and widths along k, j, i that the network is told, each of shape (S, 3), on the device.
-        agrees: For each patch, whether the network is told every profile.
+        profiles: Kinds and widths along k, j, i that the network receives, each of shape (S, 3), on the device.
+        agrees: For each patch, whether the network receives every profile.
         config: Limits the size of a block.
         generator: Random numbers for the position, on the CPU.
 

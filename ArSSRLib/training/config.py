@@ -62,10 +62,10 @@ class TrainingConfig:
         kspace_range: Ratio of acquired to stored voxel size for k-space truncation, 1 to 4: scanners interpolate in
             the plane.
         own_profile_share: Share of items in which each axis has its own slice profile.
-        stated_share: Share of items whose slice profile is told to the network as a fact.
-        estimated_share: Share of items whose slice profile is told to the network with an error, as an estimate.
-        unknown_profile_weights: Like ``profile_weights``, for axes whose profile is not told, at nominal thickness;
-            [] uses ``profile_weights``.
+        stated_share: Share of items whose slice profile is an input of the network, as a fact.
+        estimated_share: Share of items whose slice profile is an input of the network with an error, as an estimate.
+        unknown_profile_weights: Like ``profile_weights``, for axes whose profile is unknown to the network, at nominal
+            thickness; [] uses ``profile_weights``.
         noise_share: Share of items with Rician noise.
         noise_maximum: Largest standard deviation of the noise, as a fraction of the intensity range.
         jitter_share: Share of items with one thick axis whose slices differ in brightness, as in two-dimensional

@@ -48,8 +48,8 @@ class Batch:
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3).
         coordinates: Query points in the patch, (k, j, i) order, [-1, 1], shape (N, K, 3).
         placed: The same points in the volume, for a network that uses absolute positions; else ``coordinates``.
-        acquisition: Slice profiles along k, j, i as told to the network, shape (N, 3, 5): the contrast kept at each
-            of `profile.FREQUENCIES`, and the certainty; all 0 where the profile is unknown.
+        acquisition: Slice profiles along k, j, i as inputs of the network, shape (N, 3, 5): the contrast preserved at
+            each of `profile.FREQUENCIES`, and the certainty; all 0 if the profile is unknown.
         truth: Intensities at the points, shape (N, K); for blocks, at their inner voxels, N tensors of shape (K,).
         blocks: Dense blocks, one per patch, instead of points; empty for points.
     """

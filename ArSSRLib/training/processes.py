@@ -1,28 +1,28 @@
-"""Several processes that train one model together, one for each GPU, on one machine or on many.
+"""Several processes that train one model together, one per GPU, on one or several machines.
 
-They are started by PyTorch's ``torchrun``, and PyTorch's DistributedDataParallel averages their gradients: NCCL between
-GPUs, Gloo between processors. Each process draws its own part of the items of a step (see `dataset`), so that W
-processes of N items take the same step as one process of W x N items, to rounding. Process 0 writes the log, the
+PyTorch's ``torchrun`` starts them, and PyTorch's DistributedDataParallel averages their gradients, with NCCL between
+GPUs and Gloo between CPUs. Each process draws its own share of the items of a step (see `dataset`), so that W processes
+with N items take the same step, except for rounding, as one process with W x N items. Process 0 writes the log, the
 checkpoints and the weights; validation is divided among all.
 
-One machine with eight GPUs::
+For one machine with eight GPUs::
 
     torchrun --nproc-per-node 8 -m ArSSRLib train RECIPE.toml
 
-Four such machines, started on each of them with the name of the first::
+For four such machines, run this on each, with the name of the first::
 
     torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint FIRST:29500 -m ArSSRLib train RECIPE.toml
 
-(under Slurm: ``srun --ntasks-per-node 1 torchrun ...`` with the same arguments). ``output``, ``training_data`` and the
-``cache`` must lie in folders that all machines see: every process resumes from the same checkpoint, and process 0 of
-the run prepares the volumes for all. ``--resume`` may use another number of processes as long as processes times
-``batch_items`` stays the same; else the run would be another one, and is refused.
+(under Slurm: ``srun --ntasks-per-node 1 torchrun ...`` with the same arguments). ``output``, ``training_data`` and
+``cache`` must be folders that all machines share: every process resumes from the same checkpoint, and process 0
+prepares the volumes for all. ``--resume`` accepts another number of processes if processes times ``batch_items`` is
+unchanged; otherwise, it would be another run, and is refused.
 
-What to expect: a step sends the gradients once around (4 bytes a parameter, 10 MB for 2.7 M parameters), 0.2 ms over
-NVLink or 2 ms over 100 Gbit/s, behind the backward pass. A step of tens of milliseconds therefore scales almost
-linearly in one machine and to some tens of GPUs over a fast network; with patches of 24^3, fewer than about eight
-items a GPU leave it idle. The larger batch wants a larger learning rate: times the square root of the processes is a
-good first choice, with as many more warm-up steps.
+Expected speed: a step exchanges the gradients once (4 bytes per parameter, 10 MB for 2.7 M parameters), which takes 0.2
+ms over NVLink or 2 ms over 100 Gbit/s, concurrently with the backward pass. A step of tens of milliseconds therefore
+scales almost linearly within one machine, and up to tens of GPUs over a fast network. With patches of 24^3, fewer than
+about eight items per GPU do not use it fully. Larger batches need a larger learning rate: multiplying it and the
+warm-up steps by the square root of the number of processes is a good start.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all that train together: its rank, from 0, their number, and its device."""
+    """This process among those that train together: its rank, from 0, their number, and its device."""
 
     rank: int
     world: int
@@ -53,18 +53,18 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this process writes the output."""
         return self.rank == 0
 
     def wrapped(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are averaged over all processes."""
+        """Return the network with gradients averaged over all processes."""
         if self.world == 1:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices)
 
     def largest(self, number: int) -> int:
-        """Return the largest number that a process gave; all wait for each other."""
+        """Return the largest number of all processes; all wait for each other."""
         if self.world == 1:
             return number
         shared = torch.tensor(number, device=self.device)
@@ -78,7 +78,7 @@ class Processes:
         return values / self.world
 
     def joined(self, part: list[T]) -> list[T]:
-        """Return the lists of all processes as one; all wait for each other."""
+        """Return the concatenated lists of all processes; all wait for each other."""
         if self.world == 1:
             return part
         parts: list[list[T]] = [[] for _ in range(self.world)]
@@ -86,18 +86,18 @@ class Processes:
         return [value for one in parts for value in one]
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until all processes have reached this point."""
         if self.world > 1:
             dist.barrier()
 
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, each on a GPU of its own, or be the only one.
+    """Join the processes that ``torchrun`` started, each with its own GPU, or run as the only process.
 
     Raises:
-        InputError: If one GPU is named for several processes.
-        DeviceError: If the device is not there.
+        InputError: If one GPU is specified for several processes.
+        DeviceError: If the device is not available.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

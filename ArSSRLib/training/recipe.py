@@ -1,6 +1,6 @@
-"""A training configuration from a TOML file and back; unknown keys are refused by name.
+"""Conversion between training configurations and TOML files; unknown keys are refused.
 
-What the values mean and which are impossible lives in `config`.
+`config` defines the values and their constraints.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
     Args:
         path: The recipe; relative folders in it are relative to the working directory.
         overrides: ``key=value`` pairs, each value in TOML; ``model.key`` reaches into the model table.
-        model: Architecture that takes the place of the recipe's; the recipe then needs none, and of the overrides
-            only ``model.blocks`` and ``model.kind`` may speak of it.
+        model: Architecture that replaces that of the recipe, which may then be missing; of the overrides, only
+            ``model.blocks`` and ``model.kind`` may change it.
 
     Raises:
-        InputError: If the file cannot be read, a key is unknown, missing, of another type or impossible, or an
-            override speaks of the architecture that is given.
+        InputError: If the file cannot be read, a key is unknown, missing, of the wrong type or impossible, or an
+            override would change the given architecture.
     """
     table = read_settings(path, overrides, kind="recipe", example="ArSSRLib/training/recipes")
     if model is not None:
@@ -48,10 +48,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
 
 
 def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
-    """Turn a parsed TOML table into a configuration; ``origin`` names it in errors.
+    """Convert a parsed TOML table to a configuration; ``origin`` names it in messages.
 
     Raises:
-        InputError: If a key is unknown, missing, of another type or impossible.
+        InputError: If a key is unknown, missing, of the wrong type or impossible.
     """
     hints = typing.get_type_hints(TrainingConfig)
     refuse_unknown(table, hints, origin=origin)
@@ -65,13 +65,13 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
         name: converted(name, value, hints[name], kind="recipe") for name, value in table.items() if name != "model"
     }
     model = model_config_from_dict(table["model"])
-    if model.only_scale is not None:  # so that model.scale is the only key to change
+    if model.only_scale is not None:  # so that only model.scale needs a change
         values = fixed_scale_values(model.only_scale) | values
     return TrainingConfig(**values, model=model)
 
 
 def table_of(config: TrainingConfig) -> dict[str, Any]:
-    """Return a configuration as plain values that JSON and a TOML file hold: text, numbers, lists and one table."""
+    """Return a configuration as values for JSON and TOML: text, numbers, lists and one table."""
     return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
 
 

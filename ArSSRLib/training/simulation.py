@@ -1,6 +1,6 @@
-"""How the acquisition of patches is drawn: slice profiles, what the network is told of them, noise, slice gains.
+"""Random choice of the acquisition of patches: slice profiles, stated or not, noise, and slice gains.
 
-Every draw comes from the generator that is given, and is on its device; the matrices are made in `acquisition.batch`.
+All random numbers come from the given generator, on its device; `acquisition.batch` computes the matrices.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from ArSSRLib.acquisition.batch import KSPACE, POINT, batch_transfer
 from ArSSRLib.acquisition.profile import ESTIMATED, NOTHING, STATED
 from ArSSRLib.training.config import TrainingConfig
 
-# How wrong an estimated width is: standard deviation of its logarithm.
+# Error of an estimated width: standard deviation of its logarithm.
 ESTIMATE_ERROR = 0.08
-# Among the patches without one certainty for all axes, the share in which each axis has its own.
+# Of the patches whose axes differ in certainty, the share in which each axis has its own certainty.
 MIXED_CERTAINTY = 0.3
 
 
 def draw_certainty(config: TrainingConfig, count: int, generator: torch.Generator) -> Tensor:
-    """Draw how certain the network is told to be about slice profiles: `profile.STATED`, `ESTIMATED` or `NOTHING`.
+    """Draw the certainty of the slice profiles for the network: `profile.STATED`, `ESTIMATED` or `NOTHING`.
 
     Returns:
-        Shape (S, 3) for S patches. Those that are told in full come first: their blocks are corrected, and computed at
-        once.
+        Shape (S, 3) for S patches. Fully stated patches come first, because their blocks are corrected, and computed
+        together.
     """
     height = torch.rand(count, 3, generator=generator)
     height = torch.where(torch.rand(count, 1, generator=generator) < MIXED_CERTAINTY, height, height[:, :1])
@@ -59,18 +59,18 @@ def draw_profiles(config: TrainingConfig, certainty: Tensor, generator: torch.Ge
 
 
 def as_told(widths: Tensor, certainty: Tensor, generator: torch.Generator) -> Tensor:
-    """Return widths, shape (S, 3), as the network is told them: an estimated one is a little wrong."""
+    """Return the widths that the network receives, shape (S, 3); estimated ones have a small error."""
     errors = torch.randn(widths.shape, generator=generator, device=widths.device)
     return torch.where(certainty == ESTIMATED, widths * torch.exp(ESTIMATE_ERROR * errors), widths)
 
 
 def inputs_of(kinds: Tensor, widths: Tensor, certainty: Tensor) -> Tensor:
-    """Return slice profiles, each of shape (S, 3), as a network is told them, shape (S, 3, 5); see `Batch`."""
+    """Return slice profiles, each of shape (S, 3), as inputs of a network, shape (S, 3, 5); see `Batch`."""
     return torch.cat([batch_transfer(kinds, widths), certainty[..., None]], dim=-1) * (certainty > 0)[..., None]
 
 
 def draw_noise(config: TrainingConfig, count: int, generator: torch.Generator) -> Tensor:
-    """Draw the standard deviation of the noise of patches, shape (S,); 0 for most."""
+    """Draw the standard deviation of the noise of patches, shape (S,); 0 for most of them."""
     height, noisy = (torch.rand(count, generator=generator, device=generator.device) for _ in range(2))
     return height * config.noise_maximum * (noisy < config.noise_share)
 
@@ -78,13 +78,13 @@ def draw_noise(config: TrainingConfig, count: int, generator: torch.Generator) -
 def draw_slice_gains(
     config: TrainingConfig, scale: Sequence[float], count: int, generator: torch.Generator
 ) -> Tensor | None:
-    """Draw the brightness of each slice of patches; None where there are no thick slices.
+    """Draw the brightness of each slice of patches; None without thick slices.
 
-    Slices are excited one after the other, often the odd ones before the even ones: a part of their difference
-    alternates, the rest has no order.
+    Slices are excited one after another, often the odd ones before the even ones: one part of the differences
+    alternates, the rest is random.
 
     Returns:
-        Shape (S, k, 1, 1), (S, 1, j, 1) or (S, 1, 1, i); 1 throughout most patches.
+        Shape (S, k, 1, 1), (S, 1, j, 1) or (S, 1, 1, i); 1 for most patches.
     """
     thick = [axis for axis, s in enumerate(scale) if s > 1]
     if len(thick) != 1 or not config.jitter_share:
@@ -103,7 +103,7 @@ def draw_slice_gains(
 
 
 def _chosen(weights: Sequence[float], heights: Tensor) -> Tensor:
-    """Return indices, each as often as its weight, for heights drawn evenly from [0, 1)."""
+    """Return indices with the frequency of their weights, for numbers drawn uniformly from [0, 1)."""
     chosen = torch.zeros_like(heights)
     for stop in torch.tensor(weights).cumsum(0).div(sum(weights)).tolist()[:-1]:
         chosen = chosen + (heights >= stop)

@@ -1,6 +1,6 @@
-"""Nobody is both trained on and validated on.
+"""Strict separation of training and validation subjects.
 
-Files are compared by name and by subject before anything is read, volumes by their voxels after.
+Files are compared by name and by subject before anything is read, and volumes by their voxels afterwards.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ArSSRLib.io.sources import Source
 
 
 def refuse_shared_subjects(training: Sequence[Source], validation: Sequence[Source]) -> None:
-    """Refuse to validate on whom is trained on, by file, by file name and by subject.
+    """Refuse validation on training subjects, by file, by file name and by subject.
 
     Raises:
-        InputError: If somebody is in both.
+        InputError: If a subject is in both.
     """
     files = {source.path.resolve() for source in training}
     subjects = {source.subject for source in training}
@@ -34,7 +34,7 @@ def refuse_shared_subjects(training: Sequence[Source], validation: Sequence[Sour
 def refuse_shared_voxels(training: Mapping[str, str], validation: Mapping[str, str]) -> None:
     """Refuse a validation volume that is a copy of a training volume under another name.
 
-    Both are file names by the hash of the voxels, see `ArSSRLib.volume.hash_of`.
+    Both map the hash of the voxels to a file name; see `ArSSRLib.volume.hash_of`.
 
     Raises:
         InputError: If a hash is in both.

@@ -1,8 +1,8 @@
-"""Divide a data set by subject, once, and write the division as a CSV file that recipes read.
+"""Divide a data set by subject once, and write the split as a CSV file for recipes.
 
     python -m ArSSRLib.training.split FOLDER hcp1200.csv --pattern "*/T1w/T1w*restore.nii.gz" --counts 780 111 222
 
-All volumes of a subject come into the same split. The same folder and seed give the same division.
+All volumes of a subject are in the same split. The same folder and seed result in the same split.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ArSSRLib.io.sources import SPLITS, subject_of
 
 
 def split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: int) -> list[tuple[Path, str, str]]:
-    """Return path, split and subject of every volume of a folder that belongs to a drawn subject.
+    """Return the path, split and subject of every volume in a folder whose subject was drawn.
 
     Args:
-        folder: Where to look.
-        pattern: Which files, as `pathlib.Path.glob` reads it. A file in a subfolder belongs to the subject of that
-            name; a file beside the others to the subject in its own name.
-        counts: Subjects for training, validation and test.
-        seed: Decides who is drawn.
+        folder: The folder.
+        pattern: Pattern of the files, as for `pathlib.Path.glob`. A file in a subfolder belongs to the subject with the
+            name of the subfolder; a file directly in the folder, to the subject in its own name.
+        counts: Number of subjects for training, validation and test.
+        seed: Seed of the selection.
 
     Raises:
-        InputError: If there are fewer subjects than asked for.
+        InputError: If there are too few subjects.
     """
     by_subject: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(pattern)):
@@ -48,7 +48,7 @@ def split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the CSV file; returns the exit code."""
+    """Write the CSV file; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
     parser.add_argument("table", type=Path, help="the CSV file to write; paths in it are relative to its folder")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             writer = csv.writer(file)
             writer.writerow(["path", "split", "subject"])
             start = args.table.resolve().parent
-            # Not Path.relative_to, which knows no "..".
+            # Not Path.relative_to, which does not support "..".
             writer.writerows([os.path.relpath(path.resolve(), start), *rest] for path, *rest in rows)
     except (ArSSRError, OSError) as error:
         print(f"split: error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during a run: the step is finished and saved before leaving."""
+"""SIGTERM and Ctrl-C during a run: the current step is finished and saved before the process exits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collect the first SIGTERM or SIGINT, so that a step is finished and saved; a second one ends at once."""
+    """Collect the first SIGTERM or SIGINT, so that a step is finished and saved; a second one exits immediately."""
     received: list[int] = []
     previous: dict[int, Any] = {}
 
     def note(number: int, _: FrameType | None) -> None:
-        """Remember the signal, and let the next one do what it would have done."""
+        """Record the signal, and restore the previous handler for the next one."""
         received.append(number)
         for other, handler in previous.items():
             signal.signal(other, handler)

@@ -1,4 +1,4 @@
-"""Random contrasts of a patch: gain, gamma, bias field, and tone curves that no scanner has: not only T1 is learned."""
+"""Random contrasts of a patch: gain, gamma, bias field and tone curves, so that not only T1 contrast is learned."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA
 from ArSSRLib.kernels.transfer import to_device
 
 KNOTS = 6
-# Largest coefficient of the linear and of the square term of a bias field along an axis: up to 22 % an axis.
+# Largest coefficient of the linear and the quadratic term of a bias field along an axis: up to 22 % per axis.
 BIAS_TERM = 0.1
 
 
 def random_contrast(
     patch: Tensor, generator: torch.Generator, *, gamma: float, curve: float, tissue: float = 0.0
 ) -> Tensor:
-    """Change the contrast of one patch at random.
+    """Change the contrast of one patch randomly.
 
     Args:
-        patch: Normalized intensities, any shape; negative values (noise about 0) keep their sign.
+        patch: Normalized intensities, any shape; negative values (noise around 0) keep their sign.
         generator: Source of randomness, on the CPU.
         gamma: Probability of a power curve with an exponent in [0.7, 1.5].
         curve: Probability of a piecewise linear tone curve through random knots, instead of the power.
-        tissue: Probability of a tone curve that turns T1-weighted tissue into another contrast, see `tissue_curve`.
+        tissue: Probability of a tone curve that gives T1-weighted tissue another contrast, see `tissue_curve`.
 
     Returns:
-        A patch of the same shape.
+        A patch in the same shape.
     """
     draw = torch.rand(4, generator=generator).tolist()
     patch = patch * (0.8 + 0.4 * draw[0])
@@ -44,7 +44,7 @@ def random_contrast(
 
 
 def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiply a patch, shape (k, j, i), by a smooth field: the exponential of a square polynomial along each axis."""
+    """Multiply a patch, shape (k, j, i), by a smooth field: the exponential of a quadratic polynomial per axis."""
     terms = ((2 * torch.rand((3, 2), generator=generator) - 1) * BIAS_TERM).tolist()
     for axis, (linear, square) in enumerate(terms):
         shape = [1, 1, 1]
@@ -55,26 +55,26 @@ def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def tissue_curve(generator: torch.Generator) -> Tensor:
-    """Draw the heights of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast."""
+    """Draw the values of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast."""
     return tissue_curves(torch.rand((1, 8), generator=generator))[0]
 
 
 def tissue_curves(draw: Tensor) -> Tensor:
     """Return tone curves that give T1-weighted tissue another contrast.
 
-    The knots lie at 0, 0.2, ... 1.2 of the intensity range. In a normalized T1-weighted brain, fluid is near 0.2, gray
-    matter near 0.55, white matter near 0.85, and fat above. The contrasts, each with random heights: bright fluid
+    The knots are at 0, 0.2, ... 1.2 of the intensity range. In a normalized T1-weighted brain, fluid is near 0.2, gray
+    matter near 0.55, white matter near 0.85, and fat above. The contrasts, each with random values, are bright fluid
     (T2-weighted), dark fluid (FLAIR), little contrast (proton density), and inverted with a bright background.
 
     Args:
-        draw: Numbers from [0, 1), eight a curve, shape (N, 8).
+        draw: Numbers from [0, 1), eight per curve, shape (N, 8).
 
     Returns:
-        Heights at the knots, shape (N, KNOTS + 1), on the device of ``draw``.
+        Values at the knots, shape (N, KNOTS + 1), on the device of ``draw``.
     """
 
     def between(index: int, low: float, high: float) -> Tensor:
-        """Return the numbers drawn as ``index``, between two limits."""
+        """Return the random numbers of an index, scaled to two limits."""
         return low + (high - low) * draw[:, index]
 
     nothing = torch.zeros_like(draw[:, 0])
@@ -95,12 +95,12 @@ def tissue_curves(draw: Tensor) -> Tensor:
 
 
 def _tone_curve(patch: Tensor, heights: Tensor) -> Tensor:
-    """Map one patch through heights of the host, shape (KNOTS + 1,); see `tone_curves`."""
+    """Map one patch by a tone curve on the host, shape (KNOTS + 1,); see `tone_curves`."""
     return tone_curves(patch[None], to_device(heights, patch.device)[None])[0]
 
 
 def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
-    """Map [0, 1.2] linearly between heights at evenly spread knots, shape (N, KNOTS + 1), for patches (N, ...)."""
+    """Map [0, 1.2] linearly between values at evenly spaced knots, shape (N, KNOTS + 1), for patches (N, ...)."""
     position = ((patches / 1.2).clamp(0, 1) * KNOTS).flatten(1)
     lower = position.floor().clamp_max(KNOTS - 1)
     index = lower.long()
@@ -109,7 +109,7 @@ def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
 
 
 def smoothed(patch: Tensor, width: float) -> Tensor:
-    """Blur a patch, shape (k, j, i) or (N, k, j, i), by a Gaussian of ``width`` voxels, full width at half maximum."""
+    """Blur a patch, shape (k, j, i) or (N, k, j, i), with a Gaussian of ``width`` voxels full width at half maximum."""
     sigma = width * FWHM_TO_SIGMA
     offset = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1, device=patch.device, dtype=patch.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)

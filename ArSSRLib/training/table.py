@@ -1,8 +1,8 @@
-"""The validation table: every volume, scale and slice profile, beside cubic interpolation and back-projection.
+"""The validation table: every volume, scale and slice profile, with cubic interpolation and back-projection.
 
     python -m ArSSRLib.training.table arssr2 FOLDER --output table.md
 
-Each volume of the folder is taken for the truth, made coarser, upsampled again, and compared inside its mask.
+Each volume of the folder serves as truth: it is coarsened, upsampled, and compared inside its mask.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ METHODS = ("cubic", "back_projection", "model")
 
 
 def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto", told: bool = True) -> list[Score]:
-    """Judge a model on every volume of a folder in every setting.
+    """Evaluate a model on every volume of a folder in every setting.
 
-    Volumes are resampled to an isotropic ``spacing`` in mm first; 0 keeps their grids. With ``told``, the slice profile
-    is known, and the result made to agree with the coarse volume.
+    Volumes are first resampled to an isotropic ``spacing`` in mm; 0 keeps their grids. With ``told``, the slice profile
+    is known, and the result is made to agree with the coarse volume.
     """
     target = resolve_device(device)
     model = load_model(model_name).to(target)
@@ -39,7 +39,7 @@ def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "a
 
 
 def as_markdown(scores: Iterable[Score]) -> str:
-    """Return scores as a Markdown table, PSNR in dB / SSIM for each method, and the gain over the better of two."""
+    """Return scores as a Markdown table: PSNR in dB / SSIM per method, and the gain over the better baseline."""
     lines = [
         "| volume | scale | profile | cubic | cubic + 10 back-projections | ArSSR | gain over the floor, dB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -52,7 +52,7 @@ def as_markdown(scores: Iterable[Score]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table, and write it if an output is named."""
+    """Print the table, and write it if an output is specified."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model")
     parser.add_argument("folder", type=Path)

@@ -1,4 +1,4 @@
-"""How much work a step is, and what the device could do at best: what a run's speed is measured by."""
+"""The operations of a step and the peak of the device, as measures of the speed of a run."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ArSSRLib.training.config import TrainingConfig
 if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
 
-# A step costs three forward passes: one forward, and one backward each for features and weights.
+# Cost of a step in forward passes: one forward pass, and two backward, for features and weights.
 PASSES = 3
-# Steps after which all is compiled, in a run that compiles or computes on a GPU.
+# Steps until everything is compiled, in a run that compiles or uses a GPU.
 WARM_UP_STEPS = 3
-# Rows and columns of the matrix product that shows the peak: large enough to fill a GPU.
+# Rows and columns of the matrix product for the peak: large enough to use a whole GPU.
 EDGE = 8192
 
 
 class Pace:
-    """How fast a run is: its warm-up, which is no measure of the other steps, and its share of the device's peak.
+    """The speed of a run: its warm-up, which is not representative, and its share of the peak of the device.
 
     Args:
         model: The network.
         config: The recipe.
-        device: Where it trains.
+        device: Device of the training.
 
     Attributes:
-        is_cold: Whether the run still compiles and chooses algorithms, as in its first steps on a GPU.
-        warm_up_seconds: What these steps took.
+        is_cold: Whether the run still compiles and selects algorithms, as in its first steps on a GPU.
+        warm_up_seconds: Time of these steps.
     """
 
     def __init__(self, model: SuperResolutionModel, config: TrainingConfig, device: torch.device) -> None:
@@ -49,11 +49,11 @@ class Pace:
 
     @property
     def words(self) -> str:
-        """What the warm-up took, for the one who waits."""
+        """The time of the warm-up, as text for users."""
         return f"warm-up: {WARM_UP_STEPS} steps in {self.warm_up_seconds:.1f} s, which no rate counts"
 
     def warm_up(self, started: float) -> bool:
-        """Count one step of the warm-up, begun at a time of the monotonic clock; tell whether it was the last."""
+        """Count one step of the warm-up, started at a monotonic time; return whether it was the last."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self.warm_up_seconds += time.monotonic() - started
@@ -61,28 +61,28 @@ class Pace:
         return not self._left
 
     def share_of_peak(self, shown: Mapping[str, float]) -> dict[str, float]:
-        """Return what part of the device's peak ``steps/s`` are, in percent; empty where either is unknown."""
+        """Return ``steps/s`` as a percentage of the peak of the device; empty if either is unknown."""
         if not self._peak or "steps/s" not in shown:
             return {}
         return {"% of peak": round(100 * self._operations * shown["steps/s"] / self._peak, 1)}
 
 
 def step_operations(model: SuperResolutionModel, config: TrainingConfig, points: int) -> float:
-    """Return the floating-point operations of one step, convolutions and linear layers alone, for points per patch."""
+    """Return the floating-point operations of one step: convolutions and linear layers, for points per patch."""
     coarse = config.batch_items * config.patch_size**3
     fine = config.batch_items * points
     total = 0.0
     for layer in model.modules():
         if isinstance(layer, nn.Conv3d):
             total += layer.weight.numel() * coarse
-        # What modulates works once a patch, not once a point, and counts little.
+        # Modulators run once per patch, not once per point, and are negligible.
         elif isinstance(layer, nn.Linear) and _answers_points(model, layer):
             total += layer.weight.numel() * fine
     return 2.0 * PASSES * total
 
 
 def peak_operations(device: torch.device, precision: str) -> float:
-    """Return the operations a second of a large matrix product on a GPU; 0 elsewhere, where it would take too long."""
+    """Return the operations per second of a large matrix product on a GPU; 0 elsewhere, where it takes too long."""
     if device.type != "cuda":
         return 0.0
     number_format = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -99,6 +99,6 @@ def peak_operations(device: torch.device, precision: str) -> float:
 
 
 def _answers_points(model: SuperResolutionModel, layer: nn.Linear) -> bool:
-    """Tell whether a linear layer belongs to the decoder, which answers for every point."""
+    """Return whether a linear layer belongs to the decoder, which runs for every point."""
     names = {module: name for name, module in model.named_modules()}
     return "modulation" not in names[layer] and names[layer] != "strength"

@@ -1,4 +1,4 @@
-"""How good a model is on whole volumes that it was not trained on, beside cubic and back-projection."""
+"""Quality of a model on whole validation volumes, compared with cubic interpolation and back-projection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ArSSRLib.model.interface import SuperResolutionModel
 
 Setting = tuple[tuple[float, float, float], str]
-# Scales along k, j, i that a model for any scale is judged by, and the two profiles.
+# Scales along k, j, i for models of any scale, and the two profiles.
 SETTINGS: tuple[Setting, ...] = tuple(
     (scale, profile)
     for profile in ("point", "gaussian")
@@ -40,14 +40,14 @@ class Case:
     """One volume, coarsened in one way.
 
     Attributes:
-        subject: Name of its file.
+        subject: Name of the file.
         scale: Factors along k, j, i.
         profile: "point" or "gaussian".
-        truth: Shape (k, j, i), normalized.
-        coarse: Shape (k', j', i').
-        cubic: Cubic interpolation, shape of ``truth``.
-        back_projected: Cubic and 10 back-projections, shape of ``truth``.
-        mask: Voxels that count, shape of ``truth``.
+        truth: Ground truth, shape (k, j, i), normalized.
+        coarse: Coarse volume, shape (k', j', i').
+        cubic: Cubic interpolation, in the shape of ``truth``.
+        back_projected: Cubic interpolation with 10 back-projections, in the shape of ``truth``.
+        mask: Voxels that count, in the shape of ``truth``.
     """
 
     subject: str
@@ -61,14 +61,14 @@ class Case:
 
     @property
     def slice_profile(self) -> SliceProfile:
-        """The profile, as a network is told it."""
+        """The profile as an input of a network."""
         axis = AxisProfile("gaussian" if self.profile == "gaussian" else "point")
         return SliceProfile((axis, axis, axis))
 
 
 @dataclass(frozen=True)
 class Score:
-    """Quality of three methods on one case; PSNR in dB and SSIM in the mask, each for the methods by name."""
+    """Quality of three methods on one case: PSNR in dB and SSIM in the mask, by name of the method."""
 
     subject: str
     scale: tuple[float, float, float]
@@ -78,12 +78,12 @@ class Score:
 
     @property
     def gain(self) -> float:
-        """DB of the model over the floor, the better of cubic and back-projection."""
+        """Gain of the model in dB over the floor, the better of cubic and back-projection."""
         return self.psnr["model"] - max(self.psnr["cubic"], self.psnr["back_projection"])
 
 
 def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, float, float], profile: str) -> Case:
-    """Coarsen a volume of shape (k, j, i) by ``scale`` and prepare what the model is compared with."""
+    """Coarsen a volume of shape (k, j, i) by ``scale``, and compute the baselines."""
     fine = torch.from_numpy(truth)
     shape = coarse_shape(fine.shape, scale)
     matrices = acquisition_matrices(fine.shape, shape, profile=profile)
@@ -94,7 +94,7 @@ def make_case(subject: str, truth: npt.NDArray[np.float32], scale: tuple[float, 
 
 
 def settings_for(model: ModelConfig) -> tuple[Setting, ...]:
-    """Return the scales along k, j, i and the profiles that a model is judged by; a network of one scale by its own."""
+    """Return the scales along k, j, i and the profiles for validating a model, which may have a single scale."""
     if model.only_scale is not None:
         scale = (model.only_scale,) * 3
         return tuple((scale, profile) for profile in ("point", "gaussian"))
@@ -109,9 +109,9 @@ def predict(
     device: torch.device,
     profile: SliceProfile = UNKNOWN,
 ) -> npt.NDArray[np.float32]:
-    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range of its own.
+    """Upsample a volume of shape (k', j', i') to ``shape`` (k, j, i) in one tile, in the range of the input.
 
-    A network that can be told the slice profile is told it, and its result is made to agree with ``coarse``.
+    A network that accepts the slice profile receives it, and its result is made to agree with ``coarse``.
     """
     # The input's range: the truth is unavailable at inference.
     intensities = IntensityRange.of(coarse.numpy())
@@ -132,9 +132,9 @@ def predict(
 def score_case(
     model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False, told: bool = True
 ) -> Score:
-    """Judge the model on one case; SSIM, which takes longer, is left empty unless asked for.
+    """Evaluate the model on one case; SSIM, which takes longer, is only computed on request.
 
-    With ``told``, the network is told the slice profile and its result made to agree with the coarse volume.
+    With ``told``, the network receives the slice profile, and its result is made to agree with the coarse volume.
     """
     profile = case.slice_profile if told else UNKNOWN
     results = {
@@ -152,7 +152,7 @@ def score_case(
 
 
 def mean_gains(scores: Iterable[Score]) -> dict[str, float]:
-    """Return the mean gain over the floor in dB by setting, such as "2x2x2 point", and by all settings under "mean"."""
+    """Return the mean gain over the floor in dB by setting, such as "2x2x2 point", and over all settings as "mean"."""
     by_setting: dict[str, list[float]] = {}
     for score in scores:
         name = "x".join(f"{s:g}" for s in reversed(score.scale)) + f" {score.profile}"

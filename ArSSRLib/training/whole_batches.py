@@ -1,11 +1,12 @@
-"""Batches of many patches, made on the device by a few operations for many patches at once.
+"""Batches built on the device, with few operations for many patches at once.
 
-Item by item, `dataset` starts about a hundred small operations a patch, which a GPU finishes sooner than a processor
-starts them. Here the patches of a step come in groups. What decides shapes (scales, boxes, which grid) is drawn once a
-group, on the host; everything else is drawn for all items of a group at once, on the device. Nothing waits for the
-device, and nothing but a few numbers is sent to it.
+`dataset` starts about a hundred small operations per patch, which a GPU finishes faster than the CPU starts them. Here,
+the patches of a step are built in groups. Values that determine shapes (scales, boxes, grid) are drawn once per group,
+on the host; all others are drawn for all items of a group at once, on the device. The host never waits for the device,
+and only sends it a few numbers.
 
-As in `dataset`, a batch follows from the seed, the step and the process alone, so that a resumed run draws the same.
+As in `dataset`, a batch depends only on the seed, the step and the process, so that a resumed run draws the same
+batches.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, smoothed, tissue_curve
 
 
 class WholeBatchSampler(BatchSampler):
-    """Draws batches in ``config.scale_groups`` groups; arguments as of `BatchSampler`.
+    """Draws batches in ``config.scale_groups`` groups; arguments as for `BatchSampler`.
 
     Raises:
-        InputError: If the recipe asks for what is drawn item by item only.
+        InputError: If the recipe uses an option that is only supported item by item.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class WholeBatchSampler(BatchSampler):
         seed = seed_of(self._config.seed, step, self._first)
         self._host.manual_seed(seed)
         self._points.manual_seed(seed ^ 1)
-        # What takes many small operations whatever the number of patches is drawn once a batch.
+        # Drawn once per batch, because it takes many small operations for any number of patches.
         curves = self._curves(self._config.batch_items).chunk(self._config.scale_groups)
         groups = [self._group(own) for own in curves]
         blocks = tuple(block for group in groups for block in group.blocks)
@@ -83,7 +84,7 @@ class WholeBatchSampler(BatchSampler):
         )
 
     def _group(self, curves: Tensor) -> Batch:
-        """Return the part of a batch that one group is; ``curves`` are from `_curves`."""
+        """Return one group of a batch; ``curves`` are from `_curves`."""
         config = self._config
         count = config.batch_items // config.scale_groups
         stack = self._stacks[choose(config.target_weights, self._host)]
@@ -92,7 +93,7 @@ class WholeBatchSampler(BatchSampler):
         crops = draw_crops(stack, scale, margins, count=count, config=config, generator=self._points)
         fine = self._changed(crops.voxels, curves)
         factors = to_device(torch.tensor([scale]), self.device).expand(count, 3)
-        agrees = draw_certainty(config, count, self._host)  # on the host: it decides which blocks are corrected
+        agrees = draw_certainty(config, count, self._host)  # on the host: it determines which blocks are corrected
         certainty = to_device(agrees, self.device)
         kinds, widths = draw_profiles(config, certainty, self._points)
         coarse = self._acquired(fine, scale, margins, (kinds, widths))
@@ -116,14 +117,14 @@ class WholeBatchSampler(BatchSampler):
         return Batch(coarse[:, None], factors, coordinates, placed, told, truth)
 
     def _curves(self, count: int) -> Tensor:
-        """Draw a kind of contrast, from [0, 1), and the heights of a tone curve of that kind, shape (N, KNOTS + 2)."""
+        """Draw a kind of contrast, from [0, 1), and the values of a tone curve of that kind, shape (N, KNOTS + 2)."""
         kind = self._rand(count, 1)
         free = torch.cat([torch.zeros_like(kind), self._rand(count, KNOTS)], dim=1)
         heights = torch.where(kind < self._config.curve_share, free, tissue_curves(self._rand(count, 8)))
         return torch.cat([kind, heights], dim=1)
 
     def _changed(self, fine: Tensor, curves: Tensor) -> Tensor:
-        """Change the contrast of each crop of a group at random, as `drawing.draw_item` does for one."""
+        """Change the contrast of each crop of a group randomly, as `drawing.draw_item` does for one crop."""
         config, count = self._config, len(fine)
         if not config.augmentation:
             return fine
@@ -140,7 +141,7 @@ class WholeBatchSampler(BatchSampler):
             fine = fine * torch.exp(_per_item(terms[:, axis, 0]) * x + _per_item(terms[:, axis, 1]) * x**2)
         low, high = config.gain_range
         fine = fine * _per_item(low + (high - low) * self._rand(count))
-        if uniform(self._host) < config.smooth_share:  # one width for a group: it decides the shape of the kernel
+        if uniform(self._host) < config.smooth_share:  # one per group: it determines the shape of the kernel
             fine = smoothed(fine, between(SMOOTH_WIDTHS, self._host))
         offset = OFFSETS[0] + (OFFSETS[1] - OFFSETS[0]) * self._rand(count)
         return fine + _per_item(offset * (self._rand(count) < config.offset_share))
@@ -148,7 +149,7 @@ class WholeBatchSampler(BatchSampler):
     def _acquired(
         self, fine: Tensor, scale: list[float], margins: list[int], profiles: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Simulate the acquisition of a group with the kinds and widths of its profiles; returns coarse patches."""
+        """Simulate the acquisition of a group with the kinds and widths of its profiles; return coarse patches."""
         config, count = self._config, len(fine)
         kinds, widths = profiles
         matrices = [
@@ -185,5 +186,5 @@ class WholeBatchSampler(BatchSampler):
 
 
 def _per_item(values: Tensor) -> Tensor:
-    """Return one number an item, shape (S,), so that it is broadcast over its voxels."""
+    """Reshape one number per item, shape (S,), for broadcasting over its voxels."""
     return values.view(-1, 1, 1, 1)
