@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io import itk, quiet, voxels
 from ArSSRLib.io.dicom_files import choose, headers_of, without_copies, words
 from ArSSRLib.io.dicom_profile import profile_of
+from ArSSRLib.io.digits import digits_of
 from ArSSRLib.io.intensities import component_of, is_mosaic, padding_of
 from ArSSRLib.io.stack import Plane, stack
 from ArSSRLib.packages import require_package
@@ -49,7 +49,7 @@ def read(path: Path, series: str | None) -> Volume:
             headers = headers_of(path)
             found = choose(headers, series)
             files = without_copies(found, headers)
-            planes = [plane for file in files for plane in planes_of(headers[file], file)]
+            planes = {file: planes_of(headers[file], file) for file in files}
         except (ArSSRError, OSError):
             raise
         except Exception as error:  # pydicom decodes values lazily, and its exceptions are not documented
@@ -58,23 +58,35 @@ def read(path: Path, series: str | None) -> Volume:
     if len(files) < len(found):
         text = "%s: %d of %d files are copies of others, with the same position and voxels; each image is read once"
         LOGGER.warning(text, path, len(found) - len(files), len(found))
-    order, geometry = stack(planes)
+    order, geometry = stack([plane for file in files for plane in planes[file]])
     first = headers[files[0]]
-    stored = _voxels(files, geometry.shape, inverted=first.get("PhotometricInterpretation") == "MONOCHROME1")[order]
+    stored = _voxels({file: headers[file] for file in files}, geometry.shape)[order]
+    dtype = _stored_type([headers[file] for file in files])
     # GDCM applies slope and intercept, and converts to integers if possible.
-    bits = int(first.get("BitsAllocated") or 16)
-    scaled = stored.dtype.kind == "f" and bits in (8, 16)
-    dtype = np.dtype(f"{'i' if first.get('PixelRepresentation') else 'u'}{bits // 8}") if scaled else stored.dtype
+    scaled = stored.dtype.kind == "f" and dtype.itemsize <= 2
     header = FileHeader(
-        dtype=dtype,
+        dtype=dtype if scaled else stored.dtype,
         scaled=scaled,
         description=words(first.get("SeriesDescription")),
-        padding=padding_of(first, {plane.rescale for plane in planes}),
-        component=component_of(first),
+        padding=_union(padding_of(headers[file], {plane.rescale for plane in planes[file]}) for file in files),
+        component=next((part for file in files if (part := component_of(headers[file]))), ""),
         profile=profile_of([headers[file] for file in files], geometry, path),
         metadata={"Modality": words(first.get("Modality"))},
     )
     return Volume(voxels.in_memory(stored), geometry, header)
+
+
+def _stored_type(headers: Sequence[Dataset]) -> np.dtype[Any]:
+    """Return the stored type: the largest of the slices, signed if any of them is signed."""
+    bits = max(int(header.get("BitsAllocated") or 16) for header in headers)
+    signed = any(header.get("PixelRepresentation") for header in headers)
+    return np.dtype(f"{'i' if signed else 'u'}{max(1, bits // 8)}")
+
+
+def _union(ranges: Iterable[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Return the smallest range that contains the ranges of all slices; None if no slice has one."""
+    stated = [ends for ends in ranges if ends is not None]
+    return (min(low for low, _ in stated), max(high for _, high in stated)) if stated else None
 
 
 def find(path: Path, series: str | None) -> list[Path]:
@@ -130,8 +142,8 @@ def _plane(groups: Sequence[Dataset]) -> Plane:
             *_numbers(groups, transform, "RescaleSlope", 1, default=1.0),
             *_numbers(groups, transform, "RescaleIntercept", 1, default=0.0),
         ),
-        position_error=_rounding(groups, "PlanePositionSequence", "ImagePositionPatient"),
-        orientation_error=_rounding(groups, "PlaneOrientationSequence", "ImageOrientationPatient"),
+        position_digits=_digits(groups, "PlanePositionSequence", "ImagePositionPatient"),
+        orientation_digits=_digits(groups, "PlaneOrientationSequence", "ImageOrientationPatient"),
     )
 
 
@@ -153,25 +165,23 @@ def _numbers(groups: Sequence[Dataset], sequence: str, name: str, count: int, *,
     return (default,) * count
 
 
-def _rounding(groups: Sequence[Dataset], sequence: str, name: str) -> float:
-    """Return half a unit of the last written digit of a numeric attribute."""
+def _digits(groups: Sequence[Dataset], sequence: str, name: str) -> tuple[int, ...]:
+    """Return the number of decimals of each number of a numeric attribute, as written."""
     texts = next(value for group in groups if (value := (group.get(sequence) or [group])[0].get(name)))
-    try:
-        exponents = [Decimal(str(text).strip()).as_tuple().exponent for text in texts]
-    except InvalidOperation:
-        return 0.0
-    return 0.5 * 10.0 ** min(int(exponent) for exponent in exponents)
+    return tuple(digits_of(str(text)) for text in texts)
 
 
-def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: bool) -> npt.NDArray[Any]:
+def _voxels(headers: Mapping[Path, Dataset], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
     """Return the voxels of all slices in the order of the files, in the shape (k, j, i) given by the headers.
 
-    With ``inverted``, small numbers are displayed bright; the decoder must not invert them.
+    Args:
+        headers: Headers by file; the slices of a series may be stored differently.
+        shape: Shape of the volume.
     """
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:
         with itk.silence():
-            arrays = [_inverted(file) if inverted else _decoded(file) for file in files]
+            arrays = [_decoded(file, header) for file, header in headers.items()]
     except RuntimeError as error:
         raise InputError(undecoded) from error
     if any(array.shape[1:] != shape[1:] for array in arrays) or sum(map(len, arrays)) != shape[0]:
@@ -181,23 +191,53 @@ def _voxels(files: Sequence[Path], shape: tuple[int, int, int], *, inverted: boo
     return together
 
 
-def _decoded(file: Path) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = sitk.GetArrayFromImage(itk.open_reader(file, "GDCMImageIO").Execute())
+def _decoded(file: Path, header: Dataset) -> npt.NDArray[Any]:
+    """Return the intensities of a file, shape (frames, rows, columns)."""
+    stored, highest = (int(header.get(name) or 0) for name in ("BitsStored", "HighBit"))
+    unused = max(0, highest + 1 - stored) if stored else 0
+    if not unused and header.get("PhotometricInterpretation") != "MONOCHROME1":
+        return _by_gdcm(file)
+    return _corrected(file, unused)
+
+
+def _by_gdcm(file: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any]
+    try:
+        array = sitk.GetArrayFromImage(itk.open_reader(file, "GDCMImageIO").Execute())
+    except RuntimeError:
+        dataset = pydicom.dcmread(file, force=True)
+        # Floating-point voxels have an attribute of their own, which GDCM does not know, and no slope.
+        if not {"FloatPixelData", "DoubleFloatPixelData"} & set(dataset.dir()):
+            raise
+        array = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
     return array
 
 
-def _inverted(file: Path) -> npt.NDArray[Any]:
-    """Return the stored voxels of a MONOCHROME1 file, which GDCM would invert.
+def _corrected(file: Path, unused: int) -> npt.NDArray[Any]:
+    """Return the stored voxels of a file that GDCM would invert, or whose highest bits GDCM would discard.
 
-    GDCM reads a copy without patient information that is labeled as MONOCHROME2.
+    GDCM reads a copy without patient information that is labeled as MONOCHROME2, with its voxels in the lowest bits.
+
+    Args:
+        file: The file.
+        unused: Number of unused bits below the voxels.
+
+    Raises:
+        InputError: If the voxels are compressed and lie above unused bits.
     """
     require_package("pydicom", "Reading MONOCHROME1")
     source = pydicom.dcmread(file, force=True)
     copy = Dataset({tag: element for tag, element in source.items() if tag.group in _DECODED_GROUPS})
     copy.SOPClassUID, copy.PhotometricInterpretation = source.SOPClassUID, "MONOCHROME2"
     copy.file_meta = source.file_meta
+    little, implicit = source.is_little_endian, source.is_implicit_VR
+    if unused:
+        if getattr(source.file_meta.get("TransferSyntaxUID"), "is_compressed", False):
+            msg = f"has compressed voxels above {unused} unused bits, in {file.name}; export it again uncompressed"
+            raise InputError(msg)
+        words_of = np.frombuffer(source.PixelData, f"{'<' if little else '>'}u{int(source.BitsAllocated) // 8}")
+        copy.PixelData, copy.HighBit = (words_of >> unused).tobytes(), int(source.BitsStored) - 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.dcm"
-        little, implicit = source.is_little_endian, source.is_implicit_VR
         copy.save_as(path, little_endian=little, implicit_vr=implicit)
-        return _decoded(path)
+        return _by_gdcm(path)

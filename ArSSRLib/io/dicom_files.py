@@ -35,9 +35,9 @@ _TAGS = [
     for name in (
         "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "Manufacturer",
         "ImageType", "ComplexImageComponent", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows",
-        "Columns", "BitsAllocated", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
-        "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
-        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PROFILE_TAGS,
+        "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+        "PixelPaddingRangeLimit", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope",
+        "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PROFILE_TAGS,
     )
 ]  # fmt: skip
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)

@@ -245,20 +245,18 @@ def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
         LOGGER.warning(
             "%s: states no voxel spacing; 1 x 1 x 1 mm is assumed, so check the size of the result", header.path
         )
-    factors, unknown = header.millimeters()
-    if unknown:
-        LOGGER.warning(
-            '%s: states lengths in "%s", which is not a known unit; mm is assumed, so check the size of the result',
-            header.path,
-            unknown,
-        )
+    factors, wrong = header.millimeters()
+    if wrong:
+        LOGGER.warning("%s: states %s; mm is assumed, so check the size of the result", header.path, wrong)
+    if not header.states_orientation:
+        text = "%s: does not relate its axes to the patient, so left and right are a guess; check the orientation"
+        LOGGER.warning(text, header.path)
     dimension = image.GetDimension()
     affine = np.eye(4)
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
     affine[:3, 3] = image.GetOrigin()[:3]
-    # Units of space apply to the axes of the patient, other units to those of the array.
-    in_space = len(factors) == 1 or "space units" in header.fields
-    affine[:3] = affine[:3] * np.reshape(factors, (-1, 1)) if in_space else affine[:3] * [*factors, 1][: 3 + 1]
+    # NRRD with directions only has units of space; without them, the axes of the array are those of space.
+    affine[:3] *= np.reshape(factors, (3, 1))
     # This function checks and normalizes all affines; flipping two signs twice is exact.
     return VolumeGeometry.from_ras_affine(image.GetSize()[:3], LPS_TO_RAS @ affine)

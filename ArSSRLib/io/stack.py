@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import MAXIMUM_SHEAR, VolumeGeometry
+from ArSSRLib.io.digits import EXACT, rounding_error
 
 Vectors = npt.NDArray[np.float64]
 
@@ -36,8 +37,8 @@ class Plane:
         spacing: Between rows and between columns, in mm, in the order of DICOM.
         size: Columns and rows.
         rescale: Slope and intercept.
-        position_error: Largest rounding error of a coordinate of the position in decimal text, in mm.
-        orientation_error: The same for a component of the orientation, unitless.
+        position_digits: Number of decimals of each coordinate of the position, as written.
+        orientation_digits: The same for the components of the orientation.
     """
 
     position: tuple[float, ...]
@@ -45,8 +46,8 @@ class Plane:
     spacing: tuple[float, ...]
     size: tuple[int, int]
     rescale: tuple[float, float]
-    position_error: float = 0.0
-    orientation_error: float = 0.0
+    position_digits: tuple[int, ...] = (EXACT,) * 3
+    orientation_digits: tuple[int, ...] = (EXACT,) * 6
 
 
 def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
@@ -59,15 +60,15 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     if len(planes) < 2:
         msg = "has a single slice; specify the folder that contains all slices of the series"
         raise InputError(msg)
-    _require_alike(planes)
-    axes = _axes(first)
+    turn = _orientation_error(planes)
+    _require_alike(planes, turn)
+    axes = _axes(first, turn)
     positions = np.array([plane.position for plane in planes])
     order = np.argsort(positions @ axes[2], kind="stable")
     positions = positions[order]
-    # Rounded to the finest digit of any of them, because trailing zeros are often omitted.
-    error = min(plane.position_error for plane in planes)
+    error = rounding_error([plane.position for plane in planes], [plane.position_digits for plane in planes])
     spacing = _spacing(positions @ axes[2], error * float(np.abs(axes[2]).sum()))
-    _require_upright(positions, axes[2], error, min(plane.orientation_error for plane in planes))
+    _require_upright(positions, axes[2], error, turn)
     geometry = VolumeGeometry(
         size=(*first.size, len(planes)),
         spacing=(first.spacing[1], first.spacing[0], spacing),
@@ -77,10 +78,16 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     return [int(n) for n in order], geometry
 
 
-def _require_alike(planes: Sequence[Plane]) -> None:
+def _orientation_error(planes: Sequence[Plane]) -> float:
+    """Return the largest rounding error of a component of the orientation; whole numbers are exact."""
+    digits = max(max(plane.orientation_digits) for plane in planes)
+    return 0.5 * 10.0**-digits if digits > 1 else 0.0
+
+
+def _require_alike(planes: Sequence[Plane], orientation_error: float) -> None:
     """Refuse slices that differ in properties other than their position."""
     first = planes[0]
-    turn = MAXIMUM_SHEAR + 2 * min(plane.orientation_error for plane in planes)
+    turn = MAXIMUM_SHEAR + 2 * orientation_error
     if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > turn for plane in planes):
         msg = "has slices that are not parallel, as in a localizer; choose a series that is a single stack"
         raise InputError(msg)
@@ -89,12 +96,12 @@ def _require_alike(planes: Sequence[Plane]) -> None:
         raise InputError(msg)
 
 
-def _axes(plane: Plane) -> Vectors:
+def _axes(plane: Plane, orientation_error: float) -> Vectors:
     """Return the unit vectors along a row, along a column and along their normal, shape (3, 3), in LPS."""
     row, column = np.reshape(plane.orientation, (2, 3))
     lengths = np.linalg.norm([row, column], axis=1)
     # Each of the six components has a rounding error in its text.
-    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > MAXIMUM_SHEAR + 4 * plane.orientation_error:
+    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > MAXIMUM_SHEAR + 4 * orientation_error:
         msg = f"has an orientation that is not two perpendicular unit vectors ({plane.orientation}); correct its header"
         raise InputError(msg)
     # Decimal text has few digits, so the axes are orthogonalized, starting with the row.

@@ -22,6 +22,10 @@ _MILLIMETERS = {
     **dict.fromkeys(("in", "inch", "inches"), 25.4),
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-6),
 }
+_NO_UNIT = ("", "none", "???", "unknown")
+# Kinds of axes that lie in space, or are not said to lie elsewhere.
+_SPATIAL_KINDS = ([], ["domain"], ["space"], ["???"], ["none"])
+_ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-superior|[lr][ap]s$|[lr][ap]st$")
 _PRINTF = re.compile(r"%\d*d")
 
 
@@ -68,16 +72,34 @@ class TextHeader:
         along = [int(n) for n, kind in zip(sizes, kinds, strict=False) if kind in ("list", "time") and n.isdecimal()]
         return max(along, default=1)
 
-    def millimeters(self) -> tuple[list[float], str]:
-        """Return the length of the unit of each axis in mm, for one axis or three, and an unknown unit.
+    @property
+    def states_orientation(self) -> bool:
+        """Whether the header relates its axes to those of the patient."""
+        if not self.is_nrrd:
+            return bool({"transformmatrix", "rotation", "orientation"} & set(self.fields))
+        return bool(_ANATOMICAL.match(self.fields.get("space", "").lower()))
 
-        NRRD has units of space, for the axes of the patient, or units of each array axis; MetaImage has a single unit.
+    def millimeters(self) -> tuple[list[float], str]:
+        """Return the units of the three axes in mm, and what is wrong with one of them.
+
+        NRRD has units of space for the axes of the patient, or units for each array axis; MetaImage has a single unit.
+        An axis without a unit has the unit of the others if they agree.
         """
         text = self.fields.get("space units", self.fields.get("units", self.fields.get("distanceunits", "")))
-        words = re.findall(r'"([^"]*)"', text) or text.split()
-        units = [word.strip() for word in words if word.strip().lower() not in ("", "none", "???", "unknown")]
-        unknown = next((unit for unit in units if unit.lower() not in _MILLIMETERS), "")
-        return [_MILLIMETERS.get(unit.lower(), 1.0) for unit in units[:3]] or [1.0], unknown
+        words = [word.strip().lower() for word in re.findall(r'"([^"]*)"', text) or text.split()]
+        if "space units" not in self.fields:
+            kinds = self.fields.get("kinds", "").lower().split()
+            words = [word for n, word in enumerate(words) if kinds[n : n + 1] in _SPATIAL_KINDS]
+        words = ["" if word in _NO_UNIT else word for word in (words * 3 if len(words) == 1 else words)[:3]]
+        stated = {word for word in words if word}
+        if len(stated) == 1:
+            words = list(stated) * 3
+        wrong = "a unit of length for some axes only" if stated and "" in words else ""
+        unknown = next((word for word in words if word and word not in _MILLIMETERS), "")
+        if unknown:
+            wrong = f'lengths in "{unknown}", which is not a known unit'
+        factors = [_MILLIMETERS.get(word, 1.0) for word in words]
+        return factors + [1.0] * (3 - len(factors)), wrong
 
 
 def read_text_header(path: Path) -> TextHeader:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from nifti_files import AFFINE, save
+from nrrd_files import IN_SPACE, nrrd, voxels
 
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.errors import InputError
@@ -21,10 +22,6 @@ from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import FileHeader, Volume
 
 PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
-
-
-def voxels() -> np.ndarray:
-    return np.random.default_rng(2).integers(0, 900, (4, 5, 6)).astype(np.int16)
 
 
 def patched(path, *changes):
@@ -107,18 +104,7 @@ def test_a_length_of_0_is_that_of_an_axis_that_is_not_there(tmp_path):
     np.testing.assert_array_equal(read_volume(path).array, voxels().T)
 
 
-# --- no spacing, and units
-
-
-def nrrd(path, *lines, data=None, sizes="4 5 6", encoding="raw"):
-    """Write a NRRD file with further lines in its header."""
-    head = ["NRRD0005", "type: short", f"dimension: {len(sizes.split())}", f"sizes: {sizes}", "endian: little"]
-    text = "\n".join([*head, f"encoding: {encoding}", *lines, "", ""])
-    path.write_bytes(text.encode() + (voxels().T.tobytes() if data is None else data))
-    return path
-
-
-IN_SPACE = ("space: left-posterior-superior", "space directions: (1,0,0) (0,1,0) (0,0,2)", "space origin: (5,6,7)")
+# --- no spacing
 
 
 def without_spacing(folder, kind):
@@ -162,34 +148,6 @@ def test_a_spacing_of_0_is_refused_by_name(tmp_path, suffix):
 
     with pytest.raises(InputError, match="states a voxel spacing of 0; correct its header"):
         read_volume(path)
-
-
-UNITS = [("um", 1e-3), ("m", 1e3), ("mm", 1), ("cm", 10), ("micrometers", 1e-3), ("inch", 25.4)]
-
-
-@pytest.mark.parametrize(("unit", "factor"), UNITS)
-def test_units_of_nrrd_are_honored(tmp_path, caplog, unit, factor):
-    found = read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, f'space units: "{unit}" "{unit}" "{unit}"')).geometry
-
-    np.testing.assert_allclose(found.spacing, np.multiply((1, 1, 2), factor))
-    np.testing.assert_allclose(found.origin, np.multiply((5, 6, 7), factor))
-    assert not caplog.records
-
-
-def test_units_of_the_axes_of_nrrd_and_of_metaimage_are_honored(tmp_path):
-    by_axis = nrrd(tmp_path / "a.nrrd", "spacings: 100 200 3", 'units: "um" "um" "mm"')
-    sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(tmp_path / "b.mha"))
-    content = (tmp_path / "b.mha").read_bytes()
-    (tmp_path / "b.mha").write_bytes(content.replace(b"ElementType", b"DistanceUnits = um\nElementType"))
-
-    np.testing.assert_allclose(read_volume(by_axis).geometry.spacing, (0.1, 0.2, 3))
-    np.testing.assert_allclose(read_volume(tmp_path / "b.mha").geometry.spacing, (1e-3, 1e-3, 1e-3))
-
-
-def test_an_unknown_unit_is_warned_of(tmp_path, caplog):
-    read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, 'space units: "furlong" "furlong" "furlong"'))
-
-    assert '"furlong", which is not a known unit' in caplog.text
 
 
 # --- bzip2

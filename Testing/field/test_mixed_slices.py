@@ -1,0 +1,119 @@
+"""Slices of one series that are stored differently: each is read as its own header says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from derived_series import as_scanned
+from dicom_series import write_frames, write_series
+from pydicom import dcmread
+
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.volume import Volume
+
+
+@pytest.fixture
+def volume():
+    """Return a volume of 12-bit numbers."""
+    geometry = VolumeGeometry((8, 7, 6), (0.9, 0.9, 5.5), (-12.3, -10.6, -30.2))
+    return Volume(np.random.default_rng(3).integers(0, 4000, geometry.shape).astype(np.int16), geometry)
+
+
+def inverted_display(k, dataset):
+    if k % 2:
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+
+
+def signs(k, dataset):
+    dataset.PixelRepresentation = k % 2
+
+
+def bits(k, dataset):
+    dataset.PixelRepresentation = 0
+    dataset.BitsStored, dataset.HighBit = (12, 11) if k % 2 else (16, 15)
+
+
+@pytest.mark.parametrize("how", [inverted_display, signs, bits])
+def test_a_difference_in_storage_between_slices_changes_no_voxel(tmp_path, volume, how):
+    write_series(tmp_path / "s", volume, edit=how)
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
+
+
+@pytest.mark.parametrize("first", [None, (0.5, 3), (-2, 100)])
+def test_every_slice_has_its_own_slope_and_intercept(tmp_path, volume, first):
+    slopes = [first or (1, 0), (2, 0), (0.25, -7), (1, 5), (100, 0), (1, 0)]
+
+    def edit(k, dataset):
+        if k or first:
+            dataset.RescaleSlope, dataset.RescaleIntercept = slopes[k]
+
+    write_series(tmp_path / "s", volume, edit=edit)
+    gains, offsets = np.reshape(slopes, (6, 2, 1, 1)).swapaxes(0, 1)
+    expected = volume.array * gains.astype(float) + offsets
+
+    np.testing.assert_allclose(read_volume(tmp_path / "s").array, expected)
+
+
+def test_slices_of_8_and_16_bits_keep_the_steps_of_the_finer_ones(tmp_path, volume):
+    def edit(k, dataset):
+        dataset.RescaleSlope, dataset.RescaleIntercept = "0.5", "0"
+        if k % 2:
+            dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+            dataset.PixelRepresentation = 0
+            dataset.PixelData = (volume.array[k] // 16).astype("u1").tobytes()
+
+    write_series(tmp_path / "s", volume, edit=edit)
+    source = read_volume(tmp_path / "s")
+    copy = read_volume(write_volume(source, tmp_path / "copy.nii"))
+
+    np.testing.assert_array_equal(source.array[::2], volume.array[::2] / 2)
+    np.testing.assert_allclose(copy.array, source.array, atol=0.05)
+
+
+def test_a_padding_that_only_later_slices_declare_counts(tmp_path, volume):
+    write_series(tmp_path / "s", volume, edit=lambda k, d: setattr(d, "PixelPaddingValue", -2000) if k > 2 else None)
+
+    assert read_volume(tmp_path / "s").header.padding == (-2000, -2000)
+
+
+def test_a_phase_that_only_later_slices_declare_counts(tmp_path, volume):
+    write_series(tmp_path / "s", volume, edit=lambda k, d: setattr(d, "ComplexImageComponent", ["", "PHASE"][k > 2]))
+
+    assert read_volume(tmp_path / "s").header.component == "phase"
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_voxels_above_unused_bits_are_read_from_there(tmp_path, volume, signed):
+    array = volume.array // 2 - 1000 * signed
+
+    def edit(k, dataset):
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 15, signed
+        dataset.PixelData = (array[k].astype("<u2") << 4).tobytes()
+
+    write_series(tmp_path / "s", volume, edit=edit)
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, array)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")])
+def test_floating_point_voxels_are_read(tmp_path, volume, name, dtype):
+    def edit(k, dataset):
+        as_scanned(k, dataset)
+        del dataset.PixelData, dataset.PixelRepresentation, dataset.HighBit, dataset.BitsStored
+        dataset.BitsAllocated = 8 * np.dtype(dtype).itemsize
+        setattr(dataset, name, (volume.array[k] / 8).astype(dtype).tobytes())
+
+    write_series(tmp_path / "s", volume, edit=edit)
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array / 8)
+
+
+def test_frames_with_slopes_of_their_own_are_refused_by_name(tmp_path, volume):
+    write_frames(tmp_path / "f.dcm", volume, slopes=[1, 2, 1, 1, 1, 1])
+    assert len(dcmread(tmp_path / "f.dcm").PerFrameFunctionalGroupsSequence) == 6
+
+    with pytest.raises(InputError, match="different intensity slopes"):
+        read_volume(tmp_path / "f.dcm")
