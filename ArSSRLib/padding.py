@@ -7,7 +7,8 @@ unchanged. Nothing here depends on files or networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ FAR_IF_DECLARED = 0.25
 PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
 # Smallest fraction of the faces that such a background covers, smallest fraction of its voxels connected to them, and
 # the number of voxels of a subsampled volume for checking the connection.
-COVERED, CONNECTED, THINNED = 0.1, 0.99, 250_000
+COVERED, CONNECTED, THINNED = 0.1, 0.99, 32_000_000
 # The scanner and a later program may both have padded.
 _ROUNDS = 2
 # Voxels around the anatomy that repeat it; farther away, padding becomes as dark as the darkest anatomy.
@@ -111,8 +112,19 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
     faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
     for _ in range(_ROUNDS):
         # The evenly distributed sample may miss a face.
-        low, high = min(sample.min(), faces.min()), max(sample.max(), faces.max())
-        found = next((ends for ends in ((low,), (high,), (low, high)) if _are_padding(ends, sample, faces, array)), ())
+        values = np.concatenate([sample, faces])
+        lows, highs = (_on_faces(values, faces, extreme) for extreme in (np.min, np.max))
+        sets = (
+            lows[:1],
+            highs[:1],
+            lows[:1] + highs[:1],
+            lows,
+            highs,
+            lows + highs[:1],
+            lows[:1] + highs,
+            lows + highs,
+        )
+        found = next((ends for ends in sets if _are_padding(ends, sample, faces, array)), [])
         ranges.extend((value, value) for value in found)
         sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))
         if not found or not faces.size:
@@ -159,6 +171,19 @@ def _mean_of_neighbors(
     return np.rint(mean).astype(filled.dtype) if filled.dtype.kind in "iu" else mean.astype(filled.dtype)
 
 
+def _on_faces(
+    values: npt.NDArray[Any], faces: npt.NDArray[Any], extreme: Callable[[npt.NDArray[Any]], Any]
+) -> list[Any]:
+    """Return the one or two extreme values of a volume, as far as they are on its faces often enough for padding."""
+    found: list[Any] = []
+    for _ in range(2):
+        if not values.size or np.count_nonzero(faces == extreme(values)) < min(VOXELS, PART_OF_FACES * faces.size):
+            break
+        found.append(extreme(values))
+        values = values[values != found[-1]]
+    return found
+
+
 def _are_padding(
     ends: Sequence[Any], sample: npt.NDArray[Any], faces: npt.NDArray[Any], array: npt.NDArray[Any]
 ) -> bool:
@@ -167,7 +192,7 @@ def _are_padding(
     ``sample`` are evenly distributed voxels of the volume, ``faces`` all voxels of its faces.
     """
     rest, least = sample[~np.isin(sample, ends)], max(VOXELS, PART_OF_VOLUME * sample.size)
-    if rest.size < least:
+    if not ends or rest.size < least:
         return False
     others = np.array([rest.min(), rest.max(), *_extremes(faces[~np.isin(faces, ends)])])
     for value in ends:
@@ -189,16 +214,20 @@ def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> b
     """Return whether a value below the others is a background that covers the faces and is connected to them."""
     if value > rest.min() or not _is_far(value, value, rest, FAR_IF_BORDER):
         return False
-    step = max(1, round((array.size / THINNED) ** (1 / 3)))
-    there = array[::step, ::step, ::step] == value
+    step = max(1, math.ceil((array.size / THINNED) ** (1 / 3)))
+    # A volume too large for this is thinned out, but keeps its faces.
+    kept = [np.unique([*range(0, n, step), n - 1]) for n in array.shape]
+    there = (array if step == 1 else array[np.ix_(*kept)]) == value
     from scipy import ndimage  # noqa: PLC0415 - 18 MB, which most volumes do not need
 
     inner = np.zeros(there.shape, dtype=bool)
     inner[1:-1, 1:-1, 1:-1] = True
+    outside = there & ~inner
+    if np.count_nonzero(outside) < COVERED * np.count_nonzero(~inner):
+        return False
     pieces, _ = ndimage.label(there)
-    reached = np.unique(pieces[there & ~inner])
-    covered = np.count_nonzero(there & ~inner) >= COVERED * np.count_nonzero(~inner)
-    return bool(covered and np.count_nonzero(np.isin(pieces, reached) & there) >= CONNECTED * np.count_nonzero(there))
+    sizes = np.bincount(pieces.ravel())
+    return bool(sizes[np.unique(pieces[outside])].sum() >= CONNECTED * sizes[1:].sum())
 
 
 def _is_far(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
@@ -103,3 +104,16 @@ def texture(edge: int = 96, *, steepness: float = 1.3, seed: int = 0) -> np.ndar
     axes = np.meshgrid(*[np.linspace(-1, 1, edge)] * 3, indexing="ij")
     ball = 1 / (1 + np.exp(40 * (sum(x**2 for x in axes) - 0.8)))
     return (np.clip(2 + 0.6 * field / field.std(), 0.3, 5) * ball).astype(np.float32)
+
+
+def everywhere_bright() -> np.ndarray:
+    """Return anatomy that reaches the edge of the field of view."""
+    rng = np.random.default_rng(6)
+    return 650 + 350 * np.tanh(9 * ndimage.gaussian_filter(rng.normal(size=(10, 44, 40)), 1.2))
+
+
+def padded(array: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a volume whose field of view is a cylinder, and where that is."""
+    _, j, i = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in array.shape], indexing="ij")
+    inside = np.hypot(j / array.shape[1], i / array.shape[2]) < 0.45
+    return np.where(inside, array, value), inside

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phantoms import everywhere_bright, padded
 from scipy import ndimage
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.padding import find_padding, without_padding
+from ArSSRLib.padding import find_padding
 from ArSSRLib.training.preparation import Preparation, prepare
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import FileHeader, Volume
@@ -74,22 +75,9 @@ def test_a_contrast_on_a_high_offset_survives_reading_and_writing(tiny_model, tm
 # --- padding
 
 
-def padded(array: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a volume whose field of view is a cylinder, and where that is."""
-    _, j, i = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in array.shape], indexing="ij")
-    inside = np.hypot(j / array.shape[1], i / array.shape[2]) < 0.45
-    return np.where(inside, array, value), inside
-
-
 def eroded(inside: np.ndarray) -> np.ndarray:
     """Return what is deep inside a cylinder."""
     return ndimage.binary_erosion(inside, np.ones((1, 3, 3)), iterations=FELT, border_value=1)
-
-
-def everywhere_bright() -> np.ndarray:
-    """Return anatomy that reaches the edge of the field of view."""
-    rng = np.random.default_rng(6)
-    return 650 + 350 * np.tanh(9 * ndimage.gaussian_filter(rng.normal(size=(10, 44, 40)), 1.2))
 
 
 @pytest.mark.parametrize("value", [-32768, -2000, 32767, 1e6])
@@ -212,16 +200,6 @@ def a_little_noisy() -> np.ndarray:
 @pytest.mark.parametrize("anatomy", [saturated, with_voids, a_little_noisy])
 def test_measured_values_at_the_border_are_no_padding(anatomy):
     assert find_padding(anatomy()) is None
-
-
-def test_two_paddings_are_both_recognized():
-    array, inside = padded(everywhere_bright(), -32768)
-    array[:, :, :3] = 60000
-
-    padding = find_padding(array)
-
-    np.testing.assert_array_equal(padding.mask, ~inside | (array == 60000))
-    assert 300 <= without_padding(array, padding).min() < without_padding(array, padding).max() <= 1000
 
 
 def test_padding_is_no_anatomy_to_learn_from():
