@@ -76,7 +76,7 @@ class Padding:
             yield plane
 
     def put_back_at(
-        self, values: npt.NDArray[np.float32], index: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_]
+        self, values: npt.NDArray[Any], index: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_]
     ) -> None:
         """Restore the padding of values at arbitrary points, in place; equivalent to `put_back` on the grid.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # More digits than this exceed single precision; and its relative error.
 _SINGLE_DIGITS, _SINGLE_ERROR = 8, 1.2e-7
@@ -51,6 +53,6 @@ def rounding_error(values: Sequence[Sequence[float]], digits: Sequence[Sequence[
     return 0.5 * 10.0 ** -float(np.maximum(behind, decimals).min())
 
 
-def _shared(counts: np.ndarray) -> int:
+def _shared(counts: npt.NDArray[Any]) -> int:
     """Return the number of digits that enough rows reach."""
     return int(np.sort(counts)[::-1][(len(counts) - 1) // _SHARED_BY])

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +58,14 @@ class Answer:
     """A plane of the result.
 
     Attributes:
-        plane: Intensities in scanner units, float32, shape (rows, columns); NaN outside the field of view.
+        plane: Intensities in scanner units, shape (rows, columns); NaN outside the field of view. Float32, or float64
+            if float32 cannot resolve them.
         exact: Whether it was encoded with the full halo of the model.
         uncorrected: Whether the whole result would be corrected to agree with the scan, unlike this plane.
         encoded: Number of coarse voxels encoded for it; 0 if a feature map was cached.
     """
 
-    plane: npt.NDArray[np.float32]
+    plane: npt.NDArray[Any]
     exact: bool
     uncorrected: bool
     encoded: int
@@ -160,8 +162,10 @@ class Lens:
                 kept, voxels = self._feature_map(here, factors, told, exact=exact, check=check)
                 values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
                 everywhere, encoded = everywhere and kept.exact, encoded + voxels
-        dtype = result_type(self._volume.array)
-        values[points.inside] = as_type(self._intensities.restore(values[points.inside]), dtype, lowest=lowest)
+        restored = self._intensities.restore(values[points.inside])
+        # A contrast on a high offset takes double precision.
+        values = values.astype(restored.dtype, copy=False)
+        values[points.inside] = as_type(restored, result_type(self._volume.array), lowest=lowest)
         if self._padding is not None:
             self._padding.put_back_at(values, points.index, points.inside)
         return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)

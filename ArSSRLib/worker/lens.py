@@ -100,7 +100,7 @@ def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellati
         check = _check_of(cancellation, cancellation.inbox, exact=question.exact)
         answer = lens.answer(plane, question.scale, exact=question.exact, check=check)
         file = folder / f"plane-{number}.f32"
-        _write(answer.plane.tobytes(), file)
+        _write(answer.plane.astype("f4").tobytes(), file)
     except _Superseded:
         return
     except ArSSRError as error:
