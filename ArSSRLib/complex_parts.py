@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,25 @@ import numpy.typing as npt
 
 # Parts of file names according to the Brain Imaging Data Structure and dcm2niix.
 _NAMES = {
-    "phase": re.compile(r"(_part-phase|_phase(diff|[12])?|_ph)(?=[_.])", re.IGNORECASE),
-    "real": re.compile(r"(_part-real|_real)(?=[_.])", re.IGNORECASE),
-    "imaginary": re.compile(r"(_part-imag|_imaginary)(?=[_.])", re.IGNORECASE),
+    **dict.fromkeys(("phase", "ph", "phasediff", "phasemap"), "phase"),
+    "real": "real",
+    **dict.fromkeys(("imag", "imaginary"), "imaginary"),
+}
+# These also stand for phases of another kind, unless they are at the end of a name.
+_AT_THE_END = {"phase1": "phase", "phase2": "phase"}
+# Words around "phase" and "real" that give them another meaning: of contrast agents, of Dixon's method, of the heart,
+# of studies, and labels of subjects.
+_OTHER_BEFORE = re.compile(
+    r"arterial|(portal)?venous|portal|pv|late|early|delay(ed)?|equilibrium|hepatobiliary|hbp|nephrographic|excretory|"
+    r"corticomedullary|contrast|native|pre|post|in|out|of|opp(osed)?|cardiac|(sy|dia)stol(e|ic)|respiratory|breathing|"
+    r"sub|ses|acq|ce|dir|run|task|end|mid|single|multi|dual|two|three|acute|chronic"
+)
+_OTHER_AFTER = re.compile(r"contrast|encod(ing|ed)|array|oversampling|study|trial|i+|time|world")
+# Image types of manufacturers.
+_TYPES = {
+    "phase": re.compile(r"P|P_.*|PHASE(?!D|[ _]?(ENCOD|CONTRAST|OVERSAMPL|ARRAY)).*"),
+    "real": re.compile(r"R|R_.*|REAL([ _](IMAGE|PART))?"),
+    "imaginary": re.compile(r"I|I_.*|IMAG(INARY)?([ _](IMAGE|PART))?"),
 }
 # A full turn in radians, degrees, milliradians, and in the units of scanners with 12 and 13 bits.
 _TURNS = (2 * math.pi, 360.0, 2000 * math.pi, 4095.0, 4096.0, 8190.0, 8192.0)
@@ -26,11 +43,26 @@ _TURN_TOLERANCE = 0.01
 # end, and the size of an end as a fraction of the range.
 _WRAPS, _AT_ENDS, _END = 0.002, 0.02, 0.1
 _SAMPLED_PLANES = 32
+_SUFFIXES = ("nii", "gz", "nrrd", "nhdr", "mha", "mhd", "mgh", "mgz", "hdr", "img")
 
 
 def component_by_name(name: str) -> str:
     """Return the part of a complex image in a file name: "phase", "real", "imaginary", or an empty string."""
-    return next((component for component, pattern in _NAMES.items() if pattern.search(name)), "")
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word and word not in _SUFFIXES]
+    if words and words[-1] in _AT_THE_END:
+        return _AT_THE_END[words[-1]]
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        other = _OTHER_BEFORE.fullmatch(before) or _OTHER_AFTER.fullmatch(after)
+        # A number counts phases of the heart or of a study.
+        if word in _NAMES and not other and not (word == "phase" and after.isdecimal()):
+            return _NAMES[word]
+    return ""
+
+
+def component_by_type(words: Iterable[str]) -> str:
+    """Return the part of a complex image in the words of an image type, as `component_by_name` does."""
+    stated = [word.strip().upper() for word in words]
+    return next((part for part, pattern in _TYPES.items() if any(map(pattern.fullmatch, stated))), "")
 
 
 def looks_like_wrapped_phase(array: npt.NDArray[Any]) -> bool:

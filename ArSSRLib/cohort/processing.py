@@ -35,7 +35,7 @@ from ArSSRLib.commands.resolution import factors_for
 from ArSSRLib.commands.upsample import refuse_labels, short_description, warn_outside_training
 from ArSSRLib.errors import ArSSRError, DependencyError, one_line
 from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
-from ArSSRLib.io.sidecar import profile_stated
+from ArSSRLib.io.sidecar import component_stated, profile_stated
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.process import LogReceiver
@@ -156,7 +156,8 @@ def read_scan(task: Task) -> tuple[Volume, dict[str, Any]]:
     metadata, volume = metadata_of(root, task.scan), read_volume(source)
     # The statements of a sidecar may be at a higher level of the data set.
     stated = profile_stated(metadata, volume.geometry, source)
-    return replace(volume, header=replace(volume.header, profile=stated)), metadata
+    component = volume.header.component or component_stated(metadata)
+    return replace(volume, header=replace(volume.header, profile=stated, component=component)), metadata
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pydicom
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
@@ -42,6 +43,9 @@ _TAGS = [
 ]  # fmt: skip
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _LISTED_SERIES = 20
+_VOXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# Positions of copies that were written by two programs may differ in further digits.
+_SAME_DECIMALS = 3
 
 
 def headers_of(path: Path) -> dict[Path, Dataset]:
@@ -106,7 +110,8 @@ def without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[
     for file in files:
         place = [headers[file].get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
         # A multi-frame file has positions in its frames, and is only compared with files of the same UID.
-        alike.setdefault(str(place if all(place) else headers[file].get("SOPInstanceUID")), []).append(file)
+        rounded = [np.round(numbers, _SAME_DECIMALS) + 0.0 for numbers in place if numbers]
+        alike.setdefault(str(rounded if all(place) else headers[file].get("SOPInstanceUID")), []).append(file)
     kept: list[Path] = []
     for group in alike.values():
         seen = {_voxel_hash(file): file for file in reversed(group)} if len(group) > 1 else {"": group[0]}
@@ -116,8 +121,8 @@ def without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[
 
 def _voxel_hash(file: Path) -> str:
     with file.open("rb") as stream:
-        dataset = pydicom.dcmread(stream, specific_tags=["PixelData"], force=True)
-    return hashlib.sha256(dataset.get("PixelData") or b"").hexdigest()
+        dataset = pydicom.dcmread(stream, specific_tags=list(_VOXELS), force=True)
+    return hashlib.sha256(b"".join(dataset.get(name) or b"" for name in _VOXELS)).hexdigest()
 
 
 def _header(file: Path) -> Dataset | None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from pydicom import Dataset
 
-# Image types of Siemens, Philips, United Imaging and others; GE uses a number instead.
-_COMPONENTS = {
-    "phase": re.compile(r"P|P_.*|PHASE.*"),
-    "real": re.compile(r"R|R_.*|REAL"),
-    "imaginary": re.compile(r"I|I_.*|IMAG|IMAGINARY"),
-}
+from ArSSRLib.complex_parts import component_by_type
+
+# GE uses a number instead of an image type.
 _GE_KINDS = {"1": "phase", "2": "real", "3": "imaginary"}
 _GE_CREATOR, _GE_KIND = 0x00430010, 0x0043102F
 _UIH_SLICES, _UIH_FRAMES = 0x00651050, 0x00651051
@@ -47,13 +43,13 @@ def component_of(dataset: Dataset) -> str:
     """Return the part of a complex image in a header: "phase", "real" or "imaginary"; otherwise, an empty string."""
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
-    kinds = [(group.get("MRImageFrameTypeSequence") or [Dataset()])[0] for group in (dataset, shared, frames[0])]
+    kinds = [(group.get("MRImageFrameTypeSequence") or [Dataset()])[0] for group in (dataset, shared, *frames)]
     said = [str(kind.get("ComplexImageComponent") or "") for kind in (dataset, *kinds)]
     # The first two values describe the image as a file: original or derived, primary or secondary.
     said += [str(word) for word in list(dataset.get("ImageType") or ())[2:]]
-    for component, pattern in _COMPONENTS.items():
-        if any(pattern.fullmatch(word.strip().upper()) for word in said):
-            return component
+    said += [str(word) for kind in kinds for word in list(kind.get("FrameType") or ())[2:]]
+    if component := component_by_type(said):
+        return component
     if str(_private(dataset, _GE_CREATOR)).startswith("GEMS_PARM"):
         return _GE_KINDS.get(str(_private(dataset, _GE_KIND)).strip(), "")
     return ""

@@ -30,8 +30,8 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.content import refuse_lone_half
-from ArSSRLib.io.nifti_header import SPARE_BYTES, RawHeader, decompressed, is_compressed, place, raw_header
-from ArSSRLib.io.sidecar import profile_beside
+from ArSSRLib.io.nifti_header import NOT_GZIP, SPARE_BYTES, RawHeader, decompressed, is_compressed, place, raw_header
+from ArSSRLib.io.sidecar import stated_beside
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -39,6 +39,8 @@ LOGGER = logging.getLogger(__name__)
 
 _MAXIMUM_NIFTI1_SIZE = 32767
 _DESCRIPTION_BYTES = 79
+# Messages of nibabel that are harmless, or that we state more precisely.
+_UNTOLD = ("form_code", "non-zero", "setting to minimum", "divisible by 16")
 _MGH_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 
 
@@ -69,12 +71,18 @@ def read(path: Path) -> Volume:
         geometry = VolumeGeometry.from_ras_affine(size, affine)
     proxy = _proxy(image, size, raw)
     slope, intercept = float(proxy.slope), float(proxy.inter)
-    profile = UNKNOWN if raw is None else profile_beside(path, geometry)
+    profile, component = (UNKNOWN, "") if raw is None else stated_beside(path, geometry)
     array = voxels.in_memory(proxy.get_unscaled().T, slope=slope, intercept=intercept)
     return Volume(
         array,
         geometry,
-        FileHeader(dtype=dtype.newbyteorder("="), scaled=voxels.is_scaled(slope, intercept), profile=profile, **header),
+        FileHeader(
+            dtype=dtype.newbyteorder("="),
+            scaled=voxels.is_scaled(slope, intercept),
+            profile=profile,
+            component=component,
+            **header,
+        ),
     )
 
 
@@ -109,7 +117,11 @@ def _open(path: Path) -> Nifti1Pair | MGHImage:
     try:
         with (
             quiet.forwarded(
-                "nibabel.global", LOGGER, logging.WARNING, path, but=("form_code", "non-zero", "setting to minimum")
+                "nibabel.global",
+                LOGGER,
+                logging.WARNING,
+                path,
+                but=_UNTOLD,
             ),
             _tidy(),
         ):
@@ -155,7 +167,7 @@ def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHea
     path = image.file_map["image"].filename or ""
     offset = said.offset if raw is None or raw.offset else raw.first_voxel
     promised = offset + math.prod(size) * said.dtype.itemsize
-    found = _bytes_in(Path(path), promised + SPARE_BYTES)
+    found = _bytes_in(Path(path), promised, promised + SPARE_BYTES)
     if found < promised:
         msg = (
             f"is truncated: its header specifies {promised:,} bytes, but only {found:,} are present; copy or export "
@@ -165,7 +177,7 @@ def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHea
     return ArrayProxy(path, (size, said.dtype, offset, said.slope, said.inter), mmap=False)
 
 
-def _bytes_in(path: Path, most: int) -> int:
+def _bytes_in(path: Path, least: int, most: int) -> int:
     """Return the size of a file after decompression; reading to the end verifies the checksum.
 
     Raises:
@@ -174,12 +186,18 @@ def _bytes_in(path: Path, most: int) -> int:
     if not is_compressed(path):
         return path.stat().st_size
     total = 0
-    with decompressed(path) as file:
-        while block := file.read(2**20):
-            total += len(block)
-            if total > most:
-                msg = "decompresses to far more data than its header specifies; export it again"
-                raise InputError(msg)
+    try:
+        with decompressed(path) as file:
+            # At most one block, so that no voxel is lost where something else follows.
+            while block := file.read1(2**20):
+                total += len(block)
+                if total > most:
+                    msg = "decompresses to far more data than its header specifies; export it again"
+                    raise InputError(msg)
+    except InputError as error:
+        if NOT_GZIP not in str(error.__cause__) or total < least:
+            raise
+        LOGGER.warning("%s: has further data after its compressed voxels, which is ignored", path)
     return total
 
 

@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -195,13 +196,17 @@ def _same(first: Affine | None, second: Affine | None) -> bool:
     return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
 
 
+# What Python says of data behind a file packed by gzip; gunzip ignores them.
+NOT_GZIP = "Not a gzipped file"
+
+
 def is_compressed(path: Path) -> bool:
     """Return whether a file is compressed by gzip, by its name."""
     return path.suffix.lower() in (".gz", ".mgz")
 
 
 @contextmanager
-def decompressed(path: Path) -> Iterator[IO[bytes]]:
+def decompressed(path: Path) -> Iterator[BufferedIOBase]:
     """Open a file that may be compressed by gzip.
 
     Raises:
@@ -209,7 +214,7 @@ def decompressed(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         with gzip.open(path) if is_compressed(path) else path.open("rb") as file:
-            yield cast("IO[bytes]", file)
+            yield cast("BufferedIOBase", file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         msg = f"is damaged or truncated ({one_line(error)}); copy or export it again"
         raise InputError(msg) from error

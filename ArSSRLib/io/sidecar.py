@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import AGREE, along_slices, in_plane
+from ArSSRLib.complex_parts import component_by_type
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io.content import refuse_unfetched
@@ -25,11 +27,22 @@ _LONGEST = 2**20
 _OVERLAP = 1.2
 
 
-def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
-    """Return the slice profiles stated by the sidecar of a NIfTI file; unknown if there is none."""
+def stated_beside(path: Path, geometry: VolumeGeometry) -> tuple[SliceProfile, str]:
+    """Return the slice profiles and the part of a complex image stated by the sidecar of a NIfTI file, if any."""
     stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
     sidecar = path.with_name(f"{stem.rpartition('.')[0]}.json")
-    return profile_stated(_table(sidecar), geometry, sidecar)
+    if not os.path.lexists(sidecar):
+        named = (entry for entry in path.parent.iterdir() if entry.name.lower() == sidecar.name.lower())
+        sidecar = next((entry for entry in named if entry.stem == sidecar.stem), sidecar)
+    table = _table(sidecar)
+    return profile_stated(table, geometry, sidecar), component_stated(table)
+
+
+def component_stated(table: Mapping[str, Any]) -> str:
+    """Return the part of a complex image stated by the content of a sidecar; empty if there is none."""
+    types = [table.get(name) for name in ("ImageType", "ImageTypeText")]
+    words = [str(word) for image_type in types if isinstance(image_type, list) for word in image_type[2:]]
+    return component_by_type([*words, str(table.get("ComplexImageComponent", ""))])
 
 
 def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: Path) -> SliceProfile:

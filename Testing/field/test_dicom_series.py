@@ -127,7 +127,7 @@ def test_a_declared_range_of_padding_follows_the_slope_of_every_slice(tmp_path):
 
     write_series(tmp_path / "s", series_of(), edit=edit)
 
-    assert read_volume(tmp_path / "s").header.padding == (-12003, -997)
+    assert read_volume(tmp_path / "s").header.padding == (-12003, -1000)
 
 
 # --- rounded positions

@@ -15,6 +15,7 @@ from nrrd_files import IN_SPACE, nrrd, voxels
 
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.io.formats import FORMATS
 from ArSSRLib.options import UpsamplingOptions
@@ -102,6 +103,27 @@ def test_a_length_of_0_is_that_of_an_axis_that_is_not_there(tmp_path):
     patched(path, (40, np.array([4, 4, 5, 6, 0], "<i2").tobytes()))
 
     np.testing.assert_array_equal(read_volume(path).array, voxels().T)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mgz"])
+@pytest.mark.parametrize("behind", [bytes(999), b"appended by a tape or a download"])
+def test_what_follows_a_compressed_volume_is_ignored_with_a_word(tmp_path, caplog, suffix, behind):
+    volume = Volume(np.tile(voxels(), (4, 4, 4)), VolumeGeometry((24, 20, 16), (1.0, 1.0, 2.0)))
+    path = write_volume(volume, tmp_path / f"a{suffix}")
+    path.write_bytes(path.read_bytes() + behind)
+
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+    assert ("which is ignored" in caplog.text) == any(behind)
+
+
+def test_a_damaged_end_of_a_compressed_volume_is_refused(tmp_path):
+    path = write_volume(Volume(voxels(), VolumeGeometry((6, 5, 4), (1.0, 1.0, 2.0))), tmp_path / "a.nii.gz")
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1
+    path.write_bytes(bytes(content) + b"behind")
+
+    with pytest.raises(InputError, match="damaged"):
+        read_volume(path)
 
 
 # --- no spacing

@@ -117,3 +117,13 @@ def test_frames_with_slopes_of_their_own_are_refused_by_name(tmp_path, volume):
 
     with pytest.raises(InputError, match="different intensity slopes"):
         read_volume(tmp_path / "f.dcm")
+
+
+def test_a_copy_with_its_position_written_otherwise_is_read_once(tmp_path, volume):
+    write_series(tmp_path / "s", volume, series="1.2.3.77")
+    for file in sorted((tmp_path / "s").iterdir()):
+        dataset = dcmread(file)
+        dataset.ImagePositionPatient = [f"{float(x):.4f}" for x in dataset.ImagePositionPatient]
+        dataset.save_as(tmp_path / "s" / f"copy_{file.name}")
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)

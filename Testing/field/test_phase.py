@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from nifti_files import save
 
-from ArSSRLib.complex_parts import component_by_name, looks_like_wrapped_phase
+from ArSSRLib.complex_parts import component_by_name, component_by_type, looks_like_wrapped_phase
+from ArSSRLib.io import read_volume
 
 SHAPE = (12, 24, 20)
 
@@ -33,6 +37,13 @@ def test_a_magnitude_image_of_the_same_range_is_none():
     assert not looks_like_wrapped_phase(head)
 
 
+# Phases of contrast agents, Dixon images, the heart and studies; and what is real in another sense.
+OTHERS = (
+    *("venous_phase", "portal-venous-phase", "late.phase", "in_phase", "opp_phase_a", "out_of_phase", "phase_contrast"),
+    *("cardiac_phase_03", "phase_12", "phase2_study", "phase1_baseline", "real_time", "real-world"),
+)
+
+
 @pytest.mark.parametrize(
     ("name", "component"),
     [
@@ -43,7 +54,55 @@ def test_a_magnitude_image_of_the_same_range_is_none():
         ("x_real.nii", "real"),
         ("sub-phase_T1w.nii.gz", ""),
         ("unreal.nii", ""),
+        ("phase.nii.gz", "phase"),
+        ("QSM-Phase-e1.nii", "phase"),
+        ("imag.mha", "imaginary"),
+        ("sub-01_phase2.nii.gz", "phase"),
+        *((f"t1_{other}.nii.gz", "") for other in OTHERS),
     ],
 )
 def test_names_tell_the_part_of_a_complex_image(name, component):
     assert component_by_name(name) == component
+
+
+@pytest.mark.parametrize(
+    ("image_type", "component"),
+    [
+        ("P ND", "phase"),
+        ("PHASE P FFE", "phase"),
+        ("P_FFE", "phase"),
+        ("PHASE_MAP", "phase"),
+        ("PHASE_IMAGE", "phase"),
+        ("R IR", "real"),
+        ("REAL_IMAGE", "real"),
+        ("IMAGINARY", "imaginary"),
+        ("I_SE", "imaginary"),
+        ("M NORM DIS2D", ""),
+        ("IN_PHASE", ""),
+        ("OPP_PHASE", ""),
+        ("PHASED ARRAY", ""),
+        ("PHASE_CONTRAST", ""),
+        ("REALTIME", ""),
+    ],
+)
+def test_image_types_of_manufacturers_tell_the_part(image_type, component):
+    assert component_by_type(image_type.split() if image_type != "PHASED ARRAY" else [image_type]) == component
+
+
+@pytest.mark.parametrize("suffix", [".json", ".JSON"])
+@pytest.mark.parametrize(
+    "stated", [{"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, {"ComplexImageComponent": "PHASE"}]
+)
+def test_a_sidecar_tells_the_part_whatever_the_volume_is_called(tmp_path, stated, suffix):
+    path = save(tmp_path / "9_gre_e2.nii.gz")
+    (tmp_path / f"9_gre_e2{suffix}").write_text(json.dumps(stated))
+
+    assert read_volume(path).header.component == "phase"
+
+
+@pytest.mark.parametrize("image_type", [None, 3, ["ORIGINAL"], "P", {"a": 1}, ["ORIGINAL", "PRIMARY", None]])
+def test_an_odd_image_type_in_a_sidecar_is_no_part(tmp_path, image_type):
+    path = save(tmp_path / "a.nii")
+    (tmp_path / "a.json").write_text(json.dumps({"ImageType": image_type}))
+
+    assert read_volume(path).header.component == ""
