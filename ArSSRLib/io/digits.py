@@ -50,7 +50,7 @@ def rounding_error(values: Sequence[Sequence[float]], digits: Sequence[Sequence[
     if _shared(significant.max(axis=1)) >= _SIGNIFICANT:
         # With significant digits, large numbers have fewer decimals.
         decimals = np.minimum(decimals, _shared(significant.max(axis=1)) - np.where(np.isfinite(before), before, 0))
-    return 0.5 * 10.0 ** -float(np.maximum(behind, decimals).min())
+    return float(0.5 * 10.0 ** -float(np.maximum(behind, decimals).min()))
 
 
 def _shared(counts: npt.NDArray[Any]) -> int:

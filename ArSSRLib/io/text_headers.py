@@ -24,7 +24,7 @@ _MILLIMETERS = {
 }
 _NO_UNIT = ("", "none", "???", "unknown")
 # Kinds of axes that lie in space, or are not said to lie elsewhere.
-_SPATIAL_KINDS = ([], ["domain"], ["space"], ["???"], ["none"])
+_SPATIAL_KINDS: tuple[list[str], ...] = ([], ["domain"], ["space"], ["???"], ["none"])
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-superior|[lr][ap]s$|[lr][ap]st$")
 _PRINTF = re.compile(r"%\d*d")
 

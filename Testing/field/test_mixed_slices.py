@@ -115,7 +115,7 @@ def test_frames_with_slopes_of_their_own_are_refused_by_name(tmp_path, volume):
     write_frames(tmp_path / "f.dcm", volume, slopes=[1, 2, 1, 1, 1, 1])
     assert len(dcmread(tmp_path / "f.dcm").PerFrameFunctionalGroupsSequence) == 6
 
-    with pytest.raises(InputError, match="different intensity slopes"):
+    with pytest.raises(InputError, match="different rescale slopes"):
         read_volume(tmp_path / "f.dcm")
 
 
