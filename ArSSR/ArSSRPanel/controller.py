@@ -35,7 +35,7 @@ class RunController:
         self._log = log
         self._run: Any = None
         self._estimate = Estimate("")
-        self._cost = 0.0
+        self._expected = Estimate("")
         self._facts: Mapping[str, Any] | None = None
         self._stage = ""
         self._ready = False
@@ -57,7 +57,7 @@ class RunController:
 
     def start(self, logic: Any, parameters: Any) -> None:
         """Start a run; problems are shown, never raised."""
-        self._stage, self._cost = _("Starting"), self._estimate.cost
+        self._stage, self._expected = _("Starting"), self._estimate
         self._ui.statusLabel.styleSheet = ""
         self._show(0.0, None)
         try:
@@ -114,7 +114,7 @@ class RunController:
 
     def _onFinished(self, node: Any) -> None:
         if self._facts is not None:
-            learnSpeed(self._facts, self._run.result, self._cost)
+            learnSpeed(self._facts, self._run.result, self._expected)
         message, difference = _("Done: {name}").format(name=node.GetName()), disagreementOf(node)
         if difference is not None:
             agrees = _("Agrees with the scan within {percent} % of its range")

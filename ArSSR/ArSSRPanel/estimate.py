@@ -9,15 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import get_numpy_array_type
 
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import times
+from ArSSRLib.io import destination_of
+from ArSSRLib.normalization import result_type
 from ArSSRLib.planning import Plan, Work
-from ArSSRLib.timing import BUSY, promised_seconds
-from ArSSRPanel.nodes import bentTransform
+from ArSSRLib.timing import BUSY, promised_seconds, seconds_beside, work_beside
+from ArSSRPanel.acquisition import plannedProfile
+from ArSSRPanel.exchange import RESULT_NAME
+from ArSSRPanel.nodes import bentTransform, volumeFromNode
 from ArSSRPanel.request import Request
 from ArSSRPanel.sequences import numberOfFrames
 
@@ -31,12 +36,20 @@ class Estimate:
         warning: Why the result may be unsuitable, or "".
         problem: Why the run is not possible, or "".
         cost: Cost of the plan of the engine for all frames; 0 while unknown.
+        beside: Work outside of the network for all frames, see `ArSSRLib.timing.work_beside`.
     """
 
     text: str
     warning: str = ""
     problem: str = ""
     cost: float = 0.0
+    beside: float = 0.0
+
+
+# Type of the result of a node until its voxels change: it depends on all values of a floating-point volume.
+_types: dict[tuple[object, ...], np.dtype[Any]] = {}
+# Runs shorter than this, in seconds, are not used for the next estimate: their first calls dominate.
+SHORTEST = 1.0
 
 
 def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
@@ -59,29 +72,33 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
         plan = _planned(request, facts)
     except ArSSRError as error:
         return Estimate(text, warning, str(error))
-    lines, cost = [text, _("about {memory} of memory").format(memory=describeMemory(plan.memory))], plan.cost * frames
+    lines = [text, _("about {memory} of memory").format(memory=describeMemory(plan.memory))]
+    cost, beside = plan.cost * frames, work_beside(plan, request.inputGeometry) * frames
     device = chosenDevice(request.options.device, facts)
-    seconds = promised_seconds(cost, facts, device=device["id"], model=request.model)
+    seconds = promised_seconds(cost, facts, beside=beside, device=device["id"], model=request.model)
     if seconds is not None:
         lines[1] += _(", {time}").format(time=describeTime(seconds))
         if facts.get("busy", 0.0) > BUSY:
             lines.append(_("Other programs keep this computer busy; it will be faster without them."))
-    return Estimate("\n".join(lines), warning, cost=cost)
+    return Estimate("\n".join(lines), warning, cost=cost, beside=beside)
 
 
-def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], cost: float) -> None:
+def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], estimate: Estimate) -> None:
     """Use the speed of a finished run for the next estimate; it is more accurate than the short measurement.
 
     Args:
         facts: Report of the probe, whose speed is updated.
         done: The last message of the worker.
-        cost: Cost in the estimate of the run.
+        estimate: The estimate of the run.
     """
     speeds = facts["speed"].get(done["device"])
     names = (name for name, model in facts["models"].items() if model.get("sha256") == done["sha256"] is not None)
     name = next(names, None)
-    if speeds is not None and name is not None and cost > 0:
-        speeds[name] = sum(result["seconds"] for result in done["results"]) / cost
+    if speeds is None or name is None or estimate.cost <= 0:
+        return
+    seconds = sum(result["seconds"] for result in done["results"]) - seconds_beside(estimate.beside, facts)
+    if seconds >= SHORTEST:
+        speeds[name] = seconds / estimate.cost
 
 
 def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
@@ -89,21 +106,30 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
     device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]
-    array = request.inputVolume.GetImageData().GetPointData().GetScalars()
-    inputBytes = array.GetNumberOfTuples() * array.GetDataTypeSize()
+    array = volumeFromNode(request.inputVolume).array
     return Work(
         request.inputGeometry,
-        _numpyType(array),
+        _typeOfResult(request.inputVolume, array),
         request.scale,
         request.options,
         halo=model["halo"],
         bytes_per_coarse_voxel=model["bytes_per_coarse_voxel"],
         encoding_cost=model["encoding_cost"],
-        base_memory=facts["base_memory"] + inputBytes if onCPU else 0,
+        base_memory=facts["base_memory"] + array.nbytes if onCPU else 0,
         available_memory=device["free_memory"],
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
+        profile=plannedProfile(request),
         region=request.region,
+        destination=destination_of(RESULT_NAME),
     ).plan()
+
+
+def _typeOfResult(node: Any, array: npt.NDArray[Any]) -> np.dtype[Any]:
+    key = (node.GetID(), node.GetImageData().GetMTime())
+    if key not in _types:
+        _types.clear()
+        _types[key] = result_type(array)
+    return _types[key]
 
 
 def chosenDevice(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,7 +168,3 @@ def describeTime(seconds: float) -> str:
     if seconds < 5400:
         return _("{count} min").format(count=round(seconds / 60))
     return _("{count} h").format(count=f"{seconds / 3600:.1f}")
-
-
-def _numpyType(array: Any) -> Any:
-    return get_numpy_array_type(array.GetDataType())

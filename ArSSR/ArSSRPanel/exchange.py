@@ -18,6 +18,8 @@ from ArSSRLib.io import read_volume
 from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.volume import Volume
 
+# End of the name of a result; its format determines the memory for writing.
+RESULT_NAME = "result.nrrd"
 # Bytes reserved for headers, the job file and other small files.
 SMALL_FILES = 1_000_000
 

@@ -160,7 +160,7 @@ class Run:
         self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
         exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
         for number, volume in enumerate(volumes, start=1):
-            self._files.append((folder / f"{number}.nrrd", folder / f"{number}-result.nrrd"))
+            self._files.append((folder / f"{number}.nrrd", folder / f"{number}-{exchange.RESULT_NAME}"))
             write_volume(volume, self._files[-1][0], compress=False)
         self._uncertainty = folder / "uncertainty.nrrd" if self.request.options.uncertainty else None
 

@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ArSSRLib.acquisition.profile import WIDEST, AxisProfile, Source
+from ArSSRLib.acquisition.profile import UNKNOWN, WIDEST, AxisProfile, SliceProfile, Source
 from ArSSRLib.errors import InputError
-from ArSSRLib.options import parse_thickness
+from ArSSRLib.options import AS_FILED, UNKNOWN_THICKNESS, parse_thickness
 
 LOGGER = logging.getLogger(__name__)
 
@@ -121,3 +121,26 @@ def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile 
         None if value is None else AxisProfile("gaussian", value / distance)
         for value, distance in zip(stated, spacing, strict=True)
     )
+
+
+def stated_profile(
+    filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
+) -> SliceProfile:
+    """Return the profiles that are known without looking at a voxel: as the user states them, else as the file does.
+
+    Args:
+        filed: What the file states.
+        text: What the user states, see `ArSSRLib.options.UpsamplingOptions.slice_thickness`.
+        spacing: Along i, j, k, in mm.
+        finer: Which of i, j, k are made finer; a thickness along another axis is ignored.
+
+    Raises:
+        InputError: If the thickness that the user states is impossible.
+    """
+    if text == UNKNOWN_THICKNESS:
+        return UNKNOWN
+    if text is None or text == AS_FILED:
+        return filed
+    axes = zip(axes_of_thickness(text, spacing), finer, strict=True)
+    i, j, k = (axis if wanted else None for axis, wanted in axes)
+    return SliceProfile((i, j, k)).completed_by(filed)

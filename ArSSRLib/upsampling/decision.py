@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ArSSRLib.acquisition.estimate import estimated_axes
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
-from ArSSRLib.acquisition.stated import axes_of_thickness
+from ArSSRLib.acquisition.stated import axes_of_thickness, stated_profile
 from ArSSRLib.complex_parts import looks_like_wrapped_phase
 from ArSSRLib.errors import InputError
 from ArSSRLib.normalization import replace_non_finite
@@ -85,19 +85,18 @@ def decided_profile(
 
 def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[bool]) -> SliceProfile:
     """Return the statement of the file, replaced along the axes for which the user states a thickness."""
-    filed, text = volume.header.profile, options.slice_thickness
+    filed, text, spacing = volume.header.profile, options.slice_thickness, volume.geometry.spacing
+    known = stated_profile(filed, text, spacing, finer)
     if text is None or text == AS_FILED:
-        return filed
-    stated = axes_of_thickness(text, volume.geometry.spacing)
+        return known
+    stated = axes_of_thickness(text, spacing)
     idle = [n for n, axis, wanted in zip("ijk", stated, finer, strict=True) if axis is not None and not wanted]
     if idle:
         logger.warning("The slice thickness along %s is ignored, because that axis is not made finer.", ", ".join(idle))
-    stated = tuple(axis if wanted else None for axis, wanted in zip(stated, finer, strict=True))
-    for name, ours, theirs in zip("ijk", stated, filed.axes, strict=True):
-        if ours is not None and theirs is not None and ours.width != theirs.width:
+    for name, used, theirs in zip("ijk", known.axes, filed.axes, strict=True):
+        if used is not None and theirs is not None and used.width != theirs.width:
             logger.info("Along %s the stated thickness is used, not that of the %s.", name, theirs.source)
-    i, j, k = (theirs if ours is None else ours for ours, theirs in zip(stated, filed.axes, strict=True))
-    return SliceProfile((i, j, k))
+    return known
 
 
 def describe(axis: AxisProfile | None, spacing: float) -> str:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from ArSSRLib.model.interface import SuperResolutionModel
 
-# Smallest and largest edge of the cubes for measuring the speed, in voxels.
-SMALLEST_CUBE, LARGEST_CUBE = 12, 128
-SECONDS_TO_MEASURE = 1.0
+# Size and scale along i, j, k of the volume for measuring the work outside of the network.
+AGREEING_SIZE, AGREEING_SCALE = (128, 128, 12), (1.0, 1.0, 4.0)
+# Edges of the plates for measuring the speed, in voxels: for the first call, the smallest, and the largest; and their
+# depth. Plates are as wide as volumes, because on small planes layers take up to twice as long per voxel.
+FIRST_EDGE, SMALLEST_EDGE, LARGEST_EDGE, DEPTH = 16, 64, 720, 4
+SECONDS_TO_MEASURE = 2.0
 MEASURED_SCALE = 2.0
 
 
@@ -44,6 +47,7 @@ def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
         "base_memory": 0,
         "start": 0.0,
         "speed": {},
+        "beside": None,
         "busy": 0.0,
     }
     try:
@@ -86,6 +90,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
         for device in (working if job.measure else [])
     }
+    beside = _seconds_beside(next(iter(networks.values()))) if job.measure and networks else None
     return {
         "torch": str(torch.__version__),
         "cuda_build": torch.version.cuda,
@@ -94,6 +99,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         "base_memory": base_memory,
         "start": start,
         "speed": speed,
+        "beside": beside,
         "busy": _taken_by_others(before, _processor_times()),
     }
 
@@ -154,10 +160,10 @@ def _describe_models(
 def _seconds_per_cost(network: SuperResolutionModel, device: torch.device, cancellation: Cancellation) -> float | None:
     """Return the time per unit of a plan's cost; None if it cannot be measured."""
     try:
-        _time(network, device, SMALLEST_CUBE, cancellation)  # the first call prepares what later ones reuse
-        seconds, cost = _time(network, device, SMALLEST_CUBE, cancellation)
-        edge = int(min(LARGEST_CUBE, SMALLEST_CUBE * (SECONDS_TO_MEASURE / seconds) ** (1 / 3)))
-        if edge > SMALLEST_CUBE:
+        _time(network, device, FIRST_EDGE, cancellation)  # the first call prepares what later ones reuse
+        seconds, cost = _time(network, device, SMALLEST_EDGE, cancellation)
+        edge = int(min(LARGEST_EDGE, SMALLEST_EDGE * (SECONDS_TO_MEASURE / seconds) ** 0.5))
+        if edge > SMALLEST_EDGE:
             seconds, cost = _time(network, device, edge, cancellation)
     except ArSSRError:  # for example without free memory: the work itself will report it
         return None
@@ -167,7 +173,7 @@ def _seconds_per_cost(network: SuperResolutionModel, device: torch.device, cance
 def _time(
     network: SuperResolutionModel, device: torch.device, edge: int, cancellation: Cancellation
 ) -> tuple[float, float]:
-    """Return the seconds for upsampling a cube, and its cost."""
+    """Return the seconds for upsampling a plate, and its cost."""
     import numpy as np  # noqa: PLC0415
 
     from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
@@ -175,9 +181,34 @@ def _time(
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
     from ArSSRLib.volume import Volume  # noqa: PLC0415
 
-    array = np.random.default_rng(0).random((edge, edge, edge), dtype=np.float32)
-    volume = Volume(array, VolumeGeometry((edge, edge, edge), (1.0, 1.0, 1.0)))
+    array = np.random.default_rng(0).random((DEPTH, edge, edge), dtype=np.float32)
+    volume = Volume(array, VolumeGeometry((edge, edge, DEPTH), (1.0, 1.0, 1.0)))
     plan = plan_upsampling(volume, network, MEASURED_SCALE, UpsamplingOptions(device=str(device)))
     started = time.perf_counter()
     carry_out(plan, volume, network, progress=lambda _: cancellation.check())
     return time.perf_counter() - started, plan.cost
+
+
+def _seconds_beside(network: SuperResolutionModel) -> float | None:
+    """Return the time per unit of `ArSSRLib.timing.work_beside`; None if it cannot be measured."""
+    import numpy as np  # noqa: PLC0415
+
+    from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
+    from ArSSRLib.normalization import IntensityRange  # noqa: PLC0415
+    from ArSSRLib.options import UpsamplingOptions  # noqa: PLC0415
+    from ArSSRLib.upsampling import plan_upsampling  # noqa: PLC0415
+    from ArSSRLib.upsampling.agreement import make_agree  # noqa: PLC0415
+    from ArSSRLib.volume import Volume  # noqa: PLC0415
+
+    grid = VolumeGeometry(AGREEING_SIZE, AGREEING_SCALE)
+    scan = np.random.default_rng(0).random(grid.shape, dtype=np.float32)
+    options = UpsamplingOptions(device="cpu", slice_thickness=f"{AGREEING_SCALE[2]:g}")
+    intensities = IntensityRange.of(scan)
+    try:
+        plan = plan_upsampling(Volume(scan, grid), network, AGREEING_SCALE, options)
+        result = np.zeros(plan.geometry.shape, np.float32)
+        started = time.perf_counter()
+        make_agree(result, scan, plan, intensities=intensities, fine_shape=result.shape, strength=1.0)
+    except ArSSRError:  # no memory left, for example
+        return None
+    return (time.perf_counter() - started) / result.size

@@ -792,6 +792,10 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>about {memory} of memory</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>, {time}</source>
         <translation type="unfinished"></translation>
     </message>
@@ -805,10 +809,6 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
     </message>
     <message>
         <source>{count} min</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>about {memory} of memory</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -29,7 +29,7 @@ from field.busy_machine import busy  # noqa: E402 - beside this folder, not inst
 from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model  # noqa: E402
 from ArSSRLib.io import write_volume  # noqa: E402
 from ArSSRLib.options import UpsamplingOptions  # noqa: E402
-from ArSSRLib.timing import BUSY, promised_seconds  # noqa: E402
+from ArSSRLib.timing import BUSY, promised_seconds, work_beside  # noqa: E402
 from ArSSRLib.upsampling import plan_upsampling  # noqa: E402
 
 # Largest factor between promise and measurement.
@@ -77,7 +77,9 @@ def measure(job: Job, folder: Path) -> bool:
     options = UpsamplingOptions(device="cpu", slice_thickness=job.thickness)
     volume = noisy_phantom(job.size)
     plan = plan_upsampling(volume, load_model(DEFAULT_MODEL), job.scale, options)
-    promised = promised_seconds(plan.cost, facts, device="cpu", model=DEFAULT_MODEL)
+    promised = promised_seconds(
+        plan.cost, facts, beside=work_beside(plan, volume.geometry), device="cpu", model=DEFAULT_MODEL
+    )
     files = {"input": str(folder / "in.nrrd"), "output": str(folder / "out.nrrd")}
     write_volume(volume, files["input"], compress=False, overwrite=True)
     asked = {"model": DEFAULT_MODEL, "scale": job.scale, "region": None, "volumes": [files], **options.as_table()}

@@ -12,7 +12,7 @@ import pytest
 import slicer
 import slicer.util
 import vtk
-from ArSSRPanel.estimate import estimateRun, learnSpeed
+from ArSSRPanel.estimate import Estimate, estimateRun, learnSpeed
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, find_entry
 from ArSSRLib.options import UpsamplingOptions
@@ -313,15 +313,37 @@ def test_the_time_of_a_run_is_the_measure_of_the_next(parameters):
     facts = copy.deepcopy(FACTS)
     before = estimateRun(parameters.request(), facts)
 
-    learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before.cost)
+    learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before)
 
     assert estimateRun(parameters.request(), facts).text.endswith("3 min")
+
+
+def test_what_is_not_the_work_of_the_network_teaches_nothing_about_its_speed(parameters):
+    facts = copy.deepcopy(FACTS)
+    before = estimateRun(parameters.request(), facts)
+    facts["beside"] = 150.0 / before.beside
+
+    learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before)
+
+    assert facts["speed"]["cpu"]["arssr2"] == pytest.approx(50.0 / before.cost)
+
+
+def test_a_run_of_a_moment_teaches_nothing(parameters):
+    facts = copy.deepcopy(FACTS)
+
+    learnSpeed(
+        facts,
+        {"device": "cpu", "sha256": "ab", "results": [{"seconds": 0.4}]},
+        estimateRun(parameters.request(), facts),
+    )
+
+    assert facts == FACTS
 
 
 def test_a_run_of_another_model_teaches_nothing(parameters):
     facts = copy.deepcopy(FACTS)
 
-    learnSpeed(facts, {"device": "cpu", "sha256": "cd", "results": [{"seconds": 200.0}]}, 1e6)
+    learnSpeed(facts, {"device": "cpu", "sha256": "cd", "results": [{"seconds": 200.0}]}, Estimate("", cost=1e6))
 
     assert facts == FACTS
 

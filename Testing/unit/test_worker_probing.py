@@ -70,27 +70,30 @@ def test_a_model_that_cannot_be_used_does_not_hide_the_others(told, tiny_weights
 def test_the_speed_is_measured_where_that_is_asked_for(told, tiny_weights, monkeypatch):
     monkeypatch.setattr(probing, "SECONDS_TO_MEASURE", 0.05)
 
-    assert ask(told, tiny_weights)["speed"] == {}
-    speed = ask(told, tiny_weights, "nonsense", measure=True)["speed"]
+    unmeasured = ask(told, tiny_weights)
+    assert (unmeasured["speed"], unmeasured["beside"]) == ({}, None)
+    measured = ask(told, tiny_weights, "nonsense", measure=True)
+    speed = measured["speed"]
 
+    assert 1e-9 < measured["beside"] < 1e-5
     assert set(speed) == {"cpu"}
     assert set(speed["cpu"]) == {str(tiny_weights)}
     assert 1e-10 < speed["cpu"][str(tiny_weights)] < 1e-3
 
 
-def test_a_fast_device_is_measured_on_a_larger_cube_for_a_second(told, tiny_model, monkeypatch):
+def test_a_fast_device_is_measured_on_a_larger_plate_for_two_seconds(told, tiny_model, monkeypatch):
     edges = []
 
     def time_of(_network, _device, edge, _cancellation):
         edges.append(edge)
-        return edge**3 * 1e-6, edge**3 * 10.0
+        return edge**2 * 1e-5, edge**2 * 100.0
 
     monkeypatch.setattr(probing, "_time", time_of)
 
     found = probing._seconds_per_cost(tiny_model, torch.device("cpu"), told.cancellation)
 
     assert found == pytest.approx(1e-7)
-    assert edges == [12, 12, 99]  # 100 voxels along an edge would take the second
+    assert edges == [16, 64, 447]  # 447 x 447 voxels take the two seconds
 
 
 def test_a_speed_that_cannot_be_measured_is_none(told, tiny_weights, monkeypatch):
