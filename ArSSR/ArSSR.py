@@ -245,7 +245,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _connect(self) -> None:
         ui = self.ui
-        ui.roiSelector.nodeAddedByUser.connect(self.onRegionAdded)
+        ui.roiSelector.nodeAddedByUser.connect(placeRegion)
         coupleScale(ui.scaleSlider, ui.scaleSpinBox)
         ui.applyButton.clicked.connect(self.onApply)
         ui.cancelButton.clicked.connect(self.onCancel)
@@ -330,10 +330,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         source = None if result is None else sourceOf(result)
         self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
-
-    def onRegionAdded(self, region: vtkMRMLMarkupsROINode) -> None:
-        """Let the user place a newly created region."""
-        placeRegion(region)
 
     def onApply(self, checked: bool = False) -> None:
         """Start a run."""

@@ -95,7 +95,7 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
     Returns:
         The new selection; a device that no longer exists is replaced by the automatic choice.
     """
-    offered = {AUTOMATIC: _("Automatic: the fastest that works")}
+    offered = {AUTOMATIC: _("Automatic: the fastest working device")}
     if facts is None or not facts["devices"]:
         offered["cpu"] = _("CPU")
         offered.setdefault(current, current)  # a device of a loaded scene, which may exist here
@@ -117,22 +117,20 @@ def describeDevices(facts: Mapping[str, Any], device: str) -> str:
     lines = [_("PyTorch {version}, {build}.").format(version=facts["torch"], build=build)]
     chosen = chosenDevice(device, facts)
     if chosen["smoke"] == "ok":
-        lines.append(_("{name} passed its test operation.").format(name=chosen["name"]))
+        lines.append(_("{name} passed the test.").format(name=chosen["name"]))
     else:
-        lines.append(
-            _("{name} failed its test operation: {reason}").format(name=chosen["name"], reason=chosen["smoke"])
-        )
+        lines.append(_("{name} failed the test: {reason}").format(name=chosen["name"], reason=chosen["smoke"]))
     if chosen["id"] == "cpu":
         graphics = [other["name"] for other in facts["devices"] if other["id"] != "cpu"]
         if graphics:
-            lines.append(_("This runs on the processor although {name} is available.").format(name=", ".join(graphics)))
+            lines.append(_("The CPU is used although {name} is available.").format(name=", ".join(graphics)))
         elif facts["cuda_build"]:
-            lines.append(_("No graphics processor was found, so this runs on the processor, which is slower."))
+            lines.append(_("No GPU was found, so the CPU is used, which is slower."))
         else:
             lines.append(
                 _(
-                    "This runs on the processor, which is slower. If this computer has an NVIDIA graphics "
-                    "processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend."
+                    "The CPU is used, which is slower. If this computer has an NVIDIA GPU, reinstall PyTorch with a "
+                    "CUDA backend in the module PyTorch Utils."
                 )
             )
     return " ".join(lines)
@@ -167,7 +165,7 @@ def describeProfile(volume: Any) -> str:
         return ""
     pairs = zip("IJK", profileOf(volume).axes, volume.GetSpacing(), strict=True)
     known = [f"{name}: {_describeAxis(axis, distance)}" for name, axis, distance in pairs if axis is not None]
-    return ", ".join(known) if known else _("nothing; it is estimated from the volume where that is possible")
+    return ", ".join(known) if known else _("nothing; estimated from the volume where possible")
 
 
 def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:

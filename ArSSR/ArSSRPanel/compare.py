@@ -63,8 +63,9 @@ class Comparison:
         self._windows: LinkedWindows | None = None
         self._swipe: Swipe | None = None
         self._overlay: UncertaintyOverlay | None = None
+        self._captions: dict[str, views.Caption] = {}
         self._shortcut: Any = None  # a QShortcut
-        self._flip: tuple[Any, list[tuple[slicer.vtkMRMLNode, str]]] | None = None
+        self._flip: tuple[str, list[tuple[slicer.vtkMRMLNode, str]]] | None = None
 
     def start(
         self,
@@ -86,10 +87,8 @@ class Comparison:
         """
         self.stop()
         cubic = cubicArray(inputVolume, resultVolume, onProgress=onProgress)
-        spacing = _spacingOf(resultVolume)
         before = self._helper(_("Cubic {spacing}: {name}"), cubic, resultVolume, inputVolume.GetName())
-        shown = [(before, _("Cubic spline, {spacing}").format(spacing=spacing))]
-        shown.append((resultVolume, _("ArSSR, {spacing}").format(spacing=spacing)))
+        shown = [(before, _("Cubic spline, {spacing}")), (resultVolume, _("ArSSR, {spacing}"))]
         if resultVolume.GetDisplayNode() is None:
             resultVolume.CreateDefaultDisplayNodes()
         before.GetDisplayNode().SetAndObserveColorNodeID(resultVolume.GetDisplayNode().GetColorNodeID())
@@ -110,12 +109,13 @@ class Comparison:
             self._windows.release()
         if self._overlay is not None:
             self._overlay.remove()
+        for caption in self._captions.values():
+            caption.remove()
+        self._captions = {}
         layout, states = self._layout, self._states
         self._shortcut = self._swipe = self._overlay = self._windows = self._flip = self._layout = None
         self._states = {}
         if layout is not None and slicer.app.layoutManager() is not None:
-            for name in states:
-                views.setLabel(slicer.app.layoutManager().sliceWidget(name), "")
             views.setLayout(layout)
             for name, state in states.items():
                 views.restore(slicer.app.layoutManager().sliceWidget(name), state)
@@ -127,11 +127,11 @@ class Comparison:
         """Switch between before and after in the view that shows the result."""
         if self._flip is None:
             return
-        widget, shown = self._flip
+        name, shown = self._flip
         shown.reverse()
         volume, label = shown[-1]
-        views.compositeOf(widget).SetBackgroundVolumeID(volume.GetID())
-        views.setLabel(widget, label)
+        views.compositeOf(slicer.app.layoutManager().sliceWidget(name)).SetBackgroundVolumeID(volume.GetID())
+        self._captions[name].write(label)
         if self._overlay is not None:
             self._overlay.setVisible(volume not in self.helpers)
 
@@ -191,18 +191,21 @@ class Comparison:
             composite.SetHotLinkedControl(1)
             composite.SetForegroundVolumeID(None)
             composite.SetBackgroundVolumeID(volume.GetID())
-            views.setLabel(widget, label)
+            self._captions[name] = views.Caption(widget, resultVolume)
+            self._captions[name].write(label)
             widget.sliceLogic().FitSliceToBackground()
-        widget = layoutManager.sliceWidget(VIEWS[min(1, len(each) - 1)])
+        after = VIEWS[min(1, len(each) - 1)]
+        widget = layoutManager.sliceWidget(after)
         uncertainty = uncertaintyOf(resultVolume) if mode == CompareMode.SIDE_BY_SIDE else None
         if uncertainty is not None:
             self._overlay = UncertaintyOverlay(widget, uncertainty)
             shown[1] = (resultVolume, f"{shown[1][1]}; {self._overlay.label}")
-            views.setLabel(widget, shown[1][1])
-        self._flip = (widget, shown[:2])
+            self._captions[after].write(shown[1][1])
+        self._flip = (after, shown[:2])
         self._shortcut = _shortcut(self.flip)
         if mode == CompareMode.SWIPE:
-            self._swipe = Swipe(widget, *shown[:2])
+            self._swipe = Swipe(widget, *(volume for volume, _label in shown[:2]))
+            self._captions[after].write("  |  ".join(label for _volume, label in shown[:2]))
 
 
 def layoutDescription(count: int) -> str:

@@ -92,7 +92,7 @@ def describeDownload(found: Installation, *, broken: str = "") -> str:
             _(
                 "- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about "
                 "0.2 GB to download and 1 GB on disk for a CPU, about 3 GB to download and 7 GB on disk for an NVIDIA "
-                "graphics processor"
+                "GPU"
             ).format(requirement=TORCH_REQUIREMENT)
         )
     if found.missing:

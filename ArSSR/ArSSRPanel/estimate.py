@@ -79,7 +79,7 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     if seconds is not None:
         lines[1] += _(", {time}").format(time=describeTime(seconds))
         if facts.get("busy", 0.0) > BUSY:
-            lines.append(_("Other programs keep this computer busy; it will be faster without them."))
+            lines.append(_("Other programs are keeping this computer busy; the run is faster without them."))
     return Estimate("\n".join(lines), warning, cost=cost, beside=beside)
 
 

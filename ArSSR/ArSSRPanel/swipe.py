@@ -23,24 +23,23 @@ class Swipe:
 
     Args:
         widget: The slice view.
-        before: The volume on the left, and its label.
-        after: The volume on the right, and its label.
+        before: The volume on the left.
+        after: The volume on the right.
     """
 
     def __init__(
         self,
         widget: Any,
-        before: tuple[slicer.vtkMRMLScalarVolumeNode, str],
-        after: tuple[slicer.vtkMRMLScalarVolumeNode, str],
+        before: slicer.vtkMRMLScalarVolumeNode,
+        after: slicer.vtkMRMLScalarVolumeNode,
     ) -> None:
         """Start with the divider at the center."""
         self._widget = widget
-        self._after = after[0]
+        self._after = after
         self.position = 0.5
         self._drawn: tuple[object, ...] = ()
-        views.compositeOf(widget).SetBackgroundVolumeID(before[0].GetID())
-        views.setLabel(widget, f"{before[1]}  |  {after[1]}")
-        self._layer = PlaneLayer(widget, after[1], after[0])
+        views.compositeOf(widget).SetBackgroundVolumeID(before.GetID())
+        self._layer = PlaneLayer(widget, "ArSSR", after)
         self._pointer = PointerWatch(self._onPointer)
         node = widget.mrmlSliceNode()
         self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._draw())

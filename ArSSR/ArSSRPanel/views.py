@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 import slicer.util
 import vtk
+from slicer.i18n import tr as _
 
 # Index of the text at the center of the upper edge; Slicer itself writes into the four corners.
 _UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
@@ -93,6 +95,52 @@ def setLabel(widget: Any, text: str) -> None:
     view = widget.sliceView()
     view.cornerAnnotation().SetText(_UPPER_EDGE, text)
     view.scheduleRender()
+
+
+class Caption:
+    """A line at the upper edge of a slice view, with the spacing of a volume along the axes of the view.
+
+    Args:
+        widget: The slice view.
+        volume: The volume; the line follows when the view is turned.
+    """
+
+    def __init__(self, widget: Any, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Start without a line."""
+        self._widget = widget
+        self._volume = volume
+        self._text, self._shown = "", ""
+        node = widget.mrmlSliceNode()
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._write())
+
+    def write(self, text: str) -> None:
+        """Show a line, in which "{spacing}" is replaced."""
+        self._text = text
+        self._write()
+
+    def remove(self) -> None:
+        """Remove the line, and stop following the view."""
+        self._widget.mrmlSliceNode().RemoveObserver(self._tag)
+        setLabel(self._widget, "")
+
+    def _write(self) -> None:
+        shown = self._text.replace("{spacing}", spacingInView(self._widget.mrmlSliceNode(), self._volume))
+        if shown != self._shown:
+            self._shown = shown
+            setLabel(self._widget, shown)
+
+
+def spacingInView(node: slicer.vtkMRMLSliceNode, volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Return the voxel spacing of a volume across and down a slice view, in words."""
+    toRAS, toWorld = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(toRAS)
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(volume.GetParentTransformNode(), None, toWorld)
+    toWorld = slicer.util.arrayFromVTKMatrix(toWorld) @ slicer.util.arrayFromVTKMatrix(toRAS)
+    axes = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, :2]
+    # Voxels per mm along the axes of the view; in an oblique view, the axis of the volume that changes fastest counts.
+    steps = np.abs(np.linalg.solve(toWorld[:3, :3], axes / np.linalg.norm(axes, axis=0)))
+    across, down = (f"{length:.3g}" for length in 1 / steps.max(axis=0))
+    return _("{across} x {down} mm").format(across=across, down=down)
 
 
 def showInViews(volume: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -4,7 +4,7 @@
 <context>
     <name>ArSSR</name>
     <message>
-        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; volumes that are smooth by nature (templates, smoothed data, EPI, statistic maps) are better interpolated.</source>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are inherently smooth (templates, smoothed data, EPI, statistical maps), use interpolation instead.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -20,7 +20,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The volume to sharpen. It is never changed. Label maps are not offered: interpolating labels spoils them.</source>
+        <source>The volume to sharpen. It is never changed. Label maps are not listed, because labels must not be interpolated.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -96,7 +96,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Drag to choose the factor for all axes. Type a number beside it for factors above 4.</source>
+        <source>Drag to choose the factor for all axes. For factors above 4, type a number in the box.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -132,7 +132,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Every axis gets the finest spacing of the volume.</source>
+        <source>All axes get the finest spacing of the volume.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -160,7 +160,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Draft is the fastest. Best uses the deepest model and averages its answers to the eight mirror images of the volume.</source>
+        <source>Draft is the fastest. Best uses the deepest model and averages its results over the eight mirror images of the volume.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -168,11 +168,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>How thick the slices are, which is not how far apart they are.</source>
+        <source>Thickness of the slices, which may differ from the distance between them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Thickness of the slices in mm, along the axis with the largest spacing. The scan protocol states it. Whoever knows it gets a sharper result; a wrong one makes it worse.</source>
+        <source>Slice thickness in mm along the axis with the largest spacing, as stated in the scan protocol. The correct value makes the result sharper; a wrong one makes it worse.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -180,15 +180,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>As the file says</source>
+        <source>As stated in the file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The file says:</source>
+        <source>In the file:</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>How the slices were acquired, by the DICOM files or the sidecar of the volume.</source>
+        <source>Slice profile that the DICOM files or the sidecar of the volume state.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -196,7 +196,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Make the result, when it is averaged back to the voxels of the scan, agree with the scan. Done only where it is known how the slices were acquired.</source>
+        <source>Correct the result so that it agrees with the scan when it is averaged back to the voxels of the scan. Done only if the slice profile is known.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -204,7 +204,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Even out the brightness of slices that were acquired one by one, where it differs from slice to slice and the difference can be told from anatomy.</source>
+        <source>Even out differences in brightness between slices that were acquired one by one, where they can be distinguished from anatomy.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -212,7 +212,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Also make a volume of how much the answers to the mirror images differ, voxel by voxel. Needs the best quality.</source>
+        <source>Also create a volume with the standard deviation of the results of the mirror images, per voxel. Requires the quality Best.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -260,7 +260,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Device to compute on. Every graphics processor that PyTorch can use is listed by name.</source>
+        <source>Device to compute on. Every GPU that PyTorch can use is listed by name.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -268,7 +268,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Look for PyTorch and graphics processors again, and run a test operation on each.</source>
+        <source>Look for PyTorch and GPUs again, and run a test on each device.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -308,7 +308,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Show a lens in a slice view in which the volume looks as it would become. Click into a view to bring the lens there, and drag it. Nothing is added to the scene.</source>
+        <source>Show a preview of the result in a lens in a slice view. Click in a view to bring the lens there, and drag to move it. Nothing is added to the scene.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -356,7 +356,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Side by side in linked views; under a divider that follows the mouse; or in one view, flipped with the key F. The key flips in every mode.</source>
+        <source>Side by side in linked views, with a divider that follows the mouse, or in one view that flips when F is pressed. F works in every mode.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -364,7 +364,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Show the input, interpolated by cubic splines, and the result. Press F to flip between them, and this button again to go back to your layout.</source>
+        <source>Show the input, interpolated by cubic splines, and the result. Press F to flip between them. Click again to return to your layout.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -434,7 +434,7 @@
 <context>
     <name>ArSSRPanel.choosers</name>
     <message>
-        <source>Automatic: the fastest that works</source>
+        <source>Automatic: the fastest working device</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -446,7 +446,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>nothing; it is estimated from the volume where that is possible</source>
+        <source>nothing; estimated from the volume where possible</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -524,23 +524,23 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{name} passed its test operation.</source>
+        <source>{name} passed the test.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{name} failed its test operation: {reason}</source>
+        <source>{name} failed the test: {reason}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>No graphics processor was found, so this runs on the processor, which is slower.</source>
+        <source>No GPU was found, so the CPU is used, which is slower.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>This runs on the processor, which is slower. If this computer has an NVIDIA graphics processor, reinstall PyTorch in the module PyTorch Utils, with its CUDA backend.</source>
+        <source>The CPU is used, which is slower. If this computer has an NVIDIA GPU, reinstall PyTorch with a CUDA backend in the module PyTorch Utils.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>This runs on the processor although {name} is available.</source>
+        <source>The CPU is used although {name} is available.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -571,15 +571,15 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>ArSSR minus cubic: black -{largest}, gray 0, white +{largest}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Cubic spline, {spacing}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>ArSSR, {spacing}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR minus cubic: black -{largest}, gray 0, white +{largest}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -705,7 +705,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about 0.2 GB to download and 1 GB on disk for a CPU, about 3 GB to download and 7 GB on disk for an NVIDIA graphics processor</source>
+        <source>- PyTorch {requirement}, through the PyTorch extension, in the build that fits this computer: about 0.2 GB to download and 1 GB on disk for a CPU, about 3 GB to download and 7 GB on disk for an NVIDIA GPU</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -800,7 +800,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Other programs keep this computer busy; it will be faster without them.</source>
+        <source>Other programs are keeping this computer busy; the run is faster without them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -892,6 +892,13 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
     <name>ArSSRPanel.uncertainty_overlay</name>
     <message>
         <source>colored: uncertainty {lowest} to {highest}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.views</name>
+    <message>
+        <source>{across} x {down} mm</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

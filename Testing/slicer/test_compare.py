@@ -9,6 +9,7 @@ import slicer
 import slicer.util
 import vtk
 from ArSSRPanel import views
+from ArSSRPanel.attributes import linkInput
 from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.outputs import showUncertainty
@@ -53,7 +54,28 @@ def comparison():
 def test_every_view_says_what_it_shows_method_and_spacing_first(pair, comparison):
     comparison.start(*pair)
 
-    assert [label(name) for name in VIEWS[:2]] == ["Cubic spline, 0.7 x 0.7 x 1.2 mm", "ArSSR, 0.7 x 0.7 x 1.2 mm"]
+    assert [label(name) for name in VIEWS[:2]] == ["Cubic spline, 0.7 x 1.2 mm", "ArSSR, 0.7 x 1.2 mm"]
+
+
+def test_the_spacing_is_that_along_the_axes_of_the_view_also_after_it_was_turned(pair, comparison):
+    comparison.start(*pair)
+    widget("Yellow").mrmlSliceNode().SetOrientation("Axial")
+
+    assert label("Yellow") == "ArSSR, 0.7 x 0.7 mm"
+    comparison.stop()
+    widget("Yellow").mrmlSliceNode().SetOrientation("Sagittal")
+    assert not label("Yellow")
+
+
+@pytest.mark.parametrize("kind", ["axial", "oblique"])
+def test_the_spacing_of_a_volume_that_lies_obliquely_is_its_own(scene, kind):
+    volume = mrml_volumes.add_volume(mrml_volumes.grid(kind), mrml_volumes.blob(mrml_volumes.grid(kind)))
+    node = widget("Red").mrmlSliceNode()
+    node.RotateToVolumePlane(volume)
+
+    lengths = [float(text) for text in views.spacingInView(node, volume).removesuffix(" mm").split(" x ")]
+
+    assert set(lengths) <= {float(f"{length:.3g}") for length in volume.GetSpacing()}
 
 
 def test_the_difference_states_its_scale(pair, comparison):
@@ -79,7 +101,7 @@ def test_the_uncertainty_of_the_result_lies_over_it_with_its_scale(pair, uncerta
     composite, display = views.compositeOf(widget("Yellow")), uncertain.GetDisplayNode()
     assert (composite.GetForegroundVolumeID(), shown("Yellow")) == (uncertain.GetID(), pair[1])
     assert composite.GetForegroundOpacity() > 0
-    assert label("Yellow") == "ArSSR, 0.7 x 0.7 x 1.2 mm; colored: uncertainty 9.95 to 19.9"
+    assert label("Yellow") == "ArSSR, 0.7 x 1.2 mm; colored: uncertainty 9.95 to 19.9"
     assert (display.GetApplyThreshold(), round(display.GetLowerThreshold(), 2)) == (1, 9.95)
     assert {views.compositeOf(widget(name)).GetForegroundVolumeID() for name in ("Red", "Green")} == {None}
 
@@ -251,3 +273,23 @@ def test_nothing_of_a_swipe_stays(pair, comparison):
 
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
     assert views.compositeOf(widget("Red")).GetForegroundVolumeID() is None
+
+
+@pytest.mark.parametrize("mode", list(CompareMode))
+def test_reloading_the_module_while_two_volumes_are_compared_leaves_nothing_of_it(pair, panel, mode, slicerHost):
+    before, after = pair
+    after.SetAttribute("ArSSR.Model", "arssr2")
+    linkInput(after, before)
+    layout, nodes = slicer.app.layoutManager().layout, slicer.mrmlScene.GetNumberOfNodes()
+    panel._parameterNode.result = after
+    panel._parameterNode.compareMode = mode
+    slicerHost.click(panel.ui.compareButton)
+    assert label("Red")
+    assert slicer.app.layoutManager().layout != layout
+
+    panel.onReload()
+
+    assert slicer.app.layoutManager().layout == layout
+    assert not label("Red")
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert not slicer.modules.ArSSRWidget.ui.compareButton.checked

@@ -97,6 +97,24 @@ def test_a_result_is_fitted_where_nothing_was_shown(scene):
     assert max(node.GetFieldOfView()[:2]) < 20
 
 
+@pytest.mark.parametrize("axis", "IJK")
+def test_the_letter_of_an_axis_stands_beside_its_number(panel, axis):
+    assert [getattr(panel.ui, f"{kind}{axis}SpinBox").prefix for kind in ("scale", "spacing")] == [f"{axis} "] * 2
+
+
+def test_no_line_of_a_wrapped_label_is_cut_after_a_reload(scene, panel, slicerHost):
+    grid = mrml_volumes.grid("axial")
+    mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
+
+    panel.onReload()
+
+    reloaded = slicer.modules.ArSSRWidget
+    reloaded.parent.resize(400, 1400)
+    slicerHost.process_events(0.1)
+    labels = [reloaded.ui.noticeLabel, reloaded.ui.resultLabel, reloaded.ui.environmentLabel]
+    assert [label.text for label in labels if label.height < label.heightForWidth(label.width)] == []
+
+
 @pytest.mark.parametrize(
     ("code", "said", "kind"),
     [

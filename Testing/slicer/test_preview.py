@@ -131,13 +131,30 @@ def test_a_click_in_another_view_brings_the_lens_there(previewing, slicerHost):
     assert views.compositeOf(red()).GetForegroundVolumeID() is None
 
 
-@pytest.mark.parametrize("way", ["button", "close", "exit", "compare", "input"])
+def applied(panel, slicerHost) -> None:
+    """Apply, and wait until the result is shown."""
+    slicerHost.click(panel.ui.applyButton)
+    assert not panel.ui.previewButton.checked
+    assert helpers() == []
+    assert slicerHost.wait_until(lambda: not panel.ui.cancelButton.enabled, timeout=SECONDS)
+    assert panel._parameterNode.result is not None, panel.ui.statusLabel.text
+
+
+def reloaded(panel) -> None:
+    """Reload the module, without its worker that tests the devices again."""
+    panel.onReload()
+    slicer.modules.ArSSRWidget.engine.stop()
+
+
+@pytest.mark.parametrize("way", ["button", "close", "exit", "compare", "apply", "reload", "input"])
 def test_nothing_is_left_of_a_preview_however_it_ends(previewing, slicerHost, temporary, way):
     ends = {
         "button": lambda: slicerHost.click(previewing.ui.previewButton),
         "close": slicerHost.closeScene,
         "exit": previewing.exit,
         "compare": lambda: previewing.preview._onOther(True),
+        "apply": lambda: applied(previewing, slicerHost),
+        "reload": lambda: reloaded(previewing),
         "input": lambda: slicer.mrmlScene.RemoveNode(previewing._parameterNode.inputVolume),
     }
 

@@ -124,6 +124,16 @@ def test_the_nodes_are_named_filed_and_marked_as_those_of_a_volume(cine, quick, 
         assert node.GetAttribute("ArSSR.Scale") == "2 2 2"
 
 
+def test_the_volume_of_a_sequence_takes_the_plain_name_and_needs_no_number(cine, quick, scene):
+    sequence, _, proxy = cine
+    proxy.SetName(sequence.GetName())
+
+    result = quick(proxy)
+
+    names = (result.GetName(), sequences.sequenceOf(result).GetName())
+    assert names == ("Cine ArSSR 2x", "Cine ArSSR 2x sequence")
+
+
 def test_one_progress_covers_all_frames(cine, tiny_weights):
     told, stages = [], []
     run = Run(
