@@ -21,7 +21,7 @@ from typing import Any
 from ArSSRLib import __version__
 from ArSSRLib.complex_parts import component_by_name
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
-from ArSSRLib.io.content import dicom_start, refuse_misnamed, refuse_unfetched
+from ArSSRLib.io.content import is_dicom_file, refuse_misnamed, refuse_unfetched
 from ArSSRLib.io.derivation import Derivation
 from ArSSRLib.io.files import replacing, replacing_folder, validate_output, validate_series_folder
 from ArSSRLib.io.folders import find_inputs, find_volumes
@@ -231,12 +231,11 @@ def _format_for(path: Path) -> Format | None:
         msg = "is empty (0 bytes); copy or export it again"
         raise InputError(msg)
     known = format_of(path)
+    if is_dicom_file(path, named=known is not None):
+        return None
     if known is not None:
         refuse_misnamed(path)
         return known
-    with path.open("rb") as file:
-        if dicom_start(file):
-            return None
     if suffix_of(path) in DICOM_SUFFIXES:
         msg = "has the extension of a DICOM file but is not one; copy or export it again"
         raise InputError(msg)

@@ -43,6 +43,13 @@ def dicom_start(stream: BinaryIO) -> str:
     return "bare" if group in (2, 8) and element <= 0x100 and (typed or length < 2**10) else ""
 
 
+def is_dicom_file(path: Path, *, named: bool) -> bool:
+    """Return whether a file is DICOM by its content; one that is named like another format needs a preamble."""
+    with path.open("rb") as stream:
+        start = dicom_start(stream)
+    return start == "preamble" or (bool(start) and not named)
+
+
 def refuse_misnamed(path: Path) -> None:
     """Refuse a file with a name in .gz that is not compressed, or the reverse.
 

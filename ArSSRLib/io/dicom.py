@@ -193,8 +193,8 @@ def _voxels(headers: Mapping[Path, Dataset], shape: tuple[int, int, int]) -> npt
 
 def _decoded(file: Path, header: Dataset) -> npt.NDArray[Any]:
     """Return the intensities of a file, shape (frames, rows, columns)."""
-    stored, highest = (int(header.get(name) or 0) for name in ("BitsStored", "HighBit"))
-    unused = max(0, highest + 1 - stored) if stored else 0
+    allocated, stored, highest = (int(header.get(name) or 0) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    unused = max(0, highest + 1 - stored) if stored and highest < allocated else 0
     if not unused and header.get("PhotometricInterpretation") != "MONOCHROME1":
         return _by_gdcm(file)
     return _corrected(file, unused)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.io.content import dicom_start
+from ArSSRLib.io.content import is_dicom_file
 from ArSSRLib.io.formats import SUPPORTED_SUFFIXES, is_half, suffix_of
 
 
@@ -20,7 +20,7 @@ def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
         InputError: If the folder does not exist or cannot be listed.
     """
     folder = Path(folder)
-    named = [entry for entry in _entries(folder) if suffix_of(entry) in SUPPORTED_SUFFIXES]
+    named = [entry for entry in _entries(folder) if suffix_of(entry) in SUPPORTED_SUFFIXES and not _is_dicom(entry)]
     headers = {entry.stem for entry in named if not is_half(entry)}
     return sorted(entry for entry in named if not (is_half(entry) and entry.stem in headers))
 
@@ -48,11 +48,14 @@ def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> l
 def _dicom_file_in(folder: Path) -> Path | None:
     """Return a DICOM file of a folder, or None; a DICOMDIR file does not count."""
     for entry in sorted(_entries(folder)):
-        if entry.is_file() and suffix_of(entry) not in SUPPORTED_SUFFIXES and entry.name.upper() != "DICOMDIR":
-            with entry.open("rb") as stream:
-                if dicom_start(stream):
-                    return entry
+        if entry.name.upper() != "DICOMDIR" and _is_dicom(entry):
+            return entry
     return None
+
+
+def _is_dicom(entry: Path) -> bool:
+    """Return whether an entry of a folder is a DICOM file, also if it is named like another format."""
+    return entry.is_file() and is_dicom_file(entry, named=suffix_of(entry) in SUPPORTED_SUFFIXES)
 
 
 def _entries(folder: Path) -> list[Path]:

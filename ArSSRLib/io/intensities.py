@@ -10,10 +10,11 @@ from ArSSRLib.complex_parts import component_by_type
 
 # GE uses a number instead of an image type.
 _GE_KINDS = {"1": "phase", "2": "real", "3": "imaginary"}
-_GE_CREATOR, _GE_KIND = 0x00430010, 0x0043102F
+# Place of the attributes of GE: the first of the blocks that programs use, or a later one.
+_GE_CREATORS = {0x00430000 + block: 0x0043002F + (block << 8) for block in range(0x10, 0x18)}
 _UIH_SLICES, _UIH_FRAMES = 0x00651050, 0x00651051
 # Private attributes of manufacturers that are used here.
-PRIVATE_TAGS = (_GE_CREATOR, _GE_KIND, _UIH_SLICES, _UIH_FRAMES)
+PRIVATE_TAGS = (*_GE_CREATORS, *_GE_CREATORS.values(), _UIH_SLICES, _UIH_FRAMES)
 
 
 def padding_of(dataset: Dataset, rescales: Collection[tuple[float, float]]) -> tuple[float, float] | None:
@@ -50,9 +51,8 @@ def component_of(dataset: Dataset) -> str:
     said += [str(word) for kind in kinds for word in list(kind.get("FrameType") or ())[2:]]
     if component := component_by_type(said):
         return component
-    if str(_private(dataset, _GE_CREATOR)).startswith("GEMS_PARM"):
-        return _GE_KINDS.get(str(_private(dataset, _GE_KIND)).strip(), "")
-    return ""
+    kind = next((k for creator, k in _GE_CREATORS.items() if _private(dataset, creator).startswith("GEMS_PARM")), 0)
+    return _GE_KINDS.get(_private(dataset, kind).strip(), "") if kind else ""
 
 
 def is_mosaic(dataset: Dataset) -> bool:

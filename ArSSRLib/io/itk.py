@@ -24,7 +24,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
 from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.formats import format_of
-from ArSSRLib.io.text_headers import LONGEST_HEADER, TextHeader, read_text_header, require_data_file
+from ArSSRLib.io.text_headers import LONGEST_HEADER, TextHeader, read_text_header, require_data_files
 from ArSSRLib.volume import FileHeader, Volume
 
 LOGGER = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def read(path: Path) -> Volume:
     """
     known = format_of(path)
     header = read_text_header(path)
-    require_data_file(header)
+    require_data_files(header)
     if header.frames() > 1:
         msg = f"is a sequence of {header.frames()} volumes; split it first, for example with Slicer's Sequences module"
         raise InputError(msg)
@@ -137,7 +137,7 @@ def _require_voxels(header: TextHeader, promised: int) -> None:
         zlib.error: If the compressed data are damaged or incomplete.
     """
     fields = header.fields
-    elsewhere = header.data_file is not None or {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
+    elsewhere = bool(header.data_files) or {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
     if header.end is None or elsewhere:
         return
     encoding = fields.get("encoding", "").lower()
@@ -167,7 +167,7 @@ def unpacked(header: TextHeader) -> Iterator[TextHeader]:
     if header.fields.get("encoding", "").lower() not in ("bzip2", "bz2"):
         yield header
         return
-    data = header.data_file or header.path
+    data = header.data_files[0] if len(header.data_files) == 1 else header.path
     sizes = [int(n) for n in header.fields.get("sizes", "").split() if n.isdecimal()]
     with tempfile.TemporaryDirectory() as folder, data.open("rb") as packed:
         if data == header.path:

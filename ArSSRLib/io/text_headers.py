@@ -26,7 +26,9 @@ _NO_UNIT = ("", "none", "???", "unknown")
 # Kinds of axes that lie in space, or are not said to lie elsewhere.
 _SPATIAL_KINDS: tuple[list[str], ...] = ([], ["domain"], ["space"], ["???"], ["none"])
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-superior|[lr][ap]s$|[lr][ap]st$")
-_PRINTF = re.compile(r"%\d*d")
+_PRINTF = re.compile(r"(%\d{0,3}d)")
+_LIST = re.compile(r"^(data ?file:|ElementDataFile *=) *LIST", re.MULTILINE | re.IGNORECASE)
+_MOST_FILES = 2**16
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class TextHeader:
         path: File of the header.
         fields: Values by lower-case name.
         end: End of the header in the file, in bytes; None if it was not found.
+        listed: Names of files of voxels, if they are listed after it.
     """
 
     path: Path
     fields: dict[str, str]
     end: int | None
+    listed: tuple[str, ...] = ()
 
     @property
     def is_nrrd(self) -> bool:
@@ -49,12 +53,28 @@ class TextHeader:
         return self.path.suffix.lower() in (".nrrd", ".nhdr")
 
     @property
-    def data_file(self) -> Path | None:
-        """The separate file of the voxels; None if they follow the header or are in several files."""
+    def data_files(self) -> list[Path]:
+        """The separate files of the voxels; none if they follow the header.
+
+        Raises:
+            InputError: If they are counted without end.
+        """
         name = self.fields.get("data file", self.fields.get("datafile", self.fields.get("elementdatafile", "")))
-        if name in ("", "LOCAL", "Local", "local") or name.startswith("LIST") or _PRINTF.search(name):
-            return None
-        return self.path.parent / name
+        first, *counted = name.split() or [""]
+        if first.lower() in ("", "local"):
+            return []
+        names = [name]
+        if first == "LIST":
+            names = list(self.listed)
+        elif _PRINTF.search(first) and len(counted) >= 2 and all(re.fullmatch(r"-?\d+", word) for word in counted):
+            low, high, step = (*map(int, counted[:2]), int(counted[2]) if len(counted) > 2 else 1)
+            numbers = range(low, high + (1 if step > 0 else -1), step or 1)
+            if len(numbers) > _MOST_FILES:
+                msg = f"counts {len(numbers):,} files of voxels; correct its header"
+                raise InputError(msg)
+            before, form, after = _PRINTF.split(first, maxsplit=1)
+            names = [f"{before}{form % number}{after}" for number in numbers]
+        return [self.path.parent / entry for entry in names]
 
     @property
     def states_spacing(self) -> bool:
@@ -116,19 +136,19 @@ def read_text_header(path: Path) -> TextHeader:
         name, separator, value = line.partition(":" if nrrd else "=")
         if separator and not line.startswith("#") and not value.startswith("="):
             fields.setdefault(name.strip().lower(), value.strip())
-    return TextHeader(path, fields, found.end() if found else None)
+    lines = [line.strip() for line in start.decode("utf-8", "replace").splitlines()] if _LIST.search(text) else []
+    listed = lines[next((n for n, line in enumerate(lines) if _LIST.match(line)), 0) + 1 :]
+    return TextHeader(path, fields, found.end() if found else None, tuple(line for line in listed if line))
 
 
-def require_data_file(header: TextHeader) -> None:
-    """Refuse a header whose voxel file is missing.
+def require_data_files(header: TextHeader) -> None:
+    """Refuse a header of which a voxel file is missing, or only a pointer.
 
     Raises:
-        InputError: If the file is missing, or only a pointer.
+        InputError: If so.
     """
-    other = header.data_file
-    if other is None:
-        return
-    refuse_unfetched(other)
-    if not other.is_file():
-        msg = f"stores its voxels in {other.name}, which does not exist; copy that file into the same folder"
-        raise InputError(msg)
+    for other in header.data_files:
+        refuse_unfetched(other)
+        if not other.is_file():
+            msg = f"stores its voxels in {other.name}, which does not exist; copy that file into the same folder"
+            raise InputError(msg)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import phantoms
 import pytest
@@ -16,8 +14,6 @@ from pydicom.uid import RLELossless
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume
-from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
 TURN = phantoms.rotation(12, -7, 5)
@@ -262,37 +258,3 @@ def test_mosaics_are_named_as_mosaics(tmp_path, change):
 
     with pytest.raises(InputError, match="mosaic"):
         read_volume(tmp_path / "s")
-
-
-# --- phase and complex parts
-
-
-@pytest.mark.parametrize(
-    ("change", "component"),
-    [
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, "phase"),
-        ({"ComplexImageComponent": "PHASE"}, "phase"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}, "real"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY"]}, "imaginary"),
-        ({"ge": 1}, "phase"),
-        ({"ge": 0}, ""),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]}, ""),
-    ],
-)
-def test_parts_of_a_complex_image_are_recognized(tmp_path, tiny_model, caplog, change, component):
-    def edit(_k, dataset):
-        for name, value in change.items():
-            if name == "ge":
-                dataset.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", value)
-            else:
-                setattr(dataset, name, value)
-
-    write_series(tmp_path / "s", series_of(), edit=edit)
-    volume = read_volume(tmp_path / "s")
-    with caplog.at_level(logging.WARNING):
-        upsample(volume, tiny_model, (1, 1, 2), UpsamplingOptions(device="cpu", precision="fp32"))
-
-    assert volume.header.component == component
-    assert ("Unwrap it first" in caplog.text) == (component == "phase")
-    assert ("magnitude images" in caplog.text) == (component in ("real", "imaginary"))

@@ -10,8 +10,9 @@ from derived_series import as_scanned
 from dicom_series import write_series
 
 from ArSSRLib.cli import main
+from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.io import read_volume, write_volume
+from ArSSRLib.io import find_inputs, read_volume, write_volume
 from ArSSRLib.volume import Volume
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -167,3 +168,15 @@ def test_copies_are_mentioned_once_where_a_series_is_derived(tmp_path, volume, u
 
     assert upsampled(tmp_path / "s", tmp_path / "derived") == 0
     assert capsys.readouterr().err.count("files are copies of others") == 1
+
+
+@pytest.mark.parametrize("suffix", [".img", ".hdr", ".nii", ".mha"])
+def test_a_dicom_series_with_names_of_another_format_is_read(tmp_path, volume, suffix):
+    write_series(tmp_path / "s", volume)
+    for file in sorted((tmp_path / "s").iterdir()):
+        file.rename(file.with_name(file.name + suffix))
+
+    assert find_inputs(tmp_path / "s") == [tmp_path / "s"]
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
+    with pytest.raises(InputError, match="single slice"):
+        read_volume(next((tmp_path / "s").iterdir()))

@@ -98,6 +98,13 @@ def test_voxels_above_unused_bits_are_read_from_there(tmp_path, volume, signed):
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, array)
 
 
+@pytest.mark.parametrize("highest", [11, 31, 255])
+def test_an_impossible_highest_bit_moves_no_voxel(tmp_path, volume, highest):
+    write_series(tmp_path / "s", volume, edit=lambda _k, dataset: setattr(dataset, "HighBit", highest))
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
+
+
 @pytest.mark.parametrize(("name", "dtype"), [("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")])
 def test_floating_point_voxels_are_read(tmp_path, volume, name, dtype):
     def edit(k, dataset):

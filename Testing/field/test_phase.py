@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
+from dicom_series import write_series
 from nifti_files import save
 
 from ArSSRLib.complex_parts import component_by_name, component_by_type, looks_like_wrapped_phase
 from ArSSRLib.io import read_volume
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import upsample
 
 SHAPE = (12, 24, 20)
 
@@ -106,3 +110,37 @@ def test_an_odd_image_type_in_a_sidecar_is_no_part(tmp_path, image_type):
     (tmp_path / "a.json").write_text(json.dumps({"ImageType": image_type}))
 
     assert read_volume(path).header.component == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "component"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, "phase"),
+        ({"ComplexImageComponent": "PHASE"}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}, "real"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY"]}, "imaginary"),
+        ({"ge": 1}, "phase"),
+        ({"second": True, "ge": 1}, "phase"),
+        ({"ge": 0}, ""),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]}, ""),
+    ],
+)
+def test_parts_of_a_complex_image_are_recognized(tmp_path, phantom, tiny_model, caplog, change, component):
+    def edit(_k, dataset):
+        for name, value in change.items():
+            if name == "second":
+                dataset.private_block(0x0043, "ANOTHER PROGRAM", create=True)
+            elif name == "ge":
+                dataset.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", value)
+            else:
+                setattr(dataset, name, value)
+
+    write_series(tmp_path / "s", phantom.with_array(np.rint(phantom.array).astype(np.int16)), edit=edit)
+    volume = read_volume(tmp_path / "s")
+    with caplog.at_level(logging.WARNING):
+        upsample(volume, tiny_model, (1, 1, 2), UpsamplingOptions(device="cpu", precision="fp32"))
+
+    assert volume.header.component == component
+    assert ("Unwrap it first" in caplog.text) == (component == "phase")
+    assert ("magnitude images" in caplog.text) == (component in ("real", "imaginary"))
