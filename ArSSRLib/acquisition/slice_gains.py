@@ -114,7 +114,7 @@ def slice_axis(spacing: tuple[float, ...], profile: SliceProfile) -> int | None:
 def estimate_slice_gains(
     array: npt.NDArray[Any], axis: int, intensities: IntensityRange, *, ignored: npt.NDArray[np.bool_] | None = None
 ) -> SliceGains | None:
-    """Return the gains of the slices along an axis (0 to 2) of a volume, or None if none can be told from anatomy.
+    """Return the gains of the slices along an axis (0 to 2) of a volume, or None if none differ from anatomy.
 
     ``array`` holds finite intensities, shape (k, j, i); voxels that are ``ignored`` are no measurement.
     """

@@ -126,16 +126,16 @@ def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile 
 def stated_profile(
     filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
 ) -> SliceProfile:
-    """Return the profiles that are known without looking at a voxel: as the user states them, else as the file does.
+    """Return the profiles that are known without any voxels: stated by the user, or otherwise by the file.
 
     Args:
-        filed: What the file states.
-        text: What the user states, see `ArSSRLib.options.UpsamplingOptions.slice_thickness`.
-        spacing: Along i, j, k, in mm.
-        finer: Which of i, j, k are made finer; a thickness along another axis is ignored.
+        filed: Profiles stated by the file.
+        text: Statement of the user, see `ArSSRLib.options.UpsamplingOptions.slice_thickness`.
+        spacing: Spacing along i, j, k, in mm.
+        finer: Whether each of i, j, k becomes finer; a thickness along other axes is ignored.
 
     Raises:
-        InputError: If the thickness that the user states is impossible.
+        InputError: If the thickness stated by the user is impossible.
     """
     if text == UNKNOWN_THICKNESS:
         return UNKNOWN

@@ -61,7 +61,7 @@ def encoder_graph(
 
 
 class _GraphLayers(Layers):
-    """Converts the convolutions of a module into nodes of a graph; ``ranges`` are of inputs in 8 bits, by name."""
+    """Converts convolutions of a module into nodes of a graph; ``ranges`` are those of inputs in 8 bits, by name."""
 
     def __init__(self, model: nn.Module, ranges: Mapping[str, Range]) -> None:
         self._names = {module: name for name, module in model.named_modules()}

@@ -109,7 +109,7 @@ def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
 
 
 def combine_planes(parts: Sequence[Tensor], halves: Tensor, result: Tensor) -> None:
-    """Combine six convolved sums, (rows, width, O), into four planes, (4, rows, width, O), as is the scratch memory."""
+    """Combine six convolved sums, (rows, width, O), into four planes; result and scratch are (4, rows, width, O)."""
     even, odd, outer_even, outer_odd = halves
     torch.add(parts[1], parts[2], out=even)
     torch.sub(parts[1], parts[2], out=odd)

@@ -89,7 +89,7 @@ def read_tree(content: bytes) -> dict[str, Any]:
 
 
 class _Reader(pickle.Unpickler):
-    """A reader that only accepts the three names of which NumPy's arrays are made."""
+    """A reader that only accepts the three names in a pickled NumPy array."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or a function
         """Return the class or function of a name; nothing is imported."""
