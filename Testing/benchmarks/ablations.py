@@ -1,10 +1,10 @@
-"""What each choice of the training is worth: the same small network, steps and seed, with one choice undone at a time.
+"""The effect of each training choice: the same small network, steps and seed, with one choice reverted at a time.
 
     python Testing/benchmarks/ablations.py TRAINING_FOLDER VALIDATION_FOLDER --output ablations
 
-Every variant is judged on whole volumes that it was not trained on. A finished variant is kept in the output folder and
-not trained again, so that a run that was stopped goes on. Hours on a laptop's processor with the bundled network; the
-default here is a small one, 1,000 steps, some minutes a variant.
+Every variant is evaluated on whole validation volumes. Finished variants are kept in the output folder and not trained
+again, so that an interrupted run can be continued. With the bundled network, it takes hours on a laptop; the default is
+a small network with 1,000 steps, a few minutes per variant.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ArSSRLib.training.loop import Trainer
 from ArSSRLib.training.processes import Processes, joined_processes
 
 RECIPE = Path(recipes.__path__[0]) / "arssr2_cpu.toml"
-# Small enough for a laptop, and an average as short as the run; otherwise the recipe of the bundled weights.
+# Small enough for a laptop, with a correspondingly short average; otherwise the recipe of the bundled weights.
 SMALL = (
     "model.channels=24",
     "model.blocks=4",
@@ -41,7 +41,7 @@ SMALL = (
 
 
 class WithoutResidual(arssr2.ArSSR2):
-    """The intensity itself instead of a change of cubic interpolation."""
+    """Predicts the intensity itself instead of a change of cubic interpolation."""
 
     def __init__(self, config: arssr2.ArSSR2Config) -> None:
         super().__init__(config)
@@ -59,7 +59,7 @@ class WithoutResidual(arssr2.ArSSR2):
 
 
 class WithAbsoluteCoordinates(arssr2.ArSSR2):
-    """The decoder is told where a point lies in all that was encoded, as published, not where in its voxel."""
+    """The decoder receives the position in the whole encoded patch, as published, not the position in its voxel."""
 
     def encode(self, volume: Tensor, told: Conditioning | None = None) -> Tensor:
         self._encoded_shape = volume.shape[2:]
@@ -78,13 +78,13 @@ class WithAbsoluteCoordinates(arssr2.ArSSR2):
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice undone.
+    """One reverted choice.
 
     Attributes:
         name: One word, for files.
-        title: What the table says.
+        title: Title in the table.
         overrides: Values of the recipe that differ.
-        network: What stands in for the network.
+        network: Replacement of the network.
     """
 
     name: str
@@ -106,7 +106,7 @@ VARIANTS = (
 
 
 def train_and_judge(variant: Variant, args: argparse.Namespace, processes: Processes) -> dict[str, float]:
-    """Train a variant from the recipe's seed; returns its gain over the floor in dB by setting."""
+    """Train a variant from the recipe's seed; return its gain over the floor in dB by setting."""
     overrides = [
         f"training_data={args.training}",
         f"validation_data={args.validation}",
@@ -126,7 +126,7 @@ def train_and_judge(variant: Variant, args: argparse.Namespace, processes: Proce
 
 
 def fitted(trainer: Trainer, *, progress: bool) -> dict[str, float]:
-    """Train to the last step; returns the gains over the floor in dB of the validation there."""
+    """Train to the last step; return the gains over the floor in dB of the last validation."""
     gains: dict[str, float] = {}
     judge = trainer.validate
     with mock.patch.object(trainer, "validate", lambda received: gains.update(judge(received)) or gains):
@@ -136,7 +136,7 @@ def fitted(trainer: Trainer, *, progress: bool) -> dict[str, float]:
 
 
 def as_markdown(results: dict[str, dict[str, float]]) -> str:
-    """Return gains over the floor in dB, a row a variant."""
+    """Return gains over the floor in dB, one row per variant."""
     titles = {variant.name: variant.title for variant in VARIANTS}
     settings = list(next(iter(results.values())))
     lines = [f"| variant | {' | '.join(settings)} |", "| --- |" + " --- |" * len(settings)]

@@ -1,4 +1,4 @@
-"""What was measured, as one picture: how often faster, and how near the machine's best."""
+"""The results as one figure: the speedup, and the share of the machine's peak."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from speed import Timing, times_faster
 YARDSTICK, PUBLISHED_BAR, OURS_BAR = "#9a9a9a", "#2b6ca3", "#c8641e"
 # Inches.
 WIDTH, ROW_HEIGHT, MARGIN = 11.0, 0.27, 1.1
-# A bar, as it is drawn: its label, its length, what is written at its end, and its color.
+# A bar: its label, its length, the text at its end, and its color.
 Bar = tuple[str, float, str, str]
 
 
 def draw(results: Sequence[Result], peaks: Peaks, path: Path) -> None:
-    """Write the picture of all results as PNG."""
+    """Write the figure of all results as PNG."""
     whole = [result for result in results if not result.job.parts]
     panels = [
         ("times faster than the published procedure (≈: computed from its parts)", ratio_bars(whole, 0), True),
@@ -42,13 +42,13 @@ def draw(results: Sequence[Result], peaks: Peaks, path: Path) -> None:
 
 
 def ratio_bars(results: Sequence[Result], yardstick: int) -> list[Bar]:
-    """Return a bar for each row and how often it fits into the first (0) or the second (1) yardstick of its job."""
+    """Return a bar for each row with its speedup over the first (0) or the second (1) yardstick of its job."""
     bars = []
     for result in results:
         for timing in result.timings:
             other = result.yardsticks(timing)[yardstick]
             ratio = times_faster(timing, other)
-            # Whoever is a yardstick itself is not measured by the next one, which is faster.
+            # A yardstick itself is not compared with the next one, which is faster.
             if ratio is None or other is None or timing is other or (yardstick == 1 and timing.row.way == EVERY_SLICE):
                 continue
             bars.append((_label(result, timing), ratio, ratio_text(timing, other), _color(timing)))
@@ -78,7 +78,7 @@ def _draw_bars(axis: Axes, title: str, bars: Sequence[Bar], *, logarithmic: bool
         axis.set_xscale("log")
         axis.set_xlim(min(*lengths, 1.0) * 0.8, max(lengths) * 3)
     else:
-        # Nobody's share, but everybody's goal: the peak, or as fast as the yardstick.
+        # The goal: the peak, or the speed of the yardstick.
         goal = 100 if "%" in title else 1
         axis.set_xlim(0, max(*lengths, goal) * 1.12)
         axis.axvline(goal, color="black", linewidth=0.8, linestyle=":")

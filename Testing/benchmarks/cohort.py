@@ -1,9 +1,9 @@
-"""Many small scans: the plain loop, the processes of this machine, and a Dask cluster that loses a worker.
+"""Many small scans: a plain loop, the processes of this machine, and a Dask cluster that loses a worker.
 
-``python Testing/benchmarks/cohort.py`` makes 1,000 subjects of 16 x 16 x 16 voxels and upsamples them each way with a
-tiny network, so that the time is that of everything but the network. The report is Resources/Performance/cohort.md.
-On a quiet machine with two cores it takes about five minutes, with ``--scans 300`` about two. One ``--way`` per call is
-possible, too: what was measured is kept in ``--folder``, and the report is written once every way is there.
+``python Testing/benchmarks/cohort.py`` creates 1,000 subjects of 16 x 16 x 16 voxels and upsamples them in each way
+with a tiny network, so that the overhead is measured. The report is Resources/Performance/cohort.md. On a quiet machine
+with two cores, it takes about five minutes, with ``--scans 300`` about two. With one ``--way`` per call, the
+measurements are kept in ``--folder``, and the report is written once all ways are measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
 
 from ArSSRLib.process import let_threads_sleep, return_freed_memory, use_large_pages  # noqa: E402
 
-if __name__ == "__main__":  # as the command line does, before PyTorch is loaded
+if __name__ == "__main__":  # as in the command line, before PyTorch is loaded
     use_large_pages()
     return_freed_memory()
     let_threads_sleep(always=True)
@@ -84,18 +84,19 @@ With `--jobs`, the scheduler is part of the command.
 
 @dataclass(frozen=True)
 class Row:
-    """How one way went.
+    """The measurements of one way.
 
     Attributes:
-        scans: How many there were.
-        seconds: From the first outcome to the last.
+        scans: Number of scans.
+        seconds: Time from the first outcome to the last.
         start: Seconds until the first outcome.
         processor: Seconds of processor time of all processes.
-        scheduler: Most bytes of the scheduler's process, and at the first scan; 0 where it has none of its own.
-        lost_workers: How many were killed.
+        scheduler: Peak memory of the scheduler's process in bytes, and its memory at the first scan; 0 without a
+            scheduler.
+        lost_workers: Number of killed workers.
         lost: Scans without outcome or result.
         twice: Scans with more than one outcome.
-        others: Cores that other programs kept busy on average.
+        others: Mean number of cores used by other programs.
     """
 
     scans: int
@@ -110,7 +111,7 @@ class Row:
 
 
 def make_data_set(root: Path, scans: int) -> Path:
-    """Write subjects with one scan each, and the weights of a tiny network beside them; return the weights."""
+    """Write subjects with one scan each, and the weights of a tiny network; return the weights."""
     geometry = VolumeGeometry((EDGE,) * 3, (1.0, 1.0, 1.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
     volume = volume.with_array(np.rint(volume.array * 100).astype("i2"))
@@ -125,7 +126,7 @@ def make_data_set(root: Path, scans: int) -> Path:
 
 
 def tasks_of(root: Path, output: Path, weights: Path) -> list[Task]:
-    """Return what `arssr bids` would do with the data set."""
+    """Return the tasks of `arssr bids` for the data set."""
     shutil.rmtree(output, ignore_errors=True)
     prepare(root, output, "benchmark")
     how = {"scale": (2.0,), "spacing": None, "size": None, "isotropic": False, "force": False, "overwrite": False}
@@ -134,14 +135,14 @@ def tasks_of(root: Path, output: Path, weights: Path) -> list[Task]:
 
 
 class Watch:
-    """Sums up the processor time of a tree of processes, of those that end in between, too."""
+    """Sums the processor time of a tree of processes, including ended ones."""
 
     def __init__(self) -> None:
         self._process, self._seconds = psutil.Process(), dict[int, float]()
         self._before = self.total()
 
     def total(self) -> float:
-        """Return the seconds of all of them since the first look."""
+        """Return the seconds of all processes since the first call."""
         for member in [self._process, *self._process.children(recursive=True)]:
             try:
                 times = member.cpu_times()
@@ -151,13 +152,13 @@ class Watch:
         return sum(self._seconds.values())
 
     def since_start(self) -> float:
-        """Return the seconds of all of them since this was made."""
+        """Return the seconds of all processes since this object was created."""
         return self.total() - self._before
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Start a scheduler and workers as `dask scheduler` and `dask worker` do; they end with the block."""
+    """Start a scheduler and workers like `dask scheduler` and `dask worker`; they end with the block."""
     file = folder / "address"
     file.unlink(missing_ok=True)
     dask = [sys.executable, "-m", "distributed.cli.dask_"]
@@ -184,7 +185,7 @@ def run(way: str, folder: Path) -> Row:
         with cluster(folder) as (address, scheduler):
             return _measured(tasks, Place(scheduler=address), scheduler)
     if way == PLAIN:
-        process(tasks[0])  # what PyTorch does once
+        process(tasks[0])  # initializes PyTorch
         tasks = tasks_of(folder / "raw", folder / "out", folder / "tiny.safetensors")
     return _measured(tasks, Place() if way == PLAIN else Place(jobs=2), None)
 
@@ -219,7 +220,7 @@ def _measured(tasks: Sequence[Task], place: Place, scheduler: psutil.Process | N
 
 
 def _a_worker() -> psutil.Process:
-    """Return a process that upsamples: one that a nanny started."""
+    """Return a process that upsamples, started by a nanny."""
     every = psutil.Process().children(recursive=True)
     return max((p for p in every if p.name().startswith("python")), key=lambda p: p.memory_info().rss)
 
@@ -252,7 +253,7 @@ def report(rows: dict[str, Row], machine: Machine) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure, and write the report once every way is there."""
+    """Measure, and write the report once all ways are measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=int, default=1000)
     parser.add_argument("--way", choices=(PLAIN, LOCAL, CLUSTER), action="append")

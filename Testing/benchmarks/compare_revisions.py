@@ -1,11 +1,11 @@
-"""Whether two revisions upsample alike, bit by bit, on the CPU.
+"""Compare the results of two revisions bit by bit, on the CPU.
 
     python Testing/benchmarks/compare_revisions.py OLD_REVISION
 
-Every bundled model, and small networks of every published kind with weights from a seed, upsample a few phantoms: at
-several scales, whole and in tiles, a region, and made isotropic. The same is done in a work tree of the old revision,
-by the same interpreter and packages; the results are compared by their checksums. The exit status is 0 if all are
-identical, and 1 otherwise, with a list of those that differ.
+Every bundled model, and small networks of every published kind with seeded weights, upsample a few phantoms: at several
+scales, whole and in tiles, a region, and made isotropic. The same is done in a work tree of the old revision, with the
+same interpreter and packages; the checksums of the results are compared. The exit code is 0 if all are identical,
+otherwise 1, with a list of the differences.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Size along i, j, k, and spacing in mm.
 PHANTOMS = {"cubic": ((14, 13, 12), (1.0, 1.0, 1.0)), "thick": ((13, 12, 5), (0.9, 0.9, 3.6))}
 SCALES = {"2": 2.0, "1.37": 1.37, "1.5 1 3": (1.5, 1.0, 3.0)}
-# Small networks: the class of a configuration, where either revision has it, and its values.
+# Small networks: the class of the configuration, if a revision has it, and its values.
 NETWORKS = {
     "published RDN": ("ArSSRConfig", {"encoder": "RDN", "feature_channels": 16, "decoder_width": 32}),
     "published ResCNN": ("ArSSRConfig", {"encoder": "ResCNN", "feature_channels": 16, "decoder_width": 32}),
@@ -44,7 +44,7 @@ ROOMS = ("config", "arssr", "arssr2", "fixed_scale", "registry")
 
 
 def engine(name: str) -> Any:
-    """Return what either revision calls by a name, wherever it is defined."""
+    """Return an object of either revision by its name, wherever it is defined."""
     for room in ROOMS:
         with contextlib.suppress(ImportError, AttributeError):
             return getattr(import_module(f"ArSSRLib.model.{room}"), name)
@@ -53,7 +53,7 @@ def engine(name: str) -> Any:
 
 
 def networks() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the name of every network and what makes it: the bundled ones, then small ones with seeded weights."""
+    """Yield the name of every network and its constructor: the bundled ones, then small ones with seeded weights."""
     checkpoint = import_module("ArSSRLib.checkpoint")
     for entry in checkpoint.registry():
         if entry.path.is_file():
@@ -63,22 +63,22 @@ def networks() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def seeded(config: Any) -> Any:
-    """Return a network whose weights are those of a seed, none of them zero."""
+    """Return a network with seeded weights, none of which is zero."""
     import torch  # noqa: PLC0415 - the comparing process needs none
 
     torch.manual_seed(20260)
     model = engine("build_model")(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            # Not those of the network itself, which a revision may begin otherwise.
+            # Not the initialization of the network itself, which may differ between revisions.
             parameter.normal_(std=0.02 if parameter.ndim == 1 else (2 / parameter[0].numel()) ** 0.5)
-            if parameter.numel() == 1:  # of the last layer, whose rectifier would let nothing through otherwise
+            if parameter.numel() == 1:  # of the last layer, whose rectifier would otherwise return zero
                 parameter.fill_(0.5)
     return model
 
 
 def phantom(size: tuple[int, int, int], spacing: tuple[float, float, float]) -> Any:
-    """Return nonnegative intensities of an ellipsoid with noise, half of whose background is exactly 0, float32."""
+    """Return nonnegative intensities of an ellipsoid with noise; half of the background is exactly 0; float32."""
     volume = import_module("ArSSRLib.volume").Volume
     geometry = import_module("ArSSRLib.geometry").VolumeGeometry(size, spacing)
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in size[::-1]), indexing="ij")
@@ -88,7 +88,7 @@ def phantom(size: tuple[int, int, int], spacing: tuple[float, float, float]) -> 
 
 
 def ask(name: str, volume: Any, model: Any, scale: Any, **how: Any) -> Any:
-    """Call `upsample` or `plan_upsampling` for the CPU in single precision, by the arguments of either revision."""
+    """Call `upsample` or `plan_upsampling` for the CPU in single precision, with the arguments of either revision."""
     function = getattr(import_module("ArSSRLib.upsampling"), name)
     chosen = {"device": "cpu", "precision": "fp32", "memory_limit": how.pop("memory_limit", None)}
     with contextlib.suppress(ImportError):
@@ -100,12 +100,12 @@ def ask(name: str, volume: Any, model: Any, scale: Any, **how: Any) -> Any:
 
 
 def upsampled(volume: Any, model: Any, scale: Any, **how: Any) -> np.ndarray:
-    """Return what a network makes of a volume."""
+    """Return the result of a network for a volume."""
     return np.asarray(ask("upsample", volume, model, scale, **how).array)
 
 
 def jobs(model: Any) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """Yield what is done with a network: a name, and what does it."""
+    """Yield the name and the function of every job of a network."""
     volumes = {name: phantom(*grid) for name, grid in PHANTOMS.items()}
     fixed = hasattr(model, "network")
     for label, scale in SCALES.items():
@@ -134,7 +134,7 @@ def in_tiles(model: Any) -> np.ndarray:
 
 
 def checksums(only: list[str]) -> dict[str, str]:
-    """Return the SHA-256 of every result of the revision that this process imports."""
+    """Return the SHA-256 of every result of the imported revision."""
     import torch  # noqa: PLC0415 - the comparing process needs none
 
     torch.set_num_threads(1)
@@ -149,13 +149,13 @@ def checksums(only: list[str]) -> dict[str, str]:
                 if result.min() == result.max():
                     sys.exit(f"{name}: {job}: the result is constant, which shows nothing.")
                 found[f"{name}: {job}"] = hashlib.sha256(result.tobytes()).hexdigest()
-            except Exception as error:  # what one revision refuses, the other has to refuse as well
+            except Exception as error:  # a refusal of one revision must be a refusal of the other
                 found[f"{name}: {job}"] = f"{type(error).__name__}: {error}"
     return found
 
 
 def checksums_of(tree: Path, only: list[str]) -> dict[str, str]:
-    """Return the checksums of the revision in a work tree, computed in a process of its own."""
+    """Return the checksums of the revision in a work tree, computed in a separate process."""
     command = [sys.executable, str(Path(__file__).resolve()), "--here", *only]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tree, env=environment, check=False)
@@ -178,7 +178,7 @@ def work_tree(revision: str) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Compare two revisions; returns the exit status."""
+    """Compare two revisions; return the exit code."""
     parser = argparse.ArgumentParser(description="Compare the results of two revisions bit by bit, on the CPU.")
     parser.add_argument("revision", nargs="?", help="revision to compare with, as git names it")
     parser.add_argument("--only", action="append", default=[], metavar="MODEL", help="compare these models only")
@@ -192,7 +192,7 @@ def main() -> int:
     new = checksums_of(ROOT, arguments.only)
     with work_tree(arguments.revision) as tree:
         old = checksums_of(tree, arguments.only)
-    # A model that only one of them has is no difference.
+    # A model that only one revision has is not a difference.
     both = [job for job in new if job in old]
     different = [job for job in both if new[job] != old[job]]
     for job in both:

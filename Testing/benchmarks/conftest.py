@@ -1,4 +1,4 @@
-"""The benchmarks are scripts beside each other: while a test runs, they find each other as they do when run."""
+"""Lets the tests of the benchmarks import the scripts beside them, as the scripts import each other."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ FOLDER = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a test import the scripts by their names, and nobody else: other folders have names in common with them."""
+    """Let a test import the scripts by name; other folders have scripts with the same names."""
     monkeypatch.syspath_prepend(FOLDER)

@@ -1,14 +1,14 @@
-"""Train several recipes for the same time: measure what a step of each costs here, then give each its share of steps.
+"""Train several recipes for the same time: measure the cost of a step of each, then compute the number of steps.
 
     python Testing/benchmarks/equal_compute.py --minutes 120 --output runs/equal --set training_data=FOLDER \
         --set validation_data=FOLDER RECIPES/arssr2_cpu.toml 'RECIPES/srcnn3d.toml model.scale=2' \
         'RECIPES/srcnn3d.toml model.scale=3'
 
-A run is a recipe and, inside the same quotes, what to change in it; --set changes it in all. The costs are measured in
-turns on a phantom, batch and step together, on the device that trains; then every run is an ordinary `arssr train` with
-fixed steps, so it can be repeated and resumed to the last digit, and its schedule ends with its budget. ``plan.csv`` in
-the output folder keeps the steps: called again, the same command goes on where it was stopped. ``report.md`` tells how
-long the steps of each run really took.
+A run is a recipe with its overrides inside the same quotes; --set changes all runs. The costs are measured alternately
+on a phantom, batch and step together, on the training device. Every run is then an ordinary `arssr train` with a fixed
+number of steps, so that it can be repeated and resumed bit-identically, and its schedule ends with its budget.
+``plan.csv`` in the output folder stores the steps: the same command continues an interrupted plan. ``report.md`` lists
+the actual time of each run.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from ArSSRLib.training.preparation import store
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import read_recipe
 
-# Large enough for a patch of 16 at scale 8, the largest of the shipped recipes for a processor.
+# Large enough for a patch of 16 at scale 8, the largest of the included CPU recipes.
 EDGE = 128
-# Steps before the first that counts, in which memory is taken and kernels are chosen.
+# Steps before the first one that counts, in which memory is allocated and kernels are selected.
 WARM_UP = 2
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the name of its folder, its recipe, and what is changed in it."""
+    """One training: the name of its folder, its recipe, and its overrides."""
 
     name: str
     recipe: Path
@@ -57,7 +57,7 @@ class Run:
 
 
 def parse_run(text: str, common: Sequence[str]) -> Run:
-    """Read a run as the command line gives it: a recipe, and what is changed in it."""
+    """Parse a run of the command line: a recipe and its overrides."""
     recipe, *own = shlex.split(text)
     overrides = (*common, *own)
     config = read_recipe(Path(recipe), overrides)
@@ -66,7 +66,7 @@ def parse_run(text: str, common: Sequence[str]) -> Run:
 
 
 def measure(runs: Sequence[Run], *, rounds: int, device: str) -> dict[str, float]:
-    """Return the seconds of a step of each run, batch included: the median of steps taken in turns."""
+    """Return the seconds per step of each run, including the batch: the median of alternating steps."""
     volume = noisy_phantom((EDGE, EDGE, EDGE))
     stored = store(
         volume.with_array(IntensityRange.of(volume.array).normalize(volume.array)), subject="phantom", voxel_hash=""
@@ -74,7 +74,7 @@ def measure(runs: Sequence[Run], *, rounds: int, device: str) -> dict[str, float
     target = resolve_device(device)
     trainers = {}
     for run in runs:
-        config = replace(run.config, fixed_patches=0)  # how the patches were cut is over before the first step
+        config = replace(run.config, fixed_patches=0)  # fixed cubes are cut before the first step
         sampler = BatchSampler([[stored]] * len(config.target_spacings), config, device=target)
         trainers[run.name] = Trainer(config, sampler, [], processes=Processes(0, 1, target))
     seconds: dict[str, list[float]] = {run.name: [] for run in runs}
@@ -88,7 +88,7 @@ def measure(runs: Sequence[Run], *, rounds: int, device: str) -> dict[str, float
 
 
 def plan(runs: Sequence[Run], path: Path, args: argparse.Namespace) -> dict[str, int]:
-    """Return the steps of each run, as planned before or as measured now."""
+    """Return the steps of each run, from an existing plan or from new measurements."""
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
             steps = {row["run"]: int(row["steps"]) for row in csv.DictReader(file)}
@@ -110,7 +110,7 @@ def plan(runs: Sequence[Run], path: Path, args: argparse.Namespace) -> dict[str,
 
 
 def train(run: Run, steps: int, args: argparse.Namespace) -> float:
-    """Train one run, or go on with it, and return the seconds that its steps took."""
+    """Train or continue one run, and return the seconds of its steps."""
     output = args.output / run.name
     if not (output / FINAL).exists():
         changes = [*run.overrides, f"steps={steps}", f"output={output}"]
@@ -133,7 +133,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Plan, train and report; returns the exit status."""
+    """Plan, train and report; return the exit code."""
     args = _arguments()
     try:
         runs = [parse_run(text, args.set) for text in args.runs]

@@ -1,4 +1,4 @@
-"""How good the time is that the panel promises: ``python Testing/benchmarks/estimates.py [--busy N]``.
+"""Accuracy of the time estimates of the panel: ``python Testing/benchmarks/estimates.py [--busy N]``.
 
 For each job, a fresh worker measures the speed as it does when the panel is opened, and another does the job; both are
 started as Slicer starts them, beside `--busy` processes that compute all the time. Prints the promised and the measured

@@ -1,10 +1,10 @@
-"""How many volumes and minutes fine-tuning needs: a network that never saw a scanner, tuned on a few volumes of it.
+"""Volumes and minutes that fine-tuning needs: a network without data of a scanner is tuned on a few of its volumes.
 
     python Testing/benchmarks/fine_tuning.py TRAINING_FOLDER VALIDATION_FOLDER --scanner ds000011
 
-The files whose names begin with ``--scanner`` are left out of the first training; fine-tuning then takes 1, 3 and all
-of them, and what comes out is judged on the validation volumes of that scanner. A small network and few steps, as in
-`ablations`; what is finished is kept and not computed again.
+Files whose names begin with ``--scanner`` are left out of the first training; fine-tuning then uses 1, 3 and all of
+them, and is evaluated on the validation volumes of that scanner. The network is small and the training short, as in
+`ablations`; finished parts are kept and not computed again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FINE_TUNE = Path(recipes.__path__[0]) / "fine_tune.toml"
 
 
 def write_table(path: Path, training: list[Path], validation: list[Path]) -> Path:
-    """Write the CSV file that `arssr train` reads."""
+    """Write a CSV file for `arssr train`."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = [(p.resolve(), "train") for p in training] + [(p.resolve(), "val") for p in validation]
         csv.writer(file).writerows([("path", "split"), *rows])
@@ -32,7 +32,7 @@ def write_table(path: Path, training: list[Path], validation: list[Path]) -> Pat
 
 
 def judged(name: str, recipe: Path, overrides: list[str], *, init: Path | None, args: argparse.Namespace) -> dict:
-    """Train one run unless it is finished; returns its gains in dB by setting, and the seconds its steps took."""
+    """Train one run unless it is finished; return its gains in dB by setting, and the seconds of its steps."""
     kept = args.output / f"{name}.json"
     if not kept.exists():
         with joined_processes("cpu") as processes:

@@ -1,8 +1,8 @@
-"""What a job cannot do without: operations and bytes, and the seconds that these take at a machine's measured best.
+"""The minimum work of a job: operations and bytes, and the seconds that they take at the measured peak of a machine.
 
 Operations are those of the direct algorithm, a multiplication and an addition for each weight and voxel; interpolation,
-activations and padding are not counted. Bytes are the least that encoding once and answering once must move: input,
-weights and feature map, each written and read once, and the output. Everything else may stay in cache.
+activations and padding are not counted. Bytes are the minimum for encoding once and decoding once: input, weights and
+feature map, each written and read once, and the output. Everything else may stay in the cache.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ArSSRLib.model.arssr2 import ArSSR2
 
 FLOAT_BYTES = 4
 MATMULS = ((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (8192, 256, 256))
-# Channels and edge of volumes that are convolved by 3 x 3 x 3, as the two networks do.
+# Channels and edge of volumes for 3 x 3 x 3 convolutions, as in the two networks.
 CONVOLUTIONS = ((64, 24), (64, 40), (48, 48), (128, 24))
-# Without a cache that tells its size, arrays of the triad are this large: no processor of 2026 has 256 MB a socket.
+# Size of the arrays of the triad if the cache size is unknown: no processor of 2026 has 256 MB per socket.
 TRIAD_BYTES = 2**28
 
 
 @dataclass(frozen=True)
 class Work:
-    """What must be done.
+    """A minimum amount of work.
 
     Attributes:
         operations: Multiplications and additions.
@@ -43,18 +43,18 @@ class Work:
         return Work(self.operations + other.operations, self.traffic + other.traffic)
 
     def times(self, count: float) -> Work:
-        """Return the work of doing it so often."""
+        """Return this work multiplied by a number."""
         return Work(self.operations * count, self.traffic * count)
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The most that a machine was seen to do.
+    """The highest measured speeds of a machine.
 
     Attributes:
-        matmul: Operations a second of the best matrix product, fp32.
-        convolution: Operations a second of the best convolution, fp32, direct algorithm.
-        bandwidth: Bytes a second of a triad, ``a = b + s * c``, on arrays beyond any cache.
+        matmul: Operations per second of the best matrix product, fp32.
+        convolution: Operations per second of the best convolution, fp32, direct algorithm.
+        bandwidth: Bytes per second of a triad, ``a = b + s * c``, on arrays that exceed all caches.
     """
 
     matmul: float
@@ -63,11 +63,11 @@ class Peaks:
 
     @property
     def operations(self) -> float:
-        """Operations a second of the best of both."""
+        """Operations per second of the best of both."""
         return max(self.matmul, self.convolution)
 
     def best(self, other: Peaks) -> Peaks:
-        """Return the larger of each: a peak was too low whenever it was beaten."""
+        """Return the larger value of each speed, because a peak was too low if it was exceeded."""
         return Peaks(
             max(self.matmul, other.matmul),
             max(self.convolution, other.convolution),
@@ -79,20 +79,20 @@ class Peaks:
         return work.operations / self.operations, work.traffic / self.bandwidth
 
     def floor(self, work: Work) -> float:
-        """Return the seconds below which nobody gets who does all of it: the larger floor of the two."""
+        """Return the minimum seconds for all of the work: the larger of the two floors."""
         return max(self.seconds(work))
 
 
 def encoding(model: Network, coarse_voxels: int) -> Work:
-    """Return the work of turning so many voxels into a feature map."""
+    """Return the work of encoding a number of voxels."""
     weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv3d))
     moved = coarse_voxels * (1 + _channels(model)) + weights
     return Work(2.0 * weights * coarse_voxels, float(FLOAT_BYTES * moved))
 
 
 def answering(model: Network, coarse_voxels: int, fine_voxels: int) -> Work:
-    """Return the work of answering for so many fine voxels from a feature map of so many coarse ones."""
-    # Modulation of our network is per axis, hardly anything; its last convolution belongs to the encoder.
+    """Return the work of decoding a number of fine voxels from a feature map of coarse voxels."""
+    # The modulation of arssr2 is per axis and negligible; its last convolution belongs to the encoder.
     layers = [*model.hidden, model.output] if isinstance(model, ArSSR2) else model.decoder.modules()
     weights = sum(m.weight.numel() for m in layers if isinstance(m, nn.Linear))
     moved = coarse_voxels * _channels(model) + weights + fine_voxels
@@ -100,12 +100,12 @@ def answering(model: Network, coarse_voxels: int, fine_voxels: int) -> Work:
 
 
 def _channels(model: Network) -> int:
-    """Return the values that a coarse voxel of the feature map has; ours carries the spline along."""
+    """Return the values per coarse voxel of the feature map; that of arssr2 includes the spline."""
     return model.config.feature_channels + isinstance(model, ArSSR2)
 
 
 def measure_peaks(*, seconds: float) -> Peaks:
-    """Return the best of several shapes on this machine, with the threads that PyTorch has now.
+    """Return the best of several shapes on this machine, with the current number of PyTorch threads.
 
     Args:
         seconds: Time for each shape.
@@ -127,7 +127,7 @@ def _convolution_rate(channels: int, edge: int, *, seconds: float) -> float:
     order = torch.channels_last_3d
     features = torch.randn(1, channels, edge, edge, edge).contiguous(memory_format=order)
     weight = torch.randn(channels, channels, 3, 3, 3).contiguous(memory_format=order)
-    # No padding: every product counts.
+    # Without padding, so that every product counts.
     operations = 2.0 * weight.numel() * (edge - 2) ** 3
     return operations / _least_seconds(lambda: F.conv3d(features, weight), seconds)
 
@@ -135,12 +135,12 @@ def _convolution_rate(channels: int, edge: int, *, seconds: float) -> float:
 def _triad_rate(seconds: float) -> float:
     count = max(4 * cache_bytes(3), TRIAD_BYTES) // FLOAT_BYTES
     b, c, a = torch.ones(count), torch.ones(count), torch.ones(count)
-    # As STREAM counts: two arrays read, one written.
+    # As in STREAM: two arrays are read, one is written.
     return 3.0 * FLOAT_BYTES * count / _least_seconds(lambda: torch.add(b, c, alpha=3.0, out=a), seconds)
 
 
 def _least_seconds(action: Callable[[], Tensor], seconds: float) -> float:
-    """Return the shortest of as many runs as fit into the time, three at least, the first not counted."""
+    """Return the shortest of the runs that fit into the time, at least three, without the first."""
     action()
     taken: list[float] = []
     end = time.perf_counter() + seconds

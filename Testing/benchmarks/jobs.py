@@ -1,4 +1,4 @@
-"""What is measured: jobs, the rows of each, and which of them a machine can do."""
+"""The measured jobs, the rows of each, and which of them a machine can run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ArSSRLib.upsampling import upsample
 PUBLISHED = "published"
 DEEP = "arssr2-deep"
 
-# The ways to answer. The first two are the yardsticks, see `procedures`; the next three are the engine's.
+# The ways of computing a result. The first two are the yardsticks, see `procedures`; the next three use the engine.
 EVERY_SLICE = "encode for every slice, grid_sample"
 ONCE = "encode once, grid_sample"
 UPSAMPLE = "upsample"
 BF16 = "upsample in bf16"
 OPENVINO = "upsample by OpenVINO"
 OPENVINO_INT8 = "upsample by OpenVINO in int8"
-# The two halves of a job alone, the yardstick's and the engine's.
+# The two halves of a job, by the yardstick and by the engine.
 PLAIN_ENCODE, PLAIN_QUERY = "encoder, plain", "decoder, grid_sample"
 ENCODE, QUERY = "encoder", "decoder"
-# The yardstick for a few boxes of a job that it could not finish; never timed.
+# The yardstick for a few boxes of a job that it could not complete; never timed.
 BOXES = "reference in boxes"
 
 BOX_EDGE = 16
@@ -36,7 +36,7 @@ BOX_EDGE = 16
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a network, and the way it is asked."""
+    """One line of a table: a network and a way."""
 
     network: str
     way: str
@@ -49,14 +49,16 @@ class Job:
     Attributes:
         size: Voxels of the input along i, j, k.
         scale: Factor, unitless.
-        networks: Who does it.
-        rounds: How often each row is measured.
-        warm_up: Whether one run more comes before the first round, if there are several.
-        every_slice: Whether the published procedure is run in full, once; else its time is computed from its parts.
-        plain: Whether encoding once is run in full; else its time is computed, and errors are those in three boxes.
-        variants: Whether bf16 and OpenVINO have rows, where they are there.
-        memory_limit: What `upsample` is told, in GB (1e9 bytes).
-        parts: Whether encoder and decoder are measured alone, instead of the whole.
+        networks: Networks to run.
+        rounds: Number of measurements of each row.
+        warm_up: Whether one additional run precedes the first round, if there are several.
+        every_slice: Whether the published procedure is run in full, once; otherwise, its time is computed from its
+            parts.
+        plain: Whether encoding once is run in full; otherwise, its time is computed, and errors are those in three
+            boxes.
+        variants: Whether there are rows for bf16 and OpenVINO, if available.
+        memory_limit: Memory limit for `upsample`, in GB (1e9 bytes).
+        parts: Whether encoder and decoder are measured separately, instead of the whole.
     """
 
     size: tuple[int, int, int]
@@ -87,8 +89,8 @@ class Job:
         return prod(self.size), prod(self.fine_shape)
 
     def runs(self, row: Row) -> list[int]:
-        """Return the rounds in which a row runs, counted from 0; -1 is the run before them, which is not counted."""
-        if row.way == EVERY_SLICE:  # it takes minutes, and is a mean of many encodings by itself
+        """Return the rounds in which a row runs, from 0; -1 is the run before them, which is not counted."""
+        if row.way == EVERY_SLICE:  # it takes minutes, and is itself a mean of many encodings
             return [self.rounds // 2]
         return list(range(-1 if self.warm_up and self.rounds > 1 else 0, self.rounds))
 
@@ -98,7 +100,7 @@ class Job:
         return f"{' x '.join(map(str, self.size))} voxels at {self.scale:g}x"
 
     def boxes(self) -> list[Box]:
-        """Return where results are compared: everywhere, or in both corners and in the middle."""
+        """Return the boxes in which results are compared: everything, or both corners and the center."""
         if self.plain:
             return [_box((0, 0, 0), self.fine_shape)]
         edges = [min(BOX_EDGE, n) for n in self.fine_shape]
@@ -106,11 +108,11 @@ class Job:
         return [_box(place, edges) for place in places]
 
     def reference(self, network: str) -> Row:
-        """Return the row whose answers are taken for right."""
+        """Return the row with the reference result."""
         return Row(network, PLAIN_QUERY if self.parts else ONCE if self.plain else BOXES)
 
     def rows(self) -> list[Row]:
-        """Return what this machine can measure of it."""
+        """Return the rows that this machine can measure."""
         return [Row(network, way) for network in self.networks for way in self._ways(network)]
 
     def _ways(self, network: str) -> list[str]:
@@ -122,12 +124,12 @@ class Job:
         if self.variants:
             ways += [BF16] if has_bf16() else []
             ways += [OPENVINO] if has_openvino() else []
-            ways += [OPENVINO_INT8] if has_openvino() and network != PUBLISHED else []  # it is not offered in 8 bits
+            ways += [OPENVINO_INT8] if has_openvino() and network != PUBLISHED else []  # not supported in 8 bits
         return ways
 
 
 def has_openvino() -> bool:
-    """Tell whether the engine knows this backend and its package is installed."""
+    """Return whether the engine has this backend and its package is installed."""
     return "backend" in inspect.signature(upsample).parameters and find_spec("openvino") is not None
 
 
@@ -137,13 +139,13 @@ def _box(first: tuple[int, ...] | list[int], shape: tuple[int, ...] | list[int])
 
 
 BOTH = (PUBLISHED, DEFAULT_MODEL)
-# The default model's own promise is in the ladder of every day: 160 x 192 x 144 at 2x in 60 s and 4 GB.
+# The promise of the default model is in the daily jobs: 160 x 192 x 144 at 2x in 60 s and 4 GB.
 PROMISED = Job((160, 192, 144), 2, (DEFAULT_MODEL,), rounds=1, plain=False, memory_limit=4)
 PARTS = Job((40, 40, 40), 2, BOTH, rounds=3, parts=True)
-# The only job that the published procedure does in full: 25 TFLOP.
+# The only job for which the published procedure is run in full: 25 TFLOP.
 SMALL = Job((32, 32, 32), 2, BOTH, rounds=3, every_slice=True, variants=True)
-# About ten minutes on two cores. Below 18 voxels PyTorch takes another convolution, four times slower, which says
-# nothing about volumes of a usual size.
+# About ten minutes on two cores. Below 18 voxels, PyTorch uses another convolution, four times slower, which is not
+# representative for volumes of usual size.
 DEFAULT = (
     PARTS,
     SMALL,
@@ -151,8 +153,8 @@ DEFAULT = (
     Job((64, 64, 64), 2, (DEFAULT_MODEL, DEEP), rounds=3, variants=True),
     PROMISED,
 )
-# Encoding once keeps 7.3 kB a coarse voxel of the published network: 2 GB for so many voxels, 17 GB for 132^3 voxels,
-# 85 GB for the last.
+# Encoding once keeps 7.3 kB per coarse voxel of the published network: 2 GB for this number of voxels, 17 GB for 132^3
+# voxels, 85 GB for the largest job.
 PLAIN_VOXELS = 66**3
 FULL = (
     PARTS,

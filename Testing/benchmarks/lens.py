@@ -1,8 +1,8 @@
-"""How long the live preview takes to answer: the worker that the Slicer module starts, asked as the module asks.
+"""Response times of the live preview: the worker of the Slicer module with the requests of the module.
 
-``python Testing/benchmarks/lens.py`` prints a table for two volumes, isotropic and with thick slices: how long the
-worker takes to start, and how long the first and the next planes take, as a lens and as a whole slice, along the axes
-of the volume and oblique. The volume is a phantom; latency does not depend on what it shows.
+``python Testing/benchmarks/lens.py`` prints a table for two volumes, isotropic and with thick slices: the start of the
+worker, and the first and the next planes, as a lens and as a whole slice, along the axes of the volume and oblique. The
+volume is a phantom; its content does not affect the times.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ VOLUMES = {
     "1 mm, isotropic, 2x": ((176, 256, 256), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
     "5 mm slices, 1x1x5": ((256, 256, 30), (0.9, 0.9, 5.0), (1.0, 1.0, 5.0)),
 }
-NEXT = 5  # planes after the first one, one voxel of the result apart
+NEXT = 5  # planes after the first one, at a distance of one voxel of the result
 
 
 @dataclass(frozen=True)
 class View:
-    """What is looked at.
+    """A view.
 
     Attributes:
-        name: In the table.
-        axes: Axes of the result along which columns and rows run.
+        name: Name in the table.
+        axes: Axes of the result along columns and rows.
         edge: Pixels along each edge; None for the whole slice.
-        turned: By how many degrees the plane is rotated about its columns; 0 lies along the axes.
+        turned: Rotation of the plane about its columns in degrees; 0 is parallel to the axes.
     """
 
     name: str
@@ -63,14 +63,14 @@ class View:
     turned: float = 0.0
 
     def question(self, fine: VolumeGeometry, shift: int) -> dict[str, Any]:
-        """Return where the pixels are, ``shift`` voxels of the result beside the middle."""
+        """Return the positions of the pixels, ``shift`` voxels of the result from the center."""
         third = 3 - sum(self.axes)
         size = [fine.size[axis] if self.edge is None else min(self.edge, fine.size[axis]) for axis in self.axes]
         angle = np.deg2rad(self.turned)
         column, down, through = (np.eye(3)[axis] for axis in (*self.axes, third))
         affine = fine.affine
         steps = [affine[:3, :3] @ column, affine[:3, :3] @ down, affine[:3, :3] @ through]
-        if self.turned:  # pixels as dense as the finest axis
+        if self.turned:  # pixels with the spacing of the finest axis
             column, down, through = (step / np.linalg.norm(step) for step in steps)
             row = np.cos(angle) * down + np.sin(angle) * through
             steps = [min(fine.spacing) * column, min(fine.spacing) * row, steps[2]]
@@ -94,11 +94,11 @@ SLICES = (View("whole slice, axial", (0, 1), None), View("whole slice, sagittal"
 
 
 class LensProcess:
-    """The worker, as the module starts it.
+    """The worker, started like in the module.
 
     Args:
-        job: The content of its job file.
-        folder: For the job file.
+        job: Content of its job file.
+        folder: Folder for the job file.
     """
 
     def __init__(self, job: dict[str, Any], folder: Path) -> None:
@@ -110,7 +110,7 @@ class LensProcess:
         self._number = 0
 
     def until(self, event: str) -> dict[str, Any]:
-        """Return the next event of a name."""
+        """Return the next event with a name."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             told = json.loads(line)
@@ -121,7 +121,7 @@ class LensProcess:
         raise SystemExit("The worker ended without an answer; its last words are above.")
 
     def ask(self, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        """Return the seconds until the answer to a question is read, and the answer."""
+        """Return the seconds until the answer to a request was read, and the answer."""
         self._number += 1
         started = time.perf_counter()
         assert self._process.stdin is not None
@@ -132,7 +132,7 @@ class LensProcess:
         return time.perf_counter() - started, answer
 
     def processor_seconds(self) -> float:
-        """Return the processor time that it has taken."""
+        """Return its processor time."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
@@ -143,7 +143,7 @@ class LensProcess:
 
 @contextmanager
 def worker_on(volume: Volume, options: UpsamplingOptions, model: str) -> Iterator[tuple[LensProcess, float]]:
-    """Yield a worker that is ready for questions about a volume, and the seconds that this took."""
+    """Yield a worker that is ready for requests on a volume, and the seconds until then."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = write_volume(volume, folder / "1.nrrd", compress=False)
@@ -158,7 +158,7 @@ def worker_on(volume: Volume, options: UpsamplingOptions, model: str) -> Iterato
 
 
 def rows_of(view: View, volume: Volume, scale: tuple[float, ...], options: UpsamplingOptions, model: str) -> list[str]:
-    """Return the cells of a view's line in the table: start, first, next, exact, and cores that others kept busy."""
+    """Return the cells of a view's line in the table: start, first, next, exact, and cores used by other programs."""
     fine = volume.geometry.upsampled(scale)
     busy, began = busy_seconds(), time.perf_counter()
     with worker_on(volume, options, model) as (worker, start):

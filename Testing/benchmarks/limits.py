@@ -1,4 +1,4 @@
-"""How well ``arssr upsample`` keeps its memory limit: each row is a run of the command as a process of its own.
+"""Compliance of ``arssr upsample`` with its memory limit: each row is a run of the command in a separate process.
 
 ``python Testing/benchmarks/limits.py`` prints the table; this file, given the arguments of a run, is that process.
 """
@@ -36,8 +36,8 @@ class Job:
         edge: Voxels of the input along i, j and k.
         scale: Factor, unitless.
         model: A name, or "published" for RDN with seeded weights.
-        limit: In GB (1e9 bytes); None for none.
-        suffix: Of the result.
+        limit: Limit in GB (1e9 bytes); None for none.
+        suffix: Suffix of the result.
     """
 
     edge: int
@@ -47,7 +47,7 @@ class Job:
     suffix: str = ".nii.gz"
 
 
-# From whole volumes to the smallest tiles; the result in memory, and once more in that of SimpleITK.
+# From whole volumes to the smallest tiles; with the result in memory, and once more in the memory of SimpleITK.
 JOBS = [
     Job(64, 1.3, "arssr2", None),
     Job(64, 1.3, "arssr2", 0.47),
@@ -61,10 +61,10 @@ JOBS = [
 
 
 def measure(jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Run the jobs one after the other; yield each with what its process reports.
+    """Run the jobs one after another; yield each with the report of its process.
 
     Raises:
-        subprocess.CalledProcessError: If a run failed; it has said why on the standard error.
+        subprocess.CalledProcessError: If a run failed; its standard error has the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "published.safetensors"
@@ -83,7 +83,7 @@ def measure(jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
 
 
 def row(job: Job, found: dict[str, Any]) -> str:
-    """Return the line of the table for a run."""
+    """Return the line of a run in the table."""
     ratio = "" if job.limit is None else f"{found['peak'] / 1e9 / job.limit:.2f}"
     kept = "" if job.limit is None else "kept" if found["peak"] <= TOLERANCE * job.limit * 1e9 else "not kept"
     return (
@@ -94,12 +94,12 @@ def row(job: Job, found: dict[str, Any]) -> str:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run the command in this process, and print what it planned and what it took."""
+    """Run the command in this process, and print its plan and its measurements."""
     plans: list[Plan] = []
     carry_out: Callable[..., Volume] = command.carry_out
 
     def watched(plan: Plan, *args: Any, **options: Any) -> Volume:
-        """Upsample, and keep the plan."""
+        """Upsample, and store the plan."""
         plans.append(plan)
         return carry_out(plan, *args, **options)
 

@@ -1,4 +1,4 @@
-"""The machine that is measured on: what it is, and what others do on it meanwhile."""
+"""The machine of the measurements: its properties, and the load by other programs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ArSSRLib.device import processor_name
 CACHES = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
-# Cores that others may keep busy before a measurement is marked.
+# Number of cores used by other programs above which a measurement is marked.
 TOLERATED_LOAD = 0.3
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a timing depends on beside the code.
+    """Properties of the machine that affect a timing.
 
     Attributes:
-        processor: As its maker calls it.
+        processor: Vendor's name.
         cores: Logical cores.
-        caches: Bytes of the level 2 and the level 3 caches, all of them together; 0 where nobody tells.
+        caches: Total bytes of the level 2 and of the level 3 caches; 0 if unknown.
         memory: Bytes of main memory.
         system: Operating system.
         python: Version.
         torch: Version.
-        threads: Threads that PyTorch computes with.
+        threads: Number of PyTorch threads.
     """
 
     processor: str
@@ -45,7 +45,7 @@ class Machine:
 
 
 def this_machine(threads: int) -> Machine:
-    """Return where this process runs."""
+    """Return the properties of this machine."""
     return Machine(
         processor=processor_name(),
         cores=os.cpu_count() or 1,
@@ -59,7 +59,7 @@ def this_machine(threads: int) -> Machine:
 
 
 def cache_bytes(level: int, folder: Path = CACHES) -> int:
-    """Return the bytes of all caches of a level as Linux lists them, each counted once; 0 where it does not."""
+    """Return the bytes of all caches of a level from Linux, each counted once; 0 if unknown."""
     sizes = {}
     for cache in folder.glob("cpu[0-9]*/cache/index*"):
         try:
@@ -75,7 +75,7 @@ def cache_bytes(level: int, folder: Path = CACHES) -> int:
 
 
 def has_bf16() -> bool:
-    """Tell whether the processor multiplies bf16 in hardware, as far as Linux says."""
+    """Return whether the processor multiplies bf16 in hardware, according to Linux."""
     try:
         return not BF16_FLAGS.isdisjoint(CPUINFO.read_text(encoding="ascii", errors="ignore").split())
     except OSError:
@@ -83,23 +83,23 @@ def has_bf16() -> bool:
 
 
 def load_average() -> float:
-    """Return how many processes wanted a core in the last minute, as the operating system counts them."""
+    """Return the load average of the last minute from the operating system."""
     return psutil.getloadavg()[0]
 
 
 def busy_seconds() -> float:
-    """Return the seconds that all cores together have been busy since the machine started, whoever kept them so."""
+    """Return the busy seconds of all cores together since the start of the machine, by any program."""
     times = psutil.cpu_times()
     fields = ("user", "nice", "system", "irq", "softirq", "steal", "interrupt", "dpc")
     return float(sum(getattr(times, field, 0.0) for field in fields))
 
 
 def load_of_others(busy: float, own: float, seconds: float) -> float:
-    """Return how many cores others kept busy on average.
+    """Return the mean number of cores used by other programs.
 
     Args:
-        busy: Seconds that all cores together were busy.
-        own: Seconds of it that were ours.
-        seconds: Seconds that passed.
+        busy: Busy seconds of all cores together.
+        own: Seconds of our own processes.
+        seconds: Elapsed seconds.
     """
     return max(0.0, busy - own) / seconds if seconds > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Peak memory and time of one large job with the default model, in a process of its own.
+"""Peak memory and time of one large job with the default model, in a separate process.
 
 `measure_memory` starts this file as a script; the script upsamples and prints one JSON object.
 """
@@ -27,23 +27,23 @@ STATUS = Path("/proc/self/status")
 
 
 class LargeJobError(Exception):
-    """The process failed; it has said why on the standard error."""
+    """The process failed; its standard error has the reason."""
 
 
 @dataclass(frozen=True)
 class LargeJob:
-    """What the process did and took.
+    """The measurements of the process.
 
     Attributes:
         size: Voxels of the input along i, j, k.
-        weights: A word on the weights of the default model.
-        threads: Threads that PyTorch computed with.
+        weights: Description of the weights of the default model.
+        threads: Number of PyTorch threads.
         tiles: Number of tiles.
-        encoded: Voxels that were encoded, halos included, divided by the voxels of the input.
-        planned_memory: Peak that the plan predicted, in bytes.
-        peak_memory: Peak of the process as the operating system counted it, in bytes.
-        upsample_seconds: `upsample` alone.
-        process_seconds: The whole process, from its start to its end.
+        encoded: Encoded voxels, including halos, divided by the voxels of the input.
+        planned_memory: Peak predicted by the plan, in bytes.
+        peak_memory: Peak of the process measured by the operating system, in bytes.
+        upsample_seconds: Time of `upsample` alone.
+        process_seconds: Time of the whole process, from its start to its end.
     """
 
     size: tuple[int, int, int]
@@ -63,14 +63,14 @@ def measure_memory(size: tuple[int, int, int], scale: float, *, memory_limit: fl
     Args:
         size: Voxels of the input along i, j, k.
         scale: Factor, unitless.
-        memory_limit: What `upsample` is told, in GB (1e9 bytes).
-        threads: Threads of PyTorch.
+        memory_limit: Memory limit for `upsample`, in GB (1e9 bytes).
+        threads: Number of PyTorch threads.
 
     Raises:
         LargeJobError: If the process failed.
     """
     arguments = [*size, scale, memory_limit, threads]
-    use_large_pages()  # as the command line and the worker do; the child inherits it
+    use_large_pages()  # as in the command line and the worker; inherited by the child
     start = time.perf_counter()
     process = subprocess.run(
         [sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=False
@@ -84,8 +84,8 @@ def measure_memory(size: tuple[int, int, int], scale: float, *, memory_limit: fl
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process ever held, in bytes, as the operating system counted it."""
-    # Linux's getrusage also remembers the parent from before the program was replaced; VmHWM does not.
+    """Return the peak memory of this process in bytes, as measured by the operating system."""
+    # The getrusage of Linux includes the parent before exec; VmHWM does not.
     if STATUS.exists():
         line = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
@@ -124,7 +124,7 @@ def _main() -> int:
     parser.add_argument("memory_limit", type=float)
     parser.add_argument("threads", type=int)
     arguments = parser.parse_args()
-    return_freed_memory()  # as the command line and the worker do
+    return_freed_memory()  # as in the command line and the worker
     torch.set_num_threads(arguments.threads)
     i, j, k = arguments.size
     try:

@@ -1,8 +1,8 @@
-"""What each optimization of the CPU path brings: the same work with and without it, in turns, as ratios.
+"""The gain of each optimization of the CPU path: the same work with and without it, alternating, as ratios.
 
     python Testing/benchmarks/optimizations.py [--threads N] [--rounds N] [--edge N]
 
-Also those that were tried and did not pay. The table is printed and written to ``bench_output/optimizations.md``;
+Optimizations without a gain are included. The table is printed and written to ``bench_output/optimizations.md``;
 ``Resources/Performance/optimizations.md`` explains the rows.
 """
 
@@ -42,9 +42,9 @@ class Comparison:
     """One optimization.
 
     Attributes:
-        name: What is done.
-        instead_of: What would be done without it.
-        paid: Whether the engine does it.
+        name: The optimization.
+        instead_of: The alternative without it.
+        paid: Whether the engine uses it.
         faster: The work with it.
         plain: The same work without it.
     """
@@ -65,7 +65,7 @@ def _changed(*changes: tuple[object, str, object]) -> Iterator[None]:
 
 
 def _with(work: Work, *changes: tuple[object, str, object]) -> Work:
-    """Return work that is done while values of the engine are others."""
+    """Return work that is done while values of the engine are replaced."""
 
     def changed() -> Tensor:
         with _changed(*changes):
@@ -88,7 +88,7 @@ def _in_bf16(work: Work) -> Work:
 def _apart(
     block: ResidualBlock, features: Tensor, hidden: Tensor, _: slabs.Advance, *, gain: Tensor, shift: Tensor
 ) -> None:
-    """Advance a block with Winograd's convolutions, but what follows them on whole volumes, as usually written."""
+    """Compute a block with Winograd's convolutions, but with all other steps on whole volumes, as is usual."""
     for convolution, source in ((block.first, features), (block.second, hidden)):
         result = torch.empty_like(hidden)
         layer = slabs.Convolution(convolution.weight, convolution.bias, "replicate")
@@ -101,7 +101,7 @@ def _apart(
 
 
 def _by_points(model: ArSSR, feature_map: Tensor, edge: int) -> Work:
-    """Answer a grid of points with `query`, which samples them by grid_sample."""
+    """Predict a grid of points with `query`, which samples them by grid_sample."""
     axis = (2 * torch.arange(edge) + 1) / edge - 1
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(1, -1, 3)
     return lambda: torch.cat(
@@ -110,7 +110,7 @@ def _by_points(model: ArSSR, feature_map: Tensor, edge: int) -> Work:
 
 
 def encoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]:
-    """Yield what concerns encoders: ours on a cube of ``edge`` voxels, the published one on half of it."""
+    """Yield comparisons of encoders: arssr2 on a cube of ``edge`` voxels, the published one on half of it."""
     volume, scale = torch.rand(1, 1, edge, edge, edge), Conditioning(torch.full((1, 3), 2.0))
     small = volume[..., : edge // 2, : edge // 2, : edge // 2].contiguous()
 
@@ -133,7 +133,7 @@ def encoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]
 
 
 def decoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]:
-    """Yield what concerns decoders, at scale 2."""
+    """Yield comparisons of decoders, at scale 2."""
     scale, grid = Conditioning(torch.full((1, 3), 2.0)), whole_grid((edge,) * 3, (2 * edge,) * 3)
     half = whole_grid((edge // 2,) * 3, (edge,) * 3)
     features = torch.randn(1, edge, edge, edge, 65).permute(0, 4, 1, 2, 3)
@@ -158,7 +158,7 @@ def decoding(model: ArSSR2, published: ArSSR, edge: int) -> Iterator[Comparison]
 
 
 def measure(comparison: Comparison, rounds: int) -> tuple[float, float]:
-    """Return how many times faster it is, the median over the rounds, and the largest relative difference."""
+    """Return the speedup, the median over the rounds, and the largest relative difference."""
     results = [comparison.faster(), comparison.plain()]
     difference = float((results[0].float() - results[1].float()).abs().max() / results[1].float().abs().max())
     ratios = []
@@ -173,7 +173,7 @@ def measure(comparison: Comparison, rounds: int) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Measure every comparison, print the table and write it; returns the exit status."""
+    """Measure every comparison, print the table and write it; return the exit code."""
     parser = argparse.ArgumentParser(description="Measure what each optimization of the CPU path brings.")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of PyTorch (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measurements of each (default %(default)s)")

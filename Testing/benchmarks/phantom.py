@@ -23,7 +23,7 @@ BLOBS = (
 def noisy_phantom(size: tuple[int, int, int]) -> Volume:
     """Return a magnitude image, float32, of ``size`` (i, j, k) voxels of 1 mm.
 
-    Blobs are products of three vectors, so making a large phantom takes little beyond its own memory.
+    Blobs are products of three vectors, so that creating a large phantom needs little additional memory.
     """
     geometry = VolumeGeometry(size=size, spacing=(1.0, 1.0, 1.0))
     array = np.random.default_rng(SEED).standard_normal(geometry.shape, dtype=np.float32)

@@ -1,8 +1,8 @@
-"""The yardsticks: both networks answered as they are drawn, in plain PyTorch, and the published way of asking.
+"""The yardsticks: both networks in plain PyTorch, and the published procedure.
 
-Everything is written here on the layers of the engine but without its code: what the engine learns later must not make
-its own yardstick faster. Encoding is `torch.nn.functional.conv3d` with every concatenation and padded copy, decoding is
-`grid_sample` for one slice of the output after the other.
+They use the layers of the engine but none of its other code, so that improvements of the engine do not make its own
+yardstick faster. Encoding is `torch.nn.functional.conv3d` with every concatenation and padded copy, decoding is
+`grid_sample`, one slice of the output after another.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from ArSSRLib.model.encoders import RDN, DenseBlock, DenseLayer
 Network: TypeAlias = ArSSR | ArSSR2
 Box: TypeAlias = tuple[slice, slice, slice]
 LAYOUT = Path(__file__).resolve().parents[1] / "reference" / "layout.json"
-# Coarse voxels around a box that is answered alone: more than any encoder sees (28) and than a spline feels.
+# Coarse voxels around a box that is computed alone: more than the receptive field of any encoder (28) and of a spline.
 MARGIN = 32
 
 
 @dataclass(frozen=True)
 class Features:
-    """What was encoded.
+    """The result of encoding.
 
     Attributes:
         feature_map: Shape (1, C, d, h, w).
-        coefficients: Of the cubic spline below our network, shape (d, h, w), float64; None for the published one.
-        crop: Where that lies in the volume, slices along k, j, i.
+        coefficients: Coefficients of the cubic spline of arssr2, shape (d, h, w), float64; None for the published
+            network.
+        crop: Position of the feature map in the volume, slices along k, j, i.
         volume_shape: Voxels of the volume along k, j, i.
         fine_shape: Voxels of the output along k, j, i.
     """
@@ -54,8 +55,8 @@ class Features:
 def published_network() -> ArSSR:
     """Return the published network with RDN encoder and the weights of the golden vectors.
 
-    They are drawn from a seed by the rule in ``Testing/reference/layout.json``: the authors' weights are not here, and
-    neither time nor rounding depends on them.
+    They are drawn from a seed by the rule in ``Testing/reference/layout.json``: the authors' weights are not included,
+    and affect neither time nor rounding.
     """
     layout = json.loads(LAYOUT.read_text(encoding="utf-8"))
     random = np.random.default_rng(layout["seed"])
@@ -70,7 +71,7 @@ def published_network() -> ArSSR:
 
 
 def default_network() -> tuple[ArSSR | ArSSR2, str]:
-    """Return the default model and a word on its weights: bundled, or drawn from a seed where none are."""
+    """Return the default model and a description of its weights: bundled, or seeded if there are none."""
     if DEFAULT_MODEL in [entry.name for entry in registry()]:
         return load_model(DEFAULT_MODEL), "bundled weights"
     torch.manual_seed(0)
@@ -79,7 +80,7 @@ def default_network() -> tuple[ArSSR | ArSSR2, str]:
 
 @torch.no_grad()
 def encode_every_slice(model: Network, volume: Tensor, fine_shape: tuple[int, int, int]) -> Tensor:
-    """Answer as the published script does: it runs the encoder again for every slice of the output.
+    """Upsample like the published script, which runs the encoder again for every slice of the output.
 
     Args:
         model: The published network with RDN encoder.
@@ -95,23 +96,23 @@ def encode_every_slice(model: Network, volume: Tensor, fine_shape: tuple[int, in
 
 @torch.no_grad()
 def encode_once(model: Network, volume: Tensor, fine_shape: tuple[int, int, int], *, box: Box | None = None) -> Tensor:
-    """Answer for a box of the output, or for all of it; what the box needs is encoded once.
+    """Upsample a box of the output, or all of it; the part that the box needs is encoded once.
 
     Args:
-        model: The published network with RDN encoder, or ours.
+        model: The published network with RDN encoder, or arssr2.
         volume: Normalized intensities, shape (1, 1, D, H, W).
         fine_shape: Shape of the output, (k, j, i).
         box: Slices of the output along k, j, i; None for the whole.
 
     Returns:
-        Normalized intensities, of the shape of the box.
+        Normalized intensities in the shape of the box.
     """
     return query_slices(model, encode(model, volume, fine_shape, box=box), box=box)
 
 
 @torch.no_grad()
 def encode(model: Network, volume: Tensor, fine_shape: Sequence[int], *, box: Box | None = None) -> Features:
-    """Encode a volume, shape (1, 1, D, H, W), or what a box of its output needs."""
+    """Encode a volume, shape (1, 1, D, H, W), or the part that a box of its output needs."""
     shape = cast("tuple[int, int, int]", tuple(volume.shape[2:]))
     fine = cast("tuple[int, int, int]", tuple(fine_shape))
     crop = _crop_for(box, shape, fine) if box else cast("Box", tuple(slice(0, n) for n in shape))
@@ -125,7 +126,7 @@ def encode(model: Network, volume: Tensor, fine_shape: Sequence[int], *, box: Bo
 
 @torch.no_grad()
 def query_slices(model: Network, features: Features, *, box: Box | None = None) -> Tensor:
-    """Answer for a box of the output, or for all of it, slice by slice; returns its shape."""
+    """Predict a box of the output, or all of it, slice by slice; return its shape."""
     shape = features.fine_shape if box is None else tuple(s.stop - s.start for s in box)
     slices = [_query(model, features, points) for points in _slices_of_points(features.fine_shape, box)]
     return torch.cat(slices).view(*shape)
@@ -176,7 +177,7 @@ def _query(model: Network, features: Features, points: Tensor) -> Tensor:
 
 
 def _encode_published(encoder: RDN, volume: Tensor) -> Tensor:
-    """Run a residual dense network as it is drawn, with every concatenation.
+    """Run a residual dense network as described, with every concatenation.
 
     Source:
         Zhang et al. 2018, Figs. 2 and 3, https://doi.org/10.1109/CVPR.2018.00262, in 3-D as in Wu et al. 2023.
@@ -196,7 +197,7 @@ def _encode_published(encoder: RDN, volume: Tensor) -> Tensor:
 
 
 def _encode_ours(model: ArSSR2, volume: Tensor, scale: Tensor) -> Tensor:
-    """Run our encoder as its file describes it; its constants are repeated here on purpose, and a test compares."""
+    """Run the encoder of arssr2 as its file describes; its constants are repeated here deliberately, and tested."""
     mean = F.avg_pool3d(F.pad(volume, (2,) * 6, mode="replicate"), 5, stride=1)
     blocks, channels = model.config.blocks, model.config.channels
     modulation = model.scale_modulation(torch.log2(scale)).view(2, blocks, 1, channels, 1, 1, 1)
@@ -209,7 +210,7 @@ def _encode_ours(model: ArSSR2, volume: Tensor, scale: Tensor) -> Tensor:
 
 
 def _convolve(layer: nn.Conv3d, features: Tensor) -> Tensor:
-    """Pad and convolve by PyTorch's own functions, whatever the layer does when it is called."""
+    """Pad and convolve with PyTorch's functions, regardless of the implementation of the layer."""
     radius = layer.kernel_size[0] // 2
     if layer.padding_mode == "replicate":
         return F.conv3d(F.pad(features, (radius,) * 6, mode="replicate"), layer.weight, layer.bias)
@@ -217,7 +218,7 @@ def _convolve(layer: nn.Conv3d, features: Tensor) -> Tensor:
 
 
 def _query_ours(model: ArSSR2, features: Features, positions: Tensor) -> Tensor:
-    """Modulate sampled features, decode them and add the cubic spline; returns shape (K,)."""
+    """Modulate sampled features, decode them and add the cubic spline; return shape (K,)."""
     gain, shift = torch.ones(()), torch.zeros(())
     for axis in range(3):
         position = positions[..., axis]

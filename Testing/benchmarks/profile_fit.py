@@ -2,8 +2,8 @@
 
     python Testing/benchmarks/profile_fit.py FOLDER [SAMPLES]
 
-FOLDER holds volumes for training. The coefficients are written to ArSSRLib/acquisition/estimate.json. With SAMPLES,
-a name that ends in .npz, the simulated acquisitions are kept in that file, and taken from it if it is there.
+FOLDER contains volumes for training. The coefficients are written to ArSSRLib/acquisition/estimate.json. SAMPLES, a
+name that ends in .npz, is a file for the simulated acquisitions, which are read from it if it exists.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ArSSRLib.acquisition.estimate import CLIPPED, COEFFICIENTS, Regression
 
 FloatArray = npt.NDArray[np.float64]
 
-# Acquisitions of each volume on each of two grids; each is taken with and without noise.
+# Acquisitions per volume on each of two grids; each is used with and without noise.
 ACQUISITIONS = 8
-# Networks, values in a hidden layer, steps of each, and samples in a step.
+# Networks, values per hidden layer, steps per network, and samples per step.
 NETWORKS, HIDDEN, STEPS, BATCH = 3, 24, 2500, 256
 LEARNING_RATE, WEIGHT_DECAY = 6e-3, 0.1
-# Standard deviation of what is added to the standardized features in training, which keeps the networks smooth.
+# Standard deviation of noise on the standardized features in training, which keeps the networks smooth.
 FEATURE_NOISE = 0.1
 # Bounds of the logarithm of the expected error in training.
 LOG_ERROR = (-6.0, 2.0)
@@ -37,7 +37,7 @@ DIGITS = 5
 
 
 def draw(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Return simulated acquisitions of the volumes of a folder: features, and kept contrast at Nyquist."""
+    """Return simulated acquisitions of the volumes in a folder: features, and preserved contrast at Nyquist."""
     found = [
         sample
         for number, path in enumerate(sorted(folder.glob("*.nii.gz")))
@@ -50,7 +50,7 @@ def draw(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def fit(features: FloatArray, kept: FloatArray) -> Regression:
-    """Return networks fitted to features, shape (N, F), and the contrast kept at Nyquist, shape (N,)."""
+    """Return networks fitted to features, shape (N, F), and the preserved contrast at Nyquist, shape (N,)."""
     mean, deviation = features.mean(0), features.std(0)
     values = (features - mean) / deviation
     inputs, wanted = (torch.from_numpy(x).float() for x in (values.clip(-CLIPPED, CLIPPED), kept))
@@ -96,7 +96,7 @@ def _layer(layer: nn.Module) -> FloatArray:
 
 
 def as_json(regression: Regression) -> str:
-    """Return a regression as its file holds it, one array a line."""
+    """Return a regression as the text of its file, one array per line."""
     rows = []
     for field in fields(regression):
         array = getattr(regression, field.name)

@@ -1,4 +1,4 @@
-"""What the project promises about speed and memory, what was measured, and the summary of both."""
+"""The project's promises about speed and memory, their measurements, and the summary of both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from speed import times_faster
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL
 
-# Over the yardsticks, at 32 x 32 x 32 voxels and 2x, published weights; the image error of every fp32 row.
+# Speedups over the yardsticks, at 32 x 32 x 32 voxels and 2x, published weights; the image error of every fp32 row.
 OVER_PUBLISHED, OVER_ONCE, LARGEST_ERROR = 30.0, 1.3, 1e-5
 DECODER_SHARE = 0.65
 OVER_PUBLISHED_SIZE = (32, 32, 32)
-# Smaller jobs tell nothing about volumes of a usual size.
+# Smaller jobs are not representative for volumes of usual size.
 LEAST_EDGE = 24
 # The default model on two cores.
 PROMISED_SECONDS, PROMISED_GB, PROMISED_THREADS = 60.0, 4.0, 2
@@ -29,14 +29,14 @@ START, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 @dataclass(frozen=True)
 class Promise:
-    """One number beside what it should be.
+    """One measurement and its limit.
 
     Attributes:
-        title: What it is.
-        measured: The number.
-        limit: What it should be.
-        at_least: Whether more is better.
-        form: How both are written.
+        title: Title.
+        measured: The measurement.
+        limit: The limit.
+        at_least: Whether larger is better.
+        form: Format of both.
     """
 
     title: str
@@ -47,12 +47,12 @@ class Promise:
 
     @property
     def kept(self) -> bool:
-        """Whether it is what it should be."""
+        """Whether the limit is kept."""
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
 def promises(results: Sequence[Result], peaks: Peaks, threads: int) -> list[Promise]:
-    """Return the promises that these results can tell about."""
+    """Return the promises that these results cover."""
     found = []
     for result in results:
         found += _of_published(result, peaks)
@@ -99,7 +99,7 @@ def _of_default_model(result: Result, threads: int) -> Iterator[Promise]:
 
 
 def readme_block(results: Sequence[Result], peaks: Peaks, machine: Machine) -> str:
-    """Return the summary at the head of the report: the ratios of our rows, the promises, and the machine."""
+    """Return the summary at the head of the report: the ratios of the engine's rows, the promises, and the machine."""
     rows = [row for result in results if not result.job.parts for row in _readme_rows(result, peaks)]
     kept = [
         f"| {p.title} | {p.form.format(p.measured)} | {'at least' if p.at_least else 'at most'} "

@@ -1,9 +1,9 @@
-"""A sheet of thick slices seen from the side: the scan and what is made of it, in one picture for each plane.
+"""A figure of thick slices from the side: the scan and its results, with one image per plane.
 
     python Testing/benchmarks/reformats.py CACHE OUTPUT VOLUME [VOLUME ...]
 
-Each volume is brought to its finest spacing. Only the plane that is drawn is computed, as a region of the result; the
-pictures are kept in the folder CACHE, so that an interrupted sheet goes on. OUTPUT is a folder.
+Each volume is upsampled to its finest spacing. Only the drawn plane is computed, as a region of the result; the images
+are stored in the folder CACHE, so that an interrupted figure can be continued. OUTPUT is a folder.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
-# Edge of a pixel in mm, dots per inch, width of a picture in inches.
+# Edge of a pixel in mm, dots per inch, width of an image in inches.
 PIXEL, DPI, INCHES = 0.6, 130, 2.9
-# Brightest percentile of the anatomy that is not white: above it are fat and vessels. Part of it that is anatomy.
+# Percentile of the anatomy drawn white: fat and vessels are brighter. Fraction of the range that is anatomy.
 WHITE, ANATOMY = 90, 0.15
 
 Image = npt.NDArray[np.float64]
@@ -42,14 +42,14 @@ def plain(volume: Volume, _: Sequence[Sequence[int]]) -> Volume:
 
 
 def cubic(volume: Volume, _: Sequence[Sequence[int]]) -> Volume:
-    """Return what cubic interpolation makes of it."""
+    """Return the cubic interpolation of the volume."""
     fine = volume.geometry.upsampled(scale_for_isotropic(volume.geometry))
     array = cubic_upsample(torch.from_numpy(volume.array.astype(np.float32)), fine.shape)
     return Volume(array.numpy(), fine, volume.header)
 
 
 def network(volume: Volume, region: Sequence[Sequence[int]], *, quality: str, even_slices: str = "auto") -> Volume:
-    """Return a region of what the network of a quality makes of it."""
+    """Return a region of the result of the network for a quality."""
     options = UpsamplingOptions(device="cpu", quality=quality, even_slices=even_slices)
     model = load_model(DEFAULT_MODELS[quality])
     return upsample(volume, model, scale_for_isotropic(volume.geometry), options, region=region)
@@ -65,7 +65,7 @@ WAYS: dict[str, Callable[[Volume, Sequence[Sequence[int]]], Volume]] = {
 
 
 def pictures_of(path: Path, plane: str, cache: Path) -> list[Image]:
-    """Return one picture for each of the ways, shape (rows, columns)."""
+    """Return one image per way, shape (rows, columns)."""
     volume = read_volume(path)
     fine = volume.geometry.upsampled(scale_for_isotropic(volume.geometry))
     nothing = Volume(np.broadcast_to(np.float32(0), fine.shape), fine)
@@ -81,7 +81,7 @@ def pictures_of(path: Path, plane: str, cache: Path) -> list[Image]:
 
 
 def _region(view: View, affine: npt.NDArray[np.float64], size: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the voxels, (first, stop) along i, j, k, of the slice of a grid that a view shows."""
+    """Return the voxels, (first, stop) along i, j, k, of the slice in a view."""
     inverse = np.linalg.inv(affine)
     axis = int(np.argmax(np.abs(inverse[:3, :3] @ np.cross(view.right, view.down))))
     number = round(float((inverse @ [*view.corner, 1.0])[axis]))
@@ -89,7 +89,7 @@ def _region(view: View, affine: npt.NDArray[np.float64], size: Sequence[int]) ->
 
 
 def draw(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Path) -> None:
-    """Draw a row for each volume, each in its own window, and a column for each way."""
+    """Draw one row per volume, each in its own window, and one column per way."""
     heights = [row[0].shape[0] / row[0].shape[1] for row in rows]
     size = (INCHES * len(WAYS), INCHES * sum(heights) + 0.25 * len(rows) + 0.5)
     figure = Figure(figsize=size, dpi=DPI, facecolor="black", layout="constrained")

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown: ratios first."""
+"""The results as Markdown: ratios first."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WAYS = {
     ENCODE: "**encoder, ours: `encode`**",
     QUERY: "**decoder, ours: `query_grid`**",
 }
-# Beside what a row is compared with, from the same network.
+# The row of the same network with which each row is compared.
 COMPARED_WITH = {ENCODE: PLAIN_ENCODE, QUERY: PLAIN_QUERY, PLAIN_ENCODE: PLAIN_ENCODE, PLAIN_QUERY: PLAIN_QUERY}
 MARK = "(!)"
 READING = (
@@ -62,12 +62,12 @@ READING = (
 
 @dataclass(frozen=True)
 class Result:
-    """A job, what its rows took, and what its networks had to do.
+    """A job, the timings of its rows, and the work of its networks.
 
     Attributes:
         job: The job.
-        timings: One a row.
-        work: Of encoding and of answering, by network.
+        timings: One per row.
+        work: Work of encoding and of decoding, by network.
     """
 
     job: Job
@@ -75,39 +75,39 @@ class Result:
     work: Mapping[str, tuple[Work, Work]]
 
     def timing(self, network: str, way: str) -> Timing | None:
-        """Return a row, or None if it is not there."""
+        """Return a row, or None if it is missing."""
         return next((t for t in self.timings if t.row == Row(network, way)), None)
 
     def yardsticks(self, timing: Timing) -> tuple[Timing | None, Timing | None]:
-        """Return what a row is compared with: the published procedure, and encoding once with its own network."""
+        """Return the rows for comparison: the published procedure, and encoding once with the same network."""
         plain = COMPARED_WITH.get(timing.row.way, ONCE)
         return self.timing(PUBLISHED, EVERY_SLICE), self.timing(timing.row.network, plain)
 
     def needed(self, row: Row) -> Work:
-        """Return the work that a row cannot do without."""
+        """Return the minimum work of a row."""
         encode, query = self.work[row.network]
         parts = {ENCODE: encode, PLAIN_ENCODE: encode, QUERY: query, PLAIN_QUERY: query}
         return parts.get(row.way, encode + query)
 
     def share_of_floor(self, timing: Timing, peaks: Peaks) -> float | None:
-        """Return the floor of a row's work divided by what it took."""
+        """Return the floor of a row's work divided by its time."""
         return peaks.floor(self.needed(timing.row)) / median(timing.seconds) if timing.seconds else None
 
     def share_of_matmul(self, timing: Timing, peaks: Peaks) -> float | None:
-        """Return a row's operations a second divided by those of the best matrix product."""
+        """Return a row's operations per second divided by those of the best matrix product."""
         if not timing.seconds:
             return None
         return self.needed(timing.row).operations / median(timing.seconds) / peaks.matmul
 
 
 def work_of(job: Job, networks: Mapping[str, Network]) -> dict[str, tuple[Work, Work]]:
-    """Return what each network must do for a job: encode the input once, and answer for each voxel of the output."""
+    """Return the work of each network for a job: encoding the input once, and decoding each voxel of the output."""
     coarse, fine = job.voxels
     return {name: (encoding(model, coarse), answering(model, coarse, fine)) for name, model in networks.items()}
 
 
 def machine_section(machine: Machine, peaks: Peaks, loads: tuple[float, float | None]) -> str:
-    """Return where and with what the benchmarks ran, and beside what load."""
+    """Return a description of the machine and of its load."""
     before, after = loads
     level2, level3 = (f"{size / 2**20:.4g} MB" if size else "unknown" for size in machine.caches)
     later = "the run is not over" if after is None else f"{after:.2f} after (this run included)"
@@ -184,7 +184,7 @@ def parts_section(result: Result, peaks: Peaks) -> str:
 
 
 def memory_section(job: LargeJob, scale: float, promised: tuple[float, float]) -> str:
-    """Return what the large job took beside what is promised for it: GB (1e9 bytes) and seconds."""
+    """Return the measurements of the large job with their promises: GB (1e9 bytes) and seconds."""
     rows = [
         ("peak memory, GB", job.peak_memory / 1e9, promised[0]),
         ("whole process, seconds", job.process_seconds, promised[1]),
@@ -211,7 +211,7 @@ def _name(timing: Timing) -> str:
 
 
 def ratio_text(timing: Timing, yardstick: Timing | None) -> str:
-    """Return how often a row fits into a yardstick, marked if one of them is computed; empty if there is none."""
+    """Return the speedup over a yardstick, marked if one of them is computed; empty if there is none."""
     ratio = times_faster(timing, yardstick)
     if ratio is None or yardstick is None:
         return ""
@@ -219,7 +219,7 @@ def ratio_text(timing: Timing, yardstick: Timing | None) -> str:
 
 
 def short(number: float) -> str:
-    """Return a number with three digits, and never as a power of ten."""
+    """Return a number with three digits, without exponents."""
     return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 
 
@@ -228,7 +228,7 @@ def _percent(share: float | None) -> str:
 
 
 def _costs(timing: Timing) -> str:
-    """Return the columns seconds, CPU seconds, memory and error, with the bars before and after them."""
+    """Return the columns seconds, CPU seconds, memory and error, with the surrounding bars."""
     if not timing.seconds:
         return "| failed | | | |"
     seconds = short(median(timing.seconds))

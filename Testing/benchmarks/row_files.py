@@ -1,4 +1,4 @@
-"""Rows of a table in a CSV file, so that what is computed once is not computed again."""
+"""Rows of a table in a CSV file, to avoid computing them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READERS = {"str": str, "float": float, "bool": "True".__eq__}
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """Return the rows of a CSV file, dataclasses of texts, numbers and truth values; none if it is not there."""
+    """Return the rows of a CSV file, dataclasses of texts, numbers and truth values; none if it does not exist."""
     if not path.is_file():
         return []
     readers = {field.name: _READERS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
@@ -23,7 +23,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
-    """Write rows, dataclasses of one kind, as CSV; numbers with five digits."""
+    """Write rows, dataclasses of one type, as CSV; numbers with five digits."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(rows[0])], lineterminator="\n")
         writer.writeheader()

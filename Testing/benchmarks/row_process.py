@@ -3,8 +3,8 @@ be measured in turns.
 
     python row_process.py '{"network": ..., "way": ..., "job": {...}, "threads": ...}'
 
-It answers every line on the standard input, the name of a file or nothing, by one run and one JSON line. The answer of
-the run goes into the file, where one was named.
+For every line on the standard input, which is the name of a file or empty, it runs once and prints one JSON line. The
+result of the run is written to the file, if one is named.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def run_once(prepared: Prepared, file: str) -> dict[str, float]:
     """Run a row.
 
     Returns:
-        Its seconds by the clock and by the processor, those that all cores of the machine together were busy
-        meanwhile, and the peak of memory in bytes so far.
+        Its elapsed seconds and processor seconds, the busy seconds of all cores of the machine meanwhile, and the peak
+        memory in bytes so far.
     """
     busy, start, cpu_start = busy_seconds(), time.perf_counter(), time.process_time()
     result = prepared.run()
@@ -44,7 +44,7 @@ def run_once(prepared: Prepared, file: str) -> dict[str, float]:
 
 
 def serve(request: dict[str, Any], replies: TextIO) -> None:
-    """Prepare what is asked for, and run it once for each line that comes in."""
+    """Prepare the requested row, and run it once for each input line."""
     torch.set_num_threads(request["threads"])
     job = request["job"]
     job = Job(**{**job, "size": tuple(job["size"]), "networks": tuple(job["networks"])})
@@ -55,7 +55,7 @@ def serve(request: dict[str, Any], replies: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    # Replies go where the standard output went; whatever a library prints goes to the standard error.
+    # Replies use the original standard output; output of libraries is redirected to the standard error.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as pipe:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         serve(json.loads(sys.argv[1]), pipe)

@@ -1,9 +1,9 @@
 """`make bench`: speed and memory, as ratios measured in one run; never part of the tests.
 
-Speed: the published procedure, encode once, and ours with the same weights; our own models; and encoders and decoders
-alone. Training: a batch and a step with the published loader's procedure and with ours. Memory: one large job in a
-process from its start to its end. The tables are printed and written to ``bench_output``, with a picture and with the
-block that the README shows.
+Speed: the published procedure, encode once, and the engine with the same weights; our own models; and encoders and
+    decoders alone. Training: a batch and a step with the published loader's procedure and with ours. Memory: one large
+    job in a process from its start to its end. The tables are printed and written to ``bench_output``, with a figure
+    and with the block for the README.
 
     python Testing/benchmarks/run.py            small jobs and the default model's promise: about ten minutes
     python Testing/benchmarks/run.py --full     large jobs, up to 256 x 256 x 176 at 2x: an hour or more
@@ -36,17 +36,17 @@ from ArSSRLib.process import use_large_pages
 
 OUTPUT = Path(__file__).resolve().parents[2] / "bench_output"
 TRAINING_EDGE, TRAINING_ROUNDS, TRAINING_MINUTES = 96, 5, 1.0
-# Seconds for each shape of the peaks, before the first and after the last job.
+# Seconds per shape for measuring the peaks, before the first and after the last job.
 PEAK_SECONDS, QUICK_PEAK_SECONDS = 1.0, 0.02
-# Of the peak that is reached on average, and seconds until a process has loaded what it needs: to tell the time.
+# Mean share of the peak, and seconds for starting a process, for estimating the time.
 USUAL_SHARE, START_SECONDS = 0.6, 3.0
-# What a whole process may take for 256 x 256 x 176 voxels at 2x with the default model: GB (1e9 bytes) and seconds.
+# Limits of a whole process for 256 x 256 x 176 voxels at 2x with the default model: GB (1e9 bytes) and seconds.
 LARGE_SIZE, LARGE_SCALE, LARGE_LIMITS = (256, 256, 176), 2.0, (6.0, 600.0)
 LARGE_MINUTES = 2.0
 
 
 class Report:
-    """All that is measured so far, written after each part, so that it is kept if a later part fails."""
+    """All measurements so far, written after each part, so that they are kept if a later part fails."""
 
     def __init__(self, path: Path, machine: Machine, *, peak_seconds: float) -> None:
         self._path, self._machine, self._peak_seconds = path, machine, peak_seconds
@@ -55,7 +55,7 @@ class Report:
         self._sections: list[str] = []
 
     def expect(self, jobs: Sequence[Job], more: float) -> None:
-        """Tell how long it will take: the jobs, and so many minutes more."""
+        """Print the expected time: that of the jobs, and additional minutes."""
         minutes = expected_minutes(jobs, self._peaks) + more
         print(f"This takes about {max(1, round(minutes))} minutes.", file=sys.stderr, flush=True)
 
@@ -66,13 +66,13 @@ class Report:
         self._write(None)
 
     def add_section(self, section: str) -> None:
-        """Print and write what is not a job."""
+        """Print and write a section other than a job."""
         self._sections.append(section)
         print(section, end="\n\n", flush=True)
         self._write(None)
 
     def finish(self) -> None:
-        """Measure the peaks once more, by which all tables are written again, and draw the picture."""
+        """Measure the peaks once more, update all tables with them, and draw the figure."""
         self._peaks = self._peaks.best(measure_peaks(seconds=self._peak_seconds))
         self._write(load_average())
         if self._results:
@@ -114,14 +114,14 @@ def _arguments() -> argparse.Namespace:
 def _jobs(arguments: argparse.Namespace) -> tuple[Job, ...]:
     jobs = QUICK if arguments.quick else FULL if arguments.full else DEFAULT
     if arguments.size:
-        # The parts first, from which the time of the published procedure is computed.
+        # The parts first, because the time of the published procedure is computed from them.
         plain = prod(arguments.size) <= PLAIN_VOXELS
         jobs = (PARTS, Job(tuple(arguments.size), arguments.scale, BOTH, rounds=3, plain=plain, variants=True))
     return tuple(replace(job, rounds=arguments.rounds) for job in jobs) if arguments.rounds else jobs
 
 
 def expected_minutes(jobs: Sequence[Job], peaks: Peaks) -> float:
-    """Return about how long jobs take, from their arithmetic."""
+    """Return the approximate minutes of jobs, from their arithmetic."""
     seconds = 0.0
     for job in jobs:
         work = work_of(job, {name: network_named(name) for name in job.networks})
@@ -135,7 +135,7 @@ def expected_minutes(jobs: Sequence[Job], peaks: Peaks) -> float:
 def _measure_speed(jobs: Sequence[Job], threads: int, report: Report) -> None:
     costs: dict[str, PlainCost] = {}
     for job in jobs:
-        # The published procedure has a row in every job, if only a computed one.
+        # Every job has a row for the published procedure, although it may be computed.
         work = work_of(job, {name: network_named(name) for name in (*job.networks, PUBLISHED)})
         timings = measure_job(job, threads=threads, costs=costs)
         costs |= plain_costs(job, timings) if job.parts else {}
@@ -160,13 +160,13 @@ def _measure(arguments: argparse.Namespace, report: Report) -> None:
 
 
 def main() -> int:
-    """Run the benchmarks, print their tables and write them; returns the exit status."""
+    """Run the benchmarks, print their tables and write them; return the exit code."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    use_large_pages()  # as the command line and the worker do; the processes of the rows inherit it
+    use_large_pages()  # as in the command line and the worker; inherited by the processes of the rows
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    # A look at the code never replaces a measurement.
+    # A quick run never replaces a measurement.
     path = folder / ("quick.md" if arguments.quick else "benchmarks.md")
     try:
         seconds = QUICK_PEAK_SECONDS if arguments.quick else PEAK_SECONDS

@@ -1,10 +1,10 @@
-"""What evening out the brightness of slices is worth: a page of two tables, and their rows.
+"""The effect of removing brightness differences between slices: a page of two tables, and their rows.
 
     python Testing/benchmarks/slice_gains_table.py FOLDER [THICK ...]
 
-FOLDER holds volumes to which nothing was fitted. Each is resampled to 1.2 mm, acquired in slices of 4.8 mm by
-simulation, and its slices are multiplied by known gains. THICK are real volumes of thick slices, whose results show
-the slices more or less. What is in the CSV files already is not computed again.
+FOLDER contains volumes that were not used for any fit. Each is resampled to 1.2 mm, its acquisition in slices of 4.8 mm
+is simulated, and the slices are multiplied by known gains. THICK are real thick-slice volumes, in whose results the
+slices are more or less visible. Rows in the CSV files are not computed again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PROFILE = AxisProfile("gaussian", 1.0)
 GAINS = ("interleaved 2 %", "random 1 %", "none")
 # Edge of the crop that is upsampled, in fine voxels.
 CROP = 96
-# Parts of a volume's median slice brightness and of the range: slices with anatomy.
+# Slices with anatomy: fraction of the median slice brightness of a volume, and of the range.
 LEAST_TISSUE = 0.15
 
 Array = npt.NDArray[np.float32]
@@ -60,13 +60,13 @@ class Simulated:
     Attributes:
         subject: Name of the volume.
         gains: One of `GAINS`.
-        found: Whether gains were found.
+        found: Whether gains were detected.
         before: Root mean square of the true gains over the slices with anatomy, without slow changes, in percent.
-        after: The same of what the estimate leaves.
-        unknown_off: PSNR in dB in the mask of the crop, of the network that is not told the slice profile, on the scan.
-        unknown_on: The same on even slices.
-        told_off: PSNR of the network that is told the profile, and whose result agrees with the scan.
-        told_on: The same on even slices.
+        after: The same for the remaining gains.
+        unknown_off: PSNR in dB in the mask of the crop, for the network without the slice profile, on the scan.
+        unknown_on: The same with even slices.
+        told_off: PSNR for the network with the profile, whose result agrees with the scan.
+        told_on: The same with even slices.
     """
 
     subject: str
@@ -86,11 +86,11 @@ class Real:
 
     Attributes:
         subject: Name of the volume.
-        spacing: Distance of its slices, in mm.
-        rms: Root mean square of the gains that were found, in percent; 0 if none were.
-        cubic: Ripple at the distance of the slices after cubic interpolation.
-        off: The same with the network and the slices as they are.
-        on: The same with even slices.
+        spacing: Slice distance, in mm.
+        rms: Root mean square of the detected gains, in percent; 0 if there are none.
+        cubic: Ripple at the slice distance after cubic interpolation.
+        off: The same with the network, without the correction.
+        on: The same with the correction.
     """
 
     subject: str
@@ -129,9 +129,9 @@ def _gains(name: str, count: int, rng: np.random.Generator) -> npt.NDArray[np.fl
 
 
 def _left(found: SliceGains | None, true: npt.NDArray[np.float64], scan: Array) -> float:
-    """Return the root mean square of what is left of the gains in slices with anatomy, in percent.
+    """Return the root mean square of the remaining gains in slices with anatomy, in percent.
 
-    Slow changes do not count: they are anatomy or coils as far as anybody can tell, and the mean of a slab stays.
+    Slow changes do not count: they cannot be distinguished from anatomy or coil profiles, and are preserved.
     """
     factors = np.ones(len(true)) if found is None else np.array(found.factors)
     tissue = (scan > 0.2 * np.percentile(scan, 99)).sum((1, 2))
@@ -143,7 +143,7 @@ def _left(found: SliceGains | None, true: npt.NDArray[np.float64], scan: Array) 
 
 
 def _quality(truth: Array, scan: Array, model: SuperResolutionModel, profile: SliceProfile) -> float:
-    """Return the PSNR in dB, in the brain mask, of the middle of a volume."""
+    """Return the PSNR in dB, in the brain mask, of the center of a volume."""
     first = [max(0, n // 2 - CROP // 2) // FACTOR * FACTOR for n in truth.shape]
     fine = truth[tuple(slice(f, f + CROP) for f in first)]
     depth = slice(first[0] // FACTOR, (first[0] + len(fine)) // FACTOR)
@@ -157,7 +157,7 @@ def real_row(path: Path, model: SuperResolutionModel) -> Real:
     thick = int(np.argmax(volume.geometry.spacing))
     scale = scale_for_isotropic(volume.geometry)
     on, rms = _result(volume, model, scale, "auto")
-    # Without gains both are the same, voxel by voxel; a test says so.
+    # Without gains, both are identical, as a test verifies.
     off, _ = _result(volume, model, scale, "off") if rms else (on, rms)
     cubic = cubic_upsample(torch.from_numpy(volume.array.astype(np.float32)), off.array.shape).numpy()
     period = volume.geometry.spacing[thick] / off.geometry.spacing[thick]
@@ -168,7 +168,7 @@ def real_row(path: Path, model: SuperResolutionModel) -> Real:
 def _result(
     volume: Volume, model: SuperResolutionModel, scale: Sequence[float], even_slices: str
 ) -> tuple[Volume, float]:
-    """Return what a network makes of a volume, and the root mean square of the gains, in percent."""
+    """Return the result of a network for a volume, and the root mean square of the gains in percent."""
     plan = plan_upsampling(volume, model, scale, UpsamplingOptions(device="cpu", even_slices=even_slices))
     outcome = carry_out(plan, volume, model)
     return outcome.volume, 0.0 if outcome.gains is None else outcome.gains.summary().rms
@@ -231,7 +231,7 @@ def _line(rows: Sequence[Simulated]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compute the rows that are not there yet, and write all files."""
+    """Compute the missing rows, and write all files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("thick", type=Path, nargs="*")

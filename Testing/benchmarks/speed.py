@@ -1,6 +1,6 @@
-"""How long each row of a job takes, and how much memory: a process for each, measured in turns.
+"""Time and memory of each row of a job: one process per row, measured alternately.
 
-In turns, so that a machine that is busy, hot or slow for a while slows all of them.
+Alternation distributes temporary load or throttling of the machine over all rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("row_process.py")
 
 
 class RowError(Exception):
-    """The process of a row ended before it should; it has said why on the standard error."""
+    """The process of a row ended early; its standard error has the reason."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Timing:
     """One row, measured or computed.
 
     Attributes:
-        row: What was done.
-        seconds: One measurement a round, by the clock on the wall; none if it failed.
-        cpu_seconds: The same rounds, by the time that the processor spent on them, summed over the cores.
-        peak_memory: The most that its process held, its first run included, in bytes; None if it never ran.
-        difference: Largest absolute difference from the plain fp32 answer, in parts of the input's range; None if
+        row: The row.
+        seconds: One elapsed time per round; none if it failed.
+        cpu_seconds: Processor time of the same rounds, summed over the cores.
+        peak_memory: Peak memory of its process, including the first run, in bytes; None if it never ran.
+        difference: Largest absolute difference from the plain fp32 result, as a fraction of the input's range; None if
             it never ran.
-        others: Cores that others kept busy meanwhile.
-        computed: The seconds are a sum of parts, measured in another job of the same run.
+        others: Number of cores used by other programs meanwhile.
+        computed: Whether the seconds are a sum of parts, measured in another job of the same run.
     """
 
     row: Row
@@ -52,7 +52,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class PlainCost:
-    """What the yardstick's parts take: seconds to encode a coarse voxel, and to answer for a fine one."""
+    """Costs of the parts of the yardstick: seconds to encode a coarse voxel, and to decode a fine one."""
 
     encode: float
     query: float
@@ -64,9 +64,9 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def times_faster(timing: Timing, other: Timing | None) -> float | None:
-    """Return how often a row fits into another; None where one of them has no seconds.
+    """Return the speedup of a row over another; None if one of them has no seconds.
 
-    The published procedure runs in one round only: then it is the ratio of the medians.
+    The published procedure runs in one round only; then, the ratio of the medians is used.
     """
     if other is None or not timing.seconds or not other.seconds:
         return None
@@ -94,8 +94,8 @@ class RowProcess:
         return json.loads(line)
 
     def run(self, file: Path | None = None) -> dict[str, float]:
-        """Run once; the answer is written to the file, if one is given."""
-        with contextlib.suppress(BrokenPipeError):  # `reply` tells how it ended
+        """Run once; write the result to the file, if one is given."""
+        with contextlib.suppress(BrokenPipeError):  # `reply` reports how it ended
             print(file or "", file=self._process.stdin, flush=True)
         return self.reply()
 
@@ -106,7 +106,7 @@ class RowProcess:
 
 @dataclass
 class _Record:
-    """What is known of a row so far."""
+    """The state of a row so far."""
 
     process: RowProcess
     seconds: list[float]
@@ -123,12 +123,12 @@ class _Record:
 
 
 def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None = None) -> list[Timing]:
-    """Measure every row of a job in turns.
+    """Measure every row of a job, alternately.
 
     Args:
-        job: What to do.
-        threads: Threads of PyTorch in each process.
-        costs: What the parts of the yardstick take, by network, for the rows that the job is too large for.
+        job: The job.
+        threads: Number of PyTorch threads in each process.
+        costs: Costs of the parts of the yardstick, by network, for rows that are too large to run.
 
     Returns:
         A timing for each row, measured or computed.
@@ -153,7 +153,7 @@ def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None
         timings = [
             _compared(record.timing(), files[row], files[references[row.network]]) for row, record in records.items()
         ]
-    # The published procedure first, and each network's yardstick before its own rows.
+    # The published procedure first, and the yardstick of each network before its own rows.
     order = (PUBLISHED, *job.networks)
     return sorted(
         [*computed_timings(job, costs or {}), *timings],
@@ -162,7 +162,7 @@ def measure_job(job: Job, *, threads: int, costs: Mapping[str, PlainCost] | None
 
 
 def _measure(record: _Record, file: Path, *, number: int, rounds: int) -> None:
-    """Run a row once; its first run writes its answer and tells its memory, and round -1 warms up."""
+    """Run a row once; the first run also writes its result and reports its memory, and round -1 is a warm-up."""
     if record.error:
         return
     first = record.peak_memory is None
@@ -184,7 +184,7 @@ def _measure(record: _Record, file: Path, *, number: int, rounds: int) -> None:
 
 
 def _guarded(record: _Record, action: Callable[[], dict[str, float]]) -> dict[str, float] | None:
-    """Return what an action of a row's process returns; None once it has failed: the other rows go on."""
+    """Return the result of an action of a row's process; None after a failure, so that other rows continue."""
     try:
         return None if record.error else action()
     except RowError as error:
@@ -194,7 +194,7 @@ def _guarded(record: _Record, action: Callable[[], dict[str, float]]) -> dict[st
 
 
 def _answer_in_boxes(row: Row, job: Job, file: Path, threads: int) -> None:
-    """Write the yardstick's answers in the boxes of a job that it could not finish; nothing if it dies."""
+    """Write the yardstick's results in the boxes of a job that it could not complete; nothing if it crashes."""
     record = _Record(RowProcess(row, job, threads), [], [])
     try:
         _guarded(record, record.process.reply)
@@ -210,7 +210,7 @@ def _compared(timing: Timing, file: Path, reference: Path) -> Timing:
 
 
 def plain_costs(job: Job, timings: Sequence[Timing]) -> dict[str, PlainCost]:
-    """Return what the yardstick's parts took for each voxel, by network, from a job of parts."""
+    """Return the costs of the yardstick's parts per voxel, by network, from a job of parts."""
     coarse, fine = job.voxels
     seconds = {t.row: median(t.seconds) for t in timings if t.seconds}
     costs = {}
@@ -222,7 +222,7 @@ def plain_costs(job: Job, timings: Sequence[Timing]) -> dict[str, PlainCost]:
 
 
 def computed_timings(job: Job, costs: Mapping[str, PlainCost]) -> list[Timing]:
-    """Return the yardsticks that are too slow or too large to run for a job, as sums of their parts."""
+    """Return the yardsticks that are too slow or too large for a job, as sums of their parts."""
     if job.parts:
         return []
     coarse, fine = job.voxels

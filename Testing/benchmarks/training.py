@@ -1,6 +1,6 @@
-"""What a batch and a step cost: the published loader's procedure, ours, and either before the same step, in turns.
+"""The cost of a batch and of a step: the published loader's procedure and ours, each with the same step, alternating.
 
-The published procedure is written here from the paper, without the engine: each patch is cut at random, made coarser by
+The published procedure is implemented from the paper, without the engine: each patch is cut at random, coarsened by
 `scipy.ndimage.zoom`, and its points are drawn from the list of all its voxels.
 """
 
@@ -40,29 +40,29 @@ class Cost:
     """One procedure.
 
     Attributes:
-        name: What was done.
-        seconds: One measurement a round.
+        name: Name of the procedure.
+        seconds: One measurement per round.
     """
 
     name: str
     seconds: tuple[float, ...]
 
     def times_faster_than(self, other: Cost) -> float:
-        """Return how often this fits into ``other``: the median over the rounds of the ratio within a round."""
+        """Return the speedup over ``other``: the median over the rounds of the ratio within a round."""
         return median(theirs / ours for theirs, ours in zip(other.seconds, self.seconds, strict=True))
 
 
 def measure_training(*, rounds: int, edge: int) -> tuple[list[Cost], TrainingConfig]:
-    """Time a batch and a step of either procedure, with the patches of the published recipe and our network.
+    """Time a batch and a step of both procedures, with the patches of the published recipe and arssr2.
 
     Args:
-        rounds: How often each is measured, one after the other in each round.
+        rounds: Number of measurements of each, one after another in each round.
         edge: Voxels of the phantom along each axis, at least 40.
 
     Returns:
         The costs in the order published batch, our batch, published step, our step; and the recipe.
     """
-    # Our network, for a step of the published one takes ten seconds on a processor, whatever made its batch.
+    # arssr2, because a step of the published network takes ten seconds on a CPU with any batch.
     config = replace(
         read_recipe(RECIPES / "published.toml"), model=ArSSR2Config(), coordinates="relative", fixed_patches=0
     )
@@ -91,11 +91,11 @@ def measure_training(*, rounds: int, edge: int) -> tuple[list[Cost], TrainingCon
 
 
 def published_batch(array: np.ndarray, config: TrainingConfig, random: np.random.Generator) -> Batch:
-    """Prepare a batch as the paper describes it.
+    """Prepare a batch as described in the paper.
 
     Args:
         array: A normalized volume, shape (k, j, i).
-        config: For the numbers of patches and points, the size of a patch and the range of its scale.
+        config: Defines the numbers of patches and points, the size of a patch and the range of its scale.
         random: Source of randomness.
 
     Source:
@@ -130,7 +130,7 @@ def _in_turns(procedures: Mapping[str, Callable[[], object]], rounds: int) -> li
 
 
 def training_section(costs: list[Cost], config: TrainingConfig) -> str:
-    """Return the table of costs as Markdown; each of ours is compared with the published row of its kind."""
+    """Return the table of costs as Markdown; each of ours is compared with the corresponding published row."""
     rows = []
     for cost, published in zip(costs, (costs[0], costs[0], costs[2], costs[2]), strict=True):
         per_second = 1 / median(cost.seconds)

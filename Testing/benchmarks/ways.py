@@ -1,6 +1,6 @@
-"""What each row of a table does, once prepared: something to time, and how to read its answer afterwards.
+"""The implementation of each row of a table: a prepared function for timing, and the conversion of its result.
 
-The engine is asked through its public functions only: `load_model`, `upsample`, `model.encode`, `model.query_grid`.
+Only public functions of the engine are used: `load_model`, `upsample`, `model.encode`, `model.query_grid`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
 
-# What the engine is told beside the job.
+# Options of the engine besides the job.
 OPTIONS: dict[str, dict[str, str]] = {
     UPSAMPLE: {"precision": "fp32"},
     BF16: {"precision": "bf16"},
@@ -59,11 +59,11 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A row, ready to run.
+    """A prepared row.
 
     Attributes:
-        run: What is timed.
-        answer: Turns what `run` returned into normalized intensities in the boxes of the job, one flat array; not
+        run: The timed function.
+        answer: Converts the result of `run` to normalized intensities in the boxes of the job, as one flat array; not
             timed.
     """
 
@@ -72,17 +72,17 @@ class Prepared:
 
 
 def network_named(name: str) -> Network:
-    """Return a network by the name that a row gives it."""
+    """Return a network by its name in a row."""
     if name == PUBLISHED:
         return published_network()
     return default_network()[0] if name == DEFAULT_MODEL else load_model(name)
 
 
 def prepare(row: Row, job: Job) -> Prepared:
-    """Return a row of a job, ready to run."""
+    """Prepare a row of a job."""
     model, volume = network_named(row.network), noisy_phantom(job.size)
     intensities = IntensityRange.of(volume.array)
-    # `upsample` lets nothing become darker than the darkest voxel of its input.
+    # `upsample` clips the result to the darkest voxel of its input.
     lowest = intensities.normalize(volume.array.min(keepdims=True)).item()
 
     def in_boxes(array: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ def prepare(row: Row, job: Job) -> Prepared:
 
 
 class _Normalized:
-    """A volume of which only what is looked at is normalized: a large one has no room for a second copy."""
+    """A volume that is normalized where it is accessed only, because a copy of a large volume would not fit."""
 
     def __init__(self, volume: Volume, intensities: IntensityRange) -> None:
         self._array, self._intensities = volume.array, intensities
@@ -119,7 +119,7 @@ class _Normalized:
 def _part(
     way: str, model: Network, coarse: Tensor, fine_shape: tuple[int, int, int]
 ) -> tuple[Callable[[], Any], Callable[[Any], Tensor]]:
-    """Return one half of a job, and how its result becomes intensities: a feature map is answered from."""
+    """Return one half of a job, and the conversion of its result to intensities; a feature map is decoded."""
     if way == PLAIN_ENCODE:
         return partial(encode, model, coarse, fine_shape), partial(query_slices, model)
     if way == PLAIN_QUERY:

@@ -1,6 +1,6 @@
-"""The least of three small packages, for a machine with PyTorch that lacks them and has no network to fetch them.
+"""Minimal replacements of three small packages, for a machine with PyTorch but without them and without a network.
 
-Linux only, and only what the engine asks of them. Where a package is installed, nothing here is used.
+Linux only, and only for the needs of the engine. Installed packages are never replaced.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ missing: list[str] = []
 
 
 def install() -> None:
-    """Stand in for what is missing; `missing` names it afterwards."""
+    """Replace missing packages; `missing` lists them afterwards."""
     for name, stand_in in STAND_INS.items():
         if name not in sys.modules and not _is_there(name):
             stand_in()
@@ -38,7 +38,7 @@ def _is_there(name: str) -> bool:
 
 def _module(name: str, **content: object) -> types.ModuleType:
     module = types.ModuleType(name)
-    module.__spec__ = ModuleSpec(name, None)  # others ask by it whether the package is there
+    module.__spec__ = ModuleSpec(name, None)  # by which others detect the package
     vars(module).update(content)
     sys.modules[name] = module
     return module
@@ -78,7 +78,7 @@ class _Bar:
         pass
 
     def update(self, count: int = 1) -> None:
-        """Count in silence."""
+        """Do nothing."""
 
     def set_postfix_str(self, text: str) -> None:
         """Show nothing."""
@@ -88,7 +88,7 @@ class _Bar:
         print(text, flush=True)
 
     def close(self) -> None:
-        """End in silence."""
+        """Do nothing."""
 
 
 def _safetensors() -> None:

@@ -1,6 +1,6 @@
-"""Every kernel, graph, number format and tile path on a device, compared with what the CPU computes in fp32.
+"""Every kernel, graph, number format and tile path on a device, compared with the CPU in fp32.
 
-Each function returns the largest error, in parts of the intensity range, and whether it is within the tolerance.
+Each function returns the largest error, as a fraction of the intensity range, and whether it is within the tolerance.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from gpu.plan import PUBLISHED
 from gpu.ways import computing, network_on_device, path_of, reference_path
 
 VECTORS = Path(__file__).resolve().parents[1] / "reference" / "vectors.npz"
-# Without TF32, a GPU adds the same float32 products as the CPU, in another order.
+# Without TF32, a GPU adds the same float32 products as the CPU in another order.
 FULL = 2e-4
-# What a kernel may differ by: parts of the largest value that it makes. Triton's interpreter cuts to bf16.
+# Largest difference of a kernel, relative to its largest value. Triton's interpreter truncates to bf16.
 KERNEL = {"fp16": 6e-3, "bf16": 6e-2}
 
 
 def tolerance_of(model: ArSSR | ArSSR2, number_format: str) -> float:
-    """Return the largest difference that is rounding, in parts of the intensity range."""
+    """Return the largest difference that counts as rounding, as a fraction of the intensity range."""
     return FULL if number_format == "fp32" else TOLERANCES[type(model)]
 
 
 def verdict(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> dict[str, Any]:
-    """Compare an answer with the one that is right; what is no number is wrong."""
+    """Compare a result with the correct one; NaN counts as wrong."""
     difference = (found.cpu().double() - expected.double()).abs()
     largest = float(difference.max())
-    # The largest alone: a maximum passes over numbers that are none on some devices.
+    # Tested separately, because the maximum ignores NaN on some devices.
     sound = bool(torch.isfinite(found).all())
     rms = math.sqrt(float(difference.square().mean()))
     return {"error": largest, "rms": rms, "tolerance": tolerance, "right": sound and largest <= tolerance}
@@ -60,7 +60,7 @@ def tile(*, tiny: bool, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, Quer
     size, fine = ((4, 2, 2), (2, 3, 5)) if tiny else ((28, 24, 20), (41, 48, 61))
     volume = script("phantom").noisy_phantom(size)
     coarse = torch.from_numpy(IntensityRange.of(volume.array).normalize(volume.array))
-    # Another tile of the same shape for the same graph.
+    # Another tile of the same shape, for the same graph.
     coarse = torch.roll(coarse, seed, 2)[None, None].contiguous()
     shape = (coarse.shape[2], coarse.shape[3], coarse.shape[4])
     scale = torch.tensor([[m / n for m, n in zip(fine, shape, strict=True)]])
@@ -69,7 +69,7 @@ def tile(*, tiny: bool, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, Quer
 
 @lru_cache(maxsize=8)
 def expected_of(model: str, *, tiny: bool, seed: int = 0) -> torch.Tensor:
-    """Return the right answer for `tile`: plain, on the CPU, in fp32."""
+    """Return the correct result for `tile`: plain, on the CPU, in fp32."""
     coarse, scale, grid = tile(tiny=tiny, seed=seed)
     with torch.inference_mode():
         plain = reference_path(network(model, tiny=tiny))
@@ -77,7 +77,7 @@ def expected_of(model: str, *, tiny: bool, seed: int = 0) -> torch.Tensor:
 
 
 def golden(*, tiny: bool) -> dict[str, Any]:
-    """Compare the published network with the vectors that came with its specification, never tiny."""
+    """Compare the published network with the vectors from its specification, never tiny."""
     device = device_of(tiny=tiny)
     with np.load(VECTORS) as file:
         coarse = torch.from_numpy(file["RDN__lr"])
@@ -93,7 +93,7 @@ def golden(*, tiny: bool) -> dict[str, Any]:
 
 
 def copies(*, tiny: bool) -> dict[str, Any]:
-    """Send blocks to the device and back while it computes: each arrives as it was sent, in its place."""
+    """Copy blocks to the device and back while it computes, and verify their content and position."""
     device = device_of(tiny=tiny)
     blocks = [torch.rand(64, 64, 64 if not tiny else 2) for _ in range(6)]
     answers = ((number, to_device(block, device) * 2 + number) for number, block in enumerate(blocks))
@@ -105,12 +105,12 @@ def copies(*, tiny: bool) -> dict[str, Any]:
 
 
 def precision(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
-    """Answer as the model says, in a number format."""
+    """Compute with the model itself, in a number format."""
     return _answer(model, "plain", number_format, tiny=tiny)
 
 
 def path(*, model: str, number_format: str, fused: bool, tiny: bool) -> dict[str, Any]:
-    """Answer for three tiles of one shape: launched, recorded, and replayed, which is the one that is compared."""
+    """Compute three tiles of one shape: launched, recorded, and replayed; the last one is compared."""
     return _answer(model, "fused" if fused else "unfused", number_format, tiny=tiny)
 
 
@@ -119,7 +119,7 @@ def _answer(model: str, way: str, number_format: str, *, tiny: bool) -> dict[str
     on_device = network_on_device(model, tiny=tiny)
     with computing(number_format, device):
         answering = path_of(on_device, way, number_format, device=device)
-        # Triton's interpreter takes its time: once is enough to see that the kernel fits to the path.
+        # Triton's interpreter is slow: once is enough to verify that the kernel fits the path.
         for seed in (0,) if tiny and way == "fused" else (2, 1, 0):
             coarse, scale, grid = tile(tiny=tiny, seed=seed)
             told = Conditioning(scale.to(device))
@@ -136,7 +136,7 @@ def kernel(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
     channels = on_cpu.config.feature_channels + isinstance(on_cpu, ArSSR2)
     feature_map = torch.randn(1, channels, *coarse.shape[2:], generator=generator)
     expected = on_cpu.query_grid(feature_map, grid, Conditioning(scale))
-    if isinstance(on_cpu, ArSSR2):  # the spline below the residual is no work of the kernel
+    if isinstance(on_cpu, ArSSR2):  # the kernel does not compute the spline below the residual
         expected = expected - spline_on_grid(feature_map[0, -1], grid.sampling)
     found = _decoded(model, feature_map.to(device), grid, scale.to(device), number_format=number_format, tiny=tiny)
     return verdict(found, expected, KERNEL[number_format] * float(expected.abs().max()))
@@ -160,7 +160,7 @@ def _decoded(
 
 
 def graph(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
-    """Record the encoder and replay it on another tile: what comes out is what comes out of launching it."""
+    """Record the encoder and replay it on another tile: the result must equal that of launching it."""
     device, on_device = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
     kind = FORMATS[number_format]
     recorded = []
@@ -184,10 +184,10 @@ def graph(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
 
 
 def choice(*, model: str, tiny: bool) -> dict[str, Any]:
-    """Let the engine measure every way that it offers on a first tile; tell which it uses, and which it found wrong."""
+    """Let the engine measure all of its implementations on a first tile; report the choice and the rejected ones."""
     device, on_device = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
     choosing.forget()
-    if tiny:  # where there is no GPU, the engine does not measure by itself
+    if tiny:  # without a GPU, the engine does not measure by default
         coarse, scale, _ = tile(tiny=tiny)
         with computing("bf16", device):
             measuring = measured_executor(on_device, torch.bfloat16, recorded=False, fused=False, device=device)
@@ -203,7 +203,7 @@ def choice(*, model: str, tiny: bool) -> dict[str, Any]:
 
 
 def tiles(*, model: str, tiny: bool) -> dict[str, Any]:
-    """Upsample in as many tiles as the least memory asks for, and on the CPU in fp32 in one."""
+    """Upsample in as many tiles as the smallest memory requires, and on the CPU in fp32 in one tile."""
     device, on_cpu = device_of(tiny=tiny), network(model, tiny=tiny)
     large = (72, 40, 40) if model == PUBLISHED else (96, 72, 64)
     volume = script("phantom").noisy_phantom((14, 12, 10) if tiny else large)

@@ -1,4 +1,4 @@
-"""The mark of tests that need a GPU, and a machine without the packages that a lent one lacks."""
+"""The marker of tests that need a GPU, and an environment without the packages that a lent machine lacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a bare machine with PyTorch may lack; the names are those that are imported.
+# Import names of packages that a bare machine with PyTorch may lack.
 MISSING = ("nibabel", "SimpleITK", "pydicom", "safetensors", "psutil", "tqdm", "tensorboard", "openvino", "matplotlib")
 HOOK = f"""
 import sys
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Missing())
 
 @pytest.fixture(scope="session")
 def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables of a process that finds none of these packages, and neither do its children."""
+    """The environment of a process that finds none of these packages, including its children."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
     return {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -33,5 +33,5 @@ def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
 
 @pytest.fixture(scope="session")
 def command() -> list[str]:
-    """The command that is rehearsed."""
+    """The rehearsed command."""
     return [sys.executable, str(ROOT / "Testing" / "gpu" / "run.py"), "--rehearse"]

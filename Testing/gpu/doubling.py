@@ -1,4 +1,4 @@
-"""The smallest kernel that can be compiled: what fails here fails for the toolchain's sake, not for a kernel's."""
+"""The smallest kernel that can be compiled: a failure here is a failure of the toolchain, not of a kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one job costs on a GPU: device time, host-to-host time, peak memory, error; and what it must cost at least."""
+"""The cost of one job on a GPU: device time, host-to-host time, peak memory, error; and the minimum cost."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ArSSRLib.volume import Volume
 from gpu.networks import FORMATS, device_of, script
 from gpu.ways import computing, network_on_device, path_of, reference_path
 
-# Rounds of a measurement: as many as fit into the seconds, of these.
+# Smallest and largest number of rounds of a measurement, and the seconds for them.
 ROUNDS, SECONDS = (3, 20), 1.5
 
 
 def milliseconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return how long a device takes for some work, by its own clock."""
+    """Return the time of work on a device, by the clock of the device."""
     if device.type != "cuda":
         start = time.perf_counter()
         work()
@@ -47,7 +47,7 @@ def milliseconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def rounds(measure: Callable[[], float], *, tiny: bool) -> list[float]:
-    """Measure again and again, as often as there is time."""
+    """Repeat a measurement as often as time permits."""
     started, found = time.monotonic(), [measure()]
     least, most = (1, 1) if tiny else ROUNDS
     while len(found) < least or (len(found) < most and time.monotonic() - started < SECONDS):
@@ -56,7 +56,7 @@ def rounds(measure: Callable[[], float], *, tiny: bool) -> list[float]:
 
 
 def machine(*, number_format: str, tiny: bool) -> dict[str, Any]:
-    """Measure what the device reaches at best: a large matrix product, and a large copy, read and written."""
+    """Measure the peaks of the device: a large matrix product, and a large copy, read and written."""
     device, edge = device_of(tiny=tiny), 64 if tiny else 8192
     left, right = torch.randn(2, edge, edge, device=device).to(FORMATS[number_format])
     product, copied = torch.empty_like(left), torch.empty_like(left)
@@ -78,7 +78,7 @@ def on_device(
     with computing(number_format, device):
         path = path_of(network, way, number_format, device=device)
         started = time.monotonic()
-        # Twice unmeasured: the second tile of a shape records the graph that all later ones replay.
+        # Two runs without measurement: the second tile of a shape records the graph that later ones replay.
         result = work(path)
         if not tiny:
             result = work(path)
@@ -100,7 +100,7 @@ def on_device(
 
 
 def host_to_host(*, model: str, size: Sequence[int], scale: float, backend: str, tiny: bool) -> dict[str, Any]:
-    """Measure `upsample` as a user calls it, from an array in the main memory to another, and its memory."""
+    """Measure `upsample` as users call it, from an array in main memory to another, and its memory."""
     return _upsampled(model, size, scale, backend=backend, tiny=tiny)
 
 
@@ -147,7 +147,7 @@ def _upsampled(
 
 
 def least_cost(model: ArSSR | ArSSR2, coarse_voxels: int, fine_voxels: int) -> tuple[float, float]:
-    """Return the operations and the bytes that no implementation of a network can do without."""
+    """Return the minimum operations and bytes of a network."""
     encoder = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Conv3d))
     stages = [model.decoder] if isinstance(model, ArSSR) else [model.hidden, model.output]
     decoder = sum(
@@ -160,7 +160,7 @@ def least_cost(model: ArSSR | ArSSR2, coarse_voxels: int, fine_voxels: int) -> t
 
 @lru_cache(maxsize=1)
 def _expected(model: str, size: tuple[int, int, int], scale: float, *, tiny: bool) -> torch.Tensor:
-    """Return the normalized result of a job in plain fp32 on the device: every way of a job is compared with it."""
+    """Return the normalized result of a job in plain fp32 on the device, with which every way is compared."""
     device, network = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
     with computing("fp32", device):
         return _work(script("phantom").noisy_phantom(size), network, scale, device=device)(reference_path(network))
@@ -169,7 +169,7 @@ def _expected(model: str, size: tuple[int, int, int], scale: float, *, tiny: boo
 def _work(
     volume: Volume, model: ArSSR | ArSSR2, scale: float, *, device: torch.device
 ) -> Callable[[Executor], torch.Tensor]:
-    """Return what answers for a whole job by one path, with the input and the result on the device."""
+    """Return a function for a whole job by one path, with the input and the result on the device."""
     plan = plan_upsampling(volume, model, scale, UpsamplingOptions(device=str(device)))
     fine_shape = volume.geometry.upsampled(scale).shape
     coarse = torch.from_numpy(IntensityRange.of(volume.array).normalize(volume.array)).to(device)

@@ -1,4 +1,4 @@
-"""The networks and the volumes that are asked for by name, full size or tiny."""
+"""The networks and volumes by name, full size or tiny."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def script(name: str) -> ModuleType:
-    """Return a file of the benchmarks as a module; their folder is on nobody's path, for its names are common."""
+    """Return a file of the benchmarks as a module; their folder is not on the path, because its names are common."""
     known = f"arssr_benchmark_{name}"
     if known not in sys.modules:
         spec = importlib.util.spec_from_file_location(known, BENCHMARKS / f"{name}.py")
@@ -36,7 +36,7 @@ def script(name: str) -> ModuleType:
 def network(name: str, *, tiny: bool) -> ArSSR | ArSSR2:
     """Return a network on the CPU: the published one with the seeded weights of the golden vectors, or a bundled one.
 
-    Tiny, both have seeded weights and biases that make an answer which is not zero.
+    Tiny networks have seeded weights and biases with a nonzero result.
     """
     if tiny:
         return _tiny(name)
@@ -63,5 +63,5 @@ def _tiny(name: str) -> ArSSR | ArSSR2:
 
 
 def device_of(*, tiny: bool) -> torch.device:
-    """Return where the work is done: the first GPU, or the CPU in a rehearsal."""
+    """Return the device of the work: the first GPU, or the CPU in a rehearsal."""
     return torch.device("cpu" if tiny else "cuda:0")

@@ -1,9 +1,9 @@
-"""What packing costs a network: the same short run on the packed volumes and on the originals.
+"""The cost of packing for a network: the same short run on the packed volumes and on the originals.
 
     python Testing/gpu/packing_ablation.py ORIGINALS PACKED --volumes 12 --steps 300
 
-Both folders hold "train" and "val". Both runs have the same recipe, seed and target grid, so that they draw the same
-patches; both networks are judged on the middles of the same original validation volumes.
+Both folders contain "train" and "val". Both runs have the same recipe, seed and target grid, so that they draw the same
+patches; both networks are evaluated on the centers of the same original validation volumes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Train twice, and print the mean gain over the floor of both."""
+    """Train both, and print the mean gain over the floor of both."""
     parser = argparse.ArgumentParser(description="Compare training on packed volumes with training on the originals.")
     parser.add_argument("originals", type=Path)
     parser.add_argument("packed", type=Path)

@@ -1,7 +1,7 @@
-"""A file in parts that are small enough to come back from a lent machine, and the file from its parts.
+"""Splitting of a file into parts that a lent machine can return, and joining of the parts.
 
-The parts of one state lie in a folder of their own, which appears under its name when all of them are complete; the one
-before it goes only then. So a run that is killed at any moment leaves a whole state.
+The parts of one state are in a separate folder, which gets its name when all of them are complete; only then, the
+previous one is removed. A run that is killed at any time therefore leaves a complete state.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ FOLDER = "state-"
 
 
 def keep(path: Path, folder: Path, step: int) -> list[Path]:
-    """Write a file in parts into a folder, in the place of the ones of earlier steps.
+    """Write a file in parts into a folder, replacing those of earlier steps.
 
     Args:
         path: The file.
-        folder: Where the parts go, in a folder named by the step.
-        step: What the file is a state of.
+        folder: Folder for the parts, in a subfolder named by the step.
+        step: Step of the state.
 
     Returns:
         The parts.
@@ -43,10 +43,11 @@ def keep(path: Path, folder: Path, step: int) -> list[Path]:
 
 
 def joined(folder: Path) -> bytes | None:
-    """Return the file whose parts lie in a folder, the latest whole one; None if there is none.
+    """Return the latest complete file whose parts are in a folder; None if there is none.
 
     Args:
-        folder: Where `keep` wrote them; files that came back under other folders' names are found by theirs.
+        folder: Folder of `keep`; the parts are identified by their names, even if they were returned under other
+            folders.
     """
     for state in sorted(folder.glob(f"{FOLDER}*"), reverse=True):
         data = _whole(sorted(state.iterdir(), key=_number))

@@ -1,6 +1,6 @@
-"""What is to be done on a GPU, in which order, and how long each item may take.
+"""The items of a GPU run, their order, and the time limit of each.
 
-Nothing here imports PyTorch: the process that supervises reads this.
+Nothing here imports PyTorch, because the supervising process reads this file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMATS = ("fp16", "bf16")
-# Networks by the name that `networks.network` knows.
+# Names of networks in `networks.network`.
 PUBLISHED, DEFAULT, DEEP = "published", "arssr2", "arssr2-deep"
-# Fine voxels of a block, columns at once, warps; the one that is meant for Hopper, then the one for others.
+# Fine voxels per block, columns at once, warps; the first is intended for Hopper, the second for other GPUs.
 PUBLISHED_BLOCKS = ((128, 64, 4), (64, 64, 8), (128, 64, 8), (128, 128, 8), (64, 64, 4), (64, 128, 4), (256, 64, 8))
 # Fine voxels of a row at once.
 RESIDUAL_ROWS = (64, 32, 128, 256)
@@ -20,16 +20,16 @@ RESIDUAL_ROWS = (64, 32, 128, 256)
 
 @dataclass(frozen=True)
 class Item:
-    """Something to be done.
+    """One item.
 
     Attributes:
-        name: Its stage, a slash, and what it is.
-        call: "module:function" of what does it, which returns what it measured as a dictionary.
-        arguments: What the function is called with, beside ``tiny``.
-        least: Seconds below which it is not begun.
+        name: Its stage, a slash, and its name.
+        call: "module:function" of its function, which returns the measurements as a dictionary.
+        arguments: Arguments of the function besides ``tiny``.
+        least: Seconds below which it is not started.
         limit: Seconds after which it is ended.
-        is_long: Whether it takes all the time there is: it is told the ``seconds``, tells how it stands (``tell``), and
-            goes on where it was when the command is called again.
+        is_long: Whether it uses all of the remaining time: it receives the ``seconds``, reports its state (``tell``),
+            and continues when the command is called again.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Job:
         model: Name of the network.
         size: Voxels of the input along i, j, k.
         scale: Factor, unitless.
-        target: Milliseconds on an H100 that the project aims at, twice the arithmetic at 800 TFLOP/s; None without one.
+        target: Target in milliseconds on an H100, twice the arithmetic at 800 TFLOP/s; None without one.
     """
 
     model: str
@@ -58,7 +58,7 @@ class Job:
 
     @property
     def words(self) -> str:
-        """The job as it stands in a table."""
+        """The job as text for a table."""
         return f"{self.model}, {' x '.join(map(str, self.size))} x{self.scale:g}"
 
 
@@ -72,25 +72,25 @@ TINY_JOBS = (Job(DEFAULT, (4, 2, 2), 1.5), Job(PUBLISHED, (3, 2, 2), 1.5, 42.0))
 
 
 def proof(*, tiny: bool) -> list[Item]:
-    """Return what proves and measures the engine, what is most worth knowing first."""
+    """Return the items that verify and measure the engine, the most important first."""
     return [*smoke(), *checks(), *benchmark(tiny=tiny), *tuning(tiny=tiny)]
 
 
 def training(arguments: Mapping[str, Any]) -> list[Item]:
-    """Return what trains for the rest of the time, behind a smoke test of seconds."""
+    """Return the items of training for the remaining time, after a smoke test of seconds."""
     names = ("machine", "arithmetic")
     smoke_test = [Item(f"smoke/{name}", f"gpu.smoke:{name}", limit=40.0) for name in names]
     return [*smoke_test, Item("training", "gpu.training:train", arguments, limit=3600.0, is_long=True)]
 
 
 def smoke() -> list[Item]:
-    """Return what shows within seconds whether the machine can be used at all."""
+    """Return the items that show within seconds whether the machine is usable."""
     names = ("machine", "arithmetic", "triton", "engine")
     return [Item(f"smoke/{name}", f"gpu.smoke:{name}", limit=40.0) for name in names]
 
 
 def checks() -> list[Item]:
-    """Return the comparisons with what the CPU computes in fp32; those with the kernels compile for some seconds."""
+    """Return the comparisons with the CPU in fp32; those with kernels compile for some seconds."""
     items = [Item("checks/golden vectors", "gpu.checks:golden"), Item("checks/copies", "gpu.checks:copies")]
     for model in (PUBLISHED, DEFAULT, DEEP):
         for name in ("fp32", *FORMATS):
@@ -117,8 +117,8 @@ def _check(kind: str, model: str, number_format: str, **options: bool) -> Item:
 
 
 def benchmark(*, tiny: bool) -> list[Item]:
-    """Return the measurements: what the device can do, then each job host to host and in every way, then previews."""
-    # Triton's interpreter takes its time: one number format is enough to see that all runs.
+    """Return the measurements: the peaks of the device, each job host to host and in every way, then previews."""
+    # Triton's interpreter is slow: one number format is enough for a rehearsal.
     jobs, formats = (TINY_JOBS, FORMATS[:1]) if tiny else (JOBS, FORMATS)
     items = [Item(f"benchmark/peak in {name}", "gpu.jobs:machine", {"number_format": name}) for name in formats]
     for job in jobs:
@@ -139,7 +139,7 @@ def benchmark(*, tiny: bool) -> list[Item]:
 
 
 def tuning(*, tiny: bool) -> list[Item]:
-    """Return the blocks that are tried for each kernel."""
+    """Return the block sizes to try for each kernel."""
     items = []
     for number, name in enumerate(FORMATS[:1] if tiny else FORMATS):
         blocks = PUBLISHED_BLOCKS[: 1 if tiny else 7 - 3 * number]

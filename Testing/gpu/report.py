@@ -1,6 +1,6 @@
-"""Results to tables, in Markdown.
+"""Conversion of results to tables in Markdown.
 
-Nothing here imports PyTorch: the process that supervises writes them.
+Nothing here imports PyTorch, because the supervising process writes the tables.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ HEAD = (
 
 
 def report(about: Mapping[str, Any], items: Items) -> str:
-    """Return all that is known, as Markdown.
+    """Return all results as Markdown.
 
     Args:
-        about: What the results hold for.
+        about: Identity of the results.
         items: Results by the name of their item, as dictionaries.
     """
     machine = items.get("smoke/machine", {}).get("values", {})
@@ -91,7 +91,7 @@ def _row(way: str, values: Mapping[str, Any], peak: Mapping[str, float]) -> str:
 
 
 def winners(items: Items) -> dict[str, Any]:
-    """Return the fastest block of each kernel and number format that was right."""
+    """Return the fastest correct block of each kernel and number format."""
     found: dict[str, Any] = {}
     for name, result in items.items():
         if not name.startswith("tuning/") or result["status"] != "ok":

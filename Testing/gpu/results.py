@@ -1,6 +1,6 @@
-"""What is known so far, on the disk the moment it is known: written under a temporary name and renamed.
+"""The results so far, stored on disk immediately: written under a temporary name and renamed.
 
-What comes back from a lent machine is little: up to 8 files of up to 16 MiB. So there is one file for all results.
+A lent machine returns little, up to 8 files of up to 16 MiB. There is therefore one file for all results.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 FILE = "results.json"
 MOST_FILES, MOST_BYTES = 8, 16 * 2**20
-# What an item came to: for good, or so that a run that goes on tries it again.
+# Statuses that are final; items with other statuses are tried again when a run is continued.
 FINAL = ("ok", "wrong", "failed")
 OPEN = ("ended", "no time")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an item came to.
+    """The result of an item.
 
     Attributes:
-        status: "ok"; "wrong" (it ran, and its answer is not right); "failed" (an error); "ended" (it took longer than
-            it may, or its process died); "no time" (it was never begun).
-        seconds: What it took.
-        values: What it measured.
-        message: What is to be said of it, in one line.
+        status: "ok"; "wrong" (it ran, but its result is not correct); "failed" (an error); "ended" (it exceeded its
+            time limit, or its process died); "no time" (it was never started).
+        seconds: Its time.
+        values: Its measurements.
+        message: A message in one line.
     """
 
     status: str
@@ -41,8 +41,8 @@ class Results:
     """All results of a run, kept on the disk.
 
     Args:
-        folder: Where the file lies; what an earlier run found there is kept if it was about the same.
-        about: What the results hold for, such as the device; compared with the file's.
+        folder: Folder of the file; results of an earlier run there are kept if its identity is the same.
+        about: Identity of the results, such as the device; compared with that in the file.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
@@ -55,11 +55,11 @@ class Results:
             self.items = {name: Result(**values) for name, values in found["items"].items()}
 
     def has(self, name: str) -> bool:
-        """Tell whether an item has come to its end."""
+        """Return whether an item has a final result."""
         return name in self.items and self.items[name].status in FINAL
 
     def add(self, name: str, result: Result) -> None:
-        """Keep a result."""
+        """Store a result."""
         self.items[name] = result
         content = {"about": self.about, "items": self.plain()}
         write_atomically(self.path, json.dumps(content, indent=1).encode())
@@ -70,7 +70,7 @@ class Results:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the content of a file of results; nothing if there is none."""
+    """Return the content of a file of results; empty if there is none."""
     if not path.exists():
         return {}
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that at any moment there is the old one or the new one, complete."""
+    """Write a file so that, at any time, either the old or the new one exists, complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with partial.open("wb") as file:
         file.write(data)
@@ -88,7 +88,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def too_much(folder: Path) -> list[str]:
-    """Return what of a folder would not come back from a lent machine, in words."""
+    """Return the files of a folder that a lent machine would not return, as text."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".partial")]
     found = [f"{path.name} has {path.stat().st_size} bytes" for path in files if path.stat().st_size > MOST_BYTES]
     if len(files) > MOST_FILES:

@@ -1,11 +1,10 @@
-"""One command for the minutes in which a GPU is at hand.
+"""One command for short access to a GPU.
 
     python Testing/gpu/run.py --minutes 4                # smoke test, comparisons, benchmark, tuning
     python Testing/gpu/run.py --train --minutes 9        # smoke test of seconds, training
 
-It needs PyTorch, Triton, NumPy and SciPy, and no network. Whatever it finds out is in ``gpu_output`` the moment it is
-known; called again with the same output folder, it goes on where it was. ``--rehearse`` does all of it
-on the CPU, tiny.
+It needs PyTorch, Triton, NumPy and SciPy, and no network. Results are in ``gpu_output`` immediately; called again with
+the same output folder, it continues. ``--rehearse`` runs everything on the CPU, tiny.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# This folder itself is no place to import from: its files are a package.
+# Nothing is imported from this folder itself, whose files are a package.
 sys.path[:] = [
     str(ROOT / "Testing"),
     str(ROOT),
@@ -34,10 +33,10 @@ RECIPE = ROOT / "ArSSRLib" / "training" / "recipes" / "arssr2_cpu.toml"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what there is time for.
+    """Run the items for which there is time.
 
     Returns:
-        0 if all that was done is right, 1 if something is not, 2 if there is no GPU.
+        0 if all results are correct, 1 if one is not, 2 if there is no GPU.
     """
     arguments = _arguments(words)
     budget = supervision.Budget(60 * arguments.minutes)
@@ -56,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def finds_a_gpu() -> bool:
-    """Tell whether there is an NVIDIA GPU; PyTorch is asked in a process of its own, for this one wakes no GPU."""
+    """Return whether there is an NVIDIA GPU; PyTorch is queried in a separate process, because this one uses no GPU."""
     if Path("/dev/nvidiactl").exists():
         return True
     ask = "import sys, torch; sys.exit(not torch.cuda.is_available())"

@@ -1,4 +1,4 @@
-"""Whether the machine can be used at all, in seconds: the device, its arithmetic, Triton's compiler, the engine."""
+"""Is the machine usable? Checks the device, its arithmetic, Triton's compiler and the engine within seconds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gpu import bare
 from gpu.networks import FORMATS, device_of, network, script
 from gpu.plan import DEFAULT
 
-# Parts of the largest value.
+# Relative to the largest value.
 TOLERANCES = {"fp32": 1e-5, "fp16": 3e-3, "bf16": 2e-2}
 
 
 def machine(*, tiny: bool) -> dict[str, Any]:
-    """Return what the machine is."""
+    """Return the properties of the machine."""
     device = device_of(tiny=tiny)
     cuda = device.type == "cuda"
     return {
@@ -72,7 +72,7 @@ def triton(*, tiny: bool) -> dict[str, Any]:
 
 
 def engine(*, tiny: bool) -> dict[str, Any]:
-    """Upsample a small phantom as a user would, and compare with the CPU."""
+    """Upsample a small phantom like a user, and compare with the CPU."""
     volume = script("phantom").noisy_phantom((12, 11, 10) if tiny else (40, 36, 32))
     model = network(DEFAULT, tiny=tiny)
     expected = upsample(volume, model, 2, UpsamplingOptions(device="cpu", precision="fp32")).array

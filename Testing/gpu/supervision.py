@@ -1,7 +1,7 @@
-"""Item after item in a process of its own, within the time: a kernel that hangs or crashes costs itself alone.
+"""Running of items in a separate process, within the time: a kernel that hangs or crashes only affects its own item.
 
-After an illegal access a process can use its GPU no more. So whatever an item brings about, the next one is done, if
-need be by a new process; and this one, which keeps the results, never touches a GPU.
+After an illegal access, a process cannot use its GPU any more. After any failure, the next item is therefore run in a
+new process if necessary; this process, which stores the results, never uses a GPU.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from typing import Any
 from gpu.plan import Item
 from gpu.results import OPEN, Result, Results
 
-# Seconds that are kept for the end: to write, to print, and to leave.
+# Seconds reserved for the end: writing, printing, and exiting.
 RESERVE = 1.0
-# Seconds before the end of its time by which a long item is asked to be done.
+# Seconds before the end of its time at which a long item should be finished.
 ENDING = 2.0
-# What the process that works says before anything else, and what it begins a message with that is no result yet.
+# First message of the working process, and prefix of messages that are not final results.
 READY, SO_FAR = "ready", "so far"
 
 
 class Budget:
-    """The time of a run, from now on.
+    """The time budget of a run, from now on.
 
     Args:
-        seconds: How long it may take.
+        seconds: Length of the budget.
     """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds - min(RESERVE, 0.1 * seconds)
 
     def left(self) -> float:
-        """Return the seconds that are left, at least 0."""
+        """Return the remaining seconds, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
 
 class Worker:
-    """The process that works.
+    """The working process.
 
     Args:
         tiny: Whether it rehearses on the CPU.
@@ -61,15 +61,15 @@ class Worker:
         there.close()
 
     def answer(self, seconds: float, tell: Callable[[Any], object] = lambda _: None) -> Any:
-        """Return what the process sends within some seconds.
+        """Return the message of the process within a time limit.
 
         Args:
-            seconds: How long it may take.
-            tell: Called with how the process stands, as often as it says so.
+            seconds: The time limit.
+            tell: Called with intermediate states, whenever the process reports one.
 
         Raises:
-            TimeoutError: If it sends nothing.
-            EOFError: If it has died.
+            TimeoutError: If there is no message.
+            EOFError: If the process has died.
         """
         end = time.monotonic() + seconds
         while True:
@@ -81,16 +81,16 @@ class Worker:
             tell(message[1])
 
     def ask(self, item: Item, seconds: float) -> None:
-        """Let the process begin with an item that is ended after some seconds.
+        """Start an item, which is ended after a time limit.
 
         Raises:
-            OSError: If it has died.
+            OSError: If the process has died.
         """
         arguments = {**item.arguments, "seconds": max(1.0, seconds - ENDING)} if item.is_long else item.arguments
         self._here.send((item.call, dict(arguments), item.is_long))
 
     def end(self) -> str:
-        """End the process, whatever it does; returns what became of it, in words."""
+        """End the process in any state; return how it ended, as text."""
         if self._process.exitcode is None:
             self._process.kill()
         self._process.join()
@@ -106,7 +106,7 @@ def carry_out(
     tiny: bool,
     after_each: Callable[[Results], object] = lambda _: None,
 ) -> None:
-    """Do what is not done yet, in the order given, for as long as there is time; every result is kept at once."""
+    """Run the unfinished items in order, as long as there is time; every result is stored immediately."""
     worker: Worker | None = None
     for item in items:
         if results.has(item.name) and not item.is_long:
@@ -126,11 +126,11 @@ def carry_out(
 
 
 def _attempt(worker: Worker, item: Item, budget: Budget, results: Results) -> Result:
-    """Return what an item came to; after "ended" and "no time" the process is of no use any more."""
+    """Return the result of an item; after "ended" and "no time", the process is not usable any more."""
     started, known = time.monotonic(), {}
 
     def tell(values: Any) -> None:
-        """Keep how the item stands."""
+        """Store the intermediate state of the item."""
         known.update(values)
         so_far = Result("ended", time.monotonic() - started, dict(known), "so far")
         results.add(item.name, so_far)
@@ -152,7 +152,7 @@ def _attempt(worker: Worker, item: Item, budget: Budget, results: Results) -> Re
 
 
 def line(name: str, result: Result) -> str:
-    """Return a result in one line."""
+    """Return a result as one line."""
     values = ", ".join(f"{key} {_short(value)}" for key, value in result.values.items())
     said = " - ".join(part for part in (values, result.message) if part)
     return f"{result.status:7} {result.seconds:6.1f} s  {name}: {said}"
@@ -163,13 +163,13 @@ def _short(value: Any) -> str:
 
 
 def _serve(there: Connection, tiny: bool) -> None:
-    """Do what is asked for, one item after the other, until nobody asks any more."""
+    """Run the requested items one after another, until there are no more requests."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.environ["TRITON_INTERPRET"] = "1" if tiny else "0"
     if tiny:
         os.environ["OMP_NUM_THREADS"] = "1"
     logging.basicConfig(stream=sys.stdout, format="        %(name)s: %(message)s")
-    logging.getLogger("ArSSRLib.kernels").setLevel(logging.INFO)  # which way is used, and why
+    logging.getLogger("ArSSRLib.kernels").setLevel(logging.INFO)  # logs the selected implementation and the reason
     from gpu import bare  # noqa: PLC0415 - before anything of the engine
 
     bare.install()
@@ -185,14 +185,14 @@ def _serve(there: Connection, tiny: bool) -> None:
 
 
 def _done(call: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Do one item, and return its `Result` as a dictionary."""
+    """Run one item, and return its `Result` as a dictionary."""
     started = time.monotonic()
     try:
         module, _, function = call.partition(":")
         values = getattr(importlib.import_module(module), function)(**arguments)
         status = "ok" if values.pop("right", True) else "wrong"
         message = values.pop("message", "")
-    except Exception as error:  # whatever a compiler, a driver or a mistake in these tests raises
+    except Exception as error:  # any exception of a compiler, a driver or a mistake in these tests
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         text = " ".join(str(error).split())[:300]
@@ -201,7 +201,7 @@ def _done(call: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leave_with_parent() -> None:
-    """End this process when the one that started it is gone, even if that was killed."""
+    """End this process when its parent has ended, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""Train for some minutes, and keep the state where it comes back: the next minutes go on exactly where these ended."""
+"""Train for some minutes, and store the state where it is returned, so that the next minutes continue exactly."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from gpu.networks import device_of
 from gpu.results import write_atomically
 from gpu.scaling import scaled
 
-# Steps by which the speed is measured after the warm-up, and seconds after which fewer must do.
+# Steps for measuring the speed after the warm-up, and seconds after which fewer are enough.
 MEASURED, MEASURED_SECONDS = 20, 5.0
-# Part of the time in which the planned steps are to be done; and seconds kept for the last validation and the files.
+# Fraction of the time for the planned steps, and seconds reserved for the last validation and the files.
 SHARE, KEPT = 0.97, 8.0
-# Seconds between two states that are kept.
+# Seconds between two stored states.
 KEEP_EVERY = 30.0
-# Voxels along an axis of the middle of a volume that is validated on: the floor is computed on the CPU beforehand.
+# Central voxels along an axis of a validation volume; its floor is computed on the CPU beforehand.
 VALIDATED = 96
 RECIPE = Path(__file__).resolve().parents[2] / "ArSSRLib" / "training" / "recipes" / "arssr2_cpu.toml"
-# Groups of patches with the same scales: as many scales a step as the CPU recipe has.
+# Groups of patches with the same scales, for as many scales per step as in the CPU recipe.
 GROUPS, TINY_GROUPS = 6, 2
-# What a rehearsal changes in a recipe.
+# Changes of a recipe in a rehearsal.
 TINY = ("batch_items=2", "patch_size=6", "margin=1", "points=100", "precision='fp32'", "compile=false")
 
 
 class Kept(Trainer):
-    """A run whose state is kept in parts, and which tells how it stands.
+    """A run whose state is stored in parts, and which reports its progress.
 
     Args:
-        folder: Where parts and weights go.
-        end: When it has to stop, by the monotonic clock.
-        tell: Called with what is known so far.
+        folder: Folder for parts and weights.
+        end: Monotonic time at which it must stop.
+        tell: Called with intermediate states.
     """
 
     def __init__(
@@ -65,25 +65,25 @@ class Kept(Trainer):
         self._rate = 0.0
 
     def _agreed_stop(self, received: list[int]) -> int:
-        """Stop at the end of the time as if asked to from outside: the step is finished, and the state saved."""
+        """Stop at the end of the time as after an external request: the step is finished, and the state saved."""
         if time.monotonic() >= self._end:
             received.append(signal.SIGTERM)
         return super()._agreed_stop(received)
 
     def save(self) -> None:
-        """Write the state, and keep it in parts with the best weights so far."""
+        """Write the state, and store it in parts with the best weights so far."""
         super().save()
         parts.keep(self.config.output / LAST, self._folder, self.step)
         self.keep_weights(BEST)
         self._tell(self.standing())
 
     def keep_weights(self, name: str) -> None:
-        """Copy weights to where they come back."""
+        """Copy weights to the returned folder."""
         if (self.config.output / name).exists():
             write_atomically(self._folder / name, (self.config.output / name).read_bytes())
 
     def standing(self) -> dict[str, Any]:
-        """Return how the run stands: its step, the last values of its log, and the best gain so far."""
+        """Return the progress of the run: its step, the last values of its log, and the best gain so far."""
         values = {"step": self.step, "steps": self.config.steps, "warm-up s": round(self.pace.warm_up_seconds, 1)}
         values["steps/s"] = round(self._rate, 2)
         values |= last_values(self.config.output / "log.csv")
@@ -92,10 +92,10 @@ class Kept(Trainer):
         return values
 
     def plan(self, sessions: int) -> None:
-        """Take some steps, and set the steps of the run to what the time allows.
+        """Take some steps, and compute the number of steps that the time allows.
 
         Args:
-            sessions: How many as long as this one the run is to take; the learning rate falls in the last of them.
+            sessions: Number of equally long sessions of the run; the learning rate falls in the last of them.
         """
         started = time.monotonic()
         while self.pace.is_cold:
@@ -127,20 +127,20 @@ def train(
     tiny: bool,
     tell: Callable[[dict[str, Any]], object],
 ) -> dict[str, Any]:
-    """Train until the time is over.
+    """Train until the end of the time.
 
     Args:
-        recipe: File of the recipe, as it was tried on a CPU.
+        recipe: File of the recipe for a CPU.
         data: Folder with the packed volumes, in "train" and "val".
-        output: Where what is kept goes: parts of the state, the best and the last weights.
-        seconds: How long it may take.
-        batch_items: Patches a step; learning rate and average follow.
-        sessions: Sessions as long as this one, this one included, that the run is to take.
-        start_from: Folder with the parts of the state to go on from; without parts, the run begins.
-        init: Weights to begin with, adopted by the network of the recipe; "" begins with fresh ones.
+        output: Output folder: parts of the state, the best and the last weights.
+        seconds: The time.
+        batch_items: Patches per step; learning rate and weight average are adapted.
+        sessions: Number of equally long sessions of the run, including this one.
+        start_from: Folder with the parts of the state to continue from; without parts, the run starts.
+        init: Initial weights, adopted by the network of the recipe; "" for random weights.
         overrides: Further values of the recipe.
-        tiny: Whether it rehearses.
-        tell: Called with what is known so far.
+        tiny: Whether it is a rehearsal.
+        tell: Called with intermediate states.
     """
     end = time.monotonic() + seconds - min(KEPT, 0.2 * seconds)
     folder, work = Path(output), Path(tempfile.mkdtemp(prefix="arssr-training-"))
@@ -220,7 +220,7 @@ def _train(
 
 
 def batches(*, tiny: bool) -> dict[str, Any]:
-    """Make batches on the device, and on a GPU refuse whatever waits for it; tell what one takes."""
+    """Build batches on the device, and on a GPU, refuse synchronization; report the time of a batch."""
     device = device_of(tiny=tiny)
     overrides = ["batch_items=96"] if not tiny else [*TINY, "batch_items=4"]
     config = read_recipe(RECIPE, [*overrides, f"scale_groups={TINY_GROUPS if tiny else GROUPS}"])
@@ -243,7 +243,7 @@ def batches(*, tiny: bool) -> dict[str, Any]:
 
 
 def step(*, tiny: bool) -> dict[str, Any]:
-    """Take steps with a small network on the device and on the CPU, on the same batches, and compare the losses."""
+    """Take steps with a small network on the device and on the CPU, with the same batches, and compare the losses."""
     losses = []
     for device in (torch.device("cpu"), device_of(tiny=tiny)):
         with tempfile.TemporaryDirectory() as folder:
@@ -266,7 +266,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 def _cases(path: Path, config: TrainingConfig, *, tiny: bool) -> list[Case]:
-    """Return the middle of a packed volume in every setting."""
+    """Return the center of a packed volume in every setting."""
     array = unpacked(path, Preparation(config.crop_and_pad, config.normalization))[0].array
     edge = 16 if tiny else VALIDATED
     middle = tuple(slice(max(0, (n - edge) // 2), max(0, (n - edge) // 2) + edge) for n in array.shape)

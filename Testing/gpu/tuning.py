@@ -1,4 +1,4 @@
-"""The fused kernels alone, with blocks of several sizes; the fastest that is right becomes the block of a GPU."""
+"""The fused kernels alone, with several block sizes; the fastest correct one becomes the block size of a GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gpu.networks import FORMATS, device_of
 from gpu.plan import DEFAULT, PUBLISHED
 from gpu.ways import network_on_device
 
-# Coarse voxels along an axis of the feature map; the fine grid has twice as many.
+# Coarse voxels along an axis of the feature map; the fine grid has twice this number.
 EDGE, TINY_EDGE = 66, 1
 
 
@@ -36,14 +36,14 @@ def published(*, rows: int, columns: int, warps: int, number_format: str, tiny: 
 
 
 def residual(*, rows: int, number_format: str, tiny: bool) -> dict[str, Any]:
-    """Time the kernel of our decoder with rows of one length."""
+    """Time the kernel of the decoder of arssr2 with one row length."""
     model, features, fine = _prepared(DEFAULT, number_format, padding="border", tiny=tiny)
     assert isinstance(model, ArSSR2)
     layers = pack_residual(list(model.hidden), model.output, FORMATS[number_format])
     gains, shifts = torch.rand(2, len(fine.query), model.config.feature_channels, device=features.device)
 
     def decode() -> torch.Tensor:
-        """Add the residual to nothing."""
+        """Add the residual to zero."""
         result = torch.zeros(fine.shape, device=features.device)
         options = {"modulation": (gains, shifts), "slope": SLOPE, "residual_gain": RESIDUAL_GAIN, "rows": rows}
         torch.manual_seed(0)
@@ -75,7 +75,7 @@ def _timed(
 ) -> dict[str, Any]:
     device = device_of(tiny=tiny)
     found = decode()  # compiles
-    # Blocks divide the same sums: what they answer differs by rounding.
+    # Block sizes only change the order of sums, so results differ by rounding.
     expected = _first.setdefault((name, number_format), found)
     error = float((found - expected).abs().max() / expected.abs().max())
     took = median(rounds(lambda: milliseconds(decode, device), tiny=tiny))

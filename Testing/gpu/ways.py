@@ -1,4 +1,4 @@
-"""Every way in which a network can answer for a tile on a device: the one place here that knows how they are made."""
+"""All implementations of a network for a tile on a device; only this file creates them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ WAYS = ("plain", "unfused", "fused")
 
 @lru_cache(maxsize=4)
 def network_on_device(name: str, *, tiny: bool) -> ArSSR | ArSSR2:
-    """Return a network where the work is done."""
+    """Return a network on the device of the work."""
     return copy.deepcopy(network(name, tiny=tiny)).to(device_of(tiny=tiny))
 
 
 def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torch.device) -> Executor:
-    """Return one way to answer.
+    """Return one implementation.
 
     Args:
-        model: On the device.
-        way: "plain", as the model says; "unfused", an encoder of its own, recorded; "fused", with the kernel as well.
+        model: The network, on the device.
+        way: "plain": the model itself; "unfused": with a separate encoder, recorded; "fused": also with the kernel.
         number_format: "fp32", "fp16" or "bf16".
-        device: Where it computes.
+        device: Device of the computation.
     """
     if way == "plain":
         return model
@@ -43,13 +43,13 @@ def path_of(model: ArSSR | ArSSR2, way: str, number_format: str, *, device: torc
 
 
 def reference_path(model: ArSSR | ArSSR2) -> Executor:
-    """Return the way that all are compared with: plain, in fp32."""
+    """Return the implementation for comparison: plain, in fp32."""
     return InFullPrecision(model)
 
 
 @contextlib.contextmanager
 def computing(number_format: str, device: torch.device) -> Iterator[None]:
-    """Compute as `upsample` does in a number format: without gradients, with autocast below fp32, TF32 never."""
+    """Compute like `upsample` in a number format: without gradients, with autocast below fp32, without TF32."""
     full = number_format == "fp32"
     kind = torch.bfloat16 if device.type == "cpu" and not full else FORMATS[number_format]
     with (
@@ -61,5 +61,5 @@ def computing(number_format: str, device: torch.device) -> Iterator[None]:
 
 
 def _not_recorded(function: Function, _: Sequence[torch.Tensor]) -> Function:
-    """Stand in for the recording of a graph, which only a GPU has."""
+    """Replace the recording of a graph, which needs a GPU."""
     return function
