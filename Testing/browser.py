@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its own protocol through a pipe: real keys and clicks, and all that it reports."""
+"""A headless Chromium, controlled by its own protocol through a pipe: real keys and clicks, and all reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPTIONS = (
 
 
 def browser_program() -> str | None:
-    """Return a Chromium of this machine, or None; only where pipes have numbers."""
+    """Return a Chromium of this machine, or None; only on systems with numbered pipes."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None) if os.name == "posix" else None
 
 
@@ -31,8 +31,8 @@ class Browser:
     """One page of a browser.
 
     Attributes:
-        messages: What the page wrote to the console, and errors.
-        requests: Addresses that the page asked for, but those that hold their content.
+        messages: Console messages and errors of the page.
+        requests: Addresses that the page requested, except data addresses.
     """
 
     def __init__(self, program: str) -> None:
@@ -91,7 +91,7 @@ class Browser:
             self.requests.append(found["request"]["url"])
 
     def open(self, path: Path, fragment: str = "") -> None:
-        """Show a file, and forget what was reported before."""
+        """Show a file, and discard earlier reports."""
         self.messages.clear()
         self.requests.clear()
         self.send("Page.navigate", url=path.resolve().as_uri() + fragment)
@@ -119,7 +119,7 @@ class Browser:
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def picture(self, path: Path) -> None:
-        """Write what is seen as PNG."""
+        """Write a screenshot as PNG."""
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
 
     def close(self) -> None:

@@ -6,14 +6,14 @@ import os
 import signal
 from pathlib import Path
 
-# One thread a test: the volumes are tiny, and threads that wait for each other cost more than they bring.
+# One thread per test: the volumes are tiny, and threads that wait for each other cost more than they gain.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Kernels for GPUs run in Triton's interpreter, on the CPU; read when Triton is first imported, by whomever.
+# Kernels for GPUs run in Triton's interpreter, on the CPU; this is read at the first import of Triton.
 os.environ["TRITON_INTERPRET"] = "1"
-# No test sees the models of whoever runs it.
+# Tests must not see the models of the user.
 os.environ["ARSSR_MODELS_FOLDER"] = str(Path(__file__).parent / "no-such-folder")
 
-# A shell lets what it starts in the background ignore Ctrl-C, and so would whatever a test starts and interrupts.
+# A shell lets background processes ignore Ctrl-C, and so would the processes that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
 
-# No deadline and a fixed seed: a slow machine or a lucky draw never decides whether a change is accepted.
+# Without a deadline and with a fixed seed, so that neither a slow machine nor chance decides whether a test passes.
 settings.register_profile(
     "arssr",
     deadline=None,
@@ -56,13 +56,13 @@ def left_handed_geometry() -> VolumeGeometry:
 
 @pytest.fixture
 def phantom(oblique_geometry: VolumeGeometry) -> Volume:
-    """Smooth blobs on the oblique grid; `phantoms.blobs_in` says where they are."""
+    """Smooth blobs on the oblique grid; `phantoms.blobs_in` defines them."""
     return phantoms.sample(phantoms.blobs_in(oblique_geometry), oblique_geometry)
 
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """Our network at its smallest, with weights from a fixed seed and a residual that is not zero."""
+    """The smallest arssr2, with weights from a fixed seed and a residual that is not zero."""
     import torch  # noqa: PLC0415  what needs no PyTorch is tested without it
 
     from ArSSRLib.model.arssr2 import ArSSR2Config  # noqa: PLC0415
@@ -72,7 +72,7 @@ def tiny_model():
         torch.manual_seed(20260)
         model = build_model(ArSSR2Config(channels=4, blocks=1, feature_channels=8, decoder_layers=2))
         for parameter in model.parameters():
-            if not parameter.any():  # a new network ends in zeros and would return plain cubic interpolation
+            if not parameter.any():  # a new network ends in zeros and would return cubic interpolation
                 torch.nn.init.normal_(parameter, std=0.05)
     return model.eval()
 

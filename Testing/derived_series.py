@@ -1,4 +1,4 @@
-"""A derived series made from a scanned one, for the tests of what it stores and of what it says."""
+"""A derived series made from a scanned one, for tests of its voxels and its header."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def item(**attributes):
 
 
 def as_scanned(k, dataset):
-    """What a scanner says beyond the bare voxels, private attributes included."""
+    """Add the attributes of a scanner besides the voxels, including private ones."""
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.PatientName = "Müller^Jürgen"
     dataset.PatientBirthDate, dataset.PatientSex, dataset.PatientAge = "19700102", "O", "050Y"
@@ -49,7 +49,7 @@ def as_scanned(k, dataset):
 def write_to(
     folder: Path, volume: Volume, *, source: str = "source", name: str = "out", **options: bool
 ) -> list[Dataset]:
-    """Write a volume beside its source, and return the files, which lie in the order of their names."""
+    """Write a volume beside its source, and return the files, ordered by name."""
     files = write_derived_series(
         volume, folder / name, sources=find_series(folder / source), derivation=DERIVATION, **options
     )

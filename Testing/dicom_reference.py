@@ -1,4 +1,4 @@
-"""What the standard asks of an MR image, from the tables that highdicom ships: an independent reading of PS3.3."""
+"""The requirements of the standard for MR images, from the tables of highdicom: an independent reading of PS3.3."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 
 MANDATORY, NEEDED, NEEDS_VALUE = "M", ("1", "2"), ("1", "1C")
-# Kept where the source had it, although only later editions or extensions of the standard know it here.
+# Allowed if the source had them, although only later editions or extensions of the standard include them here.
 ALLOWED_BESIDES = {"RescaleSlope", "RescaleIntercept", "RescaleType"}
 
 
 def departures(dataset: Dataset) -> list[str]:
-    """Return in which ways the attributes of a dataset depart from the MR image IOD; conditions are not evaluated."""
+    """Return the deviations of a dataset from the MR image IOD; conditions are not evaluated."""
     known: dict[tuple[str, ...], set[str]] = {}
     wrong = []
     at_the_top = set(dataset.dir())
@@ -35,7 +35,7 @@ def departures(dataset: Dataset) -> list[str]:
 
 @functools.cache
 def _attributes() -> list[tuple[tuple[str, ...], str, str, bool]]:
-    """Return path, keyword, type and whether its module is mandatory, of every attribute an MR image may have."""
+    """Return path, keyword, type and whether its module is mandatory, for every attribute that an MR image may have."""
     tables = _table("module_attribute_map")
     return [
         (tuple(attribute["path"]), attribute["keyword"], attribute["type"], module["usage"] == MANDATORY)

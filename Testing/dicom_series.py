@@ -1,4 +1,4 @@
-"""DICOM files made from a volume, as a scanner would: one file a slice, or one file of many frames."""
+"""DICOM files made from a volume like those of a scanner: one file per slice, or one file with many frames."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write_series(
     edit: Callable[[int, Dataset], object] | None = None,
     keep: Sequence[int] | None = None,
 ) -> str:
-    """Write an int16 volume as one file a slice, in an order that the names do not tell.
+    """Write an int16 volume as one file per slice, in an order that differs from that of the names.
 
     Args:
-        folder: Where to; made if missing.
+        folder: Output folder, created if necessary.
         volume: Right-handed grid, as DICOM slices form.
         series: Series instance UID.
         description: Series description.
@@ -51,7 +51,7 @@ def write_series(
 
 
 def write_frames(path: Path, volume: Volume, *, slopes: Sequence[float] | None = None) -> None:
-    """Write an int16 volume as one enhanced file, its frames from the last slice to the first."""
+    """Write an int16 volume as one enhanced file, with its frames from the last slice to the first."""
     dataset = _image(volume, EnhancedMRImageStorage, generate_uid(), "T1 enhanced")
     affine = volume.geometry.affine
     dataset.NumberOfFrames = len(volume.array)
@@ -107,5 +107,5 @@ def _orientation(volume: Volume) -> np.ndarray:
 
 
 def _decimal(values: Sequence[float] | np.ndarray) -> list[str]:
-    """Return numbers as decimal strings of at most 16 characters, as DICOM wants them."""
+    """Return numbers as decimal strings of at most 16 characters, as DICOM requires."""
     return [f"{value:.9f}"[:16] for value in np.asarray(values, dtype=float)]

@@ -1,4 +1,4 @@
-"""What every error of the engine looks like."""
+"""The form of every error of the engine."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the message of an error, once it is known to be one sentence or more on one line."""
+    """Return the message of an error after verifying that it is one line of complete sentences."""
     message = str(error.value)
     assert "\n" not in message
     assert message.endswith(".")
@@ -14,7 +14,7 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 
 
 def refusal(read, path, error, *, most_bytes) -> str:
-    """Return the one line in which a file is refused, with less memory taken for it than ``most_bytes``."""
+    """Return the one-line refusal of a file, after verifying that it needed less memory than ``most_bytes``."""
     tracemalloc.start()
     try:
         with pytest.raises(error) as caught:

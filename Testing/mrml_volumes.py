@@ -14,7 +14,7 @@ from ArSSRLib.geometry import VolumeGeometry
 
 
 def grid(kind: str) -> VolumeGeometry:
-    """Return a grid of one of the kinds that hospitals store."""
+    """Return a grid of one of the kinds that are common in hospitals."""
     return {
         "axial": VolumeGeometry((9, 8, 7), (1.0, 1.0, 1.0)),
         "thick": VolumeGeometry((12, 11, 5), (0.7, 0.7, 4.8), (-80.0, 61.5, -203.25)),
@@ -29,7 +29,7 @@ KINDS = ("axial", "thick", "oblique", "left-handed")
 
 
 def blob(geometry: VolumeGeometry, *, dtype: str = "int16", height: float = 800.0) -> np.ndarray:
-    """Return a smooth blob in the middle of a grid, shape (k, j, i)."""
+    """Return a smooth blob at the center of a grid, shape (k, j, i)."""
     axes = [np.linspace(-1, 1, n) for n in geometry.shape]
     k, j, i = np.meshgrid(*axes, indexing="ij")
     return (height * np.exp(-2 * (k**2 + j**2 + i**2))).astype(dtype)
@@ -38,7 +38,7 @@ def blob(geometry: VolumeGeometry, *, dtype: str = "int16", height: float = 800.
 def add_volume(
     geometry: VolumeGeometry, array: np.ndarray, *, name: str = "T1", class_name: str = "vtkMRMLScalarVolumeNode"
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Return a new volume node of the scene, shown as Slicer shows what it has loaded."""
+    """Return a new volume node of the scene, displayed like loaded volumes in Slicer."""
     node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
     fill(node, geometry, array)
     node.CreateDefaultDisplayNodes()
@@ -46,7 +46,7 @@ def add_volume(
 
 
 def fill(node: slicer.vtkMRMLScalarVolumeNode, geometry: VolumeGeometry, array: np.ndarray) -> None:
-    """Give a node voxels, shape (k, j, i), and a place, by VTK alone."""
+    """Set the voxels, shape (k, j, i), and the position of a node, with VTK only."""
     image = vtk.vtkImageData()
     image.SetDimensions(array.shape[::-1])
     scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True)
@@ -56,7 +56,7 @@ def fill(node: slicer.vtkMRMLScalarVolumeNode, geometry: VolumeGeometry, array: 
 
 
 def vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
-    """Return a 4x4 matrix as VTK holds it."""
+    """Return a 4x4 matrix as a VTK object."""
     result = vtk.vtkMatrix4x4()
     result.DeepCopy(np.ravel(matrix).tolist())
     return result
@@ -76,7 +76,7 @@ def ijk_to_ras(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
 
 
 def corners(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
-    """Return the eight outer corners of the field of view in the world, shape (8, 3), in RAS mm, by VTK."""
+    """Return the eight outer corners of the field of view in the world, shape (8, 3), in RAS mm, with VTK."""
     size = node.GetImageData().GetDimensions()
     to_world = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, to_world)

@@ -1,4 +1,4 @@
-"""Files that are unusable, each in one way: what a command must refuse. A function takes a folder, returns a path."""
+"""Files that are unusable, each in one way, which commands must refuse. A function takes a folder, returns a path."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 
 
 def nifti(path, array, affine=AFFINE):
-    """Write an array indexed [i, j, k], past every check."""
+    """Write an array indexed [i, j, k], without any validation."""
     image = nib.Nifti1Image(array, None)
-    # nibabel would derive a valid qform from an invalid affine, or fail to.
+    # nibabel would derive a valid qform from an invalid affine, or fail.
     image.header.set_sform(affine, code=1)
     nib.save(image, path)
     return path

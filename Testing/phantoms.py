@@ -1,6 +1,6 @@
 """Synthetic volumes with known answers; nothing is downloaded.
 
-A phantom is defined in millimeters, so it can be sampled on any grid: what upsampling should return is the same
+A phantom is defined in millimeters, so it can be sampled on any grid: the correct result of upsampling is the same
 phantom on the finer grid.
 """
 
@@ -21,7 +21,7 @@ class Blob:
     """A Gaussian in the patient.
 
     Attributes:
-        center: In LPS mm.
+        center: Position in LPS mm.
         sigma: Standard deviation, in mm.
         height: Intensity at the center, in scanner units.
     """
@@ -58,7 +58,7 @@ def point_at(geometry: VolumeGeometry, fraction: Sequence[float]) -> tuple[float
 
 
 def blobs_in(geometry: VolumeGeometry) -> tuple[Blob, ...]:
-    """Return three blobs that a grid resolves well, placed so that no two axes can be confused."""
+    """Return three blobs that are well resolved by a grid, at positions that distinguish all axes."""
     sigma = max(geometry.spacing) * 1.6
     fractions = ((0.50, 0.46, 0.55), (0.35, 0.62, 0.42), (0.66, 0.40, 0.60))
     heights = (900.0, 500.0, 300.0)
@@ -92,10 +92,9 @@ def labels(geometry: VolumeGeometry) -> Volume:
 def texture(edge: int = 96, *, steepness: float = 1.3, seed: int = 0) -> np.ndarray:
     """Return a ball of random texture with detail up to Nyquist, shape (edge, edge, edge), float32, about 0 to 5.
 
-    Args:
-        edge: Voxels along each axis.
-        steepness: Exponent with which the amplitude falls with frequency; that of anatomy is near 1.5.
-        seed: Of the texture.
+    edge: Voxels along each axis.
+    steepness: Exponent of the decrease of the amplitude with frequency; about 1.5 for anatomy.
+    seed: Seed of the texture.
     """
     frequency = np.meshgrid(np.fft.fftfreq(edge), np.fft.fftfreq(edge), np.fft.rfftfreq(edge), indexing="ij")
     radius = np.maximum(np.sqrt(sum(f**2 for f in frequency)), 1 / edge)
@@ -113,7 +112,7 @@ def everywhere_bright() -> np.ndarray:
 
 
 def padded(array: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a volume whose field of view is a cylinder, and where that is."""
+    """Return a volume with a cylindrical field of view, and the mask of the cylinder."""
     _, j, i = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in array.shape], indexing="ij")
     inside = np.hypot(j / array.shape[1], i / array.shape[2]) < 0.45
     return np.where(inside, array, value), inside

@@ -1,6 +1,6 @@
-"""A worker that repeats voxels instead of computing new ones: what surrounds a run is tested without loading PyTorch.
+"""A worker that repeats voxels instead of computing new ones, for testing runs without loading PyTorch.
 
-It speaks the protocol of `ArSSRLib.worker`. With weights called slow it waits to be cancelled.
+It uses the protocol of `ArSSRLib.worker`. With weights named "slow", it waits to be canceled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.volume import Volume
 
-# What a computer with a graphics processor that does not work would tell.
+# Report of a computer whose GPU does not work.
 FOUND = {
     "torch": "2.9.0",
     "problem": None,
@@ -36,7 +36,7 @@ def tell(event: str, **entries: object) -> None:
 
 
 def repeated(volume: Volume, scale: list[float], region: list[list[int]] | None) -> Volume:
-    """Return the nearest voxel for every fine one."""
+    """Return the nearest coarse voxel for every fine voxel."""
     fine = volume.geometry.upsampled(scale)
     nearest = [((np.arange(m) + 0.5) * n // m).astype(int) for m, n in zip(fine.shape, volume.array.shape, strict=True)]
     array = volume.array[np.ix_(*nearest)]

@@ -1,4 +1,4 @@
-"""Runs of the panel in the test host, and what they tell and leave behind."""
+"""Runs of the panel in the test host, with their callbacks and their remains."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ArSSRPanel.run import Run
 
 from ArSSRLib.options import UpsamplingOptions
 
-# Two seconds are promised; a test machine may be busy with something else for one more.
+# Two seconds are promised; a busy test machine may need one more.
 PROMPT = 3.0
 
 
 class Told:
-    """What a run called back."""
+    """The callbacks of a run."""
 
     def __init__(self):
         self.calls = []
@@ -39,7 +39,7 @@ class Told:
 
 
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give Slicer a temporary folder that must be empty at the end."""
+    """Provide a temporary folder for Slicer that must be empty at the end."""
     folder = tmp_path / "Größe tmp"
     folder.mkdir()
     monkeypatch.setattr(slicer.app, "temporaryPath", str(folder))
@@ -50,7 +50,7 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def asker(weights: Path) -> Callable:
-    """Return a function that makes a request for a model on the CPU."""
+    """Return a function that creates requests for a model on the CPU."""
 
     def ask(node, output=None, *, device="cpu", memory_limit=None, **asked):
         options = UpsamplingOptions(device=device, precision="fp32", memory_limit=memory_limit)
@@ -60,9 +60,9 @@ def asker(weights: Path) -> Callable:
 
 
 def use_quick_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, slow: bool = False) -> Path:
-    """Let a worker that only repeats voxels do the runs of a test, and return the weights to ask for.
+    """Use a worker that only repeats voxels for the runs of a test, and return the weights to request.
 
-    A slow one waits to be cancelled.
+    A slow worker waits to be canceled.
     """
     monkeypatch.setattr(process, "WORKER", "quick_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
@@ -78,7 +78,7 @@ def volume(kind: str = "oblique", *, dtype: str = "int16", name: str = "T1") -> 
 
 
 def large_volume(factor: int = 10) -> slicer.vtkMRMLScalarVolumeNode:
-    """Return a volume that a worker needs many seconds for."""
+    """Return a volume that takes a worker many seconds."""
     fine = mrml_volumes.grid("axial").upsampled(factor)
     return mrml_volumes.add_volume(fine, mrml_volumes.blob(fine), name="Large")
 
@@ -91,7 +91,7 @@ def wait(request, **callbacks) -> slicer.vtkMRMLNode:
 
 
 def worker_processes() -> set[int]:
-    """Return the worker processes that run below this one."""
+    """Return the worker processes among the descendants of this process."""
     found = set()
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The files by which the extension presents itself: CMake, the two catalog entries, the lists of what is installed."""
+"""The files that describe the extension: CMake, the two catalog entries, and the lists of installed files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MODULES = ("ArSSR", "ArSSRLib")
 
 
 def cmake_settings(root: Path = ROOT) -> dict[str, str]:
-    """Return the EXTENSION_ variables that the root CMakeLists.txt sets, each on one line."""
+    """Return the EXTENSION_ variables of the root CMakeLists.txt, each on one line."""
     text = (root / "CMakeLists.txt").read_text(encoding="utf-8")
     return dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"\n]*)"\)$', text, flags=re.MULTILINE))
 
@@ -29,14 +29,14 @@ def json_fields(root: Path = ROOT) -> dict[str, object]:
 
 
 def listed(module: str, kind: str, root: Path = ROOT) -> list[str]:
-    """Return the files that a module's CMakeLists.txt names as SCRIPTS or RESOURCES."""
+    """Return the files that a module's CMakeLists.txt lists as SCRIPTS or RESOURCES."""
     text = (root / module / "CMakeLists.txt").read_text(encoding="utf-8")
     (block,) = re.findall(rf"^set\({module}_{kind}\n(.*?)\n  \)$", text, flags=re.MULTILINE | re.DOTALL)
     return block.split()
 
 
 def on_disk(module: str, root: Path = ROOT) -> set[str]:
-    """Return the files of a module that have to be installed."""
+    """Return the files of a module that must be installed."""
     return {
         path.relative_to(root / module).as_posix()
         for path in (root / module).rglob("*")

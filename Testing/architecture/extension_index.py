@@ -1,7 +1,8 @@
-"""What the reviewers of the Extensions Index check on a submission, as far as it can be checked without a network.
+"""The checks of the reviewers of the Extensions Index on a submission, as far as possible without a network.
 
-Each check takes the root of a checkout and raises `RefusedError` with what it found. What needs the network is not
-here: that the addresses answer, that the repository can be cloned, that it has the topic "3d-slicer-extension".
+Each check takes the root of a checkout and raises `RefusedError` with its finding. Checks that need the network are not
+included: that the addresses respond, that the repository can be cloned, and that it has the topic
+"3d-slicer-extension".
 """
 
 from __future__ import annotations
@@ -31,26 +32,26 @@ FIELD_TYPES = {
     "enabled": bool,
     "tier": int,
 }
-# Of the categories that the index accepts, those in which a filter of images may stand.
+# Categories of the index that are suitable for an image filter.
 CATEGORIES = {"Analysis", "Filtering", "Image Synthesis", "Neuroimaging", "Utilities"}
-# Of the extensions in the index, those we may depend on.
+# Extensions in the index on which we may depend.
 EXTENSIONS = {"PyTorch"}
 REPOSITORY_PREFIXES = ("Slicer", "SlicerExtension-", "SlicerExtension_")
 LICENSE_NAMES = ("LICENSE", "LICENCE", "License.txt", "license.txt", "LICENSE.txt", "COPYING", "COPYING.txt")
 PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 LARGEST_REPOSITORY = 100 * 2**20
-# The index asks for one image, one sentence on each module, a citation and a tutorial that says where its data is from.
+# The index requires one image, one sentence per module, a citation and a tutorial that states the source of its data.
 MODULES = ("ArSSR",)
 IN_SLICER = {"slicer", "vtk", "qt", "ctk", "SimpleITK", "numpy", "scipy"}
 NETWORK = {"urllib", "urllib3", "requests", "http", "socket", "ftplib", "aiohttp", "httpx"}
 
 
 class RefusedError(AssertionError):
-    """What a reviewer would send back."""
+    """A reason for a reviewer to reject the submission."""
 
 
 def entry_has_the_fields_of_the_schema(root: Path) -> None:
-    """The entry is JSON with Unix line ends, and has the fields of schema 1.0.2, of their types, and no others."""
+    """The entry is JSON with Unix line ends, and has exactly the fields of schema 1.0.2, with their types."""
     raw = (root / "ArSSR.json").read_bytes()
     _require(b"\r" not in raw, "the entry has line ends other than LF")
     fields = _entry(root)
@@ -66,31 +67,31 @@ def entry_has_the_fields_of_the_schema(root: Path) -> None:
 
 
 def entry_is_formatted(root: Path) -> None:
-    """The entry is as the index's formatter leaves it: two spaces a level, one element of an array a line."""
+    """The entry has the format of the index's formatter: two spaces per level, one array element per line."""
     written = (root / "ArSSR.json").read_text(encoding="utf-8")
     _require(written == json.dumps(_entry(root), indent=2) + "\n", "the formatter would change the entry")
 
 
 def rule_for_dicom_names_the_modality(root: Path) -> None:
-    """Slicer proposes the extension for series that it can read: MR, and nothing else."""
+    """Slicer suggests the extension for the series that it can read: MR only."""
     rule = _entry(root).get("dicom_support_rule", "")
     _require(rule == "Modality == 'MR'", f"proposed for other series than MR: {rule!r}")
 
 
 def category_is_accepted(root: Path) -> None:
-    """The category is one of the index."""
+    """The category is in the index."""
     category = _entry(root)["category"]
     _require(category in CATEGORIES, f"unknown category: {category}")
 
 
 def dependencies_are_in_the_index(root: Path) -> None:
-    """Every extension that is needed exists."""
+    """Every required extension exists."""
     unknown = set(_entry(root).get("build_dependencies", [])) - EXTENSIONS
     _require(not unknown, f"unknown extensions: {sorted(unknown)}")
 
 
 def names_follow_the_rules(root: Path) -> None:
-    """The extension's name does not start with "Slicer", the repository's name does."""
+    """The extension's name does not start with "Slicer", but the repository's name does."""
     (entry,) = root.glob("*.json")
     _require(not entry.stem.lower().startswith("slicer"), f"the extension is called {entry.stem}")
     repository = urlsplit(_entry(root)["scm_url"].strip("/")).path.split("/")[-1].removesuffix(".git")
@@ -122,7 +123,7 @@ def pictures_have_addresses(root: Path) -> None:
 
 
 def metadata_is_on_one_line_each(root: Path) -> None:
-    """Every EXTENSION_ variable is set on a single line, with something in it; Slicer cuts a value at a semicolon."""
+    """Every EXTENSION_ variable is set on a single line and not empty; Slicer truncates a value at a semicolon."""
     for line in _cmake(root).splitlines():
         if re.match(r"\s*set\s*\(EXTENSION_", line):
             _require(";" not in line, f"would be cut at its semicolon: {line}")
@@ -130,7 +131,7 @@ def metadata_is_on_one_line_each(root: Path) -> None:
 
 
 def description_explains(root: Path) -> None:
-    """The description is one or two sentences, and says for which images it is, what it is for and what not."""
+    """The description is one or two sentences, and states its images, its purpose and its limits."""
     found = re.findall(r'set\(EXTENSION_DESCRIPTION "([^"]+)"\)', _cmake(root))
     _require(bool(found) and len(found[0].split()) >= 12, f"too short a description: {found}")
     _require(len(re.findall(r"\.(?:\s|$)", found[0])) in (1, 2), f"not one or two sentences: {found[0]}")
@@ -139,7 +140,7 @@ def description_explains(root: Path) -> None:
 
 
 def license_is_at_the_root(root: Path) -> None:
-    """A licence lies at the root under a name that is looked for."""
+    """The root has a license file with a recognized name."""
     _require(any((root / name).is_file() for name in LICENSE_NAMES), "no licence at the root")
 
 
@@ -156,7 +157,7 @@ def repository_is_small(root: Path) -> None:
 
 
 def readme_shows_and_cites(root: Path) -> None:
-    """The README starts with what it is for, has a picture that exists, names each module, and says how to cite."""
+    """The README starts with the purpose, has an existing image, names each module, and says how to cite."""
     text = _readme(root)
     opening = re.split(r"^##+ ", text, flags=re.MULTILINE)[0]
     _require(len(re.sub(r"[#!]\S*.*\n", "", opening).split()) >= 20, "no summary at its start")
@@ -171,7 +172,7 @@ def readme_shows_and_cites(root: Path) -> None:
 
 
 def readme_has_a_tutorial_with_data(root: Path) -> None:
-    """The README has a tutorial in steps, which says where its data comes from, and how to delete what is loaded."""
+    """The README has a tutorial in steps, which states the source of its data and how to delete loaded data."""
     found = re.search(r"^#+ [^\n]*tutorial[^\n]*\n(.*?)(?=^#|\Z)", _readme(root), flags=re.M | re.S | re.I)
     _require(found is not None, "no tutorial")
     steps = re.findall(r"^\d+\. ", found[1], flags=re.MULTILINE)
@@ -181,7 +182,7 @@ def readme_has_a_tutorial_with_data(root: Path) -> None:
 
 
 def module_imports_only_what_slicer_has(root: Path) -> None:
-    """At file scope, the module imports nothing but Python, what Slicer ships, its own rooms, and the engine."""
+    """At file scope, the module imports only Python, packages of Slicer, its own rooms, and the engine."""
     allowed = set(sys.stdlib_module_names) | IN_SLICER | {"ArSSRPanel", "ArSSR", "ArSSRLib"}
     for path in sorted((root / "ArSSR").rglob("*.py")):
         for name in _imports(_run_at_import(path)):
@@ -189,7 +190,7 @@ def module_imports_only_what_slicer_has(root: Path) -> None:
 
 
 def module_runs_nothing_at_import(root: Path) -> None:
-    """At file scope, no call stands by itself but the one that finds the engine for the imports after it."""
+    """At file scope, the only bare call is the one that finds the engine for the subsequent imports."""
     for path in sorted((root / "ArSSR").rglob("*.py")):
         for node in _run_at_import(path):
             calls = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
@@ -204,7 +205,7 @@ def torch_is_left_to_its_extension(root: Path) -> None:
 
 
 def nothing_is_sent_anywhere(root: Path) -> None:
-    """No shipped file speaks to a network."""
+    """No shipped file uses a network."""
     for module in ("ArSSR", "ArSSRLib"):
         for path in sorted((root / module).rglob("*.py")):
             names = _imports(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -256,7 +257,7 @@ def _readme(root: Path) -> str:
 
 
 def _run_at_import(path: Path) -> Iterator[ast.AST]:
-    """Return the statements of a file that are run when it is imported; those for type checkers are not."""
+    """Return the statements of a file that run when it is imported, except those for type checkers."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue

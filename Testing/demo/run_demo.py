@@ -1,7 +1,7 @@
-"""A real brain, made coarse in a known way, sharpened again, and compared with the truth: ``make demo``.
+"""A real brain, coarsened in a known way, upsampled, and compared with the truth: ``make demo``.
 
-The volume is Colin27 where Debian's package mricron-data has put it, else the MNI152 template that comes with nilearn;
-nothing is downloaded. The three hops in `sharpen` are all that a program of your own needs.
+The volume is Colin27 if Debian's package mricron-data is installed, otherwise the MNI152 template of nilearn; nothing
+is downloaded. The three steps in `sharpen` are all that your own program needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OUTPUT = Path("demo_output")
 
 
 def sharpen(source: Path, target: Path, *, model: str | Path = "arssr2") -> None:
-    """Take a volume from file to file: read, upsample, write."""
+    """Upsample from file to file: read, upsample, write."""
     volume = read_volume(source)
     with tqdm(total=1.0, desc="Upsampling", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}") as bar:
         result = upsample(volume, load_model(model), SCALE, progress=lambda fraction: bar.update(fraction - bar.n))
@@ -45,9 +45,9 @@ def real_brain(folder: Path) -> tuple[str, Volume]:
 
 
 def cropped(volume: Volume) -> Volume:
-    """Return a volume of which every length is a multiple of the scale, so that both grids end at the same faces.
+    """Return a volume whose lengths are multiples of the scale, so that both grids have the same outer faces.
 
-    It is stored as float32 whatever the file held, so that rounding to 8 bits hides no difference.
+    It is float32 regardless of the file, so that rounding to 8 bits hides no difference.
     """
     shape = [n - n % SCALE for n in volume.geometry.shape]
     old = volume.geometry
@@ -57,9 +57,10 @@ def cropped(volume: Volume) -> Volume:
 
 
 def coarsened(truth: Volume) -> Volume:
-    """Return what a scanner with voxels of twice the length would have seen of a volume.
+    """Return a simulated acquisition with voxels of twice the length.
 
-    A Gaussian of a full width at half maximum of one coarse voxel along every axis, sampled at the coarse centers.
+    It uses a Gaussian with a full width at half maximum of one coarse voxel along every axis, sampled at the coarse
+    centers.
     """
     geometry = truth.geometry.resized([n // SCALE for n in truth.geometry.size])
     matrices = acquisition_matrices(truth.geometry.shape, geometry.shape, profile="gaussian")
@@ -83,7 +84,7 @@ def table(truth: Volume, results: dict[str, Volume]) -> str:
 
 
 def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = "arssr2") -> None:
-    """Coarsen a volume, sharpen it again, and write files, a picture and a table."""
+    """Coarsen a volume, upsample it, and write files, a figure and a table."""
     files = {part: folder / f"{part}.nii.gz" for part in ("truth", "input", "arssr", "cubic")}
     truth = cropped(volume)
     before = coarsened(truth)
@@ -108,7 +109,7 @@ def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = 
 
 
 def by(values: tuple[float, ...]) -> str:
-    """Return values joined as in 256 x 256 x 176."""
+    """Return values as text, such as 256 x 256 x 176."""
     return " x ".join(f"{value:g}" for value in values)
 
 

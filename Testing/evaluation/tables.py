@@ -35,7 +35,7 @@ kind = "back_projection"
 
 
 def rough(seed=0, shape=(20, 22, 24)):
-    """Return anatomy of sorts: smooth noise inside a ball, 0 outside."""
+    """Return simple anatomy: smooth noise inside a ball, 0 outside."""
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), 1.0)
     noise = 200 + 800 * (noise - noise.min()) / np.ptp(noise)
     k, j, i = np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in shape], indexing="ij")

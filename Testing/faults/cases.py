@@ -1,6 +1,6 @@
-"""Faults, one function each: it runs in a process of its own, breaks something there, and lets the work go on.
+"""Faults, one function each: it runs in a separate process, causes a failure there, and lets the work continue.
 
-A case names what is broken, what runs, and what must come of it. `server` runs it, `outcome` judges what is left.
+A case defines the failure, the work, and the expected outcome. `server` runs it, and `outcome` checks the remains.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Case:
     """One fault.
 
     Attributes:
-        name: In words, for the table.
-        entry: "command", "worker", "weights" or "series": what runs.
+        name: Description for the table.
+        entry: The work: "command", "worker", "weights" or "series".
         output: Name of the result, in the folder "out".
-        code: Exit code that must come of it; the negative number of a signal.
-        says: What the last line must hold; empty where a killed process can say nothing.
-        inject: Breaks something, in the process that is to suffer.
-        replaces: Whether a file of the name of the output was there before.
-        exact: Whether the result must be whole instead of absent.
+        code: Expected exit code; the negative number of a signal.
+        says: Expected text in the last line; empty if a killed process cannot print any.
+        inject: Causes the failure, in the affected process.
+        replaces: Whether a file with the name of the output existed before.
+        exact: Whether the result must be complete instead of absent.
     """
 
     name: str
@@ -48,7 +48,7 @@ def run(case: Case, folder: Path) -> int:
     """Do the work of a case in a folder, in this process, and return its exit code."""
     source, target = str(folder / INPUT), str(folder / "out" / case.output)
     options = ["--model", str(folder / WEIGHTS), "--device", "cpu", "--precision", "fp32"]
-    # So much more memory than there is that no slab fits.
+    # So much more memory than available that no slab fits.
     scale = 8 if "memory" in case.name else 2
     if case.entry == "worker":
         from ArSSRLib import UpsamplingOptions, worker  # noqa: PLC0415 - loaded already, by the server
@@ -73,7 +73,7 @@ def _kill(*_: object, **__: object) -> None:
 
 
 def _at_event(event: str, value: object = None) -> Callable[[Path], None]:
-    """Kill the worker when it tells an event, or enters a stage."""
+    """Kill the worker when it sends an event, or starts a stage."""
 
     def inject(_: Path) -> None:
         from ArSSRLib.worker.events import Events  # noqa: PLC0415
@@ -81,7 +81,7 @@ def _at_event(event: str, value: object = None) -> Callable[[Path], None]:
         tell = Events._write
 
         def write(self: Events, name: str, fields: dict[str, Any]) -> None:
-            """Tell it, and die."""
+            """Send the event, and die."""
             tell(self, name, fields)
             if name == event and (value is None or fields.get("stage") == value):
                 _kill()
@@ -92,7 +92,7 @@ def _at_event(event: str, value: object = None) -> Callable[[Path], None]:
 
 
 def _instead_of(where: str, action: Callable[..., object]) -> Callable[[Path], None]:
-    """Let an action happen in place of a function: "module:Class.function"."""
+    """Replace a function, "module:Class.function", by an action."""
 
     def inject(_: Path) -> None:
         from importlib import import_module  # noqa: PLC0415
@@ -108,7 +108,7 @@ def _instead_of(where: str, action: Callable[..., object]) -> Callable[[Path], N
 
 
 def _before(where: str, action: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Let an action happen before a function is called."""
+    """Run an action before a function is called."""
 
     def inject(folder: Path) -> None:
         from importlib import import_module  # noqa: PLC0415
@@ -118,7 +118,7 @@ def _before(where: str, action: Callable[[Path], object]) -> Callable[[Path], No
         function = getattr(place, name)
 
         def both(*arguments: object, **options: object) -> object:
-            """Do the one, then the other."""
+            """Run both, one after the other."""
             action(folder)
             return function(*arguments, **options)
 
@@ -128,7 +128,7 @@ def _before(where: str, action: Callable[[Path], object]) -> Callable[[Path], No
 
 
 def _small_disk(_: Path) -> None:
-    """Let no file grow beyond 20 kB, as a quota does."""
+    """Limit all files to 20 kB, like a quota."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
@@ -138,19 +138,19 @@ def _disk_full(*_: object, **__: object) -> None:
 
 
 def _little_memory(_: Path) -> None:
-    """Let this process take no more than 20 MB beyond what it has."""
+    """Limit the additional memory of this process to 20 MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + 20_000_000
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     from ArSSRLib import upsampling  # noqa: PLC0415
 
-    # As a machine that promised more than it has: the plan believes that there is room.
+    # Like a machine with overcommitted memory: the plan assumes enough memory.
     upsampling.used_memory, upsampling.free_memory = (lambda _: 0), (lambda _: 10**12)
 
 
 def _signal(number: int) -> Callable[..., None]:
     def send(*_: object, **__: object) -> None:
-        """Send it to this process, and wait until it arrives: another thread may be the one that takes it."""
+        """Send the signal to this process, and wait until it arrives, possibly in another thread."""
         os.kill(os.getpid(), number)
         time.sleep(60)
 
@@ -163,7 +163,7 @@ def _device_error(*_: object, **__: object) -> None:
 
 
 def _read_only(folder: Path) -> None:
-    """Take from this process the right to write into the folder of the output."""
+    """Remove the write permission of this process for the folder of the output."""
     (folder / "out").chmod(0o555)
     if os.geteuid() == 0:
         os.setgid(65534)
@@ -180,7 +180,7 @@ def _nothing(_: Path) -> None:
 
 
 def _second_run(folder: Path) -> None:
-    """Let another process finish the same output just before this one does."""
+    """Let another process finish the same output just before this one."""
 
     def first() -> None:
         (folder / "out" / "sharp.nrrd").write_bytes(OLD)
@@ -190,7 +190,7 @@ def _second_run(folder: Path) -> None:
     place = files._place_beside
 
     def late(temporary: Path, destination: Path) -> None:
-        """Come second."""
+        """Finish second."""
         first()
         place(temporary, destination)
 

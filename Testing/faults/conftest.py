@@ -1,4 +1,4 @@
-"""The process that all faults and the watched runs are divided from."""
+"""The process from which all faults and watched runs are forked."""
 
 import pytest
 

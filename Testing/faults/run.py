@@ -35,7 +35,7 @@ are complete, existing files are unharmed, the input is as the fault left it, an
 
 
 def prepare(folder: Path) -> None:
-    """Make what a fault starts from: an input, two files of weights, a DICOM series."""
+    """Create the inputs of a fault: a volume, two files of weights, a DICOM series."""
     geometry = VolumeGeometry((20, 18, 9), (0.9, 1.1, 2.5), (-31.0, 12.5, 47.25), phantoms.rotation(11, -17, 29))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
     volume = volume.with_array(volume.array.astype("i2"))
@@ -67,7 +67,7 @@ def row(case: Case, number: int, server: Server) -> tuple[str, bool]:
 
 
 def main() -> int:
-    """Run every case; returns how many broke a promise."""
+    """Run every case; return the number of broken promises."""
     server = Server()
     rows = [row(case, number, server) for number, case in enumerate(CASES)]
     server.close()

@@ -1,6 +1,6 @@
-"""Runs faults, one process each, and judges what they leave.
+"""Runs faults, one process each, and checks their remains.
 
-PyTorch is loaded once, in a process that then only divides itself: a fault costs a tenth of a second, not five.
+PyTorch is loaded once, in a process that is then forked: a fault takes a tenth of a second instead of five.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECONDS = 120
 
 
 class Server:
-    """The process that divides itself for every fault."""
+    """The process that is forked for every fault."""
 
     def __init__(self) -> None:
         path = os.pathsep.join([str(ROOT), str(ROOT / "Testing")])
@@ -31,7 +31,7 @@ class Server:
         )
 
     def run(self, work: int | str, folder: Path) -> int:
-        """Run the fault of a number, or a function by its name, in a folder and return how its process ended."""
+        """Run a fault by number, or a function by name, in a folder, and return how its process ended."""
         self._process.stdin.write(json.dumps([work, str(folder)]) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -44,13 +44,13 @@ class Server:
 
 
 def outcome(case, code: int, folder: Path, before: dict[str, str]) -> list[str]:
-    """Return what is wrong after a fault: an empty list if every promise was kept.
+    """Return the broken promises after a fault: an empty list if every promise was kept.
 
     Args:
         case: The fault.
-        code: How its process ended.
-        folder: Where it worked.
-        before: What `fingerprints` said of the folders before.
+        code: Exit code of its process.
+        folder: Folder of the work.
+        before: Result of `fingerprints` before the fault.
     """
     from faults.cases import OLD  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def outcome(case, code: int, folder: Path, before: dict[str, str]) -> list[str]:
         "input" not in case.name
     ):
         wrong.append("the input was changed")
-    sweep(folder / "out")  # as the next start in this folder does
+    sweep(folder / "out")  # like the next start in this folder
     left = sorted(os.listdir(folder / "out"))
     other = case.name.startswith("another run")
     expected = [case.output] if case.exact or case.replaces or other else []
@@ -83,7 +83,7 @@ def outcome(case, code: int, folder: Path, before: dict[str, str]) -> list[str]:
 
 
 def last_words(folder: Path) -> str:
-    """Return the last line that a process said: of the worker, the message of its last event."""
+    """Return the last line of a process; for the worker, the message of its last event."""
     lines = (folder / "said").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1] if lines else ""
     if last.startswith("{"):
@@ -98,7 +98,7 @@ def fingerprints(folder: Path) -> dict[str, str]:
 
 
 def make_folder(folder: Path, case) -> None:
-    """Make the input, the weights and, if one was there, the old output of a fault."""
+    """Create the input, the weights and, if needed, the old output of a fault."""
     from faults.cases import OLD  # noqa: PLC0415
 
     (folder / "out").mkdir()
@@ -106,11 +106,11 @@ def make_folder(folder: Path, case) -> None:
         (folder / "out" / case.output).write_bytes(OLD)
     for parent in (folder, *folder.parents):
         if parent.stat().st_uid == os.geteuid() and "pytest" in str(parent):
-            parent.chmod(0o755)  # one fault gives up its rights, and must still find its input
+            parent.chmod(0o755)  # one fault removes its permissions, but needs to find its input
 
 
 def _serve() -> None:
-    """Load what every fault needs, then divide for each that is asked for."""
+    """Load what every fault needs, then fork for each requested fault."""
     from faults import watched  # noqa: PLC0415
     from faults.cases import CASES, run  # noqa: PLC0415
 
@@ -131,7 +131,7 @@ def _serve() -> None:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             code = 99
-            # A shell lets what it starts in the background ignore Ctrl-C; these processes are to notice it.
+            # A shell lets background processes ignore Ctrl-C, but these processes must react to it.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 code = run(CASES[work], Path(folder)) if isinstance(work, int) else watched.run(work, Path(folder))

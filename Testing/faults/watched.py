@@ -1,7 +1,7 @@
-"""The main job, watched by Python itself: no connection, no other program, and every file that is opened is noted.
+"""The main job, watched by Python itself: connections and other programs are refused, and opened files are recorded.
 
-An audit hook sees what Python does on behalf of any library written in it, and cannot be taken off again; so a process
-is watched from the moment it is divided off until its end.
+An audit hook sees the actions of Python for any library written in it, and cannot be removed, so a process is watched
+from its fork until its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-#: Files are opened under these events; the first argument is the name.
+#: Events that open files; the first argument is the name.
 _FILES = ("open", "os.mkdir", "os.rename", "os.link", "os.symlink", "shutil.rmtree", "os.remove")
 _FORBIDDEN = (
     "socket.",
@@ -31,12 +31,12 @@ def run(work: str, folder: Path) -> int:
 
     Args:
         work: "upsample", "series", "worker" or "connect".
-        folder: Where the input lies; the file "watched" says what happened.
+        folder: Folder of the input; the file "watched" contains the record.
     """
     notes = os.open(folder / "watched", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
-        """Refuse what reaches out, and note the rest."""
+        """Refuse connections and programs, and record everything else."""
         if event.startswith(_FORBIDDEN):
             os.write(notes, f"REACHED OUT {event}\n".encode())
             raise PermissionError(event)

@@ -1,8 +1,8 @@
 """Fuzz one target, guided by coverage: ``python Testing/fuzz/run.py files --inputs 100000``.
 
-Needs the extra "fuzz" (atheris, which has wheels for Linux on Python 3.11 to 3.13), and is no part of the tests. It
-ends at the first finding and leaves the input that caused it in the folder named; without one it prints a line of the
-table in README.md.
+It needs the extra "fuzz" (atheris, which has wheels for Linux on Python 3.11 to 3.13), and is not part of the tests. It
+ends at the first finding and stores its input in the given folder; without a finding, it prints a line of the table in
+README.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
 
 import atheris  # noqa: E402 - after the path was set
 
-# What was instrumented is what guides: our own code, and what of the Python libraries reads headers.
+# Instrumented packages, which guide the fuzzing: our own code, and the Python code of libraries that read headers.
 GUIDING = {
     "files": ["ArSSRLib.io", "ArSSRLib.geometry", "nibabel", "pydicom.filereader", "pydicom.filebase"],
     "jobs": ["ArSSRLib.worker", "json"],
@@ -28,7 +28,7 @@ MEGABYTES, SECONDS_AN_INPUT, LONGEST = 4096, 25, 4096
 
 
 def main() -> None:
-    """Run atheris on a target until so many inputs were tried."""
+    """Run atheris on a target for a number of inputs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=("files", "jobs", "weights", "records"))
     parser.add_argument("--inputs", type=int, default=100_000)
@@ -42,14 +42,14 @@ def main() -> None:
     with atheris.instrument_imports(include=GUIDING[args.target]):
         for number, content in enumerate(seeds(args.target)):
             (corpus / f"seed{number}").write_bytes(content)
-            TARGETS[args.target](content)  # loads, and so instruments, what the target needs
+            TARGETS[args.target](content)  # loads, and therefore instruments, the code of the target
     counts, target, started = {"tried": 0, "understood": 0}, TARGETS[args.target], time.monotonic()
 
     def one_input(data: bytes) -> None:
-        """Try one input, and tell about all of them after the last."""
+        """Try one input, and print the summary after the last."""
         counts["tried"] += 1
         counts["understood"] += target(data)
-        if counts["tried"] == args.inputs:  # the process ends without a word to Python
+        if counts["tried"] == args.inputs:  # the process ends without returning to Python
             minutes = (time.monotonic() - started) / 60
             print(f"| {args.target} | {args.inputs:,} | {counts['understood']:,} | {minutes:.1f} |", flush=True)
 

@@ -1,4 +1,4 @@
-"""What fuzzing starts from: the smallest valid input of every kind, made here, so that no file is kept."""
+"""Seeds for fuzzing: the smallest valid input of every kind, created here, so that no file is stored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _files() -> list[bytes]:
                     for compress in (True, False):
                         path = write_volume(volume, Path(folder) / f"v{suffix}", overwrite=True, compress=compress)
                         found.append(bytes([number]) + path.read_bytes())
-    # The header of a format of two files, and the beginning of a DICOM file.
+    # The header of a two-file format, and the beginning of a DICOM file.
     found.append(bytes([SUFFIXES.index(".hdr")]) + found[0][1:349])
     found.append(bytes([SUFFIXES.index(".dcm")]) + _dicom())
     return found

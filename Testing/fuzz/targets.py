@@ -1,6 +1,6 @@
-"""What is fuzzed: each target takes any bytes, and either understands them or refuses them as the engine refuses.
+"""The fuzzed targets: each accepts any bytes, and either reads them or refuses them like the engine.
 
-Anything else that it raises, a crash of a library under it, more than the memory allowed or a hang is a finding.
+Any other exception, a crash of a library, excessive memory or a hang is a finding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError
 
-# The first byte of an input chooses the name under which the rest is read.
+# The first byte of an input selects the suffix for reading the remainder.
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", "")
 _FOLDER = tempfile.TemporaryDirectory(prefix="arssr-fuzz-")
 
@@ -29,7 +29,7 @@ def _file(name: str, data: bytes) -> Iterator[Path]:
 
 
 def files(data: bytes) -> bool:
-    """Read a volume; tell whether it was understood."""
+    """Read a volume; return whether it was valid."""
     from ArSSRLib.io import read_volume  # noqa: PLC0415 - each target loads what it needs
 
     suffix = SUFFIXES[data[0] % len(SUFFIXES)] if data else ""

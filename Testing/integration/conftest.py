@@ -1,4 +1,4 @@
-"""Fixtures of the tests that go from file to file."""
+"""Fixtures of the tests from file to file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def arssr(tiny_weights):
 
 @pytest.fixture(scope="session")
 def plain_weights(tmp_path_factory):
-    """A new network, whose residual is still zero: it returns cubic interpolation."""
+    """A new network, whose residual is still zero, so that it returns cubic interpolation."""
     model = build_model(ArSSR2Config(channels=4, blocks=1, feature_channels=8, decoder_layers=2))
     return save_model(model, tmp_path_factory.mktemp("weights") / "plain.safetensors", metadata={})
 
 
 @pytest.fixture
 def assert_refused(capsys):
-    """Check that a run ended in one line on stderr with exit code 2, and that no output, not even a part, is there."""
+    """Verify that a run ended with one line on stderr and exit code 2, without any output, complete or partial."""
 
     def check(code, target, *words):
         printed = capsys.readouterr()

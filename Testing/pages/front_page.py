@@ -1,4 +1,4 @@
-"""Rewrites the three tables of README.md from their sources: ``python Testing/pages/front_page.py``.
+"""Updates the three tables of README.md from their sources: ``python Testing/pages/front_page.py``.
 
 Run it after a change of the bundled models, of the card of the default model, or of the benchmarks. A test compares.
 """
@@ -18,10 +18,10 @@ BENCHMARKS = ROOT / "Resources" / "Performance" / "benchmarks.md"
 
 
 def updated(readme: str) -> str:
-    """Return the text of the README with its three tables as their sources have them now.
+    """Return the text of the README with its three tables updated from their sources.
 
     Raises:
-        LookupError: If the README lacks the marks of a table.
+        LookupError: If the README lacks the markers of a table.
     """
     for name, table in (("models", models()), ("quality", quality()), ("speed", speed())):
         mark = re.compile(rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", flags=re.DOTALL)
@@ -33,7 +33,7 @@ def updated(readme: str) -> str:
 
 
 def models() -> str:
-    """Return the table of the models that come with ArSSR."""
+    """Return the table of the bundled models."""
     rows = [
         f"| [`{entry.name}`](ArSSRLib/weights/{entry.card}){' (default)' if entry.name == default_model() else ''} "
         f"| {entry.title} | {entry.trained_scales[0]:g} to {entry.trained_scales[1]:g} "
@@ -46,9 +46,10 @@ def models() -> str:
 
 
 def quality() -> str:
-    """Return the default model beside cubic interpolation and back-projection, averaged over the rows of its card.
+    """Return the quality of the default model and the two baselines, averaged over the rows of its card.
 
-    The card lists each volume: volume, scale, profile, PSNR / SSIM of each method, the model last, and its gain in dB.
+    The card lists each volume: volume, scale, profile, PSNR / SSIM of each method, with the model last, and its gain in
+    dB.
     """
     groups: dict[tuple[str, str], list[list[str]]] = {}
     for volume_row in _rows(_card(), first_column="volume"):
@@ -93,7 +94,7 @@ def speed() -> str:
 
 
 def default_model() -> str:
-    """Return the name of the model that the command takes by itself."""
+    """Return the name of the default model of the command."""
     return DEFAULT_MODEL
 
 
@@ -103,7 +104,7 @@ def _card() -> str:
 
 
 def _rows(text: str, *, first_column: str) -> Iterator[dict[str, str]]:
-    """Return the rows of the first table whose first column has this name, by the names of the columns."""
+    """Return the rows of the first table whose first column has this name, by name of the columns."""
     tables = (block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE))
     for head, _, *body in tables:
         names = _cells(head)

@@ -1,8 +1,8 @@
-"""Writes the template from which the panel is translated: ``python Testing/pages/translations.py``.
+"""Writes the template for translations of the panel: ``python Testing/pages/translations.py``.
 
-Every text of the .ui file, and every text given to `_` in the module and its rooms, under the context in which Slicer
-looks it up (`slicer.i18n.getContext`): the name of the file, after that of its package. Qt's own lupdate writes the
-file; it knows neither `_` nor these contexts, so it reads a list of calls made from the code.
+It contains every text of the .ui file, and every text passed to `_` in the module and its rooms, with the context in
+which Slicer looks it up (`slicer.i18n.getContext`): the name of the package and of the file. Qt's lupdate writes the
+file; because it supports neither `_` nor these contexts, it reads a list of calls derived from the code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TEMPLATE = ROOT / "Resources" / "Translations" / "ArSSR_en-US.ts"
 
 
 def lupdate_program() -> Path | None:
-    """Return Qt's program, which comes with PySide6, or None."""
+    """Return Qt's program from PySide6, or None."""
     spec = find_spec("PySide6")
     if spec is None or spec.origin is None:
         return None
@@ -33,7 +33,7 @@ def texts_of(path: Path) -> Iterator[tuple[str, str]]:
     """Return the context and the text of every call of `_` in a Python file.
 
     Raises:
-        ValueError: If a call is not given one plain text: Slicer could not find its translation.
+        ValueError: If the argument of a call is not one literal text, whose translation Slicer could not find.
     """
     context = path.stem if path.parent == MODULE else f"{path.parent.name}.{path.stem}"
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -50,8 +50,8 @@ def write_template(target: Path, lupdate: Path) -> None:
     """Write the template of all texts of the panel.
 
     Args:
-        target: The .ts file; what is there is replaced.
-        lupdate: Qt's program.
+        target: The .ts file, which is replaced.
+        lupdate: Path of Qt's program.
     """
     calls = [call for path in sorted(MODULE.rglob("*.py")) for call in texts_of(path)]
     with tempfile.TemporaryDirectory() as name:

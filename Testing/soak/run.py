@@ -1,7 +1,7 @@
-"""A long run: ``python Testing/soak/run.py``. No part of the tests; it says whether anything grows that must not.
+"""Long runs: ``python Testing/soak/run.py``. They are not part of the tests, and detect growth and leaks.
 
-200 upsamplings from file to file in one process, then 50 in one worker. After a warm-up, memory must stay flat within
-2 %, and no file, handle, thread or process may be left over.
+200 upsamplings from file to file in one process, then 50 in one worker. After a warm-up, memory must be constant within
+2 %, and no file, handle, thread or process may remain.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import psutil  # noqa: E402
 
 from ArSSRLib import UpsamplingOptions, VolumeGeometry, load_model, read_volume, upsample, write_volume  # noqa: E402
 
-# Part of the rounds before memory is compared, and how much it may differ after them.
+# Fraction of the rounds before memory is compared, and its largest relative change afterwards.
 WARM_UP, FLAT = 0.25, 0.02
 
 
 def main() -> int:
-    """Run both, print a table, and return 1 if anything grew."""
+    """Run both, print a table, and return 1 if anything has grown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200, help="in one process (default: %(default)s)")
     parser.add_argument("--worker-rounds", type=int, default=50, help="in the worker (default: %(default)s)")
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _in_process(source: Path, rounds: int) -> bool:
-    """Upsample again and again in this process."""
+    """Upsample repeatedly in this process."""
     model, started = load_model("arssr2"), time.monotonic()
     process, memory, counts = psutil.Process(), [], []
     for _ in range(rounds):
@@ -72,7 +72,7 @@ def _in_process(source: Path, rounds: int) -> bool:
 
 
 def _in_worker(source: Path, rounds: int) -> bool:
-    """Upsample again and again in one worker, and look at it from outside whenever it begins to read."""
+    """Upsample repeatedly in one worker, and examine it from outside whenever it starts reading."""
     targets = [source.with_name(f"out{number}.nrrd") for number in range(rounds)]
     job = {"format": 1, "task": "upsample", "model": "arssr2", "scale": [2, 2, 2], "region": None}
     job |= UpsamplingOptions(device="cpu", precision="fp32").as_table()
@@ -98,7 +98,7 @@ def _in_worker(source: Path, rounds: int) -> bool:
 def _tell(
     where: str, memory: Sequence[int], counts: Sequence[tuple[int, ...]], *, started: float, folder: Path
 ) -> bool:
-    """Print a line of the table, and tell whether nothing grew."""
+    """Print a line of the table, and return whether nothing has grown."""
     warm = int(len(memory) * WARM_UP)
     tail = max(3, len(memory) // 10)
     before, after = (statistics.median(part) / 1e6 for part in (memory[warm : warm + tail], memory[-tail:]))

@@ -1,6 +1,6 @@
-"""Write LICENSES.md from what is installed: ``python Testing/supply/licenses.py``.
+"""Write LICENSES.md from the installed packages: ``python Testing/supply/licenses.py``.
 
-Every package of constraints.txt, its version there, and the license that its own metadata states.
+It lists every package of constraints.txt with its version and the license in its metadata.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pins() -> dict[str, str]:
 
 
 def license_of(name: str) -> str:
-    """Return the license of an installed package, in the words of its metadata."""
+    """Return the license of an installed package, as stated in its metadata."""
     try:
         found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
@@ -47,7 +47,7 @@ def license_of(name: str) -> str:
 
 
 def needed_by() -> dict[str, str]:
-    """Return who asks for a package directly."""
+    """Return the packages that directly require a package."""
     import tomllib  # noqa: PLC0415
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

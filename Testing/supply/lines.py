@@ -20,7 +20,7 @@ BASE = "5223af8"
 HOUSE_PREFIXES = ("STYLE", "COMP", "DOC")
 # Commits of other prefixes that moved, renamed or generalized what was there.
 HOUSE = ("fbef629", "fb18446", "c7c4df5", "9c4f441", "1dae4a3", "d0fa6f0", "dd50b7b", "ef8e15c")
-# What the largest commits of each topic begin with; all others are "fixes and the rest".
+# Prefixes of the largest commits of each topic; all others are "fixes and the rest".
 TOPICS = {
     "slice profile, consistency, quality, uncertainty": (
         "84b94c0 789ca2d 9cfc37c 708100a 8cbe85d 7986780 924e88d e09fa19"
@@ -65,7 +65,7 @@ def lines_now() -> Counter[str]:
 
 
 def topic_of(commit: str, subject: str) -> str:
-    """Return the topic of a commit that is other work, or an empty text for the house."""
+    """Return the topic of a commit that is other work, or an empty string for the house."""
     if subject.startswith(HOUSE_PREFIXES) or commit.startswith(HOUSE):
         return ""
     named = (topic for topic, commits in TOPICS.items() if commit.startswith(tuple(commits.split())))

@@ -1,8 +1,8 @@
-"""Write the files by which `arssr bids` runs in other systems: ``python Testing/supply/recipes.py``.
+"""Write the files for running `arssr bids` in other systems: ``python Testing/supply/recipes.py``.
 
-A container recipe for Docker and one for Apptainer, a Boutiques descriptor and a Nextflow process, all from the
-command's own description, so that they cannot drift; a test compares. ``--lint`` checks the first three with
-the linters of the extra `recipes`. Nextflow's own needs Nextflow, which is not on the package index.
+They are a container recipe for Docker and one for Apptainer, a Boutiques descriptor and a Nextflow process, all derived
+from the command's own description; a test compares them. ``--lint`` checks the first three with the linters of the
+extra `recipes`. Linting the Nextflow process needs Nextflow, which is not on the package index.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from ArSSRLib import __version__  # noqa: E402
 from ArSSRLib.commands.arguments import build_parser, lengths, numbers, positive, whole_numbers  # noqa: E402
 
-# The version of Python that constraints.txt was made with, and what a container needs beside the engine.
+# The Python version of constraints.txt, and the requirements of a container besides the engine.
 PYTHON = "3.11"
 EXTRAS = "bids,cluster"
 IMAGE = f"arssr:{__version__}"
@@ -32,7 +32,7 @@ EXIT_CODES = {
     1: "Some scans failed, or their results are missing; the others are finished.",
     2: "The request cannot be met; nothing was computed.",
 }
-# Options of a run on one machine that a workflow system decides by itself.
+# Options of a run on one machine that a workflow system determines itself.
 _OF_THE_SYSTEM = {"jobs", "scheduler", "cluster", "cluster_option", "shard", "participant_label", "verbose", "help"}
 
 
@@ -43,7 +43,7 @@ def command() -> argparse.ArgumentParser:
 
 
 def actions() -> list[argparse.Action]:
-    """Return the arguments of `arssr bids`, without its help."""
+    """Return the arguments of `arssr bids`, except for its help."""
     return [action for action in command()._actions if action.dest != "help"]
 
 
@@ -52,7 +52,7 @@ def _project() -> dict[str, Any]:
 
 
 def _example() -> str:
-    """Return the positional arguments as they are in a container."""
+    """Return the positional arguments inside a container."""
     return "/data /out participant --isotropic"
 
 
@@ -123,7 +123,7 @@ From: python:{PYTHON}-slim
 
 
 def _help() -> str:
-    """Return the command's help text, 100 columns wide and without what depends on the version of Python."""
+    """Return the command's help text, 100 columns wide and without parts that depend on the version of Python."""
     parser = command()
     words = [f"{parser.description} Arguments:", ""]
     words += [f"{' '.join(a.option_strings) or a.dest}: {_described(a)}" for a in actions()]
@@ -265,7 +265,7 @@ RECIPES: dict[str, Callable[[], str]] = {
 
 
 def lint() -> int:
-    """Check the files with the linters of their own systems; return how many found something."""
+    """Check the files with the linters of their systems; return the number of files with findings."""
     programs = Path(sys.executable).parent
     commands = (
         [programs / "bosh", "validate", FOLDER / "arssr.boutiques.json"],

@@ -1,13 +1,14 @@
-"""Ships the extension with the CMake macros of Slicer's own sources: ``python Testing/supply/slicer_macros.py``.
+"""Packages the extension with the CMake macros of Slicer's sources: ``python Testing/supply/slicer_macros.py``.
 
-Both arguments are source trees that are there already, of Slicer and of CTK, whose macro copies the scripts; nothing is
-downloaded, and Slicer is not built. In a temporary folder: configures, builds and installs the extension, and compares
+Both arguments are existing source trees, of Slicer and of CTK, whose macro copies the scripts; nothing is downloaded,
+and Slicer is not built. In a temporary folder, it configures, builds and installs the extension, and compares
 
-* what was installed with what the module needs: the files of `ArSSR` and `ArSSRLib` that are under version control;
+* the installed files with those that the module needs: the files of `ArSSR` and `ArSSRLib` under version control;
 * the description that Slicer generated with `ArSSR.s4ext`;
-* the tests that Slicer would run with those that there are.
+* the tests that Slicer would run with the existing tests.
 
-Last, the installed engine is used without the checkout. Ends with code 1 and every difference.
+Finally, the installed engine is used without the checkout. The exit code is 1 if there are differences, which are
+listed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ sys.path.append(str(ROOT / "Testing"))
 from architecture.extension_files import MODULES, s4ext_fields  # noqa: E402 - beside this folder, not installed
 
 HOST = Path(__file__).parent / "slicer_sources"
-# Of the description, what CMakeLists.txt says; the index takes the rest from ArSSR.json, and the checkout.
+# The part of the description from CMakeLists.txt; the index takes the rest from ArSSR.json, and from the checkout.
 GENERATED = ("build_subdirectory", "contributors", "depends", "description", "homepage", "iconurl", "screenshoturls")
 # Slicer's own test of every module, and ours.
 TESTS = {"py_nomainwindow_qSlicerArSSRModuleGenericTest", "py_ArSSR"}
