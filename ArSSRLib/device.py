@@ -216,8 +216,10 @@ def device_name(device: torch.device) -> str:
     """Return the vendor's name of a device: the processor with its threads, or the GPU."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-    return f"{processor_name()}{threads}"
+    if device.type != "cpu":
+        return processor_name()
+    count = torch.get_num_threads()
+    return f"{processor_name()} ({count} thread{'s' if count > 1 else ''})"
 
 
 def processor_name() -> str:

@@ -60,6 +60,12 @@ class PlaneLayer:
             composite.SetForegroundVolumeID(self._node.GetID())
             composite.SetForegroundOpacity(1.0)
 
+    def hide(self) -> None:
+        """Show no plane until the next one."""
+        composite = compositeOf(self.widget)
+        if self._node is not None and composite.GetForegroundVolumeID() == self._node.GetID():
+            composite.SetForegroundVolumeID(None)
+
     def remove(self) -> None:
         """Restore the foreground of the view; nothing of the plane is left."""
         for display, tag in self._tags:

@@ -64,19 +64,37 @@ class Swipe:
         """Compute the right side: the volume sampled at every pixel there."""
         node = self._widget.mrmlSliceNode()
         width, height = node.GetDimensions()[:2]
-        first = min(max(round(self.position * width), MARGIN), max(width - MARGIN, 0))
+        divider = min(max(round(self.position * width), MARGIN), max(width - MARGIN, 0))
         toRAS = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
-        drawn = (first, width, height, toRAS.tobytes())
-        if drawn == self._drawn or first >= width:
+        left, right, low, high = _extentIn(self._after, toRAS, width, height)
+        first = max(divider, left)
+        drawn = (first, right, low, high, toRAS.tobytes())
+        if drawn == self._drawn:
             return
         self._drawn = drawn
-        plane = planeOf(self._after, toRAS, (first, width - 1, 0, height - 1))
+        if first > right or low > high:
+            self._layer.hide()
+            return
+        plane = planeOf(self._after, toRAS, (first, right, low, high))
         # A bright line makes the divider visible if both sides look alike.
         display = self._after.GetDisplayNode()
         plane[:, 0] = display.GetLevel() + display.GetWindow() / 2
         shift = np.eye(4)
-        shift[0, 3] = first
+        shift[:2, 3] = first, low
         self._layer.show(plane, toRAS @ shift)
+
+
+def _extentIn(
+    volume: slicer.vtkMRMLScalarVolumeNode, xyToRAS: np.ndarray, width: int, height: int
+) -> tuple[int, int, int, int]:
+    """Return the first and last pixel across and up that a volume may cover in a view of a size.
+
+    A plane beyond the volume would be fitted to the view together with it.
+    """
+    bounds = [0.0] * 6
+    volume.GetSliceBounds(bounds, slicer.util.vtkMatrixFromArray(np.linalg.inv(xyToRAS)))
+    (left, low), (right, high) = np.ceil(bounds[0:4:2]), np.floor(bounds[1:4:2])
+    return max(0, int(left)), min(width, int(right)) - 1, max(0, int(low)), min(height, int(high)) - 1
 
 
 def planeOf(

@@ -19,7 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ArSSR"), str(ROOT / "Testing")]
 
-STILL, MOVING = (420, 300), (480, 330)
+STILL, MOVING = (420, 300), (600, 420)
 FRAME_MS = 120
 # Where the lens is in the frames of the animation, as parts of the width and the height of the view.
 LENS_PLACES = [(0.4 + 0.04 * step, 0.5 + 0.05 * np.sin(step)) for step in range(6)]
@@ -73,12 +73,13 @@ def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> lis
     Image.fromarray(np.concatenate(views, axis=1)).save(still, optimize=True)
     comparison.start(before, after, mode=CompareMode.SWIPE)
     session.process_events(0.1)  # the views get the sizes of the layout only now
-    frames = [picture(session, "Red", MOVING)]
+    picture(session, "Red", MOVING)
+    frames = []
     for part in DIVIDER_PLACES:
         comparison._swipe.moveTo(part)
         frames.append(picture(session, "Red", MOVING, fit=False))
     comparison.stop()
-    return frames[1:]
+    return frames
 
 
 def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
@@ -126,7 +127,7 @@ def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True)
     image = Image.fromarray(session.view_image(name, size=size, fit=fit))
     annotation = slicer.app.layoutManager().sliceWidget(name).sliceView().cornerAnnotation()
     text = annotation.GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
-    font = ImageFont.load_default(size=13)
+    font = ImageFont.load_default(size=size[1] // 26)
     draw = ImageDraw.Draw(image)
     place = ((size[0] - draw.textlength(text, font=font)) / 2, 6)
     draw.text(place, text, fill=(255, 255, 160), font=font, stroke_width=2, stroke_fill=(0, 0, 0))

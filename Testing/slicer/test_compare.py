@@ -250,8 +250,41 @@ def test_the_divider_follows_the_mouse(pair, comparison):
     crosshairNode().SetCursorPositionXYZ([0.25 * width, 100, 0], node)
 
     foreground = slicer.mrmlScene.GetNodeByID(views.compositeOf(widget("Red")).GetForegroundVolumeID())
-    assert foreground.GetImageData().GetDimensions()[0] == width - round(0.25 * width)
     assert comparison._swipe.position == pytest.approx(0.25)
+    assert leftEdge(foreground, node) == pytest.approx(max(0.25 * width, leftEdge(pair[1], node)), abs=2)
+
+
+def leftEdge(volume, node) -> float:
+    """Return the first pixel of a view across that a volume covers."""
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    corners = np.array([(*bounds[::2], 1), (*bounds[1::2], 1)])
+    return float((corners @ np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())).T)[:, 0].min())
+
+
+def test_a_view_with_a_divider_is_fitted_to_the_volume_alone(pair, comparison):
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    node, logic = widget("Red").mrmlSliceNode(), widget("Red").sliceLogic()
+    fitted = node.GetFieldOfView()
+    for position in (0.5, 0.1):
+        comparison._swipe.moveTo(position)
+        node.SetFieldOfView(300, 300, 1)
+        node.UpdateMatrices()
+        logic.FitSliceToBackground()
+
+        np.testing.assert_allclose(node.GetFieldOfView()[:2], fitted[:2], rtol=0.05)
+
+
+def test_right_of_the_volume_a_divider_hides_nothing(pair, comparison):
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    node = widget("Red").mrmlSliceNode()
+    node.SetFieldOfView(400, 400, 1)
+    node.UpdateMatrices()
+
+    comparison._swipe.moveTo(0.9)
+    assert views.compositeOf(widget("Red")).GetForegroundVolumeID() is None
+    comparison._swipe.moveTo(0.5)
+    assert views.compositeOf(widget("Red")).GetForegroundVolumeID() is not None
 
 
 def test_right_of_the_divider_is_what_the_view_of_the_result_shows(pair, comparison, slicerHost):

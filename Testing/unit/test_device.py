@@ -281,11 +281,13 @@ def test_a_device_that_cannot_compute_says_why_in_one_line(monkeypatch):
     assert smoke_test(CPU) == "CUDA error: no kernel image is available for execution on the device"
 
 
-def test_the_cpu_is_named_by_its_processor_and_its_threads(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("count", "words"), [(1, "1 thread"), (2, "2 threads")])
+def test_the_cpu_is_named_by_its_processor_and_its_threads(monkeypatch, tmp_path, count, words):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Core  i7-9750H CPU\nmodel name\t: Core  i7\n")
     monkeypatch.setattr(device, "PROCESSOR", tmp_path / "cpuinfo")
 
-    assert device_name(CPU) == f"Core i7-9750H CPU ({torch.get_num_threads()} threads)"
+    assert device_name(CPU) == f"Core i7-9750H CPU ({words})"
 
 
 def test_windows_is_asked_for_its_processor(monkeypatch, tmp_path):
