@@ -23,14 +23,10 @@ _ATTRIBUTES = {
 
 
 def writeAttributes(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None, done: Mapping[str, Any]) -> None:
-    """Write the provenance of a result to its node.
+    """Write the provenance of a result, from the last message of the worker, to its node.
 
-    Args:
-        node: The result.
-        source: The input, which is referenced, not changed. None for a frame, because references do not reach into
-            sequences.
-        done: The last message of the worker. Scale is written as three factors along i, j, k, the region as first and
-            stop voxel along each; without a region, there is no such attribute.
+    The source is referenced, not changed; None for a frame, because references do not reach into sequences. Scale is
+    written as three factors along i, j, k, the region, if any, as first and stop voxel along each.
     """
     for attribute, entry in _ATTRIBUTES.items():
         value = done.get(entry)

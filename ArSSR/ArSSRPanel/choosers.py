@@ -71,14 +71,10 @@ def coupleScale(slider: Any, spinBox: Any) -> None:
 def fillModels(comboBox: Any, current: str, quality: Quality) -> str:
     """Fill a combo box with the model of the quality, the installed models, and the selected file.
 
-    Args:
-        comboBox: The combo box; the data of its items is the name of a model or the path of a file, or "" for the
-            first.
-        current: The selection; a model that no longer exists is replaced by that of the quality.
-        quality: Quality whose model is used if none is selected.
+    The data of its items is the name of a model or the path of a file, or "" for the first, the model of the quality.
 
     Returns:
-        The new selection; "" for the model of the quality.
+        The new selection; "" if the current model no longer exists.
     """
     offered = {"": _("By quality: {model}").format(model=DEFAULT_MODELS[quality.value])}
     offered |= {entry.name: f"{entry.name}: {entry.title}" for entry in installed_models()}

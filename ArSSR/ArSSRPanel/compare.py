@@ -76,14 +76,9 @@ class Comparison:
         difference: bool = True,
         onProgress: Callable[[float], object] | None = None,
     ) -> None:
-        """Show the interpolated input beside the result, and optionally their difference.
+        """Show the interpolated input beside the result, and optionally, side by side only, their difference.
 
-        Args:
-            inputVolume: The source of the result.
-            resultVolume: A volume created by ArSSR.
-            mode: Mode of the comparison.
-            difference: Whether to add a view of result minus interpolated input; only side by side.
-            onProgress: Called with the finished fraction of the interpolation.
+        ``onProgress`` is called with the finished fraction of the interpolation.
         """
         self.stop()
         cubic = cubicArray(inputVolume, resultVolume, onProgress=onProgress)

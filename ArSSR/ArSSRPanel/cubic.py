@@ -22,12 +22,9 @@ def cubicArray(
     *,
     onProgress: Callable[[float], object] | None = None,
 ) -> np.ndarray:
-    """Return the input, interpolated by cubic B-splines at the voxel centers of the result.
+    """Return the input, interpolated by cubic B-splines at the voxel centers of the result, without parent transforms.
 
-    Args:
-        inputVolume: The input volume, which is not changed.
-        resultVolume: The volume whose grid is used; parent transforms of both are ignored.
-        onProgress: Called with the finished fraction after every slab; an exception stops the work.
+    ``onProgress`` is called with the finished fraction after every slab; an exception stops the work.
 
     Returns:
         Intensities, float32, shape (k, j, i) of the result.

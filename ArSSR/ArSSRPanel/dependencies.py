@@ -77,9 +77,7 @@ def describeInstallation(found: Installation) -> str:
 def describeDownload(found: Installation, *, broken: str = "") -> str:
     """Return the question before an installation: packages, location and size of the download.
 
-    Args:
-        found: The installed dependencies.
-        broken: Why an installed PyTorch is not usable; "" if it is.
+    ``broken`` says why an installed PyTorch is not usable; "" if it is.
     """
     lines = [_("ArSSR needs packages that are not part of Slicer. These would be downloaded and installed:")]
     if broken:
@@ -107,13 +105,7 @@ def describeDownload(found: Installation, *, broken: str = "") -> str:
 
 
 def install(*, broken: str = "") -> Installation:
-    """Ask the user, then install what is missing.
-
-    Args:
-        broken: Why an installed PyTorch is not usable, as reported by the worker; it is then reinstalled.
-
-    Returns:
-        The installed dependencies afterwards; unchanged if the user declined.
+    """Ask the user, then install what is missing, or reinstall a broken PyTorch; return the dependencies afterwards.
 
     Raises:
         DependencyError: If the PyTorch extension is missing, or an installation failed.

@@ -71,10 +71,7 @@ def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
 
 
 def offerDatabase(folder: Path) -> str:
-    """Offer to add a new series to Slicer's DICOM database, which contains its source.
-
-    Args:
-        folder: Folder of the series, which must be kept: the database refers to its files.
+    """Offer to add a new series to Slicer's DICOM database, which contains its source and refers to the files.
 
     Returns:
         The outcome; "" if the user declined.
@@ -95,11 +92,7 @@ def offerDatabase(folder: Path) -> str:
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:
-    """Write a volume created by ArSSR as a new series in the study of its source.
-
-    Args:
-        resultVolume: Created by ArSSR from a volume that was loaded from DICOM.
-        parentFolder: An existing folder, in which a new folder is created.
+    """Write a volume created by ArSSR as a new series in the study of its source, in a new folder of an existing one.
 
     Returns:
         The new folder and the number of files in it.

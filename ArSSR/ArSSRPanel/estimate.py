@@ -53,12 +53,7 @@ SHORTEST = 1.0
 
 
 def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
-    """Return the expected result of a run.
-
-    Args:
-        request: The request of the panel.
-        facts: Report of the probe, None while unknown.
-    """
+    """Return the expected result of a run; ``facts`` is the report of the probe, None while unknown."""
     grid = request.outputGeometry
     frames = numberOfFrames(request.inputVolume) if request.allFrames else 1
     spacing = " x ".join(f"{length:.2f}" for length in grid.spacing)
@@ -84,12 +79,9 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
 
 
 def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], estimate: Estimate) -> None:
-    """Use the speed of a finished run for the next estimate; it is more accurate than the short measurement.
+    """Update the report of the probe with the speed of a finished run, which is more accurate than its measurement.
 
-    Args:
-        facts: Report of the probe, whose speed is updated.
-        done: The last message of the worker.
-        estimate: The estimate of the run.
+    ``done`` is the last message of the worker, ``estimate`` that of the run.
     """
     speeds = facts["speed"].get(done["device"])
     names = (name for name, model in facts["models"].items() if model.get("sha256") == done["sha256"] is not None)

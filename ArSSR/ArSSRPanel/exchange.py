@@ -49,11 +49,7 @@ def removeFolder(folder: Path) -> None:
 
 
 def requireSpace(folder: Path, needed: int) -> None:
-    """Refuse a run if there is too little disk space for its files.
-
-    Args:
-        folder: The folder of the files.
-        needed: Required space in bytes.
+    """Refuse a run if there is too little disk space, in bytes, for the files in its folder.
 
     Raises:
         OutputError: If there is less free space.
@@ -69,11 +65,7 @@ def requireSpace(folder: Path, needed: int) -> None:
 
 
 def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
-    """Read the output of the worker, place it on the grid that was computed here, and delete the file.
-
-    Args:
-        path: The file.
-        grid: Grid of the result; the file stores fewer digits.
+    """Read the output of the worker, place it on the grid that was computed here (with more digits), delete the file.
 
     Raises:
         InputError: If the file is missing or damaged.

@@ -26,13 +26,7 @@ _BRIGHTEST = 99.5
 
 
 def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode:
-    """Store a result in the selected output node, or in a new one, and return the node.
-
-    Args:
-        request: The request.
-        volume: The result.
-        done: The last message of the worker, for the provenance.
-    """
+    """Store a result with its provenance in the selected output node, or in a new one, and return the node."""
     source = request.inputVolume
     # The input may have been moved during the run, for example by hardening its transform; so is the result.
     place = geometryOf(source)
@@ -42,12 +36,7 @@ def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> sli
 
 
 def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add the uncertainty of a result beside it, with a color map, and return its node.
-
-    Args:
-        result: The result, in the scene.
-        volume: The standard deviation of its voxels, in the same units.
-    """
+    """Add the uncertainty of a result, in the same units, beside it, with a color map, and return its node."""
     node = slicer.vtkMRMLScalarVolumeNode()
     updateNodeFromVolume(node, replace(volume, geometry=geometryOf(result)))
     result.GetScene().AddNode(node)
@@ -57,11 +46,7 @@ def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> s
 
 
 def colorUncertainty(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show a standard deviation with a color map, whose brightest color nearly all voxels stay below.
-
-    Args:
-        node: Node in the scene, with voxels.
-    """
+    """Show a standard deviation with a color map, whose brightest color nearly all voxels stay below."""
     scene, display = node.GetScene(), node.GetDisplayNode()
     if display is None:
         display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
@@ -83,13 +68,7 @@ def linkUncertainty(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRML
 
 
 def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str, Any]) -> slicer.vtkMRMLNode:
-    """Store the results for all frames in a sequence; return the volume that shows it, or the sequence if none does.
-
-    Args:
-        request: The request.
-        volumes: The results, in the order of the frames; requested one at a time.
-        done: The last message of the worker, for the provenance.
-    """
+    """Store the results for all frames in a sequence; return the volume that shows it, or the sequence if none does."""
     source = sequences.sequenceOf(request.inputVolume)
     browser = sequences.browserOf(request.inputVolume)
     proxy = browser.GetProxyNode(source) if browser else None

@@ -42,11 +42,9 @@ class PlaneLayer:
         return self._node
 
     def show(self, plane: np.ndarray, ijkToRAS: np.ndarray) -> None:
-        """Show a plane, replacing the previous one.
+        """Show a plane, shape (rows, columns), replacing the previous one.
 
-        Args:
-            plane: Intensities, shape (rows, columns).
-            ijkToRAS: From (column, row, 0, 1) to the world in RAS mm, shape (4, 4).
+        The matrix, shape (4, 4), leads from (column, row, 0, 1) to the world in RAS mm.
         """
         if self._node is None:
             self._node = addHelperVolume(self._name)

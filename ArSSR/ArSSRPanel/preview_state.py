@@ -112,12 +112,7 @@ class PreviewState:
         return self._new(self._wanted, exact=True)
 
     def answered(self, number: int, *, exact: bool) -> Question | None:
-        """Process an answer; return its request if the answer should be displayed.
-
-        Args:
-            number: Number of the request.
-            exact: Whether the answer is exact; this is also possible for a quick request.
-        """
+        """Process an answer by its number, exact or quick; return its request if the answer should be displayed."""
         question = self._close(number)
         if question is None or self._wanted is None or question.target.view != self._wanted.view:
             return None

@@ -268,12 +268,7 @@ def _errorFromEvent(event: Event) -> Exception:
 
 
 def _errorFromExit(code: int, said: list[str]) -> Exception:
-    """Return the exception for a worker that ended without a last message.
-
-    Args:
-        code: Exit code of the started process, which may be a launcher of the worker.
-        said: The last lines of the standard error.
-    """
+    """Return the exception for a worker that ended without a last message, from its exit code and its last lines."""
     launcher = any(_LAUNCHER in line for line in said)
     words = [line.strip() for line in said if line.strip() and _LAUNCHER not in line]
     crash = next((line for line in words if line.startswith(_CRASHES)), "")

@@ -72,13 +72,9 @@ class ArSSRFileReader:
 
 
 def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
-    """Load a volume with its record, and reference its input if that is in the scene.
+    """Load a volume with the record beside it, and reference its input if that is in the scene.
 
     Such a result is then used by *Compare* and the export in the panel.
-
-    Args:
-        path: The volume, with its record beside it.
-        name: Name of the node; by default, that of the file.
 
     Returns:
         The node, and the problem with its record; "" if there is none.
@@ -112,10 +108,6 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
 
 def loadUncertainty(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLScalarVolumeNode, str]:
     """Load the uncertainty of a result with its color map; the result references it, whichever is loaded first.
-
-    Args:
-        path: The volume.
-        name: Name of the node; by default, that of the file.
 
     Returns:
         The node, which may have been loaded before, and the problem with it; "" if there is none.

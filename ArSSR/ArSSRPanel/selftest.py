@@ -35,13 +35,7 @@ save_model(model, sys.argv[1], metadata={})
 
 
 def resultLiesOverItsInput(logic: Any) -> str:
-    """Upsample a phantom and verify that it keeps its position, and that the input is not changed.
-
-    Args:
-        logic: The logic of the module.
-
-    Returns:
-        The findings in one line.
+    """Upsample a phantom, verify that it keeps its position and that the input is not changed, and report in one line.
 
     Raises:
         AssertionError: If the result or its position is wrong.

@@ -81,10 +81,7 @@ def fillSequence(
 ) -> None:
     """Replace ``target`` by a sequence with the index of ``source``: its name, unit, type and values.
 
-    Args:
-        source: The upsampled sequence, which is not changed.
-        target: The output sequence; its previous content is removed.
-        frames: One per frame of ``source``, in order; their voxels are shared, not copied.
+    There is one frame per frame of the source, in order; their voxels are shared, not copied.
     """
     modifying = target.StartModify()
     try:

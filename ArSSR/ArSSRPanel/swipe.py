@@ -102,13 +102,8 @@ def planeOf(
 ) -> np.ndarray:
     """Return a volume sampled at the pixels of a slice view, with linear interpolation as in the view itself.
 
-    Args:
-        volume: The volume.
-        xyToRAS: From pixels of the view to the world in RAS mm, shape (4, 4).
-        extent: First and last pixel across and up.
-
-    Returns:
-        Intensities, float32, shape (rows, columns); outside, the minimum of the volume.
+    The matrix, shape (4, 4), leads from pixels of the view to the world in RAS mm; the extent is the first and last
+    pixel across and up. Intensities are float32, shape (rows, columns); outside, the minimum of the volume.
     """
     rasToIJK, rasToVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     volume.GetRASToIJKMatrix(rasToIJK)

@@ -24,14 +24,7 @@ HEADROOM = 1.1
 
 
 def anatomyWindow(array: np.ndarray) -> tuple[float, float]:
-    """Return the window and the level for the center of the anatomy.
-
-    Args:
-        array: Intensities, shape (k, j, i); voxels that are not finite are ignored.
-
-    Returns:
-        Width and center of the window, in the units of the array; the width is positive.
-    """
+    """Return width and center of the gray window for the center of the anatomy; infinite voxels and NaN are ignored."""
     step = max(1, round((array.size / SAMPLED_VOXELS) ** (1 / 3)))
     # All slices are used if there are only a few thick ones.
     steps = [step if size > 4 * step else 1 for size in array.shape]
