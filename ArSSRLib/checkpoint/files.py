@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save as serialize
@@ -24,10 +23,8 @@ from ArSSRLib.device import resolve_device
 from ArSSRLib.errors import CheckpointError, InputError, OutputError
 from ArSSRLib.filenames import reserved_name
 from ArSSRLib.leftovers import write_whole
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.model.registry import build_model
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 
 def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") -> SuperResolutionModel:

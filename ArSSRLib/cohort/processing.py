@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -37,14 +37,12 @@ from ArSSRLib.errors import ArSSRError, DependencyError, one_line
 from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
 from ArSSRLib.io.sidecar import component_stated, profile_stated
 from ArSSRLib.leftovers import write_whole
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.process import LogReceiver
 from ArSSRLib.record import record_as_json, record_of, sidecar_of, voxels_sha256
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 from ArSSRLib.volume import Volume
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 DONE, KEPT, FAILED = "done", "kept", "failed"
 ENGINE = logging.getLogger("ArSSRLib")

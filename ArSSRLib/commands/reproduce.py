@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +23,11 @@ from ArSSRLib.errors import ArSSRError, InputError, printable
 from ArSSRLib.io import find_volumes, read_volume, write_volume
 from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import AS_FILED, UpsamplingOptions
 from ArSSRLib.record import read_record, sidecar_of, tolerance, voxels_sha256
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import Volume
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 EXIT_EQUAL, EXIT_DIFFERENT = 0, 1
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ArSSRLib.checkpoint import DEFAULT_MODELS, installed_models, load_model
 from ArSSRLib.commands.arguments import options_of
@@ -34,15 +33,13 @@ from ArSSRLib.io import (
 from ArSSRLib.io.files import refuse_name
 from ArSSRLib.io.formats import STREAMED_SUFFIXES, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import write_whole
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.packages import require_package
 from ArSSRLib.planning import Destination
 from ArSSRLib.record import record_as_json, record_of, sidecar_of
 from ArSSRLib.upsampling import Outcome, carry_out, decided, plan_upsampling
 from ArSSRLib.volume import Volume
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,12 +20,10 @@ from ArSSRLib.evaluation.protocol import Scale
 from ArSSRLib.evaluation.protocol_methods import TRUE, Method
 from ArSSRLib.geometry import VolumeGeometry, scale_label
 from ArSSRLib.io import read_volume
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import DEFAULT_OPTIONS
 from ArSSRLib.upsampling import carry_out, plan_upsampling
 from ArSSRLib.volume import FileHeader
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 
 class MissingMethod(ArSSRError):  # noqa: N818 - a state of this machine, not a mistake

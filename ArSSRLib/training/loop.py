@@ -12,7 +12,7 @@ import hashlib
 import math
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ArSSRLib.checkpoint import save_model
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.arssr3 import ArSSR3
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.blocks import AgreeingBlocks
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
@@ -35,10 +36,6 @@ from ArSSRLib.training.recipe import table_of
 from ArSSRLib.training.stopping import stop_requested
 from ArSSRLib.training.throughput import Pace
 from ArSSRLib.training.validation import Case, mean_gains, score_case
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.arssr3 import ArSSR3
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 NAN_BATCH = "nan_batch.pt"
 LOG_EVERY = 50

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 # Cost of a step in forward passes: one forward pass, and two backward, for features and weights.
 PASSES = 3

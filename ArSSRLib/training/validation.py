@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,8 @@ from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
 from ArSSRLib.model.config import ModelConfig
-from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 Setting = tuple[tuple[float, float, float], str]
 # Scales along k, j, i for models of any scale, and the two profiles.

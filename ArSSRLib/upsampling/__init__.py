@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from ArSSRLib.device import (
 from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line
 from ArSSRLib.geometry import parse_scale
 from ArSSRLib.kernels.transfer import to_device
-from ArSSRLib.model.interface import Conditioning
+from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.packages import require_package
@@ -44,9 +44,6 @@ from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
 from ArSSRLib.volume import Volume
-
-if TYPE_CHECKING:
-    from ArSSRLib.model.interface import SuperResolutionModel
 
 logger = logging.getLogger(__name__)
 
