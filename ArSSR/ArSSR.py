@@ -65,7 +65,6 @@ class ArSSR(ScriptedLoadableModule):
     """Description of the module for Slicer."""
 
     def __init__(self, parent: Any) -> None:
-        """Describe the module to Slicer."""
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("ArSSR")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
@@ -215,7 +214,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: forwards user actions to the logic, and displays its reports."""
 
     def __init__(self, parent: Any = None) -> None:
-        """Prepare the panel; `setup` builds it."""
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self._parameterNode: Any = None  # an ArSSRParameterNode with its wrapper

@@ -56,7 +56,6 @@ class Comparison:
     """
 
     def __init__(self) -> None:
-        """Start without a comparison."""
         self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._layout: int | None = None
         self._states: dict[str, views.ViewState] = {}

@@ -29,7 +29,6 @@ class RunController:
     """
 
     def __init__(self, ui: Any, *, onResult: Callable[[Any], object], log: Callable[[str], object]) -> None:
-        """Start without a run."""
         self._ui = ui
         self._onResult = onResult
         self._log = log
@@ -151,7 +150,6 @@ class LogSection:
     """
 
     def __init__(self, ui: Any) -> None:
-        """Connect the widgets of the section."""
         self._ui = ui
         ui.copyLogButton.clicked.connect(self._onCopy)
         ui.clearLogButton.clicked.connect(self._onClear)

@@ -30,7 +30,6 @@ class EngineSection:
     """
 
     def __init__(self, ui: Any, *, onChanged: Callable[[], object], log: Callable[[str], object]) -> None:
-        """Connect the widgets of the section."""
         self._ui = ui
         self._onChanged = onChanged
         self._log = log

@@ -27,7 +27,6 @@ class PlaneLayer:
     """
 
     def __init__(self, widget: Any, name: str, like: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Start without a plane."""
         self.widget = widget
         self._name = name
         self._like = like

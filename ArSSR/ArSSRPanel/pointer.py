@@ -19,7 +19,6 @@ class PointerWatch:
     """
 
     def __init__(self, onPointer: OnPointer) -> None:
-        """Start observing."""
         self._onPointer = onPointer
         self._crosshair: Any = crosshairNode()
         self._tag = self._crosshair.AddObserver(

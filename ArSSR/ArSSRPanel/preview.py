@@ -37,7 +37,6 @@ class LivePreview:
     """
 
     def __init__(self, ui: Any) -> None:
-        """Start switched off."""
         self._ui = ui
         self._parameters: Any = None
         self._request: Request | None = None

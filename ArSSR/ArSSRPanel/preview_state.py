@@ -62,7 +62,6 @@ class PreviewState:
     """
 
     def __init__(self) -> None:
-        """Start switched off."""
         self.phase = Phase.OFF
         self.shown: Question | None = None
         self._wanted: Target | None = None

@@ -22,7 +22,6 @@ class NodeWatch:
     """
 
     def __init__(self, onChanged: Callable[[], object]) -> None:
-        """Start without nodes."""
         self._nodes: list[slicer.vtkMRMLNode] = []
         self._tags: list[tuple[slicer.vtkMRMLNode, int]] = []
         self._timer = qt.QTimer()

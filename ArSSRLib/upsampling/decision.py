@@ -41,7 +41,6 @@ class EstimatedOnce:
     """
 
     def __init__(self) -> None:
-        """Start without estimates."""
         self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], SliceProfile] = {}
 
     def __call__(self, volume: Volume) -> SliceProfile:
