@@ -36,12 +36,15 @@ _TYPES = {
     "real": re.compile(r"R|R_.*|REAL([ _](IMAGE|PART))?"),
     "imaginary": re.compile(r"I|I_.*|IMAG(INARY)?([ _](IMAGE|PART))?"),
 }
-# A full turn in radians, degrees, milliradians, and in the units of scanners with 12 and 13 bits.
-_TURNS = (2 * math.pi, 360.0, 2000 * math.pi, 4095.0, 4096.0, 8190.0, 8192.0)
+# A full turn in radians, degrees, milliradians, and in the units of scanners with 12, 13 and 16 bits.
+_TURNS = (2 * math.pi, 360.0, 2000 * math.pi, 4095.0, 8190.0, 65535.0)
 _TURN_TOLERANCE = 0.01
-# Wrapped phase: smallest fraction of neighbors at opposite ends of the range, smallest fraction of voxels near each
-# end, and the size of an end as a fraction of the range.
-_WRAPS, _AT_ENDS, _END = 0.002, 0.02, 0.1
+# Wrapped phase: neighbors at opposite ends of the range, relative to the voxels near the rarer end; smallest fraction
+# of voxels near each end, and the size of an end as a fraction of the range. The first is 0.06 in phase with a single
+# slow wrap, and 0 in a saturated magnitude image.
+_WRAPS, _AT_ENDS, _END = 0.03, 0.02, 0.1
+# Smallest fraction of voxels with the value of the corner for a mask.
+_BACKGROUND = 0.1
 _SAMPLED_PLANES = 32
 _SUFFIXES = ("nii", "gz", "nrrd", "nhdr", "mha", "mhd", "mgh", "mgz", "hdr", "img")
 
@@ -72,10 +75,16 @@ def looks_like_wrapped_phase(array: npt.NDArray[Any]) -> bool:
         return False
     part = array[:: max(1, len(array) // _SAMPLED_PLANES)].astype(np.float64)
     turns = (part - low) / (high - low)
-    ends = (np.count_nonzero(turns < _END) / turns.size, np.count_nonzero(turns > 1 - _END) / turns.size)
-    jumps = [np.abs(np.diff(turns, axis=axis)) for axis in (1, 2)]
-    wrapped = sum(int(np.count_nonzero(jump > 1 - 2 * _END)) for jump in jumps)
-    return bool(min(ends) > _AT_ENDS and wrapped > _WRAPS * max(1, sum(jump.size for jump in jumps)))
+    # The background of a masked image has no phase, and its edge no wraps.
+    measured = part != part[0, 0, 0]
+    if np.count_nonzero(measured) > (1 - _BACKGROUND) * part.size:
+        measured[...] = True
+    ends = min(np.count_nonzero(measured & end) for end in (turns < _END, turns > 1 - _END))
+    wraps = 0
+    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
+        jump = np.abs(turns[one] - turns[other]) > 1 - 2 * _END
+        wraps += int(np.count_nonzero(jump & measured[one] & measured[other]))
+    return bool(ends > _AT_ENDS * np.count_nonzero(measured) and wraps > _WRAPS * ends)
 
 
 def warning_about(component: str) -> str:

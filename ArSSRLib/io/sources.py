@@ -15,6 +15,7 @@ import numpy as np
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.io import SUPPORTED_SUFFIXES, find_volumes, read_volume
+from ArSSRLib.io.content import refuse_unfetched
 from ArSSRLib.volume import Volume
 
 SPLITS = ("train", "val", "test")
@@ -114,7 +115,14 @@ def _source(table: Path, line: int, row: Mapping[str, str | None], split: str) -
     subject, lesions = ((row.get(key) or "").strip() for key in ("subject", "lesions"))
     file, mask = (table.parent / name, table.parent / lesions if lesions else None)
     for needed in (file, mask):
-        if needed is not None and not needed.exists():
+        if needed is None:
+            continue
+        try:
+            refuse_unfetched(needed)
+        except InputError as error:
+            msg = f"{table}, line {line}: {error}."
+            raise InputError(msg) from error
+        if not needed.exists():
             msg = f"{table}, line {line}: {needed} does not exist; paths are relative to the CSV file."
             raise InputError(msg)
     return Source(file, subject or subject_of(file), named=bool(subject), lesions=mask)

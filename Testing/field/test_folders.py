@@ -13,6 +13,7 @@ from ArSSRLib.cli import main
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import find_inputs, read_volume, write_volume
+from ArSSRLib.io.sources import find_sources
 from ArSSRLib.volume import Volume
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -168,6 +169,16 @@ def test_copies_are_mentioned_once_where_a_series_is_derived(tmp_path, volume, u
 
     assert upsampled(tmp_path / "s", tmp_path / "derived") == 0
     assert capsys.readouterr().err.count("files are copies of others") == 1
+
+
+@pytest.mark.parametrize("column", ["path", "lesions"])
+def test_a_table_of_volumes_names_what_was_not_fetched(folder, column):
+    (folder / "b.nii.gz").symlink_to("../.git/annex/objects/k4/vM/MD5E-s1--4d7a.nii.gz")
+    row = {"path": "a.nii.gz", "split": "train", "lesions": "", column: "b.nii.gz"}
+    (folder / "t.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+
+    with pytest.raises(InputError, match=r"t\.csv, line 2: b\.nii\.gz is a link .*git annex get"):
+        find_sources(folder / "t.csv", "train")
 
 
 @pytest.mark.parametrize("suffix", [".img", ".hdr", ".nii", ".mha"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dicom_series import write_series
 from nifti_files import save
+from scipy import ndimage
 
 from ArSSRLib.complex_parts import component_by_name, component_by_type, looks_like_wrapped_phase
 from ArSSRLib.io import read_volume
@@ -25,12 +26,36 @@ def wrapped(turn: float) -> np.ndarray:
     return np.mod(slope, 1.0) * turn
 
 
-@pytest.mark.parametrize(("turn", "low"), [(2 * np.pi, -np.pi), (8190, -4096), (4095, 0), (360, -180), (6284, -3142)])
+@pytest.mark.parametrize(
+    ("turn", "low"), [(2 * np.pi, -np.pi), (8190, -4096), (4095, 0), (4096, 0), (65535, 0), (360, -180), (6284, -3142)]
+)
 def test_wraps_give_phase_away(turn, low):
     phase = wrapped(turn) + low
 
     assert looks_like_wrapped_phase(phase)
     assert not looks_like_wrapped_phase(phase * 1.7)
+
+
+@pytest.mark.parametrize("masked", [0.0, -4096.0])
+@pytest.mark.parametrize("turns", [0.6, 3.0])
+def test_a_few_wraps_in_a_large_or_masked_image_give_phase_away(turns, masked):
+    k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (4, 192, 192)], indexing="ij")
+    phase = np.mod(turns * (j**2 + 0.7 * i + 0.3 * k), 1) * 8192 - 4096
+
+    assert looks_like_wrapped_phase(phase)
+    assert looks_like_wrapped_phase(np.where(np.hypot(j, i) < 0.6, phase, masked))
+
+
+@pytest.mark.parametrize("rim", [0.02, 0.1])
+@pytest.mark.parametrize("background", [0, 20])
+def test_a_saturated_magnitude_image_is_no_phase(rim, background):
+    j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (96, 96)], indexing="ij")
+    radius = np.hypot(j, i)
+    head = np.where(radius < 0.8, 1500 + 800 * np.sin(9 * j) * np.cos(7 * i), 0)
+    head = ndimage.gaussian_filter(np.where((radius < 0.8) & (radius > 0.8 - rim), 9000, head), 0.6)
+    noise = np.abs(np.random.default_rng(0).normal(0, background, (8, 96, 96))) if background else 0
+
+    assert not looks_like_wrapped_phase(np.clip(head + noise + np.zeros((8, 1, 1)), 0, 4095))
 
 
 def test_a_magnitude_image_of_the_same_range_is_none():
