@@ -1,8 +1,8 @@
 """The test host: a stand-in for Slicer in which the module's tests run without a screen.
 
-PyPI's slicer-core is Slicer's own scene, nodes, logics and `slicer.util`; what it lacks is made here: `qt` and
-`ctk` (PySide6 dressed as PythonQt, as strict), `slicer.app`, `slicer.modules`, the widgets that know the
-scene, and small stand-ins for Slicer's Python layer. With the environment variable SLICER_SOURCE_DIR the
+PyPI's slicer-core provides Slicer's own scene, nodes, logics and `slicer.util`; the host adds what it lacks: `qt` and
+`ctk` (PySide6 with the interface and the restrictions of PythonQt), `slicer.app`, `slicer.modules`, the widgets that
+use the scene, and small stand-ins for Slicer's Python layer. If the environment variable SLICER_SOURCE_DIR is set, the
 Python layer is Slicer's own, read from that source tree.
 
 One call, once per process::
@@ -11,9 +11,9 @@ One call, once per process::
     host.newScene()
     panel = host.makeWidget(host.loadModule("ArSSR/ArSSR.py"))
 
-What is not imitated, and can only be seen in Slicer itself: rendering, C++ module panels, the subject
-hierarchy's plugins, readers and writers of the application, translations, overriding C++ virtual methods in
-Python, and enum values given as plain numbers (PythonQt takes them, the host refuses).
+The following is not imitated, and can only be tested in Slicer itself: rendering, C++ module panels, the plugins of the
+subject hierarchy, readers and writers of the application, translations, overriding C++ virtual methods in Python, and
+enum values given as plain numbers (which PythonQt accepts, but the host refuses).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _booted: list[Host] = []
 
 
 def boot() -> Host:
-    """Return the host of this process, started when it is first asked for.
+    """Return the host of this process, started on first use.
 
     Raises:
         ImportError: If slicer-core, vtk or PySide6 is missing.

@@ -16,7 +16,7 @@ from host.records import Message, records
 
 
 class qSlicerMainWindow(QtWidgets.QMainWindow):
-    """The main window, never shown: it has a status bar and the list of modules."""
+    """The main window, which is never shown: it has a status bar and the list of modules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class qSlicerApplication(QtWidgets.QApplication):
     # ---- Parts
 
     def layoutManager(self) -> qSlicerLayoutManager:
-        """Return what knows the views."""
+        """Return the manager of the views."""
         return self._layout_manager
 
     def moduleManager(self) -> qSlicerModuleManager:
-        """Return what knows the modules."""
+        """Return the manager of the modules."""
         return self._module_manager
 
     def userSettings(self) -> QtCore.QSettings:
@@ -77,7 +77,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     # ---- Behavior
 
     def isInTesting(self) -> bool:
-        """Tell that message boxes must only log."""
+        """Return that message boxes only log."""
         return self._testing
 
     testingEnabled = isInTesting
@@ -88,7 +88,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         return text
 
     def restart(self) -> None:
-        """Only note that a restart was asked for."""
+        """Only record that a restart was requested."""
         records.messages.append(Message("box", "restart"))
         logging.info("The application would restart now.")
 

@@ -1,7 +1,7 @@
-"""Imports slicer-core, or says why the host cannot run.
+"""Imports slicer-core, or reports why the host cannot run.
 
-slicer-core imports every module it finds in folders named `slicer` on `sys.path`, our own test folder among
-them; it is imported while no such folder of ours is on the path.
+slicer-core imports every module in folders named `slicer` on `sys.path`, including our own test folder; it is therefore
+imported while no such folder of ours is on the path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 _NEEDED = {"slicer_core": "slicer-core", "vtkmodules": "vtk", "PySide6": "PySide6-Essentials"}
-# PySide6 6.12 returns None without a reference; Python before 3.12 counts them, and dies of it at its end.
+# PySide6 6.12 returns None without a reference; Python before 3.12 counts references, and crashes at exit.
 _BROKEN_PYSIDE = (6, 12)
 _FIRST_PYTHON_WITHOUT_COUNTS = (3, 12)
 
@@ -32,10 +32,10 @@ def missing() -> str | None:
 
 
 def slicer_source() -> Path | None:
-    """Return the folder of Slicer's own Python package that SLICER_SOURCE_DIR names, or None.
+    """Return the folder of Slicer's own Python package in SLICER_SOURCE_DIR, or None.
 
     Raises:
-        FileNotFoundError: If the variable is set and the folder holds no Slicer source.
+        FileNotFoundError: If the variable is set and the folder contains no Slicer source.
     """
     named = os.environ.get("SLICER_SOURCE_DIR")
     if not named:
@@ -65,5 +65,5 @@ def _is_ours(entry: str) -> bool:
     return folder.is_dir() and not (folder / "__init__.py").is_file()
 
 
-# Qt asks for the platform when its first object is made; a test needs no screen.
+# Qt reads the platform when its first object is created; tests need no screen.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

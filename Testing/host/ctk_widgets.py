@@ -1,8 +1,8 @@
 # ruff: noqa: N801  the names are CTK's
-"""The CTK widgets that a panel needs, as PySide classes; `host.qt_modules` dresses them as module `ctk`.
+"""The CTK widgets that a panel needs, as PySide classes; `host.qt_modules` provides them as module `ctk`.
 
-Defaults and behavior follow CTK's sources; the looks follow Slicer's panels. What no module of ours uses is
-absent: its class exists, because Slicer's own code compares types with it, and says so when constructed.
+Defaults and behavior follow CTK's sources; the appearance follows Slicer's panels. Widgets that our modules do not use
+only have a class, because Slicer's own code compares types with it; constructing one raises an error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ HEADER_HEIGHT = 24
 
 
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
-    """A section of a panel under a header that folds it.
+    """A collapsible section of a panel with a header.
 
-    Folding hides the widgets in it; unfolding shows again those that it hid, and no others.
+    Collapsing hides its widgets; expanding shows those that were hidden by it, and no others.
     """
 
     contentsCollapsed = Signal(bool)
@@ -59,7 +59,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         return self.layout().totalSizeHint()
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        """Never smaller than what the contents need."""
+        """Return at least the size that the contents need."""
         if self._collapsed() or self.layout() is None:
             return QtCore.QSize(100, HEADER_HEIGHT)
         return self.layout().totalMinimumSize()
@@ -83,12 +83,12 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         painter.end()
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
-        """Only the header folds; a click between two widgets does not."""
+        """Only a click on the header collapses the section, not one between two widgets."""
         return position.y() < HEADER_HEIGHT
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
-    """A slider and a spin box for one number; the number is not rounded to the decimals that are shown."""
+    """A slider and a spin box for one number, which is not rounded to the displayed decimals."""
 
     valueChanged = Signal(float)
     _TICKS = 1000
@@ -130,7 +130,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self.setRange(min(self._box.minimum(), maximum), maximum)
 
     def setDecimals(self, decimals: int) -> None:
-        """Set how many decimals are shown."""
+        """Set the number of displayed decimals."""
         self._box.setDecimals(decimals)
         self._show()
 

@@ -1,4 +1,4 @@
-"""Fixtures of tests that run in the host, for the conftest.py of their folder; it is skipped where the host cannot run.
+"""Fixtures for tests that run in the host, for the conftest.py of a folder; it is skipped if the host cannot run.
 
 Importing this starts the host, so that the test files can import `slicer`, `qt`, `ctk` and `vtk`.
 """
@@ -32,14 +32,14 @@ if _REASON is None:
 
 
 class _SkippedFile(pytest.Module):
-    """A test file that cannot even be imported here."""
+    """A test file that cannot be imported here."""
 
     def collect(self) -> Iterable[pytest.Item]:
         pytest.skip(str(_REASON), allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Skip every file of this folder, with the reason, where the host cannot run."""
+    """Skip every file of this folder, with the reason, if the host cannot run."""
     return None if _REASON is None else _SkippedFile.from_parent(parent, path=module_path)
 
 
@@ -51,10 +51,10 @@ def slicerHost() -> Any:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(slicerHost: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test ends with an exception in a slot, a signal that does not exist, or a warning of Qt."""
+    """No test ends with an exception in a slot, a nonexistent signal, or a warning of Qt."""
     records = slicerHost.records
     records.clear()
-    # VTK reports exceptions of observers here, and forgets them.
+    # VTK reports exceptions of observers here, and then discards them.
     monkeypatch.setattr(sys, "excepthook", lambda _kind, error, _trace: records.slot_failed(error))
     yield
     slicerHost.process_events()
@@ -72,13 +72,13 @@ def scene(slicerHost: Any, nothing_left_behind: None) -> Iterator[Any]:
 
 @pytest.fixture
 def slot_errors(slicerHost: Any) -> list[BaseException]:
-    """The exceptions that slots raised; a test that provokes one on purpose clears the list."""
+    """The exceptions that slots raised; a test that provokes one clears the list."""
     return slicerHost.records.slot_errors
 
 
 @pytest.fixture
 def messages(slicerHost: Any) -> list[Any]:
-    """What the user would have seen."""
+    """The messages that the user would have seen."""
     return slicerHost.records.messages
 
 

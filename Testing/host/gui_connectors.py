@@ -1,6 +1,6 @@
-"""Stand-in for the widgets of slicer.parameterNodeWrapper: how a parameter and a widget follow each other.
+"""Stand-in for the widgets of slicer.parameterNodeWrapper: synchronization of parameters and widgets.
 
-The pairs of widget and type are Slicer's; any other pair is refused, as there.
+The pairs of widget and type are Slicer's; other pairs are refused, as in Slicer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from host.parameter_types import first, is_node_class, split
 
 
 class Connector:
-    """Reads, writes and watches one widget; children say how."""
+    """Reads, writes and observes one widget, as implemented by subclasses."""
 
     signal = ""
 
@@ -32,7 +32,7 @@ class Connector:
         """Apply the annotations to the widget."""
 
     def read(self) -> Any:
-        """Return the value that the widget shows."""
+        """Return the value of the widget."""
         return getattr(self.widget, self.attribute)
 
     def write(self, value: Any) -> None:
@@ -88,7 +88,7 @@ class _Number(Connector):
 
 
 class _Combo(Connector):
-    """A combo box: one item for each member of an Enum."""
+    """A combo box with one item per member of an Enum."""
 
     signal = "currentIndexChanged"
 
@@ -118,7 +118,7 @@ class _Node(Connector):
 
 
 def connector_for(widget: Any, datatype: Any) -> Connector:
-    """Return what ties a parameter of a type to a widget.
+    """Return the connector between a parameter of a type and a widget.
 
     Raises:
         RuntimeError: If Slicer has no connection between the two.

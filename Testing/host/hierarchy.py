@@ -1,7 +1,7 @@
-"""The subject hierarchy's plugins, as far as the host has them: a node that is added gets an item.
+"""The subject hierarchy, as far as the host has it: added nodes get an item.
 
-Slicer's plugins decide node by node; here what the user sees as data gets an item under the scene, and loses
-it when it is removed.
+Slicer's plugins decide for each node; here, nodes that users see as data get an item under the scene, which is removed
+with the node.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DATA = (
 
 
 def keep_items(scene: Any) -> None:
-    """Give every data node of a scene an item in its subject hierarchy from now on."""
+    """From now on, give every data node of a scene an item in its subject hierarchy."""
     for event, follow in ((scene.NodeAddedEvent, _added), (scene.NodeAboutToBeRemovedEvent, _removed)):
         callback = guarded(follow)
         callback.CallDataType = vtk.VTK_OBJECT

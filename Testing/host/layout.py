@@ -1,5 +1,5 @@
 # ruff: noqa: N801  the names are Slicer's
-"""The slice views of the application: real layout and slice logics, and nothing that draws on a screen."""
+"""The slice views of the application: actual layout and slice logics, without drawing on a screen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PySide6.QtCore import Property, Signal
 
 
 class qMRMLSliceView(QtWidgets.QWidget):
-    """What a slice view draws beside the picture: the words at its edges."""
+    """The parts of a slice view besides the image: the text at its edges."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,11 +20,11 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
 
     def cornerAnnotation(self) -> Any:
-        """Return the words in the corners and at the edges."""
+        """Return the text in the corners and at the edges."""
         return self._annotation
 
     def interactor(self) -> Any:
-        """Return what tells of the mouse; nothing moves it but a test."""
+        """Return the interactor for the mouse, which only tests move."""
         return self._interactor
 
     def scheduleRender(self) -> None:
@@ -32,7 +32,7 @@ class qMRMLSliceView(QtWidgets.QWidget):
 
 
 class qMRMLSliceWidget(QtWidgets.QWidget):
-    """A slice view without its picture; `host.slices` computes that without a screen."""
+    """A slice view without its image; `host.slices` computes that without a screen."""
 
     def __init__(self, logic: Any) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         self._view = qMRMLSliceView()
 
     def sliceView(self) -> QtWidgets.QWidget:
-        """Return what is drawn."""
+        """Return the drawn part."""
         return self._view
 
     def mrmlSliceNode(self) -> Any:
@@ -57,7 +57,7 @@ SCREEN = (1200, 400)
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Which views are shown; the nodes are made by Slicer's own vtkMRMLLayoutLogic.
+    """The displayed views; Slicer's own vtkMRMLLayoutLogic creates the nodes.
 
     As in Slicer, the views of a layout get their sizes from the event loop, after `setLayout` has returned.
     """
@@ -71,7 +71,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._slices: dict[str, qMRMLSliceWidget] = {}
 
     def observe(self, application_logic: Any) -> None:
-        """Make the views of a new scene."""
+        """Create the views of a new scene."""
         self._application_logic = application_logic
         application_logic.SetSliceLogics(vtk.vtkCollection())
         self._logic = slicer.vtkMRMLLayoutLogic()
@@ -80,7 +80,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._set_layout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def release(self) -> None:
-        """Let go of the scene."""
+        """Release the scene."""
         if self._application_logic is not None:
             self._application_logic.SetSliceLogics(None)
         for widget in self._slices.values():
@@ -109,11 +109,11 @@ class qSlicerLayoutManager(QtCore.QObject):
         return logic
 
     def sliceViewNames(self) -> list[str]:
-        """Return the names of all slice views, shown or not."""
+        """Return the names of all slice views, displayed or not."""
         return list(self._views())
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
-        """Return the slice view of a name, or None."""
+        """Return the slice view with a name, or None."""
         return self._views().get(name)
 
     def mrmlSliceLogics(self) -> Any:
@@ -139,14 +139,14 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _resize(self) -> None:
         if self._logic is None:
             return
-        nodes = self._logic.GetViewNodes()  # those of the layout that is shown
+        nodes = self._logic.GetViewNodes()  # those of the displayed layout
         mapped = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
         shown = [widget for widget in self._views().values() if widget.mrmlSliceNode() in mapped]
         for widget in shown:
             widget.sliceLogic().ResizeSliceNode(SCREEN[0] // len(shown), SCREEN[1])
 
     def setLayout(self, layout: int) -> None:
-        """Show a layout, by its number."""
+        """Show a layout by its number."""
         self._set_layout(layout)
 
     layout = Property(int, _layout, _set_layout)

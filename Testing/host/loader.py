@@ -1,7 +1,7 @@
-"""Reads .ui files: QUiLoader that knows the widgets of CTK and Slicer.
+"""Reads .ui files: a QUiLoader with the widgets of CTK and Slicer.
 
-Connections of type `vtkMRMLScene*` or `vtkMRMLNode*` cannot exist between PySide classes; exactly those that
-the file states are taken out of the XML and made here.
+Connections of type `vtkMRMLScene*` or `vtkMRMLNode*` are not possible between PySide classes; those in the file are
+removed from the XML and made here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class QUiLoader(QtUiTools.QUiLoader):
     """Loads a widget from a .ui file."""
 
     def load(self, source: Any, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
-        """Load the widget that an open QFile (or a path) describes."""
+        """Load the widget described by an open QFile (or a path)."""
         if isinstance(source, str):
             source = QtCore.QFile(source)
         if not source.isOpen():
@@ -65,7 +65,7 @@ def _take_mrml_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:
 
 
 def _refuse_unknown_widgets(root: ET.Element) -> None:
-    """Qt would show an unknown widget as its base class, and Slicer as nothing."""
+    """Qt would show an unknown widget as its base class, and Slicer would show nothing."""
     used = {widget.get("class", "") for widget in root.iter("widget")}
     unknown = [name for name in used if name not in CUSTOM and not hasattr(QtWidgets, name) and name != "Line"]
     if unknown:

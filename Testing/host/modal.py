@@ -1,7 +1,6 @@
-"""Dialogs that would wait for a user: they answer at once, or say that nobody answered.
+"""Dialogs that would wait for a user: they return immediately, or raise an error if there is no answer.
 
-A test queues what the user would say with `Host.answer`; a dialog that finds no answer raises, so that a
-test can never hang.
+A test queues the answers of the user with `Host.answer`; a dialog without an answer raises, so that tests never hang.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _STATIC = {
 
 
 def instead_of(native: type, name: str) -> Callable[..., Any] | None:
-    """Return what is called in place of a method that would wait for a user, or leave the application."""
+    """Return the replacement of a method that would wait for a user, or leave the application."""
     for owner, names in _STATIC.items():
         if issubclass(native, owner) and name in names:
             return lambda *arguments: next_answer(f"{native.__name__}.{name}", _texts(arguments))

@@ -1,5 +1,5 @@
 # ruff: noqa: N801  the names are Slicer's
-"""Modules as the application knows them: the manager, scripted modules and modules with a C++ logic."""
+"""Modules of the application: the manager, scripted modules and modules with a C++ logic."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class qSlicerCoreModule(QtCore.QObject):
         self._logic: Any = None
 
     def observe(self, application_logic: Any) -> None:
-        """Give the module a logic for a new scene, or take it away."""
+        """Set the logic of the module for a new scene, or remove it."""
         if self._logic is not None:
             self._logic.SetMRMLScene(None)
         self._logic = None
@@ -79,7 +79,7 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         }
 
     def setPythonSource(self, path: str) -> None:
-        """Import the file and make its class of the same name."""
+        """Import the file and create its class of the same name."""
         self._path = path
         name = self._module_name()
         self.setObjectName(name)
@@ -92,11 +92,11 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         return Path(self._path).stem
 
     def logic(self) -> Any:
-        """Return the C++ logic of every scripted module: an empty one, not the module's own."""
+        """Return the C++ logic of every scripted module, which is empty, not the logic of the module itself."""
         return slicer.vtkSlicerScriptedLoadableModuleLogic()
 
     def widgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget | None:
-        """Return the widget, made when it is first asked for."""
+        """Return the widget, created on first use."""
         if self._widget is None and hasattr(sys.modules[self._module_name()], f"{self._module_name()}Widget"):
             self._widget = self.createNewWidgetRepresentation()
         return self._widget
@@ -110,7 +110,7 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         return widget
 
     def forget_widget(self) -> None:
-        """Let go of the widget, which is deleted elsewhere."""
+        """Release the widget, which is deleted elsewhere."""
         self._widget = None
 
     title = _field(str, "title")
@@ -136,7 +136,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._source, self._self, self._entered = "", None, False
 
     def setPythonSource(self, path: str) -> None:
-        """Make the widget class of the file."""
+        """Create the widget class of the file."""
         self._source = path
         name = f"{Path(path).stem}Widget"
         self._self = getattr(sys.modules[Path(path).stem], name)(wrap(self))
@@ -147,7 +147,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._call("setup")
 
     def reload(self) -> None:
-        """Make the widget class again, after its file was imported again."""
+        """Create the widget class again, after its file was imported again."""
         self.setPythonSource(self._source)
         self.setup()
 
@@ -170,7 +170,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         return self._self
 
     def forget_self(self) -> None:
-        """Let go of the Python widget."""
+        """Release the Python widget."""
         self._self = None
 
     moduleName = Property(str, lambda self: Path(self._source).stem)
@@ -193,7 +193,7 @@ class qSlicerModuleManager(QtCore.QObject):
 
 
 def restore_imports(before: dict[str, Any]) -> None:
-    """Undo what reloading a module did to the packages it uses: the tests hold the classes imported first."""
+    """Undo the effect of reloading a module on the packages it uses, because tests refer to the original classes."""
     replaced = {name for name, module in before.items() if sys.modules.get(name) is not module}
     packages = {name.partition(".")[0] for name in replaced}
     for name in [name for name in sys.modules if name.partition(".")[0] in packages and name not in before]:

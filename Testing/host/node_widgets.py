@@ -1,9 +1,8 @@
 # ruff: noqa: N801  the names are Slicer's
-"""The widgets of Slicer that know the scene, as PySide classes; `host.qt_modules` puts them into `slicer`.
+"""The widgets of Slicer that use the scene, as PySide classes; `host.qt_modules` puts them into `slicer`.
 
-Behavior follows qMRMLNodeComboBox.cxx: disabled until it has a scene, None not offered, children of the node
-types offered, and a node that is added is not selected by itself while the menu has items such as
-"Create new Volume".
+The behavior follows qMRMLNodeComboBox.cxx: it is disabled without a scene, None is not offered, subclasses of the node
+types are offered, and an added node is not selected automatically while the menu has items such as "Create new Volume".
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _EVENTS = (
 
 
 class qMRMLWidget(QtWidgets.QWidget):
-    """A widget that hands its scene to the widgets in it."""
+    """A widget that passes its scene to the widgets in it."""
 
     mrmlSceneChanged = Signal(object)
     mrml_signals: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
@@ -146,7 +145,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     noneDisplay = Property(str, lambda self: self._none_text, _set_none_text)
 
     def addAttribute(self, node_type: str, name: str, value: str | None = None) -> None:
-        """Offer only nodes with this attribute (of this value, unless None)."""
+        """Offer only nodes with this attribute (and this value, unless None)."""
         self._attributes.setdefault(node_type, {})[name] = value
         self._refresh()
 
@@ -181,7 +180,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
                 self.nodeAdded.emit(node)
 
     def _fallback(self, was_empty: bool) -> Any:
-        """Return what is selected when the current node is not offered any more, or there was none."""
+        """Return the selection if the current node is no longer offered, or if there was none."""
         if self._flags["noneEnabled"] or not self._nodes:
             return None
         if self._current is not None:
@@ -212,7 +211,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._current
 
     def setCurrentNode(self, node: Any) -> None:
-        """Select a node; one that is not offered selects None."""
+        """Select a node; a node that is not offered selects None."""
         if self._scene is None:
             self._requested = node
         self._select(node if node in self._nodes else None)
@@ -227,11 +226,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     currentNodeID = Property(str, _current_id, setCurrentNodeID)
 
     def nodeCount(self) -> int:
-        """Count the nodes that are offered."""
+        """Return the number of offered nodes."""
         return len(self._nodes)
 
     def addNode(self, node_type: str = "") -> Any:
-        """Create a node as the menu "Create new ..." does."""
+        """Create a node like the menu item "Create new ..."."""
         class_name = node_type or (self._types[0] if self._types else "")
         if self._scene is None or class_name not in self._types:
             return None

@@ -1,4 +1,4 @@
-"""Stand-in for slicer.packaging (Slicer 5.12): what would be installed is recorded, nothing is.
+"""Stand-in for slicer.packaging (Slicer 5.12): installations are recorded, but nothing is installed.
 
 With Slicer's own sources only the functions that reach the network are replaced, by `replace_installers`.
 """
@@ -16,7 +16,7 @@ from host.records import Install, records
 
 
 def pip_check(requirements: Any) -> bool:
-    """Tell whether requirements are satisfied by what is installed."""
+    """Return whether requirements are satisfied by the installed packages."""
     return all(_satisfied(Requirement(str(item))) for item in _as_list(requirements))
 
 
@@ -31,21 +31,21 @@ def _satisfied(requirement: Requirement) -> bool:
 
 
 def pip_install(requirements: Any, **options: object) -> None:
-    """Record what would be installed."""
+    """Record an installation."""
     names = requirements.split() if isinstance(requirements, str) else requirements
     records.installs.append(Install(tuple(map(str, names)), tuple(sorted(options.items()))))
 
 
 def pip_uninstall(requirements: Any, **options: object) -> None:
-    """Record what would be removed."""
+    """Record a removal."""
     pip_install([f"-{name}" for name in _as_list(requirements)], **options)
 
 
 def pip_ensure(requirements: Any, **options: Any) -> None:
-    """Install what is missing, after asking; under testing nothing is asked or installed by default.
+    """Install missing packages after asking; in testing mode, nothing is asked or installed by default.
 
     Raises:
-        RuntimeError: If something is missing and the user declines.
+        RuntimeError: If a package is missing and the user declines.
     """
     missing = [str(item) for item in _as_list(requirements) if not pip_check(item)]
     if not missing or options.pop("skip_in_testing", True):

@@ -1,4 +1,4 @@
-"""Stand-in for slicer.parameterNodeWrapper: typed attributes over a parameter node, tied to widgets."""
+"""Stand-in for slicer.parameterNodeWrapper: typed attributes of a parameter node, synchronized with widgets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SlicerParameterNamePropertyName = "SlicerParameterName"
 
 
 class _Wrapped:
-    """What `parameterNodeWrapper` adds to a class."""
+    """The members that `parameterNodeWrapper` adds to a class."""
 
     allParameters: typing.ClassVar[dict[str, Parameter]]
 
@@ -69,13 +69,13 @@ class _Wrapped:
     # ---- Widgets
 
     def connectGui(self, gui: Any) -> int:
-        """Tie every widget with the property SlicerParameterName to the parameter it names."""
+        """Connect every widget with the property SlicerParameterName to the parameter of that name."""
         widgets = gui.findChildren(qt.QWidget) if hasattr(gui, "isWidgetType") else vars(gui).values()
         named = {widget.property(SlicerParameterNamePropertyName): widget for widget in widgets}
         return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
-        """Tie parameters to widgets; the widgets show the parameters at once."""
+        """Connect parameters to widgets; the widgets show the parameters immediately."""
         connectors = {name: connector_for(widget, self.dataType(name)) for name, widget in mapping.items()}
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
@@ -118,7 +118,7 @@ class _Wrapped:
         return int(self.parameterNode.StartModify())
 
     def EndModify(self, wasModified: int) -> None:
-        """Let the events of the node go."""
+        """Send the held events of the node."""
         self.parameterNode.EndModify(wasModified)
 
     def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
@@ -130,7 +130,7 @@ class _Wrapped:
         self.parameterNode.RemoveObserver(tag)
 
     def Modified(self) -> None:
-        """Tell the observers of the node."""
+        """Notify the observers of the node."""
         self.parameterNode.Modified()
 
 
@@ -145,7 +145,7 @@ def _attribute(parameter: Parameter) -> property:
 
 
 def parameterNodeWrapper(classtype: type | None = None) -> Any:
-    """Turn a class of annotated attributes into a wrapper of a parameter node."""
+    """Convert a class with annotated attributes to a wrapper of a parameter node."""
     if classtype is None:
         return parameterNodeWrapper
     parameters = {}

@@ -1,4 +1,4 @@
-"""Stand-in for the types of slicer.parameterNodeWrapper: annotations, and how a value is kept in a node.
+"""Stand-in for the types of slicer.parameterNodeWrapper: annotations, and storage of values in a node.
 
 Supported: bool, int, float, str, Enum and one class of MRML node. For more, set SLICER_SOURCE_DIR.
 """
@@ -16,7 +16,7 @@ import slicer
 
 @dataclass(frozen=True)
 class Default:
-    """Annotation: the value of a parameter that was never set."""
+    """Annotation: the default value of a parameter."""
 
     value: Any = None
 
@@ -25,7 +25,7 @@ class Validator:
     """Annotation that refuses values."""
 
     def validate(self, value: Any) -> None:
-        """Raise ValueError or TypeError for a value that is refused."""
+        """Raise ValueError or TypeError for an invalid value."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class IsInstance(Validator):
 
 @dataclass(frozen=True)
 class WithinRange(Validator):
-    """Refuses values outside of limits, which are allowed themselves."""
+    """Refuses values outside of limits, which are included."""
 
     minimum: float
     maximum: float
@@ -70,14 +70,14 @@ def _require(fits: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """How values of one type are kept in a parameter node.
+    """Storage of values of one type in a parameter node.
 
     Attributes:
-        default: Value that nobody set.
+        default: Default value.
         accepts: Classes of values.
-        write: Makes the text of a value.
-        read: Makes the value of a text.
-        optional: Whether None is a value.
+        write: Converts a value to text.
+        read: Converts a text to a value.
+        optional: Whether None is a valid value.
     """
 
     default: Any
@@ -96,10 +96,10 @@ _PLAIN = {
 
 
 def kind_of(datatype: Any) -> Kind:
-    """Return how values of a type are kept.
+    """Return the storage of values of a type.
 
     Raises:
-        TypeError: If the host does not know the type.
+        TypeError: If the host does not support the type.
     """
     if datatype in _PLAIN:
         return _PLAIN[datatype]
@@ -112,12 +112,12 @@ def kind_of(datatype: Any) -> Kind:
 
 
 def is_node_class(datatype: Any) -> bool:
-    """Tell whether a type is a class of MRML nodes."""
+    """Return whether a type is a class of MRML nodes."""
     return isinstance(datatype, type) and issubclass(datatype, slicer.vtkMRMLNode)
 
 
 def split(datatype: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return a type without its annotations, and these."""
+    """Return a type without its annotations, and the annotations."""
     arguments = typing.get_args(Annotated[datatype, "one at least, so that there are always some"])
     return arguments[0], arguments[1:-1]
 
@@ -141,15 +141,15 @@ class Parameter:
         self._validators += [item for item in annotations if isinstance(item, Validator)]
 
     def is_in(self, node: Any) -> bool:
-        """Tell whether the node keeps a value."""
+        """Return whether the node has a value."""
         return bool(node.HasParameter(self.name))
 
     def write(self, node: Any, value: Any) -> None:
-        """Keep a value.
+        """Store a value.
 
         Raises:
             ValueError: If an annotation refuses the value.
-            TypeError: If it is of another class.
+            TypeError: If it has another class.
         """
         for validator in self._validators:
             validator.validate(value)
@@ -161,7 +161,7 @@ class Parameter:
                 node.SetParameter(self.name, self._kind.write(value))
 
     def read(self, node: Any) -> Any:
-        """Return the value kept, or the default."""
+        """Return the stored value, or the default."""
         if not self.is_in(node):
             self.write(node, self.default)
         if self._kind.optional:

@@ -1,9 +1,9 @@
-"""Qt objects dressed as PythonQt shows them.
+"""Qt objects with the interface of PythonQt.
 
-Every Qt class has one wrapper class with no other base than `Wrapper`, so `isinstance(button, qt.QWidget)`
-is False, and `type(button) == qt.QPushButton` is True, as in Slicer. Attributes are looked up in PythonQt's
-order: property, signal, method, enum value, dynamic property, child of that name. Behavior read from
-PythonQt's PythonQtInstanceWrapper.cpp and PythonQtClassWrapper.cpp.
+Every Qt class has one wrapper class whose only base is `Wrapper`, so that `isinstance(button, qt.QWidget)` is False,
+and `type(button) == qt.QPushButton` is True, as in Slicer. Attributes are looked up in PythonQt's order: property,
+signal, method, enum value, dynamic property, child of that name. The behavior follows PythonQt's
+PythonQtInstanceWrapper.cpp and PythonQtClassWrapper.cpp.
 
 Not imitated: overriding C++ virtual methods in Python subclasses.
 """
@@ -23,13 +23,13 @@ from host.values import EnumValue, unwrap, unwrap_all, wrap
 
 _classes: dict[type, type[Wrapper]] = {}
 _instances: weakref.WeakValueDictionary[int, Wrapper] = weakref.WeakValueDictionary()
-# The base classes of all things Qt; they are no Qt class themselves.
+# The base classes of everything in Qt, which are not Qt classes themselves.
 _ROOTS = {shiboken6.Object, object}
 _RENAMED = {"exec_": "exec", "print_": "print", "raise_": "raise_"}
 
 
 class WrapperClass(type):
-    """Type of the wrapper classes: gives `qt.QProcess.NotRunning` and `qt.QTimer.singleShot`."""
+    """Type of the wrapper classes, for `qt.QProcess.NotRunning` and `qt.QTimer.singleShot`."""
 
     def __getattr__(cls, name: str) -> Any:
         """Look up an enum value, a nested class or a method of the C++ class."""
@@ -51,9 +51,9 @@ class WrapperClass(type):
 
 
 class Method:
-    """A C++ method: positional arguments only, refusals are ValueErrors.
+    """A C++ method: only positional arguments are accepted, and refusals are ValueErrors.
 
-    What Qt would call back is guarded, unless the method keeps functions as they are (`connect`).
+    Functions that Qt calls back are guarded, unless the method keeps them unchanged (`connect`).
     """
 
     def __init__(self, owner: str, name: str, function: Any, *, guards: bool = True) -> None:
@@ -72,12 +72,12 @@ class Method:
             return wrap(self._function(*native))
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-                raise  # from within a method of the host, not from the conversion of the arguments
+                raise  # from a method of the host, not from the conversion of the arguments
             msg = f"{called} with wrong arguments: {arguments!r}"
             raise ValueError(msg) from None
 
     def __repr__(self) -> str:
-        """Say which method."""
+        """Name the method."""
         return f"<built-in method {self.__name__} of {self._owner}>"
 
 
@@ -86,7 +86,7 @@ def _is_function(value: object) -> bool:
 
 
 class Wrapper(metaclass=WrapperClass):
-    """What Python sees of one Qt object."""
+    """The Python interface of one Qt object."""
 
     __slots__ = ("__weakref__", "_native")
     _native_class: ClassVar[type]
@@ -109,18 +109,18 @@ class Wrapper(metaclass=WrapperClass):
         return type(self).__name__
 
     def inherits(self, name: str) -> bool:
-        """Tell whether the C++ class is, or derives from, the class of that name."""
+        """Return whether the C++ class is, or derives from, the class of that name."""
         native = _living(self, "inherits")
         if isinstance(native, QtCore.QObject):
             return bool(native.inherits(name))
         return any(base.__name__ == name for base in type(native).__mro__)
 
     def delete(self) -> None:
-        """Delete the C++ object now."""
+        """Delete the C++ object immediately."""
         shiboken6.delete(_living(self, "delete"))
 
     def __getattr__(self, name: str) -> Any:
-        """Look up what is no attribute of this Python class."""
+        """Look up an attribute that this Python class does not have."""
         if name.startswith("_"):
             raise AttributeError(name)
         native = _living(self, name)
@@ -145,7 +145,7 @@ class Wrapper(metaclass=WrapperClass):
         raise AttributeError(msg)
 
     def __eq__(self, other: object) -> bool:
-        """Compare by address, or by value for what is no QObject."""
+        """Compare by address, or by value for objects other than a QObject."""
         if not isinstance(other, Wrapper):
             return False
         if isinstance(self._native, QtCore.QObject):
@@ -174,7 +174,7 @@ def class_for(native: type) -> type[Wrapper]:
 
 
 def _wrap_object(native: shiboken6.Object) -> Wrapper:
-    """Return the wrapper of an object: always the same one while anybody holds it."""
+    """Return the wrapper of an object, which is always the same one while it is referenced."""
     known = _instances.get(_address(native)) if isinstance(native, QtCore.QObject) else None
     if known is not None and known._native is native:
         return known
@@ -230,7 +230,7 @@ def _qobject_attribute(native: QtCore.QObject, name: str) -> Any:
 def _read_property(native: QtCore.QObject, name: str) -> Any:
     try:
         return QtCore.QObject.property(native, name)
-    except RuntimeError:  # PySide converts no property whose type is an enum of another class
+    except RuntimeError:  # PySide does not convert properties whose type is an enum of another class
         return getattr(native, name)()
 
 
@@ -273,7 +273,7 @@ def _set_property(native: QtCore.QObject, name: str, value: object) -> bool:
 
 
 def enum_value(native: type, name: str) -> EnumValue | None:
-    """Find a value by its name alone, as Qt 5 spells it: PythonQt knows it by that in both versions of Qt."""
+    """Find a value by its name alone, in the spelling of Qt 5, which PythonQt supports in both versions of Qt."""
     for base in native.__mro__:
         for member in vars(base).values():
             is_enum = isinstance(member, type) and hasattr(member, "__members__") and member.__name__ not in ENUMS

@@ -1,6 +1,6 @@
-"""Methods of every QObject that PythonQt writes itself, because C++ has them in another form.
+"""Methods of every QObject that PythonQt implements itself, because they differ in C++.
 
-Behavior read from PythonQt's PythonQtStdDecorators.cpp.
+The behavior follows PythonQt's PythonQtStdDecorators.cpp.
 """
 
 from __future__ import annotations

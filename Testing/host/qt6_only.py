@@ -1,8 +1,8 @@
-"""What only Qt 6 has: Slicer 5.10 runs on Qt 5.15, so the host hides it.
+"""Members that only Qt 6 has: Slicer 5.10 uses Qt 5.15, so the host hides them.
 
-Found by comparing the interfaces of PyQt5 5.15.11 and PySide6 6.12 class by class, for the classes that the
-panel uses, and kept where Qt's documentation says "since 6". What only Qt 5 has is missing by itself,
-because the host runs on Qt 6.
+They were found by comparing the interfaces of PyQt5 5.15.11 and PySide6 6.12 for the classes that the panel uses, and
+selected if Qt's documentation says "since 6". Members that only Qt 5 has are missing anyway, because the host runs on
+Qt 6.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _MEMBERS = {
     "Qt": "SingleShotConnection ExpandedClientAreaHint",
 }
 MEMBERS = {owner: frozenset(names.split()) for owner, names in _MEMBERS.items()}
-# Enums and classes of which Qt 5 has nothing at all.
+# Enums and classes that Qt 5 lacks entirely.
 ENUMS = frozenset({"ColorScheme", "PermissionStatus"})
 CLASSES = frozenset({"QEventPoint", "QInputDevice", "QKeyCombination", "QPointingDevice", "QStringDecoder"})
 
 
 def is_qt6_only(native: type, name: str) -> bool:
-    """Tell whether a member of a class, or of a base of it, does not exist in Qt 5.15."""
+    """Return whether a member of a class, or of one of its bases, does not exist in Qt 5.15."""
     return any(name in MEMBERS.get(base.__name__, ()) for base in native.__mro__)

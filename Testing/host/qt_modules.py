@@ -1,4 +1,4 @@
-"""The modules `qt` and `ctk`, and the widgets in `slicer`: every class dressed by `host.pythonqt`."""
+"""The modules `qt` and `ctk`, and the widgets in `slicer`, with every class wrapped by `host.pythonqt`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OWN = {"QUiLoader": loader.QUiLoader}
 
 
 class _QtModule(types.ModuleType):
-    """Module `qt`: dresses a class when it is first asked for."""
+    """Module `qt`, which wraps a class on first use."""
 
     def __getattr__(self, name: str) -> Any:
         found = _OWN.get(name) or next((getattr(part, name) for part in _LIBRARIES if hasattr(part, name)), None)
@@ -30,12 +30,12 @@ class _QtModule(types.ModuleType):
 
 
 def qt_module() -> types.ModuleType:
-    """Make the module `qt`."""
+    """Create the module `qt`."""
     return _QtModule("qt", "Qt as PythonQt shows it, made by the test host.")
 
 
 class _CtkModule(types.ModuleType):
-    """Module `ctk`: a widget that the host has not can be named, as Slicer's own files do, but not made."""
+    """Module `ctk`: a widget that the host lacks can be named, as Slicer's own files do, but not created."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("ctk"):
@@ -45,21 +45,21 @@ class _CtkModule(types.ModuleType):
 
 
 def ctk_module() -> types.ModuleType:
-    """Make the module `ctk`."""
+    """Create the module `ctk`."""
     module = _CtkModule("ctk", "The widgets of CTK that the test host has.")
     fill(module, ctk_widgets.PRESENT)
     return module
 
 
 def fill_slicer(module: types.ModuleType) -> None:
-    """Put the widgets that know the scene into `slicer`, and those that Slicer's own files name beside them."""
+    """Put the widgets that use the scene into `slicer`, together with those that Slicer's own files name."""
     fill(module, node_widgets.PRESENT)
     for name in ("qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox"):
         setattr(module, name, _absent(name))
 
 
 def fill(module: types.ModuleType, present: tuple[type, ...]) -> None:
-    """Put widget classes into a module, dressed."""
+    """Put wrapped widget classes into a module."""
     for native in present:
         setattr(module, native.__name__, class_for(native))
 

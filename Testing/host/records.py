@@ -1,6 +1,6 @@
-"""What went wrong, or was shown, while the module ran: the tests read it, and the `scene` fixture judges it.
+"""Problems and messages during a run of the module, for tests, and for the checks of the `scene` fixture.
 
-Nothing here knows about Qt or Slicer.
+Nothing here depends on Qt or Slicer.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Message:
-    """What a user would have seen.
+    """A message that a user would have seen.
 
     Attributes:
         kind: "info", "warning", "error", "confirm", "status", "box" (any other message box), "dialog" or "url".
-        text: The words.
-        title: Title of the window, if one was given.
+        text: The text.
+        title: Title of the window, if any.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Install:
-    """A package that the module asked for; nothing is ever installed."""
+    """A package that the module requested; nothing is ever installed."""
 
     requirements: tuple[str, ...]
     options: tuple[tuple[str, object], ...] = ()
@@ -36,15 +36,15 @@ class Install:
 
 @dataclass
 class Records:
-    """Everything that the host noticed since the last `clear`.
+    """Everything that the host has recorded since the last `clear`.
 
     Attributes:
-        slot_errors: Exceptions that left a slot, a timer or an observer; PythonQt prints and forgets them.
-        bad_connections: Signals that do not exist, as "QPushButton.nosuch()"; PythonQt prints and returns False.
-        qt_warnings: What Qt itself complained about.
-        messages: What the user would have seen.
+        slot_errors: Exceptions in a slot, a timer or an observer, which PythonQt only prints.
+        bad_connections: Nonexistent signals, such as "QPushButton.nosuch()"; PythonQt prints them and returns False.
+        qt_warnings: Warnings of Qt.
+        messages: Messages that the user would have seen.
         installs: Packages that would have been installed.
-        answers: What the next dialogs answer, first one first.
+        answers: Answers for the next dialogs, in order.
     """
 
     slot_errors: list[BaseException] = field(default_factory=list)
@@ -55,18 +55,18 @@ class Records:
     answers: deque[object] = field(default_factory=deque)
 
     def clear(self) -> None:
-        """Forget everything, keeping the lists that tests already hold."""
+        """Discard all records, keeping the lists that tests refer to."""
         for entries in (self.slot_errors, self.bad_connections, self.qt_warnings, self.messages, self.installs):
             entries.clear()
         self.answers.clear()
 
     def slot_failed(self, error: BaseException) -> None:
-        """Print an exception as PythonQt does, and keep it."""
+        """Print an exception as PythonQt does, and record it."""
         traceback.print_exception(error, file=sys.stderr)
         self.slot_errors.append(error)
 
     def complaints(self) -> list[str]:
-        """Say what a test must not leave behind, one line each."""
+        """Return the problems that a test must not leave behind, one line each."""
         return [
             *(f"a slot raised {type(error).__name__}: {error}" for error in self.slot_errors),
             *(f"a signal that does not exist was connected: {signal}" for signal in self.bad_connections),

@@ -1,4 +1,4 @@
-"""Pictures of widgets: how the panel looks, drawn without a screen in a light style close to Slicer's."""
+"""Images of widgets: the panel, drawn without a screen in a light style similar to Slicer's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FONT = "DejaVu Sans"
 
 
 def dress(application: QtWidgets.QApplication) -> None:
-    """Give the application a style, colors and a font that look alike on every machine."""
+    """Give the application a style, colors and a font that are the same on every machine."""
     application.setStyle("Fusion")
     palette = QtGui.QPalette()
     for role, color in _LIGHT.items():
@@ -46,7 +46,7 @@ def dress(application: QtWidgets.QApplication) -> None:
 
 
 def _load_fonts() -> None:
-    """Load the fonts that matplotlib brings: a machine that only runs tests may have none."""
+    """Load the fonts of matplotlib, because test machines may have none."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None or _FONT in QtGui.QFontDatabase.families():
         return
@@ -55,7 +55,7 @@ def _load_fonts() -> None:
 
 
 def render(widget: Any, path: str | Path, *, width: int = 420, scale: float = 2.0) -> Path:
-    """Draw a widget to a PNG file, as high as its contents need.
+    """Draw a widget to a PNG file, with the height that its contents need.
 
     Args:
         widget: A widget, or the widget object of a scripted module.
@@ -73,7 +73,7 @@ def render(widget: Any, path: str | Path, *, width: int = 420, scale: float = 2.
     was_shown = native.isVisible()
     native.setAttribute(QtCore.Qt.WidgetAttribute.WA_DontShowOnScreen)
     native.show()
-    for _ in range(3):  # the height depends on the width, word-wrapped labels on both
+    for _ in range(3):  # the height depends on the width, and both depend on word-wrapped labels
         wanted = native.heightForWidth(width) if native.hasHeightForWidth() else native.sizeHint().height()
         native.resize(width, max(wanted, native.minimumSizeHint().height()))
         QtWidgets.QApplication.processEvents()

@@ -10,7 +10,7 @@ import slicer
 
 @dataclasses.dataclass(frozen=True)
 class SampleDataSource:
-    """A data set that the Sample Data module would offer."""
+    """A data set in the Sample Data module."""
 
     sampleName: str | None = None
     uris: Any = None
@@ -25,11 +25,11 @@ class SampleDataSource:
 
 
 class SampleDataLogic:
-    """Knows the data sets."""
+    """Stores the data sets."""
 
     @staticmethod
     def registerCustomSampleDataSource(category: str = "Custom", **details: Any) -> None:
-        """Offer a data set; a second registration of the same one is ignored."""
+        """Register a data set; repeated registration is ignored."""
         sources = slicer.modules.__dict__.setdefault("sampleDataSources", {}).setdefault(category, [])
         source = SampleDataSource(**details)
         if source not in sources:

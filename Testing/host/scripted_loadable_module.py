@@ -1,6 +1,6 @@
 """Stand-in for slicer.ScriptedLoadableModule: the four base classes of a scripted module.
 
-They do what Slicer documents of them, no more: no developer section, no screenshots.
+They implement the documented behavior, except for the developer section and screenshots.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ScriptedLoadableModuleWidget:
         """Build the contents; modules add theirs."""
 
     def cleanup(self) -> None:
-        """Undo what setup did; modules override it."""
+        """Undo setup; modules override it."""
 
     def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:
@@ -98,7 +98,7 @@ class ScriptedLoadableModuleWidget:
             slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def onReload(self) -> None:
-        """Import the module again and build its contents again."""
+        """Import the module and build its contents again."""
         slicer.util.reloadScriptedModule(self.moduleName)
 
 

@@ -1,4 +1,4 @@
-"""The running host: completes `slicer`, keeps the scene, loads modules, runs the event loop."""
+"""The running host: completes `slicer`, manages the scene, loads modules, runs the event loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from host.pythonqt import class_for  # noqa: E402
 from host.records import Message, records  # noqa: E402
 from host.values import unwrap, wrap  # noqa: E402
 
-# Name in `slicer`, and the room that stands in for it.
+# Names in `slicer`, and the corresponding stand-ins.
 _PYTHON_LAYER = {
     "i18n": "host.i18n",
     "packaging": "host.packaging",
@@ -47,7 +47,7 @@ class Host:
         self.records = records
         self._imports: dict[str, dict[str, types.ModuleType]] = {}  # before a module was loaded
         self._folder = tempfile.TemporaryDirectory(prefix="arssr-host-")
-        # Slicer's color logic complains where its folder of color files is missing.
+        # Slicer's color logic reports an error if its folder of color files is missing.
         (Path(self._folder.name) / "share" / "ColorFiles").mkdir(parents=True)
         QtCore.qInstallMessageHandler(_qt_message)
         self._application = qSlicerApplication(self._folder.name)
@@ -85,7 +85,7 @@ class Host:
         sys.modules["SampleData"] = importlib.import_module("host.sample_data")
 
     def _watch_displays(self) -> None:
-        """Record what slicer.util would show; a confirmation answers what a test queued, or yes."""
+        """Record messages of slicer.util; a confirmation returns the queued answer of the test, or yes."""
         kinds = {"infoDisplay": "info", "warningDisplay": "warning", "errorDisplay": "error", "messageBox": "box"}
         for name, kind in kinds.items():
             setattr(slicer.util, name, _recorded(getattr(slicer.util, name), kind))
@@ -95,7 +95,7 @@ class Host:
     # ---- Scene
 
     def newScene(self) -> Any:
-        """Replace the scene by a fresh one with color nodes, slice views and the logics of slicer-core."""
+        """Replace the scene by a new one with color nodes, slice views and the logics of slicer-core."""
         self.releaseScene()
         scene = slicer.vtkMRMLScene()
         logic = slicer.vtkSlicerApplicationLogic()
@@ -116,12 +116,12 @@ class Host:
         crosshair = slicer.vtkMRMLCrosshairNode()
         crosshair.SetCrosshairName("default")
         crosshair.SetSingletonTag("default")
-        scene.AddNode(crosshair)  # Slicer's displayable managers make it
+        scene.AddNode(crosshair)  # created by displayable managers in Slicer
         scene.SetUndoOn()
         return scene
 
     def releaseScene(self) -> None:
-        """Let go of the scene and everything that observes it."""
+        """Release the scene and everything that observes it."""
         if slicer.mrmlScene is None:
             return
         self._application.layoutManager().release()
@@ -133,13 +133,13 @@ class Host:
         slicer.mrmlScene = None
 
     def closeScene(self) -> None:
-        """Close the scene as the menu File does."""
+        """Close the scene like the menu File."""
         slicer.mrmlScene.Clear(0)
 
     # ---- Modules
 
     def loadModule(self, path: str | Path) -> types.ModuleType:
-        """Load a scripted module as Slicer's factory does, and return its Python module."""
+        """Load a scripted module like Slicer's factory, and return its Python module."""
         name = Path(path).stem
         self._imports.setdefault(name, dict(sys.modules))
         manager = self._application.moduleManager()
@@ -153,14 +153,14 @@ class Host:
         """Return the widget of a loaded module, set up and entered."""
         name = module if isinstance(module, str) else module.__name__
         representation = self._application.moduleManager().module(name).widgetRepresentation()
-        # Slicer shows the panel: `visible` of its widgets tells what a user sees.
+        # Slicer shows the panel, so `visible` of its widgets is what users see.
         representation.setAttribute(QtCore.Qt.WidgetAttribute.WA_DontShowOnScreen)
         representation.show()
         representation.enter()
         return representation.self()
 
     def closeWidget(self, module: str | types.ModuleType) -> None:
-        """Leave a module and delete its widget, as Slicer does at its end; its observers must be gone."""
+        """Leave a module and delete its widget, as Slicer does at exit; its observers must be gone."""
         name = module if isinstance(module, str) else module.__name__
         manager = self._application.moduleManager()
         representation = manager.module(name)._widget
@@ -177,7 +177,7 @@ class Host:
         shiboken6.delete(representation)
 
     def unloadModule(self, module: str | types.ModuleType) -> None:
-        """Forget a module altogether."""
+        """Remove a module completely."""
         name = module if isinstance(module, str) else module.__name__
         self.closeWidget(name)
         native = self._application.moduleManager().known.pop(name)
@@ -200,7 +200,7 @@ class Host:
         self._application.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-        """Run the event loop until a condition holds; False if it never did within `timeout` seconds."""
+        """Run the event loop until a condition holds; return False if it does not within `timeout` seconds."""
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
@@ -210,10 +210,10 @@ class Host:
         return True
 
     def click(self, button: Any) -> None:
-        """Click as a user does.
+        """Click like a user.
 
         Raises:
-            AssertionError: If the button is disabled or hidden: no user could click it.
+            AssertionError: If the button is disabled or hidden, so that no user could click it.
         """
         native = unwrap(button)
         if not native.isEnabled() or native.isHidden():
@@ -223,17 +223,17 @@ class Host:
         native.click()
 
     def answer(self, value: object) -> None:
-        """Queue what the user answers to the next question or dialog."""
+        """Queue the user's answer to the next question or dialog."""
         records.answers.append(value)
 
     def _shut_down(self) -> None:
-        """Take everything apart in the order in which Qt and VTK survive it."""
+        """Delete everything in an order that Qt and VTK support."""
         for name in [name for name in self._application.moduleManager().known if name not in modules.CORE_LOGICS]:
             self.unloadModule(name)
         self.releaseScene()
         QtCore.qInstallMessageHandler(None)
         for widget in QtWidgets.QApplication.topLevelWidgets():
-            if shiboken6.isValid(widget) and widget.parent() is None:  # lists of combo boxes go with these
+            if shiboken6.isValid(widget) and widget.parent() is None:  # lists of combo boxes are deleted with these
                 shiboken6.delete(widget)
         self._folder.cleanup()
 

@@ -1,8 +1,8 @@
-"""Signals and slots as PythonQt knows them.
+"""Signals and slots with the behavior of PythonQt.
 
-A slot gets as many arguments as it takes; what it raises is printed and forgotten (and recorded for the
-tests); a signal that does not exist is printed, and `connect` returns False. Behavior read from PythonQt's
-PythonQtSignalReceiver.cpp and PythonQtStdDecorators.cpp.
+A slot receives as many arguments as it accepts; its exceptions are printed and discarded (and recorded for the tests);
+a nonexistent signal is printed, and `connect` returns False. The behavior follows PythonQt's PythonQtSignalReceiver.cpp
+and PythonQtStdDecorators.cpp.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from host.records import records
 from host.values import unwrap, unwrap_all, wrap
 
 Slot = Callable[..., object]
-# By address of the sender: name of the signal, what was connected, and what Qt calls.
+# By address of the sender: name of the signal, the connected function, and the function that Qt calls.
 _connections: dict[int, list[tuple[str, Slot, Slot]]] = {}
 
 
 def guarded(function: Slot, limit: int | None = None) -> Slot:
-    """Return what Qt calls in place of a Python function: no exception leaves it.
+    """Return the function that Qt calls instead of a Python function, without any exceptions.
 
     Args:
         function: Any callable.
-        limit: Most arguments that the signature named in `connect` has; all of them by default.
+        limit: Largest number of arguments in the signature of `connect`; all of them by default.
     """
     takes = _arguments_taken(function)
 
@@ -47,7 +47,7 @@ def guarded(function: Slot, limit: int | None = None) -> Slot:
 
 
 def _arguments_taken(function: Slot) -> int | None:
-    """Count as PythonQt does: parameters with a default count, only `*args` takes all."""
+    """Count like PythonQt: parameters with a default count, only `*args` accepts all."""
     method = inspect.ismethod(function)
     plain = function.__func__ if method else function
     if not inspect.isfunction(plain) or plain.__code__.co_flags & inspect.CO_VARARGS:
@@ -95,7 +95,7 @@ class BoundSignal:
 
 
 def _remember(sender: QtCore.QObject) -> list[tuple[str, Slot, Slot]]:
-    """Return the connections of a sender; they are forgotten with it."""
+    """Return the connections of a sender, which are removed with it."""
     address = shiboken6.getCppPointer(sender)[0]
     if address not in _connections:
         _connections[address] = []
@@ -108,12 +108,12 @@ def _forget(address: int, *_: object) -> None:
 
 
 def connection_count() -> int:
-    """Count the connections to Python that are alive."""
+    """Return the number of active connections to Python."""
     return sum(len(entries) for entries in _connections.values())
 
 
 def has_signal(native: QtCore.QObject, name: str) -> bool:
-    """Tell whether `name` is a signal of the object, whatever its arguments."""
+    """Return whether `name` is a signal of the object, regardless of its arguments."""
     return any(method.name() == name.encode() for method in _signals_of(native))
 
 
@@ -124,10 +124,10 @@ def _signals_of(native: QtCore.QObject) -> Iterator[QtCore.QMetaMethod]:
 
 
 def by_signature(native: QtCore.QObject, signature: str) -> BoundSignal | None:
-    """Find the signal that a text such as "clicked(bool)" names, or say so and return None.
+    """Return the signal named by a text such as "clicked(bool)"; print an error and return None if there is none.
 
-    A widget of the host that carries MRML nodes names their C++ signatures in `mrml_signals`, because
-    Python cannot declare a signal of type `vtkMRMLNode*`.
+    A widget of the host with MRML nodes lists their C++ signatures in `mrml_signals`, because Python cannot declare a
+    signal of type `vtkMRMLNode*`.
     """
     known = QtCore.QMetaObject.normalizedSignature(signature)
     known = known.data().decode() if isinstance(known, QtCore.QByteArray) else str(known)
@@ -145,7 +145,7 @@ def by_signature(native: QtCore.QObject, signature: str) -> BoundSignal | None:
 
 
 def emit_by_name(native: QtCore.QObject, signature: str, *arguments: Any) -> bool:
-    """Emit the signal that a text names; False if there is none."""
+    """Emit the signal named by a text; return False if there is none."""
     signal = by_signature(native, signature)
     if signal is not None:
         signal.emit(*arguments)

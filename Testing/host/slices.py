@@ -1,4 +1,4 @@
-"""Slice views as pictures: Slicer's own slice logic computes them, without a screen or OpenGL."""
+"""Slice views as images: Slicer's own slice logic computes them, without a screen or OpenGL."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def slice_image(
     foreground: Any = None,
     opacity: float = 0.5,
 ) -> NDArray[np.uint8]:
-    """Return the slice view of a volume, as a user would see it.
+    """Return the slice view of a volume, as users see it.
 
     Args:
         volume: The vtkMRMLVolumeNode in the background.
         orientation: "Axial", "Sagittal" or "Coronal".
-        size: Width and height of the picture.
-        offset: Position along the normal of the slice, in RAS mm; the middle of the volume by default.
-        foreground: A volume laid over it.
+        size: Width and height of the image.
+        offset: Position along the normal of the slice, in RAS mm; the center of the volume by default.
+        foreground: A volume in the foreground.
         opacity: Opacity of that volume.
 
     Returns:
@@ -55,7 +55,7 @@ def slice_image(
 
 
 def _remove_nodes(logic: Any, node: Any) -> None:
-    """Take out of the scene what a slice logic put into it."""
+    """Remove the nodes that a slice logic has added to the scene."""
     made = [node, logic.GetSliceCompositeNode(), logic.GetSliceDisplayNode(), logic.GetSliceModelNode()]
     made += [logic.GetSliceModelDisplayNode(), logic.GetSliceModelTransformNode()]
     scene = logic.GetMRMLScene()
@@ -66,12 +66,12 @@ def _remove_nodes(logic: Any, node: Any) -> None:
 
 
 def view_image(name: str, *, size: tuple[int, int] = (256, 256), fit: bool = True) -> NDArray[np.uint8]:
-    """Return what a slice view of the layout shows now, shape (height, width, 3), first row at the top.
+    """Return the current image of a slice view of the layout, shape (height, width, 3), first row at the top.
 
     Args:
-        name: Name of the view, as "Red".
-        size: Width and height of the picture.
-        fit: Whether the whole background volume is shown, as after a click on the view's fit button.
+        name: Name of the view, such as "Red".
+        size: Width and height of the image.
+        fit: Whether to show the whole background volume, as after a click on the view's fit button.
     """
     logic = slicer.app.layoutManager().sliceWidget(name).sliceLogic()
     logic.GetSliceNode().SetDimensions(*size, 1)
@@ -81,7 +81,7 @@ def view_image(name: str, *, size: tuple[int, int] = (256, 256), fit: bool = Tru
 
 
 def picture(logic: Any) -> NDArray[np.uint8]:
-    """Return what a slice logic shows."""
+    """Return the image of a slice logic."""
     width, height, _ = logic.GetSliceNode().GetDimensions()
     connection = logic.GetImageDataConnection()
     if connection is None:

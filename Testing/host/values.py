@@ -1,7 +1,7 @@
-"""What crosses the border between Qt and Python, converted as PythonQt converts it.
+"""Conversion of values between Qt and Python, as in PythonQt.
 
-Lists become tuples, enums become numbers, objects become wrappers (see `host.pythonqt`); on the way
-back numpy's scalars become numbers. Behavior read from PythonQt's PythonQtConversion.cpp.
+Lists become tuples, enums become numbers, objects become wrappers (see `host.pythonqt`); in the other direction,
+numpy's scalars become numbers. The behavior follows PythonQt's PythonQtConversion.cpp.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def _unchanged(native: shiboken6.Object) -> object:
     return native
 
 
-# Replaced by host.pythonqt, which knows the classes.
+# Replaced by host.pythonqt, which has the classes.
 wrap_object: Callable[[shiboken6.Object], object] = _unchanged
 
 
 class EnumValue(int):
-    """A value of a Qt enum: a number, as in PythonQt, that remembers its name."""
+    """A value of a Qt enum: a number, as in PythonQt, that keeps its name."""
 
     native: enum.Enum
 
     def __new__(cls, native: enum.Enum) -> EnumValue:
-        """Make the number of one member (or of a combination of flags)."""
+        """Create the number of one member (or of a combination of flags)."""
         value = super().__new__(cls, native.value)
         value.native = native
         return value
@@ -44,7 +44,7 @@ class EnumValue(int):
         return super().__or__(other)
 
     def __repr__(self) -> str:
-        """Name the member, as an assertion that fails should."""
+        """Return the name of the member, for failed assertions."""
         return f"{type(self.native).__name__}.{self.native.name}({int(self)})"
 
     __str__ = int.__repr__
@@ -52,7 +52,7 @@ class EnumValue(int):
 
 
 def wrap(value: object) -> Any:
-    """Return what Python sees of a value that comes from Qt."""
+    """Convert a value from Qt to Python."""
     if isinstance(value, enum.Enum):
         return EnumValue(value)
     if isinstance(value, shiboken6.Object):
@@ -65,7 +65,7 @@ def wrap(value: object) -> Any:
 
 
 def unwrap(value: object) -> Any:
-    """Return what Qt gets for a value that comes from Python."""
+    """Convert a value from Python to Qt."""
     if isinstance(value, EnumValue):
         return value.native
     if isinstance(value, np.generic):
@@ -78,12 +78,12 @@ def unwrap(value: object) -> Any:
 
 
 def unwrap_all(values: Iterable[object]) -> list[Any]:
-    """Return what Qt gets for the arguments of a call."""
+    """Convert the arguments of a call to Qt."""
     return [unwrap(value) for value in values]
 
 
 def for_property(value: object, kind: str) -> Any:
-    """Return the value that a property of a C++ type takes.
+    """Return the value for a property of a C++ type.
 
     Raises:
         TypeError: If the property refuses it; numbers refuse None and text, text accepts everything.

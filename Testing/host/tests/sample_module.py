@@ -1,6 +1,6 @@
-"""A small scripted module with a .ui file, written to a folder: what the host must be able to run.
+"""A small scripted module with a .ui file, written to a folder, which the host must be able to run.
 
-It uses every kind of connection that the panel of ArSSR may use, in the dialect of Slicer's own templates.
+It uses every kind of connection that the panel of ArSSR may use, in the style of Slicer's templates.
 """
 
 from __future__ import annotations
