@@ -214,7 +214,7 @@ class Work:
 
     @property
     def _bytes_per_coarse_voxel(self) -> int:
-        """Bytes of a tile's coarse voxel: what the network holds, and the mean of its fine voxels in the making."""
+        """Bytes per coarse voxel of a tile: memory of the network, and the running mean of its fine voxels."""
         averaging = AVERAGING_BYTES * math.prod(self._factors) if self.options.mirrored else 0
         return self.bytes_per_coarse_voxel + math.ceil(averaging)
 

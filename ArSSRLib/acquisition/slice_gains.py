@@ -84,7 +84,7 @@ class SliceGains:
     def removed_from(self, array: npt.NDArray[Any], floor: float) -> npt.NDArray[np.floating]:
         """Return a volume of even slices, shape (k, j, i), in float32, or in float64 if float32 would lose contrast.
 
-        The intensity of the background, ``floor``, and what is darker, stay unchanged.
+        Voxels at or below the intensity of the background, ``floor``, are unchanged.
         """
         single = array.dtype.itemsize <= 4 and not needs_double(float(array.min()), float(array.max()))
         even = np.empty(array.shape, np.float32 if single else np.float64)

@@ -33,7 +33,7 @@ UNTRAINED_STRENGTH = 0.7
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Conditioning: what a network is told about a volume besides its voxels; each network uses the parts it supports.
+    """Inputs of a network about a volume besides its voxels; each network uses the parts that it supports.
 
     Attributes:
         scale: Fine voxels per coarse voxel along k, j, i, shape (N, 3), unitless, float32.
