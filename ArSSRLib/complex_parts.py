@@ -91,12 +91,12 @@ def warning_about(component: str) -> str:
     """Return the warning about upsampling such a part, or an empty string."""
     if component == "phase":
         return (
-            "This is the phase of a complex image: where it wraps around, values between are no phase. Unwrap it "
-            "first, or upsample real and imaginary part and compute the phase from the results."
+            "This is the phase of a complex image: interpolated values are wrong where it wraps. Unwrap it first, or "
+            "upsample the real and imaginary parts and compute the phase from the results."
         )
     if component:
         return (
-            f"This is the {component} part of a complex image, and networks know magnitude images; compare the result "
-            "with cubic interpolation."
+            f"This is the {component} part of a complex image, but the networks were trained on magnitude images; "
+            "compare the result with cubic interpolation."
         )
     return ""

@@ -4,6 +4,12 @@ Every message is one line that says what was found, what was expected and what t
 reaches a user is a defect. Nothing here depends on files, tensors or Slicer.
 """
 
+from __future__ import annotations
+
+import json
+
+_LONGEST = 80
+
 
 def one_line(message: object) -> str:
     """Return a message without line breaks and terminal escape sequences."""
@@ -17,6 +23,17 @@ def printable(text: str) -> str:
     text cannot be printed.
     """
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def shown(value: object) -> str:
+    """Return a value from a file or an argument as JSON, short enough for one line."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason of an error, without the number and the path that the text of an OSError contains."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 class ArSSRError(Exception):

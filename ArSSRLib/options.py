@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 
 QUALITIES = ("draft", "standard", "best")
 # Special slice thicknesses: use what the file states without estimating, or treat the thickness as unknown.
@@ -94,12 +94,12 @@ class UpsamplingOptions:
         for option in OPTIONS:
             value = getattr(self, option.name)
             if not option.allows(value):
-                shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-                msg = f"{option.name}: expected {option.expected}, got {shown}."
+                msg = f"{option.name}: expected {option.expected}, got {shown(value)}."
                 raise InputError(msg)
         if self.uncertainty and self.quality != "best":
             msg = (
-                f"The uncertainty is the spread of several answers, and quality {self.quality} asks once; choose best."
+                f"The uncertainty is the spread of several predictions, but quality {self.quality} makes only one; "
+                "choose quality best."
             )
             raise InputError(msg)
 
@@ -130,7 +130,7 @@ def parse_thickness(text: str) -> tuple[float, ...]:
         values = ()
     if len(values) not in (1, 3) or not all(math.isfinite(value) and value > 0 for value in values):
         msg = (
-            f'The slice thickness must be a positive length in mm, as "3", three along i, j, k, as "1x1x3", '
+            'The slice thickness must be a positive length in mm, such as "3", three along i, j, k, such as "1x1x3", '
             f'"{AS_FILED}" or "{UNKNOWN_THICKNESS}"; got "{text[:80]}".'
         )
         raise InputError(msg)

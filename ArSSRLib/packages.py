@@ -34,8 +34,8 @@ def require_package(name: str, purpose: str) -> None:
         raise DependencyError(msg) from error
     if _numbers(found) < _numbers(needed):
         msg = (
-            f"{purpose} needs {name} {needed} or later, and {found} is installed: "
-            f'pip install --upgrade "{name}>={needed}".'
+            f"{purpose} needs {name} {needed} or later, but {found} is installed: pip install --upgrade "
+            f'"{name}>={needed}".'
         )
         raise DependencyError(msg)
 

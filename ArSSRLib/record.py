@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ArSSRLib import __version__
 from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.acquisition.slice_gains import GainSummary
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, reason_of
 from ArSSRLib.geometry import Region
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
 from ArSSRLib.planning import Plan
@@ -124,7 +124,10 @@ def read_record(path: Path) -> dict[str, Any]:
         msg = f"{path}: does not exist; a result has a record if it was made with --provenance."
         raise InputError(msg) from error
     except (OSError, ValueError, RecursionError) as error:  # includes InputError, which is a ValueError
-        msg = f"{path}: cannot be read as a record ({error}); it must be as arssr upsample --provenance wrote it."
+        msg = (
+            f"{path}: cannot be read as a record ({reason_of(error)}); specify a result whose record arssr upsample "
+            "--provenance wrote."
+        )
         raise InputError(msg) from error
 
 
@@ -148,11 +151,11 @@ def _checked(record: object) -> dict[str, Any]:
         InputError: If it is malformed.
     """
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        msg = f"it has not the format {FORMAT}"
+        msg = f"its format is not {FORMAT}"
         raise InputError(msg)
     odd = sorted(set(record) ^ {"format", "profile", *_KEYS, *(option.name for option in OPTIONS)})
     if odd:
-        msg = f"it has or lacks the keys {', '.join(map(str, odd))[:80]}"
+        msg = f"it has unknown keys or lacks keys, such as {', '.join(map(str, odd[:3]))[:80]}"
         raise InputError(msg)
     UpsamplingOptions.from_table(record)
     SliceProfile.from_table(record["profile"])

@@ -54,7 +54,7 @@ def array_on_disk(shape: Sequence[int], dtype: npt.DTypeLike, folder: Path) -> n
     except (OSError, ValueError) as error:
         msg = (
             f"{folder}: cannot hold the {count / 1e9:.3g} GB of a result that does not fit into memory "
-            f"({getattr(error, 'strerror', None) or error}); free some space or choose another folder."
+            f"({getattr(error, 'strerror', None) or error}); free some space, or choose another folder."
         )
         raise OutputError(msg) from error
     return np.ndarray(shape, dtype, buffer=mapping)
@@ -104,9 +104,9 @@ def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         msg = (
-            f"{folder}: the result does not fit into memory, and needs {needed / 1e9:.3g} GB on the disk, half of it "
-            f"only until it is written; {free / 1e9:.3g} GB are free. Free some space, or choose another folder, a "
-            "smaller scale or a region."
+            f"{folder}: the result does not fit into memory and needs {needed / 1e9:.3g} GB on the disk, half of them "
+            f"only until it is written, but {free / 1e9:.3g} GB are free. Free some space, or choose another folder, "
+            "a smaller scale or a region."
         )
         raise OutputError(msg)
 

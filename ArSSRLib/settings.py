@@ -15,12 +15,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, reason_of, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Made = TypeVar("Made", bound="DataclassInstance")
+
+
+_NAMES = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("true or false", "truth values"),
+    str: ("text", "texts"),
+    Path: ("a path", "paths"),
+}
 
 
 def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str, example: str) -> dict[str, Any]:
@@ -38,7 +47,7 @@ def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str, examp
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read as a TOML {kind} ({error}); begin with one of {example}."
+        msg = f"{path} cannot be read as a TOML {kind} ({reason_of(error)}); start from one in {example}."
         raise InputError(msg) from error
     for override in overrides:
         _override(table, override)
@@ -89,8 +98,7 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    msg = f"The {kind}'s {name} = {shown} should be {_named(hint)}."
+    msg = f"The {kind}'s {name} = {shown(value)} must be {_named(hint)}."
     raise InputError(msg)
 
 
@@ -114,23 +122,24 @@ def dataclass_from(
     needed = [field.name for field in dataclasses.fields(make) if complete or field.default is dataclasses.MISSING]
     missing = [name for name in needed if name not in table]
     if missing:
-        msg = f"{origin} lacks {', '.join(missing)}; it should have the keys {', '.join(needed)}."
+        msg = f"{origin} lacks {', '.join(missing)}; it must have the keys {', '.join(needed)}."
         raise InputError(msg)
     return make(**{name: converted(name, value, hints[name], kind=kind) for name, value in table.items()})
 
 
-def _named(hint: Any) -> str:  # noqa: ANN401 - a type, or what typing makes of several
+def _named(hint: Any, *, several: bool = False) -> str:  # noqa: ANN401 - a type, or what typing makes of several
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return f"a list{'' if inner[-1] is ... else f' of {len(inner)}'}, each part {_named(inner[0])}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
-    return names.get(inner[0] if isinstance(hint, types.UnionType) else hint, "a table")
+        count = "" if inner[-1] is ... else f"{len(inner)} "
+        return f"{'lists' if several else 'a list'} of {count}{_named(inner[0], several=True)}"
+    one, more = _NAMES.get(inner[0] if isinstance(hint, types.UnionType) else hint, ("a table", "tables"))
+    return more if several else one
 
 
 def _override(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
-        msg = f'An override is written key=value, got "{override}".'
+        msg = f'An override must be key=value, got "{override}".'
         raise InputError(msg)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -140,7 +149,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     for part in outer:
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
-            msg = f'"{key.strip()}" cannot be set: {part} is a value, not a table; leave out what follows it.'
+            msg = f'"{key.strip()}" cannot be set: {part} is a value, not a table; omit what follows it.'
             raise InputError(msg)
         table = inner
     table[name] = value

@@ -24,13 +24,13 @@ def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
         InputError: If the volume is no longer in the scene, was not loaded from DICOM, or its files cannot be found.
     """
     if volumeNode is None:
-        msg = "The volume that the result was made from is not in the scene any more; load it again from DICOM."
+        msg = "The volume that the result was made from is no longer in the scene; load it again from DICOM."
         raise InputError(msg)
     name = volumeNode.GetName()
     if not isFromDicom(volumeNode):
         msg = (
-            f'"{name}" was not loaded from DICOM, so no derived series can be made of it; '
-            "save the result as NRRD or NIfTI, or load the source through Slicer's DICOM module."
+            f'"{name}" was not loaded from DICOM, so no derived series can be made from it; save the result as NRRD '
+            "or NIfTI, or load the source through Slicer's DICOM module."
         )
         raise InputError(msg)
     database = getattr(slicer, "dicomDatabase", None)
@@ -42,8 +42,8 @@ def sourceInstanceFiles(volumeNode: slicer.vtkMRMLNode | None) -> list[str]:
     missing = sum(not (file and Path(file).is_file()) for file in files)
     if missing:
         msg = (
-            f'{missing} of the {len(files)} DICOM files of "{name}" cannot be found any more; '
-            "import the series again in the DICOM module, load it, and run ArSSR on it."
+            f'{missing} of the {len(files)} DICOM files of "{name}" can no longer be found; import the series again '
+            "in the DICOM module, load it, and run ArSSR on it."
         )
         raise InputError(msg)
     return files

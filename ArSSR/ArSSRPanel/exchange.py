@@ -13,7 +13,7 @@ from pathlib import Path
 import slicer
 
 from ArSSRLib.errors import OutputError
-from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io import read_volume
 from ArSSRLib.leftovers import hidden_name, sweep
 from ArSSRLib.volume import Volume
@@ -57,9 +57,9 @@ def requireSpace(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + SMALL_FILES > free:
         msg = (
-            f"The run needs {needed / 1e9:.3g} GB for temporary files in {folder.parent}, and {free / 1e9:.3g} GB are "
-            "free; free some space, choose another temporary folder in Edit / Application Settings / General, or a "
-            "smaller scale or region of interest."
+            f"The run needs {needed / 1e9:.3g} GB for temporary files in {folder.parent}, but only {free / 1e9:.3g} "
+            "GB are free; free some space, choose another temporary folder in Edit / Application Settings / General, "
+            "or a smaller scale or region of interest."
         )
         raise OutputError(msg)
 
@@ -75,7 +75,11 @@ def readOutput(path: Path, grid: VolumeGeometry) -> Volume:
     with contextlib.suppress(OSError):
         path.unlink()
     if not volume.geometry.matches(grid):
-        msg = f"The worker made {volume.geometry}, {grid} was expected; nothing was added. Please report this."
+        msg = (
+            f"The worker returned {times(volume.geometry.size)} voxels of {times(volume.geometry.spacing)} mm, but "
+            f"{times(grid.size)} of {times(grid.spacing)} mm were expected; nothing was added to the scene. Please "
+            "report this."
+        )
         raise OutputError(msg)
     return volume.with_array(volume.array, grid)
 

@@ -98,7 +98,7 @@ class WorkerProcess:
         process.setWorkingDirectory(str(self._folder))  # the first place in which `python -m` looks for packages
         process.start(program, ["-m", WORKER, str(path)])
         if not process.waitForStarted(START_TIMEOUT):
-            msg = f"{program} could not be started ({process.errorString()}); install Slicer again."
+            msg = f"{program} could not be started ({process.errorString()}); reinstall Slicer."
             raise DependencyError(msg)
         self._process = process
         process.connect("readyReadStandardOutput()", self._onReadyRead)
@@ -233,7 +233,7 @@ def pythonExecutable() -> str:
         return found
     if own.stem.lower().startswith("python"):  # never Slicer itself, which would open a second window
         return str(own)
-    msg = "PythonSlicer was not found beside Slicer's program files; install Slicer again."
+    msg = "PythonSlicer was not found beside Slicer's program files; reinstall Slicer."
     raise DependencyError(msg)
 
 

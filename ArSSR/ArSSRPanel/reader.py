@@ -128,7 +128,9 @@ def _loadVolume(path: Path, name: str | None) -> slicer.vtkMRMLScalarVolumeNode:
     plainName = name or path.name[: -len(suffix_of(path))]
     node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), plainName, 0)
     if node is None:
-        msg = _("{path}: Slicer cannot read this volume; make it again, or fetch the file again.").format(path=path)
+        msg = _("{path}: Slicer cannot read this volume; create it again, or download the file again.").format(
+            path=path
+        )
         raise InputError(msg)
     return node
 

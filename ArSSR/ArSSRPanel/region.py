@@ -42,8 +42,8 @@ def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolume
         box.append((max(first, 0), min(stop, size)))
     if any(first >= stop for first, stop in box):
         msg = (
-            f'The region of interest "{roi.GetName()}" lies outside the volume "{node.GetName()}"; '
-            "move it onto the anatomy, or use none."
+            f'The region of interest "{roi.GetName()}" lies outside the volume "{node.GetName()}"; move it onto the '
+            "anatomy, or use no region of interest."
         )
         raise InputError(msg)
     return (box[0], box[1], box[2])

@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 
 from ArSSRLib.checkpoint import DEFAULT_MODELS, find_entry
-from ArSSRLib.errors import CheckpointError, InputError
+from ArSSRLib.errors import CheckpointError, InputError, shown
 from ArSSRLib.geometry import (
     Region,
     VolumeGeometry,
@@ -108,7 +108,7 @@ def makeRequest(
         _requireGrayVolume(frame)
     _requireOutput(outputVolume, inputVolume, allFrames=allFrames)
     if allFrames and options.uncertainty:
-        _refuse("The uncertainty is made for a volume, not for a sequence; switch it off, or choose a single frame.")
+        _refuse("The uncertainty is available for a volume, not for a sequence; turn it off, or choose a single frame.")
     geometry = geometryOf(frames[0])
     factors = _factors(geometry, scale=scale, spacing=spacing, isotropic=isotropic)
     region = None
@@ -135,7 +135,7 @@ def finest(spacing: Sequence[float], node: slicer.vtkMRMLScalarVolumeNode | None
 
 def _require(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLNode:
     if node is None:
-        _refuse("No input volume is chosen; choose one, or load one with File / Add Data.")
+        _refuse("No input volume is selected; select one, or load one with File / Add Data.")
     if not hasattr(node, "IsA") or node.GetScene() is None:
         _refuse(f"The input is {_kindOf(node)} that is not in the scene; pass a volume node of the scene.")
     return node
@@ -144,21 +144,23 @@ def _require(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLNode:
 def _requireGrayVolume(node: slicer.vtkMRMLNode) -> None:
     name = node.GetName()
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        _refuse(f'"{name}" is a label map, and labels have no values in between; upsample the volume it was drawn on.')
+        _refuse(
+            f'"{name}" is a label map, whose labels cannot be interpolated; upsample the volume on which it was drawn.'
+        )
     if node.GetClassName() != "vtkMRMLScalarVolumeNode":
-        _refuse(f'"{name}" is {_kindOf(node)}; a gray-scale volume is needed: choose a scalar volume.')
+        _refuse(f'"{name}" is {_kindOf(node)}, but a grayscale volume is needed; choose a scalar volume.')
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
         _refuse(f'"{name}" has no voxels; load it again or choose another volume.')
     if image.GetNumberOfScalarComponents() != 1:
         _refuse(
-            f'"{name}" has {image.GetNumberOfScalarComponents()} values per voxel, one is needed; '
+            f'"{name}" has {image.GetNumberOfScalarComponents()} values per voxel, but one is needed; '
             "extract a channel first, for example with the Vector To Scalar Volume module."
         )
     if min(image.GetDimensions()) < 2:
         _refuse(
-            f'"{name}" is a single slice ({times(image.GetDimensions())} voxels); a volume with at least 2 voxels '
-            "along every axis is needed."
+            f'"{name}" is a single slice ({times(image.GetDimensions())} voxels), but at least 2 along every axis '
+            "are needed; choose the whole volume."
         )
 
 
@@ -169,7 +171,7 @@ def _requireOutput(output: slicer.vtkMRMLNode | None, source: slicer.vtkMRMLNode
     if output is source or (allFrames and output is sequences.sequenceOf(source)):
         _refuse(f'"{output.GetName()}" is the input, which is never changed; choose another output, or a new one.')
     if allFrames and sequences.isSequence(source) and not sequences.isSequence(output):
-        _refuse(f'"{output.GetName()}" cannot take the frames of a sequence; choose a sequence node, or a new output.')
+        _refuse(f'"{output.GetName()}" cannot store the frames of a sequence; choose a sequence node, or a new output.')
     if allFrames and sequences.isSequence(output):
         return
     if output.GetClassName() != "vtkMRMLScalarVolumeNode":
@@ -187,7 +189,7 @@ def _requireRegion(roi: slicer.vtkMRMLNode, frames: Sequence[slicer.vtkMRMLScala
         _refuse(f"The region of interest is {_kindOf(roi)}; draw one with the Markups module.")
     first = geometryOf(frames[0])
     if not all(geometryOf(frame).matches(first) for frame in frames):
-        _refuse("The frames of the sequence lie at different places; upsample them without a region of interest.")
+        _refuse("The frames of the sequence lie at different positions; upsample them without a region of interest.")
 
 
 def _factors(
@@ -195,7 +197,7 @@ def _factors(
 ) -> Factors:
     given = (scale is not None) + (spacing is not None) + bool(isotropic)
     if given != 1:
-        _refuse(f"Give exactly one of scale, spacing and isotropic; got {given}.")
+        _refuse(f"Specify exactly one of scale, spacing and isotropic; got {given}.")
     if scale is not None:
         factors = parse_scale(scale)
     elif spacing is not None:
@@ -209,7 +211,7 @@ def _numbers(spacing: Spacing) -> list[float]:
     try:
         return [float(length) for length in np.ravel(np.asarray(spacing, dtype=np.float64))]
     except (TypeError, ValueError):
-        _refuse(f"Spacing must be one positive length in mm, or three (i, j, k), got {spacing!r}.")
+        _refuse(f"Spacing must be one positive length in mm, or three (i, j, k), got {shown(spacing)}.")
 
 
 def _model(model: str) -> str:

@@ -155,7 +155,7 @@ class Run:
         """Write all inputs to a folder, and determine the paths and the grids of the results."""
         volumes = [volumeFromNode(frame) for frame in self._frames()]
         if volumes[0].geometry != self.request.inputGeometry:
-            msg = f'"{self.request.inputVolume.GetName()}" has changed since it was chosen; start again.'
+            msg = f'"{self.request.inputVolume.GetName()}" has changed since it was selected; start again.'
             raise InputError(msg)
         self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
         exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
@@ -288,7 +288,10 @@ def cleanup() -> None:
 
 def _requireIdle() -> None:
     if _active is not None:
-        msg = f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait for its end, or cancel it.'
+        msg = (
+            f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait until it is finished, or '
+            "cancel it."
+        )
         raise InputError(msg)
 
 

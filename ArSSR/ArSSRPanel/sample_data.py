@@ -100,5 +100,8 @@ def _download() -> Path:
     if path.is_file() and slicer.util.computeChecksum("SHA256", str(path)) == SHA256:
         return path
     path.unlink(missing_ok=True)
-    msg = f"{FILE_NAME} arrived damaged (wrong SHA-256) and was deleted; try again, later or elsewhere."
+    msg = (
+        f"{FILE_NAME} arrived damaged (wrong SHA-256) and was deleted; try again later, or with another network "
+        "connection."
+    )
     raise InputError(msg)

@@ -57,7 +57,7 @@ def framesOf(node: Any) -> list[slicer.vtkMRMLNode]:
     sequence = sequenceOf(node)
     if sequence is None:
         name = node.GetName() if hasattr(node, "GetName") else node
-        msg = f'"{name}" is not a frame of a sequence; leave out "all frames", or choose the volume of a sequence.'
+        msg = f'"{name}" is not a frame of a sequence; deselect "all frames", or choose the volume of a sequence.'
         raise InputError(msg)
     frames = [sequence.GetNthDataNode(index) for index in range(sequence.GetNumberOfDataNodes())]
     if not frames or None in frames:

@@ -102,7 +102,10 @@ class SliceProfile:
         try:
             i, j, k = (None if axis is None else AxisProfile(**axis) for axis in table)  # type: ignore[attr-defined]
         except (TypeError, ValueError) as error:
-            msg = f"expected slice profiles along i, j, k, each null or with kind, width and source, got {table!r:.80}."
+            msg = (
+                "The slice profiles must be three entries for i, j, k, each null or with kind, width and source; got "
+                f"{table!s:.80}."
+            )
             raise InputError(msg) from error
         return cls((i, j, k))
 

@@ -42,14 +42,16 @@ def along_slices(
     """
     if thickness is None or acquisition not in ("2D", "3D"):
         LOGGER.info(
-            "%s: states no slice thickness, or not whether the acquisition is 2D or 3D; the slice profile is unknown",
+            "%s: does not state the slice thickness, or whether the acquisition is 2D or 3D; the slice profile is "
+            "unknown",
             origin,
         )
         return None
     width = thickness / spacing
     if not (math.isfinite(width) and 0 < width <= WIDEST):
         LOGGER.warning(
-            "%s: states slices of %.6g mm, %.6g mm apart, which is impossible; the slice profile is unknown",
+            "%s: states a slice thickness of %.6g mm at a slice spacing of %.6g mm, which is impossible; the slice "
+            "profile is unknown",
             origin,
             thickness,
             spacing,
@@ -59,8 +61,8 @@ def along_slices(
         return AxisProfile("gaussian", width, source)
     if width < _NO_GAP or width > _MOST_INTERPOLATED:
         LOGGER.warning(
-            "%s: states a 3D acquisition with slices of %.6g mm, %.6g mm apart, which contradict each other; the "
-            "positions are used, and the slice profile is unknown",
+            "%s: states a 3D acquisition, but a slice thickness of %.6g mm at a slice spacing of %.6g mm, which "
+            "contradict each other; the positions are used, and the slice profile is unknown",
             origin,
             thickness,
             spacing,
@@ -84,7 +86,7 @@ def in_plane(acquired: int | None, stored: int, axis: str, *, source: Source, or
     width = stored / acquired
     if not 1 - AGREE <= width <= _MOST_INTERPOLATED:
         LOGGER.warning(
-            "%s: states %d acquired samples along %s, and holds %d voxels, which are not of the same field of view; "
+            "%s: states %d acquired samples along %s but has %d voxels, which do not cover the same field of view; "
             "the voxels are used, and the profile along %s is unknown",
             origin,
             acquired,
@@ -113,8 +115,8 @@ def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile 
     for axis, value, distance in zip("ijk", stated, spacing, strict=True):
         if value is not None and value > WIDEST * distance:
             msg = (
-                f"A slice thickness of {value:g} mm along {axis} is more than {WIDEST:g} times the {distance:g} mm "
-                "between the slices, which is impossible; give the thickness in mm, as the scanner states it."
+                f"A slice thickness of {value:g} mm along {axis} is more than {WIDEST:g} times the slice spacing of "
+                f"{distance:g} mm, which is impossible; specify the thickness in mm, as stated by the scanner."
             )
             raise InputError(msg)
     return tuple(

@@ -82,11 +82,11 @@ class RegistryEntry:
             CheckpointError: If the card is missing, because the installation is damaged.
         """
         if self.imported:
-            return f"# {self.name}\n\n{self.title}: weights without a card. Ask whoever made them.\n"
+            return f"# {self.name}\n\n{self.title}: these weights have no card. Ask their authors.\n"
         try:
             return (_weights_folder() / self.card).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            msg = f"The card of model {self.name} cannot be read ({error}); install ArSSR again."
+            msg = f"The card of model {self.name} cannot be read ({error}); reinstall ArSSR."
             raise CheckpointError(msg) from error
 
 
@@ -100,7 +100,7 @@ def registry() -> list[RegistryEntry]:
         table = tomllib.loads((_weights_folder() / "registry.toml").read_text(encoding="utf-8"))
         return [_entry_from_table(entry) for entry in table.get("models", [])]
     except (OSError, ValueError, TypeError) as error:
-        msg = f"The list of bundled models cannot be read ({error}); install ArSSR again."
+        msg = f"The list of bundled models cannot be read ({error}); reinstall ArSSR."
         raise CheckpointError(msg) from error
 
 
@@ -168,7 +168,7 @@ def locate(entry: RegistryEntry) -> Path:
     """
     if entry.path.is_file():
         return entry.path
-    msg = f"The weights of {entry.name} are missing: there is no {entry.path}; {_again(entry)}."
+    msg = f"The weights of {entry.name} are missing: {entry.path} does not exist; {_again(entry)}."
     raise CheckpointError(msg)
 
 
@@ -180,8 +180,9 @@ def require_published(entry: RegistryEntry, found: str) -> None:
     """
     if found != entry.sha256:
         msg = (
-            f"The weights of {entry.name} are not those that were {'imported' if entry.imported else 'published'}: "
-            f"SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...; {_again(entry)}."
+            f"The weights of {entry.name} differ from those that were "
+            f"{'imported' if entry.imported else 'published'}: SHA-256 {found[:12]}..., expected "
+            f"{entry.sha256[:12]}...; {_again(entry)}."
         )
         raise CheckpointError(msg)
 
@@ -198,13 +199,13 @@ def _weights_folder() -> Path:
 
 def _again(entry: RegistryEntry) -> str:
     """Return instructions for repairing the weights."""
-    return f"arssr models remove {entry.name}, then import them again" if entry.imported else "install ArSSR again"
+    return f"run arssr models remove {entry.name}, then import them again" if entry.imported else "reinstall ArSSR"
 
 
 def _entry_from_table(table: Mapping[str, Any]) -> RegistryEntry:
     entry = dataclass_from(RegistryEntry, table, kind="registry", complete=False)
     if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
-        msg = f"the sha256 of {entry.name} should be 64 hexadecimal digits"
+        msg = f"the sha256 of {entry.name} must be 64 hexadecimal digits"
         raise ValueError(msg)
     return entry
 

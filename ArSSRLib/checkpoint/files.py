@@ -77,14 +77,17 @@ def save_model(model: SuperResolutionModel, path: str | Path, *, metadata: Mappi
     path = Path(path)
     reserved = [key for key in metadata if key.startswith("arssr_")]
     if reserved:
-        msg = f'Metadata keys that begin with "arssr_" belong to the format, got {", ".join(reserved)}; rename them.'
+        msg = (
+            f'Metadata keys that begin with "arssr_" are reserved for the format, got {", ".join(reserved)}; rename '
+            "them."
+        )
         raise InputError(msg)
     if path.suffix != SUFFIX:
-        msg = f"{path}: weights are written as {SUFFIX}; choose a name that ends so."
+        msg = f"{path}: weights are saved as {SUFFIX}; choose a name with this extension."
         raise OutputError(msg)
     problem = reserved_name(path.name)
     if problem:
-        msg = f"{path}: cannot be the name of weights: {problem}; choose another one."
+        msg = f"{path}: is not a valid name for weights: {problem}; choose another name."
         raise OutputError(msg)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     header = {FORMAT_KEY: FORMAT_VERSION, CONFIG_KEY: model.config.to_json()}
@@ -111,13 +114,13 @@ def convert_checkpoint(source: str | Path, target: str | Path, *, overwrite: boo
     source, target = Path(source), Path(target)
     exists = os.path.exists(target)
     if exists and os.path.exists(source) and os.path.samefile(source, target):
-        msg = f"{target}: is the source, which is never replaced; choose another name."
+        msg = f"{target}: is the source file, which is never replaced; choose another name."
         raise OutputError(msg)
     if exists and not overwrite:
         msg = f"{target}: already exists; choose another name, or allow it to be overwritten."
         raise OutputError(msg)
     if open_checkpoint(source).metadata:
-        msg = f"{source}: is in the format of ArSSR already; use it as it is."
+        msg = f"{source}: is already in the ArSSR format; use it as it is."
         raise CheckpointError(msg)
     model = load_model(source)
     return save_model(model, target, metadata={"source": source.name, "source_sha256": model.sha256})

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ArSSRLib.checkpoint.bundled import MAXIMUM_FILE_BYTES, RegistryEntry, require_published
 from ArSSRLib.checkpoint.pickles import check_pickles
-from ArSSRLib.errors import CheckpointError, InputError
+from ArSSRLib.errors import CheckpointError, InputError, shown
 from ArSSRLib.model.arssr import published_config
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.registry import model_config_from_json
@@ -73,7 +73,7 @@ def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Co
         return _open_ours(path, data, digest)
     if data[:2] == b"PK" or data[:1] == b"\x80":  # an archive of torch.save, or a pickle as before torch 1.6
         return _open_authors(path, data, digest)
-    msg = f"{path}: is not a file of weights, by its first bytes; expected {SUFFIX}, or the authors' .pkl."
+    msg = f"{path}: is not a weights file, according to its first bytes; expected {SUFFIX}, or the authors' .pkl."
     raise CheckpointError(msg)
 
 
@@ -84,7 +84,7 @@ def check_layout(path: Path, found: Mapping[str, tuple[int, ...]], expected: Map
         CheckpointError: If a name is missing or unknown, or a shape differs.
     """
     problems = [f"lacks {key}" for key in expected if key not in found]
-    problems += [f"has an unknown {key[:80]!r}" for key in found if key not in expected]
+    problems += [f'has an unknown tensor "{key[:80]}"' for key in found if key not in expected]
     problems += [
         f"has {key} of shape {found[key]} instead of {shape}"
         for key, shape in expected.items()
@@ -92,7 +92,10 @@ def check_layout(path: Path, found: Mapping[str, tuple[int, ...]], expected: Map
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        msg = f"{path}: {'; '.join(problems[:3])}{more}; it is not what its network needs: check where it comes from."
+        msg = (
+            f"{path}: {'; '.join(problems[:3])}{more}; the file does not match its network, so check where it comes "
+            "from."
+        )
         raise CheckpointError(msg)
 
 
@@ -103,13 +106,20 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
         CheckpointError: If it contains anything but finite floating-point numbers.
     """
     if tensor.layout != torch.strided or not tensor.dtype.is_floating_point:
-        msg = f"{path}: {key} is stored as {tensor.dtype}, {tensor.layout}; expected plain floating-point numbers."
+        msg = f"{path}: {key} is stored as {_stored_as(tensor)}; expected plain floating-point numbers."
         raise CheckpointError(msg)
     tensor = tensor.detach().to(torch.float32)
     if not torch.isfinite(tensor).all():
-        msg = f"{path}: {key} holds NaN or infinity: the training that wrote it had failed; use an earlier checkpoint."
+        msg = (
+            f"{path}: {key} contains NaN or infinity, so the training that saved it failed; use an earlier checkpoint."
+        )
         raise CheckpointError(msg)
     return tensor
+
+
+def _stored_as(tensor: Tensor) -> str:
+    layout = "" if tensor.layout == torch.strided else f", {tensor.layout}"
+    return f"{tensor.dtype}{layout}".replace("torch.", "")
 
 
 def _check_readable(path: Path) -> None:
@@ -124,23 +134,26 @@ def _check_readable(path: Path) -> None:
     elif path.stat().st_size == 0:
         problem = "is empty"
     elif path.stat().st_size > MAXIMUM_FILE_BYTES:
-        problem = f"has {path.stat().st_size / 1e9:.3g} GB, and no network of ArSSR needs {MAXIMUM_FILE_BYTES / 1e9:g}"
+        problem = f"has {path.stat().st_size / 1e9:.3g} GB, more than the {MAXIMUM_FILE_BYTES / 1e9:g} GB allowed"
     if problem:
-        msg = f"{path}: {problem}; expected a file of weights ({SUFFIX}, or the authors' .pkl)."
+        msg = f"{path}: {problem}; expected a weights file ({SUFFIX}, or the authors' .pkl)."
         raise CheckpointError(msg)
 
 
 def _open_ours(path: Path, data: bytes, digest: str) -> Content:
     length = int.from_bytes(data[:8], "little")
     if MAXIMUM_HEADER_BYTES < length <= len(data) - 8:
-        msg = f"{path}: has a header of {length:,} bytes, {MAXIMUM_HEADER_BYTES:,} at most are read; export it again."
+        msg = (
+            f"{path}: has a header of {length:,} bytes, but at most {MAXIMUM_HEADER_BYTES:,} are allowed; export it "
+            "again."
+        )
         raise CheckpointError(msg)
     try:
         # This compares every claim of the header with the actual bytes, and copies only those.
         tensors = deserialize(data)
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     except Exception as error:  # SafetensorError, and any error of a number format that PyTorch lacks
-        msg = f"{path}: is damaged or cut short ({_one_line(error)}); copy or download it again."
+        msg = f"{path}: is damaged or truncated ({_one_line(error)}); copy or download it again."
         raise CheckpointError(msg) from error
     version = metadata.get(FORMAT_KEY)
     if version is None or CONFIG_KEY not in metadata:
@@ -149,12 +162,15 @@ def _open_ours(path: Path, data: bytes, digest: str) -> Content:
         )
         raise CheckpointError(msg)
     if version != FORMAT_VERSION:
-        msg = f'{path}: has format version "{version[:20]}", this ArSSR reads {FORMAT_VERSION}; update ArSSR.'
+        msg = (
+            f'{path}: has format version "{version[:20]}", but this version of ArSSR reads only {FORMAT_VERSION}; '
+            "update ArSSR."
+        )
         raise CheckpointError(msg)
     try:
         config = model_config_from_json(metadata[CONFIG_KEY])
     except InputError as error:
-        msg = f"{path}: does not describe a network of this ArSSR: {error}"
+        msg = f"{path}: does not describe a network that this version of ArSSR supports: {error}"
         raise CheckpointError(msg) from error
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     return Content(config, shapes, metadata, tensors, digest)
@@ -165,15 +181,16 @@ def _open_authors(path: Path, data: bytes, digest: str) -> Content:
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # any error that hostile or truncated bytes cause; nothing in them was executed
-        msg = f"{path}: is damaged, or holds more than weights, and nothing in it was run ({_one_line(error)}); "
+        msg = f"{path}: is damaged, or contains more than weights ({_one_line(error)}); no code in it was run; "
         raise CheckpointError(msg + "expected a plain state dict.") from error
     if not isinstance(state, Mapping) or not state:
-        msg = f"{path}: holds a {type(state).__name__}, not named weights; expected a plain state dict."
+        msg = f"{path}: contains a {type(state).__name__} instead of named weights; expected a plain state dict."
         raise CheckpointError(msg)
     for key, tensor in state.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor) or tensor.is_nested or tensor.is_meta:
             msg = (
-                f"{path}: {str(key)[:60]!r} holds a {type(tensor).__name__}, not weights; expected a plain state dict."
+                f"{path}: the entry {shown(key)} is of type {type(tensor).__name__} instead of weights; expected a "
+                "plain state dict."
             )
             raise CheckpointError(msg)
     if all(key.startswith("module.") for key in state):  # saved from a DataParallel wrapper
@@ -182,7 +199,7 @@ def _open_authors(path: Path, data: bytes, digest: str) -> Content:
     try:
         config = published_config(shapes)
     except InputError as error:
-        msg = f"{path}: is not a checkpoint of the authors: {error}; check which program saved it."
+        msg = f"{path}: is not a checkpoint of the authors of ArSSR: {error}; check which program saved it."
         raise CheckpointError(msg) from error
     return Content(config, shapes, {}, state, digest)
 

@@ -11,7 +11,7 @@ import pickletools
 import zipfile
 from pathlib import Path
 
-from ArSSRLib.errors import CheckpointError
+from ArSSRLib.errors import CheckpointError, shown
 
 _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 #: The parts of a state dict; the first one preserves the order of its keys.
@@ -42,14 +42,14 @@ def check_pickles(path: Path, data: bytes) -> None:
         if [argument for _, argument, _ in pickletools.genops(stream) if isinstance(argument, int)][1:] != [_MAGIC]:
             stream.seek(0)
             _check_instructions(stream, limit=len(data))
-            _refuse("no weights, but a pickle of another program")
+            _refuse("a pickle of another program instead of weights")
         for _ in range(_PICKLES_BEFORE_STORAGES - 1):
             _check_instructions(stream, limit=len(data))
     except Exception as error:  # errors caused by hostile or truncated bytes are not documented
         reason = str(error).splitlines()[0][:120].rstrip(". ") if str(error) else type(error).__name__
         msg = (
-            f"{path}: is damaged, or holds what is not weights, and nothing in it was run ({reason}); "
-            "expected a plain state dict."
+            f"{path}: is damaged, or contains more than weights ({reason}); no code in it was run; expected a plain "
+            "state dict."
         )
         raise CheckpointError(msg) from error
 
@@ -60,11 +60,11 @@ def _pickle_of_archive(data: bytes) -> io.BytesIO:
         entries = archive.infolist()
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-                _refuse(f"the compressed record {entry.filename[:60]!r}")
+                _refuse(f'the compressed record "{entry.filename[:60]}"')
         names = [entry.filename for entry in entries]
         pickles = [name for name in names if name.rsplit("/", 1)[-1] == "data.pkl"]
         if len(pickles) != 1 or len(names) != len(set(names)):
-            _refuse(f"{len(pickles)} lists of weights, or records of one name")
+            _refuse(f"{len(pickles)} lists of weights, or records of the same name")
         return io.BytesIO(archive.read(pickles[0]))
 
 
@@ -72,11 +72,11 @@ def _check_instructions(stream: io.BytesIO, *, limit: int) -> None:
     for instruction, argument, _ in pickletools.genops(stream):
         name = instruction.name
         if name in _FOREIGN or (name == "GLOBAL" and argument not in ALLOWED):
-            _refuse(f"{str(argument or name)[:80]!r}, which is not weights")
+            _refuse(f"{shown(argument or name)}, which is not part of weights")
         if isinstance(argument, int) and abs(argument) > max(limit, _SMALL):
             _refuse("a number that is larger than the whole file")
 
 
 def _refuse(what: str) -> None:
-    msg = f"it holds {what}"
+    msg = f"it contains {what}"
     raise ValueError(msg)

@@ -52,15 +52,18 @@ def remove_model(name: str) -> Path:
     """
     entry = find_entry(name)
     if entry is None or not entry.imported:
-        what = "is a file" if entry is None else "comes with ArSSR and goes with it"
-        msg = f'"{name}" {what}; only models that were imported are removed by name.'
+        what = "is a file" if entry is None else "is part of ArSSR"
+        msg = f'"{name}" {what}; only imported models can be removed by name.'
         raise InputError(msg)
     sweep(models_folder())
     try:
         entry.path.unlink(missing_ok=True)
         entry.path.with_suffix(".json").unlink(missing_ok=True)
     except OSError as error:
-        msg = f"{entry.path}: cannot be deleted ({error.strerror}); close what uses it, or check its permissions."
+        msg = (
+            f"{entry.path}: cannot be deleted ({error.strerror}); close the program that uses it, or check its "
+            "permissions."
+        )
         raise OutputError(msg) from error
     return entry.path
 
@@ -75,7 +78,10 @@ def _existing_models_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"The models folder {folder} cannot be made ({error.strerror}); name another in ARSSR_MODELS_FOLDER."
+        msg = (
+            f"The models folder {folder} cannot be created ({error.strerror}); set ARSSR_MODELS_FOLDER to another "
+            "folder."
+        )
         raise OutputError(msg) from error
     sweep(folder)
     return folder
@@ -83,14 +89,15 @@ def _existing_models_folder() -> Path:
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name) or _FILE_SUFFIX.search(name):
-        msg = f'"{name[:80]}" cannot be a model\'s name; choose up to 64 letters, digits, "-", "_", ".": --as NAME'
+        allowed = 'up to 64 letters, digits, "-", "_" and "."'
+        msg = f'"{name[:80]}" is not a valid model name; choose {allowed} with --as NAME.'
         raise InputError(msg)
     problem = reserved_name(name)
     if problem:
-        msg = f'"{name}" cannot be the name of a model: {problem}; choose another one with --as.'
+        msg = f'"{name}" is not a valid model name: {problem}; choose another name with --as.'
         raise InputError(msg)
     taken = {entry.name for entry in registry()} | {entry.name for entry in imported_models()}
     if name.lower() in {other.lower() for other in taken}:
-        msg = f'There is a model "{name}" already; choose another name with --as, or remove it first.'
+        msg = f'A model named "{name}" already exists; choose another name with --as, or remove it first.'
         raise InputError(msg)
     return name

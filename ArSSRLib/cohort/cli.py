@@ -65,7 +65,7 @@ def _add_place(group: argparse._ArgumentGroup) -> None:
 def _count(text: str) -> int:
     """Parse a number of processes or jobs."""
     if not (text.isdecimal() and int(text) >= 1):
-        msg = f"give a whole number of at least 1, not {text}"
+        msg = f'expected a whole number of at least 1, got "{text}"'
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -74,7 +74,7 @@ def _setting(text: str) -> tuple[str, object]:
     """Parse a setting, such as queue=long; the value may be JSON, such as a list."""
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals):
-        msg = f'give a setting as KEY=VALUE, such as queue=long, not "{text}"'
+        msg = f'expected a setting as KEY=VALUE, such as queue=long, got "{text}"'
         raise argparse.ArgumentTypeError(msg)
     try:
         return name, json.loads(value)
@@ -86,6 +86,6 @@ def _share(text: str) -> tuple[int, int]:
     """Parse a share of the work, such as 3/40."""
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        msg = f'give a share as K/N with K from 1 to N, such as 3/40, not "{text}"'
+        msg = f'expected a share as K/N with K from 1 to N, such as 3/40, got "{text}"'
         raise argparse.ArgumentTypeError(msg)
     return int(number), int(count)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
     if args.level == "participant" and not (args.scale or args.spacing or args.size or args.isotropic):
-        msg = "no resolution is given for the level participant; add one of --isotropic, --scale, --spacing and --size."
+        msg = "The participant level needs a target resolution; add one of --isotropic, --scale, --spacing and --size."
         raise InputError(msg)
     place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
     selection = _selection(args)
@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     if place.is_this_machine:
         decided(options)  # a missing device is one error, not one per scan
     load(args.model or DEFAULT_MODELS[options.quality])
-    prepare(root, output, "arssr bids")
     return _upsample(found, root, place, args)
 
 
@@ -73,13 +72,15 @@ def _selection(args: argparse.Namespace) -> Selection:
 def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) -> int:
     """Upsample the scans of this share; a failure does not stop the others."""
     tasks = _tasks(found, root, args)
+    share = share_of_worker(tasks, place)  # before anything is written, because it may refuse
+    prepare(root, Path(args.output_dir), "arssr bids")
     by_path = {task.scan.path: task for task in tasks}
     forget(tasks)
     states: Counter[str] = Counter()
     code, started = DONE, time.monotonic()
     with tqdm(total=len(tasks), unit="scan", disable=None) as bar:
         try:
-            for outcome in outcomes_of(tasks, place, share_of_worker(tasks, place)):
+            for outcome in outcomes_of(tasks, place, share):
                 states[outcome.state] += 1
                 if outcome.state == FAILED:
                     keep(by_path[outcome.path], outcome)
@@ -118,7 +119,7 @@ def _report(found: Found, root: Path, output: Path) -> int:
     Until then, list the scans without a result.
     """
     if not output.is_dir():
-        msg = f"{output}: does not exist; run the level participant first."
+        msg = f"{output}: does not exist; run the participant level first."
         raise InputError(msg)
     require_packages()
     items = survey(output, root, found, chosen=True)

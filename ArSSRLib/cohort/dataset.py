@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, reason_of
 from ArSSRLib.packages import require_package
 
 DESCRIPTION = "dataset_description.json"
 SUFFIXES = ("T1w", "T2w", "FLAIR")
 EXTENSIONS = (".nii.gz", ".nii")
 # Parts of complex images, for which no network was trained.
+_EXAMPLE = '{"t1w": {"run": 1}}'
 _PARTS = ("phase", "real", "imag")
 # Names of entities in filter files, as in pybids and fMRIPrep, and their names in file names.
 _LONG_NAMES = {
@@ -102,7 +103,7 @@ def read_description(root: Path) -> dict[str, Any]:
 
     path = root / DESCRIPTION
     if not root.is_dir():
-        msg = f"{root}: is not a folder; name the root of a BIDS data set."
+        msg = f"{root}: is not a folder; specify the root folder of a BIDS data set."
         raise InputError(msg)
     try:
         refuse_unfetched(path)
@@ -111,13 +112,16 @@ def read_description(root: Path) -> dict[str, Any]:
         msg = f"{root}: {error}."
         raise InputError(msg) from error
     except FileNotFoundError as error:
-        msg = f"{root}: is not a BIDS data set, it has no {DESCRIPTION}; name the folder that holds it."
+        msg = (
+            f"{root}: is not a BIDS data set, because it has no {DESCRIPTION}; specify the folder that contains this "
+            "file."
+        )
         raise InputError(msg) from error
     except (OSError, ValueError) as error:
-        msg = f"{path}: cannot be read as JSON ({error}); correct the file."
+        msg = f"{path}: cannot be read as JSON ({reason_of(error)}); correct the file."
         raise InputError(msg) from error
     if not isinstance(content, dict) or not isinstance(content.get("BIDSVersion"), str):
-        msg = f"{path}: states no BIDSVersion, which every BIDS data set does; correct the file."
+        msg = f"{path}: has no entry BIDSVersion, which BIDS requires; correct the file."
         raise InputError(msg)
     return content
 
@@ -152,8 +156,8 @@ def find_scans(root: Path, selection: Selection) -> Found:
     images = [row for row in images if _is_wanted(row, selection)]
     scans = [Scan(row["path"], row["sub"], row["ses"] or "", row["suffix"]) for row in images]
     if not scans:
-        why = next((f"; {path} {reason}" for path, reason in unfetched.items()), "; see --suffix and the filters")
-        msg = f"{root}: has no scan to upsample among {', '.join(selection.suffixes)}{why}."
+        why = next((f"; {path} {reason}" for path, reason in unfetched.items()), "; check --suffix and the filters")
+        msg = f"{root}: has no scan to upsample with the suffix {' or '.join(selection.suffixes)}{why}."
         raise InputError(msg)
     left = {row["path"]: f"is the {row['part']} of a complex image" for row in images if row["part"] in _PARTS}
     left |= _twice(scans)
@@ -201,8 +205,9 @@ def _require(labels: Iterable[str], there: set[str], kind: tuple[str, str], root
     missing = sorted(set(labels) - there)
     if missing:
         name, prefix = kind
-        known = ", ".join(sorted(label for label in there if label)[:5]) or "none"
-        msg = f"{root}: has no {name} {', '.join(prefix + label for label in missing)}; there are {known} (first five)."
+        known = ", ".join(sorted(label for label in there if label)[:5])
+        advice = f"choose from those that it has, such as {known}" if known else "it has none, so omit the option"
+        msg = f"{root}: has no {name} {', '.join(prefix + label for label in missing)}; {advice}."
         raise InputError(msg)
 
 
@@ -211,7 +216,7 @@ def _twice(scans: Sequence[Scan]) -> dict[str, str]:
     places: dict[tuple[str, str], list[str]] = {}
     for scan in scans:
         places.setdefault((scan.path.rpartition("/")[0], scan.name), []).append(scan.path)
-    reason = "is there in two forms, whose results would have one name; remove one of them"
+    reason = "exists in two file formats, whose results would have the same name; remove one of them"
     return {path: reason for paths in places.values() if len(paths) > 1 for path in paths}
 
 
@@ -246,17 +251,20 @@ def read_filter(path: Path) -> tuple[Mapping[str, Any], ...]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        msg = f"{path}: cannot be read as a filter file ({error}); it holds JSON, such as {{'t1w': {{'run': 1}}}}."
+        msg = f"{path}: cannot be read as a filter file ({reason_of(error)}); expected JSON, such as {_EXAMPLE}."
         raise InputError(msg) from error
     queries = list(content.values()) if isinstance(content, dict) else []
     if not queries or not all(isinstance(query, dict) for query in queries):
-        msg = f"{path}: holds no queries; expected an object of objects, such as {{'t1w': {{'run': 1}}}}."
+        msg = f"{path}: contains no queries; expected a JSON object of objects, such as {_EXAMPLE}."
         raise InputError(msg)
     odd = {
         key for query in queries for key in query if _LONG_NAMES.get(key, key) not in _FILTERED | {"suffix", "datatype"}
     }
     if odd:
-        msg = f"{path}: {sorted(odd)[0]} is no entity of an anatomical scan; use BIDS's names, such as session or run."
+        msg = (
+            f"{path}: {sorted(odd)[0]} is not an entity of an anatomical scan; use the entity names of BIDS, such as "
+            "session or run."
+        )
         raise InputError(msg)
     return tuple(queries)
 

@@ -72,10 +72,13 @@ def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> N
     """
     root, output = root.resolve(), output.resolve()
     if output == root or root.is_relative_to(output):
-        msg = f"{output}: is the data set itself, or around it, and nothing is written there; choose another folder."
+        msg = f"{output}: is the data set itself, or a folder that contains it; choose another folder for the output."
         raise OutputError(msg)
     if output.is_relative_to(root) and output.relative_to(root).parts[0] != "derivatives":
-        msg = f"{output}: lies in the data set; choose {root / 'derivatives' / NAME.lower()}, or a folder outside."
+        msg = (
+            f"{output}: lies in the data set; choose {root / 'derivatives' / NAME.lower()}, or a folder outside the "
+            "data set."
+        )
         raise OutputError(msg)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -87,7 +90,7 @@ def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> N
     if path.exists():
         made = read_description(output).get("GeneratedBy", [])
         if not any(isinstance(entry, dict) and entry.get("Name") == NAME for entry in made):
-            msg = f"{output}: holds a data set of another program; choose another folder for the output."
+            msg = f"{output}: contains a data set of another program; choose another folder for the output."
             raise OutputError(msg)
     if renew or not path.exists():
         write_whole(path, as_json(content))
@@ -127,7 +130,10 @@ def source_of(output: Path) -> Path:
     links = read_description(output).get("DatasetLinks")
     link = links.get(RAW) if isinstance(links, dict) else None
     if not isinstance(link, str):
-        msg = f"{output}: is no folder of results of arssr bids, its {DESCRIPTION} names no source; name another."
+        msg = (
+            f"{output}: is not a results folder of arssr bids, because its {DESCRIPTION} names no source; specify "
+            "another folder."
+        )
         raise InputError(msg)
     return (output / link).resolve()
 
@@ -204,11 +210,11 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
     except InputError as error:
         if overwrite:
             return False
-        msg = f"{target}: already exists and has no record of ours; remove it, or add --overwrite."
+        msg = f"{target}: already exists and has no record of ArSSR; remove it, or add --overwrite."
         raise OutputError(msg) from error
     different = request.difference(record) or ("input" if record["input_sha256"] != input_sha256 else "")
     if different and not overwrite:
-        msg = f"{target}: was made with another {different}; choose another folder, or add --overwrite."
+        msg = f"{target}: was made with a different {different}; choose another folder, or add --overwrite."
         raise OutputError(msg)
     wanted = [bids_sidecar(target), *([uncertainty_of(target)] if request.options.uncertainty else [])]
     if different or not all(path.is_file() for path in wanted):
@@ -242,10 +248,8 @@ def read_sidecar(result: Path) -> Told:
         scan = PurePosixPath(str(source).removeprefix(f"bids:{RAW}:"))
         warnings = tuple(str(text) for text in content.get(NAME, {}).get("Warnings", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Told(
-            problem="Its sidecar cannot be read, so that its scan is not known; run the level participant again."
-        )
+        return Told(problem="Its sidecar cannot be read, so its scan is unknown; run the participant level again.")
     if scan.is_absolute() or ".." in scan.parts or not str(scan).startswith("sub-"):
-        problem = "Its sidecar names a source outside of the data set; run the level participant again."
+        problem = "Its sidecar names a source outside the data set; run the participant level again."
         return Told(warnings=warnings, problem=problem)
     return Told(str(scan), warnings)

@@ -125,7 +125,7 @@ class _Spreading:
             self._worked = self._looked
         elif self._looked - self._worked > NOBODY:
             self._worked = self._looked
-            logger.warning("No worker takes scans at present; look at the queue of the cluster, or start workers.")
+            logger.warning("No worker is accepting scans at present; check the queue of the cluster, or start workers.")
 
     def _admit(self) -> None:
         """Allow workers of this version, including later ones, to take scans.
@@ -137,7 +137,7 @@ class _Spreading:
         self._know(self._client.scheduler_info(n_workers=-1)["workers"])
         if self._refused and not self._ready:
             name, reason = next(iter(self._refused.items()))
-            msg = f"No worker has ArSSR {__version__}: {name} {reason}; install one version everywhere."
+            msg = f"No worker has ArSSR {__version__}: {name} {reason}; install the same version everywhere."
             raise DependencyError(msg)
 
     def _know(self, workers: dict[str, Any]) -> None:
@@ -147,9 +147,9 @@ class _Spreading:
         for address, found in _versions(self._client, new).items() if new else ():
             if found == __version__:  # it has only just connected
                 continue
-            self._refused[address] = f"has ArSSR {found}" if found else "has no ArSSR"
+            self._refused[address] = f"has ArSSR {found}" if found else "has no ArSSR installed"
             logger.warning(
-                "Worker %s (%s) %s, not %s, and gets no scan.",
+                "Worker %s (%s) %s instead of %s and receives no scans; install the same version everywhere.",
                 address, workers[address]["name"], self._refused[address], __version__,
             )  # fmt: skip
 
@@ -164,14 +164,19 @@ def _result_of(future: Future[Any], task: Task) -> tuple[str, Outcome]:
         raise _gone()
     error = future.exception()
     if type(error).__name__ == "KilledWorker":
-        words = f"{path}: each worker that took it ended; if they were out of memory, allow more, or fewer --jobs."
+        words = (
+            f"{path}: every worker that processed it ended unexpectedly; if they ran out of memory, allow more memory "
+            "or use fewer --jobs."
+        )
     else:
         words = f"{path}: {one_line(error) or type(error).__name__}"
     return "", Outcome(path, FAILED, words)
 
 
 def _gone() -> ClusterError:
-    return ClusterError("The Dask scheduler has gone away; call again, what is finished is kept.")
+    return ClusterError(
+        "The connection to the Dask scheduler was lost; run the command again. Finished results are kept."
+    )
 
 
 def _on_worker(task: Task, share: Share) -> tuple[str, Outcome]:

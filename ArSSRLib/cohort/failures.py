@@ -54,7 +54,7 @@ def keep(task: Task, outcome: Outcome) -> None:
         write_whole(path, "".join(f"{printable(line)}\n" for line in lines).encode())
     except OSError as error:  # includes OutputError
         said = error if isinstance(error, OutputError) else f"{path}: {error.strerror or error}"
-        logger.warning("The reason why %s failed is not kept: %s", outcome.path, said)
+        logger.warning("The reason for the failure of %s could not be saved: %s", outcome.path, said)
 
 
 def reasons_of(output: Path) -> dict[str, str]:

@@ -87,7 +87,8 @@ def _require_room(tasks: Sequence[Task], limit: float, jobs: int) -> None:
         plan_of(tasks[0], largest, limit)
     except MemoryLimitError as error:
         msg = (
-            f"--jobs {jobs} leaves {limit:.2g} GB to each process, too little for the largest scan; use fewer. {error}"
+            f"--jobs {jobs} leaves {limit:.2g} GB for each process, which is too little for the largest scan; use "
+            f"fewer jobs. {error}"
         )
         raise InputError(msg) from error
 

@@ -62,10 +62,10 @@ class Place:
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         if self.scheduler and (self.cluster or self.jobs > 1):
-            msg = "--scheduler has workers already; leave out --jobs and --cluster, or leave out --scheduler."
+            msg = "--scheduler brings its own workers; omit --jobs and --cluster, or omit --scheduler."
             raise InputError(msg)
         if self.settings and not self.cluster:
-            msg = "--cluster-option is a setting of --cluster; name the kind of the cluster, such as --cluster slurm."
+            msg = "--cluster-option needs --cluster; specify the kind of cluster, such as --cluster slurm."
             raise InputError(msg)
 
     @property
@@ -148,7 +148,10 @@ def _reached(connect: Callable[..., Client], address: str) -> Client:
     try:
         return connect(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
-        msg = f"{address}: no Dask scheduler answers there; start one with: dask scheduler, or correct the address."
+        msg = (
+            f'{address}: no Dask scheduler responds at this address; start one with "dask scheduler", or correct the '
+            "address."
+        )
         raise ClusterError(msg) from error
 
 

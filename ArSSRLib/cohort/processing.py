@@ -101,7 +101,8 @@ def process(task: Task) -> Outcome:
         try:
             if task.version != __version__:
                 msg = (
-                    f"This worker has ArSSR {__version__}, the command {task.version}; install one version everywhere."
+                    f"This worker has ArSSR {__version__}, but the command has {task.version}; install the same "
+                    "version everywhere."
                 )
                 raise DependencyError(msg)
             if task.threads is not None:

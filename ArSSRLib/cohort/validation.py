@@ -40,7 +40,7 @@ def validate(root: Path, selection: Selection) -> None:
         return
     for path in _misnamed(root, selection):
         logger.warning(
-            "%s: is not named as BIDS has it, and is left out; rename it, or add --skip-bids-validation.",
+            "%s: does not follow the naming rules of BIDS and is skipped; rename it, or add --skip-bids-validation.",
             printable(path),
         )
 
@@ -53,14 +53,21 @@ def _ask(program: str, root: Path) -> None:
         issues: list[dict[str, Any]] = json.loads(answer.stdout)["issues"]["issues"]
         errors = [issue for issue in issues if issue["severity"] == "error" and issue["code"] not in OF_ONE_SCAN]
     except (ValueError, KeyError, TypeError):
-        logger.warning("%s gave no verdict that is understood (exit code %d).", program, answer.returncode)
+        logger.warning(
+            (
+                "%s gave no readable result (exit code %d), so the data set was not validated; run it by itself to see "
+                "why."
+            ),
+            program,
+            answer.returncode,
+        )
         return
     if errors:
         shown = "; ".join(f"{issue['code']} at {issue.get('location', '/')}" for issue in errors[:_SHOWN])
         more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
         msg = (
-            f"{root}: {Path(program).name} finds errors: {shown}{more}. Correct them, list them in .bidsignore, or add "
-            "--skip-bids-validation."
+            f"{root}: {Path(program).name} reports errors: {shown}{more}. Correct them, list them in .bidsignore, or "
+            "add --skip-bids-validation."
         )
         raise InputError(msg)
 

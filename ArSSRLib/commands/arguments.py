@@ -74,7 +74,7 @@ def numbers(text: str) -> tuple[float, ...]:
             msg = f'"{part}" is not a number'
             raise argparse.ArgumentTypeError(msg)
     if len(parts) not in (1, 3):
-        msg = f"give one number, or three for the axes i, j, k, not {len(parts)}"
+        msg = f"expected one number, or three for the axes i, j, k, got {len(parts)}"
         raise argparse.ArgumentTypeError(msg)
     return tuple(float(part) for part in parts)
 
@@ -91,7 +91,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     """Parse three integers, joined by commas."""
     parts = text.split(",")
     if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
-        msg = f'give three whole numbers of voxels for the axes i, j, k, not "{" ".join(parts)}"'
+        msg = f'expected three whole numbers of voxels for the axes i, j, k, got "{" ".join(parts)}"'
         raise argparse.ArgumentTypeError(msg)
     return tuple(int(part) for part in parts)
 
@@ -99,7 +99,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
 def positive(text: str) -> float:
     """Parse a positive number."""
     if not is_number(text) or not 0 < float(text) < float("inf"):
-        msg = f"give a positive number, not {text}"
+        msg = f'expected a positive number, got "{text}"'
         raise argparse.ArgumentTypeError(msg)
     return float(text)
 

@@ -65,14 +65,14 @@ def convert(args: argparse.Namespace) -> int:
 def _check_operand(args: argparse.Namespace) -> None:
     """Refuse a missing or superfluous operand."""
     if args.task == "list" and args.name is not None:
-        msg = f'"arssr models list" takes no name; to see the card: arssr models show {args.name}'
+        msg = f'"arssr models list" takes no name; to see the model card, run "arssr models show {args.name}".'
         raise InputError(msg)
     if args.task in ("show", "import", "remove") and args.name is None:
         what, example = ("file", "weights.safetensors") if args.task == "import" else ("model", DEFAULT_MODEL)
-        msg = f"Which {what}? For example: arssr models {args.task} {example}"
+        msg = f'"arssr models {args.task}" needs a {what}, for example "arssr models {args.task} {example}".'
         raise InputError(msg)
     if args.alias is not None and args.task != "import":
-        msg = f'--as names a model that is imported, and "{args.task}" imports none; leave it out.'
+        msg = f'--as names an imported model, but "arssr models {args.task}" imports none; omit it.'
         raise InputError(msg)
 
 
@@ -104,5 +104,5 @@ def _named(entries: Sequence[RegistryEntry], name: str) -> RegistryEntry:
     for entry in entries:
         if entry.name == name:
             return entry
-    msg = f'There is no model "{name}"; the models are {", ".join(entry.name for entry in entries)}.'
+    msg = f'There is no model "{name}"; choose one of {", ".join(entry.name for entry in entries)}.'
     raise InputError(msg)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """
     path = Path(args.result)
     if path.is_dir():
-        msg = f"{path}: is a folder; a DICOM series is stored in steps of its own and cannot be compared, only files."
+        msg = f"{path}: is a folder, but only a result in a file can be compared; specify a file."
         raise InputError(msg)
     record = read_record(sidecar_of(path))
     before = read_volume(path)
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     source = _input_of(record, path, args.input)
     for name, now in (("version", __version__), ("torch", str(torch.__version__))):
         if record[name] != now:
-            logger.warning("The result was made with %s %s; this is %s.", name, record[name], now)
+            text = "The result was made with %s %s, but this is %s, so small differences are possible."
+            logger.warning(text, name, record[name], now)
     reporter = Reporter("auto")
     reporter.stage("upsample", str(path))
     try:
@@ -98,16 +99,16 @@ def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionMod
         same = [entry for entry in installed_models() if entry.sha256 == record["model_sha256"]]
         if not same:
             msg = (
-                f"The model {record['model']} that made it (SHA-256 {record['model_sha256'][:12]}...) is not among "
-                "those on this computer; name its file with --model, or import it with arssr models."
+                f"The model {record['model']} that made the result (SHA-256 {record['model_sha256'][:12]}...) is not "
+                'installed on this computer; specify its file with --model, or import it with "arssr models import".'
             )
             raise InputError(msg)
         return load_model(same[0].name)
     model = load_model(file)
     if model.sha256 != record["model_sha256"]:
         msg = (
-            f"{file}: is not the model that made the result: SHA-256 {model.sha256[:12]}..., "
-            f"expected {record['model_sha256'][:12]}...; find the file that was used."
+            f"{file}: is not the model that made the result: SHA-256 {model.sha256[:12]}..., expected "
+            f"{record['model_sha256'][:12]}...; specify the file that was used."
         )
         raise InputError(msg)
     return model
@@ -118,7 +119,7 @@ def _input_of(record: Mapping[str, Any], result: Path, file: str | None) -> Volu
     if file is not None:
         volume = read_volume(file)
         if voxels_sha256(volume.array) != record["input_sha256"]:
-            msg = f"{file}: is not the input of the result: it has other voxels; find the volume that was used."
+            msg = f"{file}: is not the input of the result: its voxels differ; specify the volume that was used."
             raise InputError(msg)
         return volume
     for candidate in find_volumes(result.parent):
@@ -126,7 +127,10 @@ def _input_of(record: Mapping[str, Any], result: Path, file: str | None) -> Volu
             volume = read_volume(candidate)
             if voxels_sha256(volume.array) == record["input_sha256"]:
                 return volume
-    msg = f"The input is not in {result.parent}; a record holds no file names, so name it with --input."
+    msg = (
+        f"The input was not found in {result.parent}; a record contains no file names, so specify the input with "
+        "--input."
+    )
     raise InputError(msg)
 
 

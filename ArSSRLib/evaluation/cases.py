@@ -75,7 +75,7 @@ def real_case(source: Source, protocol: Protocol) -> Case:
     geometry = volume.geometry
     if max(scale_for_isotropic(geometry)) <= THICKER:
         shown = times(geometry.spacing, 4)
-        msg = f"{source.path.name} has voxels of {shown} mm, no thick slices; leave it out of the real volumes."
+        msg = f"{source.path.name} has voxels of {shown} mm, which are not thick slices; omit it from the real volumes."
         raise InputError(msg)
     i, j, k = (factor if factor > THICKER else 1.0 for factor in scale_for_isotropic(geometry))
     fine = geometry.upsampled((i, j, k))

@@ -53,7 +53,7 @@ class CellStore:
             self._cells.mkdir(parents=True, exist_ok=True)
             self._pictured.mkdir(exist_ok=True)
         except OSError as error:
-            msg = f"{output}: cannot be created ({error.strerror}); name another folder as output."
+            msg = f"{output}: cannot be created ({error.strerror}); specify another folder as output."
             raise OutputError(msg) from error
 
     def read(self, key: str) -> Finished | None:

@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     if args.curves:
         return _draw_curves(args.curves)
     if args.protocol is None:
-        msg = "Name a protocol, such as table1; the shipped ones are in ArSSRLib/evaluation/protocols."
+        msg = (
+            "No protocol was specified; choose one, such as table1. The bundled protocols are in "
+            "ArSSRLib/evaluation/protocols."
+        )
         raise InputError(msg)
     protocol = read_protocol(args.protocol, args.overrides)
     if protocol.figure_subjects:
@@ -104,8 +107,8 @@ def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
     with_masks = [source.path.name for source in simulated[:limit] if source.lesions]
     if protocol.lesions and with_masks:
         msg = (
-            f"{protocol.subjects} names the lesions of {with_masks[0]}, and the protocol asks for synthetic ones; "
-            "say --set lesions= to judge those of the file, or delete its column lesions."
+            f"{protocol.subjects} lists lesions for {with_masks[0]}, but the protocol asks for synthetic ones; add "
+            "--set lesions= to evaluate the listed lesions, or delete the column lesions."
         )
         raise InputError(msg)
     return _named_apart(simulated[:limit]), _named_apart(real)
@@ -134,7 +137,7 @@ def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
         else:
             metrics.append(name)
     if not methods or not metrics:
-        raise InputError(" ".join(["Nothing of the protocol can run here.", *left_out]))
+        raise InputError(" ".join(["No part of the protocol can run on this computer.", *left_out]))
     return _limited(protocol, methods, metrics), left_out
 
 
@@ -150,7 +153,7 @@ def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        msg = f"give a number of processes, 1 or more, not {text}"
+        msg = f'expected a whole number of processes, at least 1, got "{text}"'
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -209,9 +212,7 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
 def _require_matplotlib() -> None:
     """Refuse figures that could not be drawn before the table is computed, which may take hours."""
     if find_spec("matplotlib") is None:
-        msg = (
-            "Pictures need matplotlib: pip install ArSSRLib[evaluate]; or leave them out with --set figure_subjects=0."
-        )
+        msg = "Pictures need matplotlib: pip install ArSSRLib[evaluate]; or omit them with --set figure_subjects=0."
         raise DependencyError(msg)
 
 

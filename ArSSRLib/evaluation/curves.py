@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.errors import InputError, OutputError, reason_of
 from ArSSRLib.figure import save_figure
 
 LOG = "log.csv"
@@ -38,10 +38,15 @@ def read_log(run: Path) -> Series:
             for row in csv.DictReader(file):
                 series.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-        msg = f"{path} cannot be read as the log of a run ({error}); name the output folder of arssr train."
+        msg = (
+            f"{path} cannot be read as the log of a run ({reason_of(error)}); specify the output folder of arssr train."
+        )
         raise InputError(msg) from error
     if not any(name in series for name in PANELS):
-        msg = f"{path} holds none of {', '.join(PANELS)}; name the output folder of a run that has taken steps."
+        msg = (
+            f"{path} contains none of {', '.join(PANELS)}; specify the output folder of a run that has logged at "
+            "least one step."
+        )
         raise InputError(msg)
     return series
 
@@ -54,10 +59,10 @@ def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
         OutputError: If the figure cannot be written.
     """
     if not runs:
-        msg = "Curves need the output folder of a run or more before the picture, got none."
+        msg = "No run was specified; specify the output folder of one or more runs, followed by the picture."
         raise InputError(msg)
     if path.suffix.lower() != ".png":
-        msg = f"{path}: pictures are drawn as PNG; end with a name that ends in .png."
+        msg = f"{path}: pictures are saved as PNG; the last argument must end in .png."
         raise OutputError(msg)
     names = [_name(run) for run in runs]
     # Folders with the same name are distinguished by their paths.

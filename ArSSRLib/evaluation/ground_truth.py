@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.lesions import GIVEN, MARGIN, SURROUND, SYNTHETIC, Lesions, lesions_of
 from ArSSRLib.evaluation.synthetic_lesions import COUNT, GENERATOR, RADII, with_synthetic_lesions
+from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.metrics import Mask, brain_mask
 from ArSSRLib.resampling import resample_isotropic
@@ -63,7 +64,7 @@ def prepare_ground_truth(source: Source, protocol: Protocol) -> GroundTruth:
     given = _given_lesions(source, volume)
     voxel_hash = hash_of(volume.array)
     if float(volume.array.max()) == float(volume.array.min()):
-        msg = f"{source.path.name} shows nothing: all its voxels are equal; leave it out."
+        msg = f"{source.path.name} shows nothing, because all its voxels are equal; omit it."
         raise InputError(msg)
     # Without the header of its file, which would cause rounding to the stored integers.
     volume = resample_isotropic(Volume(volume.array.astype(np.float32), volume.geometry), protocol.spacing)
@@ -114,12 +115,17 @@ def _given_lesions(source: Source, volume: Volume) -> Mask | None:
     if not mask.geometry.matches(volume.geometry, GRID_TOLERANCE):
         found, expected = mask.geometry, volume.geometry
         msg = (
-            f"{source.lesions.name}, the lesions of {source.path.name}, lies on another grid: {found.size} voxels of "
-            f"{found.spacing} mm from {found.origin}, expected {expected.size} of {expected.spacing} from "
-            f"{expected.origin} LPS mm; resample the mask to the volume."
+            f"{source.lesions.name}, the lesion mask of {source.path.name}, lies on another grid: {_placed(found)}; "
+            f"expected {_placed(expected)}. Resample the mask to the grid of the volume."
         )
         raise InputError(msg)
     return np.asarray(mask.array > 0.5)
+
+
+def _placed(geometry: VolumeGeometry) -> str:
+    """Return a grid as text for a message."""
+    origin = ", ".join(f"{x:.2f}" for x in geometry.origin)
+    return f"{times(geometry.size)} voxels of {times(geometry.spacing)} mm from ({origin}) LPS mm"
 
 
 def _on_grid(mask: Mask, shape: tuple[int, ...]) -> Mask:
@@ -153,7 +159,10 @@ def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, sl
         box = [_middle(pair, size) for pair, size in zip(box, reversed(protocol.crop_size), strict=True)]
     if min(stop - first for first, stop in box) < LEAST_SIZE:
         found = " x ".join(str(stop - first) for first, stop in reversed(box))
-        msg = f"{source.path.name} has {found} voxels after cropping; needed are {LEAST_SIZE} along each axis."
+        msg = (
+            f"{source.path.name} has {found} voxels after cropping, but at least {LEAST_SIZE} along each axis are "
+            "needed; crop less, or omit it."
+        )
         raise InputError(msg)
     k, j, i = (slice(*pair) for pair in box)
     return (k, j, i)

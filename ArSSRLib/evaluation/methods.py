@@ -18,7 +18,7 @@ from ArSSRLib.evaluation.ground_truth import GRID_TOLERANCE
 from ArSSRLib.evaluation.programs import ProgramMissing, grids_of, noted_seconds, processor_seconds, run_program
 from ArSSRLib.evaluation.protocol import Scale
 from ArSSRLib.evaluation.protocol_methods import TRUE, Method
-from ArSSRLib.geometry import VolumeGeometry, scale_label
+from ArSSRLib.geometry import VolumeGeometry, scale_label, times
 from ArSSRLib.io import read_volume
 from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import DEFAULT_OPTIONS
@@ -180,7 +180,7 @@ def told_profile(method: Method, case: Case) -> SliceProfile:
         return UNKNOWN
     kind = next((kind for kind in KINDS if kind == name), None)
     if kind is None:
-        msg = f'{method.name}: the degradation "{name}" has no slice profile to be told; set its profile to "".'
+        msg = f'{method.name}: the degradation "{name}" has no slice profile; set the profile of the method to "".'
         raise InputError(msg)
     i, j, k = (AxisProfile(kind) if factor > 1 else None for factor in case.factors)
     return SliceProfile((i, j, k))
@@ -192,13 +192,13 @@ def _read_result(path: Path, method: Method, case: Case) -> Array:
     if not volume.geometry.matches(grid, GRID_TOLERANCE):
         found, expected = volume.geometry, grid
         msg = (
-            f"{path}: lies on a grid of {found.size} voxels of {_mm(found)} mm at {_place(found)}, the truth on "
-            f"{expected.size} of {_mm(expected)} mm at {_place(expected)} LPS mm; results are never resampled, so have "
-            "it made on the truth's grid."
+            f"{path}: lies on a grid of {times(found.size)} voxels of {_mm(found)} mm at {_place(found)}, but the "
+            f"truth on {times(expected.size)} of {_mm(expected)} mm at {_place(expected)} LPS mm; results are never "
+            "resampled, so create it on the grid of the truth."
         )
         raise InputError(msg)
     if not np.isfinite(volume.array).all():
-        msg = f"{path}: holds voxels that are not a number or infinite; make it again."
+        msg = f"{path}: contains voxels that are NaN or infinite; create it again."
         raise InputError(msg)
     return volume.array.astype(np.float32)
 

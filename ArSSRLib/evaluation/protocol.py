@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 from ArSSRLib.evaluation.degradation import DEGRADATIONS
 from ArSSRLib.evaluation.protocol_methods import Method, check_method, entries_of, methods_from, require
 from ArSSRLib.evaluation.scoring import METRICS
@@ -129,7 +129,10 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
     required = [f.name for f in dataclasses.fields(Protocol) if f.default is dataclasses.MISSING]
     missing = [name for name in required if name not in table]
     if missing:
-        msg = f"{path} lacks {', '.join(missing)}; add it to the protocol, or say --set {missing[0]}=..."
+        msg = (
+            f"{path} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'} to the protocol, or use "
+            f"--set {missing[0]}=VALUE."
+        )
         raise InputError(msg)
     special: dict[str, Any] = {"methods": methods_from, "published": _published, "scales": _scales}
     values: dict[str, Any] = {
@@ -153,7 +156,7 @@ def _published(value: object) -> tuple[Published, ...]:
 
 def _scales(value: object) -> tuple[Scale, ...]:
     if not isinstance(value, list):
-        msg = f"The protocol's scales = {value!r} should be a list of factors, each one number or three."
+        msg = f"The protocol's scales = {shown(value)} must be a list of factors, each one number or three."
         raise InputError(msg)
     return tuple(parse_scale(scale) for scale in value)
 
@@ -180,7 +183,7 @@ def _check_choices(protocol: Protocol) -> None:
         ("metrics", protocol.metrics, METRICS),
     ):
         for value in values:
-            require(name, value, value in known, f"of {', '.join(known)}")
+            require(name, value, value in known, f"one of {', '.join(known)}")
         require(name, list(values), bool(values) and len(set(values)) == len(values), "one or more, each once")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
 from ArSSRLib.settings import dataclass_from
 
@@ -70,7 +70,7 @@ def entries_of(value: object, name: str) -> Sequence[Mapping[str, Any]]:
         InputError: If the value has another type.
     """
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        msg = f"The protocol's {name} should be tables, each under a line [[{name}]]."
+        msg = f"The protocol's {name} must be tables, each under a line [[{name}]]."
         raise InputError(msg)
     return value
 
@@ -130,5 +130,5 @@ def require(name: str, value: object, passed: bool, expected: str) -> None:
         InputError: If it did not pass.
     """
     if not passed:
-        msg = f"The protocol's {name} = {value!r} is impossible; expected {expected}."
+        msg = f"The protocol's {name} = {shown(value)} is not valid; expected {expected}."
         raise InputError(msg)

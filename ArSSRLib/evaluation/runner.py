@@ -206,7 +206,7 @@ def _cell(
         store.write(key, facts, Finished({kept_as[name]: told for name, told in values.items()}, seconds))
         finished = store.read(key)
     if finished is None:
-        msg = f"The cell {key[:12]} was written and cannot be read again; look at the disk of the output."
+        msg = f"The cell {key[:12]} was written but cannot be read back; check the disk of the output folder."
         raise OSError(msg)
     told = tuple(value for name in metrics for value in finished.values.get(kept_as[name], []))
     return Cell(place, told, finished.seconds, computed, picture)

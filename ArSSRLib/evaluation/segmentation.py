@@ -75,7 +75,7 @@ def configured_ants() -> Ants:
     """
     python = os.environ.get(PYTHON_VARIABLE, "")
     if not python:
-        msg = f"The segmentation needs ANTs, and {PYTHON_VARIABLE} names no Python that has it; {STEPS}."
+        msg = f"The segmentation needs ANTs, but {PYTHON_VARIABLE} is not set to a Python that has it; {STEPS}."
         raise MetricUnavailable(msg)
     folder = os.environ.get(PRIORS_VARIABLE, "")
     if not folder:
@@ -84,7 +84,10 @@ def configured_ants() -> Ants:
     priors = tuple(Path(folder) / PRIORS.format(n + 1) for n in range(len(REGIONS)))
     missing = [path for path in (template, *priors) if not path.is_file()]
     if missing:
-        msg = f"{PRIORS_VARIABLE} names {folder}, and there is no {missing[0]}; name the folder of OASIS-30 Atropos."
+        msg = (
+            f"{PRIORS_VARIABLE} is set to {folder}, but {missing[0]} does not exist; set it to the folder of OASIS-30 "
+            "Atropos."
+        )
         raise MetricUnavailable(msg)
     return Ants(python, template, priors)
 
@@ -139,7 +142,7 @@ def dice_and_iou(
         MetricUnavailable: If there is no ANTs.
     """
     if reference.shape != result.shape:
-        msg = f"The segmentation compares volumes of one shape, got {reference.shape} and {result.shape}."
+        msg = f"The segmentation compares volumes of the same shape, got {reference.shape} and {result.shape}."
         raise InputError(msg)
     ants = configured_ants()
     digest = hashlib.sha256(np.ascontiguousarray(reference).tobytes()).hexdigest()
@@ -165,7 +168,9 @@ def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float],
         MetricUnavailable: If the Python interpreter of ANTs is missing or lacks the package.
     """
     if not mask.any():
-        msg = f"The mask of a volume of shape {volume.shape} is empty, so there is nothing to segment; look at it."
+        msg = (
+            f"The mask of a volume of shape {volume.shape} is empty, so there is nothing to segment; check the volume."
+        )
         raise InputError(msg)
     clipped = np.clip(volume, *np.percentile(volume[mask], CLIPPED_TO))
     k, j, i = volume.shape
@@ -184,7 +189,7 @@ def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float],
         }
         labels = _run(ants.python, job, folder)
     if labels.shape != volume.shape:
-        msg = f"ANTs returned labels of shape {labels.shape}, expected {volume.shape}; install it again: {STEPS}."
+        msg = f"ANTs returned labels of shape {labels.shape}, expected {volume.shape}; reinstall it: {STEPS}."
         raise InputError(msg)
     return labels if ants.priors else ordered(labels, volume)
 
@@ -249,6 +254,6 @@ def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
     labels = Path(str(job["labels"]))
     if done.returncode != 0 or not labels.is_file():
         said = one_line(done.stderr)[-200:] or "it said nothing"
-        msg = f"ANTs could not segment a volume (exit code {done.returncode}: {said}); look at the volume and its mask."
+        msg = f"ANTs could not segment a volume (exit code {done.returncode}: {said}); check the volume and its mask."
         raise InputError(msg)
     return np.asarray(read_volume(labels).array).astype(np.uint8)

@@ -78,7 +78,7 @@ def with_synthetic_lesions(
     if not taken:
         msg = (
             f"There is no room for a synthetic lesion in {int(anatomy.sum())} voxels of anatomy: they go into the "
-            "brightest tissue, away from the border. Crop less, or switch them off with --set lesions=."
+            "brightest tissue, away from the border. Crop less, or disable synthetic lesions with --set lesions=."
         )
         raise InputError(msg)
     return changed.astype(np.float32), lesions, white

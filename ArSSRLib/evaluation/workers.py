@@ -74,7 +74,7 @@ def _received(receiver: Connection, running: dict[Connection, tuple[BaseProcess,
     except EOFError:
         process, task = running.pop(receiver)
         process.join()
-        reason = f"its process ended with exit code {process.exitcode}; if it was out of memory, use fewer --jobs."
+        reason = f"its process ended with exit code {process.exitcode}; if it ran out of memory, use fewer --jobs."
         yield Problem(Place(subject_name(task.source)), reason)
         return
     if event is None:

@@ -97,13 +97,13 @@ def save_comparison(
 
 def _refuse(path: Path, panels: Sequence[object], difference_to: int | None, overwrite: bool) -> None:
     if not panels:
-        msg = "A comparison needs at least one volume, got none."
+        msg = "A comparison needs at least one volume, but got none."
         raise InputError(msg)
     if difference_to is not None and not 0 <= difference_to < len(panels):
         msg = f"difference_to must be the number of a panel, 0 to {len(panels) - 1}, got {difference_to}."
         raise InputError(msg)
     if path.suffix.lower() != ".png":
-        msg = f"{path}: {path.suffix!r} is not a format for pictures; use .png."
+        msg = f"{path}: pictures are saved as PNG; choose a name that ends in .png."
         raise OutputError(msg)
     if path.is_dir() or (path.exists() and not overwrite):
         msg = f"{path}: already exists; choose another name, or allow overwriting it."
@@ -114,8 +114,8 @@ def _require_overlap(panels: Sequence[tuple[str, Volume]], images: Sequence[Sequ
     for number, (title, _) in enumerate(panels):
         if not any(np.isfinite(pictures[number]).any() for pictures in images):
             msg = (
-                f"The volume {title!r} has nothing to show where {panels[0][0]!r} lies: it is elsewhere or not finite; "
-                "compare volumes of one examination."
+                f'The volume "{title}" shows nothing at the position of "{panels[0][0]}": it lies elsewhere or is '
+                "not finite; compare volumes of the same examination."
             )
             raise InputError(msg)
 

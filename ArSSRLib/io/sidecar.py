@@ -16,7 +16,7 @@ from typing import Any
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import AGREE, along_slices, in_plane
 from ArSSRLib.complex_parts import component_by_type
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, reason_of
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io.content import refuse_unfetched
 
@@ -83,7 +83,7 @@ def _table(sidecar: Path) -> dict[str, Any]:
         LOGGER.warning("%s: %s; without it, the slice profile is unknown", sidecar.parent, error)
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        LOGGER.warning("%s: cannot be read as a sidecar file (%s) and is ignored", sidecar, error)
+        LOGGER.warning("%s: cannot be read as a sidecar file (%s) and is ignored", sidecar, reason_of(error))
         return {}
     if not isinstance(table, dict):
         LOGGER.warning(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, reason_of
 from ArSSRLib.io import SUPPORTED_SUFFIXES, find_volumes, read_volume
 from ArSSRLib.io.content import refuse_unfetched
 from ArSSRLib.volume import Volume
@@ -58,8 +58,9 @@ def find_sources(data: Path, split: str) -> list[Source]:
     else:
         sources = [Source(path, subject_of(path)) for path in find_volumes(data)]
     if not sources:
-        expected = f'a row with split "{split}"' if data.suffix.lower() == ".csv" else ", ".join(SUPPORTED_SUFFIXES)
-        msg = f"{data} holds no volume; expected {expected}. Name another folder or CSV file."
+        row, formats = f'a row with split "{split}"', ", ".join(SUPPORTED_SUFFIXES)
+        expected = row if data.suffix.lower() == ".csv" else f"a file in {formats}"
+        msg = f"{data} contains no volume; expected {expected}. Specify another folder or CSV file."
         raise InputError(msg)
     return sources
 
@@ -81,7 +82,7 @@ def read_checked(path: Path) -> Volume:
         0 if volume.array.dtype.kind != "f" else int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
     )
     if wrong:
-        msg = f"{path.name} holds {wrong} voxels that are not a number or infinite; repair it or leave it out."
+        msg = f"{path.name} contains {wrong} voxels that are NaN or infinite; repair it or omit it."
         raise InputError(msg)
     return volume
 
@@ -93,7 +94,10 @@ def _rows(path: Path, split: str) -> list[Source]:
             columns = [name.strip() for name in reader.fieldnames or []]
             rows = [{(key or "").strip(): value for key, value in row.items()} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path} cannot be read as a CSV file ({error}); expected the columns path, split and perhaps subject."
+        msg = (
+            f"{path} cannot be read as a CSV file ({reason_of(error)}); expected the columns path, split and perhaps "
+            "subject."
+        )
         raise InputError(msg) from error
     if not {"path", "split"} <= set(columns):
         msg = f"{path} has the columns {', '.join(columns) or 'none'}; expected path, split and perhaps subject."
@@ -108,7 +112,7 @@ def _source(table: Path, line: int, row: Mapping[str, str | None], split: str) -
         msg = f'{table}, line {line}: the split is "{found}"; expected one of {", ".join(SPLITS)}.'
         raise InputError(msg)
     if not name:
-        msg = f"{table}, line {line}: there is no path; name a volume or delete the line."
+        msg = f"{table}, line {line}: there is no path; specify a volume or delete the line."
         raise InputError(msg)
     if found != split:
         return None

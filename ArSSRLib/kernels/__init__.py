@@ -53,7 +53,7 @@ def gpu_executor(
     # The kernels do not support subclasses, which may compute something else.
     if kernels and not (on_gpu and type(model) in EXECUTORS):
         logger.warning(
-            "There are no kernels for %s in %s on %s; it is computed by PyTorch.",
+            "There are no fused kernels for %s in %s on %s; PyTorch is used instead.",
             model.name or type(model).__name__,
             precision_name(number_format),
             device,

@@ -64,7 +64,7 @@ class ArSSRConfig(ModelConfig):
         """Refuse invalid values."""
         super().__post_init__()
         if self.encoder not in ENCODERS:
-            msg = f"The model's encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}."
+            msg = f'The model\'s encoder is "{self.encoder}"; choose one of {", ".join(ENCODERS)}.'
             raise InputError(msg)
 
 
@@ -202,7 +202,7 @@ def published_config(shapes: Mapping[str, tuple[int, ...]]) -> ArSSRConfig:
 def _check_grid(feature_map: Tensor, grid: QueryGrid) -> None:
     """Refuse a block outside the feature map, where the result would be dark without any error."""
     if len(feature_map) != 1:
-        msg = f"feature_map must hold one volume, got {len(feature_map)}; query one after the other."
+        msg = f"feature_map must contain one volume, got {len(feature_map)}; query them one by one."
         raise ValueError(msg)
     for name, query, sampling, count in zip("kji", grid.query, grid.sampling, feature_map.shape[2:], strict=True):
         if query.ndim != 1 or query.shape != sampling.shape or len(query) == 0:

@@ -264,7 +264,10 @@ class ArSSR2(SuperResolutionModel):
         if config == self.config or config != dataclasses.replace(self.config, blocks=new or old):
             return super().grown(config)
         if new < old:
-            msg = f"The weights to begin with have {old} residual blocks; model.blocks = {new} loses some: choose more."
+            msg = (
+                f"The initial weights have {old} residual blocks, but model.blocks = {new} is fewer; choose at least "
+                f"{old}."
+            )
             raise InputError(msg)
         deeper = type(self)(dataclasses.replace(self.config, blocks=new))
         modulation = ("scale_modulation.2.weight", "scale_modulation.2.bias")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,5 @@ class ModelConfig:
             # The only way to set a field of a frozen dataclass; TOML and JSON may contain 8 for 8.0.
             object.__setattr__(self, name, float(value))
         elif type(value) is not expected:
-            msg = f"The model's {name} is {shown(value)}; it should be of type {expected.__name__}."
+            msg = f"The model's {name} is {shown(value)}; it must be of type {expected.__name__}."
             raise InputError(msg)
-
-
-def shown(value: object) -> str:
-    """Return a value from a file, short enough for one line."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -252,7 +252,10 @@ class SuperResolutionModel(nn.Module, ABC):
         """
         if config == self.config:
             return self
-        msg = f"The weights to begin with are of {self.config}; only model.blocks can grow, and {config} is asked for."
+        msg = (
+            f"The initial weights are of {self.config.to_json()}, but the recipe asks for {config.to_json()}; "
+            "only model.blocks can grow."
+        )
         raise InputError(msg)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from ArSSRLib import model
-from ArSSRLib.errors import InputError
-from ArSSRLib.model.config import ModelConfig, shown
+from ArSSRLib.errors import InputError, shown
+from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.interface import SuperResolutionModel
 
 Kind = tuple[type[ModelConfig], type[SuperResolutionModel]]
@@ -43,7 +43,7 @@ def model_config_from_dict(table: object) -> ModelConfig:
         InputError: If ``kind`` or another key is unknown, or a value has the wrong type or is out of range.
     """
     if not isinstance(table, Mapping):
-        msg = f"A model's configuration is a table of keys and values, got {type(table).__name__}."
+        msg = f"A model's configuration must be a table of keys and values, got {type(table).__name__}."
         raise InputError(msg)
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in kinds():

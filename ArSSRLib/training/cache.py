@@ -52,7 +52,7 @@ def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> Train
         _write(entry, made)
         return _read(entry, path.name)
     except OSError as error:
-        msg = f"{folder}: prepared volumes cannot be kept there ({error.strerror or error}); name another cache."
+        msg = f"{folder}: prepared volumes cannot be stored there ({error.strerror or error}); specify another cache."
         raise OutputError(msg) from error
 
 

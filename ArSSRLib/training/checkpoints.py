@@ -34,7 +34,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     try:
         write_whole(path, content.getvalue())
     except OutputError as error:
-        kept = "the checkpoint before it is unharmed" if path.exists() else "there is none before it"
+        kept = "the previous checkpoint is intact" if path.exists() else "there is no previous checkpoint"
         reason = getattr(error.__cause__, "strerror", None) or error.__cause__
         msg = (
             f"{path}: step {state['step']} cannot be saved ({reason}); {kept}. Free space, then continue with --resume."
@@ -55,21 +55,21 @@ def read_state(path: Path, expected: Mapping[str, Any], device: torch.device) ->
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # damaged bytes raise arbitrary exceptions; no code in them was run
-        msg = f"{path} cannot be resumed ({type(error).__name__}: it is damaged); start anew without --resume."
+        msg = f"{path} is damaged and cannot be resumed ({type(error).__name__}); start again without --resume."
         raise CheckpointError(msg) from error
     if not isinstance(state, dict) or not set(state) >= _KEYS:
-        msg = f"{path} is not a state that this ArSSR saved; begin a new run with --init best.safetensors."
+        msg = f"{path} is not a state saved by this version of ArSSR; start a new run with --init best.safetensors."
         raise CheckpointError(msg)
     # A key newer than the state was at its default then.
     found = differences(default_table() | state["recipe"], expected["recipe"])
     if state["items"] != expected["items"]:
-        found.append(f"items a step over all processes: {state['items']}, now {expected['items']}")
+        found.append(f"items per step over all processes: {state['items']}, now {expected['items']}")
     if state["data"] != expected["data"]:
         found.append("the voxels of the training volumes")
     if found:
         msg = (
-            f"{path} belongs to another run: {'; '.join(found)}. Set it as it was, or begin a new run in another "
-            "output with --init best.safetensors."
+            f"{path} belongs to another run: {'; '.join(found)}. Restore these settings, or start a new run in "
+            "another output folder with --init best.safetensors."
         )
         raise CheckpointError(msg)
     return state

@@ -80,7 +80,7 @@ def make_trainer(args: argparse.Namespace, processes: Processes) -> Trainer:
     config = read_recipe(args.recipe, args.overrides, model=initial.config if initial else None)
     initial = kinds()[config.model.kind][1].adopting(initial, config.model) if initial else None
     if not args.resume and (config.output / LAST).exists():
-        msg = f"{config.output} holds a run already; continue it with --resume, or name another folder as output."
+        msg = f"{config.output} already contains a run; continue it with --resume, or specify another output folder."
         raise InputError(msg)
     training = packed_sources(config.training_data, "train")
     validation = packed_sources(config.validation_data, "val") if config.validation_data else []

@@ -227,7 +227,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         "gain_range": (0.25, 4),
     }
     for name, (low, high) in ranges.items():
-        expected = f"two numbers from {low} to {high}, the lesser first"
+        expected = f"two numbers from {low} to {high}, the smaller first"
         _require(config, name, _rising(getattr(config, name), low, high), expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
     unknown = config.unknown_profile_weights or config.profile_weights
@@ -293,7 +293,7 @@ def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> 
     if not passed:
         value = getattr(config, name)
         shown = list(value) if isinstance(value, tuple) else value
-        msg = f"The recipe's {name} = {shown} is impossible; expected {expected}."
+        msg = f"The recipe's {name} = {shown} is not valid; expected {expected}."
         raise InputError(msg)
 
 

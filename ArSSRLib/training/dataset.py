@@ -106,8 +106,8 @@ def _check_size(volume: TrainingVolume, config: TrainingConfig) -> None:
     if min(volume.stored.shape) < edge:
         size = times(volume.stored.shape[::-1])
         msg = (
-            f"{volume.subject} has {size} voxels, fewer than a {what} of {getattr(config, what)}{at_scale}; "
-            f"leave it out or choose a smaller {what}."
+            f"{volume.subject} has {size} voxels, fewer than a {what} of {getattr(config, what)}{at_scale}; omit it, "
+            f"or choose a smaller {what}."
         )
         raise InputError(msg)
     if config.self_supervised:
@@ -120,7 +120,8 @@ def _refuse_mixed_orientations(volumes: Sequence[TrainingVolume]) -> None:
         if volume.orientation != first.orientation:
             msg = (
                 f"{volume.subject} is stored along {volume.orientation}, {first.subject} along {first.orientation}; "
-                "store all alike, or say augmentation = true, which turns patches at random."
+                "store all volumes in the same orientation, or set augmentation = true, which rotates patches at "
+                "random."
             )
             raise InputError(msg)
 

@@ -131,12 +131,18 @@ def check_thick_slices(volume: TrainingVolume, patch_size: int) -> None:
     axis, ratio = slice_axis_of(volume)
     if ratio < THICK:
         shown = times(volume.spacing[::-1])
-        msg = f"{volume.subject} has voxels of {shown} mm; self_supervised needs slices {THICK} times as thick as wide."
+        msg = (
+            f"{volume.subject} has voxels of {shown} mm; self_supervised needs slices at least {THICK} times as thick "
+            "as the in-plane voxels; omit it."
+        )
         raise InputError(msg)
     plane = min(count for a, count in enumerate(volume.stored.shape) if a != axis)
     if plane < patch_size * ratio:
         needed = math.ceil(patch_size * ratio)
-        msg = f"{volume.subject} is {plane} voxels wide, patches of {patch_size} need {needed}; lower patch_size."
+        msg = (
+            f"{volume.subject} is {plane} voxels wide, but patches of {patch_size} need {needed}; choose a smaller "
+            "patch_size."
+        )
         raise InputError(msg)
 
 

@@ -143,6 +143,8 @@ def _tensorboard(folder: Path, first_step: int) -> Any:  # noqa: ANN401 - None, 
     try:
         module = importlib.import_module("torch.utils.tensorboard")
     except ImportError:
-        logger.info("TensorBoard is not installed; there is log.csv. To have it: pip install ArSSRLib[train]")
+        logger.info(
+            "TensorBoard is not installed, so only log.csv is written. To install it: pip install ArSSRLib[train]"
+        )
         return None
     return module.SummaryWriter(str(folder), purge_step=first_step)

@@ -74,7 +74,8 @@ class Trainer:
         self.model = build_model(config.model)
         if initial is not None:
             if initial.config != config.model:
-                msg = f"The weights to begin with are of {initial.config}, the recipe asks for {config.model}."
+                found, asked = initial.config.to_json(), config.model.to_json()
+                msg = f"The initial weights are of {found}, but the recipe asks for {asked}; omit one of them."
                 raise InputError(msg)
             self.model.load_state_dict(initial.state_dict())
         # The memory format in which 3-D convolutions are fastest.
@@ -276,8 +277,8 @@ class Trainer:
             batches = [self.sampler.of_rank(rank).draw(step) for rank in range(self.processes.world)]
             torch.save({"step": step, "batches": [vars(batch) for batch in batches]}, self.config.output / NAN_BATCH)
         msg = (
-            f"The loss of step {step} or its gradient is not a number; its batch is saved in {NAN_BATCH}. Go on from "
-            "the last checkpoint with --resume and a smaller learning_rate."
+            f"The loss of step {step} or its gradient is not a number; its batch is saved in {NAN_BATCH}. Continue "
+            "from the last checkpoint with --resume and a smaller learning_rate."
         )
         raise ArSSRError(msg)
 

@@ -30,7 +30,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     if config.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=config.learning_rate, fused=fused)
     if not hasattr(torch.optim, "Muon"):
-        msg = f'optimizer = "muon" needs PyTorch 2.9 or later, this is {torch.__version__}; say optimizer = "adam".'
+        msg = f'optimizer = "muon" needs PyTorch 2.9 or later, but this is {torch.__version__}; set optimizer = "adam".'
         raise InputError(msg)
     return MuonWithAdam(parameters, config.learning_rate, fused=fused)
 

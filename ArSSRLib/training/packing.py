@@ -60,7 +60,7 @@ def pack(path: Path, target: Path, spacing: float) -> int:
     steps = np.clip(np.rint(volume.array / STEP), 0, 255).astype(np.uint8)
     places = np.argwhere(steps > ANATOMY)
     if len(places) == 0:
-        msg = f"{path.name} shows nothing but background; leave it out of the training data."
+        msg = f"{path.name} shows nothing but background; omit it from the training data."
         raise InputError(msg)
     first, last = np.maximum(places.min(0) - MARGIN, 0), places.max(0) + MARGIN + 1
     box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
@@ -97,12 +97,12 @@ def unpacked(path: Path, preparation: Preparation) -> tuple[Volume, str]:
     if wanted and max(abs(s - wanted) for s in geometry.spacing) > 0.05 * wanted:
         shown = times(geometry.spacing, 3)
         msg = (
-            f"{path.name} is packed at {shown} mm, the recipe asks for {wanted:g}: set target_spacings to [0], or pack "
-            f"with --spacing {wanted:g}."
+            f"{path.name} is packed at {shown} mm, but the recipe asks for {wanted:g} mm; set target_spacings to [0], "
+            f"or pack with --spacing {wanted:g}."
         )
         raise InputError(msg)
     if preparation.crop_and_pad or preparation.normalization != "percentile":
-        msg = f'{path.name} is packed: set normalization to "percentile" and crop_and_pad to [].'
+        msg = f'{path.name} is a packed volume; set normalization to "percentile" and crop_and_pad to [].'
         raise InputError(msg)
     return Volume(array, geometry), str(content["voxel_hash"])
 

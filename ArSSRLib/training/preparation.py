@@ -83,7 +83,7 @@ def store(volume: Volume, *, subject: str, voxel_hash: str) -> TrainingVolume:
     array = torch.from_numpy(np.ascontiguousarray(volume.array))
     foreground = torch.nonzero(array > FOREGROUND)
     if len(foreground) == 0 or float(array.max()) == float(array.min()):
-        msg = f"{subject} shows nothing but background; leave it out of the training data."
+        msg = f"{subject} shows nothing but background; omit it from the training data."
         raise InputError(msg)
     stored = (array.clamp(-1.9, 1.9) * STORED_ONE).round().to(torch.int16)
     chosen = foreground[:: max(1, len(foreground) // CANDIDATES)].clone()

@@ -104,7 +104,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
         yield Processes(0, 1, resolve_device(device))
         return
     if ":" in device:
-        msg = f"Device {device} was named for {world} processes; say cuda, and each takes its own."
+        msg = (
+            f"Device {device} was specified for {world} processes; specify cuda, so that each process uses its own GPU."
+        )
         raise InputError(msg)
     target = resolve_device(device)
     if target.type == "cuda":

@@ -38,8 +38,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
         refused = [override for name, override in larger.items() if name not in ("model.blocks", "model.kind")]
         if refused:
             msg = (
-                f"{refused[0]} cannot be set with --init: the architecture comes with the weights, "
-                "and only model.blocks and model.kind may differ; leave one of them out."
+                f"{refused[0]} cannot be set with --init: the architecture comes with the weights, and only "
+                "model.blocks and model.kind may differ; omit it, or omit --init."
             )
             raise InputError(msg)
         asked = {name.removeprefix("model."): table["model"][name.removeprefix("model.")] for name in larger}
@@ -58,8 +58,11 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
     required = [f.name for f in dataclasses.fields(TrainingConfig) if f.default is dataclasses.MISSING]
     missing = [name for name in required if name not in table]
     if missing:
-        way = "--init MODEL" if missing == ["model"] else f"--set {missing[0]}=..."
-        msg = f"{origin} lacks {', '.join(missing)}; add it to the recipe, or say {way}."
+        way = "--init MODEL" if missing == ["model"] else f"--set {missing[0]}=VALUE"
+        msg = (
+            f"{origin} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'} to the recipe, or use "
+            f"{way}."
+        )
         raise InputError(msg)
     values = {
         name: converted(name, value, hints[name], kind="recipe") for name, value in table.items() if name != "model"

@@ -41,7 +41,7 @@ def refuse_shared_voxels(training: Mapping[str, str], validation: Mapping[str, s
     """
     for key in training.keys() & validation.keys():
         msg = (
-            f"The validation volume {validation[key]} has the voxels of the training volume {training[key]}; "
+            f"The validation volume {validation[key]} has the same voxels as the training volume {training[key]}; "
             "keep it in one of them."
         )
         raise InputError(msg)

@@ -38,7 +38,10 @@ def split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: in
         by_subject.setdefault(parts[0] if len(parts) > 1 else subject_of(path), []).append(path)
     if len(by_subject) < sum(counts) or min(counts) < 0 or sum(counts) == 0:
         wanted = " + ".join(map(str, counts))
-        msg = f"{folder} has {len(by_subject)} subjects that match {pattern}; {wanted} were asked for."
+        msg = (
+            f"{folder} has {len(by_subject)} subjects that match {pattern}, but {wanted} were requested; request "
+            "fewer, or change the pattern."
+        )
         raise InputError(msg)
     subjects = sorted(by_subject)
     random.Random(seed).shuffle(subjects)

@@ -59,7 +59,7 @@ class WholeBatchSampler(BatchSampler):
         for name, asked in refused.items():
             if asked:
                 value = getattr(config, name)
-                msg = f"The recipe's {name} = {value} is drawn patch by patch only; set scale_groups to 0."
+                msg = f"The recipe's {name} = {value} is only possible patch by patch; set scale_groups to 0."
                 raise InputError(msg)
         self._stacks = [Stack.of(grids, number, self.device) for number in range(len(grids))]
 

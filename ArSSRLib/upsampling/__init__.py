@@ -237,8 +237,8 @@ def _device_errors(plan: Plan) -> Iterator[None]:
                 raise
             reason = one_line(error)[:160].rstrip(". ")
             msg = (
-                f"The device {device} failed in the middle of the work ({reason}). Start again; if it happens again, "
-                "update its driver, or choose the CPU."
+                f"The device {device} failed during processing ({reason}). Try again; if the failure recurs, update "
+                "its driver, or choose the CPU."
             )
             raise DeviceError(msg) from error
         other = "a smaller region or scale" if device == "cpu" else "a smaller region, or the CPU"

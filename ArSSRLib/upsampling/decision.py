@@ -91,7 +91,10 @@ def _with_statement(volume: Volume, options: UpsamplingOptions, finer: Sequence[
     stated = axes_of_thickness(text, spacing)
     idle = [n for n, axis, wanted in zip("ijk", stated, finer, strict=True) if axis is not None and not wanted]
     if idle:
-        logger.warning("The slice thickness along %s is ignored, because that axis is not made finer.", ", ".join(idle))
+        logger.warning(
+            "The slice thickness along %s is ignored, because the resolution along this axis does not change.",
+            ", ".join(idle),
+        )
     for name, used, theirs in zip("ijk", known.axes, filed.axes, strict=True):
         if used is not None and theirs is not None and used.width != theirs.width:
             logger.info("Along %s the stated thickness is used, not that of the %s.", name, theirs.source)

@@ -109,8 +109,8 @@ class Lens:
     ) -> None:
         if not model.answers_locally:
             msg = (
-                f"{model.name or model.config.kind} has no preview: its answers depend on more than the voxels around "
-                "a point; choose a model such as arssr2, or make the whole result."
+                f"{model.name or model.config.kind} has no preview, because its output at a point depends on more "
+                "than the surrounding voxels; choose a model such as arssr2, or compute the whole result."
             )
             raise InputError(msg)
         self._volume, self._options, self._most_bytes = volume, options, most_bytes
@@ -193,7 +193,7 @@ class Lens:
                 break
         if best is None:
             msg = (
-                f"The preview of this plane takes {needed / 1e9:.3g} GB, and there is room for {room / 1e9:.3g} GB; "
+                f"The preview of this plane needs {needed / 1e9:.3g} GB, but only {room / 1e9:.3g} GB are available; "
                 "make the lens smaller, or zoom in."
             )
             raise MemoryLimitError(msg)

@@ -45,7 +45,9 @@ def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -
     """
     array, replaced = replace_non_finite(volume.array)
     if replaced:
-        text = "%d voxels are not finite numbers, of %d; NaN and -infinity became %.6g, and infinity %.6g."
+        text = (
+            "%d of the %d voxels are not finite numbers; NaN and -infinity were replaced by %.6g, and infinity by %.6g."
+        )
         logger.warning(text, replaced, array.size, array.min(), array.max())
     component = volume.header.component or ("phase" if looks_like_wrapped_phase(array) else "")
     if component:
@@ -60,5 +62,5 @@ def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -
     gains = estimate_slice_gains(array, axis, intensities, ignored=None if padding is None else padding.mask)
     if gains is None:
         return Prepared(array, volume.geometry, padding)
-    logger.info("Slices differ in brightness, which is evened out: %s.", gains.described())
+    logger.info("The slices differ in brightness, which is corrected: %s.", gains.described())
     return Prepared(gains.removed_from(array, intensities.floor), volume.geometry, padding, gains)

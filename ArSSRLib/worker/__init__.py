@@ -69,7 +69,9 @@ def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
             return EXIT_REFUSED
         with contextlib.suppress(CancelledError):
             events.send("log", level="debug", message=traceback.format_exc())
-        message = f"Unexpected {type(error).__name__}: {one_line(error)}; this is a defect, report it with the log."
+        message = (
+            f"Unexpected {type(error).__name__}: {one_line(error)}; this is a defect; please report it with the log."
+        )
         events.end("error", kind=type(error).__name__, message=message)
         return EXIT_DEFECT
 
@@ -77,7 +79,10 @@ def run(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
 def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) -> dict[str, Any]:
     """Read the job and run it; return the fields of the event "done"."""
     if len(arguments) != 1:
-        msg = f"The worker takes one job file, got {len(arguments)} arguments: python -m ArSSRLib.worker JOB.json."
+        msg = (
+            f"The worker needs exactly one job file, got {len(arguments)} arguments; run python -m ArSSRLib.worker "
+            "JOB.json."
+        )
         raise InputError(msg)
     job = read_job(Path(arguments[0]))
     cancellation.check()

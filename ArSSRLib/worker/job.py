@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
 from ArSSRLib.settings import dataclass_from
 
@@ -70,10 +70,10 @@ class UpsampleJob:
     def __post_init__(self) -> None:
         """Refuse a job without a model or a volume."""
         if not self.model or not self.volumes:
-            msg = f"The job's {'volumes' if self.model else 'model'} should not be empty."
+            msg = f"The job's {'volumes' if self.model else 'model'} must not be empty."
             raise InputError(msg)
         if any((files.uncertainty is not None) != self.options.uncertainty for files in self.volumes):
-            msg = "The job's uncertainty should be true exactly where every volume names a file for it."
+            msg = "The job's uncertainty must be true if every volume names a file for it, and false if none does."
             raise InputError(msg)
 
 
@@ -98,7 +98,7 @@ class LensJob:
     def __post_init__(self) -> None:
         """Refuse a job without a model."""
         if not self.model:
-            msg = "The job's model should not be empty."
+            msg = "The job's model must not be empty."
             raise InputError(msg)
 
 
@@ -128,10 +128,12 @@ def read_job(path: Path) -> Job:
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
     except (OSError, ValueError) as error:
-        msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); name an existing job file."
+        msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); specify an existing job file."
         raise InputError(msg) from error
     if len(content) > MAXIMUM_BYTES:
-        msg = f"{path}: is larger than the {MAXIMUM_BYTES / 1e6:g} MB of a job file; divide it into several jobs."
+        msg = (
+            f"{path}: is larger than the {MAXIMUM_BYTES / 1e6:g} MB allowed for a job file; split it into several jobs."
+        )
         raise InputError(msg)
     try:
         return job_from_table(json.loads(content.decode("utf-8"), parse_constant=_refuse_constant))
@@ -150,17 +152,19 @@ def job_from_table(table: object) -> Job:
         InputError: If a key is unknown or missing, or a value is not allowed.
     """
     if not isinstance(table, Mapping):
-        msg = f"The job should be an object with the keys format and task, got {str(table)[:80]}."
+        msg = f"The job must be an object with the keys format and task, got {shown(table)}."
         raise InputError(msg)
     values = dict(table)
     version, task = values.pop("format", None), values.pop("task", None)
     if version != FORMAT or isinstance(version, bool):
-        msg = f"The job's format = {version!r:.80} should be {FORMAT}: the module and the engine of one version."
+        msg = (
+            f"The job's format = {shown(version)} must be {FORMAT}; use the module and the engine of the same version."
+        )
         raise InputError(msg)
     if task == "probe":
         return dataclass_from(ProbeJob, values, kind="job")
     if task not in ("upsample", "lens"):
-        msg = f"The job's task = {task!r:.80} should be upsample, lens or probe."
+        msg = f"The job's task = {shown(task)} must be upsample, lens or probe."
         raise InputError(msg)
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}
@@ -177,5 +181,5 @@ def _volume(entry: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    msg = f"holds {name}; expected finite numbers only."
+    msg = f"contains {name}; expected finite numbers only."
     raise InputError(msg)

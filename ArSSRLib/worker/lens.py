@@ -127,10 +127,10 @@ def _question_in(line: bytes) -> Question:
     try:
         table = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        msg = f"A question is one JSON object in a line, got {line[:80]!r} ({one_line(error)[:80]})."
+        msg = f'A question must be one JSON object per line, got "{line[:80]}" ({one_line(error)[:80]}).'
         raise InputError(msg) from error
     if not isinstance(table, dict):
-        msg = f"A question is one JSON object in a line, got {line[:80]!r}."
+        msg = f'A question must be one JSON object per line, got "{line[:80]}".'
         raise InputError(msg)
     return dataclass_from(Question, table, kind="question")
 

@@ -29,5 +29,5 @@ def load_packages() -> None:
                 msg = f"{title} is not installed; install it {advice}."
             else:
                 reason = " ".join(str(error).split()).rstrip(".")
-                msg = f"{title} is installed but cannot be loaded ({reason}); install it again {advice}."
+                msg = f"{title} is installed but cannot be loaded ({reason}); reinstall it {advice}."
             raise DependencyError(msg) from error

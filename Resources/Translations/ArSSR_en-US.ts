@@ -850,7 +850,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{path}: Slicer cannot read this volume; make it again, or fetch the file again.</source>
+        <source>{path}: Slicer cannot read this volume; create it again, or download the file again.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -43,7 +43,7 @@ def test_thick_slices_are_made_isotropic(tmp_path):
 def test_a_real_volume_without_thick_slices_is_refused(tmp_path):
     (path,) = write_subjects(tmp_path, 1)
 
-    with pytest.raises(InputError, match="has voxels of 1 x 1 x 1 mm, no thick slices"):
+    with pytest.raises(InputError, match="has voxels of 1 x 1 x 1 mm, which are not thick slices"):
         real_case(source_of(path), protocol_of(tmp_path))
 
 

@@ -138,7 +138,7 @@ def test_lesions_of_a_table_are_judged_and_never_mixed_with_synthetic_ones(folde
     given = [*EVALUATE, "--set", "subjects=table.csv", "--set", 'metrics=["psnr", "lesion_contrast"]']
 
     assert main([*given, "--set", "lesions=synthetic"]) == 2
-    assert "names the lesions of sub-01_T1w.nii.gz, and the protocol asks for synthetic" in capsys.readouterr().err
+    assert "lists lesions for sub-01_T1w.nii.gz, but the protocol asks for synthetic" in capsys.readouterr().err
     assert main(given) == 0
     table = table_of(folder / "out")
     assert {row[0] for row in table if row[5] == "lesions"} == {"sub-01"}
@@ -233,7 +233,7 @@ def test_a_limit_takes_the_first_subjects(folder):
         (["--set", "subject=a"], "unknown key subject; did you mean subjects"),
         (["--set", "subjects=nowhere"], "nowhere: cannot be listed"),
         (["--device", "cuda:99"], "cuda"),
-        (["--jobs", "0"], "1 or more, not 0"),
+        (["--jobs", "0"], 'at least 1, got "0"'),
         (["--curves", "nowhere", "a.png"], "nowhere cannot be read as the log of a run"),
     ],
 )

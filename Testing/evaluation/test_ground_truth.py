@@ -65,7 +65,7 @@ def test_a_spacing_resamples_in_the_same_field_of_view(source, tmp_path):
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.full((12, 12, 12), 3.0, np.float32), "shows nothing: all its voxels are equal"),
+        (np.full((12, 12, 12), 3.0, np.float32), "shows nothing, because all its voxels are equal"),
         (rough(shape=(12, 12, 6)), "has 6 x 12 x 12 voxels after cropping; needed are 8"),
     ],
 )

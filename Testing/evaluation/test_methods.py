@@ -186,7 +186,7 @@ def test_a_model_is_told_the_profile_of_the_degradation_and_agrees_with_the_scan
 def test_a_model_cannot_be_told_the_profile_of_a_degradation_that_has_none(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path, "endpoints")
 
-    with pytest.raises(InputError, match='the degradation "endpoints" has no slice profile to be told'):
+    with pytest.raises(InputError, match='the degradation "endpoints" has no slice profile'):
         apply_method(Method("tiny", "model", str(tiny_weights), profile="true"), case, **CPU)
 
 

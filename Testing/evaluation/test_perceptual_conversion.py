@@ -138,7 +138,7 @@ def test_a_program_in_a_pickle_is_not_run(tmp_path):
     assert target.exists()  # it is one that runs
     target.unlink()
 
-    with pytest.raises(CheckpointError, match=r"nothing in it was run"):
+    with pytest.raises(CheckpointError, match=r"no code in it was run"):
         read_tree(content)
 
     assert not target.exists()

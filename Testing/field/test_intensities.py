@@ -219,5 +219,5 @@ def test_a_volume_without_a_finite_voxel_is_refused_and_some_are_replaced_by_wha
     array[0, 0, 0] = np.nan
     run(array, tiny_model)
 
-    assert "1 voxels are not finite numbers, of 5040" in caplog.text
-    assert f"NaN and -infinity became 0, and infinity {head().max():g}" in caplog.text
+    assert "1 of the 5040 voxels are not finite numbers" in caplog.text
+    assert f"NaN and -infinity were replaced by 0, and infinity by {head().max():g}" in caplog.text

@@ -111,9 +111,9 @@ def test_how_fine_is_asked_of_the_participants_only(data_set, tmp_path, capsys):
     words = ["bids", str(data_set), str(tmp_path / "out")]
 
     assert main([*words, "participant"]) == 2
-    assert "no resolution is given" in capsys.readouterr().err
+    assert "needs a target resolution" in capsys.readouterr().err
     assert main([*words, "group"]) == 2  # nothing is there yet
-    assert "run the level participant first" in capsys.readouterr().err
+    assert "run the participant level first" in capsys.readouterr().err
 
 
 def test_every_scan_is_in_one_share_and_shares_are_equal(tmp_path):
@@ -153,7 +153,7 @@ def test_two_files_for_one_result_are_both_left_out(bids, data_set, phantom, cap
     write_volume(phantom, data_set / "sub-01/ses-a/anat/sub-01_ses-a_run-02_T1w.nii")
 
     assert bids("--participant-label", "01") == 0
-    assert capsys.readouterr().out.count("whose results would have one name") == 2
+    assert capsys.readouterr().out.count("whose results would have the same name") == 2
 
 
 def test_a_filter_file_chooses_among_runs(bids, data_set, phantom, tmp_path):

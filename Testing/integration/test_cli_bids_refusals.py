@@ -132,7 +132,7 @@ def test_a_misspelled_scan_is_named_and_the_others_are_done(bids, data_set, tmp_
 
     warnings = capsys.readouterr().err
     assert [name for name in ("_t1w", "sub-2_T2w", "brain") if name not in warnings] == []
-    assert warnings.count("is not named as BIDS has it") == 3
+    assert warnings.count("does not follow the naming rules of BIDS") == 3
     assert len(results_in(tmp_path / "out")) == 3
 
 
@@ -161,7 +161,7 @@ def test_a_validator_that_gives_no_verdict_is_reported_and_the_work_goes_on(bids
     validator("no JSON")
 
     assert bids("--participant-label", "1") == 0
-    assert "gave no verdict that is understood" in capsys.readouterr().err
+    assert "gave no readable result" in capsys.readouterr().err
 
 
 def test_the_uncertainty_lies_beside_the_result_under_a_name_of_its_own(bids, tmp_path):
@@ -184,9 +184,9 @@ def test_the_uncertainty_lies_beside_the_result_under_a_name_of_its_own(bids, tm
     [
         (("--jobs", "0"), "whole number of at least 1"),
         (("--cluster", "slurm", "--cluster-option", "queue"), "KEY=VALUE"),
-        (("--cluster-option", "queue=long"), "name the kind of the cluster"),
-        (("--scheduler", "tcp://a:1", "--jobs", "4"), "--scheduler has workers already"),
-        (("--uncertainty",), "choose best"),
+        (("--cluster-option", "queue=long"), "specify the kind of cluster"),
+        (("--scheduler", "tcp://a:1", "--jobs", "4"), "--scheduler brings its own workers"),
+        (("--uncertainty",), "choose quality best"),
     ],
 )
 def test_contradictions_are_refused_before_any_work(bids, words, message, tmp_path, capsys):
@@ -217,7 +217,7 @@ def test_more_processes_than_the_memory_holds_are_refused_before_any_work(task, 
     monkeypatch.setattr(memory, "free_memory", lambda _device: 1e9)
 
     with pytest.raises(
-        InputError, match=r"--jobs 16 leaves 0\.037 GB to each process, too little for the largest scan"
+        InputError, match=r"--jobs 16 leaves 0\.037 GB for each process, which is too little for the largest scan"
     ):
         share_of_worker([task], Place(jobs=16))
 

@@ -113,7 +113,7 @@ def test_a_scan_that_ends_its_workers_is_given_up_and_named(cluster, tasks, monk
     outcomes = list(outcomes_of(tasks, Place(scheduler=cluster.scheduler_address), Share()))
 
     assert len(sent) == len(outcomes) == SCANS
-    assert all("each worker that took it ended" in outcome.message for outcome in outcomes)
+    assert all("every worker that processed it ended" in outcome.message for outcome in outcomes)
 
 
 def test_the_result_is_that_of_the_plain_loop(cluster, tasks, tmp_path):
@@ -171,7 +171,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_what_is_finished(task
         first = next(outcomes)
         leaving.close()
 
-        with pytest.raises(ClusterError, match="has gone away; call again, what is finished is kept"):
+        with pytest.raises(ClusterError, match=r"was lost; run the command again. Finished results are kept"):
             list(outcomes)
 
     assert first.state == DONE

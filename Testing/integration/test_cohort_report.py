@@ -152,7 +152,7 @@ def test_nothing_to_report_on_is_refused(cohort, place, capsys):
     shutil.rmtree(cohort / "out" / "sub-02")
 
     assert arssr("report", cohort / "out" if place == "folder" else cohort / "none.nii.gz") == 2
-    assert "holds no results" in (printed := capsys.readouterr().err) or "does not exist" in printed
+    assert "contains no results" in (printed := capsys.readouterr().err) or "does not exist" in printed
     assert list(cohort.rglob("*.html")) == []
 
 
@@ -160,7 +160,7 @@ def test_a_page_of_another_program_is_never_replaced(cohort, capsys):
     (cohort / "out" / "index.html").write_text("<html>mine</html>")
 
     assert arssr("report", cohort / "out") == 2
-    assert "is no report of ours" in capsys.readouterr().err
+    assert "is not a report of ArSSR" in capsys.readouterr().err
     assert (cohort / "out" / "index.html").read_text() == "<html>mine</html>"
 
 
@@ -168,7 +168,7 @@ def test_a_report_that_cannot_be_written_is_one_error(cohort, capsys):
     (cohort / "file").write_text("")
 
     assert arssr("report", cohort / "out", "--output", cohort / "file" / "pages") == 2
-    assert "choose another place for the report" in capsys.readouterr().err
+    assert "choose another location for the report" in capsys.readouterr().err
 
 
 def test_a_dicom_series_is_taken_as_the_source_and_as_the_result(phantom, tmp_path, tiny_weights, capsys):

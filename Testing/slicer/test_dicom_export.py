@@ -115,7 +115,7 @@ def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, r
 
 
 def test_a_source_that_left_the_scene_is_told(tmp_path, database, result):
-    with pytest.raises(InputError, match="not in the scene any more; load it again"):
+    with pytest.raises(InputError, match="no longer in the scene; load it again"):
         dicom.exportDerivedSeries(None, result, tmp_path / "out", facts=PROVENANCE)
 
 
@@ -124,7 +124,7 @@ def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
     first.unlink()
     database.files = {instance: file for instance, file in database.files.items() if file != str(second)}
 
-    with pytest.raises(InputError, match=r'2 of the 9 DICOM files of "T1" cannot be found any more; import'):
+    with pytest.raises(InputError, match=r'2 of the 9 DICOM files of "T1" can no longer be found; import'):
         dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
     assert not (tmp_path / "out").exists()
 

@@ -299,7 +299,7 @@ def test_slicer_itself_is_never_started_a_second_time(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "SlicerApp-real"))
 
-    with pytest.raises(DependencyError, match=r"PythonSlicer was not found.*install Slicer again"):
+    with pytest.raises(DependencyError, match=r"PythonSlicer was not found.*reinstall Slicer"):
         pythonExecutable()
 
 

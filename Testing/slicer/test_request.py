@@ -93,7 +93,7 @@ def test_a_weights_file_is_named_by_its_full_path(thick, tiny_weights, monkeypat
 
 
 def test_no_input_is_refused(scene):
-    with pytest.raises(InputError, match="No input volume is chosen"):
+    with pytest.raises(InputError, match="No input volume is selected"):
         makeRequest(None, scale=2)
 
 
@@ -222,7 +222,7 @@ def test_frames_at_different_places_are_refused_with_a_region_of_interest(scene)
     sequence.GetNthDataNode(1).SetOrigin(5, 0, 0)
     roi = mrml_volumes.add_roi(mrml_volumes.corners(proxy).mean(axis=0), (3, 3, 3))
 
-    with pytest.raises(InputError, match="lie at different places"):
+    with pytest.raises(InputError, match="lie at different positions"):
         makeRequest(proxy, scale=2, roi=roi, allFrames=True)
 
 

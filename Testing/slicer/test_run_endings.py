@@ -162,7 +162,7 @@ def test_a_module_that_is_unloaded_ends_its_run_without_a_word(ask, slicerHost):
 def test_a_second_run_is_refused_while_one_is_under_way(ask):
     Run(ask(large_volume())).start()
 
-    with pytest.raises(InputError, match='"Large" is still being upsampled; wait for its end, or cancel it'):
+    with pytest.raises(InputError, match='"Large" is still being upsampled; wait until it is finished, or cancel it'):
         Run(ask(volume())).start()
 
     assert run.activeRun() is not None
@@ -190,7 +190,7 @@ def test_a_volume_that_has_changed_since_it_was_chosen_is_refused(ask):
     request = ask(source)
     source.SetOrigin(1, 2, 3)
 
-    with pytest.raises(InputError, match='"T1" has changed since it was chosen'):
+    with pytest.raises(InputError, match='"T1" has changed since it was selected'):
         Run(request).start()
 
 
@@ -226,7 +226,7 @@ def test_a_result_of_another_size_is_refused(quick, scene, monkeypatch):
     started.start()
     started._grids = [source_grid.upsampled(1.5) for source_grid in started._grids]
 
-    with pytest.raises(OutputError, match="was expected; nothing was added"):
+    with pytest.raises(OutputError, match="were expected; nothing was added"):
         started.wait()
 
     assert scene.GetNumberOfNodes() == count

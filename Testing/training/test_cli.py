@@ -68,7 +68,7 @@ def test_a_table_of_splits_takes_the_place_of_two_folders(folder):
         (["--init", "nobody"], 'There is no model "nobody"'),
         (["--device", "cuda:99"], "cuda"),
         (["--init", "arssr2", "--set", "model.channels=9"], "model.channels=9 cannot be set with --init"),
-        (["--init", "arssr2", "--set", "model.blocks=3"], "have 6 residual blocks; model.blocks = 3 loses some"),
+        (["--init", "arssr2", "--set", "model.blocks=3"], "have 6 residual blocks, but model.blocks = 3 is fewer"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_first_step(folder, capsys, arguments, reason):
@@ -82,7 +82,7 @@ def test_a_run_is_never_begun_over_another(folder, capsys):
     main(TRAIN)
 
     assert main(TRAIN) == 2
-    assert "holds a run already; continue it with --resume" in capsys.readouterr().err
+    assert "already contains a run; continue it with --resume" in capsys.readouterr().err
 
 
 # --- fine-tuning

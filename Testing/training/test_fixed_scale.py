@@ -187,10 +187,10 @@ def test_the_scale_of_a_shipped_recipe_is_one_key(kind):
     [
         (
             ["scale_range=[2, 4]"],
-            r"scale_range = \[2.0, 4.0\] is impossible; expected \[2.0, 2.0\] for",
+            r"scale_range = \[2.0, 4.0\] is not valid; expected \[2.0, 2.0\] for",
         ),
-        (["thick_share=0.1", "isotropic_share=0.9"], "isotropic_share = 0.9 is impossible; expected 1.0"),
-        (["whole_scale_share=0.5"], "whole_scale_share = 0.5 is impossible; expected 0.0"),
+        (["thick_share=0.1", "isotropic_share=0.9"], "isotropic_share = 0.9 is not valid; expected 1.0"),
+        (["whole_scale_share=0.5"], "whole_scale_share = 0.5 is not valid; expected 0.0"),
         (["model.scale=0"], "scale is 0.0; choose a value from 1.0 to 16.0"),
         (["precision=bf16"], 'expected "fp32" for a network of kind srcnn3d'),
         (["coordinates=volume"], 'expected "relative"'),

@@ -43,7 +43,7 @@ def test_a_network_of_the_same_depth_is_taken_as_it_is(trained):
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"blocks": 1}, "have 2 residual blocks; model.blocks = 1"), ({"channels": 16}, "only model.blocks can grow")],
+    [({"blocks": 1}, "have 2 residual blocks, but model.blocks = 1"), ({"channels": 16}, "only model.blocks can grow")],
 )
 def test_what_would_lose_something_is_refused(trained, changes, reason):
     with pytest.raises(InputError, match=reason):

@@ -70,7 +70,7 @@ def test_an_orientation_is_named_by_where_the_axes_run(direction, letters):
     [
         (np.zeros((12, 12, 12), np.float32), "nothing but background"),
         (np.full((12, 12, 12), 7, np.float32), "nothing but background"),
-        (np.where(np.arange(12) == 5, np.nan, np.ones((12, 12, 12))), "holds 144 voxels that are not a number"),
+        (np.where(np.arange(12) == 5, np.nan, np.ones((12, 12, 12))), "contains 144 voxels that are NaN"),
         (np.where(np.arange(12) == 5, np.inf, np.ones((12, 12, 12))), "or infinite"),
         (smooth_array((12, 12, 4), 1.0), "4 x 12 x 12 voxels, fewer than a patch_size of 6"),
     ],

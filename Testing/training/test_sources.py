@@ -46,7 +46,7 @@ def test_a_copy_under_another_name_and_type_is_refused(tmp_path):
     write_phantom(tmp_path / "val" / "copy.nrrd", array.astype(np.int16))
     known = TrainingVolume("original.nii.gz", None, None, voxel_hash=hash_of(array.astype(np.float64)))
 
-    with pytest.raises(InputError, match=r"copy\.nrrd has the voxels of the training volume original\.nii\.gz"):
+    with pytest.raises(InputError, match=r"copy\.nrrd has the same voxels as the training volume original\.nii\.gz"):
         validation_cases(tiny_config(tmp_path), find_sources(tmp_path / "val", "val"), [known])
 
 

@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(config):
         ({"model": ArSSR2Config(channels=16, blocks=1, feature_channels=8)}, r"model\.channels: 8, now 16"),
         ({"seed": 1}, "seed: 0, now 1"),
         ({"scale_range": (2.0, 3.0)}, r"scale_range: \[1.25, 4.25\], now \[2.0, 3.0\]"),
-        ({"batch_items": 3}, "items a step over all processes: 2, now 3"),
+        ({"batch_items": 3}, "items per step over all processes: 2, now 3"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_with_what_differs(config, changes, found):

@@ -260,7 +260,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, writer):
     else:
         path.write_bytes(pickle.dumps(Trap(trace)))
 
-    expect_refusal(path, "nothing in it was run")
+    expect_refusal(path, "no code in it was run")
     assert not trace.exists()
 
 

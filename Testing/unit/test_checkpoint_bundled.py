@@ -107,7 +107,7 @@ def test_a_name_is_not_taken_for_a_file(weights_folder, monkeypatch, tmp_path):
 def test_a_damaged_registry_is_refused(weights_folder, text):
     (weights_folder / "registry.toml").write_text(text, encoding="utf-8")
 
-    with pytest.raises(CheckpointError, match="install ArSSR again"):
+    with pytest.raises(CheckpointError, match="reinstall ArSSR"):
         registry()
 
 

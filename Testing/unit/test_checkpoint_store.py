@@ -124,7 +124,7 @@ def test_a_models_folder_without_permission_is_an_output_error(tmp_path, tiny_we
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv(bundled.FOLDER_VARIABLE, str(tmp_path / "file" / "models"))
 
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be created"):
         import_model(tiny_weights)
 
 

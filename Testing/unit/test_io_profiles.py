@@ -67,12 +67,12 @@ def test_the_acquired_matrix_tells_how_much_a_scanner_interpolated_in_the_plane(
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({**TWO_D, "SliceThickness": "0"}, "0 mm, 4 mm apart, which is impossible"),
+        ({**TWO_D, "SliceThickness": "0"}, "0 mm at a slice spacing of 4 mm, which is impossible"),
         ({**TWO_D, "SliceThickness": "-3"}, "impossible"),
         ({**TWO_D, "SliceThickness": "65"}, "impossible"),
         ({"SliceThickness": "2", "MRAcquisitionType": "3D"}, "contradict each other; the positions are used"),
         ({**TWO_D, "SliceThickness": ("3", "3", "3", "4", "3", "3")}, "different slice thicknesses"),
-        ({"SliceThickness": "3"}, "not whether the acquisition is 2D or 3D"),
+        ({"SliceThickness": "3"}, "or whether the acquisition is 2D or 3D"),
         ({**TWO_D, "ImageType": ["DERIVED", "SECONDARY"]}, "derived from other images"),
     ],
 )
@@ -114,8 +114,8 @@ def test_the_slice_axis_of_a_sidecar_is_the_one_it_names_or_the_thickest(tmp_pat
         ({"SliceThickness": 6, "MRAcquisitionType": "2D"}, "slices of 6 mm, but the volume beside it has voxels of 4"),
         ({"SliceThickness": 0, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}, "impossible"),
         (b'{"SliceThickness": NaN, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}', "impossible"),
-        ({"SliceThickness": [3], "MRAcquisitionType": "2D"}, "no slice thickness"),
-        ({"SliceThickness": 3}, "not whether the acquisition is 2D or 3D"),
+        ({"SliceThickness": [3], "MRAcquisitionType": "2D"}, "does not state the slice thickness"),
+        ({"SliceThickness": 3}, "or whether the acquisition is 2D or 3D"),
         (b"{", "cannot be read as a sidecar"),
         (b"[" * 100_000, "cannot be read as a sidecar"),
         (b"[]", "is not a JSON object"),

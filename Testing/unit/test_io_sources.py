@@ -52,7 +52,7 @@ def test_a_table_may_name_masks_of_lesions(tmp_path):
         ("path,split\n,train\n", "line 2: there is no path"),
         ("file,split\na.nii.gz,train\n", "has the columns file, split; expected path"),
         ("", "has the columns none"),
-        ("path,split\na.nii.gz,val\n", 'holds no volume; expected a row with split "train"'),
+        ("path,split\na.nii.gz,val\n", 'contains no volume; expected a row with split "train"'),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, reason):
@@ -63,7 +63,7 @@ def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, reason):
 
 
 def test_a_folder_without_volumes_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no volume; expected"):
+    with pytest.raises(InputError, match="contains no volume; expected"):
         find_sources(tmp_path, "train")
 
 
@@ -84,5 +84,5 @@ def test_a_volume_with_voxels_that_are_no_numbers_is_refused_with_their_count(tm
     array[1, 2, 3:5] = (np.nan, np.inf)
     path = write_volume(Volume(array, VolumeGeometry((6, 5, 4), (1.0, 1.0, 1.0))), tmp_path / "a.nrrd")
 
-    with pytest.raises(InputError, match=r"a\.nrrd holds 2 voxels that are not a number"):
+    with pytest.raises(InputError, match=r"a\.nrrd contains 2 voxels that are NaN"):
         read_checked(path)

@@ -47,11 +47,11 @@ def test_a_value_comes_out_in_its_type(value, hint, expected):
         (1, str, "text"),
         ("", Path, "a path"),
         (["a"], tuple[float, ...], "a number"),
-        (3, tuple[float, ...], "a list, each part a number"),
+        (3, tuple[float, ...], "a list of numbers"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(value, hint, words):
-    with pytest.raises(InputError, match=f"The recipe's key = .* should be {words}"):
+    with pytest.raises(InputError, match=f"The recipe's key = .* must be {words}"):
         converted("key", value, hint, kind="recipe")
 
 

@@ -150,7 +150,7 @@ def test_progress_rises_to_one_in_the_best_quality(tiny_model):
 
 @pytest.mark.parametrize("quality", ["draft", "standard"])
 def test_the_uncertainty_of_one_answer_is_refused(quality):
-    with pytest.raises(InputError, match="asks once; choose best"):
+    with pytest.raises(InputError, match="makes only one; choose quality best"):
         UpsamplingOptions(quality=quality, uncertainty=True)
 
 

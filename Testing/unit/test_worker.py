@@ -303,7 +303,7 @@ def test_a_pytorch_that_cannot_be_loaded_says_why(work, brain, sharp, tiny_weigh
 
     code = work(upsample_job(tiny_weights, (brain, sharp)))
 
-    assert_refused(code, "DependencyError", "cannot be loaded", "c10.dll", "install it again")
+    assert_refused(code, "DependencyError", "cannot be loaded", "c10.dll", "reinstall it")
 
 
 def test_a_defect_is_one_line_with_its_traceback_in_the_log(work, told, brain, sharp, tiny_weights, monkeypatch):

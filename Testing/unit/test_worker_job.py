@@ -185,7 +185,7 @@ def test_a_volume_may_say_how_its_slices_were_acquired():
 
 
 def test_a_profile_that_cannot_be_is_refused():
-    with pytest.raises(InputError, match=r"profile = .* should be a list of 3"):
+    with pytest.raises(InputError, match=r"profile = .* must be a list of 3 "):
         job_from_table(UPSAMPLE | {"volumes": [{"input": "a", "output": "b", "profile": [None]}]})
 
 
@@ -193,5 +193,5 @@ def test_a_profile_that_cannot_be_is_refused():
 def test_an_uncertainty_needs_a_file_and_a_file_an_uncertainty(asked, file):
     volume = {"input": "a", "output": "b", "uncertainty": file}
 
-    with pytest.raises(InputError, match="uncertainty should be true exactly where"):
+    with pytest.raises(InputError, match="uncertainty must be true if every volume"):
         job_from_table(UPSAMPLE | {"quality": "best", "uncertainty": asked, "volumes": [volume]})

@@ -147,7 +147,7 @@ def test_a_question_that_cannot_be_answered_is_refused_and_the_next_one_answered
 def test_a_line_that_is_no_question_is_refused(worker, line):
     worker.ask(line)
 
-    assert "A question is one JSON object" in worker.next("refused")["message"]
+    assert "A question must be one JSON object" in worker.next("refused")["message"]
 
 
 @pytest.mark.parametrize("missing", ["input", "folder"])

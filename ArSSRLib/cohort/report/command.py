@@ -36,14 +36,15 @@ def run(args: argparse.Namespace) -> int:
         return _report_one(results, args)
     if args.source or args.series or args.uncertainty:
         msg = (
-            f"{results}: is a folder of results, which names its sources itself; leave --source, --series and "
-            "--uncertainty out."
+            f"{results}: is a results folder, which records its own sources; omit --source, --series and --uncertainty."
         )
         raise InputError(msg)
     root = source_of(results)
     items = survey(results, root, _scans_of(root))
     if not any(item.result for item in items):
-        msg = f"{results}: holds no results of arssr bids; run the level participant first, or name another folder."
+        msg = (
+            f"{results}: contains no results of arssr bids; run the participant level first, or specify another folder."
+        )
         raise InputError(msg)
     return report(items, results, Path(args.output) if args.output else results)
 
@@ -69,7 +70,7 @@ def _scans_of(root: Path) -> Found | None:
     try:
         return find_scans(root, Selection(suffixes=SUFFIXES))
     except InputError as error:
-        logger.warning("Scans without a result are not named: %s", error)
+        logger.warning("Scans without a result are not listed in the report: %s", error)
         return None
 
 
@@ -87,7 +88,7 @@ def report(items: list[Item], results: Path, folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"{folder}: cannot be created ({error.strerror or error}); choose another place for the report."
+        msg = f"{folder}: cannot be created ({error.strerror or error}); choose another location for the report."
         raise OutputError(msg) from error
     rows = write_report(items, folder, str(read_description(results).get("Name", "Results")))
     for line in problems_of(rows):
@@ -102,7 +103,7 @@ def _report_one(result: Path, args: argparse.Namespace) -> int:
     from ArSSRLib.cohort.report.pages import PAGE_BYTES, find_safely, write_page  # noqa: PLC0415
 
     if not result.exists():
-        msg = f"{result}: does not exist; name a folder of results of arssr bids, or one result."
+        msg = f"{result}: does not exist; specify a results folder of arssr bids, or a single result."
         raise InputError(msg)
     page = Path(args.output) if args.output else result.with_name(f"{result.name.split('.')[0]}.html")
     source, uncertainty = (Path(path) if path else None for path in (args.source, args.uncertainty))

@@ -117,7 +117,9 @@ def find_safely(item: Item, largest: int) -> Finding:
         return find(item, largest)
     except Exception as error:
         logger.debug("%s failed because of:", item.title, exc_info=True)
-        problem = f"It cannot be shown ({type(error).__name__}: {one_line(str(error))}); this is a defect, report it."
+        problem = (
+            f"It cannot be shown ({type(error).__name__}: {one_line(str(error))}); this is a defect; please report it."
+        )
         return Finding(item, (problem,))
 
 
@@ -133,10 +135,13 @@ def refuse_foreign(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        msg = f"{path}: cannot be replaced ({error.strerror or error}); choose another place for the report."
+        msg = f"{path}: cannot be replaced ({error.strerror or error}); choose another location for the report."
         raise OutputError(msg) from error
     if _MARK not in start:
-        msg = f"{path}: exists and is no report of ours; remove it, or choose another place for the report."
+        msg = (
+            f"{path}: already exists and is not a report of ArSSR; remove it, or choose another location for the "
+            "report."
+        )
         raise OutputError(msg)
 
 

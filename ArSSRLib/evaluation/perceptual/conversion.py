@@ -42,7 +42,9 @@ def convert(source: Path) -> list[Path]:
         content = _content_of(source, name)
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
-            msg = f"{name} in {source} has SHA-256 {found[:12]}..., expected {expected[:12]}...; get {SOURCE} again."
+            msg = (
+                f"{name} in {source} has SHA-256 {found[:12]}..., expected {expected[:12]}...; download {SOURCE} again."
+            )
             raise CheckpointError(msg)
         converted[network] = tensors_of(read_tree(content), title, network)
     return [_write(weights_file(network), tensors) for network, tensors in converted.items()]
@@ -67,7 +69,7 @@ def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, F
                 tensors[f"linear_{n}"] = tree[f"NetLinLayer_{compared}"]["Conv_0"]["kernel"].reshape(-1)
                 compared += 1
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        msg = f"The weights of {network} lack {error}; get {SOURCE} again."
+        msg = f"The weights of {network} lack {error}; download {SOURCE} again."
         raise CheckpointError(msg) from error
     check_layout({name: tensor.shape for name, tensor in tensors.items()}, network)
     return tensors
@@ -84,7 +86,7 @@ def read_tree(content: bytes) -> dict[str, Any]:
         return {str(name): _plain(value) for name, value in tree.items()}
     except Exception as error:  # any error that hostile or truncated bytes cause; nothing in them was executed
         reason = one_line(error)[:120]
-        msg = f"The pickle holds more than weights, and nothing in it was run ({reason}); get {SOURCE} again."
+        msg = f"The pickle contains more than weights ({reason}), and no code in it was run; download {SOURCE} again."
         raise CheckpointError(msg) from error
 
 
@@ -126,7 +128,7 @@ def _content_of(source: Path, name: str) -> bytes:
     except (OSError, tarfile.TarError, EOFError) as error:
         msg = f"{source}: cannot be read ({one_line(error)[:120]}); expected {SOURCE}, or a folder with the package."
         raise CheckpointError(msg) from error
-    msg = f"{source}: holds no {wanted}; expected {SOURCE}, or a folder with the package."
+    msg = f"{source}: contains no {wanted}; expected {SOURCE}, or a folder with the package."
     raise CheckpointError(msg)
 
 
@@ -138,7 +140,7 @@ def _write(path: Path, tensors: Mapping[str, FloatArray]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"{path.parent}: cannot be written ({error.strerror or error}); name another cache folder."
+        msg = f"{path.parent}: cannot be written ({error.strerror or error}); specify another cache folder."
         raise OutputError(msg) from error
     write_whole(path, content.getvalue())
     return path

@@ -43,10 +43,13 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
         Zhang et al. 2018, https://arxiv.org/abs/1801.03924
     """
     if network not in NETWORKS:
-        msg = f'LPIPS knows the networks {", ".join(NETWORKS)}, not "{network}"; choose one of them.'
+        msg = f'LPIPS has no network "{network}"; choose one of {", ".join(NETWORKS)}.'
         raise InputError(msg)
     if reference.shape != result.shape or not np.isfinite(result).all():
-        msg = f"LPIPS compares two finite volumes of one shape, got {reference.shape} and {result.shape}; repair them."
+        msg = (
+            f"LPIPS compares two finite volumes of the same shape, got {reference.shape} and {result.shape}; repair "
+            "them."
+        )
         raise InputError(msg)
     weights = load_weights(network)
     lowest, highest = float(reference.min()), float(reference.max())

@@ -36,7 +36,7 @@ def mean_over_slices(
         InputError: If the volume is not 3-D, or has a voxel that is not finite.
     """
     if volume.ndim != 3 or not np.isfinite(volume).all():
-        msg = f"{metric} judges a 3-D volume of finite voxels, got shape {volume.shape}; repair or crop it."
+        msg = f"{metric} needs a 3-D volume of finite voxels, got shape {volume.shape}; repair or crop it."
         raise InputError(msg)
     means = []
     for axis in range(3):

@@ -42,7 +42,7 @@ def load_weights(network: str) -> Mapping[str, Tensor]:
     """
     path = weights_file(network)
     if not path.is_file():
-        msg = f"LPIPS needs the weights of its network {network}, and there is no {path}; {STEPS}"
+        msg = f"LPIPS needs the weights of its network {network}, but {path} does not exist; {STEPS}"
         raise MetricUnavailable(msg)
     return _read(path, network, path.stat().st_mtime_ns)
 
