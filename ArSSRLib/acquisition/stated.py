@@ -43,7 +43,7 @@ def along_slices(
     if thickness is None or acquisition not in ("2D", "3D"):
         LOGGER.info(
             "%s: does not state the slice thickness, or whether the acquisition is 2D or 3D; the slice profile is "
-            "unknown",
+            "unknown.",
             origin,
         )
         return None
@@ -51,7 +51,7 @@ def along_slices(
     if not (math.isfinite(width) and 0 < width <= WIDEST):
         LOGGER.warning(
             "%s: states a slice thickness of %.6g mm at a slice spacing of %.6g mm, which is impossible; the slice "
-            "profile is unknown",
+            "profile is unknown.",
             origin,
             thickness,
             spacing,
@@ -62,7 +62,7 @@ def along_slices(
     if width < _NO_GAP or width > _MOST_INTERPOLATED:
         LOGGER.warning(
             "%s: states a 3D acquisition, but a slice thickness of %.6g mm at a slice spacing of %.6g mm, which "
-            "contradict each other; the positions are used, and the slice profile is unknown",
+            "contradict each other; the positions are used, and the slice profile is unknown.",
             origin,
             thickness,
             spacing,
@@ -87,7 +87,7 @@ def in_plane(acquired: int | None, stored: int, axis: str, *, source: Source, or
     if not 1 - AGREE <= width <= _MOST_INTERPOLATED:
         LOGGER.warning(
             "%s: states %d acquired samples along %s but has %d voxels, which do not cover the same field of view; "
-            "the voxels are used, and the profile along %s is unknown",
+            "the voxels are used, and the profile along %s is unknown.",
             origin,
             acquired,
             axis,

@@ -147,7 +147,7 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     factors = factors_for(volume.geometry, args)
     model = batch.model()
     logger.info(
-        "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s)",
+        "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s).",
         source,
         times(volume.geometry.size),
         times(volume.geometry.spacing),
@@ -207,7 +207,7 @@ def _writable_name(source: Path) -> str:
     name = source.name if suffix in WRITABLE_SUFFIXES else f"{stem}{single_file_suffix(source)}"
     if name != portable_name(name):
         logger.warning(
-            "%s: its result is named %s, because Windows does not allow its own name", source, portable_name(name)
+            "%s: its result is named %s, because Windows does not allow its own name.", source, portable_name(name)
         )
     return portable_name(name)
 

@@ -56,7 +56,7 @@ def read(path: Path, series: str | None) -> Volume:
             msg = f"has a DICOM header that cannot be interpreted ({error}); export the series again"
             raise InputError(" ".join(msg.split())) from error
     if len(files) < len(found):
-        text = "%s: %d of %d files are copies of others, with the same position and voxels; each image is read once"
+        text = "%s: %d of %d files are copies of others, with the same position and voxels; each image is read once."
         LOGGER.warning(text, path, len(found) - len(files), len(found))
     order, geometry = stack([plane for file in files for plane in planes[file]])
     first = headers[files[0]]

@@ -31,7 +31,7 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
         LOGGER.info(
             (
                 "%s: is derived from other images, so what it states about the acquisition is not used; the slice "
-                "profile is unknown"
+                "profile is unknown."
             ),
             path,
         )
@@ -41,7 +41,7 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
         return UNKNOWN
     thicknesses = {_number(value) for group in groups for value in _all(group, "SliceThickness")}
     if len(thicknesses) > 1 and _spread(thicknesses) > _THICKNESS_AGREES_MM:
-        LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown", path)
+        LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown.", path)
         thicknesses = {None}
     acquisition = str(_find(groups[0], "MRAcquisitionType") or "").strip().upper()
     thickness = next(iter(thicknesses), None)
@@ -72,8 +72,8 @@ def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | 
     stated = {"ROW": numbers[2], "COL": numbers[3]}.get(direction, row)
     if not row or not column or min(numbers) < 0 or sum(map(bool, numbers)) != 2 or (not stated and row != column):
         LOGGER.warning(
-            "%s: states an acquisition matrix of %s and phase encoding along %s, which contradict each other; "
-            "the profiles in the plane are unknown",
+            "%s: states an acquisition matrix of %s and phase encoding along %s, which contradict each other; the "
+            "profiles in the plane are unknown.",
             path,
             numbers,
             direction or "an unnamed axis",

@@ -243,13 +243,13 @@ def _geometry(image: sitk.Image, header: TextHeader) -> VolumeGeometry:
     """Return the grid in mm, regardless of the unit in the header; warn about missing statements."""
     if not header.states_spacing:
         LOGGER.warning(
-            "%s: states no voxel spacing; 1 x 1 x 1 mm is assumed, so check the size of the result", header.path
+            "%s: states no voxel spacing; 1 x 1 x 1 mm is assumed, so check the size of the result.", header.path
         )
     factors, wrong = header.millimeters()
     if wrong:
-        LOGGER.warning("%s: states %s; mm is assumed, so check the size of the result", header.path, wrong)
+        LOGGER.warning("%s: states %s; mm is assumed, so check the size of the result.", header.path, wrong)
     if not header.states_orientation:
-        text = "%s: does not relate its axes to the patient, so left and right are a guess; check the orientation"
+        text = "%s: does not relate its axes to the patient, so left and right are a guess; check the orientation."
         LOGGER.warning(text, header.path)
     dimension = image.GetDimension()
     affine = np.eye(4)

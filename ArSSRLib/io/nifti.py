@@ -197,7 +197,7 @@ def _bytes_in(path: Path, least: int, most: int) -> int:
     except InputError as error:
         if NOT_GZIP not in str(error.__cause__) or total < least:
             raise
-        LOGGER.warning("%s: has further data after its compressed voxels, which is ignored", path)
+        LOGGER.warning("%s: has further data after its compressed voxels, which is ignored.", path)
     return total
 
 

@@ -109,8 +109,8 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
         if not _has_ras(path):
             LOGGER.warning(
                 (
-                    "%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm and coronal slices are assumed, so "
-                    "check the result"
+                    "%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm and coronal slices are assumed, "
+                    "so check the result."
                 ),
                 path,
             )
@@ -118,14 +118,14 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
     codes = {"sform": raw.sform_code, "qform": raw.qform_code} if raw else {"sform": 0, "qform": 0}
     if raw and not any(codes.values()) and not all(raw.spacing):
         LOGGER.warning(
-            "%s: states no voxel spacing along an axis; 1 mm is assumed, so check the size of the result", path
+            "%s: states no voxel spacing along an axis; 1 mm is assumed, so check the size of the result.", path
         )
     affine, codes = _affine(header, codes, path)
     try:
         unit = header.get_xyzt_units()[0]
     except KeyError:
         LOGGER.warning(
-            "%s: states lengths in a unit that NIfTI does not define; mm is assumed, so check the size of the result",
+            "%s: states lengths in a unit that NIfTI does not define; mm is assumed, so check the size of the result.",
             path,
         )
         unit = "unknown"
@@ -149,7 +149,7 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
     for name in given:
         if codes[name] not in _KNOWN_CODES:
             more = ", although other programs may ignore it" if codes[name] < 0 else ""
-            text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s"
+            text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s."
             LOGGER.warning(text, path, name, codes[name], more)
     usable = [name for name in given if forms[name] is not None]
     if given and not usable:
@@ -158,14 +158,14 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
     if not given:
         return _spacing_alone(header, path), {"sform": 0, "qform": 0}
     for name in [name for name in given if name not in usable]:
-        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead", path, name, usable[0])
+        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead.", path, name, usable[0])
     used = forms[usable[0]]
     # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
     written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
     kept = {name: code if name in usable else 0 for name, code in written.items()}
     if len(usable) == 2 and not _same(used, forms[usable[1]]):
         LOGGER.warning(
-            "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation",
+            "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation.",
             path,
             usable[0],
         )
@@ -175,7 +175,7 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
 
 def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
     """Return the affine of a file without a stated position, as in ITK, and therefore in Slicer."""
-    LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation", path)
+    LOGGER.warning("%s: has neither sform nor qform, so left and right are a guess; check the orientation.", path)
     spacing = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
     spacing[spacing == 0] = 1.0
     return np.asarray(np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))

@@ -80,14 +80,14 @@ def _table(sidecar: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except InputError as error:
-        LOGGER.warning("%s: %s; without it, the slice profile is unknown", sidecar.parent, error)
+        LOGGER.warning("%s: %s; without it, the slice profile is unknown.", sidecar.parent, error)
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        LOGGER.warning("%s: cannot be read as a sidecar file (%s) and is ignored", sidecar, reason_of(error))
+        LOGGER.warning("%s: cannot be read as a sidecar file (%s) and is ignored.", sidecar, reason_of(error))
         return {}
     if not isinstance(table, dict):
         LOGGER.warning(
-            "%s: is not a JSON object of names and values, as a sidecar file should be, and is ignored", sidecar
+            "%s: is not a JSON object of names and values, as a sidecar file should be, and is ignored.", sidecar
         )
         return {}
     return table
@@ -135,7 +135,7 @@ def _number(table: Mapping[str, Any], name: str) -> float | None:
 
 def _contradicted(sidecar: Path, stated: str, found: str) -> None:
     LOGGER.warning(
-        "%s: states %s, but the volume beside it has %s; the volume is used, and its slice profile is unknown",
+        "%s: states %s, but the volume beside it has %s; the volume is used, and its slice profile is unknown.",
         sidecar,
         stated,
         found,

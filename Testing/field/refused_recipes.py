@@ -91,7 +91,7 @@ def swapped(key: str, value: str, table: str = RECIPE) -> str:
 
 EVALUATE: Cases = {
     "no protocol": asked("evaluate"),
-    "a protocol that is not there": asked("evaluate", "{}/none.toml"),
+    "a protocol that does not exist": asked("evaluate", "{}/none.toml"),
     "a protocol that is not TOML": evaluate("a = "),
     "an unknown key of a protocol": evaluate('subject = "a"\n' + PROTOCOL),
     "a protocol without a key": evaluate(without("output", PROTOCOL)),
@@ -99,24 +99,24 @@ EVALUATE: Cases = {
     "a scale of a protocol below 1": evaluate(swapped("scales", "[0.5]", PROTOCOL)),
     "an unknown metric": evaluate(swapped("metrics", '["beauty"]', PROTOCOL)),
     "an unknown method": evaluate(PROTOCOL.replace('kind = "cubic"', 'kind = "magic"')),
-    "two methods of one name": evaluate(PROTOCOL + PROTOCOL[PROTOCOL.index("[[") :]),
+    "two methods with the same name": evaluate(PROTOCOL + PROTOCOL[PROTOCOL.index("[[") :]),
     "an override without a value": evaluate(PROTOCOL, "--set", "scales"),
-    "an override below a value": evaluate(PROTOCOL, "--set", "scales.a=1"),
+    "an override of a key inside a value": evaluate(PROTOCOL, "--set", "scales.a=1"),
     "no volumes to compare on": evaluate(before=lambda folder: (folder / "train").mkdir()),
     "no parallel processes": evaluate(PROTOCOL, "--jobs", "0"),
-    "curves of nothing": asked("evaluate", "--curves", "{}/a.png"),
-    "curves as another picture": asked("evaluate", "--curves", "{}/run", "{}/a.jpg"),
+    "curves without a run": asked("evaluate", "--curves", "{}/a.png"),
+    "curves in another picture format": asked("evaluate", "--curves", "{}/run", "{}/a.jpg"),
     "curves of a folder that is not a run": asked("evaluate", "--curves", "{}", "{}/a.png"),
 }
 TRAIN: Cases = {
-    "a recipe that is not there": asked("train", "{}/none.toml"),
+    "a recipe that does not exist": asked("train", "{}/none.toml"),
     "a recipe that is not TOML": train("steps = "),
     "an unknown key of a recipe": train("stepz = 3\n" + RECIPE),
     "a recipe without a key": train(without("output", RECIPE)),
     "a recipe without a network": train(RECIPE.partition("[model]")[0]),
     "a number in words": train(swapped("steps", '"many"')),
     "no steps": train(swapped("steps", "0")),
-    "scales the wrong way round": train("scale_range = [4, 2]\n" + RECIPE),
+    "scales in the wrong order": train("scale_range = [4, 2]\n" + RECIPE),
     "an unknown loss": train('loss = "l3"\n' + RECIPE),
     "an unknown network": train(RECIPE.replace("arssr2", "arssr9")),
     "a network with an unknown key": train(RECIPE + "depth = 3\n"),
@@ -126,25 +126,25 @@ TRAIN: Cases = {
         RECIPE, "--init", "{}/tiny.safetensors", "--set", "model.channels=8", before=tiny()),
     "another kind of network for given weights": train(
         RECIPE, "--init", "{}/tiny.safetensors", "--set", "model.kind=arssr", before=tiny()),
-    "training data that are not there": train(),
+    "training data that do not exist": train(),
     "training data without volumes": train(before=lambda folder: (folder / "train").mkdir()),
     "a list without its columns": listed("file,part\na,train\n"),
     "a list with an unknown split": listed("path,split\na.nii,training\n"),
     "a list without a path": listed("path,split\n,train\n"),
-    "a list of files that are not there": listed("path,split\na.nii,train\n"),
+    "a list of files that do not exist": listed("path,split\na.nii,train\n"),
     "a subject in both splits": train(before=all_of(volumes("train"), lambda folder: (folder / "train").rename(
         folder / "val"), volumes("train"))),
     "volumes smaller than a patch": train(before=all_of(volumes("train", size=5), volumes("val")), recipe=swapped(
         "patch_size", "10")),
     "volumes with infinite voxels": train(before=all_of(
         volumes("train", edit=lambda array: array[:2].fill(np.nan)), volumes("val"))),
-    "volumes of background": train(before=all_of(volumes("train", edit=lambda array: array.fill(0)), volumes("val"))),
+    "empty volumes": train(before=all_of(volumes("train", edit=lambda array: array.fill(0)), volumes("val"))),
     "the same volume in both splits": train(before=both),
-    "a run that is there already": train(before=all_of(
+    "an output folder that contains a run": train(before=all_of(
         volumes("train"), volumes("val"), file("run/last.pt", "x"), file("run/log.csv", "step\n"))),
-    "a run to resume that is not there": train(RECIPE, "--resume", before=all_of(volumes("train"), volumes("val"))),
+    "a run to resume that does not exist": train(RECIPE, "--resume", before=all_of(volumes("train"), volumes("val"))),
     "a damaged run to resume": train(RECIPE, "--resume", before=all_of(
         volumes("train"), volumes("val"), file("run/last.pt", "x"))),
-    "a device for training that is not there": train(
+    "a training device that is not available": train(
         RECIPE, "--device", "cuda:7", before=all_of(volumes("train"), volumes("val"))),
 }  # fmt: skip

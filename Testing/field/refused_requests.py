@@ -75,10 +75,10 @@ MODELS: Cases = {
     "an unknown model": asked("models", "show", "none"),
     "a name without an import": asked("models", "verify", "arssr2", "--as", "mine"),
     "a bundled model to remove": asked("models", "remove", "arssr2"),
-    "weights that are not there": asked("models", "import", "{}/none.safetensors"),
+    "weights that do not exist": asked("models", "import", "{}/none.safetensors"),
     "a folder as weights": asked("models", "import", "{}"),
     "empty weights": asked("models", "import", "{}/w.safetensors", before=file("w.safetensors")),
-    "a text as weights": asked("models", "import", "{}/w.pkl", before=file("w.pkl", "some text")),
+    "a text file as weights": asked("models", "import", "{}/w.pkl", before=file("w.pkl", "some text")),
     "damaged weights": asked("models", "import", "{}/w.safetensors", before=file("w.safetensors", "x" * 100)),
     "weights of another program": asked(
         "models", "import", "{}/w.safetensors",
@@ -88,24 +88,24 @@ MODELS: Cases = {
     "weights of an unknown network": asked(
         "models", "import", "{}/w.safetensors", before=changed(dict, arssr_config='{"kind": "arssr9"}')),
     "weights with a shape of another network": asked("models", "import", "{}/w.safetensors", before=changed(shorter)),
-    "weights that are not numbers": asked("models", "import", "{}/w.safetensors", before=changed(not_finite)),
-    "weights of whole numbers": asked("models", "import", "{}/w.safetensors", before=changed(whole_numbers)),
+    "weights that contain NaN": asked("models", "import", "{}/w.safetensors", before=changed(not_finite)),
+    "integer weights": asked("models", "import", "{}/w.safetensors", before=changed(whole_numbers)),
     "a pickle that would run code": asked(
         "models", "import", "{}/w.pkl", before=lambda folder: written(folder / "w.pkl", _HOSTILE)),
     "a pickle of something else": asked(
         "models", "import", "{}/w.pkl", before=lambda folder: torch.save({"a": 1}, folder / "w.pkl")),
     "a model name with a slash": asked("models", "import", "{}/tiny.safetensors", "--as", "a/b", before=tiny()),
-    "a model name of a device": asked("models", "import", "{}/tiny.safetensors", "--as", "nul", before=tiny()),
-    "a model name that is taken": asked("models", "import", "{}/tiny.safetensors", "--as", "arssr2", before=tiny()),
+    "a device name as model name": asked("models", "import", "{}/tiny.safetensors", "--as", "nul", before=tiny()),
+    "a model name that exists": asked("models", "import", "{}/tiny.safetensors", "--as", "arssr2", before=tiny()),
     "a file as models folder": asked(
         "models", "import", "{}/tiny.safetensors", before=all_of(tiny(), file("models", "text"))),
-    "weights to convert that are in the format": asked(
+    "weights already in the ArSSR format": asked(
         "convert-checkpoint", "{}/tiny.safetensors", "{}/b.safetensors", before=tiny()),
     "converted weights that exist": asked(
         "convert-checkpoint", "{}/w.pkl", "{}/tiny.safetensors", before=all_of(tiny(), file("w.pkl", "text"))),
 }  # fmt: skip
 BIDS: Cases = {
-    "a data set that is not there": bids(before=lambda _folder: None),
+    "a data set that does not exist": bids(before=lambda _folder: None),
     "a folder that is not a data set": bids(before=lambda folder: (folder / "raw").mkdir()),
     "a damaged description": bids(before=all_of(data_set, file("raw/dataset_description.json", "{"))),
     "a description without a version": bids(before=all_of(data_set, file("raw/dataset_description.json", "{}"))),
@@ -114,8 +114,8 @@ BIDS: Cases = {
     "an output in the data set": bids(output="{}/raw/results"),
     "results of another program as output": bids(before=all_of(
         data_set, file("out/dataset_description.json", _OTHERS))),
-    "a participant that is not there": bids("--participant-label", "02"),
-    "a session that is not there": bids("--session-label", "01"),
+    "a participant that does not exist": bids("--participant-label", "02"),
+    "a session that does not exist": bids("--session-label", "01"),
     "a suffix without scans": bids("--suffix", "PDw"),
     "filters that are not JSON": filters("{"),
     "filters without queries": filters("[]"),
@@ -130,7 +130,7 @@ BIDS: Cases = {
     "uncertainty without mirror images": bids("--uncertainty"),
 }  # fmt: skip
 REPORT: Cases = {
-    "results that are not there": asked("report", "{}/out"),
+    "results that do not exist": asked("report", "{}/out"),
     "a folder without results": asked("report", "{}/out", before=lambda folder: (folder / "out").mkdir()),
     "a source of a folder of results": asked(
         "report", "{}/out", "--source", "{}/good.nii.gz", before=all_of(
@@ -145,7 +145,7 @@ REPRODUCE: Cases = {
 }
 WORKER: Cases = {
     "no job": asked("worker"),
-    "a job that is not there": asked("worker", "{}/job.json"),
+    "a job that does not exist": asked("worker", "{}/job.json"),
     "a job that is not JSON": job("{"),
     "a job that is a list": job("[]"),
     "a job of another version": job(format=9),
@@ -156,7 +156,7 @@ WORKER: Cases = {
     "a job with a number in words": job(scale="two"),
     "a job with an infinite number": job('{"format": Infinity}'),
     "an option that does not exist": job(quality="superb"),
-    "an input of a job that is not there": job(volumes=volume_of("{}/none.nrrd", "{}/o.nrrd")),
+    "an input of a job that does not exist": job(volumes=volume_of("{}/none.nrrd", "{}/o.nrrd")),
     "an input of a job as its output": job(volumes=volume_of("{}/good.nii.gz", "{}/good.nii.gz")),
     "a region beyond the volume": job(region=[[0, 99], [0, 1], [0, 1]]),
 }

@@ -105,7 +105,7 @@ def colon(folder: Path) -> Path:
 
 
 CASES: dict[str, Case] = {
-    "a NRRD file without spacing": nrrd(),
+    "an NRRD file without spacing": nrrd(),
     "lengths in an unknown unit": nrrd(
         "space: left-posterior-superior", "space directions: (1,0,0) (0,1,0) (0,0,2)", "space origin: (0,0,0)",
         'space units: "furlong" "furlong" "furlong"'),
@@ -117,7 +117,7 @@ CASES: dict[str, Case] = {
     "two orientations that differ": nifti(qform=np.diag([1.0, 1.0, 3.0, 1.0])),
     "a singular orientation beside a sound one": nifti(
         (280, bytes(48)), qform=np.array(odd_files.AFFINE)),
-    "a MGH file without orientation": info(mgh),
+    "an MGH file without orientation": info(mgh),
     "a sidecar that is not JSON": beside("{"),
     "a sidecar that is a list": beside("[]"),
     "a sidecar with another thickness": beside({"SliceThickness": 6, "MRAcquisitionType": "2D"}),
@@ -131,8 +131,8 @@ CASES: dict[str, Case] = {
     "wrapped phase": upsample(source=phase),
     "a file named as phase": upsample(source=named("sub-01_part-phase_T1w.nii.gz")),
     "a file named as the real part": upsample(source=named("sub-01_part-real_T1w.nii.gz")),
-    "a scale beyond the training": upsample("--scale", "1", "1", "9"),
-    "a thickness along an axis that stays": upsample(
+    "a scale beyond the trained range": upsample("--scale", "1", "1", "9"),
+    "a thickness along an axis that does not change": upsample(
         "--scale", "2", "2", "1", "--slice-thickness", "1x1x3", "--consistency", "off"),
     "a name that Windows does not allow": upsample(source=colon, output="results"),
 }  # fmt: skip

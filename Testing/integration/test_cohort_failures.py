@@ -75,7 +75,7 @@ def test_a_log_that_cannot_be_written_is_a_warning(bids, tmp_path, capsys):
     (tmp_path / "out" / "logs").write_text("")
 
     assert bids() == 1
-    assert f"The reason why {SCAN} failed is not kept" in capsys.readouterr().err
+    assert f"The reason for the failure of {SCAN} could not be saved" in capsys.readouterr().err
 
 
 def test_lines_that_somebody_added_to_what_validators_ignore_stay(bids, tmp_path):

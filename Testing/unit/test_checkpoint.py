@@ -273,7 +273,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, writer):
         ({3: torch.zeros(2)}, "3"),
         ({"model": {"a": torch.zeros(2)}}, "dict"),
         ({"weight": torch.zeros(2)}, "none of the published encoders"),
-        ({"weight": torch.zeros(2, device="meta")}, "not weights"),
+        ({"weight": torch.zeros(2, device="meta")}, "instead of weights"),
         ({"encoder.sfe1.weight": torch.zeros(2)}, "none of the published encoders"),
     ],
 )
