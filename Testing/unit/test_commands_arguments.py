@@ -40,7 +40,7 @@ def test_impossible_scales_are_left_to_the_engine(text):
     ("arguments", "found"),
     [
         (("--scale", "abc"), '"abc" is not a number'),
-        (("--scale", "2", "2"), "not 2"),
+        (("--scale", "2", "2"), "got 2"),
         (("--scale",), "--scale"),
         (("--scale", "2", "--isotropic"), "not allowed with"),
         ((), "--isotropic"),

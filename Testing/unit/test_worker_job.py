@@ -96,7 +96,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_key(key, value):
     with pytest.raises(InputError, match=key) as error:
         job_from_table(UPSAMPLE | {key: value})
 
-    assert "should" in one_line(error)
+    assert "must" in one_line(error)
     assert len(str(error.value)) < 400
 
 
@@ -114,7 +114,7 @@ def test_a_volume_without_two_paths_is_refused(volume, word):
     with pytest.raises(InputError, match=word) as error:
         job_from_table(UPSAMPLE | {"volumes": [volume]})
 
-    assert "should" in one_line(error) or "the keys are input, output" in one_line(error)
+    assert "must" in one_line(error) or "the keys are input, output" in one_line(error)
 
 
 @pytest.mark.parametrize(("key", "value"), [("models", "arssr2"), ("models", [1]), ("measure", 1), ("measure", None)])
@@ -122,7 +122,7 @@ def test_a_probe_with_another_value_is_refused(key, value):
     with pytest.raises(InputError, match=key) as error:
         job_from_table(PROBE | {key: value})
 
-    assert "should" in one_line(error)
+    assert "must" in one_line(error)
 
 
 @pytest.mark.parametrize("table", [None, 3, [], "job", [PROBE]])
