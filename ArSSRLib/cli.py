@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _main(sys.argv[1:] if argv is None else argv)
     if output.error is not None:
         reason = output.error.strerror or output.error
-        print_error(f"standard output takes nothing more ({reason}); what was to be written to files is there")
+        print_error(f"cannot write to standard output ({reason}); the result files are complete")
     return code if output.error is None else max(code, EXIT_DEFECT)
 
 
@@ -79,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_REFUSED
     except Exception as error:  # the last resort: users see no traceback unless requested
         logger.debug("Failed because of:", exc_info=True)
-        print_error(f"unexpected {type(error).__name__}: {error}; this is a defect, run again with -v and report it")
+        print_error(
+            f"unexpected {type(error).__name__}: {error}; this is a defect; run again with -v, and report the output"
+        )
         return EXIT_DEFECT
 
 

@@ -47,8 +47,8 @@ def test_without_standard_streams_and_with_all_of_them_full_the_result_is_there(
         assert done.returncode == code, (redirection, done)
         assert output.stat().st_size > 352
         if redirection == ">/dev/full":
-            assert "standard output takes nothing more" in done.stderr
-            assert "what was to be written to files is there" in done.stderr
+            assert "cannot write to standard output" in done.stderr
+            assert "the result files are complete" in done.stderr
         output.unlink()
 
 

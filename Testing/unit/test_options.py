@@ -27,13 +27,13 @@ CHOSEN = UpsamplingOptions(device="cpu", backend="torch", precision="fp32", memo
         ({"memory_limit": True}, "positive number of GB"),
         ({"memory_limit": math.inf}, "positive number of GB"),
         ({"memory_limit": math.nan}, "positive number of GB"),
-        ({"precision": "double"}, "auto, fp32, bf16, fp16 or int8, got 'double'"),
-        ({"precision": None}, "fp16 or int8, got None"),
-        ({"backend": "onnx"}, "expected torch, openvino or fused, got 'onnx'"),
+        ({"precision": "double"}, 'auto, fp32, bf16, fp16 or int8, got "double"'),
+        ({"precision": None}, "fp16 or int8, got null"),
+        ({"backend": "onnx"}, 'expected torch, openvino or fused, got "onnx"'),
         ({"device": ""}, "device: expected a text that is not empty"),
         ({"device": 0}, "device: expected a text"),
         ({"device": "x" * 999}, None),
-        ({"backend": "x" * 999}, r"got 'x+\.\.\."),
+        ({"backend": "x" * 999}, r'got "x+\.\.\.'),
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_refused_by_its_name(option, message):

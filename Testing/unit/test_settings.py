@@ -62,5 +62,5 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(name, words):
 
 
 def test_a_file_that_is_no_toml_is_refused_with_where_to_begin(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be read as a TOML recipe .*begin with one of the shipped ones"):
+    with pytest.raises(InputError, match=r"cannot be read as a TOML recipe .*start from one in the shipped ones"):
         read(tmp_path, "= = =")
