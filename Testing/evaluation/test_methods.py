@@ -139,7 +139,7 @@ def test_a_result_on_another_grid_is_refused_with_both(truth, tmp_path):
     case = case_of(truth, tmp_path)
     write_volume(case.coarse, tmp_path / "sub-01_2_point.nii.gz")
 
-    with pytest.raises(InputError, match=r"a grid of \(12, 11, 10\) voxels of 2 x 2 x 2 mm .*never resampled"):
+    with pytest.raises(InputError, match=r"a grid of 12 x 11 x 10 voxels of 2 x 2 x 2 mm .*never resampled"):
         apply_method(external(tmp_path), case, **CPU)
 
 
@@ -158,7 +158,7 @@ def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
     array[3, 4, 5] = np.nan
     write_volume(Volume(array, case.fine), tmp_path / "sub-01_2_point.nii.gz")
 
-    with pytest.raises(InputError, match="not a number"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         apply_method(external(tmp_path), case, **CPU)
 
 
