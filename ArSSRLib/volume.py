@@ -71,7 +71,7 @@ class Volume:
         if self.array.ndim != 3 or self.array.dtype.kind not in "biuf":
             msg = (
                 f"A volume has three axes and real numbers, got {self.array.ndim} axes of type {self.array.dtype}; "
-                "pass a single 3-D gray-scale volume."
+                "pass a single 3-D grayscale volume."
             )
             raise InputError(msg)
         if self.array.shape != self.geometry.shape:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, shown
 from ArSSRLib.model.config import ModelConfig
 
 LARGEST_SCALE = 16
@@ -279,8 +279,7 @@ def fixed_scale_values(scale: float) -> dict[str, Any]:
 
 def _check_fixed_scale(config: TrainingConfig, scale: float) -> None:
     for name, value in fixed_scale_values(scale).items():
-        shown = list(value) if isinstance(value, tuple) else value
-        expected = f"{shown} for a network of scale {scale:g}; leave it out"
+        expected = f"{shown(value)} for a network of scale {scale:g}; omit it"
         _require(config, name, getattr(config, name) == value, expected)
     _require(config, "self_supervised", not config.self_supervised, "false for a network of one scale")
     length = config.patch_size * scale
@@ -291,9 +290,7 @@ def _check_fixed_scale(config: TrainingConfig, scale: float) -> None:
 
 def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> None:
     if not passed:
-        value = getattr(config, name)
-        shown = list(value) if isinstance(value, tuple) else value
-        msg = f"The recipe's {name} = {shown} is not valid; expected {expected}."
+        msg = f"The recipe's {name} = {shown(getattr(config, name))} is not valid; expected {expected}."
         raise InputError(msg)
 
 

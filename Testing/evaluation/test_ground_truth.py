@@ -66,7 +66,7 @@ def test_a_spacing_resamples_in_the_same_field_of_view(source, tmp_path):
     ("array", "reason"),
     [
         (np.full((12, 12, 12), 3.0, np.float32), "shows nothing, because all its voxels are equal"),
-        (rough(shape=(12, 12, 6)), "has 6 x 12 x 12 voxels after cropping; needed are 8"),
+        (rough(shape=(12, 12, 6)), "has 6 x 12 x 12 voxels after cropping, but at least 8"),
     ],
 )
 def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
@@ -120,7 +120,9 @@ def test_a_mask_of_another_grid_is_refused_with_both(with_lesions, tmp_path):
     geometry = VolumeGeometry(mask.geometry.size, mask.geometry.spacing, (5.0, -3.0, 9.0))
     write_volume(Volume(mask.array, geometry), with_lesions.lesions, overwrite=True)
 
-    with pytest.raises(InputError, match=r"mask\.nii\.gz, the lesions of sub-07_T1w\.nii\.gz, .*\(5\.0, -3\.0, 9\.0\)"):
+    with pytest.raises(
+        InputError, match=r"mask\.nii\.gz, the lesion mask of sub-07_T1w\.nii\.gz, .*\(5\.00, -3\.00, 9\.00\)"
+    ):
         prepare_ground_truth(with_lesions, protocol_of(tmp_path))
 
 

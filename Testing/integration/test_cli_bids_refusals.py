@@ -150,7 +150,7 @@ def test_what_the_official_validator_refuses_is_refused_in_one_line(bids, valida
 
     assert bids() == 2
     message = capsys.readouterr().err
-    assert "bids-validator-deno finds errors: NOT_INCLUDED at /sub-1/anat/sub-1_t1w.nii.gz" in message
+    assert "bids-validator-deno reports errors: NOT_INCLUDED at /sub-1/anat/sub-1_t1w.nii.gz" in message
     assert "EMPTY_FILE" not in message  # a scan that cannot be read is named when its turn comes
     assert "add --skip-bids-validation" in message
     assert not (tmp_path / "out").exists()

@@ -194,7 +194,7 @@ def test_the_scale_of_a_shipped_recipe_is_one_key(kind):
         (["model.scale=0"], "scale is 0.0; choose a value from 1.0 to 16.0"),
         (["precision=bf16"], 'expected "fp32" for a network of kind srcnn3d'),
         (["coordinates=volume"], 'expected "relative"'),
-        (["self_supervised=true", "target_spacings=[0]", "target_weights=[1]"], "self_supervised = True is impossible"),
+        (["self_supervised=true", "target_spacings=[0]", "target_weights=[1]"], "self_supervised = true is not valid"),
         (["alignment=endpoints", "model.scale=2.2"], "a whole number when multiplied by 2.2"),
     ],
 )

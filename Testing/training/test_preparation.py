@@ -171,7 +171,7 @@ def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path, phantom_file, mo
 
     monkeypatch.setattr(cache, "_checksum", full)
 
-    with pytest.raises(OutputError, match=r"No space left on device.*name another cache"):
+    with pytest.raises(OutputError, match=r"No space left on device.*specify another cache"):
         prepared_volume(phantom_file, Preparation(), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(config):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))  # the system refuses to write more
     try:
-        with pytest.raises(OutputError, match=r"step 3 cannot be saved .*before it is unharmed.*--resume"):
+        with pytest.raises(OutputError, match=r"step 3 cannot be saved .*previous checkpoint is intact.*--resume"):
             trainer.save()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
