@@ -116,7 +116,7 @@ def test_a_result_with_a_fault_is_named_and_the_others_are_done(cohort, capsys, 
         "no source": (scan.unlink, "The scan cannot be used: does not exist"),
         "old record": (
             lambda: record.write_text(record.read_text().replace('"format": 2', '"format": 1')),
-            "The record cannot be used: cannot be read as a record (it has not the format 2)",
+            "The record cannot be used: cannot be read as a record (its format is not 2)",
         ),
         "no sidecar": (lambda: result.with_name(f"{result.name[:-7]}.json").unlink(), "Its sidecar cannot be read"),
         "moved": (
