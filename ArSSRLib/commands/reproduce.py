@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """
     path = Path(args.result)
     if path.is_dir():
-        msg = f"{path}: is a folder, but only a result in a file can be compared; specify a file."
+        msg = f"{path}: is a folder, but a result in DICOM cannot be compared; specify a result in a file."
         raise InputError(msg)
     record = read_record(sidecar_of(path))
     before = read_volume(path)

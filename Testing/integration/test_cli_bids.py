@@ -95,7 +95,7 @@ def test_a_result_of_another_input_is_replaced_only_when_asked(bids, data_set, p
     write_volume(phantom.with_array(phantom.array * 2), scan, overwrite=True)
 
     assert bids("--participant-label", "01") == 1
-    assert "another input; choose another folder, or add --overwrite" in capsys.readouterr().out
+    assert "a different input; choose another folder, or add --overwrite" in capsys.readouterr().out
     assert bids("--participant-label", "01", "--overwrite") == 0
 
 

@@ -183,7 +183,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(tasks, monkeypatch, capsys):
     words = [tasks[0].root, tasks[0].output, "participant", "--scale", "2", "--model", tasks[0].model]
 
     assert main(["bids", *words, "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "tcp://127.0.0.1:9: no Dask scheduler answers there" in capsys.readouterr().err
+    assert "tcp://127.0.0.1:9: no Dask scheduler responds" in capsys.readouterr().err
 
 
 SBATCH = """#!/bin/sh
