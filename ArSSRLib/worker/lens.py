@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ArSSRLib.checkpoint import find_entry
-from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line
+from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line, shown
 from ArSSRLib.settings import dataclass_from
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
@@ -124,13 +124,14 @@ def _question_in(line: bytes) -> Question:
     Raises:
         InputError: If it is malformed.
     """
+    text = shown(line.decode(errors="replace"))
     try:
         table = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        msg = f'A question must be one JSON object per line, got "{line[:80]}" ({one_line(error)[:80]}).'
+        msg = f"A question must be one JSON object per line, got {text} ({one_line(error)[:80]})."
         raise InputError(msg) from error
     if not isinstance(table, dict):
-        msg = f'A question must be one JSON object per line, got "{line[:80]}".'
+        msg = f"A question must be one JSON object per line, got {text}."
         raise InputError(msg)
     return dataclass_from(Question, table, kind="question")
 
