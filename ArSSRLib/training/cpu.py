@@ -57,12 +57,14 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ANN401
+        """Return the convolution, shape (N, O, D - 2, H - 2, W - 2) for kernels of 3 voxels."""
         ctx.save_for_backward(features, weight)
         ctx.has_bias = bias is not None
         return F.conv3d(features, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:  # noqa: ANN401
+        """Return the gradients with respect to features, weight and bias."""
         (gradient,), (features, weight) = gradients, ctx.saved_tensors
         of_features = None
         if ctx.needs_input_grad[0]:
