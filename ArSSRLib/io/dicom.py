@@ -25,7 +25,7 @@ from ArSSRLib.io import itk, quiet, voxels
 from ArSSRLib.io.dicom_files import choose, headers_of, without_copies, words
 from ArSSRLib.io.dicom_profile import profile_of
 from ArSSRLib.io.digits import digits_of
-from ArSSRLib.io.intensities import component_of, is_mosaic, padding_of
+from ArSSRLib.io.intensities import components_of, is_mosaic, padding_of
 from ArSSRLib.io.stack import Plane, stack
 from ArSSRLib.packages import require_package
 from ArSSRLib.volume import FileHeader, Volume
@@ -50,6 +50,7 @@ def read(path: Path, series: str | None) -> Volume:
             found = choose(headers, series)
             files = without_copies(found, headers)
             planes = {file: planes_of(headers[file], file) for file in files}
+            component = _component(headers[file] for file in files)
         except (ArSSRError, OSError):
             raise
         except Exception as error:  # pydicom decodes values lazily, and its exceptions are not documented
@@ -69,7 +70,7 @@ def read(path: Path, series: str | None) -> Volume:
         scaled=scaled,
         description=words(first.get("SeriesDescription")),
         padding=_union(padding_of(headers[file], {plane.rescale for plane in planes[file]}) for file in files),
-        component=next((part for file in files if (part := component_of(headers[file]))), ""),
+        component=component,
         profile=profile_of([headers[file] for file in files], geometry, path),
         metadata={"Modality": words(first.get("Modality"))},
     )
@@ -81,6 +82,21 @@ def _stored_type(headers: Sequence[Dataset]) -> np.dtype[Any]:
     bits = max(int(header.get("BitsAllocated") or 16) for header in headers)
     signed = any(header.get("PixelRepresentation") for header in headers)
     return np.dtype(f"{'i' if signed else 'u'}{max(1, bits // 8)}")
+
+
+def _component(headers: Iterable[Dataset]) -> str:
+    """Return the part of a complex image that all slices are.
+
+    Raises:
+        InputError: If they are different parts, which are no single volume.
+    """
+    found = sorted({part for header in headers for part in components_of(header)})
+    if len(found) > 1:
+        names = [part or "magnitude" for part in found]
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        msg = f"mixes the {listed} images of a complex scan; split it first, for example with dcm2niix"
+        raise InputError(msg)
+    return found[0]
 
 
 def _union(ranges: Iterable[tuple[float, float] | None]) -> tuple[float, float] | None:

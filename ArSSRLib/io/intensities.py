@@ -40,19 +40,30 @@ def _as_stored(number: int, dataset: Dataset) -> int:
     return unsigned - (1 << bits) if dataset.get("PixelRepresentation") and unsigned >> (bits - 1) else unsigned
 
 
-def component_of(dataset: Dataset) -> str:
-    """Return the part of a complex image in a header: "phase", "real" or "imaginary"; otherwise, an empty string."""
+def components_of(dataset: Dataset) -> set[str]:
+    """Return the parts of a complex image in a file, as far as its header states them.
+
+    They are "phase", "real" and "imaginary"; an empty string stands for magnitude.
+    """
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
-    kinds = [(group.get("MRImageFrameTypeSequence") or [Dataset()])[0] for group in (dataset, shared, *frames)]
-    said = [str(kind.get("ComplexImageComponent") or "") for kind in (dataset, *kinds)]
-    # The first two values describe the image as a file: original or derived, primary or secondary.
-    said += [str(word) for word in list(dataset.get("ImageType") or ())[2:]]
-    said += [str(word) for kind in kinds for word in list(kind.get("FrameType") or ())[2:]]
-    if component := component_by_type(said):
-        return component
+    common = _stated_types(dataset) + _stated_types(_frame_type(shared))
+    # What a frame states prevails: the file may be a mixture.
+    found = {component_by_type(_stated_types(_frame_type(frame)) or common) for frame in frames}
     kind = next((k for creator, k in _GE_CREATORS.items() if _private(dataset, creator).startswith("GEMS_PARM")), 0)
-    return _GE_KINDS.get(_private(dataset, kind).strip(), "") if kind else ""
+    return found if any(found) or not kind else {_GE_KINDS.get(_private(dataset, kind).strip(), "")}
+
+
+def _frame_type(group: Dataset) -> Dataset:
+    found: Dataset = (group.get("MRImageFrameTypeSequence") or [Dataset()])[0]
+    return found
+
+
+def _stated_types(dataset: Dataset) -> list[str]:
+    """Return the words about the part of a complex image in a header, or in the type of a frame."""
+    # The first two values describe the image as a file: original or derived, primary or secondary.
+    types = [word for name in ("ImageType", "FrameType") for word in list(dataset.get(name) or ())[2:]]
+    return [str(word) for word in (*types, dataset.get("ComplexImageComponent") or "") if word]
 
 
 def is_mosaic(dataset: Dataset) -> bool:

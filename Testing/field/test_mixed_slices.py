@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from derived_series import as_scanned
 from dicom_series import write_frames, write_series
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
@@ -79,10 +79,35 @@ def test_a_padding_that_only_later_slices_declare_counts(tmp_path, volume):
     assert read_volume(tmp_path / "s").header.padding == (-2000, -2000)
 
 
-def test_a_phase_that_only_later_slices_declare_counts(tmp_path, volume):
-    write_series(tmp_path / "s", volume, edit=lambda k, d: setattr(d, "ComplexImageComponent", ["", "PHASE"][k > 2]))
+@pytest.mark.parametrize("parts", ["MAGNITUDE PHASE", "REAL IMAGINARY"])
+def test_parts_of_a_complex_scan_in_one_series_are_refused_by_name(tmp_path, volume, parts):
+    first, second = parts.split()
+    write_series(tmp_path / "s", volume, series="1.2.3.7", edit=lambda _, d: setattr(d, "ComplexImageComponent", first))
+    other = volume.with_array(volume.array[::-1].copy())
+    write_series(tmp_path / "p", other, series="1.2.3.7", edit=lambda _, d: setattr(d, "ComplexImageComponent", second))
+    for file in (tmp_path / "p").iterdir():
+        file.rename(tmp_path / "s" / f"p{file.name}")
 
-    assert read_volume(tmp_path / "s").header.component == "phase"
+    with pytest.raises(InputError, match=f"mixes the .*{first.lower()}.* images of a complex scan"):
+        read_volume(tmp_path / "s")
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_frames_tell_their_part(tmp_path, volume, mixed):
+    write_frames(tmp_path / "f.dcm", volume)
+    dataset = dcmread(tmp_path / "f.dcm")
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+    for k, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        kind = Dataset()
+        kind.FrameType = ["ORIGINAL", "PRIMARY", "M" if mixed and k > 2 else "P", "NONE"]
+        frame.MRImageFrameTypeSequence = [kind]
+    dataset.save_as(tmp_path / "f.dcm")
+
+    if mixed:
+        with pytest.raises(InputError, match="mixes the magnitude and phase images"):
+            read_volume(tmp_path / "f.dcm")
+    else:
+        assert read_volume(tmp_path / "f.dcm").header.component == "phase"
 
 
 @pytest.mark.parametrize("signed", [0, 1])

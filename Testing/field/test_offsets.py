@@ -82,10 +82,13 @@ def test_a_result_has_the_gain_and_the_offset_of_its_source_on_every_path(tiny_m
 
 
 @pytest.mark.parametrize(("gain", "offset"), MOVED)
-def test_so_has_a_result_in_tiles(tiny_model, monkeypatch, gain, offset):
+@pytest.mark.parametrize("padded", [False, True])
+def test_so_has_a_result_in_tiles(tiny_model, monkeypatch, padded, gain, offset):
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
     array = np.tile(scan(), (1, 3, 1))
+    if padded:
+        array[:, -5:] = -9000
 
     def result(array: np.ndarray) -> np.ndarray:
         whole = plan_upsampling(volume_of(array), tiny_model, SCALE, PLAIN)
