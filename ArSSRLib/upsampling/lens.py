@@ -121,6 +121,9 @@ class Lens:
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape
         self._intensities = IntensityRange.of(self._array)
+        # Once, not for each plane: they depend on all voxels.
+        self._lowest, self._highest = self._array.min(), self._array.max()
+        self._type = result_type(volume.array)
         self._kept: list[_Kept] = []  # the most recently used one is the last
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
@@ -149,9 +152,8 @@ class Lens:
         told, uncorrected = self._told_at(factors)
         points = PlanePoints.of(plane, self._volume.geometry)
         values = np.full(points.inside.shape, np.nan, dtype=np.float32)
-        lowest = self._array.min()
-        if not points.inside.any() or lowest == self._array.max():  # no anatomy, so the network has nothing to add
-            values[points.inside] = lowest
+        if not points.inside.any() or self._lowest == self._highest:  # no anatomy, so the network has nothing to add
+            values[points.inside] = self._lowest
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, encoded = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
@@ -165,7 +167,7 @@ class Lens:
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
         values = values.astype(restored.dtype, copy=False)
-        values[points.inside] = as_type(restored, result_type(self._volume.array), lowest=lowest)
+        values[points.inside] = as_type(restored, self._type, lowest=self._lowest)
         if self._padding is not None:
             self._padding.put_back_at(values, points.index, points.inside)
         return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)
