@@ -6,6 +6,7 @@ Only numbers are needed, not PyTorch, so that the panel can use it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,3 +58,24 @@ def promised_seconds(
 def seconds_beside(beside: float, facts: Mapping[str, Any]) -> float:
     """Return the time of the work outside of the network, see `work_beside`; 0 if it was not measured."""
     return beside * float(facts.get("beside") or 0.0)
+
+
+def processor_times() -> tuple[float, float, float]:
+    """Return the seconds that the processors were available, busy, and busy for this process.
+
+    Raises:
+        ImportError: If psutil is not installed.
+    """
+    import psutil  # noqa: PLC0415 - Slicer may not have it yet
+
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # The time of guests is already included in the time of users.
+    there = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return there, there - idle, time.process_time()
+
+
+def taken_by_others(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
+    """Return the fraction of the processors that other programs used between two `processor_times`, 0 to 1."""
+    there, worked, own = (last - first for first, last in zip(before, after, strict=True))
+    return round(min(1.0, max(0.0, worked - own) / there), 3) if there > 0 else 0.0

@@ -13,7 +13,9 @@ from ArSSRLib.checkpoint import DEFAULT_MODELS
 from ArSSRLib.errors import DependencyError
 from ArSSRPanel import dependencies
 from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
+from ArSSRPanel.load import LoadWatch
 from ArSSRPanel.probe import Probe
+from ArSSRPanel.run import activeRun
 
 
 class EngineSection:
@@ -35,6 +37,7 @@ class EngineSection:
         self._log = log
         self._parameters: Any = None
         self._probe: Probe | None = None
+        self._load = LoadWatch(self._measureAgain)
         self._shown: tuple[object, ...] | None = None
         self.facts: Mapping[str, Any] | None = None
         self.installed = False
@@ -52,6 +55,8 @@ class EngineSection:
 
     def show(self, parameters: Any) -> None:
         """Show the model and the device of the parameter node, if they have changed."""
+        if self._idle():
+            self._load.observe()
         if self._shown == (parameters.model, parameters.device, parameters.quality):
             return
         model = fillModels(self._ui.modelComboBox, parameters.model, parameters.quality)
@@ -73,19 +78,35 @@ class EngineSection:
         ui.installButton.visible = not found.complete
         if found.complete:
             ui.environmentLabel.text += " " + _("Testing the devices...")
-            models = filter(None, (ui.modelComboBox.itemData(index) for index in range(ui.modelComboBox.count)))
-            self._probe = Probe(list(models), measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
-            self._probe.start()
+            self._startProbe()
         self._onChanged()
 
     def stop(self) -> None:
         """Stop testing the devices."""
+        self._load.stop()
         if self._probe is not None:
             self._probe.cancel()
             self._probe = None
 
+    def _startProbe(self) -> None:
+        box = self._ui.modelComboBox
+        models = filter(None, (box.itemData(index) for index in range(box.count)))
+        self._probe = Probe(list(models), measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
+        self._probe.start()
+
+    def _idle(self) -> bool:
+        """Return whether the speed is known and no worker of this module is computing."""
+        known = self.facts is not None and bool(self.facts["speed"])
+        return known and self._probe is None and activeRun() is None and not self._ui.previewButton.checked
+
+    def _measureAgain(self) -> None:
+        """Measure the speed again after the load of the computer has changed; until then, the old speed is kept."""
+        if self._idle():
+            self._startProbe()
+
     def _onProbed(self, facts: Mapping[str, Any]) -> None:
         self._probe, self.facts, self._shown = None, facts, None
+        self._load.measured(facts.get("busy", 0.0))
         self.installed = facts["torch"] is not None
         self._ui.installButton.visible = not self.installed
         self._ui.environmentLabel.text = describeDevices(facts, "auto")
@@ -94,8 +115,10 @@ class EngineSection:
 
     def _onProbeFailed(self, error: Exception) -> None:
         self._probe = None
-        self._ui.environmentLabel.text = _("The devices could not be tested: {reason}").format(reason=error)
-        self._log(self._ui.environmentLabel.text)
+        message = _("The devices could not be tested: {reason}").format(reason=error)
+        if self.facts is None:
+            self._ui.environmentLabel.text = message
+        self._log(message)
 
     def _onModel(self, index: int) -> None:
         if self._parameters is not None and index >= 0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError, DependencyError, one_line
+from ArSSRLib.timing import processor_times, taken_by_others
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.job import ProbeJob
 from ArSSRLib.worker.packages import load_packages
@@ -85,7 +86,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         import_module(name)
     base_memory = used_memory(torch.device("cpu"))
     start = _seconds_since_start()
-    before = _processor_times()
+    before = processor_times()
     speed = {
         str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
         for device in (working if job.measure else [])
@@ -100,7 +101,7 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         "start": start,
         "speed": speed,
         "beside": beside,
-        "busy": _taken_by_others(before, _processor_times()),
+        "busy": taken_by_others(before, processor_times()),
     }
 
 
@@ -109,23 +110,6 @@ def _seconds_since_start() -> float:
     import psutil  # noqa: PLC0415 - once it is known to be there
 
     return round(max(0.0, time.time() - float(psutil.Process().create_time())), 3)
-
-
-def _processor_times() -> tuple[float, float, float]:
-    """Return the seconds that the processors were available, busy, and busy for this process."""
-    import psutil  # noqa: PLC0415 - once it is known to be there
-
-    times = psutil.cpu_times()
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    # The time of guests is already included in the time of users.
-    there = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    return there, there - idle, time.process_time()
-
-
-def _taken_by_others(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
-    """Return the fraction of the processors that other programs used in the meantime, 0 to 1."""
-    there, worked, own = (last - first for first, last in zip(before, after, strict=True))
-    return round(min(1.0, max(0.0, worked - own) / there), 3) if there > 0 else 0.0
 
 
 def _describe_models(

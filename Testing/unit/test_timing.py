@@ -11,7 +11,7 @@ from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import Plan, Work
-from ArSSRLib.timing import EVENING, HANDLING, promised_seconds, work_beside
+from ArSSRLib.timing import EVENING, HANDLING, promised_seconds, taken_by_others, work_beside
 
 GRID = VolumeGeometry((40, 30, 20), (1.0, 1.0, 3.0))
 VOXELS = 40 * 30 * 20
@@ -57,3 +57,8 @@ def test_the_promise_is_the_start_and_the_network_and_the_rest():
 
     assert promised_seconds(1e8, facts, beside=1e7, device="cuda:0", model="arssr2") == pytest.approx(3 + 1 + 2)
     assert promised_seconds(1e8, facts, device="cpu", model="arssr2") is None
+
+
+def test_what_other_programs_take_is_without_this_one():
+    assert taken_by_others((0.0, 0.0, 0.0), (20.0, 15.0, 5.0)) == 0.5
+    assert taken_by_others((5.0, 1.0, 0.0), (5.0, 1.0, 0.0)) == 0.0

@@ -16,7 +16,7 @@ from ArSSRLib.errors import MemoryLimitError
 from ArSSRLib.worker import probing
 from ArSSRLib.worker.cancellation import CancelledError
 from ArSSRLib.worker.job import ProbeJob
-from ArSSRLib.worker.probing import _taken_by_others, probe
+from ArSSRLib.worker.probing import probe
 
 
 @pytest.fixture
@@ -146,5 +146,3 @@ def test_a_measurement_can_be_stopped(told, tiny_model):
 
 def test_what_other_programs_take_is_told(told, tiny_weights):
     assert 0 <= ask(told, tiny_weights, measure=True)["busy"] <= 1
-    assert _taken_by_others((0.0, 0.0, 0.0), (20.0, 15.0, 5.0)) == 0.5
-    assert _taken_by_others((5.0, 1.0, 0.0), (5.0, 1.0, 0.0)) == 0.0
