@@ -32,6 +32,7 @@ from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.content import refuse_lone_half
 from ArSSRLib.io.nifti_header import NOT_GZIP, SPARE_BYTES, RawHeader, decompressed, is_compressed, place, raw_header
 from ArSSRLib.io.sidecar import stated_beside
+from ArSSRLib.normalization import needs_double
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -252,8 +253,12 @@ def _mgh(volume: Volume) -> MGHImage:
     """Return an MGH image with the smallest supported type for the voxels."""
     array = voxels.for_storage(volume.array, volume.header)
     dtype = next((np.dtype(t) for t in _MGH_TYPES if np.can_cast(array.dtype, t)), np.dtype(np.float32))
-    if array.dtype.kind == "f" and array.dtype != dtype:
-        msg = "has values beyond the range of float32, the only floating-point type of MGH; use .nii.gz or .nrrd"
+    inexact = dtype == np.float32 and array.dtype != dtype
+    if inexact and (array.dtype.kind == "f" or needs_double(*map(float, voxels.extremes(array)[[0, -1]]))):
+        msg = (
+            "has values beyond the range or the precision of float32, the only floating-point type of MGH; use .nii.gz "
+            "or .nrrd"
+        )
         raise OutputError(msg)
     header = MGHHeader()
     header.set_data_dtype(dtype)

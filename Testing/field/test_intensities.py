@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from phantoms import everywhere_bright, padded
 from scipy import ndimage
 
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.options import UpsamplingOptions
@@ -70,6 +70,17 @@ def test_a_contrast_on_a_high_offset_survives_reading_and_writing(tiny_model, tm
     found = read_volume(write_volume(result, tmp_path / f"result{suffix}")).array
 
     np.testing.assert_allclose(found - 1e8, run(head(), tiny_model), rtol=0, atol=TOLERANCE * np.ptp(array))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "u4"])
+def test_a_contrast_that_mgh_would_lose_is_refused(tmp_path, dtype):
+    volume = Volume(
+        (head() + 3e9).astype(dtype), VolumeGeometry(SHAPE[::-1], (1.0, 1.0, 2.0)), FileHeader(np.dtype(dtype))
+    )
+
+    with pytest.raises(OutputError, match="precision of float32"):
+        write_volume(volume, tmp_path / "a.mgz")
+    assert not list(tmp_path.iterdir())
 
 
 # --- padding

@@ -223,7 +223,7 @@ def test_numbers_beyond_single_precision_are_not_lost(tmp_path):
     volume = read_volume(tmp_path / "a.nii")
 
     np.testing.assert_array_equal(nib.load(write_volume(volume, tmp_path / "b.nii")).get_fdata(), array)
-    with pytest.raises(OutputError, match="beyond the range of float32"):
+    with pytest.raises(OutputError, match="beyond the range or the precision of float32"):
         write_volume(volume, tmp_path / "b.mgz")
 
 
