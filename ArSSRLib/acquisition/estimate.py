@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA, AxisProfile
+from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, AxisProfile
 from ArSSRLib.acquisition.spectra import axis_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,6 +36,29 @@ CAUTION = 0.05
 # be distinguished from narrow slices: with points, an estimate gains nothing; with other slices, it costs up to 0.11 dB
 # at 3x.
 LEAST_KEPT, MOST_KEPT = 0.2, 0.95
+# Difference in contrast, beyond the expected error, by which a volume contradicts a stated thickness; see
+# Resources/Evaluation/stated_profile.md. A wrong profile costs up to several dB, a missing one 0.1 to 0.4 dB.
+EXCESS = 0.1
+
+
+class Prediction(NamedTuple):
+    """Prediction for one axis.
+
+    Attributes:
+        kept: Contrast that the axis preserves at Nyquist, unitless.
+        error: Expected absolute error of the contrast; infinite if the volume differs from those used for the fit.
+    """
+
+    kept: float
+    error: float
+
+    def excess(self, stated: AxisProfile) -> float:
+        """Return the difference to the contrast that a stated profile preserves, minus the expected error."""
+        return abs(self.kept - stated.transfer()[FREQUENCIES.index(0.5)]) - self.error
+
+    def contradicts(self, stated: AxisProfile) -> bool:
+        """Tell whether a stated thickness is wrong; the truncated k-space of a 3D acquisition is not questioned."""
+        return stated.kind != "kspace" and self.excess(stated) > EXCESS
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ class Regression:
         """Return features standardized as in the fit, same shape (..., F)."""
         return np.asarray((features - self.mean) / self.deviation)
 
-    def predicted(self, features: FloatArray) -> tuple[float, float]:
+    def predicted(self, features: FloatArray) -> Prediction:
         """Return the contrast at Nyquist and its expected absolute error, averaged over the networks, both unitless.
 
         The error is infinite for features, shape (F,), outside the range of the fit.
@@ -79,7 +102,7 @@ class Regression:
         alike = np.all((values >= self.least - OUTSIDE) & (values <= self.most + OUTSIDE))
         hidden = np.tanh(_affine(np.clip(values, -CLIPPED, CLIPPED)[None, None], self.first))
         kept, log_error = _affine(np.tanh(_affine(hidden, self.second)), self.last).mean(axis=(0, 1))
-        return float(kept), math.exp(log_error) if alike else math.inf
+        return Prediction(float(kept), math.exp(log_error) if alike else math.inf)
 
 
 def _affine(values: FloatArray, layer: FloatArray) -> FloatArray:
@@ -93,15 +116,19 @@ def fitted() -> Regression:
     return Regression.from_table(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
 
 
-def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
-    """Return the estimated profile along each of k, j, i; None if there is no confident estimate.
+def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[Prediction | None, ...]:
+    """Return what is predicted along each of k, j, i; None if an axis is too short, or if there is no contrast.
 
     ``array`` holds finite intensities without padding, shape (k, j, i); ``spacing`` is along k, j, i, in mm.
     """
     return tuple(
-        None if features is None else profile_of(*fitted().predicted(features))
-        for features in axis_features(array, spacing)
+        None if features is None else fitted().predicted(features) for features in axis_features(array, spacing)
     )
+
+
+def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
+    """Return the estimated profile along each of k, j, i, see `predicted_axes`; None without a confident estimate."""
+    return tuple(None if found is None else profile_of(*found) for found in predicted_axes(array, spacing))
 
 
 def profile_of(kept: float, error: float) -> AxisProfile | None:

@@ -39,7 +39,7 @@ from ArSSRLib.planning import NOWHERE, Destination, Plan, Work, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
-from ArSSRLib.upsampling.decision import Estimate, decided_profile, estimated_profile
+from ArSSRLib.upsampling.decision import Estimate, decided_profile, predicted_contrast
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
@@ -95,7 +95,7 @@ def plan_upsampling(
     *,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination = NOWHERE,
-    estimate: Estimate = estimated_profile,
+    estimate: Estimate = predicted_contrast,
 ) -> Plan:
     """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing any voxels.
 

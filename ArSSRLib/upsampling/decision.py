@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from ArSSRLib.acquisition.estimate import estimated_axes
+from ArSSRLib.acquisition.estimate import Prediction, predicted_axes, profile_of
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import axes_of_thickness, stated_profile
 from ArSSRLib.complex_parts import looks_like_wrapped_phase
@@ -17,21 +17,21 @@ from ArSSRLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
-# Returns the profiles of a volume that can be estimated with confidence.
-Estimate = Callable[[Volume], SliceProfile]
+Predictions = tuple[Prediction | None, ...]
+# Predicts the contrast along i, j, k of a volume; None where it cannot.
+Estimate = Callable[[Volume], Predictions]
 
 
-def estimated_profile(volume: Volume) -> SliceProfile:
-    """Return the profiles that can be estimated with confidence, but none for parts of complex images."""
+def predicted_contrast(volume: Volume) -> Predictions:
+    """Return the predictions along i, j, k, but none for parts of complex images."""
     try:
         array, _ = replace_non_finite(volume.array)
     except InputError:  # no voxel is a finite number
-        return UNKNOWN
+        return (None,) * 3
     if volume.header.component or looks_like_wrapped_phase(array):
-        return UNKNOWN
+        return (None,) * 3
     array = without_padding(array, find_padding(array, volume.header.padding))
-    k, j, i = estimated_axes(array, volume.geometry.spacing[::-1])
-    return SliceProfile((i, j, k))
+    return predicted_axes(array, volume.geometry.spacing[::-1])[::-1]
 
 
 class EstimatedOnce:
@@ -41,13 +41,13 @@ class EstimatedOnce:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], SliceProfile] = {}
+        self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], Predictions] = {}
 
-    def __call__(self, volume: Volume) -> SliceProfile:
+    def __call__(self, volume: Volume) -> Predictions:
         """Return the estimate for the first volume on the grid of a volume."""
         grid = volume.geometry.size, volume.geometry.spacing
         if grid not in self._known:
-            self._known[grid] = estimated_profile(volume)
+            self._known[grid] = predicted_contrast(volume)
         return self._known[grid]
 
 
@@ -56,10 +56,11 @@ def decided_profile(
     options: UpsamplingOptions,
     scale: Sequence[float] | None = None,
     *,
-    estimate: Estimate = estimated_profile,
+    estimate: Estimate = predicted_contrast,
 ) -> SliceProfile:
     """Return the slice profiles of a volume: stated by the user, stated by the file, or estimated, axis by axis.
 
+    A stated thickness that the volume contradicts is ignored, with a warning, unless the user wants the file to count.
     For axes that do not become finer by ``scale``, along i, j, k, a stated thickness is ignored and nothing is
     estimated; without a scale, all axes count.
 
@@ -70,15 +71,33 @@ def decided_profile(
         return UNKNOWN
     finer = (True, True, True) if scale is None else tuple(s > 1 for s in scale)
     known = _with_statement(volume, options, finer)
-    if options.slice_thickness == AS_FILED or all(a or not f for a, f in zip(known.axes, finer, strict=True)):
+    if options.slice_thickness == AS_FILED or not any(finer):
         return known
+    spacing, found = volume.geometry.spacing, estimate(volume)
+    known = _without_contradictions(known, found, finer, spacing)
     wanted = [axis is None and s for axis, s in zip(known.axes, finer, strict=True)]
-    i, j, k = (guess if w else None for guess, w in zip(estimate(volume).axes, wanted, strict=True))
+    i, j, k = (profile_of(*guess) if w and guess else None for guess, w in zip(found, wanted, strict=True))
     estimated = SliceProfile((i, j, k))
     if estimated != UNKNOWN:
-        words = described(estimated, volume.geometry.spacing, only_known=True)
+        words = described(estimated, spacing, only_known=True)
         logger.info("The slice profile is estimated from the volume: %s.", words)
-    i, j, k = (guess or axis for guess, axis in zip(estimated.axes, known.axes, strict=True))
+    return known.completed_by(estimated)
+
+
+def _without_contradictions(
+    known: SliceProfile, found: Predictions, finer: Sequence[bool], spacing: tuple[float, ...]
+) -> SliceProfile:
+    """Return the profiles without those that the volume contradicts along axes that become finer, with a warning."""
+    i, j, k = (
+        axis if wanted and axis and guess and guess.contradicts(axis) else None
+        for axis, guess, wanted in zip(known.axes, found, finer, strict=True)
+    )
+    refuted = SliceProfile((i, j, k))
+    if refuted == UNKNOWN:
+        return known
+    words = described(refuted, spacing, only_known=True)
+    logger.warning("The slice thickness is ignored, because it does not match the detail in the volume: %s.", words)
+    i, j, k = (None if wrong else axis for axis, wrong in zip(known.axes, refuted.axes, strict=True))
     return SliceProfile((i, j, k))
 
 

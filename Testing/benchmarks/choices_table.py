@@ -176,7 +176,8 @@ def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
         gain_table(scores),
         "- Told: the network and the step that makes its result agree with the scan know the slice profile. "
         f"{MODEL} itself has no input for it, so that the step alone makes a difference.\n"
-        "- A wrong profile: Gaussian for points, and points for a Gaussian.\n"
+        "- A wrong profile: Gaussian for points, and points for a Gaussian; it is ignored where it contradicts the "
+        "volume.\n"
         f"- Uneven: every other slice is {100 * GAIN:g} % brighter, and the others are {100 * GAIN:g} % darker.\n"
         "- Mirror images: the mean of eight answers.",
     ]

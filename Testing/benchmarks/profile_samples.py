@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,21 @@ SMOOTH, SMOOTH_WIDTHS = 0.15, (1.0, 3.0)
 SCALES, THICK_SCALES = (1.5, 4.25), (1.5, 6.0)
 # The second grid on which a volume is coarsened, in mm; the first is its own.
 SPACING = 1.2
+# What is judged, rather than fitted to: widths and profiles, and levels of noise.
+JUDGED = (0.5, 0.7, 1.0, 1.3)
+PROFILES = (
+    AxisProfile("point"),
+    *(AxisProfile("gaussian", width) for width in JUDGED),
+    *(AxisProfile("box", width) for width in JUDGED),
+)
+JUDGED_NOISE = (0.0, 0.01, 0.02)
+# Factors along k, j, i, whole numbers, so that a crop of the fine volume lies on the coarse grid.
+JUDGED_SCALES = ((2, 2, 2), (3, 3, 3), (4, 1, 1))
+# Edge of the crop that is upsampled, a multiple of every factor; and full width at half maximum of the blur of smooth
+# truths, both in fine voxels.
+CROP, SMOOTH_WIDTH = 48, 2.0
+
+Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,57 @@ class Sample:
     subject: str
     features: FloatArray
     profile: AxisProfile
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """One simulated acquisition.
+
+    Attributes:
+        profile: The true profile, along all axes.
+        smooth: Whether the truth was blurred before.
+        scale: Factors along k, j, i.
+        noise: Standard deviation as a part of the range.
+        scan: The whole acquisition, shape (k', j', i').
+        truth: A crop of the truth, shape (`CROP`, `CROP`, `CROP`).
+        coarse: The same crop of the acquisition.
+    """
+
+    profile: AxisProfile
+    smooth: bool
+    scale: tuple[int, int, int]
+    noise: float
+    scan: Array
+    truth: Array
+    coarse: Array
+
+    @property
+    def label(self) -> str:
+        """Factors along i, j, k, as "2x2x2"."""
+        return "x".join(str(s) for s in reversed(self.scale))
+
+
+def acquisitions(path: Path) -> Iterator[Acquired]:
+    """Yield the simulated acquisitions of a volume."""
+    whole = resample_isotropic(load_normalized(path), SPACING).array.astype(np.float32)
+    sharp = torch.from_numpy(np.ascontiguousarray(whole[tuple(slice(0, n // 12 * 12) for n in whole.shape)]))
+    blur = gaussian_kernel(SMOOTH_WIDTH)
+    soft = apply_matrices(sharp, [kernel_matrix(n, blur) for n in sharp.shape])
+    cases = [(False, sharp, profile) for profile in PROFILES] + [(True, soft, PROFILES[0])]
+    rng = np.random.default_rng([*path.name.encode()])
+    first = [(n // 2 - CROP // 2) // 12 * 12 for n in sharp.shape]
+    for (smooth, truth, profile), scale in itertools.product(cases, JUDGED_SCALES):
+        noise = float(rng.choice(JUDGED_NOISE))
+        coarse = coarse_shape(truth.shape, scale)
+        scan = noisy(apply_matrices(truth, profile_matrices(truth.shape, coarse, along(profile))).numpy(), noise, rng)
+        fine = truth.numpy()[tuple(slice(f, f + CROP) for f in first)]
+        crop = scan[tuple(slice(f // s, (f + CROP) // s) for f, s in zip(first, scale, strict=True))]
+        yield Acquired(profile, smooth, scale, noise, scan, fine, np.ascontiguousarray(crop))
+
+
+def along(profile: AxisProfile) -> SliceProfile:
+    """Return the same profile along all axes."""
+    return SliceProfile((profile, profile, profile))
 
 
 def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:

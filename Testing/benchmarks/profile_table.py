@@ -18,23 +18,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from profile_samples import SPACING, noisy
+from profile_samples import (
+    CROP,
+    JUDGED_NOISE,
+    JUDGED_SCALES,
+    PROFILES,
+    SMOOTH_WIDTH,
+    SPACING,
+    Array,
+    acquisitions,
+    along,
+)
 from row_files import read_rows, write_rows
 
-from ArSSRLib.acquisition.estimate import LARGEST_ERROR, fitted, profile_of
-from ArSSRLib.acquisition.matrices import coarse_shape, gaussian_kernel, kernel_matrix, profile_matrices
+from ArSSRLib.acquisition.estimate import LARGEST_ERROR, predicted_axes, profile_of
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
-from ArSSRLib.acquisition.spectra import axis_features
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
 from ArSSRLib.evaluation.markdown import NOTHING, markdown_table
-from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.metrics import brain_mask, psnr
 from ArSSRLib.model.interface import SuperResolutionModel
-from ArSSRLib.resampling import resample_isotropic
-from ArSSRLib.training.dataset import load_normalized
 from ArSSRLib.training.validation import predict
 
 OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
@@ -43,18 +47,6 @@ NAME, CHOICE = "slice_profile", "slice_profile_choice"
 EVERY, ERRORS = 10, (0.05, 0.06, 0.07, 0.08, 0.1)
 # Estimates that keep more contrast were points when the choice was made; they have been unknown since.
 POINTS = 0.9
-WIDTHS = (0.5, 0.7, 1.0, 1.3)
-PROFILES = (
-    AxisProfile("point"),
-    *(AxisProfile("gaussian", width) for width in WIDTHS),
-    *(AxisProfile("box", width) for width in WIDTHS),
-)
-NOISE = (0.0, 0.01, 0.02)
-# Factors along k, j, i: whole numbers, so that a crop of the fine volume lies on the coarse grid.
-SCALES = ((2, 2, 2), (3, 3, 3), (4, 1, 1))
-# Edge of the crop that is upsampled, a multiple of every factor; and full width at half maximum of the blur of the
-# truths that are smooth, both in fine voxels.
-CROP, SMOOTH_WIDTH = 48, 2.0
 
 
 @dataclass(frozen=True)
@@ -102,79 +94,41 @@ class Row:
 
 def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
     """Yield the rows of a volume."""
-    whole = resample_isotropic(load_normalized(path), SPACING).array.astype(np.float32)
-    sharp = torch.from_numpy(np.ascontiguousarray(whole[tuple(slice(0, n // 12 * 12) for n in whole.shape)]))
-    blur = gaussian_kernel(SMOOTH_WIDTH)
-    soft = apply_matrices(sharp, [kernel_matrix(n, blur) for n in sharp.shape])
-    cases = [(False, sharp, profile) for profile in PROFILES] + [(True, soft, PROFILES[0])]
-    rng = np.random.default_rng([*path.name.encode()])
-    for (smooth, truth, profile), scale in itertools.product(cases, SCALES):
-        noise = float(rng.choice(NOISE))
-        acquired = _acquired(truth, scale, profile)
-        scan = noisy(acquired, noise, rng)
-        estimate, expected = _estimated(scan, scale)
-        kept, guess, gains = _judged(truth.numpy(), scan, scale, _along(profile), estimate, model)
+    for acquired in acquisitions(path):
+        estimate, expected = _estimated(acquired.scan, acquired.scale)
+        mask, crop = brain_mask(acquired.truth), torch.from_numpy(acquired.coarse)
+        base, estimated, told = (
+            psnr(acquired.truth, predict(model, crop, acquired.truth.shape, torch.device("cpu"), known), mask)
+            for known in (UNKNOWN, estimate, along(acquired.profile))
+        )
+        factors = [float(s) for s in reversed(acquired.scale)]
+        covered = estimate.covers(factors)
+        guesses = [_kept(axis) for axis, s in zip(estimate.axes, factors, strict=True) if s > 1]
         yield Row(
             subject=path.name,
-            scale="x".join(str(s) for s in reversed(scale)),
-            kind=profile.kind,
-            width=profile.width,
-            smooth=smooth,
-            noise=noise,
-            kept=kept,
-            estimated=guess,
+            scale=acquired.label,
+            kind=acquired.profile.kind,
+            width=acquired.profile.width,
+            smooth=acquired.smooth,
+            noise=acquired.noise,
+            kept=_kept(acquired.profile),
+            estimated=float(np.mean(guesses)) if covered else float("nan"),
             expected=expected,
-            unknown=gains[0],
-            gain_estimated=gains[1],
-            gain_told=gains[2],
+            unknown=base,
+            gain_estimated=estimated - base if covered else float("nan"),
+            gain_told=told - base,
         )
 
 
-def _along(profile: AxisProfile) -> SliceProfile:
-    return SliceProfile((profile, profile, profile))
-
-
-def _estimated(scan: npt.NDArray[np.float32], scale: Sequence[int]) -> tuple[SliceProfile, float]:
+def _estimated(scan: Array, scale: Sequence[int]) -> tuple[SliceProfile, float]:
     """Return the estimates, however unsure, and the largest expected error along the coarsened axes."""
-    features = axis_features(scan, [s * SPACING for s in scale])
-    if any(vector is None for vector in features):
+    predicted = predicted_axes(scan, [s * SPACING for s in scale])
+    if None in predicted:
         return UNKNOWN, float("inf")
-    predicted = [fitted().predicted(vector) for vector in features if vector is not None]
-    k, j, i = (profile_of(kept, 0.0) for kept, _ in predicted)
-    return SliceProfile((i, j, k)), max(error for (_, error), s in zip(predicted, scale, strict=True) if s > 1)
-
-
-def _acquired(truth: torch.Tensor, scale: Sequence[int], profile: AxisProfile) -> npt.NDArray[np.float32]:
-    coarse = coarse_shape(truth.shape, [float(s) for s in scale])
-    acquired: npt.NDArray[np.float32] = apply_matrices(
-        truth, profile_matrices(truth.shape, coarse, _along(profile))
-    ).numpy()
-    return acquired
-
-
-def _judged(
-    truth: npt.NDArray[np.float32],
-    scan: npt.NDArray[np.float32],
-    scale: Sequence[int],
-    profile: SliceProfile,
-    estimate: SliceProfile,
-    model: SuperResolutionModel,
-) -> tuple[float, float, tuple[float, float, float]]:
-    """Return true and estimated contrast, and PSNR without a profile with the gains of the estimate and the truth."""
-    first = [(n // 2 - CROP // 2) // 12 * 12 for n in truth.shape]
-    fine = truth[tuple(slice(f, f + CROP) for f in first)]
-    coarse = scan[tuple(slice(f // s, (f + CROP) // s) for f, s in zip(first, scale, strict=True))]
-    mask, crop = brain_mask(fine), torch.from_numpy(np.ascontiguousarray(coarse))
-
-    def quality(known: SliceProfile) -> float:
-        return psnr(fine, predict(model, crop, fine.shape, torch.device("cpu"), known), mask)
-
-    factors = [float(s) for s in reversed(scale)]
-    base, told = quality(UNKNOWN), quality(profile)
-    covered = estimate.covers(factors)
-    gain = quality(estimate) - base if covered else float("nan")
-    guesses = [_kept(axis) for axis, s in zip(estimate.axes, factors, strict=True) if s > 1]
-    return _kept(profile.axes[0]), float(np.mean(guesses)) if covered else float("nan"), (base, gain, told - base)
+    k, j, i = (found and profile_of(found.kept, 0.0) for found in predicted)
+    return SliceProfile((i, j, k)), max(
+        found.error for found, s in zip(predicted, scale, strict=True) if found and s > 1
+    )
 
 
 def _kept(axis: AxisProfile | None) -> float:
@@ -232,8 +186,8 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
         )
         for p in PROFILES
     ]
-    by_noise: list[Group] = [(f"{100 * n:g} %", lambda row, n=n: row.noise == n) for n in NOISE]  # type: ignore[misc]
-    names = ["x".join(str(s) for s in reversed(scale)) for scale in SCALES]
+    by_noise: list[Group] = [(f"{100 * n:g} %", lambda row, n=n: row.noise == n) for n in JUDGED_NOISE]  # type: ignore[misc]
+    names = ["x".join(str(s) for s in reversed(scale)) for scale in JUDGED_SCALES]
     by_scale: list[Group] = [(name, lambda row, name=name: row.scale == name) for name in names]  # type: ignore[misc]
     subjects = sorted({row.subject for row in rows})
     return (

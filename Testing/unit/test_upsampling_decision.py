@@ -93,11 +93,14 @@ def test_info_says_the_profile_of_each_axis_and_its_source():
     )
 
 
-def slices(profile=UNKNOWN, *, spacing=(1.0, 1.0, 4.0), **header) -> Volume:
-    """Return a texture in wide slices four voxels apart, whose profile along k can be estimated."""
-    axis = SliceProfile((None, None, AxisProfile("gaussian", 1.3)))
+WIDE = AxisProfile("gaussian", 1.3)
+
+
+def slices(profile=UNKNOWN, *, spacing=(1.0, 1.0, 4.0), axis=WIDE, **header) -> Volume:
+    """Return a texture in slices four voxels apart; the profile of wide ones along k can be estimated."""
     fine = torch.from_numpy(texture())
-    array = apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), axis)).numpy()
+    along_k = SliceProfile((None, None, axis))
+    array = apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), along_k)).numpy()
     return Volume(array, VolumeGeometry(array.shape[::-1], spacing), FileHeader(profile=profile, **header))
 
 
@@ -108,7 +111,7 @@ def estimate_of(volume, text=None, scale=(1, 1, 4)) -> AxisProfile | None:
 @pytest.fixture(scope="module")
 def guess() -> AxisProfile:
     """Return what is estimated along k."""
-    axis = decision.estimated_profile(slices()).axes[2]
+    axis = estimate_of(slices())
     assert (axis.kind, axis.width, axis.source) == ("gaussian", pytest.approx(1.3, abs=0.15), "estimated")
     return axis
 
@@ -123,13 +126,54 @@ def test_what_nobody_states_is_estimated_with_a_line(caplog, guess):
 
 
 def test_the_file_wins_over_the_estimate():
-    filed = AxisProfile("gaussian", 0.9, "DICOM")
+    filed = AxisProfile("gaussian", 1.25, "DICOM")
 
     assert estimate_of(slices(SliceProfile((None, None, filed)))) == filed
 
 
 def test_the_user_wins_over_the_estimate():
-    assert estimate_of(slices(), "4") == AxisProfile("gaussian", 1.0)
+    assert estimate_of(slices(), "5") == AxisProfile("gaussian", 1.25)
+
+
+@pytest.fixture(scope="module")
+def points() -> Volume:
+    """Return slices that are as sharp as points, four voxels apart."""
+    return slices(axis=AxisProfile("point"))
+
+
+def test_a_stated_thickness_that_the_volume_contradicts_is_ignored_with_a_line(caplog, points):
+    assert estimate_of(points, "4") is None
+    assert [r.getMessage() for r in caplog.records] == [
+        "The slice thickness is ignored, because it does not match the detail in the volume: "
+        "k: Gaussian of 4 mm (stated)."
+    ]
+
+
+def test_a_thickness_in_a_header_that_the_volume_contradicts_is_ignored(points):
+    filed = SliceProfile((None, None, AxisProfile("gaussian", 1.0, "DICOM")))
+
+    assert estimate_of(replace(points, header=FileHeader(profile=filed))) is None
+
+
+def test_the_file_counts_even_if_the_volume_contradicts_it_where_the_user_says_so(caplog, points):
+    filed = SliceProfile((None, None, AxisProfile("gaussian", 1.0, "DICOM")))
+
+    assert estimate_of(replace(points, header=FileHeader(profile=filed)), "file") == filed.axes[2]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("width", [1.0, 1.3])
+def test_a_thickness_that_is_right_is_kept(caplog, width):
+    assert estimate_of(slices(axis=AxisProfile("gaussian", width)), f"{4 * width}") == AxisProfile("gaussian", width)
+    assert not caplog.records
+
+
+def test_the_estimate_replaces_a_thickness_that_is_too_small(guess):
+    assert estimate_of(slices(), "1") == guess
+
+
+def test_narrow_slices_do_not_contradict_the_points_that_they_look_like(points):
+    assert estimate_of(points, "0.8") == AxisProfile("gaussian", 0.2)
 
 
 @pytest.mark.parametrize("text", ["file", "unknown"])
@@ -185,6 +229,6 @@ def test_what_is_estimated_once_is_the_estimate_of_all_volumes_on_the_same_grid(
     later.array[:] = 0  # a frame without contrast
     estimate = EstimatedOnce()
 
-    assert estimate(first) == estimate(later) == decision.estimated_profile(first) != UNKNOWN
-    assert decision.estimated_profile(later) == UNKNOWN
-    assert estimate(other) == decision.estimated_profile(other)
+    assert estimate(first) == estimate(later) == decision.predicted_contrast(first)
+    assert decision.predicted_contrast(later) == (None, None, None)
+    assert estimate(other) == decision.predicted_contrast(other)

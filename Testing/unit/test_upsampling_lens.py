@@ -9,6 +9,7 @@ import phantoms
 import pytest
 import torch
 
+from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import InputError, MemoryLimitError
@@ -245,8 +246,8 @@ def test_a_plane_tells_that_the_whole_result_would_be_made_to_agree(phantom, tin
 
 
 def test_the_slice_profile_is_estimated_once_whatever_the_scale(phantom, tiny_model, monkeypatch):
-    axis, calls = AxisProfile("gaussian", 1.0, "estimated"), []
-    monkeypatch.setattr(decision, "estimated_axes", lambda *given: calls.append(given) or (axis,) * 3)
+    found, calls = Prediction(0.5, 0.01), []
+    monkeypatch.setattr(decision, "predicted_axes", lambda *given: calls.append(given) or (found,) * 3)
     lens, plane = Lens(phantom, tiny_model, CPU), plane_of(phantom.geometry, 2, 4)
 
     assert all(lens.answer(plane, scale).uncorrected for scale in (2, 3, (1, 1, 2)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from worker_events import Told, upsample_job
 
-from ArSSRLib.acquisition.profile import AxisProfile
+from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.upsampling import decision
 from ArSSRLib.worker import run
@@ -61,8 +61,8 @@ def test_a_kind_of_slices_that_is_unknown_is_refused(work, tiny_weights):
 
 
 def test_the_frames_of_a_sequence_share_one_estimate_of_the_slice_profile(work, tmp_path, tiny_weights, monkeypatch):
-    axis, calls = AxisProfile("gaussian", 0.8, "estimated"), []
-    monkeypatch.setattr(decision, "estimated_axes", lambda *given: calls.append(given) or (axis,) * 3)
+    found, calls = Prediction(0.5, 0.01), []
+    monkeypatch.setattr(decision, "predicted_axes", lambda *given: calls.append(given) or (found,) * 3)
     source = str(tmp_path / "brain.nrrd")
     frames = [{"input": source, "output": str(tmp_path / f"{number}.nrrd")} for number in range(3)]
 
