@@ -91,7 +91,7 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
     Returns:
         The new selection; a device that no longer exists is replaced by the automatic choice.
     """
-    offered = {AUTOMATIC: _("Automatic: the fastest working device")}
+    offered = {AUTOMATIC: _("Automatic (the fastest)")}
     if facts is None or not facts["devices"]:
         offered["cpu"] = _("CPU")
         offered.setdefault(current, current)  # a device of a loaded scene, which may exist here

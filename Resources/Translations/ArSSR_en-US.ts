@@ -434,7 +434,7 @@
 <context>
     <name>ArSSRPanel.choosers</name>
     <message>
-        <source>Automatic: the fastest working device</source>
+        <source>Automatic (the fastest)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

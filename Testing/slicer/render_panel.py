@@ -50,10 +50,9 @@ def render_states(session, panel, module, args) -> None:
     parameters.mode = (
         module.ScaleMode.ISOTROPIC if min(volume.GetSpacing()) < 0.8 * max(volume.GetSpacing()) else parameters.mode
     )
-    shoot("ready")
     panel.ui.qualityButton.collapsed = False
     parameters.sliceThickness = max(volume.GetSpacing())
-    shoot("quality")
+    shoot("ready")
     session.click(panel.ui.applyButton)
     session.wait_until(lambda: panel.ui.progressBar.value > 400, timeout=300)
     shoot("running")
