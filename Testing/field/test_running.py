@@ -128,7 +128,7 @@ def test_the_command_and_the_worker_say_so_before_pytorch_is_loaded(module, entr
 def test_an_old_pydicom_is_refused_before_work(monkeypatch, tmp_path):
     monkeypatch.setattr(packages, "version", lambda name: "2.4.4")
 
-    with pytest.raises(DependencyError, match=r"needs pydicom 3\.0 or later, and 2\.4\.4 is installed"):
+    with pytest.raises(DependencyError, match=r"needs pydicom 3\.0 or later, but 2\.4\.4 is installed"):
         packages.require_package("pydicom", "Writing a DICOM series")
 
 
