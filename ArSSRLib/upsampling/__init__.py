@@ -137,7 +137,7 @@ def decided(options: UpsamplingOptions) -> UpsamplingOptions:
     device = resolve_device(options.device)
     require_backend(options.backend, device)
     if options.backend == "openvino":
-        require_package("openvino", "The backend openvino")
+        require_package("openvino", "The openvino backend")
     number_format = resolve_precision(options.precision, device, backend=options.backend)
     return replace(options, device=str(device), precision=precision_name(number_format))
 

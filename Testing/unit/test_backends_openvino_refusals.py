@@ -46,7 +46,7 @@ def test_a_version_that_is_too_old_is_refused_before_work(installed, phantom, ti
 
     message = refused(DependencyError, phantom, tiny_model)
 
-    assert "The backend openvino needs openvino 2025.0 or later, and 2024.6.0 is installed" in message
+    assert "The openvino backend needs openvino 2025.0 or later, but 2024.6.0 is installed" in message
 
 
 def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(phantom, tiny_model, monkeypatch):
