@@ -247,7 +247,7 @@ def refuse_labels(volume: Volume, source: Path) -> None:
 def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None:
     """Warn if a scale exceeds the range of the training."""
     largest = model.config.largest_scale
-    seen, limits = largest is None or max(factors) <= largest, f"up to {largest:g}"
+    seen, limits = largest is None or max(factors) <= largest, f"up to {largest or 0:g}"
     for entry in installed_models():
         if entry.sha256 == model.sha256:
             seen = entry.covers(factors)
