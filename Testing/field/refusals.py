@@ -32,6 +32,10 @@ HEAD = """# Refusals and warnings
 What ArSSR cannot read, write or do, and what it warns about. Each row was tried, and shows the exact message. A refusal
 is one line on standard error with exit code 2, and leaves nothing behind. `FOLDER` stands for the folder of the files.
 The panel in Slicer shows the same messages.
+
+```console
+$ python Testing/field/refusals.py > docs/reference/refusals.md   # try all of them again, in the source folder
+```
 """
 GROUPS = (("arssr info and arssr upsample", refused_volumes.CASES), *refused_requests.GROUPS)
 WARNINGS = "Warnings"
