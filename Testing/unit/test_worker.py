@@ -110,7 +110,7 @@ def test_the_last_event_tells_what_was_done_and_how(work, told, brain, sharp, ti
     assert written.geometry.size == (28, 36, 4)
     assert 0 < result["seconds"] <= done["seconds"]
     assert (done["device"], done["precision"], done["region"], done["scale"]) == ("cpu", "fp32", region, [2, 2, 2])
-    assert done["device_name"].endswith(f"({torch.get_num_threads()} threads)")
+    assert f"({torch.get_num_threads()} thread" in done["device_name"]
     assert (done["model"], done["sha256"], done["version"]) == ("tiny", sha256_of(tiny_weights), __version__)
     assert done["peak_memory"] > 10_000_000
 
