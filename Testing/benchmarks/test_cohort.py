@@ -51,7 +51,7 @@ def test_the_report_compares_with_the_plain_loop(cohort):
 
     assert "| --jobs 2 | 20.0 | 2.00x | 0.1 | 100 | 50 |" in text
     assert "| 200 MB | 1 | 0 | 0 |" in text
-    assert "at first it was 150 MB" in text
+    assert "at first, it was 150 MB" in text
 
 
 def test_what_was_measured_is_kept_and_the_report_waits_for_every_way(cohort, tmp_path, capsys):

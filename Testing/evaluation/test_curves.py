@@ -76,5 +76,5 @@ def test_a_picture_that_is_none_is_refused(runs):
 
 
 def test_a_picture_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ArSSRError, match="got none"):
+    with pytest.raises(ArSSRError, match="No run was specified"):
         draw_curves([], tmp_path / "curves.png")

@@ -225,7 +225,7 @@ def test_labels_of_another_grid_are_refused(tmp_path):
 
 
 def test_volumes_of_different_shapes_are_refused(ants):
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="the same shape"):
         dice_and_iou(brain(), brain()[1:], SPACING)
 
 
