@@ -92,7 +92,7 @@ def test_a_folder_called_like_a_volume_is_refused(brain, tmp_path, arssr, assert
         ("CON.nii.gz", "device"),
         ("nul.nrrd", "device"),
         ("NUL", "device"),
-        ("10:30.nii.gz", "hold :"),
+        ("10:30.nii.gz", 'does not allow ":"'),
         ("out.nii.gz.", "dot"),
         ("out.nii ", "space"),
         ("line\nbreak.nii", "control character"),

@@ -134,4 +134,6 @@ def test_a_format_that_needs_copies_in_memory_names_those_that_do_not(
 
     code = arssr(brain, tmp_path / "out.nrrd", "--scale", "4")
 
-    assert_refused(code, tmp_path / "out.nrrd", "of memory, but only", ".nii.gz or .nii may be larger than the memory")
+    assert_refused(
+        code, tmp_path / "out.nrrd", "of memory, but only", ".nii.gz or .nii format may be larger than the memory"
+    )

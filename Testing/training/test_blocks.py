@@ -124,5 +124,5 @@ def test_all_augmentations_draw_finite_batches(tmp_path):
 
 
 def test_blocks_are_refused_for_a_network_that_does_not_agree(tmp_path):
-    with pytest.raises(InputError, match="block_voxels = 4000 is impossible; expected 0 for a network of kind arssr2"):
+    with pytest.raises(InputError, match="block_voxels = 4000 is not valid; expected 0 for a network of kind arssr2"):
         tiny_config(tmp_path, block_voxels=4000)

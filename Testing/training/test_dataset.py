@@ -272,7 +272,7 @@ def test_the_slice_axis_is_the_one_of_the_largest_spacing():
     ("shape", "spacing", "reason"),
     [
         ((12, 60, 60), (1.2, 1.0, 1.0), "voxels of 1 x 1 x 1.2 mm; self_supervised needs slices"),
-        ((12, 30, 60), (5.0, 1.0, 1.0), "is 30 voxels wide, patches of 8 need 40"),
+        ((12, 30, 60), (5.0, 1.0, 1.0), "is 30 voxels wide, but patches of 8 need 40"),
     ],
 )
 def test_a_volume_that_cannot_teach_itself_is_refused(shape, spacing, reason):

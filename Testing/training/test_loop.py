@@ -208,7 +208,7 @@ def test_a_run_begins_with_the_weights_it_is_given(config):
 
 
 def test_weights_of_another_architecture_are_refused(config):
-    with pytest.raises(InputError, match="channels=16"):
+    with pytest.raises(InputError, match='"channels": 16'):
         trainer_of(config, initial=build_model(ArSSR2Config(channels=16, blocks=1)))
 
 

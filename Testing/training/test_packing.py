@@ -77,7 +77,7 @@ def test_a_folder_without_packed_volumes_is_read_as_ever(packed):
 @pytest.mark.parametrize(
     ("preparation", "message"),
     [
-        (Preparation(spacing=1.2), r"is packed at 1 x 1.1 x 0.9 mm, the recipe asks for 1.2: .* --spacing 1.2"),
+        (Preparation(spacing=1.2), r"is packed at 1 x 1.1 x 0.9 mm, but the recipe asks for 1.2 mm; .* --spacing 1.2"),
         (Preparation(normalization="maximum"), 'set normalization to "percentile"'),
         (Preparation(crop_and_pad=(8, 8, 8)), r"crop_and_pad to \[\]"),
     ],

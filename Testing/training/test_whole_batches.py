@@ -281,5 +281,5 @@ def test_what_is_drawn_patch_by_patch_only_is_refused(config, name):
 
 
 def test_groups_divide_the_batch(config):
-    with pytest.raises(InputError, match="scale_groups = 5 is impossible; expected a divisor of batch_items"):
+    with pytest.raises(InputError, match="scale_groups = 5 is not valid; expected a divisor of batch_items"):
         dataclasses.replace(config, scale_groups=5)

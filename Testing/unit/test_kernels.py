@@ -74,7 +74,7 @@ def test_a_network_that_changes_ours_has_no_kernels_and_the_log_says_so(monkeypa
     executor = gpu_executor(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, kernels=True, voxels=FUSED_FROM)
 
     assert ways_of(executor) == [FULL, "plain bf16"]
-    assert "There are no kernels for Other in bf16 on cuda:0" in caplog.text
+    assert "There are no fused kernels for Other in bf16 on cuda:0" in caplog.text
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(FUSED_FROM, True), (FUSED_FROM - 1, False)])
