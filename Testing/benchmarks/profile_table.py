@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +48,17 @@ NAME, CHOICE = "slice_profile", "slice_profile_choice"
 EVERY, ERRORS = 10, (0.05, 0.06, 0.07, 0.08, 0.1)
 # Estimates that keep more contrast were points when the choice was made; they have been unknown since.
 POINTS = 0.9
+
+
+class SubjectRow(Protocol):
+    """A row of a table."""
+
+    @property
+    def subject(self) -> str:
+        """Name of the volume."""
+
+
+AnyRow = TypeVar("AnyRow", bound=SubjectRow)
 
 
 @dataclass(frozen=True)
@@ -222,27 +234,50 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Compute the rows of every subject that has none yet, and write both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def tables(
+    argv: Sequence[str] | None,
+    description: str | None,
+    names: tuple[str, str],
+    kind: type[AnyRow],
+    rows_of: Callable[[Path, SuperResolutionModel], Iterable[AnyRow]],
+) -> tuple[Path, list[AnyRow], list[AnyRow]]:
+    """Compute the rows of every subject that has none yet, and write them.
+
+    Args:
+        argv: Arguments of the program; those of the process when None.
+        description: Its help.
+        names: Names of the tables of the judged volumes and of those of the choice.
+        kind: Dataclass of a row, with the name of the volume as ``subject``.
+        rows_of: Computes the rows of a volume.
+
+    Returns:
+        The folder of the tables, the rows of the judged volumes, and those of the choice.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("training", type=Path)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    model, found = load_model(DEFAULT_MODEL).eval(), []
-    for name, paths in (
-        (CHOICE, sorted(args.training.glob("*.nii.gz"))[::EVERY]),
-        (NAME, sorted(args.folder.glob("*.nii.gz"))),
-    ):
+    model = load_model(DEFAULT_MODEL).eval()
+
+    def filled(name: str, paths: Sequence[Path]) -> list[AnyRow]:
         table = args.output / f"{name}.csv"
-        rows = read_rows(table, Row)
+        rows = read_rows(table, kind)
         for path in paths:
             if path.name not in {row.subject for row in rows}:
                 rows += rows_of(path, model)
                 write_rows(table, rows)
-        found.append(rows)
-    (args.output / f"{NAME}.md").write_text(report(found[1], found[0], DEFAULT_MODEL), encoding="utf-8")
+        return rows
+
+    chosen = filled(names[1], sorted(args.training.glob("*.nii.gz"))[::EVERY])
+    return args.output, filled(names[0], sorted(args.folder.glob("*.nii.gz"))), chosen
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compute the rows of every subject that has none yet, and write all files."""
+    output, rows, choice = tables(argv, __doc__, (NAME, CHOICE), Row, rows_of)
+    (output / f"{NAME}.md").write_text(report(rows, choice, DEFAULT_MODEL), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ files is not computed again.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from profile_samples import PROFILES, SMOOTH_WIDTH, SPACING, Acquired, acquisitions, along
-from profile_table import EVERY, OUTPUT
-from row_files import read_rows, write_rows
+from profile_table import tables
 
 from ArSSRLib.acquisition.consistency import Agreement
 from ArSSRLib.acquisition.estimate import EXCESS, predicted_axes
 from ArSSRLib.acquisition.profile import AxisProfile
-from ArSSRLib.checkpoint import load_model
 from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
 from ArSSRLib.evaluation.markdown import markdown_table
 from ArSSRLib.metrics import brain_mask, psnr
@@ -169,25 +166,8 @@ def report(rows: Sequence[Row], choice: Sequence[Row]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compute the rows of every subject that has none yet, and write all files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("training", type=Path)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    model, found = load_model(DEFAULT_MODEL).eval(), []
-    for name, paths in (
-        (CHOICE, sorted(args.training.glob("*.nii.gz"))[::EVERY]),
-        (NAME, sorted(args.folder.glob("*.nii.gz"))),
-    ):
-        table = args.output / f"{name}.csv"
-        rows = read_rows(table, Row)
-        for path in paths:
-            if path.name not in {row.subject for row in rows}:
-                rows += rows_of(path, model)
-                write_rows(table, rows)
-        found.append(rows)
-    (args.output / f"{NAME}.md").write_text(report(found[1], found[0]), encoding="utf-8")
+    output, rows, choice = tables(argv, __doc__, (NAME, CHOICE), Row, rows_of)
+    (output / f"{NAME}.md").write_text(report(rows, choice), encoding="utf-8")
 
 
 if __name__ == "__main__":
