@@ -5,6 +5,7 @@ If the file was resampled, its sidecar may describe another grid; then the file 
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -23,6 +24,8 @@ from ArSSRLib.io.content import refuse_unfetched
 LOGGER = logging.getLogger(__name__)
 
 _LONGEST = 2**20
+# Every spelling of the suffix, the usual one first: to list the folder would take long in a folder of many volumes.
+_JSON = tuple(itertools.product("jJ", "sS", "oO", "nN"))
 # Without a stated distance, slices with a larger overlap were resampled.
 _OVERLAP = 1.2
 
@@ -30,10 +33,8 @@ _OVERLAP = 1.2
 def stated_beside(path: Path, geometry: VolumeGeometry) -> tuple[SliceProfile, str]:
     """Return the slice profiles and the part of a complex image stated by the sidecar of a NIfTI file, if any."""
     stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
-    sidecar = path.with_name(f"{stem.rpartition('.')[0]}.json")
-    if not os.path.lexists(sidecar):
-        named = (entry for entry in path.parent.iterdir() if entry.name.lower() == sidecar.name.lower())
-        sidecar = next((entry for entry in named if entry.stem == sidecar.stem), sidecar)
+    spellings = [path.with_name(f"{stem.rpartition('.')[0]}.{''.join(letters)}") for letters in _JSON]
+    sidecar = next((spelling for spelling in spellings if os.path.lexists(spelling)), spellings[0])
     table = _table(sidecar)
     return profile_stated(table, geometry, sidecar), component_stated(table)
 
