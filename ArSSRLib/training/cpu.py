@@ -17,39 +17,44 @@ from torch.overrides import TorchFunctionMode
 _ONES, _ZEROS = [1, 1, 1], [0, 0, 0]
 
 
-class PlainWeightGradients(TorchFunctionMode):
+class _Replacing(TorchFunctionMode):
+    """Calls the functions of PyTorch through `call`, in which a subclass replaces some of them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Call ``func``, or its replacement."""
+        return self.call(func, *args, **(kwargs or {}))
+
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Call ``func``."""
+        return func(*args, **kwargs)
+
+
+class PlainWeightGradients(_Replacing):
     """Computes the gradient of 3-D convolution weights from tensors in plain memory order.
 
     Activations keep their channels last, which is faster in every other part of a step. Convolutions with a stride,
     padding, dilation or groups are left to PyTorch; so is everything that is not on the CPU or not in single precision.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Call ``func``, or replace it if it is a plain 3-D convolution."""
-        kwargs = kwargs or {}
         if func is F.conv3d and not kwargs and _is_plain(*args):
             return _Convolution.apply(*args[:3])  # type: ignore[no-untyped-call]
-        return func(*args, **kwargs)
+        return super().call(func, *args, **kwargs)
 
 
-class SinglePrecision(TorchFunctionMode):
+class SinglePrecision(_Replacing):
     """Keeps single precision where a function asks for bfloat16, which most CPUs only emulate."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Call ``func``, or copy the tensor if it is the conversion to bfloat16."""
-        return args[0].clone() if func is Tensor.bfloat16 else func(*args, **(kwargs or {}))
+        return args[0].clone() if func is Tensor.bfloat16 else super().call(func, *args, **kwargs)
 
 
 class _Convolution(torch.autograd.Function):

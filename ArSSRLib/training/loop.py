@@ -165,7 +165,8 @@ class Trainer:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         told, bf16 = Conditioning(batch.scale, batch.acquisition), self.config.precision == "bf16"
-        with nullcontext() if bf16 or self.config.compile else PlainWeightGradients():
+        on_cpu = self.device.type == "cpu" and not (bf16 or self.config.compile)
+        with PlainWeightGradients() if on_cpu else nullcontext():
             if batch.blocks:
                 result = self._wrapped(batch.coarse, told, batch.blocks, bf16=bf16)
             else:

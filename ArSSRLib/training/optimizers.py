@@ -73,7 +73,7 @@ class MuonWithAdam(Optimizer):
             raise ValueError(msg)
         for weight, matrix in self._pairs:
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad, like=weight)
-        with nullcontext() if self.param_groups[0]["params"][0].is_cuda else SinglePrecision():
+        with SinglePrecision() if self.param_groups[0]["params"][0].is_cpu else nullcontext():
             self._muon.step()  # type: ignore[no-untyped-call]
         self._adam.step()
 
