@@ -124,7 +124,9 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
             lows[:1] + highs,
             lows + highs,
         )
-        found = next((ends for ends in sets if _are_padding(ends, sample, faces, array)), [])
+        # With fewer extremes than two, several of these are the same.
+        distinct = dict.fromkeys(map(tuple, sets))
+        found = next((ends for ends in distinct if _are_padding(ends, sample, faces, array)), ())
         ranges.extend((value, value) for value in found)
         sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))
         if not found or not faces.size:

@@ -124,14 +124,14 @@ def _question_in(line: bytes) -> Question:
     Raises:
         InputError: If it is malformed.
     """
-    text = shown(line.decode(errors="replace"))
+    expected = "A question must be one JSON object per line, got"
     try:
         table = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        msg = f"A question must be one JSON object per line, got {text} ({one_line(error)[:80]})."
+        msg = f"{expected} {shown(line.decode(errors='replace'))} ({one_line(error)[:80]})."
         raise InputError(msg) from error
     if not isinstance(table, dict):
-        msg = f"A question must be one JSON object per line, got {text}."
+        msg = f"{expected} {shown(line.decode(errors='replace'))}."
         raise InputError(msg)
     return dataclass_from(Question, table, kind="question")
 
