@@ -1,7 +1,7 @@
-"""How long a volume takes alone and beside two busy PyTorch processes, by how waiting threads wait.
+"""Compares how waiting threads wait: run time of a volume alone, and beside two busy PyTorch processes.
 
-By hand, on a machine that is otherwise quiet: ``python Testing/field/busy_machine.py [--rounds 5]``. Prints ratios of
-one run to another of the same round; absolute times say nothing on a machine of another speed.
+Run it by hand on an otherwise quiet machine: ``python Testing/field/busy_machine.py [--rounds 5]``. It prints ratios
+of runs in the same round, because absolute times depend on the machine.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-# An empty policy is none, but stops the command from setting its own.
+# An empty policy has no effect, except that the command does not set its own.
 WAYS = {"spinning": {"OMP_WAIT_POLICY": ""}, "passive": {"OMP_WAIT_POLICY": "passive"}, "ours": {}}
 BUSY = (
     "import torch; image, kernel = torch.randn(1, 16, 48, 48, 48), torch.randn(16, 16, 3, 3, 3)\n"
     "while True: torch.nn.functional.conv3d(image, kernel, padding=1)"
 )
-# The command without its start: a volume is read and upsampled twice, and the second time is taken.
+# Excludes the start of the command: a volume is read and upsampled twice, and the second run is timed.
 TIMED = (
     "import sys, time\nfrom ArSSRLib.cli import main\n"
     "for _ in range(2):\n    began = time.monotonic(); main(sys.argv[1:]); seconds = time.monotonic() - began\n"
@@ -36,7 +36,7 @@ TIMED = (
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Keep the processor busy with PyTorch."""
+    """Keep the CPU busy with PyTorch while the context is open."""
     started = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(processes)]
     try:
         time.sleep(10 if processes else 0)
@@ -48,7 +48,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def seconds(source: Path, way: str) -> float:
-    """Return how long the command takes for a volume."""
+    """Return the run time of the command for a volume, in seconds."""
     unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
     environment = {name: value for name, value in os.environ.items() if name not in unset} | WAYS[way]
     call = ["upsample", str(source), str(source.with_name("out.nii")), "--scale", "1.5", "1.25", "2", "--overwrite"]
@@ -61,7 +61,7 @@ def seconds(source: Path, way: str) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, nargs="*", default=[0, 2], help="busy processes beside it")

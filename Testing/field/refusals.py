@@ -1,7 +1,7 @@
-"""Every refusal and every warning, tried, and written down with its words.
+"""Provokes every refusal and every warning, and writes the page that lists the messages.
 
-``python Testing/field/refusals.py > docs/reference/refusals.md`` renews the page; a test tries the same cases. What is
-tried is made in `refused_volumes`, `refused_requests` and `warned`.
+``python Testing/field/refusals.py > docs/reference/refusals.md`` updates the page; a test runs the same cases. The
+cases are defined in `refused_volumes`, `refused_requests`, `refused_recipes` and `warned`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WARNED = "\nThe result is written nevertheless, and the exit code is 0.\n"
 
 
 class Tried(NamedTuple):
-    """What came of a case: the exit code, the lines on standard error without the folder, and files left behind."""
+    """Outcome of a case: the exit code, the lines on standard error without the folder, and the files left behind."""
 
     code: int
     lines: list[str]
@@ -51,10 +51,10 @@ class Tried(NamedTuple):
 
 
 def refusal(case: Case, folder: Path, *more: str) -> Tried:
-    """Try a case.
+    """Run a case.
 
     Args:
-        case: What is tried.
+        case: The command and its files.
         folder: An empty folder for it.
         more: Arguments for `arssr upsample`, unless the case names a model.
     """
@@ -76,7 +76,7 @@ def refusal(case: Case, folder: Path, *more: str) -> Tried:
 
 
 def message_of(lines: list[str]) -> str:
-    """Return the words of a refusal, or of the first warning."""
+    """Return the message of a refusal, or of the first warning."""
     warnings = [line for line in lines if line.startswith("arssr: warning: ")]
     line = lines[-1] if lines and lines[-1].startswith("arssr: error: ") else (warnings or lines or [""])[0]
     return line.removeprefix("arssr: error: ").removeprefix("arssr: warning: ")
@@ -104,7 +104,7 @@ def _worker(arguments: list[str]) -> tuple[int, str]:
 
 
 def page() -> str:
-    """Return the page, and print what is not as it should be."""
+    """Return the page, and print unexpected outcomes."""
     parts = [HEAD]
     for title, cases in (*GROUPS, (WARNINGS, warned.CASES)):
         parts.append(f"\n## {title}\n")

@@ -1,4 +1,4 @@
-"""Cases from arguments and from what is made in the folder first."""
+"""Helpers that create a case from arguments and from the files that it needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Cases = dict[str, Case]
 
 
 def asked(*arguments: str, before: Make = lambda _folder: None) -> Case:
-    """Return a case of these arguments; {} in them is the folder, which is filled first."""
+    """Return a case with these arguments, in which {} stands for the folder; its files are created first."""
 
     def case(folder: Path) -> list[str]:
         before(folder)
@@ -45,7 +45,7 @@ def tiny(name: str = "tiny.safetensors") -> Make:
 
 
 def changed(edit: Callable[[dict[str, torch.Tensor]], object], **metadata: str) -> Make:
-    """Return a maker of the tiny weights with other tensors."""
+    """Return a function that writes the tiny weights with other tensors."""
 
     def make(folder: Path) -> None:
         model = build_model(ArSSR2Config(**TINY))

@@ -1,4 +1,4 @@
-"""Recipes and protocols that `arssr train` and `arssr evaluate` refuse, each made here; no words."""
+"""Creates the recipes and protocols that `arssr train` and `arssr evaluate` refuse; the messages are on the page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ kind = "cubic"
 
 
 def volumes(name: str, *, size: int = 12, edit: Callable[[np.ndarray], object] = lambda _array: None) -> Make:
-    """Return a maker of a folder with a volume."""
+    """Return a function that creates a folder with a volume."""
 
     def make(folder: Path) -> None:
         (folder / name).mkdir()
@@ -46,7 +46,7 @@ def volumes(name: str, *, size: int = 12, edit: Callable[[np.ndarray], object] =
 
 
 def train(recipe: str = RECIPE, *more: str, before: Make = lambda _folder: None) -> Case:
-    """Return a case of a recipe whose paths lie in the folder."""
+    """Return a case with a recipe whose paths are in the folder."""
 
     def case(folder: Path) -> list[str]:
         before(folder)
@@ -71,7 +71,7 @@ def evaluate(protocol: str = PROTOCOL, *more: str, before: Make = lambda _folder
 
 
 def listed(content: str, *, before: Make = lambda _folder: None) -> Case:
-    """Return a case of a recipe whose training data are a CSV file."""
+    """Return a case with a recipe whose training data are a CSV file."""
     return train(RECIPE.replace('"train"', '"train.csv"'), before=all_of(before, file("train.csv", content)))
 
 

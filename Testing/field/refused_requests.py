@@ -1,4 +1,4 @@
-"""What the other commands and the worker refuse, each made here; no words."""
+"""Creates the requests that the other commands and the worker refuse; the messages are on the page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def filters(content: str) -> Case:
 
 
 def job(content: object = None, **changes: object) -> Case:
-    """Return a case of a job file."""
+    """Return a case with a job file."""
 
     def case(folder: Path) -> list[str]:
         good(folder)

@@ -1,4 +1,4 @@
-"""Volumes and outputs that `arssr info` and `arssr upsample` refuse, each made here; no words."""
+"""Creates the volumes and outputs that `arssr info` and `arssr upsample` refuse; the messages are on the page."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def bids(folder: Path) -> Path:
 
 
 def extended(folder: Path) -> Path:
-    """A NIfTI file with a comment after its header, and 0 as the place where its voxels begin."""
+    """Return the bytes of a NIfTI file with a comment after its header, and 0 as the offset of its voxels."""
     image = nib.Nifti1Image(noise().T, odd_files.AFFINE)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"T1 axial"))
     nib.save(image, folder / "a.nii")

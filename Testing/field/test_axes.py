@@ -1,4 +1,4 @@
-"""Units, spacing and orientation of NRRD and MetaImage: each axis has its own, and what is not stated is warned of."""
+"""Units, spacing and orientation of each axis in NRRD and MetaImage; missing information causes a warning."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_units_of_the_axes_of_nrrd_and_of_metaimage_are_honored(tmp_path):
     np.testing.assert_allclose(read_volume(tmp_path / "b.mha").geometry.spacing, (1e-3, 1e-3, 1e-3))
 
 
-def test_an_unknown_unit_is_warned_of(tmp_path, caplog):
+def test_an_unknown_unit_causes_a_warning(tmp_path, caplog):
     read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, 'space units: "furlong" "furlong" "furlong"'))
 
     assert '"furlong", which is not a known unit' in caplog.text
 
 
 @pytest.mark.parametrize("no_unit", ["", "none", "???"])
-def test_an_axis_without_a_unit_does_not_move_those_of_the_others(tmp_path, caplog, no_unit):
+def test_an_axis_without_a_unit_does_not_shift_the_units_of_the_others(tmp_path, caplog, no_unit):
     in_space = nrrd(tmp_path / "a.nrrd", *IN_SPACE, f'space units: "mm" "{no_unit}" "cm"')
     by_axis = nrrd(tmp_path / "b.nrrd", "spacings: 1 2 3", f'units: "{no_unit}" "mm" "cm"')
 
@@ -48,7 +48,7 @@ def test_an_axis_without_a_unit_does_not_move_those_of_the_others(tmp_path, capl
     assert "a unit of length for some axes only" in caplog.text
 
 
-def test_the_unit_that_two_axes_have_is_that_of_the_third(tmp_path):
+def test_a_third_axis_takes_the_unit_of_the_other_two(tmp_path):
     found = read_volume(nrrd(tmp_path / "a.nrrd", *IN_SPACE, 'space units: "um" "none" "um"')).geometry
 
     np.testing.assert_allclose(found.spacing, (1e-3, 1e-3, 2e-3))
@@ -61,7 +61,7 @@ def test_the_unit_that_two_axes_have_is_that_of_the_third(tmp_path):
         ("4 5 6 1", "space space space time", "1 2 3 2.5", '"cm" "mm" "mm" "s"'),
     ],
 )
-def test_an_axis_that_does_not_lie_in_space_lends_no_unit(tmp_path, caplog, sizes, kinds, spacings, units):
+def test_the_unit_of_a_nonspatial_axis_is_ignored(tmp_path, caplog, sizes, kinds, spacings, units):
     lines = (f"kinds: {kinds}", f"spacings: {spacings}", f"units: {units}")
 
     found = read_volume(nrrd(tmp_path / "a.nrrd", *lines, sizes=sizes))
@@ -71,7 +71,7 @@ def test_an_axis_that_does_not_lie_in_space_lends_no_unit(tmp_path, caplog, size
 
 
 @pytest.mark.parametrize("space", ["spacings: 1 1 2", "space: scanner-xyz", "space dimension: 3"])
-def test_axes_that_are_not_related_to_the_patient_are_warned_of(tmp_path, caplog, space):
+def test_axes_that_are_not_related_to_the_patient_cause_a_warning(tmp_path, caplog, space):
     lines = [space] if space.startswith("spacings") else [space, *IN_SPACE[1:]]
 
     read_volume(nrrd(tmp_path / "a.nrrd", *lines))
@@ -80,13 +80,13 @@ def test_axes_that_are_not_related_to_the_patient_are_warned_of(tmp_path, caplog
 
 
 @pytest.mark.parametrize("name", ["RAS", "right-anterior-superior", "Left-Posterior-Superior", "LPS"])
-def test_axes_of_the_patient_are_not(tmp_path, caplog, name):
+def test_axes_of_the_patient_cause_no_warning(tmp_path, caplog, name):
     read_volume(nrrd(tmp_path / "a.nrrd", f"space: {name}", *IN_SPACE[1:]))
 
     assert not caplog.records
 
 
-def test_metaimage_without_a_matrix_is_warned_of(tmp_path, caplog):
+def test_metaimage_without_a_matrix_causes_a_warning(tmp_path, caplog):
     sitk.WriteImage(sitk.GetImageFromArray(voxels()), str(tmp_path / "a.mha"))
     read_volume(tmp_path / "a.mha")
     assert not caplog.records

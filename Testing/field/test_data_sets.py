@@ -1,4 +1,4 @@
-"""What git-annex, DataLad and Git LFS leave of a BIDS data set until it is fetched: named, counted, the rest done."""
+"""BIDS data sets that git-annex, DataLad or Git LFS has not fetched: missing scans are listed, others are upsampled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANNEX = ".git/annex/objects/k4/vM/MD5E-s1--4d7a/MD5E-s1--4d7a"
 
 @pytest.fixture
 def data_set(tmp_path, phantom):
-    """Return a data set with one scan that is there, and one to be replaced."""
+    """Return a data set with one complete scan, and one that the test replaces."""
     root = tmp_path / "raw"
     root.mkdir()
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Phantoms", "BIDSVersion": "1.10.0"}))
@@ -28,7 +28,7 @@ def data_set(tmp_path, phantom):
 
 @pytest.fixture
 def bids(data_set, tmp_path, tiny_weights, capsys):
-    """Return a function that upsamples the data set, and returns the exit code and all that was printed."""
+    """Return a function that upsamples the data set, and returns the exit code and the output."""
 
     def run(*more, level="participant"):
         arguments = [str(data_set), str(tmp_path / "out"), level, "--scale", "1.2", "--device", "cpu", *more]
@@ -74,7 +74,7 @@ def test_a_sidecar_that_was_not_fetched_fails_the_scans_that_it_describes(data_s
         (data_set / name).write_bytes(LFS)
     else:
         (data_set / name).symlink_to(f"../{ANNEX}.json")
-    (data_set / "acq-other_T1w.json").symlink_to("gone.json")  # of no scan that is here
+    (data_set / "acq-other_T1w.json").symlink_to("gone.json")  # describes no scan in this data set
 
     code, printed = bids()
 
@@ -83,7 +83,7 @@ def test_a_sidecar_that_was_not_fetched_fails_the_scans_that_it_describes(data_s
     assert results(tmp_path) == ["sub-01"]
 
 
-def test_a_folder_that_was_not_fetched_is_no_missing_subject(data_set, bids):
+def test_a_folder_that_was_not_fetched_is_not_reported_as_a_missing_subject(data_set, bids):
     (data_set / "sub-03").symlink_to("../elsewhere/sub-03")
     (data_set / "sub-04" / "ses-1").mkdir(parents=True)
     (data_set / ".gitmodules").write_text('[submodule "sub-04/ses-1"]\n')
@@ -97,7 +97,7 @@ def test_a_folder_that_was_not_fetched_is_no_missing_subject(data_set, bids):
     assert bids("--participant-label", "01")[0] == 0
 
 
-def test_a_report_on_a_data_set_that_was_not_fetched_as_a_whole_says_so(data_set, bids):
+def test_the_report_names_folders_that_were_not_fetched(data_set, bids):
     bids()
     complete = bids(level="group")
     (data_set / "sub-03").symlink_to("../elsewhere/sub-03")
@@ -129,7 +129,7 @@ def test_a_session_that_is_a_subdataset_of_its_subject_is_named(data_set, bids):
     assert "error: sub-03/ses-1: is empty, as a subdataset is before it is fetched" in printed
 
 
-def test_a_session_that_is_not_asked_for_need_not_be_fetched(data_set, bids, phantom):
+def test_a_session_that_is_not_selected_need_not_be_fetched(data_set, bids, phantom):
     (data_set / "sub-01" / "ses-1" / "anat").mkdir(parents=True)
     write_volume(phantom, data_set / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_T1w.nii.gz")
     (data_set / "sub-01" / "ses-2").symlink_to("../elsewhere")
@@ -153,7 +153,7 @@ def test_a_data_set_of_which_nothing_was_fetched_is_refused_with_the_reason(data
     assert "fetch its content first" in bids()[1]
 
 
-def test_a_sidecar_that_was_not_fetched_is_warned_of_where_a_scan_is_named(data_set, capsys):
+def test_a_sidecar_of_a_named_scan_that_was_not_fetched_causes_a_warning(data_set, capsys):
     scan = data_set / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
     scan.with_name("sub-01_T1w.json").symlink_to(f"../../{ANNEX}.json")
 

@@ -1,4 +1,4 @@
-"""Voxels of NRRD and MetaImage in several files: all of them are read, and the one that is not there is named."""
+"""Voxels of NRRD and MetaImage in several files: all files are read, and the message names a missing one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def pieces(folder, kind: str):
     """Write a header whose voxels are in six files, one for each slice, and return it.
 
     Args:
-        folder: Where to.
-        kind: Extension, and how the header names the files: a "list", or a "pattern".
+        folder: Folder for the files.
+        kind: File extension, and how the header names the files: a "list" or a "pattern".
     """
     suffix, how = kind.split()
     for k, piece in enumerate(voxels().T):
@@ -57,6 +57,6 @@ def test_the_file_that_is_missing_among_several_is_named(tmp_path, kind, pointer
 
 
 @pytest.mark.parametrize("counted", ["slice%02d.raw 1 999999999 1", "slice%02d.raw 6 1 0", "slice%02d.raw 1 x", "LIST"])
-def test_files_that_are_counted_impossibly_are_refused(tmp_path, counted):
+def test_impossible_file_counts_are_refused(tmp_path, counted):
     with pytest.raises(InputError):
         read_volume(nrrd(tmp_path / "a.nhdr", *IN_SPACE, f"data file: {counted}", data=b""))

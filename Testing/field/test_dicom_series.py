@@ -1,4 +1,4 @@
-"""What scanners and archives write into DICOM: inverted storage, rounded positions, copies, mosaics, phase."""
+"""DICOM as scanners and archives write it: inverted storage, rounded positions, copies, mosaics, phase."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_compressed_inverted_storage_keeps_its_values(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
 
 
-def test_slices_packed_by_run_lengths_keep_their_values(tmp_path):
+def test_run_length_encoded_slices_keep_their_values(tmp_path):
     volume = series_of(geometry=VolumeGeometry((13, 11, 3), (0.9, 0.9, 5.5)))
-    # GDCM cannot decode noise of 64 voxels or fewer that another program packed; no scanner makes such slices.
+    # GDCM cannot decode noise of 64 voxels or fewer that another program compressed; no scanner writes such slices.
     write_series(tmp_path / "s", volume, edit=lambda _k, dataset: dataset.compress(RLELossless))
 
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
@@ -110,7 +110,7 @@ def test_a_declared_padding_is_read_and_declared_again(tmp_path):
     assert {dataset.PixelPaddingValue for dataset in write_to(tmp_path, source)} == {-2000}
 
 
-def test_a_padding_written_without_its_sign_is_that_of_the_voxels(tmp_path):
+def test_a_padding_value_written_without_its_sign_is_recognized(tmp_path):
     write_series(tmp_path / "s", series_of(), edit=lambda _k, d: d.add_new("PixelPaddingValue", "US", 63536))
 
     assert read_volume(tmp_path / "s").header.padding == (-2000, -2000)
@@ -139,18 +139,18 @@ def rounded(digits: int):
 
 @pytest.mark.parametrize("digits", [1, 2, 3])
 @pytest.mark.parametrize(("slices", "step"), [(3, 5.5), (10, 5.5), (10, 1.0), (20, 1.2), (2, 3.0)])
-def test_positions_rounded_to_the_digits_they_have_are_an_even_upright_stack(tmp_path, digits, slices, step):
+def test_rounded_positions_form_an_even_upright_stack(tmp_path, digits, slices, step):
     grid = VolumeGeometry((8, 7, slices), (0.9, 0.9, step), (-12.34, -10.61, -30.17), TURN)
     write_series(tmp_path / "s", series_of(geometry=grid), edit=rounded(digits))
 
     found = read_volume(tmp_path / "s").geometry
 
-    tolerance = 10.0**-digits  # half a digit along each of three axes
+    tolerance = 10.0**-digits  # half of the last digit along each of three axes
     np.testing.assert_allclose(found.corners(), grid.corners(), atol=2 * tolerance)
 
 
 @pytest.mark.parametrize("digits", [1, 6])
-def test_a_true_tilt_is_refused_however_positions_are_rounded(tmp_path, digits):
+def test_a_true_tilt_is_refused_regardless_of_rounding(tmp_path, digits):
     def edit(k, dataset):
         row = np.array([float(x) for x in dataset.ImageOrientationPatient[:3]])
         leaning = np.array([float(x) for x in dataset.ImagePositionPatient]) + 0.1 * k * row
@@ -162,11 +162,11 @@ def test_a_true_tilt_is_refused_however_positions_are_rounded(tmp_path, digits):
         read_volume(tmp_path / "s")
 
 
-# --- slice distances that change, slices that lack or are there twice
+# --- uneven slice distances, missing slices and copies
 
 
 def stretched(steps):
-    """Return an edit that puts slices at these distances, in mm."""
+    """Return an edit that places slices at these distances, in mm."""
     depths = np.concatenate([[0], np.cumsum(steps)])
 
     def edit(k, dataset):
@@ -186,7 +186,7 @@ def stretched(steps):
         ([5.5] * 4 + [16.5] + [5.5] * 3, "lacks 2 slices"),
     ],
 )
-def test_a_changing_distance_is_told_from_missing_slices(tmp_path, steps, told):
+def test_a_changing_distance_is_distinguished_from_missing_slices(tmp_path, steps, told):
     grid = VolumeGeometry((4, 3, len(steps) + 1), (1.0, 1.0, 1.0))
     write_series(tmp_path / "s", series_of(geometry=grid), edit=stretched(steps))
 
@@ -207,7 +207,7 @@ def test_exact_copies_are_read_once(tmp_path, caplog):
     assert "6 of 12 files are copies" in caplog.text
 
 
-def test_two_images_at_one_place_are_no_copies(tmp_path):
+def test_different_images_at_one_position_are_not_copies(tmp_path):
     for name, volume in (("a", series_of()), ("b", series_of(1, 900))):
         write_series(tmp_path / name, volume, series="1.2.3.77")
         for file in (tmp_path / name).iterdir():
@@ -222,7 +222,7 @@ def test_two_images_at_one_place_are_no_copies(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["", ".dcm"])
-def test_files_without_a_preamble_are_read_and_a_series_is_derived_from_them(tmp_path, suffix):
+def test_a_series_can_be_derived_from_files_without_a_preamble(tmp_path, suffix):
     write_series(tmp_path / "source", series_of(), edit=as_scanned)
     for file in sorted((tmp_path / "source").iterdir()):
         dataset = dcmread(file)

@@ -1,4 +1,4 @@
-"""What programs write into the headers of files, and what becomes of files on their way."""
+"""Unusual headers that other programs write, and files damaged or renamed in transfer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
 
 
 def patched(path, *changes):
-    """Write bytes over those of a file, at (offset, bytes)."""
+    """Overwrite bytes of a file, given as (offset, bytes)."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as file:
         content = bytearray(file.read())
@@ -42,7 +42,7 @@ def patched(path, *changes):
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(("kind", "at", "size"), [(nib.Nifti1Image, 108, 4), (nib.Nifti2Image, 168, 8)])
-def test_voxels_follow_the_header_where_their_offset_is_0(tmp_path, suffix, kind, at, size):
+def test_an_offset_of_0_means_that_voxels_follow_the_header(tmp_path, suffix, kind, at, size):
     path = save(tmp_path / f"a{suffix}", array=voxels(), sform=(AFFINE, 1), kind=kind)
     expected = read_volume(path)
 
@@ -67,14 +67,14 @@ def test_an_unusual_code_does_not_drop_its_matrix(tmp_path, tiny_model, caplog, 
     assert 0 < int(nib.load(result).header["sform_code"]) <= 5
 
 
-def test_a_length_unit_that_nifti_does_not_have_is_warned_of(tmp_path, caplog):
+def test_a_length_unit_that_nifti_does_not_define_causes_a_warning(tmp_path, caplog):
     path = patched(save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1)), (123, b"\5"))
 
     assert read_volume(path).geometry.spacing == (2, 2, 2.5)
     assert "a unit that NIfTI does not define; mm is assumed" in caplog.text
 
 
-def test_a_file_that_says_no_place_has_a_result_that_says_none(tmp_path, tiny_model, caplog):
+def test_a_file_without_a_position_has_a_result_without_one(tmp_path, tiny_model, caplog):
     source = save(tmp_path / "a.nii", array=voxels())
     result = write_volume(upsample(read_volume(source), tiny_model, 2, PLAIN), tmp_path / "b.nii")
     header = nib.load(result).header
@@ -86,7 +86,7 @@ def test_a_file_that_says_no_place_has_a_result_that_says_none(tmp_path, tiny_mo
     assert before.GetOrigin() == after.GetOrigin()
 
 
-def test_such_a_result_lies_over_its_source_in_slicer_in_any_format(tmp_path, tiny_model):
+def test_such_a_result_is_aligned_with_its_source_in_slicer_in_any_format(tmp_path, tiny_model):
     source = save(tmp_path / "a.nii", array=voxels())
     result = write_volume(upsample(read_volume(source), tiny_model, 2, PLAIN), tmp_path / "b.nrrd")
     fine, coarse = (sitk.ReadImage(str(path)) for path in (result, source))
@@ -98,7 +98,7 @@ def test_such_a_result_lies_over_its_source_in_slicer_in_any_format(tmp_path, ti
     )
 
 
-def test_a_length_of_0_is_that_of_an_axis_that_is_not_there(tmp_path):
+def test_a_length_of_0_means_that_the_axis_does_not_exist(tmp_path):
     path = save(tmp_path / "a.nii", array=voxels(), sform=(AFFINE, 1))
     patched(path, (40, np.array([4, 4, 5, 6, 0], "<i2").tobytes()))
 
@@ -107,7 +107,7 @@ def test_a_length_of_0_is_that_of_an_axis_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mgz"])
 @pytest.mark.parametrize("behind", [bytes(999), b"appended by a tape or a download"])
-def test_what_follows_a_compressed_volume_is_ignored_with_a_word(tmp_path, caplog, suffix, behind):
+def test_bytes_after_a_compressed_volume_are_ignored_with_a_warning(tmp_path, caplog, suffix, behind):
     volume = Volume(np.tile(voxels(), (4, 4, 4)), VolumeGeometry((24, 20, 16), (1.0, 1.0, 2.0)))
     path = write_volume(volume, tmp_path / f"a{suffix}")
     path.write_bytes(path.read_bytes() + behind)
@@ -130,7 +130,7 @@ def test_a_damaged_end_of_a_compressed_volume_is_refused(tmp_path):
 
 
 def without_spacing(folder, kind):
-    """Return a file of a format that does not say how far its voxels are apart."""
+    """Return a file that does not state its voxel spacing, in the given format."""
     if kind == "nrrd":
         return nrrd(folder / "a.nrrd")
     if kind == "mha":
@@ -145,7 +145,7 @@ def without_spacing(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["nrrd", "mha", "mgh", "nii"])
-def test_no_stated_spacing_is_warned_of_in_every_format(tmp_path, caplog, kind):
+def test_a_missing_spacing_causes_a_warning_in_every_format(tmp_path, caplog, kind):
     volume = read_volume(without_spacing(tmp_path, kind))
 
     assert volume.geometry.spacing == (1, 1, 1)
@@ -153,7 +153,7 @@ def test_no_stated_spacing_is_warned_of_in_every_format(tmp_path, caplog, kind):
     assert "assumed" in caplog.text
 
 
-def test_a_spacing_of_two_axes_is_none_of_three(tmp_path, caplog):
+def test_a_spacing_of_two_axes_counts_as_missing(tmp_path, caplog):
     read_volume(nrrd(tmp_path / "a.nrrd", "spacings: 1 1 nan"))
 
     assert "states no voxel spacing" in caplog.text
@@ -175,7 +175,7 @@ def test_a_spacing_of_0_is_refused_by_name(tmp_path, suffix):
 # --- bzip2
 
 
-def test_nrrd_packed_by_bzip2_is_read_with_its_voxels_here_or_elsewhere(tmp_path):
+def test_nrrd_compressed_by_bzip2_is_read_attached_and_detached(tmp_path):
     packed = bz2.compress(voxels().T.tobytes(order="C"))
     (tmp_path / "b.raw.bz2").write_bytes(packed)
     files = [
@@ -229,7 +229,7 @@ def test_the_missing_half_of_a_volume_is_named(tmp_path, lost, read):
         ("a.mgz", b"PK\3\4" + bytes(500), "nor is it an uncompressed volume; copy or export it again"),
     ],
 )
-def test_a_file_whose_name_tells_the_wrong_compression_is_refused_with_the_right_name(tmp_path, name, packed, told):
+def test_a_file_name_with_the_wrong_compression_is_refused_with_the_right_name(tmp_path, name, packed, told):
     content = save(tmp_path / "plain.nii", array=voxels(), sform=(AFFINE, 1)).read_bytes()
     other = packed if isinstance(packed, bytes) else gzip.compress(content) if packed else content
     (tmp_path / name).write_bytes(other)
@@ -240,7 +240,7 @@ def test_a_file_whose_name_tells_the_wrong_compression_is_refused_with_the_right
     assert told in str(error.value)
 
 
-def test_a_sequence_of_volumes_is_called_so(tmp_path):
+def test_a_sequence_of_volumes_is_described_as_one(tmp_path):
     data = np.concatenate([voxels().ravel()] * 3).tobytes()
     lines = (IN_SPACE[0], IN_SPACE[1] + " none", IN_SPACE[2], "kinds: domain domain domain list")
 
@@ -270,6 +270,6 @@ def test_a_format_keeps_what_its_record_says_and_nothing_else(tmp_path, oblique_
 
     differ = {name for name in FileHeader.__dataclass_fields__ if getattr(found, name) != getattr(said, name)}
     default = {"spatial_unit"}  # always mm
-    if "scaled" not in keeps:  # integers with a slope become real numbers where a format has no slope
+    if "scaled" not in keeps:  # integers with a slope become floating-point numbers in formats without slopes
         default |= {"dtype"}
     assert differ - default == set(FileHeader.__dataclass_fields__) - keeps - {"spatial_unit", "dtype"}

@@ -1,4 +1,4 @@
-"""What lies in folders: DICOM beside volumes, one volume, links to what was not fetched, names of other systems."""
+"""Contents of folders: DICOM beside volumes, single volumes, links to files not fetched, names from other systems."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_dicom_beside_a_volume_is_refused_by_info_and_upsample_alike(folder, tmp
     assert not (tmp_path / "out.nii.gz").exists()
 
 
-def test_a_chosen_series_is_taken_from_beside_a_volume(folder, tmp_path, volume, upsampled):
+def test_a_chosen_series_is_read_although_a_volume_is_beside_it(folder, tmp_path, volume, upsampled):
     uid = write_series(folder, volume, edit=as_scanned)
 
     assert upsampled(folder, tmp_path / "out.nii.gz", "--series", uid) == 0
@@ -66,13 +66,13 @@ def test_a_chosen_series_is_taken_from_beside_a_volume(folder, tmp_path, volume,
     assert main(["info", str(folder), "--series", uid]) == 0
 
 
-def test_one_volume_in_a_folder_goes_to_the_file_that_is_named(folder, tmp_path, upsampled):
+def test_one_volume_in_a_folder_is_written_to_the_named_file(folder, tmp_path, upsampled):
     assert upsampled(folder, tmp_path / "single.nii.gz") == 0
 
     assert read_volume(tmp_path / "single.nii.gz").geometry.size == (11, 9, 8)
 
 
-def test_several_volumes_do_not_go_to_one_file(folder, tmp_path, upsampled, capsys):
+def test_several_volumes_are_not_written_to_one_file(folder, tmp_path, upsampled, capsys):
     shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
 
     assert upsampled(folder, tmp_path / "single.nii.gz") == 2
@@ -80,7 +80,7 @@ def test_several_volumes_do_not_go_to_one_file(folder, tmp_path, upsampled, caps
     assert not (tmp_path / "single.nii.gz").exists()
 
 
-def test_info_describes_each_volume_that_upsample_would_take(folder, capsys):
+def test_info_describes_each_volume_that_upsample_would_process(folder, capsys):
     shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
 
     assert main(["info", str(folder)]) == 0
@@ -97,11 +97,13 @@ def test_info_describes_each_volume_that_upsample_would_take(folder, capsys):
         (lambda path: path.symlink_to("nowhere.nii.gz"), "correct the link"),
         (lambda path: path.write_bytes(LFS), "git lfs pull"),
         (lambda path: path.write_bytes(b"/annex/objects/MD5E-s1--4d7a.nii.gz\n"), "git annex get"),
-        # A link, on a system where git has none.
+        # A symbolic link, as git checks it out on systems without links.
         (lambda path: path.write_bytes(b"../../.git/annex/objects/k4/vM/x.nii.gz"), "git annex get"),
     ],
 )
-def test_what_was_not_fetched_is_named_and_counts_as_a_failure(folder, tmp_path, upsampled, capsys, unfetched, told):
+def test_a_file_that_was_not_fetched_is_named_and_counts_as_a_failure(
+    folder, tmp_path, upsampled, capsys, unfetched, told
+):
     unfetched(folder / "b.nii.gz")
 
     assert upsampled(folder, tmp_path / "out") == 1
@@ -113,7 +115,7 @@ def test_what_was_not_fetched_is_named_and_counts_as_a_failure(folder, tmp_path,
 
 
 @pytest.mark.parametrize("pointer", [True, False])
-def test_a_slice_that_was_not_fetched_is_no_shorter_series(tmp_path, volume, capsys, pointer):
+def test_a_series_with_a_slice_that_was_not_fetched_is_refused(tmp_path, volume, capsys, pointer):
     write_series(tmp_path / "s", volume)
     last = sorted((tmp_path / "s").iterdir())[-1]
     last.unlink()
@@ -126,19 +128,19 @@ def test_a_slice_that_was_not_fetched_is_no_shorter_series(tmp_path, volume, cap
     assert "fetch" in capsys.readouterr().err
 
 
-def test_half_of_a_volume_in_a_folder_is_not_passed_over(folder, tmp_path, upsampled, capsys):
+def test_half_of_a_volume_in_a_folder_is_reported(folder, tmp_path, upsampled, capsys):
     (folder / "lonely.img").write_bytes(bytes(500))
 
     assert upsampled(folder, tmp_path / "out") == 1
     assert "lonely.hdr, the file with its header, does not exist" in capsys.readouterr().err
 
 
-def test_volumes_in_subfolders_are_said_not_to_be_searched(folder, tmp_path, capsys):
+def test_the_message_says_that_subfolders_are_not_searched(folder, tmp_path, capsys):
     assert main(["info", str(tmp_path)]) == 2
     assert "its subfolders, such as in, are not searched" in capsys.readouterr().err
 
 
-def test_a_name_that_other_systems_do_not_allow_becomes_one_that_all_allow(folder, tmp_path, upsampled, capsys):
+def test_a_name_that_other_systems_do_not_allow_is_made_portable(folder, tmp_path, upsampled, capsys):
     (folder / "a.nii.gz").rename(folder / "2020-01-01T10:30:00.nii.gz")
 
     assert upsampled(folder, tmp_path / "out") == 0
@@ -146,7 +148,7 @@ def test_a_name_that_other_systems_do_not_allow_becomes_one_that_all_allow(folde
     assert "is named 2020-01-01T10-30-00.nii.gz" in capsys.readouterr().err
 
 
-def test_a_device_is_no_output(folder, upsampled, capsys):
+def test_a_device_is_refused_as_output(folder, upsampled, capsys):
     assert upsampled(folder / "a.nii.gz", "/dev/null") == 2
     assert "a device or a pipe" in capsys.readouterr().err
 
@@ -162,7 +164,7 @@ def test_a_single_slice_is_refused_like_one_from_dicom(tmp_path, tiny_weights, v
     assert main([*arguments, "--scale", "2", "2", "1"]) == 0
 
 
-def test_copies_are_mentioned_once_where_a_series_is_derived(tmp_path, volume, upsampled, capsys):
+def test_copies_are_reported_once_when_a_series_is_derived(tmp_path, volume, upsampled, capsys):
     write_series(tmp_path / "s", volume, edit=as_scanned)
     for file in sorted((tmp_path / "s").iterdir()):
         (tmp_path / "s" / f"copy_{file.name}").write_bytes(file.read_bytes())
@@ -172,7 +174,7 @@ def test_copies_are_mentioned_once_where_a_series_is_derived(tmp_path, volume, u
 
 
 @pytest.mark.parametrize("column", ["path", "lesions"])
-def test_a_table_of_volumes_names_what_was_not_fetched(folder, column):
+def test_an_error_in_a_table_names_the_volume_that_was_not_fetched(folder, column):
     (folder / "b.nii.gz").symlink_to("../.git/annex/objects/k4/vM/MD5E-s1--4d7a.nii.gz")
     row = {"path": "a.nii.gz", "split": "train", "lesions": "", column: "b.nii.gz"}
     (folder / "t.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")

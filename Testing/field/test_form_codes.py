@@ -1,4 +1,4 @@
-"""Form codes that NIfTI does not have: the result lies over its source in every program, whatever that reads."""
+"""Form codes not defined by NIfTI: the result is aligned with its source in every program, whichever form it reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
 
 @pytest.mark.parametrize(("sform", "qform"), [(-1, -1), (0, -3), (-2, 0), (-2, 1), (1, -2)])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_negative_code_leaves_source_and_result_together_in_every_program(tmp_path, tiny_model, sform, qform, turned):
+def test_source_and_result_with_a_negative_code_are_aligned_in_every_program(
+    tmp_path, tiny_model, sform, qform, turned
+):
     other = AFFINE @ np.diag([1, 1, -1, 1]) if turned else AFFINE
     voxels = np.random.default_rng(2).integers(0, 900, (4, 5, 6)).astype(np.int16)
     path = save(tmp_path / "a.nii", array=voxels, sform=(AFFINE, 1), qform=(other, 1))
@@ -26,7 +28,7 @@ def test_a_negative_code_leaves_source_and_result_together_in_every_program(tmp_
 
     result = write_volume(upsample(read_volume(path), tiny_model, 1.5, PLAIN), tmp_path / "b.nii")
 
-    # ITK ignores a form with a negative code: then it places the first voxel of both at the origin.
+    # ITK ignores a form with a negative code, and places the first voxel of source and result at the origin.
     before, after = sitk.ReadImage(str(path)), sitk.ReadImage(str(result))
     np.testing.assert_allclose(after.GetDirection(), before.GetDirection(), atol=1e-6)
     corner = [0.0] * 3 if before.GetOrigin() == (0, 0, 0) else [-0.5] * 3

@@ -1,4 +1,4 @@
-"""What scanners do to intensities: offsets, gains and padding change nothing in the anatomy."""
+"""Offsets, gains and padding, as scanners apply them, do not change the anatomy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ArSSRLib.volume import FileHeader, Volume
 SCALE = (1, 1.5, 2)
 PLAIN = UpsamplingOptions(device="cpu", precision="fp32")
 SHAPE = (14, 20, 18)
-# What offset and gain may change, and where padding may be felt: parts of the range, and voxels.
+# Tolerances for offset and gain, relative to the range, and the distance in voxels that padding may affect.
 TOLERANCE, FELT = 1e-3, 6
 
 
 def head(dtype: str = "f8") -> np.ndarray:
-    """Return an ellipsoid of smooth anatomy, 300 to 1000, in air of 0."""
+    """Return an ellipsoid of smooth anatomy with values from 300 to 1000 in air with value 0."""
     smooth = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=SHAPE), 1.2)
     anatomy = 650 + 350 * np.clip(smooth / np.abs(smooth).max(), -1, 1)
     grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
@@ -41,7 +41,7 @@ def run(array: np.ndarray, model, **header) -> np.ndarray:
 @settings(max_examples=25)
 @given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e6, 1e6), air=st.booleans())
 def test_a_result_has_the_gain_and_the_offset_of_its_source(tiny_model, gain, offset, air):
-    array = head() if air else head()[4:10, 6:14, 6:12]  # with air around it, or anatomy alone
+    array = head() if air else head()[4:10, 6:14, 6:12]  # with air around it, or only anatomy
     width = np.ptp(array)
 
     moved = run(gain * (array + offset * width), tiny_model) / gain - offset * width
@@ -87,7 +87,7 @@ def test_a_contrast_that_mgh_would_lose_is_refused(tmp_path, dtype):
 
 
 def eroded(inside: np.ndarray) -> np.ndarray:
-    """Return what is deep inside a cylinder."""
+    """Return a mask of voxels deep inside a cylinder."""
     return ndimage.binary_erosion(inside, np.ones((1, 3, 3)), iterations=FELT, border_value=1)
 
 
@@ -169,7 +169,7 @@ def test_padding_of_a_face_is_recognized_where_a_sample_of_voxels_misses_it(monk
     np.testing.assert_array_equal(find_padding(array).mask, array < 0)
 
 
-def test_a_bright_spot_at_the_border_that_fades_is_no_padding():
+def test_a_bright_spot_that_fades_at_the_border_is_not_padding():
     array = everywhere_bright()
     spot = np.linalg.norm(np.indices(array.shape).T - (5, 0, 20), axis=-1).T
     bright = np.minimum(array + 20000 * np.exp(-spot), 4095)
@@ -179,9 +179,9 @@ def test_a_bright_spot_at_the_border_that_fades_is_no_padding():
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e-3, 0), (1, -2000), (1, 500)])
-def test_the_black_around_an_extracted_brain_stays_unless_it_is_far_from_all_of_it(scale, offset):
+def test_zeros_around_an_extracted_brain_are_padding_only_if_far_from_its_range(scale, offset):
     inside = head() > 0
-    brain = np.where(inside, scale * (head() - 450) + offset, 0)  # as usual, 0 is just below the brain
+    brain = np.where(inside, scale * (head() - 450) + offset, 0)  # as usual, 0 is only slightly darker than the brain
 
     found = find_padding(brain)
 
@@ -191,29 +191,29 @@ def test_the_black_around_an_extracted_brain_stays_unless_it_is_far_from_all_of_
 
 
 def saturated() -> np.ndarray:
-    """Return anatomy whose brightest part, near a surface coil, ends at the largest number of the scanner."""
+    """Return anatomy whose brightest part, near a surface coil, is clipped at the largest value of the scanner."""
     return padded(everywhere_bright(), 2700)[0]
 
 
 def with_voids() -> np.ndarray:
-    """Return anatomy with vessels, as black as can be, inside and up to the border."""
+    """Return anatomy with vessels of the lowest intensity, inside and up to the border."""
     array = everywhere_bright()
     array[2:8, 15:30, 10:30] = array[:, :, :4] = -1300
     return array
 
 
 def a_little_noisy() -> np.ndarray:
-    """Return anatomy beside a far, but measured background."""
+    """Return anatomy with a background of very different, but measured intensity."""
     array, inside = padded(everywhere_bright(), 0)
     return np.where(inside, array, np.random.default_rng(0).normal(-1300, 5, array.shape))
 
 
 @pytest.mark.parametrize("anatomy", [saturated, with_voids, a_little_noisy])
-def test_measured_values_at_the_border_are_no_padding(anatomy):
+def test_measured_values_at_the_border_are_not_padding(anatomy):
     assert find_padding(anatomy()) is None
 
 
-def test_padding_is_no_anatomy_to_learn_from():
+def test_padding_is_not_used_for_training():
     array, inside = padded(everywhere_bright(), -32768)
     grid = VolumeGeometry(array.shape[::-1], (1.0, 1.0, 2.0))
 
@@ -222,7 +222,7 @@ def test_padding_is_no_anatomy_to_learn_from():
     np.testing.assert_allclose(prepared[inside], plain[inside], rtol=0, atol=0.05)
 
 
-def test_a_volume_without_a_finite_voxel_is_refused_and_some_are_replaced_by_what_is_said(tiny_model, caplog):
+def test_infinite_voxels_are_replaced_as_reported_and_refused_if_there_are_no_others(tiny_model, caplog):
     with pytest.raises(InputError, match="no finite values"):
         run(np.full(SHAPE, np.nan), tiny_model)
 

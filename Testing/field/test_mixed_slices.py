@@ -1,4 +1,4 @@
-"""Slices of one series that are stored differently: each is read as its own header says."""
+"""Slices of one series with different storage: each is read according to its own header."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_parts_of_a_complex_scan_in_one_series_are_refused_by_name(tmp_path, vol
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_frames_tell_their_part(tmp_path, volume, mixed):
+def test_frames_declare_their_part_of_a_complex_image(tmp_path, volume, mixed):
     write_frames(tmp_path / "f.dcm", volume)
     dataset = dcmread(tmp_path / "f.dcm")
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
@@ -111,7 +111,7 @@ def test_frames_tell_their_part(tmp_path, volume, mixed):
 
 
 @pytest.mark.parametrize("signed", [0, 1])
-def test_voxels_above_unused_bits_are_read_from_there(tmp_path, volume, signed):
+def test_voxels_stored_above_unused_bits_are_read(tmp_path, volume, signed):
     array = volume.array // 2 - 1000 * signed
 
     def edit(k, dataset):
@@ -124,7 +124,7 @@ def test_voxels_above_unused_bits_are_read_from_there(tmp_path, volume, signed):
 
 
 @pytest.mark.parametrize("highest", [11, 31, 255])
-def test_an_impossible_highest_bit_moves_no_voxel(tmp_path, volume, highest):
+def test_an_impossible_highest_bit_changes_no_voxel(tmp_path, volume, highest):
     write_series(tmp_path / "s", volume, edit=lambda _k, dataset: setattr(dataset, "HighBit", highest))
 
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
@@ -151,7 +151,7 @@ def test_frames_with_slopes_of_their_own_are_refused_by_name(tmp_path, volume):
         read_volume(tmp_path / "f.dcm")
 
 
-def test_a_copy_with_its_position_written_otherwise_is_read_once(tmp_path, volume):
+def test_a_copy_with_a_differently_written_position_is_read_once(tmp_path, volume):
     write_series(tmp_path / "s", volume, series="1.2.3.77")
     for file in sorted((tmp_path / "s").iterdir()):
         dataset = dcmread(file)

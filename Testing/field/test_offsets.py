@@ -1,4 +1,4 @@
-"""f(a v + b) = a f(v) + b, to 1e-3 of the range, along every path that a volume can take to its result."""
+"""Every code path satisfies f(a v + b) = a f(v) + b within 1e-3 of the range."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLD = SliceProfile((None, None, AxisProfile("gaussian", 2.4, "DICOM")))
 
 
 def scan(*, uneven: bool = False) -> np.ndarray:
-    """Return noisy tissue in noisy air, up to about 1000; every second slice brighter by 8 % if asked for."""
+    """Return noisy tissue in noisy air, up to about 1000, optionally with every second slice 8 % brighter."""
     rng = np.random.default_rng(4)
     grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
     folds = ndimage.gaussian_filter(rng.normal(size=SHAPE), (1, 3, 3))
@@ -37,15 +37,15 @@ def volume_of(array: np.ndarray, profile: SliceProfile = TOLD) -> Volume:
     return Volume(array, VolumeGeometry(array.shape[::-1], (1.0, 1.0, 3.0)), FileHeader(profile=profile))
 
 
-# The whole range is about 1000: offsets up to 1e6 times that. Double precision, with all of its digits.
+# The range is about 1000, so offsets reach 1e6 times the range, which still fits in double precision.
 MOVED = [(1.0, 1e9), (2500.0, -1e12), (1e-4, 3.0)]
 
 
 def difference(result, array: np.ndarray, gain: float, offset: float) -> float:
-    """Return how far the result of a moved volume is from the moved result, as a part of the range.
+    """Return the difference between the result of the rescaled volume and the rescaled result, relative to the range.
 
     Args:
-        result: Function from intensities to those of the result.
+        result: Function that returns the intensities of the result.
         array: Intensities, float64.
         gain: Factor.
         offset: Added after the factor.
@@ -83,7 +83,7 @@ def test_a_result_has_the_gain_and_the_offset_of_its_source_on_every_path(tiny_m
 
 @pytest.mark.parametrize(("gain", "offset"), MOVED)
 @pytest.mark.parametrize("padded", [False, True])
-def test_so_has_a_result_in_tiles(tiny_model, monkeypatch, padded, gain, offset):
+def test_a_tiled_result_has_the_gain_and_the_offset_of_its_source(tiny_model, monkeypatch, padded, gain, offset):
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
     array = np.tile(scan(), (1, 3, 1))
@@ -103,7 +103,7 @@ def test_so_has_a_result_in_tiles(tiny_model, monkeypatch, padded, gain, offset)
 @pytest.mark.parametrize(("gain", "offset"), MOVED)
 @pytest.mark.parametrize("turned", [0.0, 0.3])
 @pytest.mark.parametrize("padded", [False, True])
-def test_so_has_a_plane_of_the_lens(tiny_model, turned, padded, gain, offset):
+def test_a_plane_of_the_lens_has_the_gain_and_the_offset_of_its_source(tiny_model, turned, padded, gain, offset):
     plane = Plane((2.0, 3.0, 15.2), (0.8, turned, 0.0), (-turned, 0.8, 0.2), (16, 14))
     array = scan()
     if padded:
@@ -118,7 +118,7 @@ def test_so_has_a_plane_of_the_lens(tiny_model, turned, padded, gain, offset):
 
 
 @pytest.mark.parametrize("uncertainty", [(1.0, 1e9), (1e-3, -5.0)])
-def test_the_uncertainty_has_the_gain_and_no_offset(tiny_model, uncertainty):
+def test_the_uncertainty_has_the_gain_but_not_the_offset(tiny_model, uncertainty):
     gain, offset = uncertainty
     how = replace(PLAIN, quality="best", uncertainty=True)
     spreads = []

@@ -1,4 +1,4 @@
-"""Phase that no header declares is known by its file name or by its wraps."""
+"""Undeclared phase images are recognized by their file name or their wraps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE = (12, 24, 20)
 
 
 def wrapped(turn: float) -> np.ndarray:
-    """Return a slope of several turns with some noise, from 0 to a turn."""
+    """Return a ramp over several wraps with some noise, with values from 0 to the length of a wrap."""
     k, j, i = np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij")
     slope = 0.2 * j + 0.13 * i + 0.05 * k + np.random.default_rng(0).normal(0, 0.02, SHAPE)
     return np.mod(slope, 1.0) * turn
@@ -29,7 +29,7 @@ def wrapped(turn: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("turn", "low"), [(2 * np.pi, -np.pi), (8190, -4096), (4095, 0), (4096, 0), (65535, 0), (360, -180), (6284, -3142)]
 )
-def test_wraps_give_phase_away(turn, low):
+def test_phase_is_recognized_by_its_wraps(turn, low):
     phase = wrapped(turn) + low
 
     assert looks_like_wrapped_phase(phase)
@@ -38,7 +38,7 @@ def test_wraps_give_phase_away(turn, low):
 
 @pytest.mark.parametrize("masked", [0.0, -4096.0])
 @pytest.mark.parametrize("turns", [0.6, 3.0])
-def test_a_few_wraps_in_a_large_or_masked_image_give_phase_away(turns, masked):
+def test_phase_is_recognized_by_a_few_wraps_in_a_large_or_masked_image(turns, masked):
     k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (4, 192, 192)], indexing="ij")
     phase = np.mod(turns * (j**2 + 0.7 * i + 0.3 * k), 1) * 8192 - 4096
 
@@ -48,7 +48,7 @@ def test_a_few_wraps_in_a_large_or_masked_image_give_phase_away(turns, masked):
 
 @pytest.mark.parametrize("rim", [0.02, 0.1])
 @pytest.mark.parametrize("background", [0, 20])
-def test_a_saturated_magnitude_image_is_no_phase(rim, background):
+def test_a_saturated_magnitude_image_is_not_phase(rim, background):
     j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (96, 96)], indexing="ij")
     radius = np.hypot(j, i)
     head = np.where(radius < 0.8, 1500 + 800 * np.sin(9 * j) * np.cos(7 * i), 0)
@@ -58,7 +58,7 @@ def test_a_saturated_magnitude_image_is_no_phase(rim, background):
     assert not looks_like_wrapped_phase(np.clip(head + noise + np.zeros((8, 1, 1)), 0, 4095))
 
 
-def test_a_magnitude_image_of_the_same_range_is_none():
+def test_a_magnitude_image_of_the_same_range_is_not_phase():
     smooth = np.hypot(*[np.linspace(-1, 1, n).reshape(shape) for n, shape in ((24, (24, 1)), (20, (20)))])
     head = np.where(smooth < 0.9, 4095 * (1 - smooth / 2), 0) * np.ones(SHAPE)
     head[0, 0, 0] = 4095
@@ -66,7 +66,7 @@ def test_a_magnitude_image_of_the_same_range_is_none():
     assert not looks_like_wrapped_phase(head)
 
 
-# Phases of contrast agents, Dixon images, the heart and studies; and what is real in another sense.
+# Names that contain "phase" or "real" in another sense: contrast agents, Dixon images, the heart, studies.
 OTHERS = (
     *("venous_phase", "portal-venous-phase", "late.phase", "in_phase", "opp_phase_a", "out_of_phase", "phase_contrast"),
     *("cardiac_phase_03", "phase_12", "phase2_study", "phase1_baseline", "real_time", "real-world"),
@@ -90,7 +90,7 @@ OTHERS = (
         *((f"t1_{other}.nii.gz", "") for other in OTHERS),
     ],
 )
-def test_names_tell_the_part_of_a_complex_image(name, component):
+def test_the_part_of_a_complex_image_is_recognized_by_name(name, component):
     assert component_by_name(name) == component
 
 
@@ -114,7 +114,7 @@ def test_names_tell_the_part_of_a_complex_image(name, component):
         ("REALTIME", ""),
     ],
 )
-def test_image_types_of_manufacturers_tell_the_part(image_type, component):
+def test_the_part_is_recognized_by_image_types_of_manufacturers(image_type, component):
     assert component_by_type(image_type.split() if image_type != "PHASED ARRAY" else [image_type]) == component
 
 
@@ -122,7 +122,7 @@ def test_image_types_of_manufacturers_tell_the_part(image_type, component):
 @pytest.mark.parametrize(
     "stated", [{"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, {"ComplexImageComponent": "PHASE"}]
 )
-def test_a_sidecar_tells_the_part_whatever_the_volume_is_called(tmp_path, stated, suffix):
+def test_the_part_is_read_from_the_sidecar_regardless_of_the_file_name(tmp_path, stated, suffix):
     path = save(tmp_path / "9_gre_e2.nii.gz")
     (tmp_path / f"9_gre_e2{suffix}").write_text(json.dumps(stated))
 
@@ -130,7 +130,7 @@ def test_a_sidecar_tells_the_part_whatever_the_volume_is_called(tmp_path, stated
 
 
 @pytest.mark.parametrize("image_type", [None, 3, ["ORIGINAL"], "P", {"a": 1}, ["ORIGINAL", "PRIMARY", None]])
-def test_an_odd_image_type_in_a_sidecar_is_no_part(tmp_path, image_type):
+def test_an_odd_image_type_in_a_sidecar_is_ignored(tmp_path, image_type):
     path = save(tmp_path / "a.nii")
     (tmp_path / "a.json").write_text(json.dumps({"ImageType": image_type}))
 

@@ -1,4 +1,4 @@
-"""Digits of positions and cosines: a rounded stack is even and upright, and no rounding hides a tilt or a gap."""
+"""Rounded positions and cosines: the stack is read as even and upright, but rounding hides neither tilts nor gaps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 def written(
     folder, geometry: VolumeGeometry, position: Callable[[int, float], str], cosine: str = ".6f", shift=(0, 0, 0)
 ):
-    """Write a series whose positions and direction cosines are texts of few digits, and return what is read of it.
+    """Write a series whose positions and direction cosines have few digits, read it, and return its geometry.
 
     Args:
-        folder: Where to.
+        folder: Folder for the series.
         geometry: Grid of the volume.
-        position: Text of a coordinate in mm, by the number of its slice.
+        position: Function that formats a coordinate in mm; it also gets the number of the slice.
         cosine: Format of a component of the orientation.
-        shift: Of each slice against the one before it, in mm, beside the grid.
+        shift: Offset of each slice from the previous one, in mm, in addition to the grid.
     """
 
     def edit(k, dataset):
@@ -57,7 +57,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("how", WRITTEN)
 @pytest.mark.parametrize("step", [1.0, 5.5])
-def test_a_rounded_stack_is_even_and_upright_however_its_digits_are_written(tmp_path, how, step):
+def test_a_rounded_stack_is_even_and_upright_in_every_notation(tmp_path, how, step):
     expected = grid(10, step)
 
     found = written(tmp_path, expected, WRITTEN[how])
@@ -76,7 +76,7 @@ def test_a_stack_with_rounded_direction_cosines_is_read(tmp_path, cosine):
 
 @pytest.mark.parametrize("cosine", ["g", ".1f", ".6f"])
 @pytest.mark.parametrize("position", ["g", ".1f", ".6f"])
-def test_few_digits_of_a_straight_stack_hide_no_tilt(tmp_path, cosine, position):
+def test_few_digits_do_not_hide_a_tilt(tmp_path, cosine, position):
     straight = grid(8, 4.0, STRAIGHT, (-112, -90, -30))
 
     with pytest.raises(InputError, match=r"tilted by 7\.1"):

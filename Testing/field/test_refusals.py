@@ -1,4 +1,4 @@
-"""Every refusal: one line, exit code 2, nothing left behind, and the words of the documentation; warnings, too."""
+"""Refusals are one line with exit code 2, leave nothing behind, and match the documentation, as do warnings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from field.refusals import GROUPS, HEAD, WARNINGS, message_of, refusal
 from field.warned import CASES as WARNED
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "refusals.md").read_text(encoding="utf-8")
-# File names and numbers that differ from run to run and from machine to machine.
+# File names and numbers that differ between runs and machines.
 VOLATILE = re.compile(r"\d[\d.,_]*\+?\w*")
 REFUSED = [(title, name, case) for title, cases in GROUPS for name, case in cases.items()]
 
 
 def rows(title):
-    """Return the rows of a section of the page: what was tried, and the message."""
+    """Return the rows of a section of the page: the case, and the message."""
     section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     table = re.findall(r"^\| (.*?) \| (.*) \|$", section, re.MULTILINE)
     return {tried: message.replace("\\|", "|") for tried, message in table if tried not in ("tried", "---")}
@@ -27,7 +27,7 @@ def same(found, written):
 
 
 @pytest.mark.parametrize(("title", "name", "case"), REFUSED, ids=[f"{title}: {name}" for title, name, _ in REFUSED])
-def test_a_refusal_is_one_line_that_the_documentation_has(title, name, case, tmp_path, tiny_weights):
+def test_a_refusal_is_one_line_that_the_documentation_lists(title, name, case, tmp_path, tiny_weights):
     code, lines, left = refusal(case, tmp_path, "--model", str(tiny_weights))
 
     assert (code, left) == (2, [])
@@ -36,7 +36,7 @@ def test_a_refusal_is_one_line_that_the_documentation_has(title, name, case, tmp
 
 
 @pytest.mark.parametrize("name", WARNED)
-def test_a_warning_is_one_line_that_the_documentation_has(name, tmp_path, tiny_weights):
+def test_a_warning_is_one_line_that_the_documentation_lists(name, tmp_path, tiny_weights):
     code, lines, _ = refusal(WARNED[name], tmp_path, "--model", str(tiny_weights))
 
     assert code == 0
@@ -51,7 +51,7 @@ def test_the_page_has_these_rows_and_no_others():
     assert PAGE.startswith(HEAD)
 
 
-def test_no_message_is_written_in_the_notation_of_python():
+def test_no_message_contains_python_notation():
     for title in [title for title, _ in GROUPS] + [WARNINGS]:
         for message in rows(title).values():
             assert not re.search(r"\bErrno\b|\bNone\b|\bTrue\b|\bFalse\b|<class|Path\(|\(\d+, *\)", message), message

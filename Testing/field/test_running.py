@@ -1,4 +1,4 @@
-"""Under what a command has to run: no standard error, a full standard output, old packages, other programs."""
+"""Difficult environments: no standard error, a full standard output, old packages, other busy programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arguments(tmp_path, tiny_weights):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of Windows closes no stream")
-def test_without_standard_streams_and_with_all_of_them_full_the_result_is_there(arguments, tmp_path):
+def test_the_result_is_written_without_standard_streams_and_with_full_ones(arguments, tmp_path):
     output = tmp_path / "out.nii"
     run = '"$0" -m ArSSRLib "$@"'
     for redirection, code in (("<&- >&- 2>&-", 0), (">/dev/full", 1)):
@@ -52,7 +52,7 @@ def test_without_standard_streams_and_with_all_of_them_full_the_result_is_there(
         output.unlink()
 
 
-def test_no_stderr_inside_a_program_is_no_defect(arguments, monkeypatch, tmp_path):
+def test_a_program_without_stderr_can_use_the_library(arguments, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stderr", None)
 
     code = main(arguments)
@@ -70,7 +70,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 @pytest.fixture
 def undecided(monkeypatch):
-    """Nobody has said how threads wait, and PyTorch is not loaded yet."""
+    """The user has not set how threads wait, and PyTorch is not loaded yet."""
     for name in WAITING:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -79,7 +79,7 @@ def undecided(monkeypatch):
 
 @pytest.mark.usefixtures("undecided")
 @pytest.mark.parametrize(("busy", "sleep"), [(0.0, False), (19.0, False), (20.0, True), (100.0, True)])
-def test_waiting_threads_sleep_beside_busy_programs_only(monkeypatch, busy, sleep):
+def test_waiting_threads_sleep_only_beside_busy_programs(monkeypatch, busy, sleep):
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval: busy if interval else 0.0)
 
     let_threads_sleep()
@@ -88,7 +88,7 @@ def test_waiting_threads_sleep_beside_busy_programs_only(monkeypatch, busy, slee
 
 
 @pytest.mark.usefixtures("undecided")
-def test_waiting_threads_sleep_where_the_load_cannot_be_told(monkeypatch):
+def test_waiting_threads_sleep_if_the_load_is_unknown(monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
 
     let_threads_sleep()
@@ -97,7 +97,7 @@ def test_waiting_threads_sleep_where_the_load_cannot_be_told(monkeypatch):
 
 
 @pytest.mark.usefixtures("undecided")
-def test_what_the_user_says_of_waiting_threads_stays(monkeypatch):
+def test_the_users_setting_for_waiting_threads_is_kept(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
 
     let_threads_sleep(always=True)
@@ -109,7 +109,7 @@ def test_what_the_user_says_of_waiting_threads_stays(monkeypatch):
     ("module", "entry", "load"),
     [("ArSSRLib.cli", "run", "100.0"), ("ArSSRLib.worker", "take_standard_output", "0.0")],
 )
-def test_the_command_and_the_worker_say_so_before_pytorch_is_loaded(module, entry, load):
+def test_the_command_and_the_worker_set_it_before_pytorch_is_loaded(module, entry, load):
     source = (
         f"import sys, os, psutil, {module} as entry\n"
         f"psutil.cpu_percent = lambda interval: {load}\n"
@@ -133,7 +133,7 @@ def test_an_old_pydicom_is_refused_before_work(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [[], ["--figure", "x.png"]])
-def test_old_packages_end_a_command_before_it_reads_a_volume(monkeypatch, tmp_path, capsys, arguments, asked):
+def test_old_packages_are_refused_before_a_volume_is_read(monkeypatch, tmp_path, capsys, arguments, asked):
     array = np.zeros((4, 5, 6), np.int16)
     write_series(tmp_path / "s", Volume(array, VolumeGeometry((6, 5, 4), (1.0, 1.0, 2.0))), edit=as_scanned)
     monkeypatch.setattr(packages, "version", lambda name: "2.4.4")
@@ -146,7 +146,7 @@ def test_old_packages_end_a_command_before_it_reads_a_volume(monkeypatch, tmp_pa
     assert "2.4.4 is installed: pip install --upgrade" in capsys.readouterr().err
 
 
-def test_the_versions_asked_for_are_those_of_the_project():
+def test_the_required_versions_match_the_project():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     said = dict(line.split(">=") for group in extras.values() for line in group if ">=" in line and ";" not in line)
 

@@ -1,4 +1,4 @@
-"""What is warned about although the work is done, each made here; no words."""
+"""Creates inputs that ArSSR accepts with a warning; the messages are on the page."""
 
 from __future__ import annotations
 
