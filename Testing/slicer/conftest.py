@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the module, which run in the test host; the folder is skipped where that cannot run."""
+"""Fixtures for the tests of the module, which run in the test host; the folder is skipped if the host cannot run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from host.fixtures import *  # noqa: F403 - fixtures and the hook that skips
 
 _MODULE = Path(__file__).parents[2] / "ArSSR" / "ArSSR.py"
-# The rooms of the panel are importable before the module is loaded, as they are in Slicer.
+# As in Slicer, the files of the panel can be imported before the module is loaded.
 sys.path.append(str(_MODULE.parent))
 
 
 @pytest.fixture
 def module(load_module: Callable[[Path], ModuleType]) -> ModuleType:
-    """The module ArSSR, loaded as Slicer does."""
+    """The module ArSSR, loaded as in Slicer."""
     return load_module(_MODULE)
 
 
@@ -30,7 +30,7 @@ def panel(slicerHost: Any, module: ModuleType) -> Any:
 
 @pytest.fixture
 def temporary(scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder that must be empty at the end, without a run under way."""
+    """A temporary folder that must be empty at the end, when no run may be active."""
     import slicer_runs
 
     yield from slicer_runs.temporary_folder(tmp_path, monkeypatch)
@@ -46,7 +46,7 @@ def ask(tiny_weights: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Make a request, and let a worker that only repeats voxels do every run of the test."""
+    """Make a request; every run of the test uses a worker that only repeats voxels."""
     import slicer_runs
 
     return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))

@@ -1,10 +1,10 @@
-"""Renders a comparison and the lens of the live preview to pictures: a still with labels, and an animation.
+"""Renders a comparison and the lens of the live preview, as pictures with labels and as an animation.
 
     python Testing/slicer/render_comparison.py FOLDER INPUT RESULT
 
-INPUT is a volume with thick slices, RESULT what `arssr upsample` made of it. Writes compare.png, three linked views;
-lens.png, the lens in a slice view of the input; and lens_and_swipe.gif. The views are computed by Slicer's own slice
-logic in the test host; what is written in them is what the module writes.
+INPUT is a volume with thick slices, and RESULT is its result of `arssr upsample`. The script writes compare.png, three
+linked views; lens.png, the lens in a slice view of the input; and lens_and_swipe.gif. Slicer's own slice logic
+computes the views in the test host, and the labels are those of the module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ArSSR"), str(ROOT / "Testing")]
 
 STILL, MOVING = (420, 300), (600, 420)
 FRAME_MS = 120
-# Where the lens is in the frames of the animation, as parts of the width and the height of the view.
+# Positions of the lens in the frames of the animation, as fractions of the width and the height of the view.
 LENS_PLACES = [(0.4 + 0.04 * step, 0.5 + 0.05 * np.sin(step)) for step in range(6)]
 DIVIDER_PLACES = [*np.linspace(0.1, 0.9, 12), *np.linspace(0.9, 0.1, 12)]
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def load(path: Path) -> Any:
-    """Return a volume node of a file, shown with a window from its anatomy."""
+    """Return a volume node from a file, with window and level for its anatomy."""
     import slicer
     import slicer.util
     from ArSSRPanel import nodes
@@ -62,7 +62,7 @@ def load(path: Path) -> Any:
 
 
 def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> list[Any]:
-    """Write the comparison side by side; return the frames of a divider that moves from side to side."""
+    """Write the comparison side by side; return the frames of a divider that moves across the view."""
     from ArSSRPanel.compare import VIEWS, CompareMode, Comparison
     from PIL import Image
 
@@ -72,7 +72,7 @@ def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> lis
     views = [np.asarray(picture(session, name, STILL)) for name in VIEWS]
     Image.fromarray(np.concatenate(views, axis=1)).save(still, optimize=True)
     comparison.start(before, after, mode=CompareMode.SWIPE)
-    session.process_events(0.1)  # the views get the sizes of the layout only now
+    session.process_events(0.1)  # the views get their sizes from the event loop
     picture(session, "Red", MOVING)
     frames = []
     for part in DIVIDER_PLACES:
@@ -119,7 +119,7 @@ def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
 
 
 def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True) -> Any:
-    """Return what a slice view shows, with the words at its upper edge."""
+    """Return the image of a slice view, with the label at its upper edge."""
     import slicer
     import vtk
     from PIL import Image, ImageDraw, ImageFont
@@ -135,7 +135,7 @@ def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True)
 
 
 def save_animation(frames: list[Any], path: Path) -> None:
-    """Write frames as a GIF that repeats."""
+    """Write frames as a GIF that loops."""
     from PIL import Image
 
     small = [frame.quantize(256, dither=Image.Dither.NONE) for frame in frames]

@@ -1,8 +1,8 @@
-"""Renders the panel to PNG, in the states that a user sees, and a comparison; run it after every change of the panel.
+"""Renders the panel in all its states, and a comparison, to PNG; run it after every change of the panel.
 
     python Testing/slicer/render_panel.py FOLDER [--volume FILE]
 
-The pictures of the README are made by it, with the volume of the demo. It runs in the test host, not in Slicer.
+It also renders the pictures for the README, with the volume of the demo. It runs in the test host, not in Slicer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def render_states(session, panel, module, args) -> None:
-    """Lead the panel through a user's morning, a picture at every step."""
+    """Use the panel like a user, and save a picture at every step."""
 
     def shoot(name: str) -> None:
         session.process_events(0.1)
@@ -67,7 +67,7 @@ def render_states(session, panel, module, args) -> None:
 
 
 def load(path):
-    """Return a volume node of a file, or of a phantom with thick slices."""
+    """Return a volume node from a file, or a phantom with thick slices."""
     import slicer
     import slicer.util
     from ArSSRPanel import nodes
@@ -90,7 +90,7 @@ def load(path):
 
 
 def show_error(session, panel, path: Path) -> None:
-    """Ask for weights that cannot be read."""
+    """Request weights that cannot be read."""
     path.write_bytes(b"not weights")
     panel._parameterNode.model = str(path)
     session.click(panel.ui.applyButton)
@@ -99,7 +99,7 @@ def show_error(session, panel, path: Path) -> None:
 
 
 def save_views(session, path: Path) -> None:
-    """Write what the slice views of the comparison show, side by side."""
+    """Write the slice views of the comparison, side by side."""
     import numpy as np
     from ArSSRPanel.compare import VIEWS
     from PIL import Image

@@ -1,4 +1,4 @@
-"""The comparison explains itself, and leaves the views as they were."""
+"""The comparison labels its views, and restores the previous views when it ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shown(name):
 
 @pytest.fixture
 def pair(scene):
-    """A thick volume and a finer one of the same place."""
+    """A volume with thick slices, and a finer one with the same field of view."""
     coarse = mrml_volumes.grid("thick")
     fine = coarse.upsampled((1, 1, 4))
     before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="A very long name of a volume")
@@ -51,13 +51,13 @@ def comparison():
     made.stop()
 
 
-def test_every_view_says_what_it_shows_method_and_spacing_first(pair, comparison):
+def test_every_view_is_labeled_with_method_and_spacing_first(pair, comparison):
     comparison.start(*pair)
 
     assert [label(name) for name in VIEWS[:2]] == ["Cubic spline, 0.7 x 1.2 mm", "ArSSR, 0.7 x 1.2 mm"]
 
 
-def test_the_spacing_is_that_along_the_axes_of_the_view_also_after_it_was_turned(pair, comparison):
+def test_the_spacing_is_along_the_axes_of_the_view_even_after_rotating_it(pair, comparison):
     comparison.start(*pair)
     widget("Yellow").mrmlSliceNode().SetOrientation("Axial")
 
@@ -68,7 +68,7 @@ def test_the_spacing_is_that_along_the_axes_of_the_view_also_after_it_was_turned
 
 
 @pytest.mark.parametrize("kind", ["axial", "oblique"])
-def test_the_spacing_of_a_volume_that_lies_obliquely_is_its_own(scene, kind):
+def test_an_oblique_volume_is_labeled_with_its_own_spacing(scene, kind):
     volume = mrml_volumes.add_volume(mrml_volumes.grid(kind), mrml_volumes.blob(mrml_volumes.grid(kind)))
     node = widget("Red").mrmlSliceNode()
     node.RotateToVolumePlane(volume)
@@ -89,13 +89,13 @@ def test_the_difference_states_its_scale(pair, comparison):
 
 @pytest.fixture
 def uncertain(pair):
-    """A volume of the uncertainty of the result, from 0 to 20."""
+    """The uncertainty of the result, from 0 to 20."""
     array = np.linspace(0, 20, slicer.util.arrayFromVolume(pair[1]).size, dtype=np.float32)
     volume = Volume(array.reshape(slicer.util.arrayFromVolume(pair[1]).shape), geometryOf(pair[1]))
     return showUncertainty(pair[1], volume)
 
 
-def test_the_uncertainty_of_the_result_lies_over_it_with_its_scale(pair, uncertain, comparison):
+def test_the_uncertainty_is_overlaid_on_the_result_with_its_scale(pair, uncertain, comparison):
     comparison.start(*pair)
 
     composite, display = views.compositeOf(widget("Yellow")), uncertain.GetDisplayNode()
@@ -106,7 +106,7 @@ def test_the_uncertainty_of_the_result_lies_over_it_with_its_scale(pair, uncerta
     assert {views.compositeOf(widget(name)).GetForegroundVolumeID() for name in ("Red", "Green")} == {None}
 
 
-def test_a_flipped_view_has_no_colors_while_it_shows_the_input(pair, uncertain, comparison):
+def test_a_flipped_view_has_no_overlay_while_it_shows_the_input(pair, uncertain, comparison):
     comparison.start(*pair)
     composite = views.compositeOf(widget("Yellow"))
 
@@ -115,7 +115,7 @@ def test_a_flipped_view_has_no_colors_while_it_shows_the_input(pair, uncertain, 
     assert opacities[0] == 0 < opacities[1]
 
 
-def test_the_display_of_the_uncertainty_comes_back(pair, uncertain, comparison):
+def test_the_display_of_the_uncertainty_is_restored(pair, uncertain, comparison):
     display = uncertain.GetDisplayNode()
     facts = (display.GetApplyThreshold, display.GetLowerThreshold, display.GetUpperThreshold, display.GetAutoThreshold)
     before = [fact() for fact in facts]
@@ -126,14 +126,14 @@ def test_the_display_of_the_uncertainty_comes_back(pair, uncertain, comparison):
     assert [fact() for fact in facts] == before
 
 
-def test_the_labels_leave_with_the_comparison(pair, comparison):
+def test_the_labels_are_removed_with_the_comparison(pair, comparison):
     comparison.start(*pair)
     comparison.stop()
 
     assert [label(name) or "" for name in VIEWS] == ["", "", ""]
 
 
-def test_a_volume_of_thick_axial_slices_is_seen_from_the_side(pair, comparison):
+def test_thick_axial_slices_are_shown_from_the_side(pair, comparison):
     comparison.start(*pair)
 
     assert widget("Yellow").mrmlSliceNode().GetOrientation() == "Sagittal"
@@ -162,7 +162,7 @@ def test_a_view_of_an_oblique_volume_follows_its_axes(scene, comparison):
     np.testing.assert_allclose(np.sort(np.abs(matrix.T @ axes).ravel())[-3:], 1, atol=1e-6)
 
 
-def test_the_volume_fills_its_view_although_views_get_their_size_late(pair, comparison):
+def test_the_volume_fills_its_view_although_the_size_of_views_is_set_late(pair, comparison):
     comparison.start(*pair)
 
     node = widget("Red").mrmlSliceNode()
@@ -170,7 +170,7 @@ def test_the_volume_fills_its_view_although_views_get_their_size_late(pair, comp
     assert min(node.GetFieldOfView()[:2]) >= 24 - 1e-6  # five slices of 4.8 mm
 
 
-def test_views_come_back_where_they_were(pair, comparison):
+def test_the_positions_of_views_are_restored(pair, comparison):
     node = widget("Red").mrmlSliceNode()
     slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
     slicer.app.processEvents()
@@ -191,7 +191,7 @@ def mrml_oblique():
     return mrml_volumes.add_volume(mrml_volumes.grid("oblique").resized((5, 5, 5)), np.zeros((5, 5, 5)))
 
 
-def test_window_and_level_come_back(pair, comparison):
+def test_window_and_level_are_restored(pair, comparison):
     display = pair[1].GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevel(77, 33)
@@ -211,7 +211,7 @@ def test_window_and_level_change_in_both_views(pair, comparison):
     assert (shown("Yellow").GetDisplayNode().GetWindow(), shown("Yellow").GetDisplayNode().GetLevel()) == (50, 60)
 
 
-def test_levels_come_from_the_brain_and_not_from_the_fat_under_the_skin():
+def test_levels_depend_on_the_brain_and_not_on_subcutaneous_fat():
     k, j, i = np.meshgrid(*[np.linspace(-1.2, 1.2, 60)] * 3, indexing="ij")
     radius = np.sqrt(k**2 + j**2 + i**2)
     brain = np.where(i < 0, 90.0, 130.0)
@@ -224,7 +224,7 @@ def test_levels_come_from_the_brain_and_not_from_the_fat_under_the_skin():
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4, 4)), np.full((3, 3, 3), np.nan), np.full((4, 4, 4), 7, np.int16)])
-def test_a_volume_without_anatomy_has_a_window_too(array):
+def test_a_volume_without_anatomy_also_has_a_window(array):
     window, level = anatomyWindow(array)
 
     assert window > 0
@@ -255,7 +255,7 @@ def test_the_divider_follows_the_mouse(pair, comparison):
 
 
 def leftEdge(volume, node) -> float:
-    """Return the first pixel of a view across that a volume covers."""
+    """Return the horizontal position of the first pixel of a view that shows a volume."""
     bounds = [0.0] * 6
     volume.GetRASBounds(bounds)
     corners = np.array([(*bounds[::2], 1), (*bounds[1::2], 1)])
@@ -299,7 +299,7 @@ def test_right_of_the_divider_is_what_the_view_of_the_result_shows(pair, compari
     assert whole[:, 205:].std() > 10
 
 
-def test_nothing_of_a_swipe_stays(pair, comparison):
+def test_a_swipe_leaves_nothing_behind(pair, comparison):
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     comparison.start(*pair, mode=CompareMode.SWIPE)
     comparison.stop()
@@ -309,7 +309,7 @@ def test_nothing_of_a_swipe_stays(pair, comparison):
 
 
 @pytest.mark.parametrize("mode", list(CompareMode))
-def test_reloading_the_module_while_two_volumes_are_compared_leaves_nothing_of_it(pair, panel, mode, slicerHost):
+def test_reloading_the_module_during_a_comparison_leaves_nothing_behind(pair, panel, mode, slicerHost):
     before, after = pair
     after.SetAttribute("ArSSR.Model", "arssr2")
     linkInput(after, before)

@@ -1,4 +1,4 @@
-"""A result goes back to DICOM beside its source; DICOM that cannot be found is told, not guessed."""
+"""Results are exported as DICOM beside their source; if the source files cannot be found, the message says so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROVENANCE = {"model": "arssr2", "sha256": "ab" * 32, "scale": (1.0, 1.0, 2.0), 
 
 
 class Database:
-    """Stand-in for Slicer's DICOM database: it knows where the file of an instance is, or answers with nothing."""
+    """Stand-in for Slicer's DICOM database: it returns the file of an instance, or an empty text."""
 
     def __init__(self, files):
         self.isOpen = True
@@ -62,7 +62,7 @@ def result(scene, source):
     return addNode(scene, Volume(array, geometry))
 
 
-def test_a_result_is_written_beside_its_source_where_it_lies(tmp_path, source, result):
+def test_a_result_is_written_beside_its_source_at_its_position(tmp_path, source, result):
     files = dicom.exportDerivedSeries(source, result, str(tmp_path / "out"), facts=PROVENANCE)
 
     written = read_volume(tmp_path / "out")
@@ -107,19 +107,19 @@ def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, databa
     assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)) == 18
 
 
-def test_what_was_not_loaded_from_dicom_is_told_apart(scene, database, source, result):
+def test_a_volume_that_was_not_loaded_from_dicom_is_refused(scene, database, source, result):
     assert dicom_source.isFromDicom(source)
     assert not dicom_source.isFromDicom(result)
     with pytest.raises(InputError, match=r'"T1" was not loaded from DICOM.*save the result as NRRD'):
         dicom_source.sourceInstanceFiles(result)
 
 
-def test_a_source_that_left_the_scene_is_told(tmp_path, database, result):
+def test_a_source_that_was_removed_from_the_scene_is_reported(tmp_path, database, result):
     with pytest.raises(InputError, match="no longer in the scene; load it again"):
         dicom.exportDerivedSeries(None, result, tmp_path / "out", facts=PROVENANCE)
 
 
-def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
+def test_missing_files_are_counted(tmp_path, database, source, result):
     first, second, *_ = find_series(tmp_path / "source")
     first.unlink()
     database.files = {instance: file for instance, file in database.files.items() if file != str(second)}
@@ -130,7 +130,7 @@ def test_files_that_are_gone_are_counted(tmp_path, database, source, result):
 
 
 @pytest.mark.parametrize("closed", ["absent", "closed"])
-def test_a_database_that_is_not_open_is_told(monkeypatch, database, source, closed):
+def test_a_database_that_is_not_open_is_reported(monkeypatch, database, source, closed):
     database.isOpen = False
     if closed == "absent":
         monkeypatch.delattr(slicer, "dicomDatabase")
@@ -166,13 +166,13 @@ def test_the_slice_thickness_of_the_series_is_known(tmp_path, scene, oblique_geo
     assert "slices of 2 mm" in describeProfile(node)
 
 
-def test_files_that_are_gone_leave_the_profile_unknown(source, database):
+def test_missing_files_leave_the_profile_unknown(source, database):
     database.files.clear()
 
     assert acquisition.profileOf(source) == UNKNOWN
 
 
-def test_the_sidecar_of_a_nifti_file_is_known(tmp_path, scene, oblique_geometry):
+def test_the_sidecar_of_a_nifti_file_is_read(tmp_path, scene, oblique_geometry):
     volume = Volume(np.zeros(oblique_geometry.shape, dtype=np.int16), oblique_geometry)
     write_volume(volume, tmp_path / "T1.nii.gz")
     stated = {"MRAcquisitionType": "2D", "SliceThickness": 2.0, "SpacingBetweenSlices": 2.5}
@@ -186,7 +186,7 @@ def test_the_sidecar_of_a_nifti_file_is_known(tmp_path, scene, oblique_geometry)
 
 
 class Indexer:
-    """Stand-in for ctkDICOMIndexer: it adds the files of a folder, or none."""
+    """Stand-in for ctkDICOMIndexer, which adds the files of a folder, or none."""
 
     takes = True
 
@@ -200,7 +200,7 @@ class Indexer:
 
 @pytest.fixture
 def exported(tmp_path, source, result, database, slicerHost, monkeypatch):
-    """Export a result into a folder, as the button does, with the answer to the offer; return what is said."""
+    """Export a result to a folder like the button, with the user's answer to the offer; return the message."""
     monkeypatch.setattr(ctk, "ctkDICOMIndexer", Indexer, raising=False)
     attributes.writeAttributes(result, source, PROVENANCE)
     database.added = []
@@ -231,7 +231,7 @@ def test_a_user_who_declines_keeps_the_files_only(exported, database, tmp_path):
     assert len(list((tmp_path / "ArSSR_1x1x2").iterdir())) == 18
 
 
-def test_a_database_that_takes_nothing_is_told(exported, monkeypatch):
+def test_a_database_that_adds_nothing_is_reported(exported, monkeypatch):
     monkeypatch.setattr(Indexer, "takes", False)
 
     assert "did not take them" in exported(True)

@@ -1,4 +1,4 @@
-"""What the panel says before a run is what the worker plans for the same run."""
+"""The estimate in the panel matches the worker's plan for the same run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRID = VolumeGeometry((20, 18, 40), (1.0, 1.0, 1.5))
 
 @pytest.fixture
 def facts(tiny_model, monkeypatch) -> dict:
-    """What a probe would report of the tiny model on a machine whose memory does not change."""
+    """What a probe would report for the tiny model on a machine with constant free memory."""
     monkeypatch.setattr("ArSSRLib.upsampling.free_memory", lambda _: 8 * 10**9)
     monkeypatch.setattr("ArSSRLib.upsampling.used_memory", lambda _: 10**9)
     network = {"halo": tiny_model.halo, "bytes_per_coarse_voxel": tiny_model.bytes_per_coarse_voxel}
@@ -49,12 +49,12 @@ def test_the_panel_plans_what_the_worker_plans(scene, tiny_model, facts, region,
     plan = plan_upsampling(volume, tiny_model, request.scale, options, **job)
     assert shown.cost == pytest.approx(plan.cost)
     assert shown.beside == pytest.approx(work_beside(plan, GRID))
-    if region and thickness == "1.5":  # the margin is most of the work
+    if region and thickness == "1.5":  # the margin accounts for most of the work
         wanted = np.prod([stop - first for first, stop in request.region])
         assert wanted * 3 < np.prod([stop - first for first, stop in plan.computed])
 
 
-def test_a_profile_that_the_voxels_show_is_planned_for_in_a_region(scene, tiny_model, facts, monkeypatch):
+def test_a_profile_estimated_from_the_voxels_is_planned_for_in_a_region(scene, tiny_model, facts, monkeypatch):
     guess = AxisProfile("gaussian", 1.0, "estimated")
     looked = []
 

@@ -1,4 +1,4 @@
-"""What was seen to be wanting in the real application, one test each."""
+"""Defects found in Slicer itself, one test each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_volume_that_is_filled_after_it_was_chosen_updates_the_panel(scene, mo
     assert "no voxels" not in panel.ui.warningLabel.text
 
 
-def test_a_spacing_that_changes_later_is_followed(scene, module, slicerHost):
+def test_a_spacing_that_changes_later_updates_the_panel(scene, module, slicerHost):
     grid = mrml_volumes.grid("axial")
     volume = mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
     panel = slicerHost.makeWidget(module)
@@ -36,7 +36,7 @@ def test_a_spacing_that_changes_later_is_followed(scene, module, slicerHost):
     assert slicerHost.wait_until(lambda: "1.50 x 1.50 x 1.50 mm" in panel.ui.resultLabel.text, timeout=5)
 
 
-def test_a_new_region_is_placed_and_then_followed(scene, module, slicerHost):
+def test_a_new_region_updates_the_panel_once_it_is_placed(scene, module, slicerHost):
     grid = mrml_volumes.grid("axial")
     volume = mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
     panel = slicerHost.makeWidget(module)
@@ -84,7 +84,7 @@ def test_the_panel_fits_a_narrow_dock(scene, module, slicerHost):
     assert panel.parent.minimumSizeHint.width() <= 350
 
 
-def test_a_result_is_fitted_where_nothing_was_shown(scene):
+def test_a_result_is_fitted_to_views_that_were_empty(scene):
     from ArSSRPanel.views import showInViews
 
     grid = mrml_volumes.grid("axial").upsampled(8)
@@ -98,11 +98,11 @@ def test_a_result_is_fitted_where_nothing_was_shown(scene):
 
 
 @pytest.mark.parametrize("axis", "IJK")
-def test_the_letter_of_an_axis_stands_beside_its_number(panel, axis):
+def test_the_letter_of_an_axis_is_beside_its_number(panel, axis):
     assert [getattr(panel.ui, f"{kind}{axis}SpinBox").prefix for kind in ("scale", "spacing")] == [f"{axis} "] * 2
 
 
-def test_no_line_of_a_wrapped_label_is_cut_after_a_reload(scene, panel, slicerHost):
+def test_wrapped_labels_are_complete_after_a_reload(scene, panel, slicerHost):
     grid = mrml_volumes.grid("axial")
     mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
 

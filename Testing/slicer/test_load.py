@@ -1,4 +1,4 @@
-"""The speed is measured again when other programs begin, or end, to use the computer."""
+"""The speed is measured again when the load from other programs changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACTS = {
 
 @pytest.fixture
 def others(monkeypatch) -> list[float]:
-    """The fraction of the processors that other programs use; an observation takes no time."""
+    """The CPU load of other programs as a fraction; an observation takes no time."""
     taken = [0.0]
     clock = [0.0]
 
@@ -38,7 +38,7 @@ def others(monkeypatch) -> list[float]:
 
 
 @pytest.mark.parametrize(("before", "now", "calls"), [(0.0, 0.9, 1), (0.9, 0.0, 1), (0.5, 0.6, 0)])
-def test_only_a_load_that_has_changed_much_is_reported(scene, slicerHost, others, before, now, calls):
+def test_only_a_large_change_of_the_load_is_reported(scene, slicerHost, others, before, now, calls):
     told = []
     watch = LoadWatch(lambda: told.append(1))
     watch.measured(before)
@@ -50,7 +50,7 @@ def test_only_a_load_that_has_changed_much_is_reported(scene, slicerHost, others
     assert len(told) == calls
 
 
-def test_right_after_a_measurement_nothing_is_observed(scene, slicerHost, others, monkeypatch):
+def test_the_load_is_not_observed_right_after_a_measurement(scene, slicerHost, others, monkeypatch):
     monkeypatch.setattr(load, "SPARED", 60.0)
     told = []
     watch = LoadWatch(lambda: told.append(1))
@@ -65,7 +65,7 @@ def test_right_after_a_measurement_nothing_is_observed(scene, slicerHost, others
 
 @pytest.fixture
 def probes(monkeypatch) -> list:
-    """The probes that the panel has started, which only record it."""
+    """Records the probes that the panel starts, without running them."""
     started = []
 
     class Recorded:
@@ -100,7 +100,7 @@ def test_a_computer_that_becomes_busy_changes_the_estimate_of_an_open_panel(othe
     assert "busy" in panel.ui.resultLabel.text
 
 
-def test_the_speed_is_not_measured_beside_a_run(others, probes, module, slicerHost, scene, monkeypatch):
+def test_the_speed_is_not_measured_during_a_run(others, probes, module, slicerHost, scene, monkeypatch):
     panel = slicerHost.makeWidget(module)
     probes.pop().onDone(copy.deepcopy(FACTS))
     monkeypatch.setattr(engine_section, "activeRun", object)

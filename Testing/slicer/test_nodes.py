@@ -1,4 +1,4 @@
-"""A volume node becomes a `Volume` and comes back where it was, as it looked and among its own."""
+"""Conversion between volume nodes and `Volume`: position, appearance and folder are kept."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHEAR = np.array([[1.3, 0.4, 0.0, 5.0], [0.0, 0.7, 0.2, 0.0], [0.1, 0.0, -1.1, 2
 
 @pytest.fixture
 def thick(scene):
-    """A volume of thick slices."""
+    """A volume with thick slices."""
     geometry = mrml_volumes.grid("thick")
     return mrml_volumes.add_volume(geometry, mrml_volumes.blob(geometry))
 
 
 @pytest.mark.parametrize("kind", mrml_volumes.KINDS)
-def test_a_node_is_read_with_its_voxels_and_its_place(scene, kind):
+def test_a_node_is_read_with_its_voxels_and_its_position(scene, kind):
     geometry = mrml_volumes.grid(kind)
     array = mrml_volumes.blob(geometry)
     node = mrml_volumes.add_volume(geometry, array)
@@ -37,7 +37,7 @@ def test_a_node_is_read_with_its_voxels_and_its_place(scene, kind):
 
 
 @pytest.mark.parametrize("kind", mrml_volumes.KINDS)
-def test_a_volume_is_written_to_a_node_exactly_where_it_lies(scene, kind):
+def test_a_volume_is_written_to_a_node_at_its_exact_position(scene, kind):
     volume = Volume(mrml_volumes.blob(mrml_volumes.grid(kind), dtype="float32"), mrml_volumes.grid(kind))
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
 
@@ -67,7 +67,7 @@ def test_a_finer_node_fills_the_field_of_view_of_the_input_in_the_world(scene, k
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
-def test_every_type_of_voxel_goes_through(scene, dtype):
+def test_every_voxel_type_is_supported(scene, dtype):
     geometry = mrml_volumes.grid("axial")
     array = mrml_volumes.blob(geometry, dtype=dtype, height=100)
     source = mrml_volumes.add_volume(geometry, array)
@@ -97,7 +97,7 @@ def test_the_voxels_of_the_input_cannot_be_written_to(thick):
         nodes.volumeFromNode(thick).array[0, 0, 0] = 1
 
 
-def test_a_sheared_matrix_is_refused_with_a_way_out(thick):
+def test_a_sheared_matrix_is_refused_with_an_alternative(thick):
     thick.SetIJKToRASMatrix(mrml_volumes.vtk_matrix(SHEAR))
     sheared = vtk.vtkMatrix4x4()
     thick.GetIJKToRASMatrix(sheared)
@@ -106,16 +106,16 @@ def test_a_sheared_matrix_is_refused_with_a_way_out(thick):
         nodes.volumeFromNode(thick)
 
 
-def test_a_node_that_is_filled_again_releases_its_old_voxels(thick):
+def test_a_node_that_gets_new_voxels_releases_the_old_ones(thick):
     old = thick.GetImageData()
     geometry = mrml_volumes.grid("axial")
 
     nodes.updateNodeFromVolume(thick, Volume(mrml_volumes.blob(geometry), geometry))
 
-    assert old.GetReferenceCount() == 1  # only this test still holds it
+    assert old.GetReferenceCount() == 1  # only this test still has a reference
 
 
-def test_a_result_is_shown_as_the_input_is(scene, thick):
+def test_a_result_is_displayed_like_the_input(scene, thick):
     shown = thick.GetDisplayNode()
     shown.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
     shown.AutoWindowLevelOff()
@@ -143,7 +143,7 @@ def test_equal_intensities_look_equal_also_where_the_levels_of_the_input_are_aut
     assert looks(target) == looks(thick)
 
 
-def test_an_input_that_is_not_shown_gives_a_result_with_default_looks(scene):
+def test_an_input_without_display_settings_gives_a_result_with_the_default_display(scene):
     source = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     geometry = mrml_volumes.grid("axial")
     mrml_volumes.fill(source, geometry, mrml_volumes.blob(geometry))
@@ -154,7 +154,7 @@ def test_an_input_that_is_not_shown_gives_a_result_with_default_looks(scene):
     assert target.GetDisplayNode() is not None
 
 
-def test_a_result_lies_in_the_study_of_the_input(scene, thick):
+def test_a_result_is_in_the_study_of_the_input(scene, thick):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     study = hierarchy.CreateStudyItem(hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "P"), "S")
     hierarchy.CreateItem(study, thick)
@@ -177,7 +177,7 @@ def test_a_result_is_moved_to_the_folder_of_another_input(scene, thick):
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(result)) == folders[0]
 
 
-def test_parent_transforms_are_told_apart(scene, thick):
+def test_linear_and_nonlinear_parent_transforms_are_distinguished(scene, thick):
     descriptions = [nodes.bentTransform(thick)]
     thick.SetAndObserveTransformNodeID(mrml_volumes.add_transform(ROTATION).GetID())
     descriptions.append(nodes.bentTransform(thick))

@@ -1,4 +1,4 @@
-"""What the panel shows and allows before anything runs."""
+"""What the panel shows and allows before a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ArSSRLib.options import UpsamplingOptions
 
 @pytest.fixture
 def volume(scene):
-    """A thick-sliced volume in the scene."""
+    """A volume with thick slices in the scene."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "T1")
     slicer.util.updateVolumeFromArray(node, np.arange(6 * 20 * 24, dtype=np.int16).reshape(6, 20, 24))
     node.SetSpacing(1.0, 1.5, 4.0)
@@ -45,7 +45,7 @@ def test_label_maps_are_not_offered(parameters, panel):
     assert panel.ui.inputVolumeSelector.currentNode() is not labels
 
 
-def test_a_label_map_is_never_chosen_by_itself(scene, module, slicerHost):
+def test_a_label_map_is_never_chosen_automatically(scene, module, slicerHost):
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     gray = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "gray")
 
@@ -54,7 +54,7 @@ def test_a_label_map_is_never_chosen_by_itself(scene, module, slicerHost):
     assert panel._parameterNode.inputVolume is gray
 
 
-def test_a_device_of_a_scene_is_kept_until_it_is_known_whether_it_is_here(parameters, panel):
+def test_a_device_of_a_scene_is_kept_until_the_devices_are_known(parameters, panel):
     panel.engine.stop()
     panel.engine.facts = None
 
@@ -64,7 +64,7 @@ def test_a_device_of_a_scene_is_kept_until_it_is_known_whether_it_is_here(parame
     assert panel.ui.deviceComboBox.currentData == "cuda:7"
 
 
-def test_a_device_that_is_not_here_gives_way(parameters, panel, slicerHost):
+def test_a_device_that_does_not_exist_is_replaced(parameters, panel, slicerHost):
     parameters.device = "cuda:7"
     assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
 
@@ -78,7 +78,7 @@ def test_dragging_the_slider_changes_scale_and_shows_the_result(parameters, pane
     assert panel.ui.resultLabel.text.startswith("60 x 50 x 15 voxels of 0.40 x 0.60 x 1.60 mm")
 
 
-def test_a_typed_factor_may_leave_the_slider_behind(parameters, panel):
+def test_a_typed_factor_may_be_beyond_the_slider(parameters, panel):
     panel.ui.scaleSpinBox.value = 6.0
 
     assert parameters.scale == pytest.approx(6.0)
@@ -110,14 +110,14 @@ def test_every_way_of_choosing_shows_its_grid(parameters, panel, module, mode, v
     assert panel.ui.resultLabel.text.startswith(expected)
 
 
-def test_an_axis_that_is_finer_already_is_kept_on_any_grid(parameters, panel, volume, module):
+def test_an_axis_that_is_already_finer_is_kept_on_any_grid(parameters, panel, volume, module):
     volume.SetSpacing(0.71875, 0.8671875, 3.0000012)
     parameters.mode = module.ScaleMode.SPACING
 
     assert panel.ui.resultLabel.text.startswith("24 x 20 x 18 voxels of 0.72 x 0.87 x 1.00 mm")
 
 
-def test_the_page_follows_the_way_of_choosing(parameters, panel, module):
+def test_the_page_depends_on_the_way_of_choosing(parameters, panel, module):
     for index, mode in enumerate(module.ScaleMode):
         parameters.mode = mode
 
@@ -125,14 +125,14 @@ def test_the_page_follows_the_way_of_choosing(parameters, panel, module):
         assert panel.ui.modeComboBox.currentText == mode.label()
 
 
-def test_a_factor_beyond_the_training_is_warned_of(parameters, panel):
+def test_a_factor_beyond_the_training_causes_a_warning(parameters, panel):
     parameters.scale = 5.0
 
     assert "beyond what the model was trained for" in panel.ui.warningLabel.text
     assert panel.ui.warningLabel.isVisibleTo(panel.parent)
 
 
-def test_a_factor_inside_the_training_is_not_warned_of(parameters, panel):
+def test_a_factor_inside_the_training_causes_no_warning(parameters, panel):
     parameters.scale = 3.0
 
     assert panel.ui.warningLabel.text == ""
@@ -156,7 +156,7 @@ def test_memory_and_time_are_shown_once_the_devices_are_tested(parameters, panel
     assert panel.ui.resultLabel.text.splitlines()[1].endswith((" s", " min"))
 
 
-def test_every_device_is_named_and_the_processor_is_warned_of(parameters, panel, slicerHost):
+def test_every_device_is_listed_and_the_cpu_causes_a_warning(parameters, panel, slicerHost):
     assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
 
     shown = [panel.ui.deviceComboBox.itemText(index) for index in range(panel.ui.deviceComboBox.count)]
@@ -166,12 +166,12 @@ def test_every_device_is_named_and_the_processor_is_warned_of(parameters, panel,
     assert "which is slower" in panel.ui.environmentLabel.text or "although" in panel.ui.environmentLabel.text
 
 
-def test_apply_says_why_it_cannot(scene, panel):
+def test_disabled_apply_says_why(scene, panel):
     assert not panel.ui.applyButton.enabled
     assert panel.ui.applyButton.toolTip == "Select an input volume."
 
 
-def test_apply_can_once_there_is_a_volume(parameters, panel):
+def test_apply_is_enabled_once_there_is_a_volume(parameters, panel):
     assert panel.ui.applyButton.enabled
 
 
@@ -182,7 +182,7 @@ def test_a_volume_without_voxels_is_explained(parameters, panel):
     assert "has no voxels" in panel.ui.warningLabel.text
 
 
-def test_the_card_tells_license_contrast_and_checksum(parameters, panel):
+def test_the_card_shows_license_contrast_and_checksum(parameters, panel):
     panel.ui.modelCardButton.checked = True
 
     text = panel.ui.modelCardBrowser.plainText
@@ -262,7 +262,7 @@ def test_the_module_and_its_panel_need_nothing_heavy(slicerHost):
     assert line.split()[3:] == []
 
 
-def test_quality_and_slices_are_chosen_in_their_section(parameters, panel):
+def test_quality_and_slices_are_set_in_their_section(parameters, panel):
     panel.ui.qualityComboBox.currentIndex = 2
     panel.ui.sliceThicknessSpinBox.value = 3.5
     panel.ui.agreeCheckBox.checked = False
@@ -275,7 +275,7 @@ def test_quality_and_slices_are_chosen_in_their_section(parameters, panel):
     assert (options.consistency, options.even_slices, options.uncertainty) == ("off", "off", True)
 
 
-def test_untouched_the_section_leaves_every_choice_to_the_engine(parameters):
+def test_the_defaults_of_the_section_leave_every_choice_to_the_engine(parameters):
     options = parameters.request().options
 
     assert options == UpsamplingOptions(device="auto")
@@ -289,7 +289,7 @@ def test_an_uncertainty_is_only_offered_with_the_best_quality(parameters, panel)
 
 
 @pytest.mark.parametrize("quality", list(DEFAULT_MODELS))
-def test_the_quality_chooses_the_model_unless_one_is_named(parameters, panel, quality):
+def test_the_quality_chooses_the_model_unless_one_is_selected(parameters, panel, quality):
     panel.ui.qualityComboBox.currentIndex = list(DEFAULT_MODELS).index(quality)
 
     assert parameters.request().model == DEFAULT_MODELS[quality]
@@ -309,7 +309,7 @@ FACTS = {
 }
 
 
-def test_the_time_of_a_run_is_the_measure_of_the_next(parameters):
+def test_the_estimate_uses_the_time_of_the_last_run(parameters):
     facts = copy.deepcopy(FACTS)
     before = estimateRun(parameters.request(), facts)
 
@@ -318,7 +318,7 @@ def test_the_time_of_a_run_is_the_measure_of_the_next(parameters):
     assert estimateRun(parameters.request(), facts).text.endswith("3 min")
 
 
-def test_what_is_not_the_work_of_the_network_teaches_nothing_about_its_speed(parameters):
+def test_the_estimate_ignores_time_spent_outside_the_network(parameters):
     facts = copy.deepcopy(FACTS)
     before = estimateRun(parameters.request(), facts)
     facts["beside"] = 150.0 / before.beside
@@ -328,7 +328,7 @@ def test_what_is_not_the_work_of_the_network_teaches_nothing_about_its_speed(par
     assert facts["speed"]["cpu"]["arssr2"] == pytest.approx(50.0 / before.cost)
 
 
-def test_a_run_of_a_moment_teaches_nothing(parameters):
+def test_the_estimate_ignores_very_short_runs(parameters):
     facts = copy.deepcopy(FACTS)
 
     learnSpeed(
@@ -340,7 +340,7 @@ def test_a_run_of_a_moment_teaches_nothing(parameters):
     assert facts == FACTS
 
 
-def test_a_run_of_another_model_teaches_nothing(parameters):
+def test_the_estimate_ignores_runs_of_other_models(parameters):
     facts = copy.deepcopy(FACTS)
 
     learnSpeed(facts, {"device": "cpu", "sha256": "cd", "results": [{"seconds": 200.0}]}, Estimate("", cost=1e6))

@@ -1,4 +1,4 @@
-"""What the .ui file promises to a keyboard, a screen reader and a translator; read as XML, nothing is started."""
+"""The .ui file supports keyboards, screen readers and translation; it is read as XML, without starting the panel."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_bound_widget_has_its_parameter():
     bound = {value(widget, "SlicerParameterName") for widget in WIDGETS.values()} - {None}
 
     assert bound <= parameters
-    assert parameters - bound == {"model", "device"}  # their items come and go, so the panel fills them
+    assert parameters - bound == {"model", "device"}  # their items change, so the panel fills them
 
 
 def test_texts_for_people_can_be_translated():

@@ -1,4 +1,4 @@
-"""What a user does with the panel, from Apply to Compare, with a quick worker in place of the network."""
+"""Use of the panel from Apply to Compare, with a fast worker instead of the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def volume(scene):
 
 @pytest.fixture
 def answered(volume, temporary, module, tmp_path, monkeypatch, slicerHost):
-    """Returns a panel whose question about the devices is answered, and which will ask for certain weights."""
+    """Returns a panel for which the devices have been tested, and which requests the given weights."""
 
     def answer(*, slow):
         weights = slicer_runs.use_quick_worker(tmp_path, monkeypatch, slow=slow)
@@ -36,19 +36,19 @@ def answered(volume, temporary, module, tmp_path, monkeypatch, slicerHost):
 
 @pytest.fixture
 def ready(answered):
-    """A panel that needs no more than a click on Apply; a quick worker answers."""
+    """A panel that is ready for a click on Apply, with a fast worker."""
     return answered(slow=False)
 
 
 @pytest.fixture
 def slow(answered):
-    """The same, with a worker that waits to be cancelled."""
+    """A panel whose worker waits until it is canceled."""
     return answered(slow=True)
 
 
 @pytest.fixture
 def finish(slicerHost):
-    """Applies, and waits for the end."""
+    """A function that clicks Apply, and waits for the end of the run."""
 
     def apply_and_wait(panel):
         slicerHost.click(panel.ui.applyButton)
@@ -58,7 +58,7 @@ def finish(slicerHost):
 
 
 def begin(panel, slicerHost):
-    """Apply, and wait until the worker works."""
+    """Click Apply, and wait until the worker has started."""
     slicerHost.click(panel.ui.applyButton)
     assert slicerHost.wait_until(lambda: bool(slicer_runs.worker_processes()), timeout=60)
 
@@ -82,7 +82,7 @@ def test_apply_makes_a_new_volume_and_shows_it(ready, volume, finish):
     assert not ready.ui.progressBar.isVisibleTo(ready.parent)
 
 
-def test_apply_does_not_touch_the_input(ready, volume, finish):
+def test_apply_does_not_modify_the_input(ready, volume, finish):
     before, time = slicer.util.arrayFromVolume(volume).copy(), volume.GetMTime()
 
     finish(ready)
@@ -98,7 +98,7 @@ def test_a_result_can_be_followed_by_another(ready, finish):
     assert ready._parameterNode.result.GetName() == "T1 ArSSR 2x_1"
 
 
-def test_the_panel_can_be_left_while_it_runs(ready, volume, slicerHost):
+def test_the_user_can_leave_the_panel_during_a_run(ready, volume, slicerHost):
     slicerHost.click(ready.ui.applyButton)
     ready.exit()
 
@@ -108,7 +108,7 @@ def test_the_panel_can_be_left_while_it_runs(ready, volume, slicerHost):
     assert ready._parameterNode.result.GetName() == "T1 ArSSR 2x"
 
 
-def test_only_cancel_is_offered_while_it_runs(slow, slicerHost):
+def test_only_cancel_is_enabled_during_a_run(slow, slicerHost):
     begin(slow, slicerHost)
 
     assert not slow.ui.applyButton.enabled
@@ -129,7 +129,7 @@ def test_cancel_leaves_nothing_behind(slow, volume, slicerHost):
     assert slicer_runs.worker_processes() == set()
 
 
-def test_the_panel_stays_usable_while_it_runs(slow, slicerHost):
+def test_the_panel_stays_usable_during_a_run(slow, slicerHost):
     begin(slow, slicerHost)
 
     slow.ui.scaleSpinBox.value = 3.0
@@ -170,7 +170,7 @@ def test_reloading_the_module_ends_the_run(slow, slicerHost):
     assert slicer.modules.ArSSRWidget._parameterNode is not None
 
 
-def test_an_error_is_shown_and_the_panel_goes_on(ready, volume, finish, messages, tmp_path, monkeypatch):
+def test_an_error_is_shown_and_the_panel_stays_usable(ready, volume, finish, messages, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["ArSSRPanel.process"], "WORKER", "ArSSRLib.worker")
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"these are no weights")
@@ -227,7 +227,7 @@ def test_compare_without_the_difference_shows_two_views(ready, finish, slicerHos
     assert [helper.GetName() for helper in helpers_of(ready)] == ["Cubic 0.45 x 0.55 x 1.25 mm: T1"]
 
 
-def test_leaving_the_comparison_puts_everything_back(ready, finish, slicerHost):
+def test_leaving_the_comparison_restores_everything(ready, finish, slicerHost):
     finish(ready)
     layout = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
     shown, arrangement, nodes = backgrounds(), layout.GetViewArrangement(), slicer.mrmlScene.GetNumberOfNodes()
@@ -240,7 +240,7 @@ def test_leaving_the_comparison_puts_everything_back(ready, finish, slicerHost):
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
 
 
-def test_the_helpers_of_a_comparison_are_not_saved(ready, finish, slicerHost):
+def test_the_helper_nodes_of_a_comparison_are_not_saved(ready, finish, slicerHost):
     finish(ready)
     slicerHost.click(ready.ui.compareButton)
 
@@ -250,14 +250,14 @@ def test_the_helpers_of_a_comparison_are_not_saved(ready, finish, slicerHost):
     assert [helper.GetHideFromEditors() for helper in helpers] == [1, 1]
 
 
-def test_a_volume_that_is_no_result_cannot_be_compared(ready, volume):
+def test_a_volume_that_is_not_a_result_cannot_be_compared(ready, volume):
     ready._parameterNode.result = volume
 
     assert not ready.ui.compareButton.enabled
     assert not ready.ui.exportDicomButton.enabled
 
 
-def test_without_pytorch_apply_says_how_to_get_it(volume, panel, monkeypatch):
+def test_without_pytorch_apply_says_how_to_install_it(volume, panel, monkeypatch):
     dependencies = sys.modules["ArSSRPanel.dependencies"]
     monkeypatch.setattr(dependencies, "_versionOf", lambda _package: None)
 
@@ -269,7 +269,7 @@ def test_without_pytorch_apply_says_how_to_get_it(volume, panel, monkeypatch):
     assert panel.ui.installButton.isVisibleTo(panel.parent)
 
 
-def test_without_pytorch_a_script_is_told_how_to_get_it(volume, panel, monkeypatch):
+def test_without_pytorch_the_error_in_a_script_says_how_to_install_it(volume, panel, monkeypatch):
     from ArSSRLib.errors import DependencyError
 
     monkeypatch.setattr(sys.modules["ArSSRPanel.dependencies"], "_versionOf", lambda _package: None)
@@ -280,7 +280,7 @@ def test_without_pytorch_a_script_is_told_how_to_get_it(volume, panel, monkeypat
 
 @pytest.fixture
 def missing(scene, panel, monkeypatch):
-    """Nothing is installed; what would be installed by the PyTorch extension is recorded."""
+    """Records what the PyTorch extension would install; nothing is installed."""
     calls = []
     extension = types.ModuleType("PyTorchUtils")
     extension.PyTorchUtilsLogic = lambda: types.SimpleNamespace(installTorch=lambda **options: calls.append(options))
@@ -308,7 +308,7 @@ def test_pytorch_is_installed_through_its_extension_only(panel, missing, slicerH
     assert "torch" not in str(installs).replace("PyTorch", "")
 
 
-def test_small_packages_are_installed_by_slicers_own_packaging_without_a_second_question(
+def test_small_packages_are_installed_by_slicers_packaging_without_a_second_question(
     panel, missing, slicerHost, messages, monkeypatch
 ):
     calls = []
@@ -320,7 +320,7 @@ def test_small_packages_are_installed_by_slicers_own_packaging_without_a_second_
     assert [message.kind for message in messages].count("confirm") == 1
 
 
-def test_an_older_slicer_installs_small_packages_without_what_they_depend_on(
+def test_an_older_slicer_installs_small_packages_without_their_dependencies(
     panel, missing, slicerHost, installs, monkeypatch
 ):
     monkeypatch.delattr(slicer.packaging, "pip_ensure")

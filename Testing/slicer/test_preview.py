@@ -1,4 +1,4 @@
-"""The live preview in the panel: the real worker, a lens that follows, and nothing left of it."""
+"""The live preview in the panel, with the actual worker: the lens follows the user, and the end restores everything."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def opened(temporary, module, slicerHost, tiny_weights):
     panel._parameterNode.device = "cpu"
     views.showInViews(volume)
     red().sliceLogic().FitSliceToBackground()
-    panel.engine.stop()  # the worker that tests the devices
+    panel.engine.stop()  # this worker tests the devices
     assert slicerHost.wait_until(lambda: panel.ui.previewButton.enabled, timeout=SECONDS)
     yield panel
     panel.preview.stop()
@@ -70,7 +70,7 @@ def opened(temporary, module, slicerHost, tiny_weights):
 
 @pytest.fixture
 def previewing(opened, slicerHost):
-    """The same with a preview that rests."""
+    """The same panel, with a preview that shows the exact plane."""
     slicerHost.click(opened.ui.previewButton)
     rest(opened, slicerHost)
     return opened
@@ -83,7 +83,7 @@ def rest(panel, slicerHost) -> None:
     ), (panel.ui.previewLabel.text, state.phase, state.shown)
 
 
-def test_a_lens_at_rest_holds_the_voxels_of_the_result(previewing, tiny_weights):
+def test_a_lens_at_rest_shows_the_voxels_of_the_result(previewing, tiny_weights):
     volume = previewing._parameterNode.inputVolume
     options = UpsamplingOptions(device="cpu")
     whole = upsample(volumeFromNode(volume), load_model(tiny_weights), 2, options)
@@ -119,7 +119,7 @@ def test_the_lens_follows_scrolling_the_slider_and_the_mouse(previewing, slicerH
     assert np.allclose(previewing.preview._lens.square[:2], (int(x) + 40 + x % 1, int(y) - 20 + y % 1), atol=1)
 
 
-def test_a_click_in_another_view_brings_the_lens_there(previewing, slicerHost):
+def test_a_click_in_another_view_moves_the_lens_there(previewing, slicerHost):
     green = slicer.app.layoutManager().sliceWidget("Green")
     width, height = green.mrmlSliceNode().GetDimensions()[:2]
 
@@ -141,13 +141,13 @@ def applied(panel, slicerHost) -> None:
 
 
 def reloaded(panel) -> None:
-    """Reload the module, without its worker that tests the devices again."""
+    """Reload the module, without the worker that would test the devices again."""
     panel.onReload()
     slicer.modules.ArSSRWidget.engine.stop()
 
 
 @pytest.mark.parametrize("way", ["button", "close", "exit", "compare", "apply", "reload", "input"])
-def test_nothing_is_left_of_a_preview_however_it_ends(previewing, slicerHost, temporary, way):
+def test_a_preview_leaves_nothing_behind_however_it_ends(previewing, slicerHost, temporary, way):
     ends = {
         "button": lambda: slicerHost.click(previewing.ui.previewButton),
         "close": slicerHost.closeScene,
@@ -168,7 +168,7 @@ def test_nothing_is_left_of_a_preview_however_it_ends(previewing, slicerHost, te
     assert label() == ""
 
 
-def test_the_worker_is_told_what_that_of_a_run_is_told(opened, monkeypatch):
+def test_the_worker_of_a_preview_gets_the_same_job_as_that_of_a_run(opened, monkeypatch):
     axis = AxisProfile("gaussian", 1.0, "DICOM")
     for module in (preview_worker, run):
         monkeypatch.setattr(module, "profileOf", lambda node: SliceProfile((axis, axis, axis)))
@@ -188,7 +188,7 @@ def test_the_worker_is_told_what_that_of_a_run_is_told(opened, monkeypatch):
     assert set(preview) - set(told) == {"input", "folder"}
 
 
-def test_a_worker_that_is_lost_ends_the_preview_with_a_line(previewing, slicerHost):
+def test_a_worker_that_ends_unexpectedly_ends_the_preview_with_a_message(previewing, slicerHost):
     import psutil
 
     for number in worker_processes():
@@ -199,7 +199,7 @@ def test_a_worker_that_is_lost_ends_the_preview_with_a_line(previewing, slicerHo
     assert helpers() == []
 
 
-def test_an_oblique_view_is_asked_for_in_its_own_plane():
+def test_an_oblique_view_is_requested_in_its_own_plane():
     fine = mrml_volumes.grid("axial").upsampled(2)
     turn = np.array([[1, 0, 0], [0, np.cos(0.5), -np.sin(0.5)], [0, np.sin(0.5), np.cos(0.5)]])
     toRAS = np.eye(4)

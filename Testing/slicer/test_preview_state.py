@@ -1,4 +1,4 @@
-"""The live preview under random scrolling, resting, losing answers and closing: nothing old is shown."""
+"""The live preview never shows an outdated plane under random scrolling, pauses, lost answers and closing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGETS = st.builds(
 
 
 class Preview(RuleBasedStateMachine):
-    """A preview and a worker that keeps only the newest question, and gives exact work up for a newer one."""
+    """A preview and a worker that keeps only the newest request, and abandons exact work for a newer request."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class Preview(RuleBasedStateMachine):
     @rule()
     def stop(self):
         self.state.stop()
-        self.wanted = None  # an answer may still be under way
+        self.wanted = None  # an answer may still be pending
 
     @rule(aim=TARGETS)
     def move(self, aim):
@@ -88,7 +88,7 @@ class Preview(RuleBasedStateMachine):
 
     @rule(aim=TARGETS)
     def settle(self, aim):
-        """Whatever came before: once the user lets go, the exact plane of what is wanted is seen."""
+        """When the user stops, the exact plane at the last position is shown, regardless of what happened before."""
         if self.state.phase != Phase.ON:
             return
         self.move(aim)

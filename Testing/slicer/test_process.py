@@ -1,6 +1,6 @@
-"""The worker from outside: whatever it says, and however it ends, is understood; and it always ends.
+"""The worker as a process: its output is read, its exit is explained, and it always ends.
 
-The workers here are a few lines in a package that lies where `python -m` looks first; the real one is in `test_run`.
+The workers here are a few lines in a package that `python -m` finds first; `test_run` uses the actual worker.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ArSSRLib.errors import ArSSRError, DependencyError, DeviceError, InputError
 
 pytestmark = pytest.mark.usefixtures("scene")
 
-# Two seconds are promised; a test machine may be busy with something else for one more.
+# The promise is two seconds; one more allows for other load on a test machine.
 PROMPT = 3.0
 DONE = 'print(json.dumps({"event": "done", "seconds": 1}))'
 
 
 class Listener:
-    """What a worker process told."""
+    """The messages and the end of a worker process."""
 
     def __init__(self):
         self.events = []
@@ -35,7 +35,7 @@ class Listener:
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a worker that runs some lines of Python; return the process and what it tells."""
+    """Start a worker that runs some lines of Python; return the process and its record."""
     from ArSSRPanel.process import WorkerProcess
 
     started = []
@@ -59,7 +59,7 @@ def start(tmp_path):
         process.abandon()
 
 
-def test_messages_arrive_whole_however_they_are_cut(start):
+def test_messages_are_complete_however_they_are_split(start):
     process, listener = start(
         """
         text = json.dumps({"event": "log", "message": "Größe 2 µm \\U0001f9e0"}, ensure_ascii=False).encode() + b"\\n"
@@ -75,14 +75,14 @@ def test_messages_arrive_whole_however_they_are_cut(start):
     assert listener.ends == [{"event": "done"}]
 
 
-def test_a_last_message_without_a_line_end_is_no_message(start):
+def test_a_last_message_without_a_line_end_is_ignored(start):
     process, listener = start("""write(b'{"event": "done"}')""")
     process.wait()
 
     assert isinstance(listener.ends[0], ArSSRError)
 
 
-def test_what_a_library_prints_is_logged_and_passed_over(start, caplog):
+def test_output_of_libraries_is_logged_and_otherwise_ignored(start, caplog):
     with caplog.at_level(logging.INFO):
         process, listener = start(
             f"""
@@ -102,7 +102,7 @@ def test_what_a_library_prints_is_logged_and_passed_over(start, caplog):
 @pytest.mark.parametrize(
     "kind", [InputError, OutputError, MemoryLimitError, DeviceError, DependencyError], ids=lambda kind: kind.__name__
 )
-def test_an_error_of_the_engine_comes_back_as_itself(start, kind):
+def test_an_error_of_the_engine_is_raised_with_its_own_class(start, kind):
     process, listener = start(
         f"""
         print(json.dumps({{"event": "error", "kind": "{kind.__name__}", "message": "Found; expected; do."}}))
@@ -116,14 +116,14 @@ def test_an_error_of_the_engine_comes_back_as_itself(start, kind):
 
 
 @pytest.mark.parametrize("kind", ["ZeroDivisionError", "annotations", "__doc__"])
-def test_any_other_error_is_an_error_of_the_engine_too(start, kind):
+def test_any_other_error_is_raised_as_an_error_of_the_engine(start, kind):
     process, listener = start(f'print(json.dumps({{"event": "error", "kind": "{kind}", "message": "m"}}))')
     process.wait()
 
     assert type(listener.ends[0]) is ArSSRError
 
 
-def test_a_crash_is_told_with_the_next_step_and_the_last_words(start):
+def test_a_crash_is_reported_with_the_next_step_and_the_last_output(start):
     process, listener = start('sys.stderr.write("Fatal: no way\\n"); sys.stderr.flush(); os.abort()')
     process.wait()
 
@@ -133,7 +133,7 @@ def test_a_crash_is_told_with_the_next_step_and_the_last_words(start):
     assert "Fatal: no way" in str(listener.ends[0])
 
 
-def test_a_worker_that_the_system_kills_ran_out_of_memory_most_likely(start):
+def test_the_message_for_a_killed_worker_suggests_a_lack_of_memory(start):
     process, listener = start("os.kill(os.getpid(), 9)")
     process.wait()
 
@@ -141,7 +141,7 @@ def test_a_worker_that_the_system_kills_ran_out_of_memory_most_likely(start):
     assert "smaller memory limit" in str(listener.ends[0])
 
 
-def test_a_worker_that_leaves_without_a_word_is_an_error(start):
+def test_a_worker_that_exits_without_a_message_is_an_error(start):
     process, listener = start("sys.exit(0)")
     process.wait()
 
@@ -191,7 +191,7 @@ def test_a_worker_that_does_not_stop_is_ended_with_its_children(start):
     assert not alive(children[0])
 
 
-def test_without_psutil_the_worker_is_ended_all_the_same(start, monkeypatch):
+def test_the_worker_is_ended_without_psutil_too(start, monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
     process, listener = start("time.sleep(60)")
     process.cancel()
@@ -200,7 +200,7 @@ def test_without_psutil_the_worker_is_ended_all_the_same(start, monkeypatch):
     assert listener.ends == [{"event": "cancelled"}]
 
 
-def test_an_abandoned_worker_is_gone_and_silent(start):
+def test_an_abandoned_worker_ends_and_its_messages_are_ignored(start):
     process, listener = start('print(json.dumps({"event": "ready", "pid": os.getpid()}), flush=True); time.sleep(60)')
     while not listener.events:
         process._process.waitForReadyRead(50)
@@ -212,7 +212,7 @@ def test_an_abandoned_worker_is_gone_and_silent(start):
     assert not process.running
 
 
-def test_the_event_loop_carries_a_worker_as_well(start, slicerHost):
+def test_a_worker_can_run_in_the_event_loop(start, slicerHost):
     _process, listener = start(f'print(json.dumps({{"event": "log"}}), flush=True); time.sleep(0.2); {DONE}')
 
     assert slicerHost.wait_until(lambda: listener.ends, timeout=20)
@@ -230,7 +230,7 @@ def test_the_event_loop_ends_a_worker_that_does_not_stop(start, slicerHost):
     assert listener.ends == [{"event": "cancelled"}]
 
 
-def test_what_a_callback_raises_in_the_event_loop_ends_the_worker_and_is_told(start, slicerHost, caplog):
+def test_an_exception_in_a_callback_in_the_event_loop_ends_the_worker_and_is_reported(start, slicerHost, caplog):
     def onEvent(event):
         raise ZeroDivisionError("in the panel")
 
@@ -241,7 +241,7 @@ def test_what_a_callback_raises_in_the_event_loop_ends_the_worker_and_is_told(st
     assert not process.running
 
 
-def test_what_a_callback_raises_comes_out_of_the_wait(start):
+def test_an_exception_in_a_callback_is_raised_by_the_wait(start):
     def onEvent(event):
         raise ZeroDivisionError("in the script")
 
@@ -251,7 +251,7 @@ def test_what_a_callback_raises_comes_out_of_the_wait(start):
         process.wait()
 
 
-def test_ctrl_c_comes_out_of_the_wait(start):
+def test_ctrl_c_is_raised_by_the_wait(start):
     process, _ = start("time.sleep(60)")
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
@@ -280,7 +280,7 @@ def test_the_search_path_of_slicer_is_kept(monkeypatch):
     assert _environment().value("PYTHONPATH").split(os.pathsep)[1:] == ["/opt/slicer/python"]
 
 
-def test_pythonslicer_is_preferred_wherever_it_lies(monkeypatch, tmp_path):
+def test_pythonslicer_is_preferred_wherever_it_is(monkeypatch, tmp_path):
     from ArSSRPanel.process import pythonExecutable
 
     launcher = tmp_path / "PythonSlicer"
@@ -303,7 +303,7 @@ def test_slicer_itself_is_never_started_a_second_time(monkeypatch, tmp_path):
         pythonExecutable()
 
 
-def test_a_python_that_does_not_start_is_told(monkeypatch, tmp_path):
+def test_a_python_that_does_not_start_is_reported(monkeypatch, tmp_path):
     from ArSSRPanel import process
 
     monkeypatch.setattr(process, "pythonExecutable", lambda: str(tmp_path / "gone"))
@@ -314,7 +314,7 @@ def test_a_python_that_does_not_start_is_told(monkeypatch, tmp_path):
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs, one that waits to be collected not counted."""
+    """Return whether a process is running; zombies do not count."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""A result in a file opens with its record, and is linked to the volume that it was made from; other files are left."""
+"""The reader opens a result with its record, and links it to its source; it leaves other files to other readers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPREAD = "sub-01_res-0p5mm_desc-arssruncertainty_T1w.nii.gz"
 
 
 class SlicerReader:
-    """What Slicer's reader in C++ is to ours."""
+    """Stand-in for the C++ object that Slicer passes to a scripted reader."""
 
     def __init__(self):
         self.messages = []
@@ -41,7 +41,7 @@ class SlicerReader:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny_weights) -> Path:
-    """A scan and its result as `arssr bids` writes it: volume and record."""
+    """A scan, and its result as `arssr bids` writes it: volume and record."""
     folder = tmp_path_factory.mktemp("derivatives")
     geometry = VolumeGeometry((12, 10, 8), (1.0, 1.0, 1.5), (-5.0, 3.0, 2.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
@@ -68,7 +68,7 @@ def load(reader, path):
 
 
 def test_a_volume_with_a_record_is_claimed_before_the_module_volumes_does(reader, folder):
-    # Slicer's own reader says 0.5 and 0.01 for each letter of the suffix.
+    # Slicer's own reader returns a confidence of 0.5, plus 0.01 for each letter of the suffix.
     assert reader.canLoadFileConfidence(str(folder / NAME)) > 0.5 + 0.01 * len(".nii.gz")
 
 
@@ -77,7 +77,7 @@ def test_other_files_are_left_to_other_readers(reader, folder, name):
     assert reader.canLoadFileConfidence(str(folder / name)) == 0.0
 
 
-def test_what_is_claimed_passes_the_filters_that_slicer_shows(reader, folder):
+def test_claimed_files_pass_the_filters_that_slicer_shows(reader, folder):
     patterns = [text.rpartition("(")[2].rstrip(")") for text in reader.extensions()]
 
     assert any(fnmatch.fnmatch(NAME, pattern) for pattern in patterns)
@@ -95,7 +95,7 @@ def test_a_result_opens_with_its_record(reader, folder, tiny_weights):
     assert reader.parent.messages == []
 
 
-def test_a_result_is_linked_to_its_scan_whatever_that_is_called_and_can_be_compared(reader, folder, panel):
+def test_a_result_is_linked_to_its_scan_regardless_of_its_name_and_can_be_compared(reader, folder, panel):
     shutil.move(folder / "scan.nii.gz", folder / "other.nii.gz")
     logic = slicer.modules.volumes.logic()
     scan = logic.AddArchetypeVolume(str(folder / "other.nii.gz"), "other", 0)
@@ -120,7 +120,7 @@ def test_a_changed_volume_opens_without_the_record(reader, folder):
     assert "was changed after it was made" in reader.parent.messages[0]
 
 
-def test_a_damaged_record_is_told_and_the_volume_opens(reader, folder):
+def test_a_damaged_record_is_reported_and_the_volume_opens(reader, folder):
     sidecar_of(folder / NAME).write_text("{}")
 
     node = load(reader, folder / NAME)
@@ -139,7 +139,7 @@ def test_a_damaged_volume_is_refused(reader, folder, capfd):
 
 @pytest.fixture
 def uncertain(folder) -> Path:
-    """The uncertainty beside the result, as `arssr bids` names it."""
+    """The uncertainty beside the result, with the name that `arssr bids` gives it."""
     grid = read_volume(folder / NAME).geometry
     array = np.linspace(0, 20, int(np.prod(grid.shape)), dtype=np.float32).reshape(grid.shape)
     write_volume(Volume(array, grid), folder / SPREAD)
@@ -157,7 +157,7 @@ def test_the_uncertainty_beside_a_result_is_loaded_and_linked(reader, folder, un
 
 
 @pytest.mark.parametrize("names", [(NAME, SPREAD), (SPREAD, NAME)])
-def test_both_files_dropped_in_any_order_are_two_volumes_that_know_each_other(reader, folder, uncertain, names):
+def test_both_files_are_linked_whichever_is_dropped_first(reader, folder, uncertain, names):
     nodes = {name: load(reader, folder / name) for name in names}
 
     assert uncertaintyOf(nodes[NAME]) is nodes[SPREAD]
@@ -171,7 +171,7 @@ def test_an_uncertainty_is_claimed_only_beside_its_result(reader, folder, uncert
     assert reader.canLoadFileConfidence(str(uncertain)) == 0.0
 
 
-def test_an_uncertainty_on_another_grid_is_not_linked_and_this_is_told(reader, folder):
+def test_an_uncertainty_on_another_grid_is_reported_and_not_linked(reader, folder):
     shutil.copy(folder / "scan.nii.gz", folder / SPREAD)
 
     result = load(reader, folder / NAME)

@@ -1,4 +1,4 @@
-"""What cannot be done is refused before anything is started, with a way out."""
+"""Impossible requests are refused before the run starts, with a message that says what to do instead."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def thick(scene):
         ({"isotropic": True}, (12, 11, 34)),
     ],
 )
-def test_scale_spacing_and_isotropic_end_in_the_same_three_numbers(thick, asked, size):
+def test_scale_spacing_and_isotropic_become_the_same_three_numbers(thick, asked, size):
     request = makeRequest(thick, **asked)
 
     assert request.outputGeometry.size == size
     assert request.scale == tuple(new / old for new, old in zip(size, (12, 11, 5), strict=True))
 
 
-def test_a_request_takes_the_default_model_on_any_device_unless_told_otherwise(thick):
+def test_a_request_uses_the_default_model_and_device_auto_unless_specified(thick):
     request = makeRequest(thick, scale=2)
 
     assert (request.model, request.options.device, request.options.precision) == (DEFAULT_MODEL, "auto", "auto")
@@ -48,7 +48,7 @@ def test_a_request_takes_the_default_model_on_any_device_unless_told_otherwise(t
     assert (request.roi, request.region, request.outputVolume) == (None, None, None)
 
 
-def test_making_a_request_does_not_touch_the_input(thick):
+def test_making_a_request_does_not_modify_the_input(thick):
     before = thick.GetMTime()
 
     makeRequest(thick, scale=2)
@@ -81,7 +81,7 @@ def test_numbers_that_cannot_be_used_are_refused(thick, asked, message):
 
 
 @pytest.mark.parametrize("model", ["arsr2", "/no/such/weights.safetensors", "weights.safetensors"])
-def test_a_model_that_is_not_there_is_refused(thick, model):
+def test_a_model_that_does_not_exist_is_refused(thick, model):
     with pytest.raises(CheckpointError, match="There is no"):
         makeRequest(thick, scale=2, model=model)
 
@@ -130,7 +130,7 @@ def test_a_volume_without_voxels_is_refused(scene):
         makeRequest(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty"), scale=2)
 
 
-def test_a_volume_of_no_extent_is_refused(thick):
+def test_a_volume_without_extent_is_refused(thick):
     thick.SetAndObserveImageData(vtk.vtkImageData())
 
     with pytest.raises(InputError, match="has no voxels"):
@@ -155,7 +155,7 @@ def test_a_single_slice_is_refused(thick):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_place_that_is_no_number_is_refused(thick, bad):
+def test_a_position_that_is_not_finite_is_refused(thick, bad):
     thick.SetOrigin(bad, 0, 0)
 
     with pytest.raises(InputError, match="not finite"):
@@ -201,12 +201,12 @@ def test_an_output_sequence_that_is_not_a_result_is_never_overwritten_through_it
         makeRequest(proxy, other, scale=2, allFrames=True)
 
 
-def test_something_else_than_a_region_of_interest_is_refused(scene, thick):
+def test_a_node_other_than_a_region_of_interest_is_refused(scene, thick):
     with pytest.raises(InputError, match="region of interest is a MarkupsPlane node"):
         makeRequest(thick, scale=2, roi=scene.AddNewNodeByClass("vtkMRMLMarkupsPlaneNode"))
 
 
-def test_a_region_of_interest_cuts_the_result(thick):
+def test_a_region_of_interest_crops_the_result(thick):
     center = mrml_volumes.corners(thick).mean(axis=0)
     roi = mrml_volumes.add_roi(center, (1.4, 1.4, 4.8))
 

@@ -1,4 +1,4 @@
-"""A box drawn in the views becomes the smallest box of fine voxels around it."""
+"""A region of interest becomes the smallest box of fine voxels that contains it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def volume(kind: str):
 
 
 def touched(roi, node, scale) -> list:
-    """Return, by trying a lattice of points, which fine voxels hold a point of the box."""
+    """Return the fine voxels that contain a point of the box, determined on a lattice of points."""
     fine = geometryOf(node).upsampled(scale)
     steps = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 41)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     toWorld = vtk.vtkMatrix4x4()
@@ -35,7 +35,7 @@ def touched(roi, node, scale) -> list:
         node.GetParentTransformNode().GetMatrixTransformToWorld(nodeToWorld)
     toIndex = np.linalg.inv(matrixOf(nodeToWorld) @ LPS_TO_RAS @ fine.affine)
     whole = toIndex @ box
-    # A hair inside the faces, so that a face on a face does not touch the next voxel.
+    # Slightly inside the faces, so that coinciding faces do not touch the next voxel.
     index = (steps * np.array(roi.GetSize()) * (1 - 1e-9)) @ whole[:3, :3].T + whole[:3, 3]
     voxels = np.floor(index + 0.5).astype(int)
     return [
@@ -50,7 +50,7 @@ def matrixOf(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", mrml_volumes.KINDS)
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_region_holds_every_voxel_that_the_box_touches_and_no_more(scene, kind, turned):
+def test_the_region_contains_exactly_the_voxels_that_the_box_touches(scene, kind, turned):
     node = volume(kind)
     center = mrml_volumes.corners(node).mean(axis=0) + np.array([0.31, -0.17, 0.23])
     roi = mrml_volumes.add_roi(center, (2.9, 3.3, 3.7), axes=TURN if turned else None)
@@ -74,7 +74,7 @@ def test_transforms_of_the_volume_and_of_the_box_are_respected(scene, under):
     assert list(regionOf(roi, node, (2, 2, 2))) == touched(roi, node, (2, 2, 2))
 
 
-def test_faces_on_faces_of_voxels_do_not_touch_the_next_voxel(scene):
+def test_faces_that_coincide_with_voxel_faces_do_not_touch_the_next_voxel(scene):
     node = volume("axial")  # 9 x 8 x 7 voxels of 1 mm, the first at the origin; LPS is RAS turned by 180 degrees
     roi = mrml_volumes.add_roi((-4.0, -3.5, 3.0), (3.0, 2.0, 1.0))
 
@@ -82,7 +82,7 @@ def test_faces_on_faces_of_voxels_do_not_touch_the_next_voxel(scene):
     assert regionOf(roi, node, (2, 2, 2)) == ((6, 12), (6, 10), (6, 8))
 
 
-def test_a_box_larger_than_the_volume_means_all_of_it(scene):
+def test_a_box_larger_than_the_volume_selects_all_of_it(scene):
     node = volume("oblique")
     roi = mrml_volumes.add_roi(mrml_volumes.corners(node).mean(axis=0), (900, 900, 900))
 
@@ -94,7 +94,7 @@ def test_a_box_beside_the_volume_is_refused(scene):
         regionOf(mrml_volumes.add_roi((500, 0, 0), (9, 9, 9)), volume("axial"), (2, 2, 2))
 
 
-def test_a_box_that_was_never_drawn_is_refused(scene):
+def test_a_box_without_corners_is_refused(scene):
     roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
     roi.SetSize(0, 0, 0)
 
@@ -102,14 +102,14 @@ def test_a_box_that_was_never_drawn_is_refused(scene):
         regionOf(roi, volume("axial"), (2, 2, 2))
 
 
-def test_a_bent_transform_is_followed_between_the_corners_of_the_box(scene):
+def test_a_nonlinear_transform_is_sampled_between_the_corners_of_the_box(scene):
     node = volume("axial")
     source, target = vtk.vtkPoints(), vtk.vtkPoints()
     for x in (-40, -4, 40):
         for y in (-40, 40):
             for z in (-40, 40):
                 source.InsertNextPoint(x, y, z)
-                target.InsertNextPoint(x, y, z + (2.0 if x == -4 else 0.0))  # the middle is lifted by 2 mm
+                target.InsertNextPoint(x, y, z + (2.0 if x == -4 else 0.0))  # the middle is moved up by 2 mm
     spline = vtk.vtkThinPlateSplineTransform()
     spline.SetBasisToR()
     spline.SetSourceLandmarks(source)

@@ -1,4 +1,4 @@
-"""From node to node: the result lies right, looks right and says where it is from; the input is not touched."""
+"""From node to node: position, appearance and provenance of the result are correct; the input is not modified."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_double_precision_becomes_single(quick):
     assert mrml_volumes.array_of(wait(quick(volume(dtype="float64")))).dtype == np.float32
 
 
-def test_the_voxels_are_those_of_the_engine(ask, tiny_weights):
+def test_the_voxels_match_those_of_the_engine(ask, tiny_weights):
     source = volume("thick")
 
     result = wait(ask(source, scale=(1, 1, 2)))
@@ -67,7 +67,7 @@ def test_the_voxels_are_those_of_the_engine(ask, tiny_weights):
     np.testing.assert_allclose(mrml_volumes.array_of(result), expected.array, rtol=0, atol=1)
 
 
-def test_the_input_is_not_touched(quick, scene):
+def test_the_input_is_not_modified(quick, scene):
     source = volume()
     source.SetAndObserveTransformNodeID(mrml_volumes.add_transform(MOVED).GetID())
     voxels, image = mrml_volumes.array_of(source), source.GetImageData()
@@ -81,7 +81,7 @@ def test_the_input_is_not_touched(quick, scene):
     np.testing.assert_array_equal(mrml_volumes.array_of(source), voxels)
 
 
-def test_the_result_is_a_new_node_that_looks_and_is_filed_as_the_input(quick, scene):
+def test_the_result_is_a_new_node_displayed_and_filed_like_the_input(quick, scene):
     source = volume()
     source.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -107,11 +107,11 @@ def test_a_chosen_output_is_updated_in_place(quick, scene):
     assert result is output
     assert (output.GetID(), output.GetName()) == (identity, "Mine")
     assert output.GetImageData().GetDimensions() == (20, 18, 12)
-    assert old.GetReferenceCount() == 1  # released; only this test still holds it
-    assert scene.GetNumberOfNodes() - count <= 2  # at most a hierarchy and a display node
+    assert old.GetReferenceCount() == 1  # only this test still has a reference
+    assert scene.GetNumberOfNodes() - count <= 2  # at most an item of the hierarchy and a display node
 
 
-def test_the_result_says_where_it_comes_from(ask, tiny_weights):
+def test_the_result_records_its_source(ask, tiny_weights):
     source = volume()
     roi = mrml_volumes.add_roi(mrml_volumes.corners(source).mean(axis=0), (4, 4, 4))
     request = ask(source, roi=roi)
@@ -127,7 +127,7 @@ def test_the_result_says_where_it_comes_from(ask, tiny_weights):
     assert result.GetNodeReference("ArSSR.Input") is source
 
 
-def test_the_result_carries_the_record_from_which_it_can_be_made_again(ask, tiny_weights):
+def test_the_result_has_the_record_for_reproducing_it(ask, tiny_weights):
     source = volume()
 
     record = json.loads(wait(ask(source)).GetAttribute("ArSSR.Record"))
@@ -138,7 +138,7 @@ def test_the_result_carries_the_record_from_which_it_can_be_made_again(ask, tiny
     assert source.GetName() not in json.dumps(record)
 
 
-def test_a_region_of_interest_gives_that_part_of_the_whole_result(quick):
+def test_a_region_of_interest_gives_the_same_voxels_as_the_whole_result(quick):
     source = volume("thick", dtype="float32")
     roi = mrml_volumes.add_roi(mrml_volumes.corners(source).mean(axis=0) + np.array([0.4, 0.3, -1]), (3.0, 2.5, 9.0))
     request = quick(source, roi=roi)
@@ -151,7 +151,7 @@ def test_a_region_of_interest_gives_that_part_of_the_whole_result(quick):
     np.testing.assert_allclose(mrml_volumes.ijk_to_ras(part)[:, 3], first, rtol=0, atol=1e-9)
 
 
-def test_progress_rises_to_the_end_and_the_stages_follow_each_other(ask):
+def test_progress_increases_to_the_end_and_the_stages_are_in_order(ask):
     told = Told()
 
     result = wait(ask(volume()), **told.callbacks())
@@ -164,7 +164,7 @@ def test_progress_rises_to_the_end_and_the_stages_follow_each_other(ask):
     assert told.last == [("onFinished", result)]
 
 
-def test_what_the_worker_warns_of_is_told(quick):
+def test_warnings_of_the_worker_are_shown(quick):
     told = Told()
 
     wait(quick(volume()), **told.callbacks())
@@ -198,7 +198,7 @@ def test_a_transform_that_is_hardened_during_a_run_moves_the_result_too(quick, s
     np.testing.assert_allclose(mrml_volumes.corners(started.outputNode), before, rtol=0, atol=1e-9)
 
 
-def test_undo_takes_the_result_away(quick, scene):
+def test_undo_removes_the_result(quick, scene):
     source = volume()
     for node in (source, scene):
         node.UndoEnabledOn() if hasattr(node, "UndoEnabledOn") else node.SetUndoOn()
@@ -236,7 +236,7 @@ def test_a_non_linear_transform_is_kept_and_explained(quick, scene):
     assert any("before that transform" in message for _level, message in told["onLog"])
 
 
-def test_the_uncertainty_lies_over_the_result_in_a_color_map(tiny_weights):
+def test_the_uncertainty_is_on_the_grid_of_the_result_in_a_color_map(tiny_weights):
     options = UpsamplingOptions(device="cpu", precision="fp32", quality="best", uncertainty=True)
     source = volume("oblique")
     source.SetAndObserveTransformNodeID(mrml_volumes.add_transform(MOVED).GetID())

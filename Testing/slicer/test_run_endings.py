@@ -1,4 +1,4 @@
-"""However a run ends, the worker is gone, no file and no half-made node is left, and the next step is told."""
+"""However a run ends, no worker, file or incomplete node is left, and the message says what to do next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("temporary")
 
 @pytest.fixture
 def slow(tmp_path, monkeypatch):
-    """Make a request, and let a worker do every run of the test that waits to be cancelled."""
+    """Make a request; every run of the test uses a worker that waits until it is canceled."""
     return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch, slow=True))
 
 
@@ -35,7 +35,7 @@ def slow(tmp_path, monkeypatch):
         ({"device": "cuda:7"}, DeviceError, "cuda"),
     ],
 )
-def test_an_error_of_the_engine_is_raised_as_itself_and_leaves_no_node(ask, scene, options, kind, message):
+def test_an_error_of_the_engine_is_raised_and_leaves_no_node(ask, scene, options, kind, message):
     told = Told()
     source = volume()
     count = scene.GetNumberOfNodes()
@@ -48,7 +48,7 @@ def test_an_error_of_the_engine_is_raised_as_itself_and_leaves_no_node(ask, scen
     assert scene.GetNumberOfNodes() == count
 
 
-def test_weights_that_cannot_be_used_are_told_by_name(ask, tmp_path):
+def test_the_error_names_weights_that_cannot_be_used(ask, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
 
     with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
@@ -56,7 +56,7 @@ def test_weights_that_cannot_be_used_are_told_by_name(ask, tmp_path):
 
 
 @pytest.mark.parametrize("cancelWhen", ["started", "upsampling"])
-def test_cancel_ends_a_run_soon_and_leaves_nothing(ask, scene, slicerHost, cancelWhen):
+def test_cancel_ends_a_run_soon_and_leaves_nothing_behind(ask, scene, slicerHost, cancelWhen):
     told = Told()
     source = large_volume()
     count = scene.GetNumberOfNodes()
@@ -76,7 +76,7 @@ def test_cancel_ends_a_run_soon_and_leaves_nothing(ask, scene, slicerHost, cance
     assert worker_processes() & pids == set()
 
 
-def test_a_run_that_is_waited_for_can_be_cancelled_by_its_callback(slow):
+def test_a_blocking_run_can_be_canceled_by_its_callback(slow):
     started = Run(slow(volume()), onProgress=lambda *_: started.cancel())
     started.start()
 
@@ -84,7 +84,7 @@ def test_a_run_that_is_waited_for_can_be_cancelled_by_its_callback(slow):
         started.wait()
 
 
-def test_what_a_callback_raises_ends_a_run_that_is_waited_for(slow):
+def test_an_exception_in_a_callback_ends_a_blocking_run(slow):
     def onProgress(*_):
         raise ZeroDivisionError
 
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_the_worker(slow):
     assert worker_processes() == set()
 
 
-def test_a_worker_that_is_killed_is_told_and_leaves_nothing(ask, scene, slicerHost):
+def test_a_killed_worker_is_reported_and_leaves_nothing_behind(ask, scene, slicerHost):
     told = Told()
     source = volume()
     count = scene.GetNumberOfNodes()
@@ -146,7 +146,7 @@ def test_removing_a_node_of_the_run_ends_it(ask, scene, gone):
     assert worker_processes() == set()
 
 
-def test_a_module_that_is_unloaded_ends_its_run_without_a_word(ask, slicerHost):
+def test_unloading_the_module_ends_its_run_without_a_message(ask, slicerHost):
     told = Told()
     Run(ask(large_volume()), **told.callbacks()).start()
 
@@ -159,7 +159,7 @@ def test_a_module_that_is_unloaded_ends_its_run_without_a_word(ask, slicerHost):
     assert worker_processes() == set()
 
 
-def test_a_second_run_is_refused_while_one_is_under_way(ask):
+def test_a_second_run_is_refused_during_the_first(ask):
     Run(ask(large_volume())).start()
 
     with pytest.raises(InputError, match='"Large" is still being upsampled; wait until it is finished, or cancel it'):
@@ -169,7 +169,7 @@ def test_a_second_run_is_refused_while_one_is_under_way(ask):
     run.cleanup()
 
 
-def test_a_disk_without_room_is_told_before_anything_is_written(ask, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(ask, monkeypatch):
     monkeypatch.setattr(exchange.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 
     with pytest.raises(OutputError, match=r"needs .* GB for temporary files in .* 1e-06 GB are free; free some space"):
@@ -178,7 +178,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(ask, monkeypatch
     assert run.activeRun() is None
 
 
-def test_a_temporary_folder_that_is_not_there_is_told(ask, monkeypatch, tmp_path):
+def test_a_missing_temporary_folder_is_reported(ask, monkeypatch, tmp_path):
     monkeypatch.setattr(slicer.app, "temporaryPath", str(tmp_path / "gone"))
 
     with pytest.raises(OutputError, match=r"gone cannot be written to .* Application Settings"):
@@ -194,7 +194,7 @@ def test_a_volume_that_has_changed_since_it_was_chosen_is_refused(ask):
         Run(request).start()
 
 
-def test_a_node_that_has_gone_since_it_was_chosen_is_refused(ask, scene):
+def test_a_node_that_was_removed_since_it_was_chosen_is_refused(ask, scene):
     source = volume()
     request = ask(source)
     scene.RemoveNode(source)
@@ -233,7 +233,7 @@ def test_a_result_of_another_size_is_refused(quick, scene, monkeypatch):
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_a_run_that_is_over_lets_go_of_its_nodes(quick, slicerHost, blocking):
+def test_a_finished_run_releases_its_nodes(quick, slicerHost, blocking):
     started = Run(quick(volume()))
     started.start()
     if blocking:
@@ -247,7 +247,7 @@ def test_a_run_that_is_over_lets_go_of_its_nodes(quick, slicerHost, blocking):
     assert memory() is None
 
 
-def test_names_of_temporary_files_tell_nothing_of_the_patient(ask, temporary):
+def test_names_of_temporary_files_do_not_identify_the_patient(ask, temporary):
     started = Run(ask(volume(name="DOE^JANE")))
     started.start()
     names = [path.name for path in temporary.rglob("*")]
@@ -266,8 +266,8 @@ def test_only_this_user_can_open_the_temporary_folder(ask, temporary):
     assert modes == [0o700]
 
 
-def test_only_folders_of_dead_slicers_are_swept(temporary, monkeypatch):
-    gone = 2**22 + 1  # above what Linux, macOS and Windows give out by default
+def test_only_folders_of_ended_slicer_processes_are_deleted(temporary, monkeypatch):
+    gone = 2**22 + 1  # greater than the default limits of Linux, macOS and Windows
     own = hidden_name()
     left = own.replace(f"-{os.getpid()}-", f"-{gone}-")
     kept = [own, "ArSSR-notes", left.replace(".arssr", "Other"), left.rpartition("-")[0]]

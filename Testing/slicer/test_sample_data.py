@@ -1,4 +1,4 @@
-"""The tutorial's data set: offered, checked, made thick with the truth beside it."""
+"""The tutorial's data set: it is offered, verified, and loaded with simulated thick slices beside the original."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ArSSRLib.volume import FileHeader, Volume
 
 @pytest.fixture
 def head(tmp_path) -> Path:
-    """A small head on the grid of Slicer's: sagittal, 1.3 mm between slices 1 mm fine; 11 slices do not divide by 3."""
+    """A small head with the axes and spacing of MRHead: sagittal, 1 mm, slices every 1.3 mm; 11 is no multiple of 3."""
     geometry = VolumeGeometry(
         (16, 18, 11), (1.0, 1.0, 1.3), (40.0, -60.0, 20.0), (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
     )
@@ -30,9 +30,9 @@ def head(tmp_path) -> Path:
 
 @pytest.fixture
 def internet(monkeypatch, tmp_path, head):
-    """Serve ``head`` as Slicer's Sample Data module would download it; returns what was asked for.
+    """Serve ``head`` like a download of Slicer's Sample Data module; returns the list of requests.
 
-    As there, a file whose checksum is wrong is deleted and its path returned all the same.
+    As in that module, a file with a wrong checksum is deleted, but its path is returned.
     """
     import SampleData
 
@@ -70,7 +70,7 @@ def registered():
     return SampleData.SampleDataLogic.sampleDataSourcesByCategory("ArSSR")
 
 
-def test_the_data_set_is_offered_once_under_our_category_with_its_checksum(scene):
+def test_the_data_set_is_registered_once_in_the_category_arssr_with_its_checksum(scene):
     sample_data.registerSampleData()
     sample_data.registerSampleData()
 
@@ -101,7 +101,7 @@ def test_a_click_shows_the_head_in_thick_slices(scene, internet):
     assert internet == [(source.uris, source.fileNames, source.checksums)]
 
 
-def test_each_thick_slice_is_the_mean_of_three_and_lies_where_they_lay(scene, internet, head):
+def test_each_thick_slice_is_the_mean_of_three_at_their_position(scene, internet, head):
     thick, truth = sample_data.loadThickHead()
 
     original = read_volume(head)
@@ -111,7 +111,7 @@ def test_each_thick_slice_is_the_mean_of_three_and_lies_where_they_lay(scene, in
     assert array.dtype == np.int16
     coarse, fine = nodes.geometryOf(thick), nodes.geometryOf(truth)
     np.testing.assert_allclose(coarse.spacing, (1, 1, 3.9))
-    # The middle of three slices is where the thick one lies.
+    # The thick slice is at the middle of the three slices.
     np.testing.assert_allclose(coarse.affine @ [2, 3, 1, 1], fine.affine @ [2, 3, 4, 1], atol=1e-9)
 
 
@@ -121,7 +121,7 @@ def test_the_license_is_stated_on_what_is_loaded(scene, internet):
     assert "without any restrictions" in thick.GetDescription()
 
 
-def test_a_wrong_checksum_is_refused_and_the_file_is_gone(scene, internet, monkeypatch, tmp_path):
+def test_a_wrong_checksum_is_refused_and_the_file_is_deleted(scene, internet, monkeypatch, tmp_path):
     monkeypatch.setattr(sample_data, "SHA256", "0" * 64)
 
     with pytest.raises(InputError, match=r"arrived damaged .* was deleted; try again"):
@@ -130,7 +130,7 @@ def test_a_wrong_checksum_is_refused_and_the_file_is_gone(scene, internet, monke
     assert scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode") is None
 
 
-def test_a_corrupted_file_that_was_let_through_is_deleted(scene, internet, monkeypatch, tmp_path):
+def test_a_corrupted_file_that_slicer_accepted_is_deleted(scene, internet, monkeypatch, tmp_path):
     import SampleData
 
     damaged = tmp_path / "MR-head.nrrd"
@@ -142,7 +142,7 @@ def test_a_corrupted_file_that_was_let_through_is_deleted(scene, internet, monke
     assert not damaged.exists()
 
 
-def test_no_connection_is_told_as_such(scene, internet, monkeypatch):
+def test_a_missing_connection_is_reported(scene, internet, monkeypatch):
     import SampleData
 
     def fail(*_):

@@ -1,4 +1,4 @@
-"""Every frame of a sequence in one run: in step with the input, frame by frame."""
+"""All frames of a sequence are upsampled in one run, and the result is synchronized with the input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("temporary")
 
 @pytest.fixture
 def quick(tmp_path, monkeypatch):
-    """Upsample every frame by a worker that only repeats voxels, and wait for it."""
+    """Upsample every frame with a worker that only repeats voxels, and wait for it."""
     ask = slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))
     return lambda *nodes, **options: slicer_runs.wait(ask(*nodes, allFrames=True, **options))
 
@@ -79,7 +79,7 @@ def test_frames_do_not_move(cine, quick):
         np.testing.assert_allclose(mrml_volumes.ijk_to_ras(frame), mrml_volumes.ijk_to_ras(result), rtol=0, atol=1e-9)
 
 
-def test_the_input_sequence_is_not_touched(cine, quick):
+def test_the_input_sequence_is_not_modified(cine, quick):
     before = [cine[0].GetMTime(), *(frame.GetMTime() for frame in framesOf(cine[0]))]
 
     quick(cine[2])
@@ -88,7 +88,7 @@ def test_the_input_sequence_is_not_touched(cine, quick):
 
 
 @pytest.mark.parametrize("saveChanges", [False, True])
-def test_the_result_is_browsed_in_step_with_the_input(cine, quick, scene, saveChanges):
+def test_the_result_is_browsed_in_sync_with_the_input(cine, quick, scene, saveChanges):
     sequence, browser, proxy = cine
     browser.SetSaveChanges(sequence, saveChanges)
     browser.SetSelectedItemNumber(1)
@@ -106,7 +106,7 @@ def test_the_result_is_browsed_in_step_with_the_input(cine, quick, scene, saveCh
     assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == count + 1
 
 
-def test_the_nodes_are_named_filed_and_marked_as_those_of_a_volume(cine, quick, scene):
+def test_the_nodes_are_named_filed_and_marked_like_those_of_a_volume(cine, quick, scene):
     sequence, _, proxy = cine
     proxy.SetName("Shown")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -150,7 +150,7 @@ def test_one_progress_covers_all_frames(cine, tiny_weights):
     assert {volumes for stage, _, volumes in stages if stage == "upsample"} == {3}
 
 
-def test_a_sequence_that_nothing_shows_gives_a_sequence(scene, quick):
+def test_a_sequence_that_is_not_shown_gives_a_sequence(scene, quick):
     sequence, browser, proxy = mrml_volumes.add_sequence(GRID, FRAMES, VALUES)
     scene.RemoveNode(browser)
     scene.RemoveNode(proxy)
@@ -161,7 +161,7 @@ def test_a_sequence_that_nothing_shows_gives_a_sequence(scene, quick):
     assert result.GetNumberOfDataNodes() == 3
 
 
-def test_a_result_is_used_again_with_its_sequence(cine, quick, scene):
+def test_a_result_is_reused_with_its_sequence(cine, quick, scene):
     first = quick(cine[2])
     made = sequences.sequenceOf(first)
     identity = (first.GetID(), made.GetID())
@@ -186,7 +186,7 @@ def test_a_plain_volume_that_is_chosen_shows_the_result(cine, quick):
     np.testing.assert_array_equal(mrml_volumes.array_of(chosen), repeated(FRAMES[0]))
 
 
-def test_only_the_shown_frame_is_upsampled_unless_all_are_asked_for(cine, tiny_weights):
+def test_only_the_shown_frame_is_upsampled_unless_all_are_requested(cine, tiny_weights):
     request = makeRequest(cine[2], scale=2, model=str(tiny_weights))
 
     assert not request.allFrames
@@ -194,7 +194,7 @@ def test_only_the_shown_frame_is_upsampled_unless_all_are_asked_for(cine, tiny_w
     assert sequences.numberOfFrames(mrml_volumes.add_volume(GRID, FRAMES[0])) == 0
 
 
-def test_a_region_of_interest_cuts_every_frame(cine, quick):
+def test_a_region_of_interest_crops_every_frame(cine, quick):
     roi = mrml_volumes.add_roi(mrml_volumes.corners(cine[2]).mean(axis=0), (4, 4, 4))
 
     result = quick(cine[2], roi=roi)
