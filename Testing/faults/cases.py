@@ -48,7 +48,7 @@ def run(case: Case, folder: Path) -> int:
     """Do the work of a case in a folder, in this process, and return its exit code."""
     source, target = str(folder / INPUT), str(folder / "out" / case.output)
     options = ["--model", str(folder / WEIGHTS), "--device", "cpu", "--precision", "fp32"]
-    # So much more memory than available that no slab fits.
+    # Requires so much more memory than available that no slab fits.
     scale = 8 if "memory" in case.name else 2
     if case.entry == "worker":
         from ArSSRLib import UpsamplingOptions, worker  # noqa: PLC0415 - loaded already, by the server

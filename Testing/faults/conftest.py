@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def server():
-    from faults.server import Server  # noqa: PLC0415 - its tests skip where a process cannot divide itself
+    from faults.server import Server  # noqa: PLC0415 - its tests are skipped on systems without fork
 
     server = Server()
     yield server

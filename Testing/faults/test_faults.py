@@ -1,4 +1,4 @@
-"""After any fault: no half result under a final name, the input as it was, no left-overs, and a word of advice."""
+"""After any fault, there is no incomplete result and no left-over file, and the message says what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from faults.server import fingerprints, make_folder, outcome
 
 @pytest.fixture
 def folder(phantom, tiny_weights, tmp_path):
-    """What a fault starts from."""
+    """The inputs of all faults."""
     for name in ("in", "weights"):
         (tmp_path / name).mkdir()
     write_volume(phantom.with_array(phantom.array.astype("i2")), tmp_path / "in" / "brain.nrrd")
@@ -35,7 +35,7 @@ def folder(phantom, tiny_weights, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
-def test_a_fault_leaves_nothing_half_done(server, folder, number):
+def test_a_fault_leaves_nothing_incomplete(server, folder, number):
     case = CASES[number]
     make_folder(folder, case)
     before = fingerprints(folder)

@@ -1,4 +1,4 @@
-"""The main job reaches out to nobody, and what it says, names and writes tells nothing about the patient."""
+"""The main job opens no connection, and its messages, file names and results do not identify the patient."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if not hasattr(os, "fork"):
     pytest.skip("a process that divides itself needs POSIX", allow_module_level=True)
 
 NAME = "HANSELOTTE"
-# What a series may say about whom it shows: what its source says.
+# The personal data that a derived series may contain: those of its source.
 IDENTITY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "AccessionNumber")
 
 
 @pytest.fixture
 def folder(phantom, tiny_weights, tmp_path):
-    """Inputs that name a patient wherever their format lets them."""
+    """Inputs with the name of a patient in every place that their format allows."""
     for name in ("in", "out", "weights"):
         (tmp_path / name).mkdir()
     shutil.copy(tiny_weights, tmp_path / "weights" / "tiny.safetensors")
@@ -54,7 +54,7 @@ def all_that_was_said(folder) -> str:
 
 
 @pytest.mark.parametrize("work", ["upsample", "worker", "series"])
-def test_the_main_job_reaches_out_to_nobody_and_names_nobody(server, folder, work):
+def test_the_main_job_opens_no_connection_and_names_no_patient(server, folder, work):
     assert server.run(work, folder) == 0, all_that_was_said(folder)
 
     said = all_that_was_said(folder)
@@ -68,12 +68,12 @@ def test_the_main_job_reaches_out_to_nobody_and_names_nobody(server, folder, wor
             assert NAME.encode() not in (gzip.decompress(content) if path.suffix == ".gz" else content), path.name
 
 
-def test_the_watch_would_see_a_connection(server, folder):
+def test_a_connection_would_be_detected(server, folder):
     assert server.run("connect", folder) != 0
     assert "REACHED OUT socket." in all_that_was_said(folder)
 
 
-def test_a_derived_series_carries_the_identity_of_its_source_and_only_that(server, folder):
+def test_a_derived_series_has_only_the_personal_data_of_its_source(server, folder):
     server.run("series", folder)
     source = pydicom.dcmread(next((folder / "series").iterdir()))
     files = sorted((folder / "out" / "series").iterdir())
@@ -87,7 +87,7 @@ def test_a_derived_series_carries_the_identity_of_its_source_and_only_that(serve
         assert not any(element.tag.is_private for element in derived.iterall())
 
 
-def test_a_result_does_not_repeat_what_its_input_was_called(phantom, tiny_model):
+def test_a_result_does_not_copy_the_description_of_its_input(phantom, tiny_model):
     from ArSSRLib import upsample  # noqa: PLC0415
 
     named = replace(phantom, header=replace(phantom.header, description=NAME))

@@ -1,6 +1,6 @@
-"""The harnesses of the fuzzing hold for what it starts from, and for some thousand inputs from a fixed seed.
+"""The fuzzing targets pass on their seeds, and on some thousand inputs from a fixed random seed.
 
-The long, guided runs are made by hand, by `run.py`; what they found became tests in the rooms that they were found in.
+The long, guided runs are started by hand with `run.py`; their findings became tests of the affected rooms.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS
 
-# More where an input costs less.
+# More inputs for faster targets.
 COUNTS = {"files": 250, "jobs": 1500, "weights": 150, "records": 1500}
 
 
@@ -33,9 +33,9 @@ def changed(content: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.filterwarnings("ignore")  # what libraries say of damaged files is not the matter here
+@pytest.mark.filterwarnings("ignore")  # warnings of libraries about damaged files are irrelevant here
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_valid_is_understood_and_what_is_not_is_refused(target):
+def test_valid_inputs_are_read_and_others_are_refused(target):
     understand, valid, chance = TARGETS[target], seeds(target), random.Random(20260)
 
     assert any(understand(content) for content in valid)

@@ -1,4 +1,4 @@
-"""What stands in for a package does what the package does."""
+"""The minimal replacements of packages behave like the packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TENSORS = {
 }
 
 
-def test_what_it_saves_the_package_loads():
+def test_the_package_loads_files_of_the_replacement():
     found = load(bare.save(TENSORS, {"config": "{}"}))
 
     assert {name: (t.dtype, t.tolist()) for name, t in found.items()} == {
@@ -28,7 +28,7 @@ def test_what_it_saves_the_package_loads():
     }
 
 
-def test_what_the_package_saves_it_loads():
+def test_the_replacement_loads_files_of_the_package():
     found = bare.load(save(TENSORS, {"config": "{}"}))
 
     assert all(torch.equal(found[name], tensor) for name, tensor in TENSORS.items())
@@ -36,7 +36,7 @@ def test_what_the_package_saves_it_loads():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's own files")
-def test_it_tells_the_memory_as_psutil_does(monkeypatch):
+def test_the_replacement_reports_the_memory_like_psutil(monkeypatch):
     total, resident = psutil.virtual_memory().total, psutil.Process().memory_info().rss
     monkeypatch.setitem(sys.modules, "psutil", psutil)
     bare.STAND_INS["psutil"]()

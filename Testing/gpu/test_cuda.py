@@ -1,4 +1,4 @@
-"""On a machine with a CUDA GPU: every kernel, graph, number format and tile path answers as the CPU does in fp32."""
+"""On a machine with a CUDA GPU, every kernel, graph, number format and tile path agrees with the CPU in fp32."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [item.name for item in ITEMS])
-def test_it_answers_as_the_cpu_does_in_fp32(results, name):
+def test_the_device_agrees_with_the_cpu_in_fp32(results, name):
     assert results[name].status == "ok", supervision.line(name, results[name])

@@ -1,4 +1,4 @@
-"""What is measured is what is asked for, and the tables say it: with made-up timings."""
+"""The benchmark measures the requested work, and the tables show its results; timings are made up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def row_of(text: str) -> dict[str, str]:
     return dict(zip(head, row, strict=True))
 
 
-def test_a_row_holds_what_was_measured_beside_the_floor():
+def test_a_row_shows_the_measurement_and_the_minimum():
     text = report.report({}, items())
 
     assert row_of(text) == {
@@ -55,15 +55,15 @@ def test_a_row_holds_what_was_measured_beside_the_floor():
 
 
 @pytest.mark.parametrize(("took", "expected"), [(40.0, "42 ms: met with 40.0"), (43.0, "42 ms: missed with 43.0")])
-def test_a_missed_target_is_said(took, expected):
+def test_a_missed_target_is_reported(took, expected):
     assert expected in report.report({}, items(**{"device ms": took}))
 
 
-def test_the_floor_is_the_traffic_where_that_takes_longer():
+def test_the_minimum_is_the_memory_traffic_if_that_takes_longer():
     assert row_of(report.report({}, items(bandwidth=1e11)))["times the floor"] == "1.33"
 
 
-def test_what_is_wrong_comes_before_the_tables():
+def test_wrong_results_are_listed_before_the_tables():
     wrong = {"status": "wrong", "seconds": 1.0, "values": {"error": 0.3}, "message": ""}
     failed = {"status": "failed", "seconds": 1.0, "values": {}, "message": "RuntimeError: no kernel image"}
 
@@ -76,7 +76,7 @@ def test_what_is_wrong_comes_before_the_tables():
     )
 
 
-def test_the_winner_is_the_fastest_block_that_is_right():
+def test_the_fastest_correct_block_is_selected():
     def tried(block: str, ms: float, status: str = "ok") -> tuple[str, dict]:
         values = {"ms": ms, "TFLOP/s": 1.0}
         return f"tuning/published, fp16/{block}", {"status": status, "values": values, "seconds": 1.0, "message": ""}
@@ -86,16 +86,16 @@ def test_the_winner_is_the_fastest_block_that_is_right():
     assert found["published, fp16"]["block"] == "128 rows"
 
 
-def test_the_operations_are_those_of_the_published_table():
-    """5,916,352 multiplications a coarse voxel and 363,008 a fine one."""
+def test_the_number_of_operations_matches_the_published_table():
+    """5,916,352 multiplications per coarse voxel, and 363,008 per fine voxel."""
     model = ArSSR(ArSSRConfig())
 
     assert jobs.least_cost(model, 1, 0)[0] == 2 * 5_916_352
     assert jobs.least_cost(model, 0, 1)[0] == 2 * 363_008
 
 
-def test_what_is_timed_on_the_device_is_what_upsample_gives(tiny_model):
-    """Slab by slab: no fine voxel is left out, none lies elsewhere."""
+def test_the_timed_result_on_the_device_equals_that_of_upsample(tiny_model):
+    """The result slab by slab has every fine voxel at its position."""
     volume = script("phantom").noisy_phantom((9, 8, 7))
     options = UpsamplingOptions(device="cpu", precision="fp32")
     plan = plan_upsampling(volume, tiny_model, 2, options)

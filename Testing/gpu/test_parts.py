@@ -1,4 +1,4 @@
-"""A state in parts is whole whenever its run is killed, and comes back."""
+"""A stored state is complete at any time, even if its run is killed, and can be loaded again."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def kept(state, folder, step: int, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 999, 1000, 1001, 12345])
-def test_the_parts_make_the_file_again(state, tmp_path, size):
+def test_the_joined_parts_equal_the_file(state, tmp_path, size):
     data = kept(state, tmp_path / "out", 7, size)
 
     assert parts.joined(tmp_path / "out") == data
     assert max(part.stat().st_size for part in (tmp_path / "out").rglob("*-of-*")) <= 1000
 
 
-def test_a_part_is_small_enough_to_come_back():
+def test_a_part_is_small_enough_to_be_returned():
     assert parts.PART_BYTES < MOST_BYTES
 
 
-def test_one_state_is_kept_the_latest(state, tmp_path):
+def test_only_the_latest_state_is_kept(state, tmp_path):
     kept(state, tmp_path / "out", 7, 3000)
     data = kept(state, tmp_path / "out", 12, 2000)
 
@@ -46,7 +46,7 @@ def test_one_state_is_kept_the_latest(state, tmp_path):
 
 @pytest.mark.parametrize("moment", ["pathlib.Path.write_bytes", "pathlib.Path.rename", "shutil.rmtree"])
 @pytest.mark.parametrize("calls", [0, 1, 2])
-def test_killed_while_it_writes_there_is_a_whole_state(state, tmp_path, monkeypatch, moment, calls):
+def test_a_state_is_complete_if_the_run_is_killed_while_writing(state, tmp_path, monkeypatch, moment, calls):
     old = kept(state, tmp_path / "out", 7, 3000)
     new = os.urandom(2500)
     state.write_bytes(new)
@@ -69,7 +69,7 @@ def test_killed_while_it_writes_there_is_a_whole_state(state, tmp_path, monkeypa
     assert parts.joined(tmp_path / "out") in (old, new)
 
 
-def test_a_part_that_did_not_come_back_is_noticed_and_the_state_before_is_taken(state, tmp_path):
+def test_if_a_part_is_missing_the_previous_state_is_used(state, tmp_path):
     data = kept(state, tmp_path / "out", 7, 3000)
     kept(state, tmp_path / "other", 12, 3000)
     (tmp_path / "other" / "state-00000012").rename(tmp_path / "out" / "state-00000012")
@@ -78,5 +78,5 @@ def test_a_part_that_did_not_come_back_is_noticed_and_the_state_before_is_taken(
     assert parts.joined(tmp_path / "out") == data
 
 
-def test_where_there_is_none_there_is_none(tmp_path):
+def test_a_folder_without_parts_has_no_state(tmp_path):
     assert parts.joined(tmp_path) is None

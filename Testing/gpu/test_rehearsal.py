@@ -1,6 +1,6 @@
-"""The whole command on the CPU, as it will run on a bare machine: what would fail there fails here.
+"""The whole command on the CPU, under the conditions of a machine without packages, to find failures here first.
 
-The packages that such a machine may lack are hidden, Triton interprets, and the run is killed in the middle.
+The packages that such a machine may lack are hidden, Triton uses its interpreter, and the run is killed halfway.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def results_in(folder) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def rehearsed(bare_environment, command, tmp_path_factory):
-    """A run that is killed after some items, and one that goes on to the end."""
+    """A run that is killed after some items, and a second one that completes it."""
     folder = tmp_path_factory.mktemp("output")
     words = [*command, "--minutes", "5", "--output", str(folder)]
     with (folder / "log").open("wb") as log:
@@ -46,26 +46,26 @@ def rehearsed(bare_environment, command, tmp_path_factory):
     return SimpleNamespace(folder=folder, killed=killed, alive=alive, second=second, items=results_in(folder))
 
 
-def test_killed_in_the_middle_it_leaves_complete_results_and_no_process(rehearsed):
+def test_a_killed_run_leaves_complete_results_and_no_process(rehearsed):
     assert 8 <= len(rehearsed.killed) < len(NAMES)
     assert list(rehearsed.killed) == NAMES[: len(rehearsed.killed)]
     assert rehearsed.alive == []
 
 
-def test_called_again_it_goes_on_where_it_was(rehearsed):
+def test_a_second_call_continues_the_run(rehearsed):
     assert list(rehearsed.items) == NAMES
     done = [name for name in rehearsed.killed if f" {name}:" in rehearsed.second.stdout]
     assert done == []
     assert f" {NAMES[-1]}:" in rehearsed.second.stdout
 
 
-def test_without_the_packages_all_that_a_gpu_is_asked_for_is_right(rehearsed):
+def test_all_items_for_a_gpu_are_correct_without_the_packages(rehearsed):
     assert {name: result["message"] for name, result in rehearsed.items.items() if result["status"] != "ok"} == {}
     assert rehearsed.second.returncode == 0, rehearsed.second.stdout + rehearsed.second.stderr
     assert rehearsed.items["smoke/machine"]["values"]["stand-ins"] == "psutil, tqdm, safetensors"
 
 
-def test_the_tables_and_the_blocks_are_there_and_small_enough_to_come_back(rehearsed):
+def test_the_tables_and_block_sizes_exist_and_are_small_enough_to_be_returned(rehearsed):
     report = (rehearsed.folder / "report.md").read_text(encoding="utf-8")
     blocks = json.loads((rehearsed.folder / "blocks.json").read_text(encoding="utf-8"))
 
@@ -79,14 +79,14 @@ def test_a_budget_of_two_seconds_is_kept(bare_environment, command, tmp_path):
     words = [*command, "--minutes", str(2 / 60), "--output", str(tmp_path)]
     ended = subprocess.run(words, env=bare_environment, capture_output=True, text=True, check=False)
 
-    # Starting Python and ending a process come on top, on a busy machine.
+    # More time for starting Python and ending a process on a busy machine.
     assert time.monotonic() - started < 2 + 10
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert list(results_in(tmp_path)) == NAMES
     assert results_in(tmp_path)[NAMES[-1]]["status"] == "no time"
 
 
-def test_without_a_gpu_it_says_so_and_does_nothing(capsys, tmp_path, monkeypatch):
+def test_without_a_gpu_the_command_says_so_and_does_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "finds_a_gpu", lambda: False)
 
     assert run.main(["--output", str(tmp_path / "none")]) == 2

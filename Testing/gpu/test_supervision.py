@@ -1,4 +1,4 @@
-"""Whatever an item does to its process, the others are done, and all is known."""
+"""Whatever an item does to its process, the other items are run, and every outcome is recorded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def done(tmp_path, monkeypatch):
     return do
 
 
-def test_an_error_is_told_in_one_line_and_a_wrong_answer_is_no_error(done):
+def test_an_error_is_reported_in_one_line_and_a_wrong_result_is_not_an_error(done):
     found = done("raises", "wrong", "good")
 
     assert found["raises"].message == "RuntimeError: out of resource: shared memory (misbehaving.py:6)"
@@ -45,14 +45,14 @@ def test_an_error_is_told_in_one_line_and_a_wrong_answer_is_no_error(done):
     assert found["wrong"].values == {"error": 0.5}
 
 
-def test_what_kills_its_process_costs_itself_alone(done, capfd):
+def test_an_item_that_kills_its_process_does_not_affect_others(done, capfd):
     found = done("dies", "good")
 
     assert (found["dies"].status, found["dies"].message) == ("ended", "its process was ended by signal 6")
     assert found["good"].status == "ok"
 
 
-def test_what_hangs_is_ended_after_its_limit_and_the_next_is_done_by_another_process(done):
+def test_an_item_that_hangs_is_ended_and_the_next_runs_in_another_process(done):
     started = time.monotonic()
     found = done("hangs", "good", limit=1.0)
 
@@ -60,20 +60,20 @@ def test_what_hangs_is_ended_after_its_limit_and_the_next_is_done_by_another_pro
     assert time.monotonic() - started < 30
 
 
-def test_when_the_time_is_over_nothing_more_is_begun(done):
+def test_no_item_starts_after_the_end_of_the_time(done):
     found = done("hangs", "good", seconds=1.5)
 
     assert [result.status for result in found.values()] == ["no time", "no time"]
 
 
-def test_results_of_another_machine_are_not_taken_for_those_of_this_one(tmp_path):
+def test_results_of_another_machine_are_not_reused(tmp_path):
     Results(tmp_path, {"device": "one"}).add("a", Result("ok"))
 
     assert Results(tmp_path, {"device": "one"}).has("a")
     assert not Results(tmp_path, {"device": "two"}).has("a")
 
 
-def test_what_was_cut_off_is_tried_again_and_what_failed_is_not(tmp_path):
+def test_items_out_of_time_are_repeated_and_failed_items_are_not(tmp_path):
     results = Results(tmp_path, {})
     for status in ("ok", "wrong", "failed", "ended", "no time"):
         results.add(status, Result(status))
@@ -83,7 +83,7 @@ def test_what_was_cut_off_is_tried_again_and_what_failed_is_not(tmp_path):
     assert [name for name in again.items if again.has(name)] == ["ok", "wrong", "failed"]
 
 
-def test_a_file_is_the_old_one_or_the_new_one_even_if_the_disk_is_full(tmp_path, monkeypatch):
+def test_a_file_is_complete_old_or_new_even_if_the_disk_is_full(tmp_path, monkeypatch):
     path = tmp_path / FILE
     write_atomically(path, json.dumps({"old": 1}).encode())
 
@@ -97,7 +97,7 @@ def test_a_file_is_the_old_one_or_the_new_one_even_if_the_disk_is_full(tmp_path,
     assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
 
 
-def test_more_than_comes_back_is_named(tmp_path):
+def test_files_that_exceed_the_returned_amount_are_listed(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}").write_bytes(b"")
     with (tmp_path / "0").open("wb") as file:

@@ -1,4 +1,4 @@
-"""Training within a time, from and to states in parts that are small enough to come back."""
+"""Training within a time limit, which continues from states in parts that a lent machine can return."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def train(data):
     return run
 
 
-def test_it_ends_in_its_time_and_leaves_a_state_and_weights(train, tmp_path):
+def test_training_ends_in_time_and_stores_state_and_weights(train, tmp_path):
     started = time.monotonic()
     values, told = train(tmp_path, tmp_path)
 
-    # The last step, the validation and the files come on top, on a busy machine.
+    # More time for the last step, the validation and the files on a busy machine.
     assert time.monotonic() - started < 3.0 + 15.0
     assert parts.joined(tmp_path) is not None
     assert (tmp_path / FINAL).exists()
@@ -62,7 +62,7 @@ def test_it_ends_in_its_time_and_leaves_a_state_and_weights(train, tmp_path):
     assert values["steps/s"] > 0
 
 
-def test_the_next_session_goes_on_from_the_parts_of_the_one_before(train, tmp_path):
+def test_the_next_session_continues_from_the_parts_of_the_previous_one(train, tmp_path):
     first, _ = train(tmp_path / "first", tmp_path / "none")
     second, _ = train(tmp_path / "second", tmp_path / "first")
 
@@ -70,7 +70,7 @@ def test_the_next_session_goes_on_from_the_parts_of_the_one_before(train, tmp_pa
     assert second["step"] > first["step"]
 
 
-def test_arssr3_begins_with_the_weights_of_an_arssr2_and_trains_on_blocks(train, tiny_weights, tmp_path):
+def test_arssr3_starts_from_weights_of_arssr2_and_trains_on_blocks(train, tiny_weights, tmp_path):
     recipe = RECIPE.with_name("arssr3_cpu.toml")
     overrides = ["model.channels=4", "model.blocks=1", "model.feature_channels=8", "block_voxels=800"]
 
@@ -80,5 +80,5 @@ def test_arssr3_begins_with_the_weights_of_an_arssr2_and_trains_on_blocks(train,
     assert load_model(tmp_path / FINAL).config.kind == "arssr3"
 
 
-def test_a_step_on_the_device_loses_what_it_loses_on_the_cpu():
+def test_a_step_on_the_device_has_the_same_loss_as_on_the_cpu():
     assert training.step(tiny=True)["right"]

@@ -1,4 +1,4 @@
-"""The documents at the root: what they name exists, and they agree with each other and with the code."""
+"""The documents at the root name existing files, and agree with each other and with the code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pages.front_page import README, updated
 import ArSSRLib
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where a path in CONTRIBUTING.md may begin, and what is there only after a command has made it.
+# Possible beginnings of a path in CONTRIBUTING.md, and paths that exist only after a command.
 BASES = (ROOT, ROOT / "ArSSRLib", ROOT / "ArSSR", ROOT / "Testing")
 MADE_BY_COMMANDS = (".venv", "site", "demo_output")
 SUFFIXES = (".cff", ".cmake", ".json", ".md", ".py", ".s4ext", ".toml", ".txt", ".ui", ".yml")
 
 
 def paths_named_in(text: str) -> set[str]:
-    """Return everything between backquotes, or after `python` in a command, that looks like a path."""
+    """Return the texts in backquotes, or after `python` in a command, that look like a path."""
     quoted = re.findall(r"`([^`\s]+)`", text) + re.findall(r"python3? ([^\s`-][^\s`]*)", text)
     named = {name.strip(",;:") for name in quoted if re.fullmatch(r"\.?[\w*.{},/-]+", name)}
     paths = {name for name in named if name.endswith(SUFFIXES) or "/" in name}
@@ -39,7 +39,7 @@ def test_every_path_that_a_document_names_exists(document):
     assert sorted(name for name in named if not exists(name)) == []
 
 
-def test_a_path_that_is_gone_is_noticed():
+def test_a_path_that_does_not_exist_is_detected():
     text = "Look at `io/nifti.py`, `model/gone.py` and `Testing/gone/`, then run `python Testing/gone.py`, not `a.b`."
 
     missing = {name for name in paths_named_in(text) if not exists(name)}
@@ -47,23 +47,23 @@ def test_a_path_that_is_gone_is_noticed():
     assert missing == {"model/gone.py", "Testing/gone/", "Testing/gone.py"}
 
 
-def test_the_tables_of_the_front_page_are_those_of_their_sources():
+def test_the_tables_of_the_front_page_match_their_sources():
     text = README.read_text(encoding="utf-8")
 
     assert updated(text) == text, "run: python Testing/pages/front_page.py"
 
 
-def test_a_front_page_without_marks_is_refused():
+def test_a_front_page_without_markers_is_refused():
     with pytest.raises(LookupError, match="models: begin"):
         updated("# ArSSR\n")
 
 
-def test_the_front_page_is_short_enough_to_be_read():
+def test_the_front_page_is_short_enough_to_read():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/faq.md"])
-def test_quoted_messages_are_the_exact_words_of_the_code(document):
+def test_quoted_messages_match_the_code_exactly(document):
     quoted = quoted_messages((ROOT / document).read_text(encoding="utf-8"))
     source = words_of_the_code()
 
@@ -81,7 +81,7 @@ def quoted_messages(text: str) -> list[str]:
 
 
 def words_of_the_code() -> str:
-    """Return the code of engine and panel, with strings that go on in the next line joined."""
+    """Return the code of engine and panel, with strings over several lines joined."""
     paths = [*(ROOT / "ArSSRLib").rglob("*.py"), *(ROOT / "ArSSR").rglob("*.py")]
     source = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     return re.sub(r'"\s*\n\s*f?"', "", source)
@@ -97,7 +97,7 @@ def test_version_change_log_and_citation_agree():
     assert f"version = {{{newest[1]}}}" in read("docs/cite.md")
 
 
-def test_every_document_names_the_same_repository():
+def test_all_documents_name_the_same_repository():
     address = json.loads(read("ArSSR.json"))["scm_url"].removesuffix(".git")
 
     assert f"repository-code: {address}" in read("CITATION.cff")
@@ -106,7 +106,7 @@ def test_every_document_names_the_same_repository():
         assert found == {address}, document
 
 
-def test_the_extras_of_make_setup_are_those_that_contributing_names():
+def test_the_extras_of_make_setup_match_contributing():
     makefile = re.search(r"^EXTRAS := (.*)$", read("Makefile"), flags=re.MULTILINE)
     extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
 
@@ -126,5 +126,5 @@ def test_the_page_of_the_api_documents_exactly_the_public_names():
     assert sorted(documented) == sorted(set(ArSSRLib.__all__) - {"__version__"})
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     assert [name for name in ArSSRLib.__all__ if not hasattr(ArSSRLib, name)] == []

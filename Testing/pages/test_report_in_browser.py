@@ -1,4 +1,4 @@
-"""The report in a real browser: swipe, slices and sorting, by mouse and keys, without an error or a network."""
+"""The report in an actual browser: swipe, slices and sorting with mouse and keys, without errors or a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """Pages of two subjects, one of whose results has problems, and texts that a page must not take for its own."""
+    """Pages of two subjects, one with problems in its results, and with texts that must not be interpreted as HTML."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         pytest.skip(f"not installed: {', '.join(missing)} (pip install -e '.[bids]')")
     from ArSSRLib.cohort.report.findings import Item  # noqa: PLC0415 - needs these packages
@@ -56,7 +56,7 @@ def test_pages_load_nothing_and_report_no_error(browser, report):
         assert browser.requests == [(report / page).as_uri()]
 
 
-def test_text_of_others_is_shown_and_never_run(browser, report):
+def test_text_from_outside_is_shown_and_never_executed(browser, report):
     browser.open(report / "sub-02.html")
 
     assert browser.value("document.body.innerText.includes('<script>alert(1)</script>')")
@@ -95,7 +95,7 @@ def test_a_drag_swipes_and_a_click_links_the_planes(browser, report):
     assert browser.value(SLICE) == ["5", "1", "9"]
 
 
-def test_another_layer_is_shown_with_its_scale_of_colors(browser, report):
+def test_another_layer_is_shown_with_its_color_scale(browser, report):
     browser.open(report / "sub-02.html")
     choose = "const c = document.querySelector('[data-side=right]'); c.value = 'difference';"
     browser.value(f"(() => {{ {choose} c.dispatchEvent(new Event('change')); }})()")
@@ -105,7 +105,7 @@ def test_another_layer_is_shown_with_its_scale_of_colors(browser, report):
     assert browser.value("document.querySelector('[data-key=difference]').checkVisibility()")
 
 
-def test_the_index_sorts_by_keys_as_people_count_and_empty_cells_stay_last(browser, report):
+def test_the_index_sorts_by_keys_in_natural_order_with_empty_cells_last(browser, report):
     browser.open(report / "index.html")
     subjects = "[...document.querySelectorAll('tbody tr')].map((row) => row.cells[0].dataset.value)"
     browser.value("document.querySelectorAll('thead button')[0].focus()")
@@ -120,7 +120,7 @@ def test_the_index_sorts_by_keys_as_people_count_and_empty_cells_stay_last(brows
 
 
 @pytest.mark.parametrize("page", ["index.html", "sub-02.html"])
-def test_what_is_worked_with_has_a_name_and_what_is_read_has_contrast(browser, report, page):
+def test_controls_have_names_and_texts_have_contrast(browser, report, page):
     browser.open(report / page)
     nameless = """[...document.querySelectorAll('button, a, select, input, img, [tabindex]')].filter((e) =>
         !(e.innerText || e.alt || e.ariaLabel || e.labels?.length || e.getAttribute('aria-labelledby')))
@@ -131,7 +131,7 @@ def test_what_is_worked_with_has_a_name_and_what_is_read_has_contrast(browser, r
         assert browser.value(CONTRAST) >= 4.5
 
 
-# The least contrast, as WCAG 2 defines it, of body text, soft text, links and badges on what lies behind them.
+# The lowest contrast by WCAG 2 of body text, secondary text, links and badges with their backgrounds.
 CONTRAST = """(() => {
     const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
         .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))

@@ -1,4 +1,4 @@
-"""The pages of docs/: they build without a warning, load nothing from elsewhere, and show something."""
+"""The pages of docs/ build without warnings, load nothing from other machines, and have pictures or commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-# What a browser loads by itself, and the attribute that says from where; links (`a`) wait for a click.
+# Elements that a browser loads by itself, and the attribute with the address; links (`a`) wait for a click.
 LOADED = {
     "audio": "src",
     "embed": "src",
@@ -32,7 +32,7 @@ NAMING = {"canonical", "prev", "next", "alternate"}
 
 
 class LoadedAddresses(HTMLParser):
-    """Collects what a page makes a browser load."""
+    """Collects the addresses that a page makes a browser load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def test_no_style_sheet_loads_anything_from_another_machine(site):
         '<p><img alt="" src="http://example.org/a.png"></p>',
     ],
 )
-def test_an_address_elsewhere_is_noticed(html):
+def test_an_external_address_is_detected(html):
     assert [is_elsewhere(address) for address in loaded_by(html)] == [True]
 
 
@@ -130,7 +130,7 @@ def test_the_front_page_of_the_site_is_the_readme_without_its_badges(site):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_a_page_shows_a_picture_or_something_to_type(page):
+def test_a_page_shows_a_picture_or_a_command(page):
     text = page.read_text(encoding="utf-8")
 
     assert re.search(r"^```(console|python|bibtex)|^!\[|^<!-- arssr", text, flags=re.MULTILINE), page

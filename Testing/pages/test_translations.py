@@ -1,4 +1,4 @@
-"""The panel can be translated: the template has every text, and nothing that a translation would break."""
+"""The template for translators contains every text of the panel, and no names that must not be translated."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_the_template_is_current(tmp_path):
     assert messages(tmp_path / "now.ts") == messages(TEMPLATE), "run: python Testing/pages/translations.py"
 
 
-def test_every_text_of_the_code_has_the_context_in_which_slicer_looks_it_up(tmp_path):
+def test_every_text_in_the_code_has_the_context_that_slicer_uses(tmp_path):
     assert ("ArSSR", "The comparison cannot be shown.") in messages(TEMPLATE)
     assert ("ArSSRPanel.choosers", "Make isotropic") in messages(TEMPLATE)
     assert ("ArSSRPanel.choosers", "CPU") in messages(TEMPLATE)
 
 
-def test_names_that_the_panel_is_bound_by_are_not_offered_for_translation():
+def test_names_of_parameters_are_not_translatable():
     texts = {text for _, text in messages(TEMPLATE)}
 
     assert [text for text in texts if re.fullmatch(r"[a-z]+[A-Z]\w+|vtk\w+|[a-z-]+: .*;", text)] == []

@@ -1,4 +1,4 @@
-"""The workflows of .github/: they run what this repository has, on the systems and versions that it names."""
+"""The workflows in .github/ run existing scripts, on the systems and versions that the package supports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load(name: str) -> dict:
     return yaml.safe_load((ROOT / ".github" / name).read_text(encoding="utf-8"))
 
 
-def test_tests_run_on_three_systems_and_on_every_version_that_the_package_names():
+def test_tests_run_on_three_systems_and_every_supported_version():
     matrix = load("workflows/tests.yml")["jobs"]["tests"]["strategy"]["matrix"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [c.rpartition(" ")[2] for c in project["classifiers"] if re.fullmatch(r".*Python :: 3\.\d+", c)]
@@ -28,7 +28,7 @@ def test_tests_run_on_three_systems_and_on_every_version_that_the_package_names(
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_runs_scripts_that_exist_and_may_change_nothing(path):
+def test_a_workflow_runs_existing_scripts_with_read_only_permissions(path):
     workflow = load(f"workflows/{path.name}")
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     scripts = [script for step in steps for script in re.findall(r"python (\S+\.py)", step.get("run", ""))]
@@ -38,7 +38,7 @@ def test_a_workflow_runs_scripts_that_exist_and_may_change_nothing(path):
     assert all("timeout-minutes" in job for name, job in workflow["jobs"].items() if name != "publish")
 
 
-def test_an_issue_form_asks_for_no_patient_data():
+def test_an_issue_form_requests_no_patient_data():
     form = load("ISSUE_TEMPLATE/bug.yml")
 
     assert "no patient data" in form["body"][0]["attributes"]["value"]

@@ -1,10 +1,10 @@
-"""How many lines the engine and the module have, and which work has added them since a revision.
+"""Counts the lines of the engine and the module, and the lines that each topic has added since a revision.
 
 ``python Testing/supply/lines.py`` prints, per room, the lines of Python at the revision and now (comments, docstrings
-and blank lines count), and splits the difference by the commits that made it. Each commit counts as a whole, additions
-minus deletions: STYLE, COMP and DOC as the house itself, and all others as new features and fixes, except those in
-`HOUSE`. Uncommitted changes count as the house. What is left when the other work is subtracted is the old part: the
-engine, panel, training and evaluation of that revision as they would be without it.
+and blank lines count), and splits the difference by commit. Each commit counts as a whole, additions minus deletions:
+STYLE, COMP and DOC, those in `HOUSE`, and uncommitted changes count as restructuring; all others count as new features
+and fixes. The current lines minus the new features and fixes are the size of the old part: the engine, panel, training
+and evaluation of that revision after restructuring.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TOPICS = {
 
 
 def git(*arguments: str) -> str:
-    """Return what a git command prints."""
+    """Return the output of a git command."""
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
@@ -65,7 +65,7 @@ def lines_now() -> Counter[str]:
 
 
 def topic_of(commit: str, subject: str) -> str:
-    """Return the topic of a commit that is other work, or an empty string for the house."""
+    """Return the topic of a commit with new features or fixes, or an empty string for restructuring."""
     if subject.startswith(HOUSE_PREFIXES) or commit.startswith(HOUSE):
         return ""
     named = (topic for topic, commits in TOPICS.items() if commit.startswith(tuple(commits.split())))
@@ -73,7 +73,7 @@ def topic_of(commit: str, subject: str) -> str:
 
 
 def other_work(base: str) -> tuple[Counter[str], Counter[str]]:
-    """Return the net lines that other work has added since a revision, per room and per topic."""
+    """Return the net lines that new features and fixes have added since a revision, per room and per topic."""
     rooms: Counter[str] = Counter()
     topics: Counter[str] = Counter()
     topic = ""

@@ -37,7 +37,7 @@ IN_SOURCES = {"--slicer": "CMake/UseSlicer.cmake.in", "--ctk": "CMake/ctkMacroCo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ship, compare, use; return the exit code."""
+    """Package the extension, compare it, use it, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for flag, needed in IN_SOURCES.items():
         parser.add_argument(flag, type=Path, required=True, metavar="FOLDER", help=f"source tree, with {needed}")
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, slicer: Path, ctk: Path) -> list[str]:
-    """Install the extension below a folder, by the macros of two source trees, and return what differs."""
+    """Install the extension into a folder with the macros of two source trees, and return the differences."""
     build, prefix = folder / "build", folder / "installed"
     cmake = shutil.which("cmake", path=str(Path(sys.executable).parent)) or "cmake"
     sources = [f"-DSlicer_DIR={HOST}", f"-DSLICER_SOURCE={slicer}", f"-DCTK_SOURCE={ctk}"]
@@ -78,14 +78,14 @@ def ship(folder: Path, slicer: Path, ctk: Path) -> list[str]:
 
 
 def needed() -> set[str]:
-    """Return the files that the module needs, as they lie in the folder of modules: the engine below its name."""
+    """Return the files that the module needs, relative to the folder of modules; the engine is a subfolder."""
     listing = run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *MODULES])
     names = {name for name in listing.split("\0") if name and (ROOT / name).is_file()}
     return {name.removeprefix("ArSSR/") for name in names if Path(name).name != "CMakeLists.txt"}
 
 
 def description_differences(prefix: Path) -> list[str]:
-    """Compare what Slicer wrote about the extension with the description in the checkout."""
+    """Compare the description that Slicer generated with the one in the checkout."""
     (generated,) = prefix.rglob("ArSSR.s4ext")
     written, ours = s4ext_fields(generated.parent), s4ext_fields(ROOT)
     return [
@@ -96,7 +96,7 @@ def description_differences(prefix: Path) -> list[str]:
 
 
 def unusable(modules: Path, folder: Path) -> list[str]:
-    """Read every model through the installed engine, with nothing of the checkout on the path."""
+    """Read every model with the installed engine, without the checkout on the path."""
     environment = {**os.environ, "PYTHONPATH": str(modules), "PYTHONDONTWRITEBYTECODE": "1"}
     where = "import ArSSRLib, sys; print(ArSSRLib.__file__)"
     found = run([sys.executable, "-c", where], cwd=folder, env=environment).strip()
@@ -107,7 +107,7 @@ def unusable(modules: Path, folder: Path) -> list[str]:
 
 
 def run(command: Sequence[str | Path], **options: object) -> str:
-    """Run a program and return what it prints; end with its words if it fails."""
+    """Run a program and return its output; exit with its output if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
         print(done.stdout[-4000:], done.stderr[-4000:], sep="\n", file=sys.stderr)

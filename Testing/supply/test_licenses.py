@@ -1,4 +1,4 @@
-"""What is pinned is what is listed, and the engine needs nothing that would bind those who ship it."""
+"""LICENSES.md lists every pinned package, and the engine needs no package that would restrict its distribution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_pinned_package_is_listed_with_its_version_and_a_license():
 def test_every_direct_dependency_is_pinned():
     pinned = {re.sub(r"[-_.]+", "-", name).lower() for name in pins()}
 
-    # Tools that `make setup` does not install: atheris has wheels for Linux only, linters check what is for others.
+    # Tools that `make setup` does not install: atheris has wheels for Linux only, the linters are for other systems.
     by_hand = {name for name, extras in needed_by().items() if extras in ("fuzz", "recipes")}
     assert set(needed_by()) - pinned - by_hand == set()
 

@@ -1,4 +1,4 @@
-"""The files for other systems say what the command says, and what they make of it the command understands."""
+"""The files for other systems match the command, and the command accepts the arguments that they produce."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", list(recipes.RECIPES))
-def test_a_file_is_what_the_command_says_today(name):
+def test_the_files_match_the_command(name):
     written = (recipes.FOLDER / name).read_text(encoding="utf-8")
 
     assert written == recipes.RECIPES[name](), "run: python Testing/supply/recipes.py"
 
 
-def test_the_command_understands_what_boutiques_makes_of_the_descriptor():
+def test_the_command_accepts_the_arguments_of_boutiques():
     descriptor = json.loads(recipes.boutiques())
     line = descriptor["command-line"]
     for entry in descriptor["inputs"]:
@@ -57,7 +57,7 @@ def test_every_option_of_one_scan_is_a_parameter_of_the_process():
     assert all(f"params.{name} = null" in text and f"        {name}: '--" in text for name in options)
 
 
-def test_containers_install_what_the_project_has():
+def test_containers_install_existing_packages_of_the_project():
     project = tomllib.loads((recipes.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     assert set(recipes.EXTRAS.split(",")) <= set(project["optional-dependencies"])

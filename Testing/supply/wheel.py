@@ -1,4 +1,4 @@
-"""Builds the wheel and uses it as a user would, far from the checkout: ``python Testing/supply/wheel.py``.
+"""Builds the wheel and uses it like a user, outside the checkout: ``python Testing/supply/wheel.py``.
 
 In a temporary folder: builds source archive and wheel with `build`, installs the wheel into an empty environment, and
 there, outside the repository, imports the package, calls the command, and upsamples a small volume on a phantom's grid.
@@ -41,7 +41,7 @@ print("largest intensity", before.array.max(), "->", after.array.max())
 
 
 def main() -> None:
-    """Build, install, use."""
+    """Build the wheel, install it, and use it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="also copy source archive and wheel there")
     args = parser.parse_args()
