@@ -1,4 +1,4 @@
-"""Uncertainty against error: the correlations of SciPy, and deciles that tell calibrated from useless."""
+"""Uncertainty and error: correlations agree with SciPy, and deciles distinguish calibrated from useless uncertainty."""
 
 import math
 
@@ -17,7 +17,7 @@ from ArSSRLib.evaluation.scoring import METRICS
 
 @pytest.fixture
 def honest():
-    """Return standard deviations, and absolute errors drawn with them."""
+    """Return standard deviations, and absolute errors drawn from Gaussians with them."""
     rng = np.random.default_rng(0)
     spread = rng.uniform(1, 10, 20_000)
     return spread, np.abs(rng.normal(0, spread))

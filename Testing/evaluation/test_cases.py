@@ -1,4 +1,4 @@
-"""Cases: what every method is given, and other programs in files."""
+"""Cases: the inputs that every method receives, and that other programs receive as files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Finished cells: found again by all that decided them, and by nothing else."""
+"""Stored cells are found again exactly if everything that affects their result is the same."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""arssr evaluate from a protocol and files to tables and pictures, and the exit code of every end."""
+"""arssr evaluate from a protocol and files to tables and pictures, and its exit codes."""
 
 import math
 import os
@@ -37,7 +37,7 @@ def append(folder, text):
 
 
 def interrupt_after(monkeypatch, count, error):
-    """Let the evaluation be ended while it computes its next cell after ``count``."""
+    """End the evaluation while it computes the next cell after ``count`` cells."""
     answer, calls = runner.apply_method, []
 
     def interrupted(*given, **options):
@@ -125,7 +125,7 @@ def test_a_signal_ends_every_process_and_keeps_what_is_finished(folder):
     finished = sorted(cells.iterdir())
     assert finished
     assert all(path.suffix == ".json" and not path.name.startswith(".") for path in finished)
-    # Nobody of its group is left, once Python's own resource tracker has noticed.
+    # No process of its group is left, after Python's own resource tracker has ended.
     assert until(lambda: not alive(process.pid))
 
 
@@ -172,7 +172,7 @@ def test_results_of_another_program_stand_in_the_table(folder, capsys):
         truth = read_volume(folder / "inputs" / "sub-01_truth.nii.gz")
         write_volume(truth.with_array(truth.array + 2), folder / "other" / path.name)
 
-    assert main(EVALUATE) == 0  # sub-02 was not done by the other program
+    assert main(EVALUATE) == 0  # there is no result of the other program for sub-02
 
     table = table_of(folder / "out")
     assert table["sub-01", "2", "point", "other", "psnr", "volume"] == pytest.approx(
@@ -240,7 +240,7 @@ def test_a_limit_takes_the_first_subjects(folder):
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(folder, capsys, arguments, reason):
     try:
         code = main([*EVALUATE, *arguments])
-    except SystemExit as stop:  # argparse leaves by itself
+    except SystemExit as stop:  # argparse exits by itself
         code = stop.code
 
     assert code == 2

@@ -1,4 +1,4 @@
-"""Degradations: each with the spline that leads back on its own grid."""
+"""Degradations, each with the cubic interpolation for its own grid."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures: the right panels, a line inside the anatomy with the right intensities, slices seen from the side."""
+"""Pictures: the right panels, a line inside the anatomy with the right intensities, and slices from the side."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ GRID = VolumeGeometry((24, 22, 20), (1.0, 1.0, 1.0))
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Every figure that is saved, instead of its file."""
+    """Collects every figure instead of saving it."""
     saved = []
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
     return saved
@@ -43,7 +43,7 @@ def test_a_profile_shows_every_volume_along_one_line(panels, drawn, tmp_path, ax
     assert [curve.get_label() for curve in curves.get_lines()] == ["truth", "cubic", "ours"]
     for curve, (_, volume) in zip(curves.get_lines(), panels, strict=True):
         np.testing.assert_array_equal(curve.get_ydata(), line.of(volume.array))
-    # What is marked in the picture is the line: the same voxels, in the picture's own pixels.
+    # The mark in the picture is at the line: the same voxels, in pixels of the picture.
     (mark,) = place.patches
     pixels = place.images[0].get_array()
     left, bottom = (round(x + 0.5) for x in mark.get_xy())

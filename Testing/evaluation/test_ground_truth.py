@@ -1,4 +1,4 @@
-"""A volume becomes ground truth as the protocol says, and says who it shows."""
+"""A volume becomes ground truth as the protocol specifies, with the name of its subject."""
 
 import dataclasses
 import re

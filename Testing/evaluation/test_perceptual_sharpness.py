@@ -1,4 +1,4 @@
-"""PSI and LPC-SI against their definitions, written out pixel by pixel, and on images with known answers."""
+"""PSI and LPC-SI agree with their definitions, computed pixel by pixel, and with known results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ArSSRLib.evaluation.perceptual.edge_widths import edge_pixels, edge_widths,
 from ArSSRLib.evaluation.perceptual.phase_coherence import lpc_si_of_slice
 from ArSSRLib.evaluation.perceptual.slices import counted_slices, mean_over_slices
 
-# A step over four pixels, steepest in its middle.
+# A step over four pixels, steepest in the middle.
 STEP = np.array([0, 0.1, 0.5, 0.9, 1.0])
 
 
@@ -29,7 +29,7 @@ def step_at(length: int, place: int) -> np.ndarray:
 
 
 def head(side: int = 40) -> np.ndarray:
-    """Return a bright ball with dark holes, sharp at its faces, in darkness."""
+    """Return a bright ball with dark holes and sharp edges on a dark background."""
     k, j, i = np.meshgrid(*[np.arange(side) - side / 2] * 3, indexing="ij")
     ball = k**2 + j**2 + i**2 < (0.4 * side) ** 2
     return np.where(ball, 1000.0 - 600 * ((np.abs(k) < 3) | (np.abs(j - 5) < 3)), 20.0).astype(np.float32)
@@ -39,7 +39,7 @@ def head(side: int = 40) -> np.ndarray:
 
 
 def climb(image: np.ndarray, row: int, column: int, step: int, sign: float) -> int | None:
-    """Return how many pixels the intensity goes one way from a pixel, None where the image ends first."""
+    """Return the number of pixels over which the intensity is monotonic from a pixel; None if the image ends first."""
     count = 0
     while 0 <= row + (count + 1) * step < len(image):
         here, there = image[row + count * step, column], image[row + (count + 1) * step, column]
@@ -50,7 +50,7 @@ def climb(image: np.ndarray, row: int, column: int, step: int, sign: float) -> i
 
 
 def width_by_hand(image: np.ndarray, row: int, column: int) -> float:
-    """Return the width of a horizontal edge by walking to its two ends, zero where it cannot be measured."""
+    """Return the width of a horizontal edge between its two ends; zero if it cannot be measured."""
     vertical, horizontal = (np.gradient(image, axis=axis)[row, column] for axis in (0, 1))
     lean = math.degrees(math.atan2(abs(horizontal), abs(vertical)))
     if vertical == 0 or lean >= 8:
@@ -66,7 +66,7 @@ def width_by_hand(image: np.ndarray, row: int, column: int) -> float:
 
 @pytest.mark.parametrize("smoothness", [1.0, 2.5])
 def test_an_edge_is_as_wide_as_a_walk_across_it(smoothness):
-    image = ndimage.gaussian_filter(texture((96, 60), smoothness), (0, 4))  # most of its edges lie along the rows
+    image = ndimage.gaussian_filter(texture((96, 60), smoothness), (0, 4))  # most of its edges are along the rows
     expected = np.zeros(image.shape)
     for row, column in np.argwhere(edge_pixels(image)):
         expected[row, column] = width_by_hand(image, row, column)
@@ -78,7 +78,7 @@ def test_an_edge_is_as_wide_as_a_walk_across_it(smoothness):
 def test_edge_pixels_are_the_ridges_of_a_strong_gradient():
     image = np.zeros((20, 20))
     image[10:] = 1.0
-    image[:, 9] += 0.05  # a line so faint that it is none
+    image[:, 9] += 0.05  # a line too faint to count
 
     edges = edge_pixels(ndimage.gaussian_filter(image, 1.0))
 
@@ -88,12 +88,12 @@ def test_edge_pixels_are_the_ridges_of_a_strong_gradient():
 
 
 def test_the_sharpest_fifth_of_the_inner_blocks_decides():
-    image = np.zeros((96 + 32, 96 + 128))  # 2 x 5 inner blocks, in one of them each a step: narrow, narrow, wide...
+    image = np.zeros((96 + 32, 96 + 128))  # 2 x 5 inner blocks with one step each: narrow, narrow, wide...
     image[:] = step_at(len(image), 48)[:, None]
     wide = np.interp(np.arange(len(image)), [38, 47, 49, 58], [0, 0.4, 0.6, 1])
     image[:, 96:192] = wide[:, None]  # blocks 3 to 5
 
-    # Three of the blocks 1 to 5 hold the wide step, two the narrow one; 22 % of five is two.
+    # Three of the blocks 1 to 5 contain the wide step, two the narrow one; 22 % of five is two.
     assert psi_of_slice(image) == pytest.approx(1 / (4 - 1 / 4), rel=0.02)
     image[:, 64:96] = wide[:, None]
     expected = 2 / ((4 - 1 / 4) + (20 - 1 / 20))
@@ -126,7 +126,7 @@ def filter_by_hand(frequency: tuple[float, float], wavelength: float, angle: flo
 
 
 def bands_by_hand(image: np.ndarray, angle: float) -> list[np.ndarray]:
-    """Return what the filters of one orientation leave of an image, by sums over all frequencies."""
+    """Return an image filtered with one orientation, computed by sums over all frequencies."""
     rows, columns = image.shape
     to_rows, to_columns = (np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n) for n in image.shape)
     spectrum = to_rows @ image @ to_columns

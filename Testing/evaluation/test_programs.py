@@ -1,4 +1,4 @@
-"""Programs of others: run once, on a grid they can read, and judged on the truth's grid; or missing, with a reason."""
+"""External programs run once, on a grid they can read, and are judged on the truth's grid, or reported as missing."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ from ArSSRLib.evaluation.programs import grids_of, noted_seconds
 from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.io.sources import Source
 
-# Repeats every slice, notes what it was told, and counts how often it ran.
+# Repeats every slice, records its arguments, and counts its runs.
 PROGRAM = """
 import sys, pathlib
 import nibabel, numpy

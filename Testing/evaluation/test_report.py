@@ -1,4 +1,4 @@
-"""The report: means, differences and intervals that are right, the paper's numbers marked, nothing hidden."""
+"""The report: means, differences and intervals are correct, the paper's numbers are marked, and nothing is omitted."""
 
 import math
 import re

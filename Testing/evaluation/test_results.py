@@ -1,4 +1,4 @@
-"""The tidy table: one row for each number, whoever finished first."""
+"""The tidy table has one row for each number, in an order independent of when it was computed."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""One subject through all cells: nothing is computed twice, and what fails is told while the rest goes on."""
+"""All cells of a subject: nothing is computed twice, and failures are reported while the others continue."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The metrics by name: in every region, on the right pair, and the table goes on without what cannot run."""
+"""The metrics by name, in every region and on the right pair; the table is complete except for failed metrics."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Tissues of a result against those of its truth: the numbers, the process, and ANTs itself where it is installed."""
+"""Comparison of tissues in result and truth: the numbers, the process, and ANTs itself if it is installed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ArSSRLib.volume import Volume
 
 SPACING = (0.8, 1.0, 2.0)
 
-# A Python of ANTs that is none: it does its job with three thresholds, and labels the brightest tissue 1. It reads the
-# voxels of a NIfTI file behind its 352 bytes of header itself: nibabel would take longer to load than all else.
+# A stand-in for a Python with ANTs, which segments with three thresholds and labels the brightest tissue 1. It reads
+# the voxels after the 352 bytes of a NIfTI header itself, because loading nibabel would take longer than all else.
 STAND_IN = """#!{python}
 import gzip, json, os, sys
 import numpy as np
@@ -49,7 +49,7 @@ print("a warning", file=sys.stderr)
 
 
 def stand_in(folder: Path, text: str = STAND_IN, rows: int = 99) -> Path:
-    """Write a program that is called in place of a Python."""
+    """Write a program that is called instead of a Python."""
     if sys.platform == "win32":
         pytest.skip("a script stands in for a Python here, which Windows does not start")
     folder.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def calls(program: Path) -> list[list[object]]:
 
 @pytest.fixture
 def ants(monkeypatch, tmp_path) -> Path:
-    """A stand-in that the user has named."""
+    """A stand-in that the user has configured."""
     program = stand_in(tmp_path / "with spaces")
     monkeypatch.setenv(segmentation.PYTHON_VARIABLE, str(program))
     monkeypatch.delenv(segmentation.PRIORS_VARIABLE, raising=False)
@@ -74,7 +74,7 @@ def ants(monkeypatch, tmp_path) -> Path:
 
 
 def brain() -> np.ndarray:
-    """Return three shells of 200, 500 and 900 in darkness, shape (k, j, i) of three different lengths."""
+    """Return three shells of 200, 500 and 900 on a dark background, with a different length along each of k, j, i."""
     k, j, i = np.meshgrid(*[np.arange(n) - n / 2 for n in (20, 22, 24)], indexing="ij")
     radius = np.sqrt(k**2 + j**2 + i**2)
     return np.select([radius < 4, radius < 6, radius < 8], [900.0, 500.0, 200.0]).astype(np.float32)
@@ -158,7 +158,7 @@ def test_equal_volumes_overlap_completely(ants):
 
 def test_the_mask_is_that_of_the_truth(ants):
     truth = brain()
-    result = truth + 250.0  # all that was dark is in the middle now, also outside the brain
+    result = truth + 250.0  # everything dark, also outside the brain, now has the middle intensity
 
     table = dice_and_iou(truth, result, SPACING)
 
@@ -179,7 +179,7 @@ def test_a_truth_is_segmented_once_for_all_that_is_compared_with_it(ants):
     assert len(calls(ants)) == 6
 
 
-# --- what goes wrong
+# --- failures
 
 
 def test_without_ants_the_message_says_how_to_get_it(monkeypatch):
@@ -255,7 +255,7 @@ def test_priors_make_six_regions_in_their_own_order(ants, monkeypatch, tmp_path)
     assert job["classes"] == 6
     assert [Path(prior).name for prior in job["priors"]] == [f"priors{n}.nii.gz" for n in range(1, 7)]
     assert configured.regions == REGIONS
-    assert labels[10, 11, 12] == 1  # the brightest is 1, as the stand-in has it
+    assert labels[10, 11, 12] == 1  # label 1 is the brightest, as in the stand-in
 
 
 def test_a_folder_that_lacks_a_prior_is_refused(ants, monkeypatch, tmp_path):
@@ -271,7 +271,7 @@ def test_a_folder_that_lacks_a_prior_is_refused(ants, monkeypatch, tmp_path):
 
 
 class Image:
-    """What the stand-in for the package passes around: a name that tells where it came from."""
+    """An object of the stand-in for the package: a name that records its origin."""
 
     def __init__(self, name: str) -> None:
         self.name = name

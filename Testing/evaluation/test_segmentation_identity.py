@@ -1,4 +1,4 @@
-"""Cells with a segmentation are those of one ANTs and one set of priors: with others, they are measured again."""
+"""Cells with a segmentation depend on the version of ANTs and the priors: they are measured again with others."""
 
 import sys
 
@@ -11,7 +11,7 @@ from ArSSRLib.evaluation.scoring import Metric, Value
 from ArSSRLib.evaluation.segmentation import identity_of_ants
 from ArSSRLib.io.sources import Source
 
-# A Python that has a version of ANTs, and nothing else.
+# A stand-in for a Python that only reports its version of ANTs.
 STAND_IN = "#!/bin/sh\necho {version}\n"
 
 
@@ -33,7 +33,7 @@ def oasis(folder):
 
 @pytest.fixture
 def use(monkeypatch):
-    """Return a function that names an ANTs, and priors or none, as a user does."""
+    """Return a function that configures ANTs and optional priors like a user."""
 
     def name(python, priors=""):
         monkeypatch.setenv(segmentation.PYTHON_VARIABLE, str(python))
@@ -97,7 +97,7 @@ def test_other_priors_measure_the_segmentation_again_and_nothing_else(use, tmp_p
         told.append([value.number for value in cell.values])
 
     assert measured == ["psnr", "segmentation", "segmentation"]
-    assert told == [[1, 2], [1, 3], [1, 2], [1, 3]]  # and with the first ones, the first is found again
+    assert told == [[1, 2], [1, 3], [1, 2], [1, 3]]  # with the first ones, the first cell is found again
 
 
 def test_the_table_goes_on_where_there_is_no_ants(tmp_path, monkeypatch):

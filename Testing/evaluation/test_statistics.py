@@ -1,4 +1,4 @@
-"""Paired differences: the bootstrap agrees with the whole distribution, and exists for few subjects."""
+"""Paired differences: the bootstrap agrees with the complete distribution, and works for few subjects."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ def test_the_interval_is_that_of_all_resamples():
 
     found = paired_difference(by_subject(one), by_subject(two))
 
-    # Of four subjects, all 256 resamples can be written down.
+    # All 256 resamples of four subjects can be enumerated.
     means = [np.mean(resample) for resample in itertools.product(one - two, repeat=4)]
     assert found.mean == pytest.approx(np.mean(one - two))
     low, high = np.percentile(means, [2.5, 97.5])

@@ -1,4 +1,4 @@
-"""Synthetic lesions: where they may be, how dark they are, and the same for the same seed."""
+"""Synthetic lesions: their positions, their contrast, and reproducibility for a seed."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def radius_of_voxels():
 
 @pytest.fixture(scope="module")
 def brain():
-    """Return a shell of white matter between gray matter, in fluid, with noise, and a vessel brighter than all."""
+    """Return a shell of white matter between gray matter, in fluid, with noise, and a vessel that is brightest."""
     radius = radius_of_voxels()
     array = np.select([radius < CORE, radius < WHITE, radius < 38, radius < 40], [600.0, 900.0, 600.0, 200.0])
     noise = np.random.default_rng(5).normal(1, 0.05, SHAPE)
@@ -73,7 +73,7 @@ def test_they_lie_deep_in_white_matter(made):
 
 def test_they_have_room_for_a_surround_up_to_the_border(brain):
     half = brain > 0
-    half[:, :, 34:] = False  # the border of the anatomy runs through white matter
+    half[:, :, 34:] = False  # the border of the anatomy cuts through white matter
 
     _, lesions, _ = with_synthetic_lesions(brain, half, SPACING, 7)
 
@@ -97,7 +97,7 @@ def test_nothing_changes_beyond_the_edge(brain, made):
     array, lesions, _ = made
     off = ndimage.distance_transform_edt(~lesions, sampling=SPACING[::-1])
 
-    # A voxel inside may be the length of a voxel away from the surface.
+    # A voxel inside may be up to one voxel away from the surface.
     far = off > EDGE / 2 + np.linalg.norm(SPACING)
     np.testing.assert_array_equal(array[far], brain[far])
 

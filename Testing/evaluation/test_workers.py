@@ -1,4 +1,4 @@
-"""Many subjects at once: the same table as one after the other, and a process that dies takes its subject only."""
+"""Subjects in parallel give the same table as in sequence, and a process that dies only affects its subject."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The weights that come with ArSSR: they are what the registry says, and better than what needs no network."""
+"""The bundled weights match the registry, and are better than interpolation and back-projection."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``arssr bids``: a data set in, derivatives out, nothing computed twice, nothing written into the source."""
+"""``arssr bids`` writes derivatives of a data set, computes nothing twice, and does not write into the source."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_how_fine_is_asked_of_the_participants_only(data_set, tmp_path, capsys):
 
     assert main([*words, "participant"]) == 2
     assert "needs a target resolution" in capsys.readouterr().err
-    assert main([*words, "group"]) == 2  # nothing is there yet
+    assert main([*words, "group"]) == 2  # the output does not exist yet
     assert "run the participant level first" in capsys.readouterr().err
 
 

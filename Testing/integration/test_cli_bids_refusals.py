@@ -1,4 +1,4 @@
-"""``arssr bids`` and what goes wrong with a data set: each fault is named, the rest is done, nothing is half there."""
+"""``arssr bids`` with faulty data sets: each fault is named, other scans are upsampled, nothing is incomplete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.volume import Volume
 
 pytest.importorskip("bids2table", reason="bids2table is not installed (pip install bids2table)")
-# What the official validator says of a data set with a misspelled name and an empty file.
+# Output of the official validator for a data set with a misspelled name and an empty file.
 VERDICT = {
     "issues": {
         "issues": [
@@ -49,7 +49,7 @@ def data_set(phantom, tmp_path):
 
 @pytest.fixture
 def bids(data_set, tmp_path, tiny_weights, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path / "programs"))  # no validator of whoever runs the tests
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"))  # ignores a validator installed on the machine
 
     def run(*arguments):
         words = [str(data_set), str(tmp_path / "out"), "participant", *arguments]
@@ -60,7 +60,7 @@ def bids(data_set, tmp_path, tiny_weights, monkeypatch):
 
 @pytest.fixture
 def validator(tmp_path):
-    """A stand-in for the official validator, which says what it is told to."""
+    """A stand-in for the official validator with a configurable output."""
 
     def say(text):
         program = tmp_path / "programs" / "bids-validator-deno"
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_costs_the_scans_that_do_not_fit(bids, data_set, ph
     assert "2 of 3 scans are finished, 1 failed" in printed
     assert [name[:5] for name in results_in(tmp_path / "out")] == ["sub-1", "sub-3"]
     assert list((tmp_path / "out").rglob(".arssr-*")) == []
-    assert bids() == 0  # with space again, only the scan that failed is computed
+    assert bids() == 0  # with enough space again, only the failed scan is computed
     assert capsys.readouterr().out.count("kept: ") == 2
 
 
@@ -151,7 +151,7 @@ def test_what_the_official_validator_refuses_is_refused_in_one_line(bids, valida
     assert bids() == 2
     message = capsys.readouterr().err
     assert "bids-validator-deno reports errors: NOT_INCLUDED at /sub-1/anat/sub-1_t1w.nii.gz" in message
-    assert "EMPTY_FILE" not in message  # a scan that cannot be read is named when its turn comes
+    assert "EMPTY_FILE" not in message  # an unreadable scan is named when it is processed
     assert "add --skip-bids-validation" in message
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""``arssr upsample`` from a DICOM series to a derived one, and what of it is refused."""
+"""``arssr upsample`` from a DICOM series to a derived series, and its refusals."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ArSSRLib.commands import upsample as command
 
 @pytest.fixture
 def study(phantom, tmp_path):
-    """A folder of two good volumes, a bad one between them, and a file that is none."""
+    """A folder with two valid volumes, an invalid one between them, and a file that is no volume."""
     folder = tmp_path / "study"
     folder.mkdir()
     write_volume(phantom, folder / "a.nii.gz")

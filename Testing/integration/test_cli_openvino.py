@@ -1,4 +1,4 @@
-"""``arssr upsample --backend openvino``: file to file, and made again."""
+"""``arssr upsample --backend openvino`` from file to file, and its reproduction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ArSSRLib.cli import main
 
 @pytest.fixture
 def made(arssr, brain, tmp_path):
-    """Return a function that makes a result by OpenVINO, with its record."""
+    """Return a function that computes a result with OpenVINO, with its record."""
     pytest.importorskip("openvino", reason="the optional package openvino is not installed")
 
     def make(precision):

@@ -1,4 +1,4 @@
-"""``arssr upsample``: files may be called what people call them, and what some system cannot store is refused."""
+"""``arssr upsample`` accepts all usual file names, and refuses names that a file system cannot store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ArSSRLib import read_volume
 from ArSSRLib.cli import main
 from ArSSRLib.io import nifti
 
-# All that a shell would take apart.
+# All characters with a meaning in shells.
 ODD_NAMES = [
     "two words.nii.gz",
     "Süd 脳 Größe.nii.gz",
@@ -117,7 +117,7 @@ def test_a_dash_is_no_file_and_the_message_says_so(source, target, brain, tmp_pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
 def test_a_name_that_is_no_text_is_a_name(brain, tmp_path, tiny_weights):
-    # In a process of its own: here, the standard output takes everything.
+    # In a separate process, because the standard output of the tests accepts every character.
     target = os.fsencode(tmp_path) + b"/caf\xe9.nii.gz"
     command = [sys.executable, "-m", "ArSSRLib", "upsample", str(brain), target, "--scale", "1.5"]
     done = subprocess.run(

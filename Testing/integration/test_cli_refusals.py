@@ -1,4 +1,4 @@
-"""``arssr upsample``: what is refused, in one line, and that nothing half-written stays behind."""
+"""Refusals of ``arssr upsample`` are one line, and leave no incomplete file behind."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_an_unwritable_output_is_refused_before_any_work(name, brain, tmp_path, 
 
 def test_a_folder_without_permission_is_refused(brain, tmp_path, arssr, capsys):
     if os.name != "posix" or os.geteuid() == 0:
-        locked = Path("/proc/self")  # not even root writes there
+        locked = Path("/proc/self")  # not even root can write there
         if not locked.is_dir():
             pytest.skip("this user may write everywhere")
     else:

@@ -1,4 +1,4 @@
-"""``arssr upsample``, file to file: every way to ask, every format, and volumes that are odd but usable."""
+"""``arssr upsample`` from file to file: all options for the resolution, all formats, and unusual but valid volumes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_anatomy_stays_where_it_was(model, oblique_geometry, plain_weights, tmp_
     assert arssr(source, tmp_path / "out.nii.gz", "--scale", "2", "2.5", "3", "--model", str(weights)) == 0
 
     moved = phantoms.centroid(read_volume(tmp_path / "out.nii.gz")) - phantoms.centroid(before)
-    # A grid that kept its origin is off by a quarter of a voxel and more; a network may weigh voxels a little anew.
+    # If the origin were kept, the shift would be at least a quarter of a voxel; a network may shift it slightly.
     assert np.abs(moved).max() < 0.02 * max(geometry.spacing)
 
 
@@ -100,7 +100,7 @@ def test_integers_stay_integers(tmp_path, arssr, phantom):
     assert nib.load(tmp_path / "out.nii").get_data_dtype() == np.int16
 
 
-# --- odd but usable input
+# --- unusual but valid input
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Scans spread over workers by Dask: each is done once, whatever is lost, and what cannot be used is named."""
+"""Scans distributed by Dask: each is upsampled once, even if workers are lost, and invalid settings are refused."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from ArSSRLib.options import UpsamplingOptions
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (pip install distributed)")
 pytest.importorskip("bids2table", reason="bids2table is not installed (pip install bids2table)")
-# Dask leaves closed connections to the garbage collector.
+# Dask leaves the cleanup of closed connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore")
 SCANS = 6
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers that are processes, as those of a cluster are."""
+    """Two workers in separate processes, as in a cluster."""
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
         yield started
 
 
 @pytest.fixture
 def tasks(phantom, tmp_path, tiny_weights):
-    """Scans of a data set, and how to upsample them."""
+    """Scans of a data set, and the settings for upsampling them."""
     root = tmp_path / "raw"
     for number in range(SCANS):
         (root / f"sub-{number}" / "anat").mkdir(parents=True)
@@ -204,7 +204,7 @@ def test_a_queue_is_asked_for_jobs_with_the_memory_of_the_plan(tasks, tmp_path, 
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(upsampling, "used_memory", lambda _device: 300e6)  # not what the tests before this one left
+    monkeypatch.setattr(upsampling, "used_memory", lambda _device: 300e6)  # ignores remains of earlier tests
     words = [tasks[0].root, tasks[0].output, "participant", "--scale", "1.5", "--device", "cpu"]
 
     settings = [word for pair in ("queue=long", "cores=2", "interface=lo") for word in ("--cluster-option", pair)]
@@ -214,7 +214,7 @@ def test_a_queue_is_asked_for_jobs_with_the_memory_of_the_plan(tasks, tmp_path, 
     assert code == 0, (tmp_path / "log").read_text()
     assert "#SBATCH -p long" in job
     assert "#SBATCH --cpus-per-task=2" in job
-    assert "#SBATCH --mem=2G" in job  # 1.5 times the least limit, 1 GB
+    assert "#SBATCH --mem=2G" in job  # 1.5 times the smallest limit, 1 GB
     assert results_of(tasks)
 
 

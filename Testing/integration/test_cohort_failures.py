@@ -1,4 +1,4 @@
-"""What is kept and shown of scans that failed, and of what the engine warned of: reasons on disk, names in lines."""
+"""Failed scans and warnings of the engine: the reasons are stored on disk, and the output names the scans."""
 
 from __future__ import annotations
 

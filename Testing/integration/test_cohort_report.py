@@ -1,4 +1,4 @@
-"""``arssr report`` and ``arssr bids ... group``: pages on results, and what is wrong with those that have faults."""
+"""``arssr report`` and ``arssr bids ... group`` write pages about results, including their problems."""
 
 from __future__ import annotations
 

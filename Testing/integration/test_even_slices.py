@@ -1,4 +1,4 @@
-"""Slices that differ in brightness, from the volume to the result, its record and what is said about it."""
+"""Slices with different brightness: the result, its record and the messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scan(array: np.ndarray, *, spacing: float = 3.0, **header) -> Volume:
 
 
 def error(volume: Volume, model, options: UpsamplingOptions = CPU) -> float:
-    """Return how far a result is from that of the slices as they were before the gains."""
+    """Return the difference between a result and the result of the slices before applying the gains."""
     expected = upsample(scan(head(), profile=volume.header.profile), model, SCALE, OFF).array
     return float(np.abs(upsample(volume, model, SCALE, options).array - expected).mean())
 
@@ -120,13 +120,13 @@ def test_info_says_how_uneven_slices_are():
 
 @pytest.fixture
 def uneven(tmp_path):
-    """Return a file of uneven slices."""
+    """Return a file with uneven slices."""
     return write_volume(scan((head() * GAINS).astype(np.float32)), tmp_path / "uneven.nii.gz")
 
 
 @pytest.fixture
 def expected(uneven, tiny_model):
-    """Return the voxels of its result, with even slices and with the slices left as they are."""
+    """Return the voxels of its result with and without even slices."""
     volume = read_volume(uneven)
     return [upsample(volume, tiny_model, SCALE, options).array for options in (CPU, OFF)]
 

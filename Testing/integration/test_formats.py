@@ -1,4 +1,4 @@
-"""The same volume through every format is the same volume."""
+"""A volume is the same after writing and reading it in any format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import WRITABLE_SUFFIXES, read_volume, write_volume
 from ArSSRLib.volume import Volume
 
-# What a header can hold: double precision, decimal text of 16 characters, or, of all others, single precision.
+# Precision of headers: double precision, decimal text of 16 characters, or single precision for all others.
 PRECISION_MM = {".nrrd": 1e-6, ".mha": 1e-6, "DICOM": 1e-6}
 SINGLE_PRECISION_MM = 1e-4
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -51,7 +51,7 @@ def with_last_axis_flipped(volume: Volume) -> Volume:
 
 @pytest.fixture
 def copies(tmp_path, volume) -> dict[str, Volume]:
-    """The volume, written to and read from every format."""
+    """The volume after writing and reading it in every format."""
     written = {suffix: write_volume(volume, tmp_path / f"a{suffix}") for suffix in WRITABLE_SUFFIXES}
     if is_right_handed(volume):
         write_series(tmp_path / "DICOM", volume)
@@ -84,7 +84,7 @@ def test_a_tour_through_the_formats_does_not_wander(tmp_path, volume):
 
 
 def test_itk_sees_the_nifti_file_where_we_put_it(tmp_path, volume):
-    """SimpleITK has a NIfTI reader of its own: an independent opinion."""
+    """SimpleITK has its own NIfTI reader, which serves as an independent check."""
     image = sitk.ReadImage(str(write_volume(volume, tmp_path / "a.nii.gz")))
 
     for index in ((0, 0, 0), (10, 0, 0), (0, 8, 6)):
@@ -94,7 +94,7 @@ def test_itk_sees_the_nifti_file_where_we_put_it(tmp_path, volume):
 
 
 def test_itk_sees_the_dicom_series_where_we_see_it(tmp_path, volume):
-    # Slices are stacked along their normal, so DICOM knows right-handed grids only.
+    # DICOM stacks slices along their normal, and only supports right-handed grids.
     volume = volume if is_right_handed(volume) else with_last_axis_flipped(volume)
     write_series(tmp_path, volume)
 
@@ -113,7 +113,7 @@ def test_nibabel_sees_both_forms_of_an_upsampled_file_alike(tmp_path, volume):
     header = nib.load(path).header
 
     np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
-    # Fine and coarse fill the same field of view in the file, too.
+    # The fine and the coarse grid have the same field of view in the file, too.
     np.testing.assert_allclose(read_volume(path).geometry.corners(), volume.geometry.corners(), atol=1e-4)
 
 

@@ -40,12 +40,12 @@ def grid(orientation: str) -> VolumeGeometry:
 
 
 def blob_in(geometry: VolumeGeometry) -> phantoms.Blob:
-    """Return a blob that a grid resolves, off the center, its tails inside the field of view."""
+    """Return a blob resolved by a grid, off the center, with its tails inside the field of view."""
     return phantoms.Blob(phantoms.point_at(geometry, (0.52, 0.47, 0.505)), sigma=2.4, height=900.0)
 
 
 def in_voxels(geometry: VolumeGeometry, displacement: np.ndarray) -> np.ndarray:
-    """Turn a displacement in mm into voxels along i, j, k."""
+    """Convert a displacement in mm to voxels along i, j, k."""
     return np.linalg.solve(geometry.affine[:3, :3], displacement)
 
 
@@ -55,7 +55,7 @@ def noise(geometry: VolumeGeometry) -> Volume:
 
 @pytest.fixture(scope="module")
 def cubic_model():
-    """Return our network before training: cubic interpolation, whose answer is known."""
+    """Return arssr2 before training, which equals cubic interpolation, so that its result is known."""
     return build_model(ArSSR2Config(channels=4, blocks=1, feature_channels=8)).eval()
 
 
@@ -69,7 +69,7 @@ def published_model():
     return model
 
 
-# --- where the anatomy is
+# --- position of the anatomy
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -93,7 +93,7 @@ def test_a_blob_is_itself_on_the_finer_grid(cubic_model, orientation, scale):
     result = upsample(phantoms.sample([blob], geometry), cubic_model, scale, PLAIN)
 
     expected = phantoms.sample([blob], result.geometry)
-    # Its steepest slope is 0.6 * height / sigma: 0.02 voxels of 1.8 mm would show as 8.
+    # Its steepest slope is 0.6 * height / sigma, so a shift of 0.02 voxels of 1.8 mm changes the intensity by 8.
     np.testing.assert_allclose(result.array, expected.array, rtol=0, atol=8)
 
 
@@ -124,7 +124,7 @@ def test_a_bundled_model_keeps_the_centroid_of_a_blob(entry, scale):
 
 
 def answers_in_the_patient(model: torch.nn.Module, volume: Volume, fine: VolumeGeometry) -> np.ndarray:
-    """Ask a network for each fine voxel, from millimeters to coordinates by the affines alone; shape (k, j, i)."""
+    """Query a network at each fine voxel, with coordinates computed only from the affines; shape (k, j, i)."""
     points = phantoms.positions(fine).reshape(-1, 3)
     index = np.linalg.solve(volume.geometry.affine, np.c_[points, np.ones(len(points))].T)[:3].T
     coordinates = ((2 * index + 1) / volume.geometry.size - 1)[:, ::-1]
@@ -175,7 +175,7 @@ def test_every_voxel_of_the_published_network_is_its_answer_at_that_place_in_the
     np.testing.assert_allclose(result.array, expected, rtol=0, atol=0.01)
 
 
-# --- what an orientation must not change
+# --- independence of the orientation
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.pairwise(ORIENTATIONS)))

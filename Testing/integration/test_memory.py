@@ -1,4 +1,4 @@
-"""The memory limit is kept by the whole program, also where the result is larger than it."""
+"""The whole program keeps the memory limit, even if the result is larger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.volume import FileHeader
 
-# The command line, and what Linux says about it once it is over.
+# Runs the command line, and reads its peak memory from Linux at the end.
 RUN = """
 import json, re, sys
 from pathlib import Path
@@ -34,7 +34,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs the account
 
 
 def peak_of(*arguments: object) -> int:
-    """Run ``arssr`` as a process of its own on one thread; return its peak in bytes."""
+    """Run ``arssr`` in a separate process with one thread; return its peak memory in bytes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     result = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, arguments)],

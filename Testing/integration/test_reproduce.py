@@ -1,4 +1,4 @@
-"""``arssr reproduce``, and what it stands on: the same request gives the same result."""
+"""``arssr reproduce``, and its precondition that the same request gives the same result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ArSSRLib.upsampling import carry_out, plan_upsampling
 
 @pytest.fixture
 def reproduce(capsys):
-    """Return a function that reproduces a result and returns the exit code and all that was said."""
+    """Return a function that reproduces a result, and returns the exit code and the output."""
 
     def run(*arguments):
         code = main(["reproduce", *map(str, arguments)])
@@ -30,7 +30,7 @@ def reproduce(capsys):
 
 @pytest.fixture
 def made(brain, tmp_path, arssr, tiny_weights):
-    """Return a function that makes a result with its record."""
+    """Return a function that computes a result with its record."""
 
     def make(name="out.nii.gz", source=brain):
         assert arssr(source, tmp_path / name, "--scale", "1.7", "--provenance", "--precision", "fp32") == 0

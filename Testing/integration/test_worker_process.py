@@ -1,4 +1,4 @@
-"""The worker as Slicer starts it: a process of its own, from its first line to its end, however it ends."""
+"""The worker as Slicer starts it, in a separate process, from its first line to any kind of end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ArSSRLib import UpsamplingOptions, read_volume, upsample, write_volume
 from ArSSRLib.checkpoint import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
-# A process in which a function never comes back: deep inside a library, deaf to everything but a watching thread.
+# A process with a function that never returns, as inside a library: only a watching thread can react.
 STUCK = """
 import os, sys, time
 from importlib import import_module
@@ -35,7 +35,7 @@ def stuck(*arguments, **options):
 setattr(place, name.split(".")[-1], stuck)
 os._exit(worker.main(sys.argv[1:]))
 """
-# A process that may take only a little more memory than it has once PyTorch is loaded.
+# A process that can only allocate a little memory after PyTorch is loaded.
 SHORT_OF_MEMORY = """
 import os, resource, sys
 import torch, ArSSRLib.upsampling, ArSSRLib.io.itk
@@ -50,7 +50,7 @@ os._exit(worker.main(sys.argv[1:]))
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder as users have them."""
+    """A folder with an unusual name."""
     folder = tmp_path / "Klinik Süd 脳 (1)"
     folder.mkdir()
     return folder
@@ -63,7 +63,7 @@ def brain(phantom, folder):
 
 @pytest.fixture
 def start(folder):
-    """Return a function that starts a worker with a job; none outlives the test."""
+    """Return a function that starts a worker with a job; all workers are ended after the test."""
     processes = []
 
     def begin(job: dict, *, code: str | None = None, stdin: int = subprocess.PIPE) -> subprocess.Popen:
@@ -93,14 +93,14 @@ def start(folder):
 
 
 def finish(process: subprocess.Popen) -> tuple[bytes, bytes]:
-    """Return what a process says until its end, while its input stays open, as `communicate` would not leave it."""
+    """Return the output of a process until its end, with its input open, which `communicate` would close."""
     output = process.stdout.read()
     process.wait(timeout=60)
     return output, process.stderr.read()
 
 
 def busy() -> float:
-    """Return how many programs share a processor of this machine, 1 at least: everything takes so much longer."""
+    """Return the number of programs per CPU core of this machine, at least 1, by which time limits are multiplied."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
@@ -113,7 +113,7 @@ def test_a_job_goes_from_file_to_file_whatever_the_files_are_called(start, brain
     targets = [folder / "schärfer eins.nrrd", folder / "schärfer zwei.nrrd"]
     job = upsample_job(tiny_weights, *((brain, target) for target in targets), region=region)
 
-    # Nobody can say anything on this standard input, and that does not stop the work.
+    # No message can arrive on this standard input, which does not stop the work.
     process = start(job, stdin=subprocess.DEVNULL)
     output, errors = finish(process)
 
@@ -166,7 +166,7 @@ def test_a_worker_that_is_stuck_is_gone_in_two_seconds_and_leaves_nothing(
     assert code == 130
     assert seconds < 2 * busy()
     assert in_folder(folder) == [brain.name]
-    # What others print never comes between the lines.
+    # Output of libraries never mixes with the events.
     told = events_in(process.stdout.read())
     assert told[-1] == {"event": "cancelled"}
     assert b"a stray print" in said
@@ -183,7 +183,7 @@ def test_a_worker_that_is_killed_leaves_no_output_under_its_final_name(start, br
             break
     process.wait(timeout=60)
 
-    # What is left is hidden; it is the one thing that nobody could remove.
+    # The remaining file is hidden; a killed process cannot remove it.
     assert process.returncode == -signal.SIGKILL
     assert [name for name in in_folder(folder) if not name.startswith(".arssr-")] == [brain.name]
 
@@ -210,7 +210,7 @@ def test_a_probe_tells_about_the_machine(start, tiny_weights):
     started, done = events_in(output)
     assert (process.returncode, started["event"], done["event"], errors) == (0, "started", "done", b"")
     assert done["devices"][-1]["smoke"] == "ok"
-    # A worker with PyTorch holds between a tenth and one gigabyte; a plan starts from this number.
+    # A worker with PyTorch uses between 0.1 and 1 GB; plans start from this number.
     assert 1e8 < done["base_memory"] < 1e9
 
 

@@ -1,4 +1,4 @@
-"""What tests of training share."""
+"""Fixtures for the tests of training."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture
 def traced(monkeypatch):
-    """Let PyTorch trace without a compiler for machine code: the same graphs, in seconds; returns those it made."""
+    """Let PyTorch trace without compiling machine code: the same graphs, in seconds; returns the graphs."""
     graphs = []
 
     def backend(graph, _):

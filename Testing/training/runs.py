@@ -47,7 +47,7 @@ def tiny_config(folder, **changes):
 
 
 def rough_grids(shape=(30, 32, 28), **changes):
-    """Return one volume of noise, which no interpolation can guess."""
+    """Return one volume of noise, which no interpolation can reconstruct."""
     stored = (8000 * torch.rand(shape, generator=torch.Generator().manual_seed(0))).to(torch.int16)
     return [[TrainingVolume("phantom", stored, torch.nonzero(stored > 100)[::50], **changes)]]
 
@@ -58,7 +58,7 @@ def smooth_array(shape=(48, 52, 44), sigma=4.0, seed=1):
 
 
 def smooth_grids(shape=(48, 52, 44), sigma=4.0, **changes):
-    """Return one smooth volume, which a spline represents."""
+    """Return one smooth volume, which a spline represents exactly."""
     stored = torch.from_numpy(np.rint(smooth_array(shape, sigma) * STORED_ONE).astype(np.int16))
     return [[TrainingVolume("phantom", stored, torch.nonzero(stored > 1000)[::100], **changes)]]
 

@@ -1,4 +1,4 @@
-"""Blocks of patches: the fine voxels of the truth, and an acquisition that fits them."""
+"""Blocks of patches contain the fine voxels of the truth, and the matching acquisition."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_acquiring_the_true_block_gives_the_patch_away_from_its_faces(tmp_path, 
 
 
 def whole_truths(sampler, config):
-    """Return all fine voxels of the blocks of step 0: with no inner margin they are the truth of the batch."""
+    """Return all fine voxels of the blocks of step 0; without an inner margin, they are the truth of the batch."""
     whole = BatchSampler(sampler._grids, dataclasses.replace(config, margin=0)).draw(0)
     shapes = [[len(p) for p in block.positions] for block in whole.blocks]
     return [truth.view(shape) for truth, shape in zip(whole.truth, shapes, strict=True)]

@@ -1,4 +1,4 @@
-"""arssr train from a recipe and files to weights, and the exit code of every end."""
+"""arssr train from a recipe and files to weights, and its exit codes."""
 
 import os
 import signal
@@ -96,7 +96,7 @@ def test_fine_tuning_takes_architecture_and_weights_from_a_file(folder, config):
     save_model(initial, folder / "initial.safetensors", metadata={})
     coordinates = "relative" if config.kind == "arssr2" else "volume"
 
-    # A learning rate that changes nothing shows where it began.
+    # With a tiny learning rate, the weights remain the initial ones.
     arguments = ["--init", "initial.safetensors", "--set", "learning_rate=1e-30", "--set", f"coordinates={coordinates}"]
     assert main([*TRAIN, *arguments]) == 0
 
@@ -150,7 +150,7 @@ def test_a_volume_with_thick_slices_teaches_by_itself(folder):
     assert (folder / "run" / FINAL).exists()
 
 
-# --- ended from outside
+# --- interruption
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -1,4 +1,4 @@
-"""What makes a training step faster on the CPU: the same gradients, in another order of memory or precision."""
+"""Faster training steps on the CPU have the same gradients, with another memory layout or precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gradients_of(layer: nn.Conv3d, features: torch.Tensor) -> list[torch.Tensor]
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The features of each convolution whose gradients are computed here."""
+    """Collects the features of each convolution whose gradients our code computes."""
     seen, original = [], cpu._gradients
     monkeypatch.setattr(cpu, "_gradients", lambda *given: (seen.append(given[1:3]), original(*given))[1])
     return seen

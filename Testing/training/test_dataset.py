@@ -1,4 +1,4 @@
-"""Batches: the acquisition they simulate is the one that models are judged by."""
+"""Batches: they simulate the same acquisition as the evaluation."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def config(tmp_path):
 
 
 def cubic_error(batch):
-    """Return the mean error of the spline through the coarse patches, in parts of the contrast of the truth."""
+    """Return the mean error of the spline through the coarse patches, relative to the contrast of the truth."""
     n = batch.coarse.shape[-1]
     positions = [index_of(batch.coordinates[..., axis], n) for axis in range(3)]
     cubic = spline_at_points(spline_coefficients(batch.coarse[:, 0]), positions)
@@ -58,7 +58,7 @@ def test_two_processes_draw_together_what_one_draws_alone(config):
     parts = [BatchSampler(smooth_grids(), config, rank=rank, world=2).draw(7) for rank in (0, 1)]
 
     for name, whole in vars(alone).items():
-        if name == "blocks":  # this recipe takes points
+        if name == "blocks":  # this recipe samples points
             continue
         torch.testing.assert_close(torch.cat([vars(part)[name] for part in parts]), whole, rtol=0, atol=1e-5)
 
@@ -71,8 +71,8 @@ def test_a_sampler_can_draw_for_another_process(config):
 
 
 def test_coarse_patches_and_query_points_show_the_same_anatomy(config):
-    # On a smooth volume, the cubic spline through the coarse patch is already the truth. Through a patch that were
-    # shifted, flipped or scaled it would not be.
+    # On a smooth volume, the cubic spline through the coarse patch already equals the truth, but not if the patch were
+    # shifted, flipped or scaled.
     plain = dataclasses.replace(config, **PLAIN, scale_range=(1.5, 3.0), thick_scale_range=(1.5, 3.0))
     sampler = BatchSampler(smooth_grids(), plain)
 
@@ -94,7 +94,7 @@ def test_a_patch_never_asks_for_more_field_of_view_than_the_volume_has(config):
 
 
 def test_a_patch_shows_the_voxel_that_it_was_drawn_for(config):
-    # However the volume is turned: the one bright voxel lies in the field of view.
+    # The bright voxel is in the field of view for every orientation of the volume.
     stored = torch.zeros((40, 44, 48), dtype=torch.int16)
     stored[5, 9, 14] = STORED_ONE
     grids = [[TrainingVolume("mark", stored, torch.tensor([[5, 9, 14]]))]]
@@ -130,7 +130,7 @@ def test_without_augmentation_a_patch_is_a_piece_of_its_volume(config):
 
 
 def test_every_flip_and_permutation_is_drawn(config):
-    # A ramp along one axis: which way it runs in the patch tells how the volume was turned.
+    # A ramp along one axis: its direction in the patch shows the orientation of the volume.
     ramp = torch.arange(40, dtype=torch.int16)[:, None, None].expand(40, 40, 40) * 200 + 2000
     grids = [[TrainingVolume("ramp", ramp.contiguous(), torch.tensor([[20, 20, 20]]))]]
     generator = torch.Generator().manual_seed(0)
@@ -176,7 +176,7 @@ def test_endpoint_aligned_patches_are_those_of_scipy_zoom(published):
         fine = item.patch[inside].numpy()
         zoomed = ndimage.zoom(fine, np.divide(10, fine.shape), order=3, mode="mirror")
 
-        # Ours reads the voxels around the patch too, where zoom mirrors it; on a smooth phantom that matters little.
+        # Ours also reads voxels around the patch, where zoom mirrors it; on a smooth phantom, the difference is small.
         assert fine.shape[0] == round(10 * item.scale[0])
         np.testing.assert_allclose(coarse, zoomed, atol=0.01 * np.ptp(fine))
 
@@ -188,7 +188,7 @@ def _seed(config, step):
 
 
 def test_endpoint_alignment_shifts_the_anatomy_and_centers_do_not(published):
-    # Between the outermost coarse centers: beyond them, the spline itself is a guess.
+    # Between the outermost coarse centers, because the spline extrapolates beyond them.
     published, errors = dataclasses.replace(published, margin=1), {}
     for alignment in ("centered", "endpoints"):
         sampler = BatchSampler(smooth_grids(sigma=8.0), dataclasses.replace(published, alignment=alignment))
@@ -207,7 +207,7 @@ def test_the_published_patches_hold_whole_voxels(published):
 
 
 def test_degradation_is_cubic_sampling_alone_where_the_recipe_says_so(published):
-    # Profiles and noise are asked for, but switched off by the key.
+    # Profiles and noise are configured, but switched off by the key.
     noisy = dataclasses.replace(published, noise_share=1.0, profile_weights=(0.0, 1.0, 0.0, 0.0))
     cubic = BatchSampler(smooth_grids(), noisy).draw(0).coarse
     mixture = BatchSampler(smooth_grids(), dataclasses.replace(noisy, degradation="mixture")).draw(0).coarse
@@ -217,7 +217,7 @@ def test_degradation_is_cubic_sampling_alone_where_the_recipe_says_so(published)
 
 
 def test_the_decoder_is_told_the_place_in_the_volume_where_the_recipe_says_so(published):
-    # On a volume whose intensity is its first coordinate, the truth at a point is the coordinate it was told.
+    # On a volume whose intensity equals its first coordinate, the truth at a point is its coordinate.
     count = 48
     ramp = torch.from_numpy(np.rint((np.arange(count) + 0.5) / count * STORED_ONE).astype(np.int16))
     volume = TrainingVolume(
@@ -257,7 +257,7 @@ def test_a_simulated_slice_turns_with_the_volume(config):
     generator = torch.Generator().manual_seed(1)
     for _ in range(20):
         item = draw_item(thick_grids(), config, generator)
-        # The slice axis, the shortest, is never the one that is made coarser.
+        # The slice axis, the shortest, is never coarsened.
         assert item.scale[item.lengths.index(12)] == 1
         assert sorted(item.scale)[:2] == [1, 1]
 
@@ -293,7 +293,7 @@ def test_slices_of_different_brightness_leave_the_truth_as_it_is(config):
     torch.testing.assert_close(uneven.truth, even.truth, rtol=0, atol=0)
     for item, scale in enumerate(even.scale):
         thick = int(scale.argmax())
-        # One factor a slice, the same in all of it, and not the same in all slices.
+        # One factor per slice, constant in the slice, and different between slices.
         factor = (uneven.coarse / even.coarse)[item, 0].movedim(thick, 0).flatten(1)
         assert float(factor.std(1).max()) < 1e-4
         assert 1e-4 < float(factor.mean(1).std()) < 0.3

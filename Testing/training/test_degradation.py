@@ -15,7 +15,7 @@ from ArSSRLib.acquisition.matrices import acquisition_matrices
 from ArSSRLib.training.degradation import add_rician_noise, degrade
 
 PROFILES = {"point": POINT, "gaussian": GAUSSIAN, "box": BOX, "kspace": KSPACE}
-# Fine voxels before the first coarse one: more than any kernel reaches.
+# Fine voxels before the first coarse one, more than the reach of any kernel.
 MARGIN = 40
 COARSE = 12
 
@@ -34,7 +34,7 @@ def matrix(profile: int, scale: float, *, thickness: float = 1.0, coarse: int = 
 
 
 def centers(scale: float, coarse: int = COARSE, margin: int = MARGIN) -> torch.Tensor:
-    """Return where the coarse voxel centers lie among the fine ones, as continuous indices."""
+    """Return the positions of the coarse voxel centers on the fine grid, as continuous indices."""
     return margin + (torch.arange(coarse) + 0.5) * scale - 0.5
 
 
@@ -42,7 +42,7 @@ def fine_index(scale: float, coarse: int = COARSE, margin: int = MARGIN) -> torc
     return torch.arange(math.ceil(coarse * scale) + 2 * margin, dtype=torch.float32)
 
 
-# --- agreement with what upsampling inverts
+# --- agreement with the degradation that upsampling inverts
 
 
 @pytest.mark.parametrize("profile", ["point", "gaussian"])
@@ -69,7 +69,7 @@ def test_training_and_evaluation_simulate_the_same_acquisition(profile, scale):
 def test_an_acquisition_keeps_a_constant(profile, scale, thickness):
     sums = matrix(PROFILES[profile], scale, thickness=thickness).sum(dim=1)
 
-    # The truncation's sinc has the longest tails; 40 voxels hold all but a few thousandths of it.
+    # The sinc of truncated k-space has the longest tails; 40 voxels contain all but a few thousandths of it.
     torch.testing.assert_close(sums, torch.ones(COARSE), rtol=0, atol=5e-3 if profile == "kspace" else 1e-5)
 
 
@@ -117,19 +117,19 @@ def test_every_item_of_a_batch_has_its_own_acquisition():
 @pytest.mark.parametrize("thickness", [0.6, 1.0, 1.3])
 def test_a_box_answers_a_step_with_a_ramp_of_its_width(scale, thickness):
     width = scale * thickness
-    # Sampled on the fine grid itself, so that only the box acts: one coarse voxel every fine one.
+    # Sampled on the fine grid itself, one coarse voxel per fine voxel, so that only the box has an effect.
     fine = torch.arange(161, dtype=torch.float32)
     response = profile_response(BOX, width)
 
     blurred = torch.nn.functional.conv1d((fine >= 80).float()[None, None], response[None, None], padding=40)[0, 0]
 
-    # The step lies on the face at 79.5; a voxel holds the part of its window that lies beyond it.
+    # The step is at the face at 79.5; a voxel has the fraction of its window that is beyond it.
     expected = torch.stack([area_beyond(float(x), width, 79.5) for x in fine])
     torch.testing.assert_close(blurred[41:-41], expected[41:-41], rtol=0, atol=1e-5)
 
 
 def profile_response(profile: int, width: float) -> torch.Tensor:
-    """Return the weights of 81 fine voxels around a coarse center that falls on the middle one."""
+    """Return the weights of 81 fine voxels around a coarse center that coincides with the middle one."""
     scale = 3.0
     row = matrix(profile, scale, thickness=width / scale, coarse=1)[0]
     middle = MARGIN + 1
@@ -137,7 +137,7 @@ def profile_response(profile: int, width: float) -> torch.Tensor:
 
 
 def area_beyond(center: float, width: float, face: float) -> torch.Tensor:
-    """Return the part beyond ``face`` of what a box sees of a voxel grid, voxel by voxel."""
+    """Return the fraction of a box beyond ``face``, computed voxel by voxel."""
     index = np.arange(-60, 220)
     overlap = np.clip(
         np.minimum(index + 0.5, center + width / 2) - np.maximum(index - 0.5, center - width / 2), 0, None
@@ -158,7 +158,7 @@ def test_a_box_has_the_area_of_each_voxel_under_it(width):
 def test_a_gaussian_has_half_its_height_at_half_its_width(width):
     response = profile_response(GAUSSIAN, width).double().numpy()
 
-    # Through the logarithm, which is a parabola: its curvature is 1 / sigma^2.
+    # From the logarithm, which is a parabola with the curvature 1 / sigma^2.
     curvature = -np.diff(np.log(response[38:43]), 2)
     np.testing.assert_allclose(np.sqrt(8 * np.log(2) / curvature), width, rtol=1e-3)
 

@@ -1,4 +1,4 @@
-"""The networks of one scale are trained as all others are: their loss falls, they resume exactly, they are judged."""
+"""Fixed-scale networks are trained like all others: their loss falls, they resume exactly, and they are validated."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ kind = "dcsrn"
 
 
 def config_of(folder, kind="dcsrn", scale=2.0, **changes):
-    """Return the least that a network of one scale can learn from: 8^3 fine voxels a patch at scale 2."""
+    """Return the smallest training set for a fixed-scale network: 8^3 fine voxels per patch at scale 2."""
     model = FixedScaleConfig(kind=kind, scale=scale)
     smallest = {"batch_items": 1, "patch_size": 4, "points": 100, "loss": "l1", "steps": 1000}
     return dataclasses.replace(
@@ -102,7 +102,7 @@ def test_a_resumed_run_computes_the_losses_of_an_uninterrupted_one(tmp_path):
 def test_a_step_in_half_precision_is_about_that_in_full(tmp_path):
     full, half = (trainer_of(config_of(tmp_path, "rescnn", precision=precision)) for precision in ("fp32", "bf16"))
 
-    # The first step adds nothing yet, in either.
+    # Before the first step, the residual is zero in both.
     expected, found = losses_of(full, 3), losses_of(half, 3)
 
     assert found != expected

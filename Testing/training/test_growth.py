@@ -1,4 +1,4 @@
-"""A grown network answers as the one it grew from, and its new blocks can learn."""
+"""A grown network predicts the same as the original one, and its new blocks can learn."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from ArSSRLib.model.registry import build_model
 def trained():
     torch.manual_seed(0)
     model = build_model(dataclasses.replace(TINY, blocks=2))
-    for parameter in model.parameters():  # nothing is zero any more
+    for parameter in model.parameters():  # nothing is zero anymore
         torch.nn.init.normal_(parameter, std=0.2)
     return model
 
@@ -33,7 +33,7 @@ def test_a_new_block_learns_from_the_first_step(trained):
     deeper.encode(torch.rand(1, 1, 6, 6, 6)).square().mean().backward()
 
     assert deeper.blocks[2].second.weight.grad.abs().max() > 0
-    # Its first convolution was made at random, so that units of the second differ.
+    # Its first convolution is random, so that the units of the second differ.
     assert deeper.blocks[2].first.weight.std() > 0
 
 

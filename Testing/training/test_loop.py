@@ -1,4 +1,4 @@
-"""A run of a few steps on a phantom: it learns, it is saved, it goes on as if it had never stopped."""
+"""A run of a few steps on a phantom: it learns, is saved, and continues as if it had never stopped."""
 
 import dataclasses
 import re
@@ -50,7 +50,7 @@ def config(tmp_path):
     ids=["ours", "muon", "published"],
 )
 def test_steps_on_one_batch_lower_its_loss(config, options):
-    # Seed 1, for the published network dies at once from seed 0: the last rectifier answers 0 everywhere.
+    # Seed 1, because with seed 0, the last rectifier of the published network returns 0 everywhere.
     trainer = trainer_of(dataclasses.replace(config, learning_rate=3e-3, steps=1000, **options))
     batch = trainer.sampler.draw(0)
 
@@ -61,7 +61,7 @@ def test_steps_on_one_batch_lower_its_loss(config, options):
 
 def test_a_new_model_loses_exactly_as_much_as_cubic(config):
     trainer = trainer_of(dataclasses.replace(config, squared_share=0.0))
-    # Coarse enough that no item falls below the floor of the weighting.
+    # Coarse enough that no item is below the lower limit of the weighting.
     loss, ratio, _ = trainer.train_step(trainer.sampler.draw(0)).tolist()
 
     assert loss == pytest.approx(1.0, abs=1e-4)
@@ -78,7 +78,7 @@ def test_a_resumed_run_computes_the_losses_of_an_uninterrupted_one(config, optio
     before = losses_of(first, 4)
     config.output.mkdir()
     first.save()
-    torch.manual_seed(77)  # a new process has another global state
+    torch.manual_seed(77)  # a new process has a different global state
     second = trainer_of(config, grids=grids)
     second.resume()
 
@@ -192,7 +192,7 @@ def test_training_does_without_tensorboard(config, monkeypatch):
     assert not (config.output / "tensorboard").exists()
 
 
-# --- begun from weights
+# --- initial weights
 
 
 def test_a_run_begins_with_the_weights_it_is_given(config):

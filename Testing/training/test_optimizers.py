@@ -1,4 +1,4 @@
-"""The optimizer of a recipe: which weights Muon moves, how far, and that it is PyTorch's own."""
+"""The optimizer of a recipe: which weights Muon updates, by how much, and that it is PyTorch's own."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_a_convolution_learns_in_all_directions_alike(memory_format):
 
     change, _ = stepped(layer)
 
-    # Orthogonal rows: all singular values are alike, as far as five Newton-Schulz iterations bring them together.
+    # Orthogonal rows: all singular values are equal, within the accuracy of five Newton-Schulz iterations.
     singular = torch.linalg.svdvals(change.flatten(1)) / (0.2 * RATE * (12 * 27) ** 0.5)
     assert singular.min() > 0.6
     assert singular.max() < 1.3

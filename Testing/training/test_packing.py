@@ -1,4 +1,4 @@
-"""A packed volume is the prepared one, but for 8 bits, and is trained on as it is."""
+"""A packed volume equals the prepared one, except for rounding to 8 bits, and is used for training unchanged."""
 
 from __future__ import annotations
 

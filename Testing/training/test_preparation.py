@@ -1,4 +1,4 @@
-"""Volumes on their way to ground truth: checked, cropped, normalized, resampled; and kept in the cache."""
+"""Preparation of volumes for training: checks, cropping, normalization, resampling, and the cache."""
 
 import dataclasses
 import json
@@ -62,7 +62,7 @@ def test_an_orientation_is_named_by_where_the_axes_run(direction, letters):
     assert orientation_of(geometry) == letters
 
 
-# --- what cannot be learned from
+# --- unusable volumes
 
 
 @pytest.mark.parametrize(

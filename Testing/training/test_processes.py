@@ -1,4 +1,4 @@
-"""Two processes that `torchrun` starts train as one process with the doubled batch does."""
+"""Two processes started by `torchrun` train like one process with the doubled batch."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ def test_two_processes_that_are_terminated_save_the_same_step(folder):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 
-    # Both ask each other every ten steps, so that neither waits for one that has left.
+    # Both exchange their state every ten steps, so that neither waits for a process that has ended.
     assert process.returncode != 0
     assert states_of(folder, "run")["step"] % 10 == 0
     assert states_of(folder, "run")["step"] >= 50

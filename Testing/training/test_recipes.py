@@ -1,4 +1,4 @@
-"""Recipes: every shipped one is valid, and mistakes are refused by name before anything is read."""
+"""Recipes: every included one is valid, and mistakes are refused by name before anything is read."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Who is trained on and who validated on: read from a folder or a CSV file, and never both."""
+"""Training and validation subjects, from a folder or a CSV file: no subject is in both."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_somebody_who_is_in_both_is_refused_by_name(tmp_path, training, validati
 def test_equal_file_names_of_named_subjects_are_accepted(tmp_path):
     one, two = (Source(tmp_path / name / "t1.nii.gz", name, named=True) for name in "AB")
 
-    assert refuse_shared_subjects([one], [two]) is None  # it raises where it refuses
+    assert refuse_shared_subjects([one], [two]) is None  # it raises if a volume is refused
 
 
 def test_a_copy_under_another_name_and_type_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""A run that stops: asked to, by a loss that is no number, by a full disk; and what its checkpoint is good for."""
+"""A run that stops on request, with a loss of NaN, or on a full disk, and its checkpoint."""
 
 import dataclasses
 import os
@@ -83,7 +83,7 @@ def test_a_loss_that_is_not_a_number_stops_and_saves_its_batch(config, monkeypat
     saved = torch.load(config.output / NAN_BATCH, weights_only=True)
     assert saved["step"] == 6
     torch.testing.assert_close(saved["batches"], [vars(trainer.sampler.draw(6))], rtol=0, atol=0)
-    # The checkpoint is the one before: nobody resumes from weights that are not numbers.
+    # The previous checkpoint is kept, because a run cannot resume from weights with NaN.
     assert torch.load(config.output / LAST, weights_only=True)["step"] == 4
 
 

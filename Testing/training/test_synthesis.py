@@ -28,7 +28,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def patch(lowest: float = -0.1, highest: float = 1.1, count: int = 241) -> torch.Tensor:
-    """Return all intensities once, in order; the one in the middle of a symmetric range is 0."""
+    """Return all intensities once, in order; the middle of a symmetric range is 0."""
     return torch.linspace(lowest, highest, count)
 
 
@@ -69,7 +69,7 @@ def test_a_tone_curve_is_continuous_begins_at_0_and_stays_in_range(seed):
 
     assert (result[fine <= 0] == 0).all()
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
-    # At most the full height between two knots 0.2 apart, at the largest gain, for a step of 1e-4.
+    # At most the full height between two knots 0.2 apart, at the largest gain, with steps of 1e-4.
     assert float(result.diff().abs().max()) <= 1.2 * KNOTS / 1.2 * 1e-4 * 1.1
 
 
@@ -128,7 +128,7 @@ def test_a_bias_field_is_positive_and_as_smooth_as_a_square_polynomial_along_eac
 
     assert float(field.abs().max()) <= 3 * 2 * BIAS_TERM
     for axis in range(3):
-        # The third difference of a square polynomial is nothing.
+        # The third difference of a quadratic polynomial is zero.
         assert float(field.diff(n=3, dim=axis).abs().max()) < 1e-6
 
 

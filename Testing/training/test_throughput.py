@@ -1,4 +1,4 @@
-"""What a run says of its speed: operations of a step, the share of the peak, a warm-up that no rate counts."""
+"""The reported speed of a run: operations per step, share of the peak, and a warm-up that does not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models are judged as they are used: on a coarse volume alone, whatever its units."""
+"""Models are validated as they are used: on a coarse volume without its truth, in any units."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from ArSSRLib.training.validation import predict
 def test_a_coarse_volume_is_judged_in_the_range_that_it_has_by_itself():
     torch.manual_seed(0)
     model = build_model(TINY)
-    torch.nn.init.normal_(model.output.weight)  # something beside the spline
+    torch.nn.init.normal_(model.output.weight)  # a residual besides the spline
     coarse = torch.rand((5, 6, 7), generator=torch.Generator().manual_seed(1))
 
     plain = predict(model, coarse, (10, 12, 14), CPU)

@@ -1,4 +1,4 @@
-"""A batch made at once is like one made patch by patch: the same crops, acquisitions and contrasts, without waiting."""
+"""A batch built at once equals one built patch by patch, without synchronization with the device."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_group_has_its_own_scales_and_its_patches_share_them(config):
 
 @pytest.mark.parametrize("augmentation", [False, True])
 def test_crops_are_those_that_are_cut_patch_by_patch(config, augmentation):
-    """Compared with the crop of one volume, turned in one of 48 ways; the crops lie in it and beyond its faces."""
+    """Compares with the crop of a volume in each of 48 orientations; crops are inside and partly beyond its faces."""
     config = dataclasses.replace(config, augmentation=augmentation)
     grids = rough_grids((17, 20, 23))
     generator = torch.Generator().manual_seed(1)
@@ -108,7 +108,7 @@ def test_the_volumes_of_a_grid_are_all_drawn_from(config):
 
 
 def test_query_points_lie_where_their_truth_is(config):
-    """On a smooth volume, point-sampled, cubic interpolation finds the truth at every point, in the volume too."""
+    """On a smooth, point-sampled volume, cubic interpolation equals the truth at every point, also in the volume."""
     config = dataclasses.replace(config, **PLAIN, margin=2)
     batch = sampler_of(config, smooth_grids((60, 62, 64), sigma=6.0)).draw(0)
 
@@ -139,7 +139,7 @@ def test_blur_noise_and_slice_gains_come_as_often_as_asked(config):
     bands = (
         sampler_of(uneven).draw(0).coarse / sampler_of(dataclasses.replace(uneven, jitter_maximum=0.0)).draw(0).coarse
     )
-    for ratio in bands[:, 0]:  # along one axis it changes, along the others it does not
+    for ratio in bands[:, 0]:  # it changes along one axis only
         spread = sorted(float(ratio.mean([a for a in range(3) if a != axis]).std()) for axis in range(3))
         assert spread[2] > 1e-3
         assert spread[1] < 1e-3
@@ -223,7 +223,7 @@ def test_tissue_curves_are_of_four_kinds_as_often_as_they_should():
 
 
 class NoWaiting(TorchDispatchMode):
-    """Refuses what makes the host wait for a device: a value that is asked for, or a shape that depends on one."""
+    """Refuses operations that make the host wait for a device: reading a value, or a shape that depends on values."""
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         name = function.overloadpacket._qualified_op_name
@@ -232,7 +232,7 @@ class NoWaiting(TorchDispatchMode):
 
 
 def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
-    """What the host draws is drawn beforehand; the rest must not ask for a value."""
+    """The host draws its random numbers beforehand; after that, nothing may read a value."""
     sampler = sampler_of(
         dataclasses.replace(config, jitter_share=1.0, bias_share=1.0, tissue_share=0.2, lesion_share=0.5)
     )
@@ -251,7 +251,7 @@ def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
 
 
 def test_blocks_hold_the_truth_at_their_inner_voxels_and_agree_where_the_profile_is_told(config):
-    """On a smooth volume, point-sampled, cubic interpolation of the patch is the truth of the block."""
+    """On a smooth, point-sampled volume, cubic interpolation of the patch equals the truth of the block."""
     config = dataclasses.replace(
         config, **PLAIN, margin=2, model=ArSSR3Config(), block_voxels=4000, stated_share=0.6, own_profile_share=0.0
     )
