@@ -56,11 +56,12 @@ def quality() -> str:
         groups.setdefault((volume_row["scale"], volume_row["profile"]), []).append(list(volume_row.values()))
     model, volumes = default_model(), {len(rows) for rows in groups.values()}
     lines = [
-        f"PSNR in dB / SSIM inside the brain mask, averaged over {max(volumes)} volumes that `{model}` was not trained "
-        "on. Each volume was downsampled and then upsampled again. The slice profile says how the coarse slices were "
-        "simulated: *point* takes single samples, *gaussian* averages over the slice thickness. *Back-projection* "
-        "corrects the interpolated volume until it agrees with the input, and is given the true slice profile. The "
-        "gain is over the better of these two methods.\n\n",
+        f"Each of {max(volumes)} volumes that `{model}` was not trained on was downsampled and then upsampled again. "
+        "The table shows the mean agreement with the original inside the brain mask, as PSNR in dB / SSIM; higher is "
+        "better. The slice profile says how the coarse slices were simulated: *point* takes single samples, "
+        "*gaussian* averages over the slice thickness. *Back-projection* corrects the interpolated volume until it "
+        "agrees with the input, and is given the true slice profile. The gain is over the better of these two "
+        "methods.\n\n",
         f"| scale, slice profile | cubic | cubic + 10 back-projections | {model} | gain, dB: mean (smallest) |\n",
         "| --- | --- | --- | --- | --- |\n",
     ]
