@@ -37,7 +37,7 @@ settings.load_profile("arssr")
 
 @pytest.fixture
 def oblique_geometry() -> VolumeGeometry:
-    """A thick-sliced grid, rotated about all three axes."""
+    """A grid with thick slices, rotated about all three axes."""
     return VolumeGeometry(
         size=(20, 18, 9), spacing=(0.9, 1.1, 2.5), origin=(-31.0, 12.5, 47.25), direction=phantoms.rotation(11, -17, 29)
     )

@@ -1,4 +1,4 @@
-"""The form of every error of the engine."""
+"""Checks for the form of error messages of the engine."""
 
 import tracemalloc
 

@@ -12,7 +12,7 @@ def voxels() -> np.ndarray:
 
 
 def nrrd(path, *lines, data=None, sizes="4 5 6", encoding="raw"):
-    """Write a NRRD file with further lines in its header."""
+    """Write an NRRD file with additional lines in its header."""
     head = ["NRRD0005", "type: short", f"dimension: {len(sizes.split())}", f"sizes: {sizes}", "endian: little"]
     text = "\n".join([*head, f"encoding: {encoding}", *lines, "", ""])
     path.write_bytes(text.encode() + (voxels().T.tobytes() if data is None else data))

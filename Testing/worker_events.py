@@ -1,4 +1,4 @@
-"""What a worker has told, read back."""
+"""Reading of the events of a worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ArSSRLib.worker.events import Events
 
 
 class Told:
-    """A worker's events in a file, and the two objects through which a task speaks and listens.
+    """A worker's events in a file, and the two objects with which a task sends events and receives requests.
 
     Args:
         path: The file.
@@ -32,7 +32,7 @@ class Told:
 
 
 def events_in(content: bytes, event: str | None = None) -> list[dict[str, Any]]:
-    """Return the events in what a worker wrote, or those of one name; every line must be one."""
+    """Return the events in the output of a worker, or those with one name; every line must be an event."""
     lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
     return [line for line in lines if event is None or line["event"] == event]
 
@@ -46,7 +46,7 @@ def upsample_job(model: object, *volumes: tuple[object, object], **changes: Any)
 
 
 def lens_job(model: object, source: object, folder: object) -> dict[str, Any]:
-    """Return the content of a job file whose worker answers for planes of a volume, on the CPU."""
+    """Return the content of a job file for the task "lens" on a volume, on the CPU."""
     options = UpsamplingOptions(device="cpu", precision="fp32").as_table()
     return {"format": 1, "task": "lens", "model": str(model), "input": str(source), "folder": str(folder), **options}
 
@@ -54,7 +54,7 @@ def lens_job(model: object, source: object, folder: object) -> dict[str, Any]:
 def question_about(
     geometry: VolumeGeometry, number: int, *, slice_number: int = 8, exact: bool = False
 ) -> dict[str, Any]:
-    """Return the question for a slice of the result at scale 2."""
+    """Return the request for a slice of the result at scale 2."""
     fine = geometry.upsampled(2)
     affine = fine.affine
     return {

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of single rooms."""
+"""Fixtures for the tests of single rooms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def source(tmp_path, oblique_geometry) -> Volume:
 
 @pytest.fixture
 def result(source) -> Volume:
-    """A finer volume as the engine makes it: the header of the source, other intensities."""
+    """A finer volume like a result of the engine, with the header of the source but other intensities."""
     geometry = source.geometry.upsampled((2, 2, 3))
     noise = np.random.default_rng(4).integers(-32768, 32768, geometry.shape)
     return source.with_array(noise.astype(np.int16), geometry)

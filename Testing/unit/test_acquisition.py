@@ -1,4 +1,4 @@
-"""Simulated acquisitions and their reversal, beside the resampling that they are made of."""
+"""Simulated acquisitions and back-projection, compared with the resampling operations that they consist of."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def random_volume(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def scipy_spline(volume: np.ndarray, positions: list[np.ndarray]) -> np.ndarray:
-    """Interpolate at scattered positions, or on the grid that they span."""
+    """Interpolate at scattered positions, or on a grid."""
     return ndimage.map_coordinates(volume, positions, order=3, mode="mirror")
 
 
@@ -42,7 +42,7 @@ def test_the_literal_degradation_of_the_paper_is_the_zoom_of_scipy(fine, coarse)
     result = apply_matrices(volume, acquisition_matrices(fine, coarse, profile="endpoints"))
 
     factors = [new / old for old, new in zip(fine, coarse, strict=True)]
-    # Not in its default mode, "constant": where rounding puts the last center outside, that answers 0.
+    # Not in its default mode "constant", which returns 0 if rounding places the last center outside.
     expected = ndimage.zoom(volume.numpy(), factors, order=3, mode="mirror", grid_mode=False)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-9)
 

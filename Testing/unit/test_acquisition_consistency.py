@@ -1,4 +1,4 @@
-"""Agreement with the measurement: the same as back-projection step by step, in tiles as in one piece."""
+"""Agreement with the scan equals back-projection step by step, in tiles or as a whole."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_correction_is_differentiable_in_its_strength(agreement, measured):
 
 
 def test_a_wrong_profile_pulls_a_true_result_away(agreement):
-    """Why the correction is off unless the profile is known: it is no harmless filter."""
+    """With a wrong profile, the correction does harm; this is why it is off unless the profile is known."""
     truth = cubic_upsample(torch.rand((8, 10, 9), generator=torch.Generator().manual_seed(6)), FINE)
     measured = apply_matrices(truth, agreement.down)
     wrong = Agreement.of(FINE, COARSE, SliceProfile((AxisProfile("point"),) * 3))

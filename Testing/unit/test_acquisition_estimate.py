@@ -1,4 +1,4 @@
-"""The estimated slice profile: recognized on a texture with a known one, and unknown where nothing can be known."""
+"""The slice profile is estimated correctly on a texture with a known profile, and unknown without enough detail."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fine() -> torch.Tensor:
 
 
 def acquired(fine, kind, width=1.0) -> np.ndarray:
-    """Return slices four fine voxels apart."""
+    """Return slices with a distance of four fine voxels."""
     axis = AxisProfile(kind, width)
     return apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), SliceProfile((axis, axis, axis)))).numpy()
 

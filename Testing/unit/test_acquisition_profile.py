@@ -1,4 +1,4 @@
-"""Slice profiles: what a network is told of them, and what no acquisition can be."""
+"""Slice profiles: the values that a network receives, and impossible profiles."""
 
 from __future__ import annotations
 

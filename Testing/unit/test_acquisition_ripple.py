@@ -1,4 +1,4 @@
-"""The trace of the slices: 2 after linear interpolation, nothing where there were none, along the right axis."""
+"""Ripple at the slice distance: 2 after linear interpolation, 0 without slices, along the right axis."""
 
 import math
 

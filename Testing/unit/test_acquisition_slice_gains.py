@@ -1,4 +1,4 @@
-"""Gains of slices: found where there are some, never taken from anatomy, and divided out without a trace elsewhere."""
+"""Gains of slices are detected and removed; anatomy is not mistaken for gains, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ ALTERNATING = 1 + 0.03 * (-1.0) ** np.arange(SLICES)
 
 
 def head(*, noise: float = 15.0, seed: int = 0, slices: int = SLICES) -> np.ndarray:
-    """Return a head of three tissues and a bright ventricle, 4 mm slices of 1 mm voxels, in air; up to about 1000."""
+    """Return a head of three tissues and a bright ventricle in air, with 4 mm slices of 1 mm voxels, up to about 1000."""
     rng = np.random.default_rng(seed)
     k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (slices, *PLANE)], indexing="ij")
     folds = ndimage.gaussian_filter(rng.normal(size=k.shape), (1.0, 4.0, 4.0))
-    tissue = np.where(folds > 0, 800.0, 550.0) * (1.1 - 0.15 * k**2 - 0.1 * i)  # a coil is sensitive nearby
+    tissue = np.where(folds > 0, 800.0, 550.0) * (
+        1.1 - 0.15 * k**2 - 0.1 * i
+    )  # the sensitivity of a coil decreases with the distance
     array = np.where(k**2 + j**2 + i**2 < 0.9, tissue, 0)
     array = np.where((k / 0.5) ** 2 + (j / 0.25) ** 2 + (i / 0.15) ** 2 < 1, 1000.0, array)
     return np.abs(ndimage.gaussian_filter(array, (0.4, 0.7, 0.7)) + noise * rng.normal(size=array.shape))
@@ -34,14 +36,14 @@ def estimate(array: np.ndarray, axis: int = 0, **options) -> SliceGains | None:
 
 
 def fast(logarithms: np.ndarray) -> np.ndarray:
-    """Return what is left of a series of slices after changes over more than eight slices, and the outer slices."""
+    """Return a series of slices without changes over more than eight slices, and without the outer slices."""
     n = np.arange(len(logarithms))
     slow = np.cos(np.pi * np.arange(len(n) // 4 + 1) * (n[:, None] + 0.5) / len(n))
     return (logarithms - slow @ np.linalg.lstsq(slow, logarithms, rcond=None)[0])[4:-4]
 
 
 def left(found: SliceGains | None, true: np.ndarray) -> float:
-    """Return the root mean square of what is left of the gains, in percent."""
+    """Return the root mean square of the remaining gains, in percent."""
     factors = np.ones(len(true)) if found is None else np.array(found.factors)
     return 100 * float(np.sqrt(np.mean(fast(np.log(true / factors)) ** 2)))
 
@@ -76,7 +78,7 @@ def test_slices_may_lie_along_any_axis(axis):
 
 def bright_slice(array: np.ndarray) -> np.ndarray:
     changed = array.copy()
-    changed[12, 10:40, 12:40] *= 1.5  # a structure that lies in one slice alone
+    changed[12, 10:40, 12:40] *= 1.5  # a structure in only one slice
     return changed
 
 

@@ -1,4 +1,4 @@
-"""Spectra along the axes: what changes nothing, what has none, and that large volumes take little memory."""
+"""Spectra along the axes: their invariances, volumes without one, and little memory for large volumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_offset_and_gain_change_nothing(slices, gain, offset):
     if gain > 0:
         np.testing.assert_array_equal(before, after)
     else:
-        assert not np.array_equal(before, after)  # another contrast, so the test above can fail
+        assert not np.array_equal(before, after)  # another contrast, to show that the comparison above can fail
 
 
 def test_the_order_of_the_axes_is_that_of_the_array(slices):

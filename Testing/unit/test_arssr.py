@@ -1,4 +1,4 @@
-"""The published network: one answer by either way, exact tiles, and arguments that are refused."""
+"""The published network: the same result from `query` and `query_grid`, exact tiles, and refused arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COARSE, FINE = (6, 5, 7), (13, 11, 17)
 def model():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        # A seed with which the last ReLU lets something through.
+        # With this seed, the last ReLU does not return 0 everywhere.
         return ArSSR(ArSSRConfig(encoder="ResCNN", feature_channels=16, decoder_depth=3, decoder_width=24)).eval()
 
 
@@ -91,7 +91,7 @@ def test_a_tile_with_the_stated_halo_equals_the_whole(model):
 def test_bytes_per_coarse_voxel_cover_a_wide_feature_map():
     model = ArSSR(ArSSRConfig(encoder="ResCNN", feature_channels=512, decoder_depth=2, decoder_width=1))
 
-    # The last convolution holds its input and its output.
+    # The last convolution needs memory for its input and its output.
     assert model.bytes_per_coarse_voxel >= 4 * (64 + 512)
 
 

@@ -1,4 +1,4 @@
-"""Our network: cubic interpolation plus a residual that knows the coarse voxel it is in, and nothing else."""
+"""arssr2 is cubic interpolation plus a residual, which depends on the position in the coarse voxel only."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def line_along(axis: int, index: torch.Tensor, count: int, others: tuple[float, 
 
 @pytest.fixture
 def new_model():
-    """Return our network as it is before its first training step."""
+    """Return arssr2 before its first training step."""
     return build_model(ArSSR2Config(channels=4, blocks=1, feature_channels=8)).eval()
 
 
 @pytest.fixture
 def residual(tiny_model):
-    """Return a function that gives the residual alone, on the grid of fine voxels."""
+    """Return a function that returns only the residual, on the grid of fine voxels."""
 
     def of(volume: torch.Tensor, fine: tuple[int, ...], scale: Conditioning | None = None) -> torch.Tensor:
         grid = whole_grid(tuple(volume.shape[2:]), fine)
@@ -58,7 +58,7 @@ def residual(tiny_model):
     return of
 
 
-# --- two ways to ask
+# --- query and query_grid
 
 
 @pytest.mark.parametrize("fine", [FINE, (7, 9, 8), (14, 18, 16), (56, 10, 9)])
@@ -215,7 +215,7 @@ def test_coordinates_of_another_shape_are_refused(tiny_model, shape):
 
 
 def in_both_precisions(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the answer on a fine grid in fp32, and under autocast to bf16."""
+    """Return the result on a fine grid in fp32, and with autocast to bf16."""
     grid, scale = whole_grid(SHAPE, FINE), scale_of(SHAPE, FINE)
     volume = random_volume(*SHAPE)
     answers = []

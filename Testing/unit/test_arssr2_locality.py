@@ -1,4 +1,4 @@
-"""Our network answers from the coarse voxels around a point and from its place among them, and from nothing else."""
+"""The result of arssr2 at a point only depends on the coarse voxels around it, and on its position between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line_along(axis: int, index: torch.Tensor, count: int, others: tuple[float, 
     return torch.stack(columns, dim=-1)[None]
 
 
-# --- how far it sees
+# --- receptive field
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -42,7 +42,7 @@ def test_a_feature_sees_exactly_as_far_as_the_receptive_radius(blocks):
 
     model.encode(volume)[0, :-1, center, center, center].sum().backward()
 
-    # Without gradient a voxel is not seen: convolutions pass on exact zeros.
+    # A voxel without gradient has no influence, because convolutions keep exact zeros.
     seen = volume.grad[0, 0].nonzero() - center
     assert (seen.amax(0) == model.receptive_radius).all()
     assert (seen.amin(0) == -model.receptive_radius).all()
@@ -63,7 +63,7 @@ def test_an_answer_sees_no_further_than_the_halo(tiny_model):
     torch.testing.assert_close(results[0][beyond], results[1][beyond], rtol=0, atol=1e-6)
 
 
-# --- where it is does not matter
+# --- translation
 
 
 def test_the_answer_does_not_depend_on_the_position_in_the_volume(tiny_model):
@@ -96,7 +96,7 @@ def test_the_answer_does_not_depend_on_the_coordinates_in_the_whole_volume(tiny_
 def test_the_answer_is_continuous_across_coarse_voxels(tiny_model, axis):
     count = SHAPE[axis]
     others = (0.13, -0.37)
-    # Both where the nearest coarse voxel changes (faces) and where interpolation takes up the next one (centers).
+    # At changes of the nearest coarse voxel (faces), and of the interpolated coarse voxels (centers).
     places = torch.arange(0.5, count - 1, 0.5, dtype=torch.float64)
     epsilon = 1e-6
 
@@ -118,7 +118,7 @@ def test_the_answer_is_as_smooth_at_faces_as_inside(tiny_model):
         feature_map = tiny_model.encode(random_volume(*SHAPE))
         steps = tiny_model.query(feature_map, line_along(1, index, count, (0.13, -0.37)))[0].diff().abs()
 
-    # A jump would stand out from the slope, which is a few times the mean step at most.
+    # A jump would exceed the slope, which is at most a few times the mean step.
     assert float(steps.max()) < 6 * float(steps.mean())
 
 
@@ -132,6 +132,6 @@ def test_the_outermost_half_voxel_does_not_fade(tiny_model, axis):
         feature_map[:, -1] = 0
         line = tiny_model.query(feature_map, line_along(axis, index, count, (0.0, 0.0)))[0].view(count, phases)
 
-    # A constant volume shows nothing of its border: the residual repeats from the first voxel to the last.
+    # The border has no effect on a constant volume: the residual is periodic from the first voxel to the last.
     assert float(line.std(dim=1).min()) > 1e-4
     torch.testing.assert_close(line, line[count // 2].expand_as(line), rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""ArSSR3: told the slice profile where it is known, and otherwise the network that it grew from."""
+"""arssr3 receives the slice profile if it is known; otherwise, it equals the network that it was grown from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(profile: SliceProfile) -> Conditioning:
 
 
 def randomized(network: torch.nn.Module) -> torch.nn.Module:
-    """Return a network none of whose layers is 0, as after training."""
+    """Return a network in which no layer is 0, as after training."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():

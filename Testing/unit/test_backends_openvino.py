@@ -1,4 +1,4 @@
-"""Encoding by OpenVINO: what PyTorch computes, faster, and stopped when somebody asks."""
+"""Encoding with OpenVINO agrees with PyTorch, and can be stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FP32 = torch.float32
 
 @pytest.fixture
 def network(request, tiny_model):
-    """Our network, or a small published one with weights from a fixed seed."""
+    """arssr2, or a small published network with weights from a fixed seed."""
     if request.param == "arssr2":
         return tiny_model
     with torch.random.fork_rng(devices=[]):
@@ -125,12 +125,12 @@ def test_a_region_in_8_bits_is_cut_from_the_whole(tiny_model, phantom, monkeypat
     np.testing.assert_allclose(part, whole[0:4, 2:5, 0:3], rtol=0, atol=2e-3 * np.ptp(whole))
 
 
-# --- what is kept
+# --- compiled graphs
 
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """Return the shapes of all graphs that are compiled from now on."""
+    """Return the list of the shapes of all graphs compiled from now on."""
     shapes, build = [], openvino_encoder.encoder_graph
 
     def recorded(model, shape, **options):
@@ -202,7 +202,7 @@ def test_nothing_is_reported_to_anybody(tiny_model, compilations, monkeypatch):
 
 
 class Request:
-    """An encoding that never ends by itself."""
+    """An encoding that never ends on its own."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -223,7 +223,7 @@ class Request:
 
 
 class Cancelled(Exception):  # noqa: N818
-    """What a user's callback raises."""
+    """An exception in the user's callback."""
 
 
 def test_an_encoding_that_is_stopped_ends_before_its_memory_is_given_away(tiny_model, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the backend OpenVINO refuses, in one line, and what 8 bits are measured on; most of it needs no OpenVINO."""
+"""Refusals of the backend OpenVINO, and the calibration for 8 bits; most of these tests run without OpenVINO."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ArSSRLib.upsampling import upsample
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Make this a machine with OpenVINO on a processor that multiplies fp32 and 8 bits only."""
+    """Simulate a machine with OpenVINO, on a processor that only supports fp32 and 8 bits."""
     monkeypatch.setattr(device, "find_spec", lambda _: object())
     monkeypatch.setattr(packages, "version", lambda _: "2026.0")
     core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])

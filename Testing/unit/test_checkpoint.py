@@ -1,4 +1,4 @@
-"""What is written is read back; what cannot be used is refused in one line, and nothing in a file is ever run."""
+"""Checkpoints are read as they were written; invalid files are refused, and nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def published():
-    """A published network whose decoder is not of the usual size."""
+    """A published network with a decoder of an unusual size."""
     return build_model(ArSSRConfig(encoder="ResCNN", feature_channels=5, decoder_depth=3, decoder_width=7)).eval()
 
 
@@ -43,7 +43,7 @@ def equal(first, second):
 
 
 def expect_refusal(path, *words):
-    """Check that a file is refused in one line that names it and says the words."""
+    """Check that a file is refused in one line that names it and contains the text."""
     with pytest.raises(CheckpointError) as caught:
         load_model(path)
     message = str(caught.value)
@@ -54,7 +54,7 @@ def expect_refusal(path, *words):
         assert word in message
 
 
-# --- ours ---
+# --- the project's format ---
 
 
 def test_a_model_written_is_the_model_read(model, saved):
@@ -143,7 +143,7 @@ def test_metadata_cannot_disguise_itself_as_the_format(model, tmp_path):
         save_model(model, tmp_path / "model.safetensors", metadata={"arssr_config": "{}"})
 
 
-# --- the authors' ---
+# --- the format of the paper's authors ---
 
 
 @pytest.mark.parametrize("encoder", ["RDN", "ResCNN", "SRResNet"])
@@ -203,7 +203,7 @@ def test_converting_our_own_format_is_refused(saved, tmp_path):
         convert_checkpoint(saved, tmp_path / "again.safetensors")
 
 
-# --- what cannot be used ---
+# --- unusable files ---
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -243,7 +243,7 @@ def test_a_file_cut_short_is_refused(saved, published, tmp_path, kind, part):
 
 
 class Trap:
-    """Pickled, it creates a file when it is unpickled without care."""
+    """An object whose pickle creates a file when it is loaded without restrictions."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -284,7 +284,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path, content, word):
 
 
 def rewritten(path, change, header=None):
-    """Write the weights of ``path`` again, after ``change`` was made to them."""
+    """Write the weights of ``path`` again after applying ``change``."""
     state = {key: tensor.clone() for key, tensor in load_model(path).state_dict().items()}
     change(state)
     save_file(state, path, header or {"arssr_format": "1", "arssr_config": SMALL.to_json()})

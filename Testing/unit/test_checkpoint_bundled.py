@@ -1,4 +1,4 @@
-"""The bundled models: found by name, refused when they are not what was published."""
+"""The bundled models are found by name, and refused if their checksum is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights are data: a file made to do harm is refused before anything in it is followed or allocated."""
+"""Malicious weights files are refused before anything in them is executed or allocated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ArSSRLib.errors import CheckpointError
 from ArSSRLib.model.arssr import ArSSRConfig
 from ArSSRLib.model.registry import build_model
 
-# A byte array of ten thousand million bytes, in PyTorch's list of what is safe.
+# A byte array of ten billion bytes, which PyTorch considers safe.
 BYTE_ARRAY = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe4\x0b\x54\x02\x85R."
 
 
@@ -29,12 +29,12 @@ def authors(tmp_path):
 
 
 def refusal(path) -> str:
-    """Return the one line in which a file is refused, with less than 20 MB taken for it."""
+    """Return the one-line refusal of a file, after checking that it needed less than 20 MB."""
     return messages.refusal(load_model, path, CheckpointError, most_bytes=path.stat().st_size * 3 + 20e6)
 
 
 def rebuilt(path, *, compression=zipfile.ZIP_STORED, **replaced: bytes):
-    """Write an archive again, with other records: data_pkl stands for data.pkl."""
+    """Write an archive again with other records; data_pkl is the name for data.pkl."""
     with zipfile.ZipFile(path) as archive:
         records = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     with zipfile.ZipFile(path, "w", compression) as archive:
@@ -73,7 +73,7 @@ def test_a_storage_that_claims_more_than_the_file_holds_is_refused(tmp_path):
 
 
 def test_a_number_of_hundreds_of_digits_is_refused(authors):
-    # Found by fuzzing: it does not fit into the floating-point number that a message would have shown.
+    # Found by fuzzing: the number is too large for the conversion to floating point in a message.
     rebuilt(authors, data_pkl=pickle.dumps({"weight": 10**400}, protocol=2))
 
     assert "larger than the whole file" in refusal(authors)
@@ -132,7 +132,7 @@ def test_a_tensor_that_claims_what_is_not_there_is_refused(tmp_path, entry):
 def test_a_file_larger_than_any_network_is_refused_unread(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     with path.open("wb") as file:
-        file.truncate(formats.MAXIMUM_FILE_BYTES + 1)  # sparse: it takes no room
+        file.truncate(formats.MAXIMUM_FILE_BYTES + 1)  # sparse: needs no disk space
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda _: pytest.fail("the file was read"))
 
     assert "GB allowed" in refusal(path)

@@ -1,4 +1,4 @@
-"""The user's own models: imported after every check, used by name, removed without a trace."""
+"""The user's own models are verified and imported, used by name, and removed completely."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ArSSRLib.errors import InputError
 
 
 def run_action(action, monkeypatch, arguments=()):
-    """Run ``arssr info FILE`` with another action behind it."""
+    """Run ``arssr info FILE`` with a replaced action."""
     monkeypatch.setitem(sys.modules, "fake_action", SimpleNamespace(run=action))
     real = cli.build_parser
 

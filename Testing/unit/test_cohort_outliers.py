@@ -1,4 +1,4 @@
-"""What stands out among results: by the robust z-score, in words, and never among too few."""
+"""Outliers among results are found by the robust z-score and explained; too few results have none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ArSSRLib.cohort.report.outliers import outliers_of, robust_scores
 
 
 def test_scores_are_those_of_iglewicz_and_hoaglin():
-    values = [2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3]  # their example
+    values = [2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3]  # the example in the source
     deviation = np.median(np.abs(np.array(values) - 2.45))
 
     assert robust_scores(values) == pytest.approx(0.6745 * (np.array(values) - 2.45) / deviation)

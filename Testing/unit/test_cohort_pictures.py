@@ -1,4 +1,4 @@
-"""The pictures of a report: the right slices, in the right place, whatever the grid, and small enough."""
+"""The pictures of a report show the right slices at the right position on any grid, and are small enough."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shown(request):
 
 
 def test_the_interpolated_layer_is_cubic_at_the_voxels_of_the_result(shown):
-    """Shown at the size of the result, a cubic interpolation of the whole scan is the layer, slice by slice."""
+    """At the size of the result, the layer equals the cubic interpolation of the whole scan, slice by slice."""
     scan, result = shown.scan, shown.result
     ways = np.meshgrid(
         *[(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(result.array.shape, scan.array.shape, strict=True)],
@@ -56,7 +56,7 @@ def test_every_layer_shows_the_blob_in_the_same_place(shown):
 
 
 def center_of(layer, count):
-    """Return the center of what is bright in the middle slice, as parts of its edges."""
+    """Return the center of the bright voxels in the middle slice, as fractions of its edges."""
     stored = Image.open(io.BytesIO(base64.b64decode(layer.picture.partition(",")[2])))
     gray = np.asarray(stored.convert("L"), dtype=np.float64).reshape(count, -1, stored.width)[count // 2]
     gray = np.where(gray > 60, gray, 0)

@@ -1,4 +1,4 @@
-"""What a file is, in words."""
+"""`arssr info` describes files."""
 
 from __future__ import annotations
 

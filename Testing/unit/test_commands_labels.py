@@ -1,4 +1,4 @@
-"""Label maps are told from images."""
+"""Label maps are distinguished from images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ArSSRLib.commands.labels import label_count
 
 
 def parcellation(count, dtype):
-    """Return cubes of 4 voxels, each with a label of its own, in background."""
+    """Return cubes with edges of 4 voxels and different labels on a background."""
     blocks = np.arange(1, count + 1).reshape(5, 5, -1) * 7
     return np.pad(np.kron(blocks, np.ones((4, 4, 4))), 4).astype(dtype)
 

@@ -13,7 +13,7 @@ from ArSSRLib.errors import CheckpointError
 
 
 class Entry:
-    """What `arssr models` asks of an entry of the registry."""
+    """The part of a registry entry that `arssr models` uses."""
 
     def __init__(self, name, path, sha256):
         self.name, self.path, self.sha256 = name, path, sha256

@@ -1,4 +1,4 @@
-"""Progress for a person, for a program, or not at all."""
+"""Progress as a bar, as JSON, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration travels unchanged, and a hostile one is refused before it costs anything."""
+"""A configuration is stored and read unchanged, and a malicious one is refused before anything is allocated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutions slab by slab: the numbers of plain convolutions, for every shape, padding and way."""
+"""Convolutions slab by slab equal PyTorch's, for every shape, padding and implementation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def convolution(channels, outputs, padding):
 
 
 def expected(layer, features):
-    """The same in double precision, by PyTorch."""
+    """The same convolution in double precision, by PyTorch."""
     mode = "replicate" if layer.padding == "replicate" else "constant"
     volume = F.pad(features.double().permute(3, 0, 1, 2)[None], (1,) * 6, mode=mode)
     return F.conv3d(volume, layer.weight.double(), layer.bias.double())[0].permute(1, 2, 3, 0)
@@ -110,4 +110,4 @@ def test_an_observer_is_told_the_whole_of_a_convolution_and_may_end_it():
     with pytest.raises(InterruptedError):
         list(layer.slabs(features, stop))
     with torch.inference_mode():
-        assert len(list(layer.slabs(features))) == 3  # the next one is observed by itself
+        assert len(list(layer.slabs(features))) == 3  # the memory of the next one is measured separately

@@ -1,4 +1,4 @@
-"""Names of devices to devices that are there, and a refusal in one line for all others."""
+"""Names of devices become existing devices; all others are refused in one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Return a function that makes this a machine with so many GPUs, or an Apple one."""
+    """Return a function that simulates a machine with a number of GPUs, or an Apple GPU."""
 
     def is_one_with(*, gpus: int = 0, apple: bool = False, bf16: bool = True) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
@@ -169,9 +169,9 @@ print(before, during, used_memory(cpu), peak_during, peak_memory(cpu))
 
 @pytest.fixture(scope="module")
 def memory_of_a_process():
-    """Memory of a fresh process before, while and after it held 240 MB, and its peak while and after.
+    """Memory of a new process before, during and after an allocation of 240 MB, and its peak during and after it.
 
-    A fresh one: this one may hold, and hand out again, what earlier tests have freed.
+    The process is new because this one may reuse memory that earlier tests have freed.
     """
     result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120)
     names = ("before", "during", "after", "peak_during", "peak_after")
@@ -183,7 +183,7 @@ def test_memory_in_use_grows_with_what_is_held(memory_of_a_process):
 
 
 def test_the_peak_is_never_below_what_is_held(memory_of_a_process):
-    # Linux counts pages for each processor and adds them up now and then.
+    # Linux counts pages per core, and only updates the sum occasionally.
     assert memory_of_a_process.peak_during > 0.99 * memory_of_a_process.during
 
 
@@ -215,7 +215,7 @@ def test_without_the_status_of_linux_the_peak_is_asked_from_the_system(monkeypat
     expected = peak_memory(CPU)
     monkeypatch.setattr(device, "STATUS", tmp_path / "missing")
 
-    # In kB on Linux, in bytes on a Mac, which is where it is asked.
+    # In kB on Linux, and in bytes on macOS, where it is used.
     assert peak_memory(CPU) * 1024 == pytest.approx(expected, rel=0.05)
 
 
@@ -248,7 +248,7 @@ def test_other_errors_are_no_lack_of_memory(error):
     assert not is_out_of_memory(error)
 
 
-# --- which devices, and whether they work
+# --- lists of devices, and their tests
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_windows_is_asked_for_its_processor(monkeypatch, tmp_path):
 
 @pytest.fixture
 def mac(monkeypatch, tmp_path):
-    """Return a function that makes ``sysctl`` a script, on a system that is neither Linux nor Windows."""
+    """Return a function that replaces ``sysctl`` by a script, on a simulated system other than Linux and Windows."""
     monkeypatch.setattr(device, "PROCESSOR", tmp_path / "missing")
     monkeypatch.setitem(sys.modules, "winreg", None)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")

@@ -1,4 +1,4 @@
-"""How much memory is free in a container of Linux, of either version."""
+"""Free memory in a Linux container, with either version of control groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ArSSRLib.device import free_memory
 
 CPU = torch.device("cpu")
 
-# What Linux calls the limit, the use and the account of a container, and the field of idle files in it.
+# Linux's file names for the limit, the use and the statistics of a container, and the field for inactive files.
 CONTAINERS = {
     "version 2": ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     "version 1": (
@@ -26,7 +26,7 @@ CONTAINERS = {
 
 @pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS.keys())
 def container(monkeypatch, tmp_path, request):
-    """Return a function that puts this process into a container with so much memory, on a machine with 8 GB free."""
+    """Return a function that simulates a container with a memory limit, on a machine with 8 GB free."""
     moved = [
         (*(tmp_path / path.relative_to("/sys/fs/cgroup") for path in paths), field) for *paths, field in device.CGROUPS
     ]

@@ -1,4 +1,4 @@
-"""The published encoders: how many parameters, how far they see, and the same result with and without gradients."""
+"""The published encoders: number of parameters, receptive field, and the same result with and without gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.model.encoders import ENCODERS
 
-# Wu et al. 2023; the parameters of each encoder and how many voxels it sees to each side.
+# Wu et al. 2023: the parameters of each encoder, and its receptive field to each side in voxels.
 PUBLISHED = {"RDN": (5_918_784, 28), "ResCNN": (2_214_912, 20), "SRResNet": (4_317_376, 39)}
 
 
 class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations made and that are still alive."""
+    """Counts the bytes of all existing tensors that operations have created."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ def test_a_feature_sees_exactly_as_far_as_the_encoder_states(encoder, axis):
     shape[axis] = 2 * middle + 1
     volume = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(2), requires_grad=True)
 
-    # The signs of the channels differ, or their gradients would cancel nothing and prove less.
+    # With different signs of the channels, because then gradients can cancel, which is a stricter test.
     feature = encoder(volume).movedim(axis + 2, 0)[middle]
     gradient = torch.autograd.grad((feature * torch.randn_like(feature)).sum(), volume)[0]
 
@@ -83,7 +83,7 @@ def test_encoding_holds_what_the_encoder_states_and_not_much_less(encoder):
             encoder.lean(torch.rand(1, 1, depth, 6, 6), unobserved)
         peaks.append(memory.peak)
 
-    # What a slab takes is the same for both.
+    # The memory of a slab is the same for both.
     channels = (peaks[1] - peaks[0]) / (4 * 8 * 6 * 6)
     assert 0.9 * encoder.live_channels < channels <= encoder.live_channels
 

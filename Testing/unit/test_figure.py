@@ -1,4 +1,4 @@
-"""Pictures: the right place, the right way round, and written completely or not at all."""
+"""Pictures: position and orientation are correct, and files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ArSSRLib.volume import Volume
 
 @pytest.fixture(autouse=True)
 def coarse_pixels(monkeypatch):
-    """Draw a ninth of the pixels: what is promised does not depend on how many there are."""
+    """Draw a ninth of the pixels, because the tested properties do not depend on their number."""
     monkeypatch.setattr("ArSSRLib.figure.views.SAMPLES", 300)
     monkeypatch.setattr("ArSSRLib.figure._DPI", 50)
 
@@ -56,7 +56,7 @@ def centroid(image: np.ndarray, view: View) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_pictures_are_in_radiological_orientation(orientation):
-    """Left of the patient on the right, front above (axial) or left (sagittal), head above."""
+    """The patient's left is on the right, the front at the top (axial) or left (sagittal), the head at the top."""
     geometry = cube(ORIENTATIONS[orientation])
     axes = np.reshape(phantoms.rotation(9, -14, 21) if orientation == "oblique" else AXIAL, (3, 3))
     center = axes @ [12.0, -8.0, 5.0]  # left, front, head
@@ -93,7 +93,7 @@ def test_proportions_are_true_for_thick_slices():
 
     for view in orthogonal_views([volume]):
         picture = np.nan_to_num(sample(volume, view))
-        # A pixel is a square in the patient, and a ball is as wide as it is tall, to half a slice.
+        # Pixels are square in mm, and a ball is as wide as it is tall, within half a slice.
         assert picture.shape[1] / picture.shape[0] == pytest.approx(view.width / view.height, rel=0.01)
         wide, tall = (np.flatnonzero(picture.max(axis=n) > 50).size * view.width / picture.shape[1] for n in (0, 1))
         assert wide == pytest.approx(tall, abs=4.1)
@@ -140,7 +140,7 @@ def test_the_detail_is_inside_the_anatomy_where_most_is_to_see():
     assert 118 <= left <= 124
     assert 73 <= top <= 79
     corner = quiet_corner([picture], (left, top, width, height), view, (0.0, 100.0))
-    assert corner[0] > 100  # the tissue reaches further to the left
+    assert corner[0] > 100  # the tissue extends further to the left
     assert corner[1] < 20 or corner[1] > 100
 
 

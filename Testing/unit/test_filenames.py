@@ -1,4 +1,4 @@
-"""Names that some system does not have are refused on every system, with the reason; all others are left alone."""
+"""Names that are invalid on some system are refused on every system, with the reason; other names are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of one scale: their size, their grid, exact tiles, a checkpoint, and the scales they refuse."""
+"""Fixed-scale networks: their size, grid, exact tiles, checkpoints, and refused scales."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Identity(torch.nn.Module):
 
 
 def made(kind: str, scale: float = 2.0, seed: int = 0):
-    """Return a network that is no copy, whose normalization, if it has any, has seen other statistics than 0 and 1."""
+    """Return a new network; if it has batch normalization, its statistics differ from 0 and 1."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(FixedScaleConfig(kind=kind, scale=scale))
@@ -150,7 +150,7 @@ def test_tiled_equals_untiled(monkeypatch, kind, scale):
     tiled = carry_out(plan, volume, model).volume
 
     assert len(plan.tiles) > 1
-    # Off the whole fine voxels: the grid of a crop begins inside a voxel.
+    # Not at whole fine voxels: the grid of a crop begins inside a voxel.
     assert scale == int(scale) or any(tile.crop[0].start * scale % 1 for tile in plan.tiles)
     assert whole.array.std() > 1
     np.testing.assert_allclose(tiled.array, whole.array, rtol=0, atol=1e-2)
@@ -185,10 +185,10 @@ def test_another_scale_is_refused_with_what_to_do(asked):
 @pytest.mark.parametrize(
     ("scale", "coarse", "fine", "accepted"),
     [
-        (2.0, 54, 109, True),  # 109 voxels were made 54
+        (2.0, 54, 109, True),  # 109 voxels became 54
         (2.0, 54, 107, True),
         (2.0, 54, 110, False),
-        (2.5, 5, 13, True),  # 5 voxels shall be 12.5
+        (2.5, 5, 13, True),  # 5 voxels would become 12.5
         (2.5, 5, 14, False),
         (2.0, 1, 2, True),
     ],
@@ -205,7 +205,7 @@ def test_only_what_rounding_to_whole_voxels_makes_is_taken_for_its_scale(scale, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_is_never_rounded_to_half_precision(kind):
     model, coarse = made(kind), random_volume(6, 5, 4)
-    if kind == "rescnn":  # only what is added to the image may be rounded, and here that is nothing
+    if kind == "rescnn":  # only the residual may be rounded, which is zero here
         torch.nn.init.zeros_(model.network.conv_end[0].weight)
         torch.nn.init.zeros_(model.network.conv_end[0].bias)
     expected = predict(model, coarse[0, 0], (12, 10, 8), CPU)

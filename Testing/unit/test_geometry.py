@@ -1,4 +1,4 @@
-"""Where voxels are in the patient: the field of view is kept, whatever the size, the orientation and the scale."""
+"""Positions of voxels in the patient: the field of view is kept for every size, orientation and scale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ArSSRLib.geometry import (
 )
 
 TOLERANCE_MM = 1e-6
-# A signed permutation turns a right-handed orientation into any other, left-handed ones included.
+# Signed permutations of the axes, which also create left-handed orientations.
 ANGLES = st.integers(-180, 180)
 SPACINGS = st.floats(0.05, 12)
 SCALES = st.one_of(st.floats(1, 9), st.sampled_from([1, 1.5, 2, 2.5, 3, 4, 10 / 3]))
@@ -51,7 +51,7 @@ def geometries(draw) -> VolumeGeometry:
 
 
 def corners_by_hand(geometry: VolumeGeometry) -> np.ndarray:
-    """Return the outer corners, one point after the other, from the definition of ITK."""
+    """Return the outer corners, computed one by one from ITK's definition."""
     axes = np.reshape(geometry.direction, (3, 3))
     corners = []
     for ends in itertools.product((0, 1), repeat=3):
@@ -179,7 +179,7 @@ def test_shape_is_size_reversed(oblique_geometry):
     assert oblique_geometry.shape == (9, 18, 20)
 
 
-# --- scales from other wishes
+# --- scales from a spacing or a size
 
 
 @given(geometry=geometries(), more=triples(st.integers(0, 700)))
@@ -203,7 +203,7 @@ def test_a_spacing_that_was_asked_for_comes_within_the_rounding_of_the_size(geom
 
     upsampled = geometry.upsampled(scale_for_spacing(geometry, target))
 
-    # Half a voxel more or less along the whole axis, and never another field of view.
+    # At most half a voxel more or less along the whole axis, and always the same field of view.
     assert (np.abs(np.divide(geometry.extent, target) - upsampled.size) <= 0.5 + 1e-6).all()
 
 

@@ -1,4 +1,4 @@
-"""What cannot be a grid, and which scale cannot be meant: refused in one line that says what to do."""
+"""Impossible grids and scales are refused in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ArSSRLib.geometry import VolumeGeometry, parse_scale
 
 @st.composite
 def geometries(draw) -> VolumeGeometry:
-    """Draw a grid whose axes are rotated; a mirrored one is sheared no differently."""
+    """Draw a grid with rotated axes; shear is the same for mirrored grids."""
     return VolumeGeometry(
         size=draw(st.tuples(*[st.integers(1, 300)] * 3)),
         spacing=draw(st.tuples(*[st.floats(0.05, 12)] * 3)),

@@ -1,4 +1,4 @@
-"""A box of a grid: its voxels stay where they are in the patient."""
+"""A box of a grid: its voxels keep their positions in the patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resampling by one matrix per axis: the numbers of SciPy, of Fourier, and of the definition."""
+"""Resampling by one matrix per axis agrees with SciPy, with the Fourier transform, and with the definition."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def random_volume(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def scipy_spline(volume: np.ndarray, positions: list[np.ndarray]) -> np.ndarray:
-    """Interpolate at scattered positions, or on the grid that they span."""
+    """Interpolate at scattered positions, or on a grid."""
     return ndimage.map_coordinates(volume, positions, order=3, mode="mirror")
 
 
@@ -144,7 +144,7 @@ def test_spline_at_points_equals_scipy(shape):
     result = spline_at_points(spline_coefficients(volumes), positions)
 
     for item in range(2):
-        # SciPy takes a lone voxel for an axis without width; it repeats.
+        # SciPy treats an axis of one voxel as having no width; ours repeats the voxel.
         where = [p[item].numpy() * (n > 1) for p, n in zip(positions, shape, strict=True)]
         np.testing.assert_allclose(result[item], scipy_spline(volumes[item].numpy(), where), rtol=0, atol=1e-9)
 
@@ -225,7 +225,7 @@ def test_band_limited_resampling_removes_what_would_alias(factor):
     result = bandlimited_matrix(count, positions, factor) @ wave
 
     assert np.abs(result[12:-12]).max() < 0.02
-    # Sampling alone would show it at nearly its full height.
+    # Sampling without a filter would keep nearly its full amplitude.
     assert np.abs(spline_matrix(count, positions) @ wave)[12:-12].max() > 0.5
 
 
@@ -241,7 +241,7 @@ def test_band_limited_resampling_at_the_samples_returns_them():
 
 
 def test_coefficients_can_be_learned_from_after_they_were_used_for_upsampling():
-    # The prefilter is kept; made under inference mode, it could not be part of a gradient.
+    # The prefilter is cached; if it were created in inference mode, gradients could not use it.
     with torch.inference_mode():
         spline_coefficients(torch.rand(1, 11, 13, 17))
     volume = torch.rand(1, 11, 13, 17, requires_grad=True)

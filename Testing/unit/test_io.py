@@ -1,4 +1,4 @@
-"""Reading and writing in general: what is refused, and that a file is written completely or not at all."""
+"""Reading and writing in general: refusals, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_file_cut_short_is_refused_in_silence(tmp_path, capfd, suffix, kept):
     noise = np.random.default_rng(5).normal(size=(8, 9, 10)).astype(np.float32)
     path = write_volume(Volume(noise, VolumeGeometry((10, 9, 8), (1.0, 1.0, 1.0))), tmp_path / f"image{suffix}")
     content = path.read_bytes()
-    # MGH ends in numbers about the acquisition, which are not needed.
+    # MGH files end with acquisition parameters, which are not needed.
     path.write_bytes(content[: int((len(content) - (20 if suffix == ".mgh" else 0)) * kept)])
 
     with pytest.raises(InputError, match="image") as error:

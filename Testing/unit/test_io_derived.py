@@ -1,4 +1,4 @@
-"""A derived DICOM series: what it stores and where, and that it is there as a whole or not at all."""
+"""A derived DICOM series: its voxels and geometry, and that it is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_voxels_that_are_no_number_are_refused(tmp_path, source):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-# --- what is refused
+# --- refusals
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""DICOM series, written here slice by slice as a scanner would."""
+"""DICOM series, written slice by slice like those of a scanner."""
 
 from __future__ import annotations
 

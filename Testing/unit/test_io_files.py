@@ -1,4 +1,4 @@
-"""How a file comes into being: refused early, then all of it or nothing."""
+"""Writing of files: early refusals, and complete files or none."""
 
 from __future__ import annotations
 

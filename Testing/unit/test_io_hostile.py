@@ -1,4 +1,4 @@
-"""Volumes made to do harm: small files that unpack to gigabytes, or promise voxels that are not there."""
+"""Malicious volumes: small files that unpack to gigabytes, or declare more voxels than they contain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from ArSSRLib import read_volume, write_volume
 from ArSSRLib.errors import InputError
 
-# Fifty megabytes of nothing take fifty kilobytes.
+# Fifty megabytes of zeros are compressed to fifty kilobytes.
 NOTHING = bytes(50_000_000)
 
 
 def refusal(path) -> str:
-    """Return the one line in which a file is refused, with less than 20 MB taken for it."""
+    """Return the one-line refusal of a file, after checking that it needed less than 20 MB."""
     return messages.refusal(read_volume, path, InputError, most_bytes=20e6)
 
 

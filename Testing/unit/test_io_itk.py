@@ -18,7 +18,7 @@ SUFFIXES = (".nrrd", ".mha")
 
 
 def save(path, array, **changes):
-    """Write a file with SimpleITK alone; a change is a setter without its "Set"."""
+    """Write a file with SimpleITK alone; a change names a setter without its "Set"."""
     image = array if isinstance(array, sitk.Image) else sitk.GetImageFromArray(array)
     for name, value in changes.items():
         getattr(image, f"Set{name}")(value)
@@ -125,7 +125,7 @@ def test_what_is_not_a_gray_volume_is_refused(tmp_path, array, told):
     image = array if isinstance(array, sitk.Image) else sitk.GetImageFromArray(array, isVector=False)
     is_complex = image.GetPixelIDValue() == sitk.sitkComplexFloat32
 
-    # ITK writes complex voxels into MetaImage only.
+    # ITK writes complex voxels only to MetaImage.
     for suffix in (".mha",) if is_complex else SUFFIXES:
         with pytest.raises(InputError, match=told):
             read_volume(save(tmp_path / f"a{suffix}", image))
@@ -172,7 +172,7 @@ def test_a_compressed_file_of_another_program_with_its_voxels_elsewhere_is_read(
     path = tmp_path / "a.nhdr"
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path), useCompression=True)
 
-    # The same header under the other name: the voxels do not follow it.
+    # The same header with the other extension, but without voxels after it.
     np.testing.assert_array_equal(read_volume(path.rename(tmp_path / "b.nrrd")).array, array)
 
 

@@ -1,4 +1,4 @@
-"""What the images of a derived DICOM series say: whose they are, where they come from, what made them."""
+"""Headers of a derived DICOM series: patient, source, and the model that computed it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def of_each_kind(tmp_path, oblique_geometry, written):
     return written[0], bare[0], frames[0]
 
 
-# --- what it says
+# --- content of the header
 
 
 def test_the_series_belongs_to_the_study_and_the_frame_of_reference_of_its_source(tmp_path, written):
@@ -85,7 +85,7 @@ def test_each_slice_names_the_slices_it_lies_between(tmp_path, result, written):
         places[original.SOPInstanceUID] = int(original.InstanceNumber) - 1
     for k, dataset in enumerate(written):
         named = [places[image.ReferencedSOPInstanceUID] for image in dataset.SourceImageSequence]
-        # Three fine slices a coarse one: its middle lies on it, the others between it and a neighbor.
+        # Three fine slices per coarse slice: the middle one coincides with it, others are between it and a neighbor.
         coarse, third = divmod(k, 3)
         expected = [n for n in ([coarse, coarse - 1], [coarse], [coarse, coarse + 1])[third] if 0 <= n < len(places)]
         assert named == expected
@@ -197,7 +197,7 @@ def test_frames_are_named_by_their_numbers(tmp_path, source):
 
     datasets = write_to(tmp_path, volume, source="frames.dcm")
 
-    # The frames of the file run from the last slice to the first.
+    # The frames of the file are ordered from the last slice to the first.
     assert [image.ReferencedFrameNumber for image in datasets[1].SourceImageSequence] == [9]
     assert [image.ReferencedFrameNumber for image in datasets[3].SourceImageSequence] == [8, 9]
     assert len(datasets[3].ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 1

@@ -1,4 +1,4 @@
-"""What a neuro-imaging user expects of NIfTI and MGH."""
+"""NIfTI and MGH as neuroimaging software expects them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import read_volume, write_volume
 from ArSSRLib.volume import FileHeader, Volume
 
-# --- where the voxels are
+# --- positions of voxels
 
 
 def test_arrays_are_turned_to_k_j_i_and_affines_to_lps(tmp_path):
@@ -48,7 +48,7 @@ def test_the_sform_wins_and_a_different_qform_is_reported(tmp_path, caplog):
 
     np.testing.assert_allclose(volume.geometry.ras_affine, AFFINE, atol=1e-6)
     assert "sform and its qform place the voxels differently" in caplog.text
-    # Writing both forms with the grid of the sform, the qform must not claim to be what the scanner said.
+    # Both forms get the grid of the sform, so the qform must not claim to have scanner coordinates.
     assert (volume.header.sform_code, volume.header.qform_code) == (4, 4)
 
 
@@ -103,7 +103,7 @@ def test_both_forms_spacing_and_handedness_are_written(tmp_path, request, geomet
 
     header = nib.load(write_volume(Volume(np.zeros(grid.shape), grid, said), tmp_path / "a.nii")).header
 
-    # Our numbers, rounded once: the sform is exactly their single-precision form.
+    # Rounded once: the sform is exactly the affine in single precision.
     np.testing.assert_array_equal(header.get_sform(), np.vstack([grid.ras_affine[:3].astype(np.float32), [0, 0, 0, 1]]))
     np.testing.assert_allclose(header.get_qform(), grid.ras_affine, atol=1e-5)
     np.testing.assert_allclose(header.get_zooms(), grid.spacing, rtol=1e-6)
@@ -131,7 +131,7 @@ def test_a_file_that_does_not_say_where_it_is_stays_so(tmp_path):
     assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 0)
 
 
-# --- what else the header says
+# --- other fields of the header
 
 
 def test_only_what_still_holds_is_carried_over(tmp_path):

@@ -1,4 +1,4 @@
-"""NIfTI and MGH files that are no volume, or not what they say; many are nibabel's own awkward files."""
+"""Invalid NIfTI and MGH files are refused; many are nibabel's own test files."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_header_that_nibabel_repairs_is_reported_in_our_log(tmp_path, caplog, 
     assert capfd.readouterr() == ("", "")
 
 
-# --- nibabel's own awkward files
+# --- nibabel's own test files
 
 
 @pytest.mark.parametrize(

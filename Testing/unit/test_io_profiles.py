@@ -1,4 +1,4 @@
-"""What DICOM headers and sidecars say about slice profiles, with known answers."""
+"""Slice profiles from DICOM headers and sidecars, with known results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which volumes are meant: those of a folder, or of one split of a CSV file; and each voxel of them is a number."""
+"""Volumes in a folder, or in one split of a CSV file; volumes with infinite voxels are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Slices with a position each, to one grid."""
+"""Conversion of the positions of slices to one grid."""
 
 from __future__ import annotations
 

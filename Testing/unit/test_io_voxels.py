@@ -1,4 +1,4 @@
-"""Which type voxels have in memory and in a file."""
+"""Voxel types in memory and in files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_one_large_number_within_range_needs_no_double_precision():
 def test_slope_and_intercept_are_applied_in_double_precision():
     read = voxels.in_memory(block([2**31 - 1, 7], np.int32), slope=0.5, intercept=-(2.0**30))
 
-    # In single precision 2**31 - 1 is 2**31, and the first would be 0.
+    # In single precision, 2**31 - 1 becomes 2**31, and the first voxel would become 0.
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read.ravel(), np.float32([-0.5, 3.5 - 2.0**30]))
 

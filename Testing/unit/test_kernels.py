@@ -1,4 +1,4 @@
-"""Which path is chosen where, and that every path tells the same intensities."""
+"""The choice of an implementation, and that all of them give the same intensities."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_full_precision_is_left_to_the_model_on_a_gpu_too(name):
 
 
 def ways_of(executor) -> list[str]:
-    """The ways that an executor measures, by their names."""
+    """Names of the implementations that an executor measures."""
     assert isinstance(executor, MeasuredExecutor)
     return list(executor._ways)
 
@@ -68,7 +68,7 @@ def test_a_network_that_convolves_fine_voxels_answers_for_itself():
 
 def test_a_network_that_changes_ours_has_no_kernels_and_the_log_says_so(monkeypatch, caplog):
     class Other(ArSSR2):
-        """Computes something else."""
+        """Returns a wrong result."""
 
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
     executor = gpu_executor(Other(CONFIGS["ours"]).eval(), GPU, torch.bfloat16, kernels=True, voxels=FUSED_FROM)
@@ -129,15 +129,15 @@ def test_every_way_answers_the_same_intensities(name, number_format, fused, capl
         torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)
     else:
         torch.nn.init.normal_(model.output.weight)
-    # Not one slice alone: PyTorch 2.13 reads memory that nobody wrote in bf16 convolutions of one channel on a CPU.
+    # More than one slice, because PyTorch 2.13 reads uninitialized memory in bf16 convolutions of one channel on a CPU.
     volume, grid = torch.rand(1, 1, 2, 2, 4), whole_grid((2, 2, 4), (3, 3, 7))
     told = Conditioning(torch.tensor([[1.5, 1.5, 1.75]]))
     executor = measured_executor(model, number_format, recorded=not fused, fused=fused, device=CPU)
     way = list(executor._ways.values())[-1]
-    way._encoder._record = lambda function, _: function  # only a GPU records
+    way._encoder._record = lambda function, _: function  # only recorded on a GPU
 
     found = way.encode_tile(volume, told, unobserved)(grid)
-    # Compared by the executor itself as well.
+    # The executor itself also compares them.
     executor.encode_tile(volume, told, unobserved)
 
     assert caplog.records == []

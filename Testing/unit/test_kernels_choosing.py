@@ -1,4 +1,4 @@
-"""The fastest way that is right is used, and the log names the others. Faked on the CPU, with a made-up clock."""
+"""The fastest correct implementation is used, and the log names the others; simulated on the CPU with a fake clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nothing_is_known_yet():
 
 
 class Faked:
-    """A way that answers as another, spoiled as asked, and takes made-up seconds."""
+    """An implementation with the result of another one, optionally wrong, and with made-up seconds."""
 
     now = 0.0
 
@@ -41,7 +41,7 @@ class Faked:
 
 @pytest.fixture
 def measured(tiny_model, monkeypatch):
-    """Return an executor of ways by their seconds, or by these and what spoils them, beside fp32 of one second."""
+    """Return an executor of implementations with given seconds and optional errors, besides fp32 with one second."""
     monkeypatch.setattr(choosing, "clock", lambda device: Faked.now)
     plain = InFullPrecision(tiny_model)
 
@@ -96,7 +96,7 @@ def test_a_wrong_way_is_named_in_the_log_and_not_used_however_fast(measured, tin
     assert (executor.faked["fused"].tiles, len(caplog.records)) == (
         tiles,
         1,
-    )  # neither tried nor complained about again
+    )  # neither tried nor reported again
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_wrong_way_is_named_in_the_log_and_not_used_however_fast(measured, tin
     [
         ({"plain": 0.5, "fused": 0.2}, "fused"),
         ({"plain": 0.5, "fused": 0.6}, "plain"),
-        ({"plain": 0.5, "fused": 0.49}, "plain"),  # within the noise of a clock
+        ({"plain": 0.5, "fused": 0.49}, "plain"),  # within the noise of the clock
         ({"plain": 1.2, "fused": 1.1}, FULL),
         ({"plain": 1.2, "fused": 0.3}, "fused"),
         ({}, FULL),
@@ -127,7 +127,7 @@ def test_the_fastest_is_used_and_a_slower_one_is_not(measured, caplog, ways, exp
 
 def test_rounding_is_right_and_the_way_answers_itself(measured, tiny_model):
     executor = measured(plain=(0.5, lambda result, volume: result + 0.001))
-    volume = tile(40)  # larger than the halo: what is compared is cut out of it
+    volume = tile(40)  # larger than the halo, because the comparison uses a part of it
 
     torch.testing.assert_close(answer(executor, volume), answer(InFullPrecision(tiny_model), volume) + 0.001)
 
@@ -136,7 +136,7 @@ def test_a_tile_is_measured_once_and_again_when_it_is_larger(measured, caplog):
     executor = measured(plain=(0.5, WRONG["large tiles only"]))
 
     answer(executor, tile(12))
-    # Compared once, timed, and used.
+    # One call each for the comparison, the timing and the use.
     assert executor.faked["plain"].tiles == 1 + WARM_UPS + RUNS + 1
     answer(executor, tile(12))
     assert executor.faked["plain"].tiles == 1 + WARM_UPS + RUNS + 2

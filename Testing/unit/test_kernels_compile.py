@@ -1,4 +1,4 @@
-"""Triton's compiler takes the kernels for real GPUs; no GPU is needed for that, and none runs here."""
+"""The kernels can be compiled for actual GPUs, which needs no GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
 
-# In a process of its own, without the interpreter. Types of the arguments, then the values that are compiled in.
+# In a separate process, without the interpreter. Types of the arguments, then the compile-time constants.
 COMPILE = """
 import sys, triton
 from triton.backends.compiler import GPUTarget

@@ -1,4 +1,4 @@
-"""The encoders in 16 bits answer as the models' own; in float32 they are the same but for rounding."""
+"""The encoders in 16 bits agree with those of the models; in float32, they are equal except for rounding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = [(6, 7, 8), (1, 5, 3)]
 
 @pytest.fixture(scope="module")
 def ours():
-    """Our network with a modulation by the scale that is not zero."""
+    """arssr2 with a nonzero modulation by the scale."""
     torch.manual_seed(20260)
     model = build_model(ArSSR2Config(channels=8, blocks=2, feature_channels=6)).eval()
     for parameter in model.parameters():

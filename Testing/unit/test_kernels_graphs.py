@@ -1,4 +1,4 @@
-"""Equal shapes replay what was recorded; nothing that cannot be recorded stops the work. No GPU records here."""
+"""Equal shapes replay a recorded graph; failed recordings do not stop the work. Recording is simulated here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ArSSRLib.kernels.graphs import LARGEST_VOXELS, Repeated
 
 
 class Recorder:
-    """In the place of CUDA: counts recordings and replays."""
+    """Replaces CUDA, and counts recordings and replays."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.recorded: list[torch.Size] = []

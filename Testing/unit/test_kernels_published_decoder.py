@@ -1,4 +1,4 @@
-"""The fused kernel of the published network answers as the model does; run by Triton's interpreter on the CPU."""
+"""The fused kernel of the published network agrees with the model, in Triton's interpreter on the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
 from ArSSRLib.kernels.published_decoder import HOPPER, OTHERS, Block, block_of, decode_grid
 
-# Largest error in parts of the largest answer. The interpreter cuts to bf16 where a GPU rounds: twice the error.
+# Largest error relative to the largest value. The interpreter truncates to bf16, which doubles the error of a GPU.
 TOLERANCES = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 5e-2}
 
 
@@ -24,7 +24,9 @@ def network(*, channels: int = 5, width: int = 12, depth: int = 3) -> ArSSR:
     ).eval()
     for parameter in model.decoder.parameters():
         torch.nn.init.normal_(parameter, std=(2 / parameter.shape[-1]) ** 0.5 if parameter.ndim == 2 else 0.2)
-    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # behind it is a rectifier: not all is to be zero
+    torch.nn.init.constant_(
+        model.decoder.stage_two[-2].bias, 0.5
+    )  # so that the following rectifier does not return only zeros
     return model
 
 
@@ -43,7 +45,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 def test_it_answers_as_the_model_within_what_the_number_format_rounds(number_format):
     model = network()
     feature_map = torch.randn(1, 5, 3, 4, 5)
-    grid = whole_grid((3, 4, 5), (5, 7, 9))  # 315 voxels: no multiple of a block
+    grid = whole_grid((3, 4, 5), (5, 7, 9))  # 315 voxels, not a multiple of a block
 
     found = fused(model, feature_map, grid, number_format=number_format)
 
@@ -65,7 +67,7 @@ def test_decoders_of_any_size_are_padded_without_a_trace(channels, width, depth)
 
 
 def test_it_answers_as_grid_sample_does_where_the_border_fades():
-    """Compared point by point with `query`, which shares no code: the outermost half voxel meets zeros."""
+    """Compares point by point with `query`, which shares no code, also with zeros in the outermost half voxel."""
     model = network()
     feature_map = torch.randn(1, 5, 2, 3, 4)
     grid = whole_grid((2, 3, 4), (8, 6, 12))
@@ -77,7 +79,7 @@ def test_it_answers_as_grid_sample_does_where_the_border_fades():
 
 
 def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_map():
-    """A crop that does not begin at the first voxel of the volume, and of other lengths along each axis."""
+    """A crop that does not begin at the first voxel of the volume, with a different length along each axis."""
     model = network()
     feature_map = torch.randn(1, 5, 4, 3, 5)
     corners, coarse, fine = (2, 0, 3), (7, 6, 9), (11, 17, 13)

@@ -1,4 +1,4 @@
-"""The fused kernel of our network answers as the model does; run by Triton's interpreter on the CPU."""
+"""The fused kernel of arssr2 agrees with the model, in Triton's interpreter on the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ArSSRLib.model.interface import Conditioning
 
 pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
 
-# Largest error in parts of the largest residual. The interpreter cuts to bf16 where a GPU rounds: twice the error.
+# Largest error relative to the largest residual. The interpreter truncates to bf16, which doubles the error of a GPU.
 TOLERANCES = {torch.float32: 3e-6, torch.float16: 4e-3, torch.bfloat16: 5e-2}
 
 

@@ -1,4 +1,4 @@
-"""What the kernels read says the same as the layers and the grid that it was made from."""
+"""The tables for the kernels agree with the layers and the grid that they were made from."""
 
 from __future__ import annotations
 

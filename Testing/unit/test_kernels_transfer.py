@@ -1,4 +1,4 @@
-"""Blocks arrive whole and in order. The CPU only: copies beside the work of a GPU need one."""
+"""Blocks arrive complete and in order. On the CPU only; `Testing/gpu` tests copies during the work of a GPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_blocks_are_yielded_one_by_one_as_they_are_computed():
     received = []
     for number, array in to_host(blocks()):
         received.append((number, array.tolist()))
-        assert len(computed) == len(received)  # the CPU has nothing to overlap, and memory to save
+        assert len(computed) == len(received)  # nothing can overlap on the CPU, and this saves memory
 
     assert received == [(number, [[number] * 2] * 2) for number in range(3)]
 

@@ -1,4 +1,4 @@
-"""Unfinished files: hidden, nameless, and swept once the process that made them is gone."""
+"""Unfinished files are hidden, have neutral names, and are deleted once the process that created them has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against their definitions, written out window by window."""
+"""PSNR and SSIM agree with their definitions, computed window by window."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image():
 
 
 def head() -> np.ndarray:
-    """Return a ball of anatomy with a dark ventricle, a speck of noise far away, and faint air."""
+    """Return a ball of anatomy with a dark ventricle, a bright voxel far away, and weak noise in the air."""
     k, j, i = np.meshgrid(*[np.arange(32) - 15.5] * 3, indexing="ij")
     radius = np.sqrt(k**2 + j**2 + i**2)
     volume = np.where(radius < 10, 800.0, 5.0)

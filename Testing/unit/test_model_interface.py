@@ -1,4 +1,4 @@
-"""What every kind of network promises, whichever it is: a new one is tested here without being named."""
+"""Properties of every kind of network; new kinds are tested here automatically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOLD = Conditioning.between(COARSE, FINE)
 
 @pytest.fixture(scope="module", params=sorted(kinds()))
 def network(request):
-    """A network of each kind, none of whose weights is zero."""
+    """A network of each kind, without weights that are zero."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = build_model(model_config_from_dict({"kind": request.param})).eval()
@@ -74,7 +74,7 @@ def test_a_tile_reports_parts_of_its_encoding_that_add_up_to_1_at_most(network, 
     assert fine.shape == FINE
     assert torch.isfinite(fine).all()
     assert all(part >= 0 for part in parts)
-    # What an encoder makes once more, to save memory, is counted once more.
+    # Features that an encoder computes twice to save memory count twice.
     assert sum(parts) < 1.01
 
 

@@ -1,4 +1,4 @@
-"""Scanner units to about [0, 1] and back, whatever the units are."""
+"""Conversion of scanner units to about [0, 1] and back, for any units."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_air_of_a_volume_without_negative_voxels_is_0():
 
 
 def test_ringing_around_a_background_moves_the_range_by_no_more_than_itself():
-    # As a band-limited filter leaves it: half of the air is slightly negative, the other half slightly positive.
+    # As after a band-limited filter, half of the air is slightly negative, the other half slightly positive.
     head = scan()
     ringing = np.random.default_rng(1).uniform(-40, 40, head.shape)
     filtered = IntensityRange.of(np.where(head == 0, ringing, head))

@@ -1,4 +1,4 @@
-"""The options of an upsampling: declared once, refused where they are made, and the same for every entry."""
+"""The options of an upsampling: declared once, validated when created, and the same for every entry."""
 
 from __future__ import annotations
 

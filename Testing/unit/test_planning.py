@@ -1,4 +1,4 @@
-"""What a job will make, hold and take, told before it starts and without PyTorch."""
+"""The plan of a job states its result, memory and disk space before it starts, without PyTorch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRID = VolumeGeometry((40, 30, 20), (1.0, 1.0, 3.0))
 VOXELS = 40 * 30 * 20
 SLAB = SLAB_VOXELS * SLAB_BYTES
 TO_DISK = Destination(folder=Path("results"))
-# A network that needs a kilobyte a voxel, and a machine with plenty.
+# A network that needs a kilobyte per voxel, and a machine with enough memory.
 ENCODING_COST = 40.0
 NETWORK = {"halo": 3, "bytes_per_coarse_voxel": 1000, "encoding_cost": ENCODING_COST}
 PLENTY = {"base_memory": 0, "available_memory": 10**12}
@@ -109,7 +109,7 @@ def test_without_a_limit_part_of_what_is_free_is_taken():
     assert found.memory - 10**9 <= planning.DEFAULT_SHARE * free + 20 * VOXELS
 
 
-# --- results on the disk, and what their writers need
+# --- results on disk, and the memory of their writers
 
 
 def test_a_result_that_fits_stays_in_memory():
@@ -144,7 +144,7 @@ def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk()
 def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
     edge = 200
     grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {**NETWORK, "halo": 20}
-    # Beside the result, blocks of 5 voxels with their halo; without it, of 19.
+    # Besides the result, blocks of 5 voxels with their halo fit; without it, blocks of 19.
     memory = {"memory_limit": (SLAB + AT_WORK + (4 + 2 * 8) * edge**3 + 1000 * 45**3) / 1e9, **PLENTY}
     within = plan(grid, np.int16, 2, **network, **memory)
 

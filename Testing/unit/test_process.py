@@ -1,4 +1,4 @@
-"""Settings of our own processes are made before PyTorch is loaded, and never over the user's."""
+"""Settings of our own processes are made before PyTorch is loaded, and never override the user's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ArSSRLib.process import LARGE_PAGES, return_freed_memory, use_large_pages
 
-# Which value PyTorch finds when it is loaded.
+# The value when PyTorch is loaded.
 WATCH = """
 import os, sys
 class Watch:
@@ -44,7 +44,7 @@ def test_the_setting_of_the_user_stays(monkeypatch):
     assert os.environ[LARGE_PAGES] == "0"
 
 
-# Fifty blocks of 16 MB, of which every other one stays: what is freed between them cannot shrink the heap.
+# Fifty blocks of 16 MB, of which every other one is kept, so that freeing the others cannot shrink the heap.
 FRAGMENTS = """
 import numpy as np, psutil, sys
 from ArSSRLib.process import return_freed_memory

@@ -1,4 +1,4 @@
-"""Promises that hold for any volume, scale, model, tile plan and memory limit; hypothesis looks for exceptions."""
+"""Properties of any volume, scale, model, tile plan and memory limit; hypothesis searches for counterexamples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ factors = st.one_of(st.just(1.0), st.floats(1, 3.5)).filter(lambda f: f == 1 or 
 
 @st.composite
 def volumes(draw, *, types=(*INTEGERS, "f4", "f8"), largest=7):
-    """Draw a volume: any small shape, spacing, orientation of either hand, type, and voxels to its limits."""
+    """Draw a volume: any small shape, spacing, right- or left-handed orientation, type, and voxels up to its limits."""
     shape = draw(st.tuples(*[st.integers(1, largest)] * 3))
     dtype = np.dtype(draw(st.sampled_from(types)))
     if dtype.kind == "f":
@@ -73,7 +73,7 @@ def test_any_volume_becomes_a_finite_one_of_its_type_in_its_field_of_view(volume
     try:
         result = upsample(volume, model(kind), scale, UpsamplingOptions(device="cpu", precision="fp32"))
     except InputError:
-        # Nothing would become finer, by rounding, or there is nothing.
+        # No axis would become finer after rounding, or the volume is empty.
         grid = volume.geometry
         assert not np.isfinite(volume.array).any() or grid.size == grid.upsampled(scale).size
         return
@@ -170,7 +170,7 @@ def test_any_job_is_understood_or_refused_in_one_line(kind, changes):
 
 
 def test_the_strategies_reach_the_corners():
-    # A property that nothing can reach keeps every promise.
+    # Without this, the test would pass if no example reached the comparison.
     shapes, types = set(), set()
 
     @settings(max_examples=60, database=None)

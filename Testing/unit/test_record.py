@@ -1,4 +1,4 @@
-"""A record is enough to make a result again, names nobody, and is refused when it was tampered with."""
+"""A record suffices to reproduce a result, contains no names, and is refused if it was manipulated."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from ArSSRLib.coordinates import whole_grid
 
 FOLDER = Path(__file__).parents[1] / "reference"
 LAYOUT = json.loads((FOLDER / "layout.json").read_text(encoding="utf-8"))
-# Of the largest value of an entry, or of 1.
+# Relative to the larger of 1 and the largest value of an entry.
 TOLERANCE = 1e-5
 
 
 def seeded_weights(encoder):
-    """Make the weights as layout.json says."""
+    """Create the weights as layout.json specifies."""
     rng = np.random.default_rng(LAYOUT["seed"])
     state = {}
     for key, shape in LAYOUT["encoders"][encoder]["keys"]:

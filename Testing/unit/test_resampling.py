@@ -1,4 +1,4 @@
-"""A volume on an isotropic grid: the same field of view, and nothing that the grid cannot hold."""
+"""Resampling to an isotropic grid: the same field of view, and no detail beyond Nyquist."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_no_spacing_is_no_change(oblique_geometry):
 
 @pytest.mark.parametrize(("period_mm", "height"), [(10.0, 1.0), (2.5, 0.0)])
 def test_a_wave_that_the_grid_cannot_hold_vanishes_and_others_stay(period_mm, height):
-    # At 2 mm the shortest wave is one of 4 mm; one of 2.5 mm would come back as one of 10 mm.
+    # At 2 mm, the shortest wavelength is 4 mm; 2.5 mm would be aliased to 10 mm.
     position = np.arange(120) + 0.5
     wave = np.broadcast_to(np.cos(2 * np.pi * position / period_mm), (4, 4, 120)).astype(np.float32)
 

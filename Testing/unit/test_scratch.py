@@ -1,4 +1,4 @@
-"""Arrays on the disk behave as others do, take no memory, and leave nothing behind."""
+"""Arrays on disk behave like others, need no memory, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_an_array_of_100_mb_is_written_and_read_within_40(tmp_path):
 def test_a_disk_without_space_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=479))
 
-    # 240 bytes for the array, and as much for the file that is written from it.
+    # 240 bytes for the array, and the same for the file written from it.
     with pytest.raises(
         OutputError, match=r"needs 4.8e-07 GB on the disk.*4.79e-07 GB are free.*choose another"
     ) as error:

@@ -1,4 +1,4 @@
-"""Settings from a TOML file: in the types that are wanted, changed one by one, and refused by name."""
+"""Settings from a TOML file have the required types, can be overridden one by one, and are refused by name."""
 
 from pathlib import Path
 

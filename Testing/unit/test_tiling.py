@@ -1,4 +1,4 @@
-"""Which crop serves which block: everything is written once, and every crop holds what its block reads."""
+"""Crops and blocks of tiles: every voxel is written once, and every crop contains the input of its block."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan(job: dict) -> list[Tile]:
 
 
 def center_in_coarse_voxels(index: int, coarse: int, fine: int) -> Fraction:
-    """Return where a fine voxel center lies, in coarse voxels from the first outer face."""
+    """Return the position of a fine voxel center, in coarse voxels from the first outer face."""
     return Fraction(2 * index + 1, 2 * fine) * coarse
 
 
@@ -160,7 +160,7 @@ def test_the_first_fine_voxel_is_the_first_whose_center_lies_in_the_coarse_one(c
     centers = (np.arange(fine) + 0.5) * coarse / fine
 
     for voxel in {0, 1, coarse // 2, coarse - 1}:
-        # A center on a face belongs to the voxel above it; in floating point it may miss the face by rounding.
+        # A center on a face belongs to the voxel above it; with rounding errors, it may be just below the face.
         assert first_fine(voxel, coarse, fine) == np.searchsorted(centers, voxel - 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""How long a run is promised to take."""
+"""Estimates of the time of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""upsample: tiles, types, odd volumes, progress and memory. Where the voxels come to lie is tested in `integration`."""
+"""upsample: tiles, types, unusual volumes, progress and memory. `integration` tests the positions of voxels."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ArSSRLib.upsampling.assembly import query_grid_of
 from ArSSRLib.volume import FileHeader, Volume
 
 CPU = UpsamplingOptions(device="cpu")
-# Where a tiled result may differ from the whole one, as a part of the intensity range.
+# Tolerance between the result in tiles and as a whole, relative to the intensity range.
 EXACT = 1e-5
 
 
 class Ruler(SuperResolutionModel):
-    """A network that answers with its query coordinates, or with the voxel that its sampling coordinates name."""
+    """A network that returns its query coordinates, or the voxel at its sampling coordinates."""
 
     halo, bytes_per_coarse_voxel = 2, 4
 
@@ -56,7 +56,7 @@ class Ruler(SuperResolutionModel):
 
 
 class Cancelled(Exception):  # noqa: N818
-    """What a user's callback raises."""
+    """An exception in the user's callback."""
 
 
 def volume_of(array: np.ndarray, **header) -> Volume:
@@ -76,7 +76,7 @@ def run(array: np.ndarray, model, scale=2, *, progress=None, **options) -> np.nd
 
 @pytest.fixture
 def limit_crops_to(monkeypatch):
-    """Return a function that gives the memory limit, in GB, under which crops have so many voxels at most."""
+    """Return a function that returns the memory limit in GB for a maximum number of voxels per crop."""
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 10**12)
 
@@ -90,7 +90,7 @@ def limit_crops_to(monkeypatch):
 
 @pytest.fixture
 def encodings(monkeypatch) -> list[tuple[int, ...]]:
-    """Return the shapes of all crops that our network encodes from now on."""
+    """Return the list of the shapes of all crops that arssr2 encodes from now on."""
     shapes = []
     encode = ArSSR2.encode_lean
 
@@ -122,7 +122,7 @@ def test_the_published_network_is_the_same_tiled_though_it_is_told_where_it_is(l
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(ArSSRConfig(encoder=encoder, feature_channels=8, decoder_depth=2, decoder_width=16)).eval()
-    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # or its last ReLU may answer 0 to everything
+    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # otherwise, its last ReLU may return only 0
     array = scan(2 * model.halo + 17, 2, 1)
     whole = run(array, model, scale)
     assert whole.std() > 10
@@ -153,7 +153,7 @@ def test_sampling_coordinates_are_those_of_the_crop(limit_crops_to):
 
     result = run(array, model, scale, memory_limit=limit)
 
-    # Every fine voxel shows the coarse one that holds its center.
+    # Every fine voxel has the value of the coarse voxel that contains its center.
     inside = [
         np.floor((np.arange(m) + 0.5) * n / m).astype(int) for m, n in zip(result.shape, array.shape, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A result that agrees with the scan, mirror images, and what is told about them."""
+"""Agreement of results with the scan, mirror images, and their messages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_disagreement_that_is_told_is_that_of_the_result(tiny_model):
     matrices = profile_matrices(outcome.volume.array.shape, volume.array.shape, volume.header.profile)
     left = apply_matrices(torch.from_numpy(outcome.volume.array.astype(np.float64)), matrices).numpy() - volume.array
 
-    # The anatomy is what lies above a twentieth of the range.
+    # Values above a twentieth of the range are anatomy.
     low, high = np.percentile(volume.array, 0.1), np.percentile(volume.array[volume.array > 50], 99.9)
     anatomy = volume.array > low + 0.05 * (high - low)
     expected = 100 * np.sqrt(np.square(left[anatomy]).mean()) / (high - low)
@@ -129,7 +129,7 @@ def test_the_best_quality_is_the_mean_over_the_mirror_images(tiny_model):
     outcome = carry_out(plan_upsampling(volume, tiny_model, SCALE, options), volume, tiny_model)
 
     assert len(MIRROR_IMAGES) == COUNT
-    # What is below the darkest voxel is clipped once instead of eight times.
+    # Values below the darkest voxel are clipped once instead of eight times.
     inside = np.min(answers, axis=0) > volume.array.min()
     np.testing.assert_allclose(outcome.volume.array[inside], np.mean(answers, axis=0)[inside], rtol=0, atol=0.02)
     assert outcome.uncertainty is not None

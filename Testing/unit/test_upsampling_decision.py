@@ -1,4 +1,4 @@
-"""Which slice profile counts: that of the user, of the file, the estimate, or none."""
+"""The choice of the slice profile: of the user, of the file, the estimate, or none."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ WIDE = AxisProfile("gaussian", 1.3)
 
 
 def slices(profile=UNKNOWN, *, spacing=(1.0, 1.0, 4.0), axis=WIDE, **header) -> Volume:
-    """Return a texture in slices four voxels apart; the profile of wide ones along k can be estimated."""
+    """Return a texture in slices with a distance of four voxels; if they are wide, their profile can be estimated."""
     fine = torch.from_numpy(texture())
     along_k = SliceProfile((None, None, axis))
     array = apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), along_k)).numpy()
@@ -110,7 +110,7 @@ def estimate_of(volume, text=None, scale=(1, 1, 4)) -> AxisProfile | None:
 
 @pytest.fixture(scope="module")
 def guess() -> AxisProfile:
-    """Return what is estimated along k."""
+    """Return the estimate along k."""
     axis = estimate_of(slices())
     assert (axis.kind, axis.width, axis.source) == ("gaussian", pytest.approx(1.3, abs=0.15), "estimated")
     return axis
@@ -137,7 +137,7 @@ def test_the_user_wins_over_the_estimate():
 
 @pytest.fixture(scope="module")
 def points() -> Volume:
-    """Return slices that are as sharp as points, four voxels apart."""
+    """Return slices as sharp as point samples, with a distance of four voxels."""
     return slices(axis=AxisProfile("point"))
 
 

@@ -1,4 +1,4 @@
-"""Lens: exact planes are planes of the whole result, quick ones are near it, and feature maps are kept for a while."""
+"""Lens: exact planes equal the whole result, quick planes are close to it, and feature maps are cached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ArSSRLib.upsampling.plane import Plane
 from ArSSRLib.volume import Volume
 
 CPU = UpsamplingOptions(device="cpu", precision="fp32")
-# Rounding, as a part of the intensity range.
+# Rounding error relative to the intensity range.
 EXACT = 1e-5
 
 
@@ -67,7 +67,7 @@ def test_an_exact_plane_at_voxels_of_the_result_is_that_slice(phantom, tiny_mode
 def test_an_oblique_plane_agrees_with_the_result_where_it_meets_its_voxels(phantom, tiny_model):
     whole = upsample(phantom, tiny_model, 2, CPU)
     affine = whole.geometry.affine[:3, :3]
-    # Along (1, 1, 0) and (0, 1, 1) of the fine grid: every pixel is the center of a fine voxel, no axis is shared.
+    # Along (1, 1, 0) and (0, 1, 1) of the fine grid: every pixel is the center of a fine voxel, but no axis is shared.
     first = np.array([12, 2, 3])
     origin = affine @ first + whole.geometry.affine[:3, 3]
     steps = affine @ [1, 1, 0], affine @ [0, 1, 1]
@@ -90,7 +90,7 @@ def test_a_plane_lies_where_it_is_in_millimeters(oblique_geometry, tiny_model):
 
     moved = Lens(phantoms.sample(blobs, fine), tiny_model, CPU).answer(plane, 2, exact=True).plane
 
-    # The untrained residual is small beside the blobs; half a voxel beside would be 100 and more.
+    # The untrained residual is small compared with the blobs; a shift of half a voxel would change 100 or more.
     assert np.abs(moved - expected).max() < 40
 
 
@@ -117,7 +117,7 @@ def test_a_quick_plane_is_within_one_percent_of_the_range_even_where_it_was_not_
         return replace(plane_of(fine, 2, 0), origin=tuple(map(float, origin)), size=(16, 16))
 
     lens.answer(middle_of(34), 2)
-    quick = lens.answer(middle_of(38), 2)  # two coarse slices away: the edge of what the first one encoded
+    quick = lens.answer(middle_of(38), 2)  # two coarse slices away, at the edge of the part encoded for the first one
     exact = Lens(volume, model, CPU).answer(middle_of(38), 2, exact=True)
 
     assert (quick.exact, quick.encoded, exact.exact) == (False, 0, True)
@@ -142,7 +142,7 @@ def test_an_oblique_plane_is_encoded_in_parts_where_the_box_around_it_is_larger(
     geometry = VolumeGeometry((16, 100, 100), (1.0, 1.0, 1.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
     whole, lens = upsample(volume, tiny_model, 2, CPU), Lens(volume, tiny_model, CPU)
-    # From one edge of the box to the opposite one; every pixel is the center of a voxel of the result.
+    # From one edge of the box to the opposite edge; every pixel is the center of a voxel of the result.
     plane = Plane(whole.geometry.origin, (0.5, 0.0, 0.0), (0.0, 0.5, 0.5), (32, 200))
 
     answer = lens.answer(plane, 2, exact=True)
@@ -213,7 +213,7 @@ def test_integers_are_rounded_as_in_the_result(phantom, tiny_model):
 
     answer = Lens(whole_numbers, tiny_model, CPU).answer(plane_of(whole.geometry, 2, 8), 2, exact=True)
 
-    assert np.abs(answer.plane - whole.array[8]).max() <= 1  # a half may be rounded either way
+    assert np.abs(answer.plane - whole.array[8]).max() <= 1  # halves may be rounded up or down
     np.testing.assert_array_equal(answer.plane, np.rint(answer.plane))
 
 

@@ -1,4 +1,4 @@
-"""A region of the result: as if cut from the whole, with less work."""
+"""A region equals that part of the whole result, with less work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ArSSRLib.upsampling import plan_upsampling, upsample
 from ArSSRLib.volume import Volume
 
 CPU = UpsamplingOptions(device="cpu", precision="fp32")
-# Where a region may differ from the whole, as a part of the intensity range.
+# Tolerance between a region and the whole, relative to the intensity range.
 EXACT = 1e-5
 
 
@@ -35,7 +35,7 @@ def published_model():
         torch.manual_seed(0)
         config = ArSSRConfig(encoder="ResCNN", feature_channels=8, decoder_depth=2, decoder_width=16)
         model = build_model(config).eval()
-    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # or its last ReLU may answer 0 to everything
+    torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)  # otherwise, its last ReLU may return only 0
     return model
 
 

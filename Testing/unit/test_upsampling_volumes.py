@@ -1,4 +1,4 @@
-"""upsample: which types come out, what becomes of volumes unlike a scan, and what cannot be asked for."""
+"""upsample: types of results, unusual volumes, and impossible requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.volume import FileHeader, Volume
 
-# How far rounding may carry a result, as a part of the intensity range.
+# Tolerance for rounding, relative to the intensity range.
 EXACT = 1e-5
 
 
@@ -44,7 +44,7 @@ def run(array: np.ndarray, model, scale=2, *, progress=None, **options) -> np.nd
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", ">i2", "u2", "i4", "u4", "i8", "u8"])
 def test_integers_are_the_rounded_and_clipped_result(tiny_model, dtype):
     limits = np.iinfo(np.dtype(dtype))
-    # Edges between the extremes of eight bits overshoot on both sides.
+    # Edges between 0 and 255 overshoot on both sides.
     array = np.where(scan(6, 5, 4) > 500, min(limits.max, 255), max(limits.min, -128)).astype(dtype)
     unlimited = run(array.astype(np.float32), tiny_model, 1.7)
 
@@ -121,7 +121,7 @@ def test_the_order_in_memory_does_not_matter(tiny_model, view):
     np.testing.assert_allclose(run(array, tiny_model), plain, rtol=0, atol=EXACT * 1000)
 
 
-# --- odd volumes
+# --- unusual volumes
 
 
 def test_non_finite_voxels_never_spread_and_are_reported(tiny_model, caplog):
@@ -181,7 +181,7 @@ def test_thin_volumes_are_upsampled(tiny_model, shape, scale):
 def test_the_unit_of_the_scanner_drops_out(tiny_model, gain):
     array = scan(6, 5, 4)
 
-    # In double precision and back, or rounding the gain would be tested.
+    # In double precision, because otherwise rounding of the gain would be tested.
     result = run((array.astype(np.float64) * gain), tiny_model).astype(np.float64) / gain
 
     np.testing.assert_allclose(result, run(array, tiny_model), rtol=0, atol=EXACT * 1000)
@@ -202,7 +202,7 @@ def test_nothing_is_darker_than_the_darkest_voxel(tiny_model, darkest):
     result = run(array, tiny_model, 3)
 
     assert result.min() == darkest
-    assert result.max() > 1001 + darkest  # overshoot, where it is allowed
+    assert result.max() > 1001 + darkest  # overshoot, which is allowed here
 
 
 def test_a_volume_of_negative_voxels_only_is_upsampled(tiny_model):

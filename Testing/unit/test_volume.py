@@ -1,4 +1,4 @@
-"""The one type that travels: what it refuses, and what it carries along."""
+"""`Volume`: what it refuses, and what it keeps."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_another_array_leaves_the_volume_as_it_was():
 
 
 def test_volumes_are_equal_only_to_themselves():
-    # An array has no single truth value; comparing fields would raise.
+    # An array has no single truth value, so comparing fields would raise.
     first, second = (Volume(np.zeros((3, 4, 5)), GEOMETRY) for _ in range(2))
 
     assert first == first  # noqa: PLR0124

@@ -1,4 +1,4 @@
-"""The worker's job from file to file, in this process: what is told, what is written, what is refused."""
+"""The worker's job from file to file, in this process: events, results and refusals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def work(told, tmp_path):
 
 @pytest.fixture
 def brain(phantom, tmp_path):
-    """The phantom as Slicer hands it over: integers, uncompressed."""
+    """The phantom as a file from Slicer, with uncompressed integers."""
     volume = phantom.with_array(np.rint(phantom.array).astype(np.int16))
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
@@ -58,7 +58,7 @@ def left_in(folder) -> list[str]:
 
 @pytest.fixture
 def assert_refused(told, tmp_path):
-    """Check that a job ended in one error of one line, and that nothing was written."""
+    """Check that a job ended with one error of one line, and that nothing was written."""
 
     def check(code: int, kind: str, *words: str) -> None:
         assert code == 2
@@ -77,7 +77,7 @@ def assert_refused(told, tmp_path):
     return check
 
 
-# --- work that is done
+# --- finished work
 
 
 def test_a_volume_is_written_as_the_engine_makes_it(work, told, brain, sharp, tiny_weights):
@@ -177,7 +177,7 @@ def test_the_engines_warnings_are_told(work, told, brain, sharp, tiny_weights, p
     assert "not finite" in warning["message"]
 
 
-# --- work that is refused
+# --- refusals
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_defect_is_one_line_with_its_traceback_in_the_log(work, told, brain, s
     assert left_in(sharp.parent) == []
 
 
-# --- work that is stopped
+# --- stopping
 
 
 @pytest.mark.parametrize("stage", ["load", "read", "upsample", "write"])

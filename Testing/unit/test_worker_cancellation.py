@@ -1,4 +1,4 @@
-"""Stopping the worker: who may ask, and what happens when the work does not listen."""
+"""Stopping the worker: the kinds of requests, and work that does not respond to them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def told(tmp_path):
 
 @pytest.fixture
 def pipe():
-    """A standard input: the end to listen to, and the end of whoever started the worker."""
+    """A pipe as standard input: the worker's end, and the end of its parent process."""
     reading, writing = os.pipe()
     yield reading, writing
     for descriptor in (reading, writing):
@@ -35,14 +35,14 @@ def pipe():
 
 
 class Process:
-    """A worker's cancellation that listens in a thread and would end this process, but only takes note of it."""
+    """A cancellation that listens in a thread, and records the end of the process instead of ending it."""
 
     def __init__(self, events, stdin: int, monkeypatch) -> None:
         self.codes: list[int] = []
         self.left = threading.Event()
         monkeypatch.setattr(cancellation, "_end_children", lambda: None)
         self.cancellation = Cancellation(events, stdin=stdin, leave=self._leave)
-        # Not `watch`, which would take the signals of the tests.
+        # Not `watch`, which would replace the signal handlers of the tests.
         self.thread = threading.Thread(target=self.cancellation._listen, daemon=True)
         self.thread.start()
 
@@ -51,11 +51,11 @@ class Process:
         self.left.set()
 
     def asked(self, seconds: float = 5) -> bool:
-        """Tell whether the work is asked to stop within so many seconds."""
+        """Return whether the work is requested to stop within a number of seconds."""
         return self.cancellation._asked.wait(seconds)
 
     def end(self) -> None:
-        """End the work and its listening."""
+        """End the work and its listening thread."""
         self.cancellation.end()
         os.write(self.cancellation._wake_end, b"\0")
         self.thread.join(5)
@@ -136,7 +136,7 @@ def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    while True:  # nobody reads: the pipe is full
+    while True:  # no process reads, so the pipe is full
         try:
             os.write(writing, b"\n" * 65536)
         except BlockingIOError:
@@ -148,7 +148,7 @@ def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
 
     assert process.left.wait(5)
     os.set_blocking(reading, False)
-    while process.thread.is_alive():  # let the thread of this test go
+    while process.thread.is_alive():  # release the thread of this test
         os.read(reading, 10**6)
         process.thread.join(0.1)
     os.close(reading)
@@ -202,12 +202,12 @@ def test_the_children_of_the_process_are_ended():
     assert psutil.Process().is_running()
 
 
-# --- Windows, where a pipe cannot be waited for
+# --- Windows, where it is impossible to wait for a pipe
 
 
 @pytest.fixture
 def windows(monkeypatch):
-    """Return the list of what a pipe holds at each look: a number of bytes, or None once it is closed."""
+    """Return the list of the pipe's contents at each check: a number of bytes, or None once it is closed."""
     looks: list[int | None] = []
 
     def peek(_handle: int, _size: int) -> tuple[int, int]:

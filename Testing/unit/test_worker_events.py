@@ -1,4 +1,4 @@
-"""What the worker tells: whole lines of JSON, progress that never falls, and a last word."""
+"""The worker's events: complete lines of JSON, progress that never decreases, and a final event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ArSSRLib.worker.events import Events, Progress, logging_as_events
 
 
 class Clock:
-    """Seconds that pass when somebody says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -74,7 +74,7 @@ def test_a_reader_that_has_gone_stops_the_work():
 
     with pytest.raises(CancelledError):
         events.send("started")
-    events.end("cancelled")  # nobody reads that either
+    events.end("cancelled")  # this cannot be delivered either
 
     os.close(writing)
 

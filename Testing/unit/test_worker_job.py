@@ -1,4 +1,4 @@
-"""The job file: what is taken, and that everything else is refused by name, in one line."""
+"""The job file: valid content is accepted, and everything else is refused by name in one line."""
 
 from __future__ import annotations
 

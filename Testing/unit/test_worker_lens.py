@@ -1,4 +1,4 @@
-"""The worker's task "lens": each question is answered once, the newest first, and nothing it is asked ends it."""
+"""The worker's task "lens": each request is answered once, the newest first, and no request ends the worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 30
 
 
 class Worker:
-    """A worker in a thread of this process, and what it tells."""
+    """A worker in a thread of this process, and its events."""
 
     def __init__(self, folder, job: dict) -> None:
         self.told = Told(folder / "events")
@@ -39,7 +39,7 @@ class Worker:
         self.told.cancellation.inbox.add("".join(f"{line}\n" for line in lines).encode())
 
     def next(self, event: str, count: int = 1) -> dict:
-        """Return an event of a name, the ``count``-th of its kind, once it is there."""
+        """Wait for the ``count``-th event with a name, and return it."""
         end = time.monotonic() + SECONDS
         while len(found := self.told.lines(event)) < count:
             assert time.monotonic() < end, self.told.lines()

@@ -1,4 +1,4 @@
-"""The probe: what this machine and the models are, also where something is missing."""
+"""The probe describes the machine and the models, even if something is missing."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_fast_device_is_measured_on_a_larger_plate_for_two_seconds(told, tiny_
     found = probing._seconds_per_cost(tiny_model, torch.device("cpu"), told.cancellation)
 
     assert found == pytest.approx(1e-7)
-    assert edges == [16, 64, 447]  # 447 x 447 voxels take the two seconds
+    assert edges == [16, 64, 447]  # 447 x 447 voxels take two seconds
 
 
 def test_a_speed_that_cannot_be_measured_is_none(told, tiny_weights, monkeypatch):

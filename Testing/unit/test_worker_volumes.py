@@ -1,4 +1,4 @@
-"""What the worker makes of a volume beside the result, and what it is told about it."""
+"""The worker's additional outputs for a volume, and the information about it in the job."""
 
 from __future__ import annotations
 
