@@ -1,4 +1,4 @@
-"""The extension passes the checks of the Extensions Index, and each check has been seen to fail."""
+"""The extension passes the checks of the Extensions Index, and each check fails for a defect."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def grow(root):
     (root / "weights.bin").write_bytes(bytes(100))
     subprocess.run(["git", "-C", root, "add", "-N", "weights.bin"], check=True)
     with (root / "weights.bin").open("r+b") as file:
-        file.truncate(101 * 2**20)  # sparse: it takes no room on the disk
+        file.truncate(101 * 2**20)  # sparse: needs no disk space
 
 
 @pytest.mark.parametrize(

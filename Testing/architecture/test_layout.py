@@ -1,4 +1,4 @@
-"""The arrows of the layout: who may import whom, read from the source with `ast`, nothing is run.
+"""The allowed imports between rooms, read from the source with `ast`, without running it.
 
 A file imports only from lower floors, and the engine never imports Slicer.
 """
@@ -59,20 +59,20 @@ FLOORS = {
     "cohort": 4,
 }
 # Entries never import each other. The command line is one entry in two rooms, and loads what it starts when called.
-# Kernels and backends are other ways to do what the networks say, and know them; the networks know neither.
+# Kernels and backends are other implementations of the networks, and import them; networks import neither.
 MAY_ALSO_IMPORT = {
-    # A volume carries how it was acquired, and a plan what follows from it.
+    # Volumes and plans contain slice profiles.
     "volume": {"acquisition"},
     "planning": {"acquisition"},
-    # A record tells what an upsampling found.
+    # A record contains the outcome of an upsampling.
     "record": {"upsampling"},
     "cli": {"commands", "cohort", "training", "evaluation"},
-    # A cohort is upsampled scan by scan as one volume is.
+    # Each scan of a cohort is upsampled like a single volume.
     "cohort": {"commands"},
     "kernels": {"model"},
     "backends": {"model"},
 }
-# Which outside package is for which room only; everything else on the floor does without.
+# Packages that only these rooms may import.
 ONLY_IN = {
     "SimpleITK": {"io"},
     "nibabel": {"io"},
@@ -81,11 +81,11 @@ ONLY_IN = {
     "safetensors": {"checkpoint"},
     "openvino": {"backends"},
     "ants": {"evaluation"},
-    # Nothing opens a connection.
+    # No room may open a connection.
     **{name: set() for name in ("pooch", "requests", "urllib", "http", "socket")},
-    # macOS is asked for the name of the processor; the evaluation runs ANTs beside itself, a cohort the BIDS validator.
+    # For the processor's name on macOS, for ANTs in the evaluation, and for the BIDS validator of a cohort.
     "subprocess": {"cohort", "device", "evaluation"},
-    # There is none but for GPUs on Linux.
+    # Only available for GPUs on Linux.
     "triton": {"kernels"},
     "tqdm": {"cohort", "commands", "worker", "training", "evaluation"},
     "argparse": {"cli", "cohort", "commands", "worker", "training", "evaluation"},

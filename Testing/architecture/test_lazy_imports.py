@@ -1,4 +1,4 @@
-"""What must start fast, or before anything is installed, imports nothing heavy."""
+"""Entries that must start fast, or before anything is installed, import no large packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAVY = ("torch", "numpy", "scipy", "nibabel", "SimpleITK", "matplotlib")
 
 
 def loaded_after(code: str) -> set[str]:
-    """Return which heavy packages a fresh interpreter has loaded after running ``code``."""
+    """Return the large packages that a new interpreter has loaded after running ``code``."""
     report = f"import sys\n{code}\nprint('LOADED', *[name for name in {HEAVY} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=120)
     return set(result.stdout.splitlines()[-1].split()[1:])

@@ -1,4 +1,4 @@
-"""What is built and installed: nothing is silently not shipped, and CMake and the catalog say the same."""
+"""The built and installed files are complete, and CMake and the catalog entries agree."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from architecture.extension_files import (
 
 SETTINGS = ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS")
 HOST = Path(__file__).parent / "cmake_host"
-# The project is made of folders that users get; the rest of the tree is not copied.
+# Only the folders that users get are copied.
 NEEDED = ("CMakeLists.txt", "LICENSE.txt", "README.md", *MODULES)
 
 
 @pytest.fixture(scope="session")
 def cmake() -> str:
-    """The cmake program of the environment of these tests, or of the system."""
+    """The cmake program of the environment, or of the system."""
     program = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
     if program is None:
         pytest.skip("cmake is not installed (pip install cmake)")
@@ -39,7 +39,7 @@ def cmake() -> str:
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """A copy of what is built, which a test may break."""
+    """A copy of the built folders, which a test may modify."""
     root = tmp_path / "checkout"
     root.mkdir()
     for name in NEEDED:
@@ -55,7 +55,7 @@ def configure(cmake: str, root: Path, build: Path, *options: str) -> subprocess.
 
 @pytest.fixture(scope="session")
 def build(cmake, tmp_path_factory) -> Path:
-    """The extension as it is, configured against the test host of our CMake files."""
+    """The extension, configured with the stand-ins for Slicer's CMake files."""
     folder = tmp_path_factory.mktemp("build")
     done = configure(cmake, ROOT, folder)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_the_packages_that_the_panel_installs_are_those_of_the_engine_in_the_sam
 
 
 def test_slicer_finds_one_module_in_its_folder():
-    # Slicer takes every other .py file directly there for a module; an __init__.py would hide the module.
+    # Slicer treats every other .py file there as a module; an __init__.py would hide the module.
     assert [path.name for path in (ROOT / "ArSSR").glob("*.py")] == ["ArSSR.py"]
 
 
@@ -143,7 +143,7 @@ def test_every_file_lands_in_the_installation(cmake, build, tmp_path):
     command = [cmake, "--install", build, "--prefix", tmp_path]
     subprocess.run(command, capture_output=True, check=True, timeout=300)
 
-    # The engine below a folder of its own name, beside the module: so both are importable.
+    # The engine is in a folder with its name beside the module, so that both can be imported.
     modules = tmp_path / "lib" / "scripted-modules"
     installed = {path.relative_to(modules).as_posix() for path in modules.rglob("*") if path.is_file()}
     assert installed == on_disk("ArSSR") | {f"ArSSRLib/{file}" for file in on_disk("ArSSRLib")}

@@ -1,9 +1,9 @@
-"""What each choice of an upsampling is worth, without training anything: a page of two tables, and their rows.
+"""The effect of each option of an upsampling, without training: a page of two tables, and their rows.
 
     python Testing/benchmarks/choices_table.py FOLDER
 
-FOLDER holds volumes to which nothing was fitted. Each is resampled to 1.2 mm, cropped, and acquired by simulation. The
-second table is about synthetic lesions. What is in the CSV files already is not computed again.
+FOLDER contains volumes that were not used for any fit. Each is resampled to 1.2 mm and cropped, and its acquisition is
+simulated. The second table is about synthetic lesions. Rows in the CSV files are not computed again.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from ArSSRLib.volume import Volume
 OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
 MODEL = "arssr2"
 CHOICES_FILE, LESIONS_FILE = "choices", "choices_lesions"
-# In mm, and the edge of the crop in voxels: two, three and four divide it.
+# Spacing in mm, and the edge of the crop in voxels, a multiple of two, three and four.
 SPACING, EDGE = 1.2, 96
 THICK = (1.0, 1.0, 4.0)
 SCALES = ((2.0,) * 3, (3.0,) * 3, (4.0,) * 3, THICK)
 LESION_SCALES = ((2.0,) * 3, (4.0,) * 3)
 DEGRADATIONS = ("point", "gaussian")
-# What every other slice is brighter, and the others darker, in the last column.
+# The fraction by which every other slice is brighter, and the others darker, in the last column.
 GAIN = 0.02
 UNEVEN = "gaussian, uneven"
-# A wrong profile is the other one.
+# The wrong profile is that of the other acquisition.
 WRONG = "wrong"
 
 
@@ -76,7 +76,7 @@ class Score:
         setting: Scale and degradation.
         choice: One of `CHOICES`, or a baseline.
         psnr: In dB, in the mask.
-        contrast: Of lesions, the part that is kept; NaN without lesions.
+        contrast: Fraction of the lesions' contrast that is preserved; NaN without lesions.
     """
 
     subject: str
@@ -87,7 +87,7 @@ class Score:
 
 
 def settings_of(truth: GroundTruth, protocol: Protocol) -> Iterator[tuple[str, Case]]:
-    """Yield the acquisitions of a truth by name; one thick axis also with slices that differ in brightness."""
+    """Yield the acquisitions of a truth by name; with one thick axis, also with slices of different brightness."""
     for case in cases_of(truth, protocol):
         label = scale_label(case.scale)
         yield f"{label if 'x' in label else f'{label}x'} {case.degradation}", case
@@ -96,13 +96,13 @@ def settings_of(truth: GroundTruth, protocol: Protocol) -> Iterator[tuple[str, C
 
 
 def uneven(volume: Volume) -> Volume:
-    """Return a volume of which every other slice is brighter, and the others darker."""
+    """Return a volume with every other slice brighter, and the others darker."""
     gains = 1 + GAIN * (-1.0) ** np.arange(volume.array.shape[0])
     return volume.with_array((volume.array * gains[:, None, None]).astype(np.float32))
 
 
 def answer(choice: str, case: Case) -> Array:
-    """Return what a choice or a baseline makes of a case."""
+    """Return the result of an option or a baseline for a case."""
     method = BASELINES.get(choice) or CHOICES[choice]
     if method.profile == WRONG:
         method = replace(method, profile="gaussian" if case.degradation == "point" else "point")
@@ -112,7 +112,7 @@ def answer(choice: str, case: Case) -> Array:
 def scores_of(
     truth: GroundTruth, protocol: Protocol, choices: Sequence[str], known: Sequence[Score]
 ) -> Iterator[Score]:
-    """Yield the scores of a truth that are not known yet."""
+    """Yield the missing scores of a truth."""
     done = {(score.subject, score.setting, score.choice) for score in known}
     for setting, case in settings_of(truth, protocol):
         for choice in (*BASELINES, *choices):
@@ -124,7 +124,7 @@ def scores_of(
 
 
 def protocol_of(folder: Path, limit: int, *, lesions: bool) -> Protocol:
-    """Return what is judged, with lesions or without."""
+    """Return the truths, with or without lesions."""
     return Protocol(
         title="Choices",
         output=folder,
@@ -156,7 +156,7 @@ def gain_table(scores: Sequence[Score]) -> str:
 
 
 def lesion_table(scores: Sequence[Score]) -> str:
-    """Return the mean part of the contrast of lesions that is kept."""
+    """Return the mean fraction of the lesions' contrast that is preserved."""
     settings = list(dict.fromkeys(score.setting for score in scores))
     lines = []
     for choice in (*BASELINES, *LESION_CHOICES):
@@ -193,7 +193,7 @@ def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compute the rows that are not there yet, and write all files."""
+    """Compute the missing rows, and write all files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=3, help="volumes at most (default: 3)")

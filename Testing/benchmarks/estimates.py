@@ -1,9 +1,9 @@
 """Accuracy of the time estimates of the panel: ``python Testing/benchmarks/estimates.py [--busy N]``.
 
-For each job, a fresh worker measures the speed as it does when the panel is opened, and another does the job; both are
-started as Slicer starts them, beside `--busy` processes that compute all the time. Prints the promised and the measured
-seconds, from the start of the worker to its end, and ends with code 1 where they differ by more than is allowed: a
-factor of 1.5 on an idle machine, of 2 on a busy one.
+For each job, a new worker measures the speed as when the panel is opened, and another one does the job. Both are
+started as in Slicer, beside `--busy` processes that compute continuously. The script prints the estimated and the
+measured seconds, from the start of the worker to its end. The exit code is 1 if they differ by more than a factor of
+1.5 on an idle machine, or 2 on a busy one.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from ArSSRLib.options import UpsamplingOptions  # noqa: E402
 from ArSSRLib.timing import BUSY, promised_seconds, work_beside  # noqa: E402
 from ArSSRLib.upsampling import plan_upsampling  # noqa: E402
 
-# Largest factor between promise and measurement.
+# Largest allowed factor between estimate and measurement.
 IDLE, BESIDE_OTHERS = 1.5, 2.0
 OPTIONS = UpsamplingOptions(device="cpu")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A volume of 1 mm, and how it is upsampled; size and scale along i, j, k, thickness in mm or unknown."""
+    """A volume with 1 mm voxels, and its upsampling: size and scale along i, j, k, and thickness in mm or unknown."""
 
     size: tuple[int, int, int]
     scale: tuple[float, float, float]
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def measure(job: Job, folder: Path) -> bool:
-    """Promise, do, print a line of the table; return whether the promise was kept."""
+    """Estimate the time, run the job, and print a line of the table; return whether the estimate is close enough."""
     facts, _ = work({"task": "probe", "models": [DEFAULT_MODEL], "measure": True}, folder)
     options = UpsamplingOptions(device="cpu", slice_thickness=job.thickness)
     volume = noisy_phantom(job.size)
@@ -96,7 +96,7 @@ def measure(job: Job, folder: Path) -> bool:
 
 
 def work(job: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
-    """Let a worker do a job; return the fields of its last message, and its seconds from start to end."""
+    """Run a job in a worker; return the fields of its last message, and its seconds from start to end."""
     path = folder / "job.json"
     path.write_text(json.dumps({"format": 1, **job}), encoding="utf-8")
     began = time.monotonic()

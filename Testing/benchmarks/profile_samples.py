@@ -1,4 +1,4 @@
-"""Simulated acquisitions with a known slice profile: what the estimate of the profile is fitted to."""
+"""Simulated acquisitions with a known slice profile, to which the estimate of the profile is fitted."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from ArSSRLib.training.synthesis import tissue_curves, tone_curves
 
 FloatArray = npt.NDArray[np.float64]
 
-# How often each kind is drawn.
+# The probability of each kind.
 KINDS: dict[Kind, float] = {"point": 0.27, "gaussian": 0.4, "box": 0.23, "kspace": 0.1}
-# Widths of Gaussians and boxes, a little beyond what is judged, so that its ends are not the ends of the fit; and of
-# truncated k-space.
+# Widths of Gaussians and boxes, and of truncated k-space. They extend slightly beyond those of the evaluation, where
+# the fit would otherwise end.
 WIDTHS, KSPACE_WIDTHS = (0.4, 1.5), (1.0, 1.5)
 LARGEST_NOISE = 0.02
-# Part of the acquisitions with another contrast, and part with one thick axis instead of three.
+# Fraction of the acquisitions with another contrast, and fraction with one thick axis instead of three.
 OTHER_CONTRAST, THICK = 0.4, 0.55
-# Part of the volumes that are smooth by nature, as templates are, and their full widths at half maximum in fine voxels:
-# without them, smoothness is taken for a wide profile.
+# Fraction of the volumes that are smooth by nature, like templates, and their full widths at half maximum in fine
+# voxels. Without them, smoothness would be mistaken for a wide profile.
 SMOOTH, SMOOTH_WIDTHS = 0.15, (1.0, 3.0)
 # Factors along all axes, and along one thick axis.
 SCALES, THICK_SCALES = (1.5, 4.25), (1.5, 6.0)
-# The second grid on which a volume is coarsened, in mm; the first is its own.
+# Spacing of the second grid on which a volume is coarsened, in mm; the first is its own grid.
 SPACING = 1.2
-# What is judged, rather than fitted to: widths and profiles, and levels of noise.
+# Widths and profiles, and levels of noise, for the evaluation instead of the fit.
 JUDGED = (0.5, 0.7, 1.0, 1.3)
 PROFILES = (
     AxisProfile("point"),
@@ -44,7 +44,7 @@ PROFILES = (
     *(AxisProfile("box", width) for width in JUDGED),
 )
 JUDGED_NOISE = (0.0, 0.01, 0.02)
-# Factors along k, j, i, whole numbers, so that a crop of the fine volume lies on the coarse grid.
+# Factors along k, j, i. They are integers, so that a crop of the fine volume is aligned with the coarse grid.
 JUDGED_SCALES = ((2, 2, 2), (3, 3, 3), (4, 1, 1))
 # Edge of the crop that is upsampled, a multiple of every factor; and full width at half maximum of the blur of smooth
 # truths, both in fine voxels.
@@ -76,7 +76,7 @@ class Acquired:
         profile: The true profile, along all axes.
         smooth: Whether the truth was blurred before.
         scale: Factors along k, j, i.
-        noise: Standard deviation as a part of the range.
+        noise: Standard deviation as a fraction of the range.
         scan: The whole acquisition, shape (k', j', i').
         truth: A crop of the truth, shape (`CROP`, `CROP`, `CROP`).
         coarse: The same crop of the acquisition.
@@ -92,7 +92,7 @@ class Acquired:
 
     @property
     def label(self) -> str:
-        """Factors along i, j, k, as "2x2x2"."""
+        """Factors along i, j, k, such as "2x2x2"."""
         return "x".join(str(s) for s in reversed(self.scale))
 
 
@@ -125,7 +125,7 @@ def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:
     Args:
         path: The volume.
         count: Acquisitions on each of the two grids.
-        seed: Of the draws.
+        seed: Random seed.
     """
     rng = np.random.default_rng(seed)
     native = load_normalized(path)
@@ -149,7 +149,7 @@ def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:
 
 
 def noisy(array: npt.NDArray[np.float32], noise: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return the magnitude of an array with complex noise, whose standard deviation is part of the range."""
+    """Return the magnitude of an array with complex noise, whose standard deviation is a fraction of the range."""
     if noise == 0:
         return array
     real, imaginary = noise * rng.standard_normal((2, *array.shape)).astype(np.float32)
@@ -157,7 +157,7 @@ def noisy(array: npt.NDArray[np.float32], noise: float, rng: np.random.Generator
 
 
 def _other_contrast(fine: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Return a volume whose tissues have other intensities, in any order."""
+    """Return a volume with different intensities of its tissues, in any order."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**30)))
     heights = tissue_curves(torch.rand((1, 8), generator=generator))
     return tone_curves(fine[None], heights)[0]
@@ -173,7 +173,7 @@ def _drawn_scale(rng: np.random.Generator) -> Sequence[float]:
 
 
 def _drawn_profile(rng: np.random.Generator) -> AxisProfile:
-    """Return a profile; every fourth Gaussian and box is as wide as the distance of the voxels."""
+    """Return a profile; every fourth Gaussian or box is as wide as the voxel spacing."""
     kinds = list(KINDS)
     kind = kinds[rng.choice(len(kinds), p=list(KINDS.values()))]
     width = rng.uniform(*(KSPACE_WIDTHS if kind == "kspace" else WIDTHS))

@@ -1,12 +1,12 @@
-"""How well the slice profile of a volume is estimated, and what the estimate is worth: a table and its rows.
+"""Accuracy of the estimated slice profile, and its effect on the result: a table and its rows.
 
     python Testing/benchmarks/profile_table.py FOLDER TRAINING
 
-FOLDER holds volumes that neither the estimate nor the network was fitted to; TRAINING those on which the largest
-expected error with which an estimate is used was chosen, of which every tenth is taken. Each volume is resampled to
-1.2 mm and acquired again by simulation; the whole acquisition is estimated, and a crop of it upsampled without a
-profile, with the estimate, trusted or not, and told the truth. The noise is drawn from three levels. A subject whose
-rows are in the CSV files already is not computed again.
+FOLDER contains volumes to which neither the estimate nor the network was fitted; TRAINING contains those for choosing
+the largest expected error with which an estimate is used (every tenth volume). Each volume is resampled to 1.2 mm, and
+its acquisition is simulated with one of three noise levels. The profile is estimated from the whole acquisition, and a
+crop is upsampled without a profile, with the estimate (even if it would not be used), and with the true profile. A
+subject that has rows in the CSV files is not computed again.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from ArSSRLib.training.validation import predict
 
 OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
 NAME, CHOICE = "slice_profile", "slice_profile_choice"
-# Every which volume of the training is taken, and the errors that are compared on them.
+# Every n-th training volume is used, and these errors are compared on them.
 EVERY, ERRORS = 10, (0.05, 0.06, 0.07, 0.08, 0.1)
-# Estimates that keep more contrast were points when the choice was made; they have been unknown since.
+# Estimates with more contrast counted as points when the choice was made; since then, they are unknown.
 POINTS = 0.9
 
 
@@ -67,13 +67,13 @@ class Row:
 
     Attributes:
         subject: Name of the volume.
-        scale: Factors along i, j, k, as "2x2x2".
-        kind: Of the true profile.
+        scale: Factors along i, j, k, such as "2x2x2".
+        kind: Kind of the true profile.
         width: Its full width at half maximum in coarse voxels.
         smooth: Whether the truth was blurred before.
-        noise: Standard deviation as a part of the range.
-        kept: Contrast that the true profile keeps at Nyquist.
-        estimated: The same of the estimates along the coarsened axes, their mean, whether they are trusted or not; NaN
+        noise: Standard deviation as a fraction of the range.
+        kept: Contrast that the true profile preserves at Nyquist.
+        estimated: The same for the estimates along the coarsened axes, on average, even if they would not be used; NaN
             if there is none, or if it is impossible.
         expected: The largest of their expected errors.
         unknown: PSNR in dB of the result without a profile, in the brain mask of the crop.
@@ -100,7 +100,7 @@ class Row:
         return self.estimated - self.kept
 
     def trusted(self, largest: float = LARGEST_ERROR) -> bool:
-        """Tell whether the estimate is used if its expected error may be so large."""
+        """Return whether the estimate is used with a limit of its expected error."""
         return not np.isnan(self.estimated) and self.expected <= largest
 
 
@@ -133,7 +133,7 @@ def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
 
 
 def _estimated(scan: Array, scale: Sequence[int]) -> tuple[SliceProfile, float]:
-    """Return the estimates, however unsure, and the largest expected error along the coarsened axes."""
+    """Return the estimates, however uncertain, and the largest expected error along the coarsened axes."""
     predicted = predicted_axes(scan, [s * SPACING for s in scale])
     if None in predicted:
         return UNKNOWN, float("inf")
@@ -186,8 +186,8 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
     """Return the page.
 
     Args:
-        rows: Of the volumes to judge by.
-        choice: Of the volumes that the largest expected error was chosen on.
+        rows: Rows of the volumes for the evaluation.
+        choice: Rows of the volumes for choosing the largest expected error.
         model: Name of the network.
     """
     sharp = [row for row in rows if not row.smooth]
@@ -241,17 +241,17 @@ def tables(
     kind: type[AnyRow],
     rows_of: Callable[[Path, SuperResolutionModel], Iterable[AnyRow]],
 ) -> tuple[Path, list[AnyRow], list[AnyRow]]:
-    """Compute the rows of every subject that has none yet, and write them.
+    """Compute the rows of every subject without rows, and write them.
 
     Args:
-        argv: Arguments of the program; those of the process when None.
-        description: Its help.
-        names: Names of the tables of the judged volumes and of those of the choice.
+        argv: Arguments of the program; if None, those of the process.
+        description: Help text of the program.
+        names: Names of the two tables, for the evaluation and for the choice.
         kind: Dataclass of a row, with the name of the volume as ``subject``.
         rows_of: Computes the rows of a volume.
 
     Returns:
-        The folder of the tables, the rows of the judged volumes, and those of the choice.
+        The folder of the tables, the rows for the evaluation, and those for the choice.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -275,7 +275,7 @@ def tables(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compute the rows of every subject that has none yet, and write all files."""
+    """Compute the rows of every subject without rows, and write all files."""
     output, rows, choice = tables(argv, __doc__, (NAME, CHOICE), Row, rows_of)
     (output / f"{NAME}.md").write_text(report(rows, choice, DEFAULT_MODEL), encoding="utf-8")
 

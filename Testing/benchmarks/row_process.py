@@ -1,10 +1,9 @@
-"""One row in a process of its own, which runs it whenever it is told to: so memory is that row's alone, and rows can
-be measured in turns.
+"""One row in a separate process, which runs it on request, so that its memory is separate, and rows can alternate.
 
     python row_process.py '{"network": ..., "way": ..., "job": {...}, "threads": ...}'
 
-For every line on the standard input, which is the name of a file or empty, it runs once and prints one JSON line. The
-result of the run is written to the file, if one is named.
+For every line on the standard input, which is the name of a file or empty, the process runs the row once and prints one
+line of JSON. The result of the run is written to the file, if one is named.
 """
 
 from __future__ import annotations

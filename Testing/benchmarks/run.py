@@ -7,7 +7,7 @@ Speed: the published procedure, encode once, and the engine with the same weight
 
     python Testing/benchmarks/run.py            small jobs and the default model's promise: about ten minutes
     python Testing/benchmarks/run.py --full     large jobs, up to 256 x 256 x 176 at 2x: an hour or more
-    python Testing/benchmarks/run.py --quick    tiny jobs, to see that everything runs
+    python Testing/benchmarks/run.py --quick    tiny jobs, to verify that everything runs
     python Testing/benchmarks/run.py --size 64 64 64 --scale 3    one job of your own
 """
 

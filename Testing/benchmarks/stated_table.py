@@ -103,7 +103,7 @@ def gains_of(acquired: Acquired, model: SuperResolutionModel) -> Iterator[float]
 
 
 def _cell(rows: Sequence[Row]) -> str:
-    """Return the gain if the stated profile is always used, the part of the cases that ignore it, and the gain then."""
+    """Return the gain if the stated profile is always used, the fraction of cases that ignore it, and the gain then."""
     ignored = 100 * np.mean([row.excess > EXCESS for row in rows])
     always, checked = np.mean([row.gain for row in rows]), np.mean([row.kept() for row in rows])
     return f"{always:+.2f}, {ignored:.0f} %, {checked:+.2f}"
@@ -165,7 +165,7 @@ def report(rows: Sequence[Row], choice: Sequence[Row]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compute the rows of every subject that has none yet, and write all files."""
+    """Compute the rows of every subject without rows, and write all files."""
     output, rows, choice = tables(argv, __doc__, (NAME, CHOICE), Row, rows_of)
     (output / f"{NAME}.md").write_text(report(rows, choice), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The measurement of a cohort: what is lost or done twice is counted, and the report is about the rows."""
+"""The measurement of a cohort counts lost and repeated scans, and the report agrees with the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows are measured in turns, each in a process of its own, and one that dies takes no other with it.
+"""Rows are measured alternately, each in a separate process, and a row that dies does not affect others.
 
 The processes here run a small script instead of a network.
 """
@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-# Replies as `row_process` does: the k-th run takes k seconds, and the answer is the length of the network's name.
+# Replies like `row_process`: the k-th run takes k seconds, and the result is the length of the network's name.
 SCRIPT = """
     import json, sys
     import numpy as np
@@ -31,7 +31,7 @@ SCRIPT = """
 
 @pytest.fixture
 def log(tmp_path, monkeypatch):
-    """Which row ran, a line a run."""
+    """A log of the rows that ran, one line per run."""
     import speed
 
     script = tmp_path / "row.py"

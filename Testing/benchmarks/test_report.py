@@ -1,4 +1,4 @@
-"""The tables say what was measured, what was computed, and what cannot be trusted."""
+"""The tables show measured values, and mark computed and unreliable ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def peaks():
 
 @pytest.fixture
 def result():
-    """32 x 32 x 32 at 2x: the published procedure in 90 s, encode once in 3 s, ours in 2 s, with a floor of 1 s."""
+    """32 x 32 x 32 at 2x: the published procedure 90 s, encode once 3 s, the engine 2 s, with a floor of 1 s."""
     from floors import Work
     from jobs import EVERY_SLICE, ONCE, PUBLISHED, UPSAMPLE, Job, Row
     from report import Result
@@ -39,7 +39,7 @@ def result():
 
 @pytest.fixture
 def promised():
-    """The default model's promise, in 50 s and 3 GB, with no error told."""
+    """The default model's promise, in 50 s and 3 GB, without an error."""
     from floors import Work
     from jobs import PROMISED, UPSAMPLE, Row
     from report import Result

@@ -1,4 +1,4 @@
-"""The numbers of the tables, against closed forms."""
+"""The numbers in the tables agree with closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The yardsticks answer what the engine answers, from the layers alone."""
+"""The yardsticks agree with the engine, using only its layers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ArSSRLib.model.decoder import Decoder
 from ArSSRLib.model.encoders import RDN, DenseBlock
 from ArSSRLib.model.interface import Conditioning
 
-# Another factor along each axis, none of them whole.
+# A different factor along each axis, none of them an integer.
 SHAPE, FINE_SHAPE = (7, 6, 5), (15, 16, 9)
 
 
 def ours() -> ArSSR2:
-    """Our network with random values in every parameter, those that start at zero included."""
+    """arssr2 with random values in every parameter, including those that start at zero."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260)
         model = ArSSR2(ArSSR2Config(channels=6, blocks=2, feature_channels=8, decoder_layers=3))
@@ -68,7 +68,7 @@ def test_a_box_is_answered_as_in_the_whole(network, place):
     box = (slice(place, place + 6), slice(0, 4), slice(3, 8))
 
     crop = encode(model, coarse, fine_shape, box=box).crop[0]
-    assert crop.stop - crop.start < 80  # else nothing was left out
+    assert crop.stop - crop.start < 80  # otherwise, nothing was left out
     answer = encode_once(model, coarse, fine_shape, box=box)
     torch.testing.assert_close(answer, encode_once(model, coarse, fine_shape)[box], atol=1e-5, rtol=0)
 

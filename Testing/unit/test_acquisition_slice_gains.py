@@ -15,7 +15,7 @@ ALTERNATING = 1 + 0.03 * (-1.0) ** np.arange(SLICES)
 
 
 def head(*, noise: float = 15.0, seed: int = 0, slices: int = SLICES) -> np.ndarray:
-    """Return a head of three tissues and a bright ventricle in air, with 4 mm slices of 1 mm voxels, up to about 1000."""
+    """Return a head of three tissues and a bright ventricle in air, with 4 mm slices of 1 mm voxels, up to 1000."""
     rng = np.random.default_rng(seed)
     k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (slices, *PLANE)], indexing="ij")
     folds = ndimage.gaussian_filter(rng.normal(size=k.shape), (1.0, 4.0, 4.0))
