@@ -38,6 +38,7 @@ class ArSSR3Config(ArSSR2Config):
     """Configuration of ArSSR3, with the hidden units of the encoder's modulator, from scale and profile to gains."""
 
     KINDS = ("arssr3",)
+    ADOPTS = ArSSR2Config.KINDS
     BOUNDS = MappingProxyType({**ArSSR2Config.BOUNDS, "modulator_width": (MODULATOR_WIDTH, 512)})
 
     kind: str = "arssr3"

@@ -22,6 +22,7 @@ class ModelConfig:
     Attributes:
         KINDS: Kinds that the class describes.
         BOUNDS: Smallest and largest value of each number. The largest network within all bounds has 283 MB of weights.
+        ADOPTS: Other kinds with whose weights its network can start.
         COORDINATES: Coordinates that its decoder supports in training; see ``coordinates`` in a recipe.
         kind: Name of the architecture in files.
 
@@ -31,6 +32,7 @@ class ModelConfig:
 
     KINDS: ClassVar[tuple[str, ...]] = ()
     BOUNDS: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    ADOPTS: ClassVar[tuple[str, ...]] = ()
     COORDINATES: ClassVar[tuple[str, ...]] = ("relative",)
 
     kind: str = ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import ModelConfig
-from ArSSRLib.model.registry import model_config_from_dict
+from ArSSRLib.model.registry import kinds, model_config_from_dict
 from ArSSRLib.settings import converted, read_settings, refuse_unknown
 from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
@@ -24,8 +24,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
     Args:
         path: The recipe; relative folders in it are relative to the working directory.
         overrides: ``key=value`` pairs, each value in TOML; ``model.key`` reaches into the model table.
-        model: Architecture that replaces that of the recipe, which may then be missing; of the overrides, only
-            ``model.blocks`` and ``model.kind`` may change it.
+        model: Architecture of given weights. It replaces that of the recipe, which may then be missing, except for a
+            kind of network that can adopt these weights and the values that only this kind has. Of the overrides,
+            only ``model.blocks`` and ``model.kind`` may change it.
 
     Raises:
         InputError: If the file cannot be read, a key is unknown, missing, of the wrong type or impossible, or an
@@ -43,8 +44,21 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, model: ModelConfig
             )
             raise InputError(msg)
         asked = {name.removeprefix("model."): table["model"][name.removeprefix("model.")] for name in larger}
-        table["model"] = dataclasses.asdict(model) | asked
+        table["model"] = _adopting(table.get("model"), model) | asked
     return config_from_table(table, origin=str(path))
+
+
+def _adopting(table: object, weights: ModelConfig) -> dict[str, Any]:
+    """Return the model table of a recipe with the sizes of given weights.
+
+    The kind of the recipe counts only if it can adopt the weights: any recipe can fine-tune any network.
+    """
+    given = dataclasses.asdict(weights)
+    if not isinstance(table, dict):
+        return given
+    kind = table.get("kind")
+    known = kinds()[kind][0] if isinstance(kind, str) and kind in kinds() else ModelConfig
+    return {**table, **given, "kind": kind} if weights.kind in known.ADOPTS else given
 
 
 def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:

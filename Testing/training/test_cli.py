@@ -1,5 +1,6 @@
 """arssr train from a recipe and files to weights, and its exit codes."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -114,6 +115,20 @@ def test_fine_tuning_knows_the_bundled_models_by_name(folder):
     assert tuned.config == bundled.config
     moved = [float((a - b).detach().abs().max()) for a, b in zip(tuned.parameters(), bundled.parameters(), strict=True)]
     assert 0 < max(moved) < 0.02
+
+
+def test_the_documented_recipe_trains_its_own_kind_of_network_from_the_weights_of_another(folder):
+    recipe = str(ROOT / "ArSSRLib" / "training" / "recipes" / "arssr3_cpu.toml")
+    places = ["training_data=train", "validation_data=''", "output=run"]
+    tiny = ["steps=2", "warm_up_steps=0", "batch_items=2", "patch_size=8", "block_voxels=1000"]
+    grid = ["target_spacings=[0.0]", "target_weights=[1.0]"]
+    arguments = [word for value in [*places, *tiny, *grid] for word in ("--set", value)]
+
+    assert main(["train", recipe, *TRAIN[2:], "--init", "arssr2", *arguments]) == 0
+
+    bundled, tuned = load_model("arssr2").config, load_model(folder / "run" / FINAL).config
+    assert tuned.kind == "arssr3"
+    assert dataclasses.asdict(bundled).items() - {("kind", "arssr2")} <= dataclasses.asdict(tuned).items()
 
 
 def test_fine_tuning_goes_on_where_it_stopped(folder):

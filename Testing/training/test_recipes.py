@@ -9,6 +9,7 @@ import pytest
 import ArSSRLib.training.recipes as recipes_package
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.arssr3 import ArSSR3Config
 from ArSSRLib.model.registry import kinds
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.losses import learning_rate
@@ -17,6 +18,7 @@ from ArSSRLib.training.recipe import config_from_table, read_recipe, table_of
 FOLDER = Path(recipes_package.__path__[0])
 RECIPES = sorted(FOLDER.glob("*.toml"))
 MINIMAL = 'training_data = "a"\nvalidation_data = "b"\noutput = "c"\n[model]\nkind = "arssr2"\n'
+SMALL = ArSSR2Config(channels=8)
 PUBLISHED = MINIMAL.replace("arssr2", "arssr").replace("[model]", 'coordinates = "patch"\n[model]')
 
 
@@ -37,6 +39,32 @@ def test_every_kind_of_network_has_a_recipe():
     described = [read_recipe(path).model.kind for path in RECIPES if path.stem != "fine_tune"]
 
     assert set(described) == set(kinds())
+
+
+@pytest.mark.parametrize(
+    ("table", "weights", "expected"),
+    [
+        ('kind = "arssr3"', ArSSR2Config(channels=8), ArSSR3Config(channels=8)),
+        ('kind = "arssr3"\nchannels = 16\nmodulator_width = 128', SMALL, ArSSR3Config(channels=8, modulator_width=128)),
+        ('kind = "arssr2"', ArSSR3Config(channels=8), ArSSR3Config(channels=8)),
+        ('kind = "arssr"', SMALL, SMALL),
+        ('kind = "nobody"', SMALL, SMALL),
+        ("kind = []", SMALL, SMALL),
+        ("", SMALL, SMALL),
+    ],
+)
+def test_given_weights_decide_the_sizes_and_a_recipe_the_kind_if_that_can_adopt_them(
+    tmp_path, table, weights, expected
+):
+    recipe = written(tmp_path, MINIMAL.replace('kind = "arssr2"', table))
+
+    assert read_recipe(recipe, model=weights).model == expected
+
+
+def test_an_override_decides_the_kind_before_the_recipe_does(tmp_path):
+    recipe = written(tmp_path, MINIMAL.replace("arssr2", "arssr3"))
+
+    assert read_recipe(recipe, ['model.kind="arssr2"'], model=SMALL).model == SMALL
 
 
 def test_every_key_of_a_recipe_is_described_once():

@@ -88,3 +88,12 @@ def test_a_training_step_reaches_every_weight_that_can_be_compiled(network, volu
     for parameter in (parameter for layer in layers for parameter in layer.parameters()):
         assert parameter.grad is not None
     network.zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, (config, _) in kinds().items() if config.ADOPTS))
+def test_it_can_start_with_the_weights_of_every_kind_that_it_adopts(kind):
+    config, network = kinds()[kind]
+    for other in config.ADOPTS:
+        weights = build_model(model_config_from_dict({"kind": other}))
+
+        assert network.adopting(weights, model_config_from_dict({"kind": kind})).config.kind == kind
