@@ -24,6 +24,8 @@ _BEGINNINGS = {
     ".nii.gz": [struct.pack(f"{order}i", size) for order in "<>" for size in (348, 540)],
     ".mgz": [struct.pack(">i", 1)],
 }
+# Suffixes of volumes that are compressed as a whole.
+COMPRESSED_SUFFIXES = tuple(_BEGINNINGS)
 
 
 def dicom_start(stream: BinaryIO) -> str:
@@ -59,7 +61,7 @@ def refuse_misnamed(path: Path) -> None:
     suffix, name = suffix_of(path), path.name
     with path.open("rb") as file:
         start = file.read(4)
-    zipped, named_so = start.startswith(_GZIP), suffix in (".nii.gz", ".mgz")
+    zipped, named_so = start.startswith(_GZIP), suffix in COMPRESSED_SUFFIXES
     if zipped and not named_so:
         renamed = {".nii": f"{name}.gz", ".mgh": f"{name[:-4]}.mgz"}.get(suffix)
         advice = f"rename it to {renamed}" if renamed else "decompress it first, for example with gunzip"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.io.content import is_dicom_file
+from ArSSRLib.io.content import COMPRESSED_SUFFIXES, is_dicom_file
 from ArSSRLib.io.formats import SUPPORTED_SUFFIXES, is_half, suffix_of
 
 
@@ -19,10 +20,8 @@ def find_volumes(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         InputError: If the folder does not exist or cannot be listed.
     """
-    folder = Path(folder)
-    named = [entry for entry in _entries(folder) if suffix_of(entry) in SUPPORTED_SUFFIXES and not _is_dicom(entry)]
-    headers = {entry.stem for entry in named if not is_half(entry)}
-    return sorted(entry for entry in named if not (is_half(entry) and entry.stem in headers))
+    volumes, _ = _sorted_out(_entries(Path(folder)))
+    return volumes
 
 
 def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> list[Path]:
@@ -34,8 +33,9 @@ def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> l
     path = Path(path)
     if not path.is_dir() or series is not None:
         return [path]
-    volumes = find_volumes(path)
-    if volumes and (image := _dicom_file_in(path)) is not None:
+    entries = _entries(path)
+    volumes, images = _sorted_out(entries)
+    if volumes and (image := _first_dicom_file(entries, images)) is not None:
         more = f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""
         msg = (
             f"{path}: contains both DICOM files, such as {image.name}, and volumes, such as {volumes[0].name}{more}; "
@@ -45,17 +45,30 @@ def find_inputs(path: str | os.PathLike[str], *, series: str | None = None) -> l
     return volumes or [path]
 
 
-def _dicom_file_in(folder: Path) -> Path | None:
-    """Return a DICOM file of a folder, or None; a DICOMDIR file does not count."""
-    for entry in sorted(_entries(folder)):
-        if entry.name.upper() != "DICOMDIR" and _is_dicom(entry):
+def _sorted_out(entries: Sequence[Path]) -> tuple[list[Path], frozenset[Path]]:
+    """Return the volumes among the entries of a folder, ordered by name, and the DICOM files named like volumes.
+
+    A compressed file is never opened, because DICOM files are not compressed as a whole: a folder may be slow and have
+    thousands of files.
+    """
+    named = [entry for entry in entries if suffix_of(entry) in SUPPORTED_SUFFIXES]
+    images = frozenset(
+        entry
+        for entry in named
+        if suffix_of(entry) not in COMPRESSED_SUFFIXES and entry.is_file() and is_dicom_file(entry, named=True)
+    )
+    files = [entry for entry in named if entry not in images]
+    headers = {entry.stem for entry in files if not is_half(entry)}
+    return sorted(entry for entry in files if not (is_half(entry) and entry.stem in headers)), images
+
+
+def _first_dicom_file(entries: Iterable[Path], images: Container[Path]) -> Path | None:
+    """Return the first DICOM file by name, given those named like volumes, or None; a DICOMDIR file does not count."""
+    for entry in sorted(entries):
+        unnamed = suffix_of(entry) not in SUPPORTED_SUFFIXES and entry.name.upper() != "DICOMDIR"
+        if entry in images or (unnamed and entry.is_file() and is_dicom_file(entry, named=False)):
             return entry
     return None
-
-
-def _is_dicom(entry: Path) -> bool:
-    """Return whether an entry of a folder is a DICOM file, also if it is named like another format."""
-    return entry.is_file() and is_dicom_file(entry, named=suffix_of(entry) in SUPPORTED_SUFFIXES)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -65,8 +78,13 @@ def _entries(folder: Path) -> list[Path]:
         InputError: If the folder cannot be listed.
     """
     try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        with os.scandir(folder) as found:  # knows files from folders without asking for each of them
+            return [folder / entry.name for entry in found if not entry.name.startswith(".") and _is_file(entry)]
     except OSError as error:
         msg = f"{folder}: cannot be listed ({error.strerror}); specify an existing folder."
         raise InputError(msg) from error
-    return [entry for entry in entries if entry.is_file() or (entry.is_symlink() and not entry.exists())]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry of a folder is a file, or a broken link."""
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from dicom_series import write_series
 from ArSSRLib.cli import main
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.io import find_inputs, read_volume, write_volume
+from ArSSRLib.io import find_inputs, find_volumes, read_volume, write_volume
 from ArSSRLib.io.sources import find_sources
 from ArSSRLib.volume import Volume
 
@@ -193,3 +194,36 @@ def test_a_dicom_series_with_names_of_another_format_is_read(tmp_path, volume, s
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
     with pytest.raises(InputError, match="single slice"):
         read_volume(next((tmp_path / "s").iterdir()))
+
+
+def test_a_folder_of_compressed_volumes_is_listed_without_opening_them(tmp_path, monkeypatch):
+    opened = opened_in(tmp_path, monkeypatch, ["a.nii.gz", "b.NII.GZ", "c.mgz", "notes.txt"])
+
+    assert [path.name for path in find_volumes(tmp_path)] == ["a.nii.gz", "b.NII.GZ", "c.mgz"]
+    assert opened == []
+
+
+def test_inputs_are_found_by_opening_once_each_file_whose_name_leaves_its_content_open(tmp_path, monkeypatch):
+    opened = opened_in(tmp_path, monkeypatch, ["a.nii.gz", "b.nii", "c.nrrd", "notes.txt", "unnamed"])
+
+    assert [path.name for path in find_inputs(tmp_path)] == ["a.nii.gz", "b.nii", "c.nrrd"]
+    assert sorted(opened) == ["b.nii", "c.nrrd", "notes.txt", "unnamed"]
+
+
+def test_one_dicom_file_named_like_a_volume_beside_volumes_is_named(tmp_path, volume):
+    write_volume(volume, tmp_path / "a.nii.gz")
+    write_series(tmp_path / "s", volume)
+    next((tmp_path / "s").iterdir()).rename(tmp_path / "slice.nii")
+
+    assert [path.name for path in find_volumes(tmp_path)] == ["a.nii.gz"]
+    with pytest.raises(InputError, match=r"contains both DICOM files, such as slice\.nii, and volumes, such as a\.nii"):
+        find_inputs(tmp_path)
+
+
+def opened_in(folder, monkeypatch, names):
+    """Create files, and return a list to which the name of every one that is opened is added."""
+    opened, original = [], Path.open
+    for name in names:
+        (folder / name).write_bytes(bytes(200))
+    monkeypatch.setattr(Path, "open", lambda path, *given: opened.append(path.name) or original(path, *given))
+    return opened
