@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ArSSRLib.coordinates import cell_centers, index_of
 from ArSSRLib.normalization import CEILING_PERCENTILE, FLOOR_PERCENTILE, SAMPLED_VOXELS
 
 # Smallest distance of padding from the anatomy, relative to the range of the anatomy: the black around an extracted
@@ -59,6 +58,8 @@ class Padding:
 
         The position of the block is on the fine grid, along k, j, i, as is the shape of that.
         """
+        from ArSSRLib.coordinates import cell_centers, index_of  # noqa: PLC0415 - needs PyTorch, finding does not
+
         k, j, i = (
             index_of(cell_centers(m)[rows], n).numpy()
             for rows, m, n in zip(block, fine_shape, self.mask.shape, strict=True)

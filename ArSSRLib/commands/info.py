@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ArSSRLib.acquisition.decision import decided_profile, described
 from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.acquisition.slice_gains import estimate_slice_gains, slice_axis
 from ArSSRLib.checkpoint import load_model, read_metadata
@@ -17,7 +18,6 @@ from ArSSRLib.io import find_inputs, read_volume
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.options import DEFAULT_OPTIONS
 from ArSSRLib.padding import find_padding, without_padding
-from ArSSRLib.upsampling.decision import decided_profile, described
 from ArSSRLib.volume import Volume
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ArSSRLib.acquisition.decision import Estimate, decided_profile, predicted_contrast
 from ArSSRLib.acquisition.profile import UNKNOWN, told_of
 from ArSSRLib.acquisition.slice_gains import SliceGains
 from ArSSRLib.device import (
@@ -39,7 +40,6 @@ from ArSSRLib.planning import NOWHERE, Destination, Plan, Work, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
-from ArSSRLib.upsampling.decision import Estimate, decided_profile, predicted_contrast
 from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ArSSRLib.acquisition.decision import EstimatedOnce, decided_profile
 from ArSSRLib.acquisition.profile import told_of
 from ArSSRLib.coordinates import Box, QueryGrid, coordinate_of, grown, within
 from ArSSRLib.device import PRECISIONS, free_memory
@@ -28,7 +29,6 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
-from ArSSRLib.upsampling.decision import EstimatedOnce, decided_profile
 from ArSSRLib.upsampling.executor import precision_context
 from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare

@@ -24,9 +24,9 @@ from ArSSRLib.worker.job import Profile, UpsampleJob, VolumeFiles
 from ArSSRLib.worker.packages import load_packages
 
 if TYPE_CHECKING:
+    from ArSSRLib.acquisition.decision import Estimate
     from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.interface import SuperResolutionModel
-    from ArSSRLib.upsampling.decision import Estimate
     from ArSSRLib.volume import Volume
 
 
@@ -45,10 +45,10 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     progress = Progress(events, cancellation.check, len(job.volumes))
     progress.stage("load", 1)
     load_packages()
+    from ArSSRLib.acquisition.decision import EstimatedOnce  # noqa: PLC0415
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
     from ArSSRLib.device import device_name, peak_memory, resolve_device  # noqa: PLC0415
     from ArSSRLib.upsampling import decided  # noqa: PLC0415
-    from ArSSRLib.upsampling.decision import EstimatedOnce  # noqa: PLC0415
 
     job = replace(job, options=decided(job.options))
     device = resolve_device(job.options.device)

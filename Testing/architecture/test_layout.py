@@ -64,6 +64,8 @@ MAY_ALSO_IMPORT = {
     # Volumes and plans contain slice profiles.
     "volume": {"acquisition"},
     "planning": {"acquisition"},
+    # The decision on a slice profile reads a volume and its padding; a volume only contains profiles.
+    "acquisition": {"padding", "volume"},
     # A record contains the outcome of an upsampling.
     "record": {"upsampling"},
     "cli": {"commands", "cohort", "training", "evaluation"},

@@ -52,6 +52,19 @@ Work(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, DEFAULT_OPTIONS, **num
     assert "torch" not in loaded_after(code)
 
 
+def test_slicer_decides_the_slice_profile_without_pytorch():
+    code = """
+import numpy as np
+from ArSSRLib import Volume, VolumeGeometry
+from ArSSRLib.acquisition.decision import decide
+from ArSSRLib.options import DEFAULT_OPTIONS
+array = np.random.default_rng(0).normal(900, 90, (20, 20, 20))
+array[:5] = -9999
+print(decide(Volume(array, VolumeGeometry((20, 20, 20), (1.0, 1.0, 1.0))), DEFAULT_OPTIONS))"""
+
+    assert "torch" not in loaded_after(code)
+
+
 def test_what_the_panel_imports_of_the_engine_needs_nothing_that_slicer_lacks():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ArSSR").rglob("*.py")]
     lines = {

@@ -9,6 +9,7 @@ import phantoms
 import pytest
 import torch
 
+from ArSSRLib.acquisition import decision
 from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import load_model
@@ -17,7 +18,7 @@ from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr import ArSSRConfig
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
-from ArSSRLib.upsampling import decision, upsample
+from ArSSRLib.upsampling import upsample
 from ArSSRLib.upsampling.lens import Lens
 from ArSSRLib.upsampling.plane import Plane
 from ArSSRLib.volume import Volume

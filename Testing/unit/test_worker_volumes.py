@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from worker_events import Told, upsample_job
 
+from ArSSRLib.acquisition import decision
 from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.io import read_volume, write_volume
-from ArSSRLib.upsampling import decision
 from ArSSRLib.worker import run
 
 

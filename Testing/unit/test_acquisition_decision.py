@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ import torch
 from messages import one_line
 from phantoms import texture
 
+from ArSSRLib.acquisition import decision
+from ArSSRLib.acquisition.decision import EstimatedOnce, decide, decided_profile
+from ArSSRLib.acquisition.estimate import Prediction, profile_of
 from ArSSRLib.acquisition.matrices import profile_matrices
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.commands.arguments import build_parser, join_numbers
@@ -18,8 +22,6 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.options import DEFAULT_OPTIONS, UpsamplingOptions
-from ArSSRLib.upsampling import decision
-from ArSSRLib.upsampling.decision import EstimatedOnce, decided_profile
 from ArSSRLib.volume import FileHeader, Volume
 
 FILED = SliceProfile((AxisProfile("kspace", 1.5, "DICOM"), None, AxisProfile("gaussian", 0.9, "DICOM")))
@@ -191,6 +193,40 @@ def test_the_file_alone_counts_where_the_user_says_so():
 
 def test_nothing_is_estimated_along_an_axis_that_is_not_made_finer():
     assert decided_profile(slices(), DEFAULT_OPTIONS, (2, 2, 1)).axes[2] is None
+
+
+AXES = (None, AxisProfile("kspace", 1.2, "DICOM"), AxisProfile("gaussian", 1.0, "DICOM"), AxisProfile("point"))
+PREDICTIONS = (None, Prediction(0.5, 0.01), Prediction(0.97, 0.02), Prediction(0.6, 0.3))
+CASES = [(SliceProfile(axes), scale) for axes in product(AXES, repeat=3) for scale in product((1, 2), repeat=3)]
+
+
+def with_estimate(axis: AxisProfile | None, scale: int, guess: Prediction | None) -> AxisProfile | None:
+    """Return the profile of one axis, decided with an estimate."""
+    if scale == 1 or guess is None or (axis and not guess.contradicts(axis)):
+        return axis
+    return profile_of(*guess)
+
+
+@pytest.mark.parametrize("found", list(permutations(PREDICTIONS, 3)))
+def test_the_decision_is_that_of_an_estimate_that_is_always_made(found):
+    for profile, scale in CASES:
+        decision = decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=lambda _: found)
+
+        assert decision.profile.axes == tuple(map(with_estimate, profile.axes, scale, found))
+
+
+def test_nothing_is_estimated_where_the_estimate_cannot_change_the_decision():
+    def refuse(_volume):
+        raise AssertionError
+
+    closed = [
+        (profile, scale)
+        for profile, scale in CASES
+        if all(s == 1 or axis == AXES[1] for axis, s in zip(profile.axes, scale, strict=True))
+    ]
+    assert len(closed) == 5**3  # of each axis: any profile where nothing changes, and that of k-space
+    for profile, scale in closed:
+        assert decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=refuse).profile == profile
 
 
 def test_voxels_that_are_no_numbers_do_not_change_the_estimate(guess):
