@@ -15,7 +15,7 @@ def source_of(path):
     return Source(path, path.name)
 
 
-def test_a_truth_comes_in_every_scale_and_degradation(tmp_path):
+def test_a_truth_is_degraded_in_every_scale_and_way(tmp_path):
     (path,) = write_subjects(tmp_path, 1)
     protocol = protocol_of(tmp_path, scales=((2.0, 2.0, 2.0), (1.0, 1.0, 3.0)), degradations=("point", "box"))
 

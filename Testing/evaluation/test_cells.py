@@ -38,16 +38,16 @@ def test_the_order_of_the_facts_decides_nothing():
     assert key_of(dict(reversed(FACTS.items()))) == key_of(FACTS)
 
 
-def test_a_cell_that_is_not_there_is_unfinished(store):
+def test_a_missing_cell_is_unfinished(store):
     assert store.read(key_of(FACTS)) is None
     assert lacking(None, ["psnr", "ssim"]) == ["psnr", "ssim"]
 
 
-def test_a_metric_that_says_nothing_is_finished_too():
+def test_a_cell_without_a_value_is_finished_too():
     assert lacking(Finished(VALUES, 1.5), ["psnr", "ssim", "ripple"]) == ["ssim"]
 
 
-def test_a_metric_measured_later_stands_beside_the_others(store):
+def test_a_metric_measured_later_is_added_to_the_others(store):
     store.write(key_of(FACTS), FACTS, Finished(VALUES, 1.5))
     later = {"ssim": [Value("ssim", "volume", 0.9)]}
 
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_unfinished_and_replaced(store, tmp_path, content):
     assert store.read(key_of(FACTS)) == Finished(VALUES, 1.5)
 
 
-def test_a_file_says_what_decided_it(store, tmp_path):
+def test_a_file_records_what_affects_its_result(store, tmp_path):
     store.write(key_of(FACTS), FACTS, Finished(VALUES, 1.5))
 
     assert json.loads(only_file(tmp_path).read_text(encoding="utf-8"))["facts"]["identity"] == "cd34"

@@ -71,7 +71,7 @@ def test_a_protocol_becomes_a_table_a_report_and_pictures(folder, capsys):
     assert "9 cells, 9 of them computed now, 0 failed" in capsys.readouterr().out
 
 
-def test_a_second_run_computes_nothing_and_says_the_same(folder, capsys, monkeypatch):
+def test_a_second_run_computes_nothing_and_prints_the_same(folder, capsys, monkeypatch):
     main(EVALUATE)
     files = [folder / "out" / name for name in ("results.csv", "report.md")]
     before = [file.read_bytes() for file in files]
@@ -84,7 +84,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(folder, capsys, monkeyp
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
-def test_a_run_that_was_ended_goes_on_where_it_stopped(folder, capsys, monkeypatch, error, code):
+def test_an_interrupted_run_continues_where_it_stopped(folder, capsys, monkeypatch, error, code):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 5, error)
         assert main(EVALUATE) == code
@@ -156,7 +156,7 @@ def test_a_failing_cell_is_named_and_the_rest_is_there(folder, capsys):
     assert len(table_of(folder / "out")) == 16
 
 
-def test_a_volume_that_cannot_be_read_stops_nobody_else(folder):
+def test_an_unreadable_volume_does_not_stop_the_others(folder):
     (folder / "subjects" / "sub-00_T1w.nii.gz").write_bytes(b"no volume")
 
     assert main(EVALUATE) == 1
@@ -164,7 +164,7 @@ def test_a_volume_that_cannot_be_read_stops_nobody_else(folder):
     assert {row[0] for row in table_of(folder / "out")} == {"sub-01", "sub-02"}
 
 
-def test_results_of_another_program_stand_in_the_table(folder, capsys):
+def test_results_of_another_program_are_in_the_table(folder, capsys):
     append(folder, FOLDER)
     assert main([*EVALUATE, "--inputs", "inputs"]) == 0
     (folder / "other").mkdir()
@@ -192,7 +192,7 @@ def test_a_result_on_another_grid_fails_and_is_never_resampled(folder):
     assert "never resampled" in (folder / "out" / "report.md").read_text(encoding="utf-8")
 
 
-def test_weights_that_are_not_there_are_left_out_with_a_line_that_says_how_to_make_them(folder, capsys):
+def test_missing_weights_are_omitted_with_a_message_that_says_how_to_make_them(folder, capsys):
     (folder / "tiny.safetensors").unlink()
 
     assert main(EVALUATE) == 0
@@ -206,7 +206,7 @@ def test_weights_that_are_not_there_are_left_out_with_a_line_that_says_how_to_ma
     assert line in capsys.readouterr().err
 
 
-def test_a_reference_that_is_left_out_leaves_its_place_to_the_first_method(folder):
+def test_an_omitted_reference_is_replaced_by_the_first_method(folder):
     (folder / "tiny.safetensors").unlink()
 
     assert main([*EVALUATE, "--set", "reference=tiny"]) == 0
@@ -222,7 +222,7 @@ def test_two_scans_of_one_subject_are_two_rows(folder):
     assert names == {"sub-01_sub-01_T1w", "sub-01_sub-01_ses-2_T1w", "sub-02"}
 
 
-def test_a_limit_takes_the_first_subjects(folder):
+def test_a_limit_selects_the_first_subjects(folder):
     assert main([*EVALUATE, "--set", "subject_limit=1"]) == 0
     assert {row[0] for row in table_of(folder / "out")} == {"sub-01"}
 
@@ -237,7 +237,7 @@ def test_a_limit_takes_the_first_subjects(folder):
         (["--curves", "nowhere", "a.png"], "nowhere cannot be read as the log of a run"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(folder, capsys, arguments, reason):
+def test_an_impossible_evaluation_is_refused_before_anything_is_written(folder, capsys, arguments, reason):
     try:
         code = main([*EVALUATE, *arguments])
     except SystemExit as stop:  # argparse exits by itself
@@ -248,7 +248,7 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(folder, 
     assert not (folder / "out").exists()
 
 
-def test_without_matplotlib_there_are_tables_and_a_word_on_pictures(folder, capsys, monkeypatch):
+def test_without_matplotlib_there_are_tables_and_a_message_about_pictures(folder, capsys, monkeypatch):
     monkeypatch.setattr(cli, "find_spec", lambda _: None)
 
     assert main([*EVALUATE, "--set", "figure_subjects=1"]) == 2
@@ -265,7 +265,7 @@ def test_the_table_needs_no_matplotlib():
     assert done.stdout.strip() == "False"
 
 
-def test_no_protocol_is_refused_with_where_they_are(capsys):
+def test_a_missing_protocol_is_refused_with_the_folder_of_protocols(capsys):
     assert main(["evaluate"]) == 2
     assert "ArSSRLib/evaluation/protocols" in capsys.readouterr().err
 

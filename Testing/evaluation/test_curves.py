@@ -37,7 +37,7 @@ def test_every_run_is_a_curve_with_the_values_of_its_log(runs, tmp_path):
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_runs_of_one_name_are_told_apart(runs, tmp_path):
+def test_runs_of_the_same_name_are_distinguished(runs, tmp_path):
     other = write_run(tmp_path / "elsewhere" / "one", [("loss", 100, 0.3)])
 
     (axes,) = draw_curves([runs[0], other], tmp_path / "curves.png").axes
@@ -45,7 +45,7 @@ def test_runs_of_one_name_are_told_apart(runs, tmp_path):
     assert [line.get_label() for line in axes.get_lines()] == [str(runs[0]), str(other)]
 
 
-def test_what_training_logs_is_what_the_panels_show(tmp_path):
+def test_the_panels_show_the_values_that_training_logs(tmp_path):
     journal = Journal(tmp_path, 10, first_step=0, progress=False)
     journal.record(5, 1.0, {**summary(0.5, 0.9, (1.0, 2.0), 6), "mean": 0.1})
     journal.close()
@@ -61,7 +61,7 @@ def test_what_training_logs_is_what_the_panels_show(tmp_path):
         ("step,seconds,name,value\n", "none"),
     ],
 )
-def test_what_is_no_run_is_refused(tmp_path, content, reason):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path, content, reason):
     (tmp_path / "run").mkdir()
     if content is not None:
         (tmp_path / "run" / LOG).write_text(content, encoding="utf-8")
@@ -70,7 +70,7 @@ def test_what_is_no_run_is_refused(tmp_path, content, reason):
         draw_curves([tmp_path / "run"], tmp_path / "curves.png")
 
 
-def test_a_picture_that_is_none_is_refused(runs):
+def test_another_picture_format_is_refused(runs):
     with pytest.raises(ArSSRError, match=r"two: pictures are saved as PNG"):
         draw_curves(runs[:1], runs[1])
 

@@ -9,12 +9,12 @@ from ArSSRLib.acquisition.matrices import PROFILES
 from ArSSRLib.evaluation.degradation import DEGRADATIONS, acquisition
 
 
-def test_every_profile_of_the_engine_has_a_sentence_and_no_other():
+def test_exactly_the_profiles_of_the_engine_are_described():
     assert set(DEGRADATIONS) == set(PROFILES)
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
-def test_a_constant_volume_stays_constant_there_and_back(name):
+def test_a_constant_volume_stays_constant_in_both_directions(name):
     matrices = acquisition((20, 22, 24), (10, 9, 24), name)
 
     coarse = matrices.coarsened(np.full((20, 22, 24), 7.0, np.float32))
@@ -47,7 +47,7 @@ def test_cubic_interpolation_of_cells_is_that_of_scipy(name):
 
 
 @pytest.mark.parametrize("name", ["gaussian", "endpoints"])
-def test_back_projection_goes_back_by_the_spline_of_its_degradation(name):
+def test_back_projection_uses_the_spline_of_its_degradation(name):
     coarse = rough(shape=(10, 11, 12)).astype(np.float32)
     matrices = acquisition((20, 22, 24), coarse.shape, name)
 

@@ -137,7 +137,7 @@ def test_a_profile_runs_along_the_axis_that_was_coarsened_most(panels, drawn, tm
     assert drawn[0].axes[1].get_xlabel() == "mm along k"
 
 
-def test_a_truth_alone_is_no_picture(panels, tmp_path):
+def test_a_picture_needs_more_than_the_truth(panels, tmp_path):
     results = Results(protocol_of(tmp_path), {}, [])
     results.cells += kept(tmp_path, "point", panels[:1])
 

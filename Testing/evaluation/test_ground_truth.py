@@ -69,7 +69,7 @@ def test_a_spacing_resamples_in_the_same_field_of_view(source, tmp_path):
         (rough(shape=(12, 12, 6)), "has 6 x 12 x 12 voxels after cropping, but at least 8"),
     ],
 )
-def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
+def test_a_volume_that_cannot_be_a_truth_is_refused(tmp_path, array, reason):
     source = source_of(write_subject(tmp_path / "a.nii.gz", array=array))
 
     with pytest.raises(InputError, match=reason):
@@ -84,7 +84,7 @@ def test_what_cannot_be_a_truth_is_refused(tmp_path, array, reason):
         ({"crop_size": (8, 9, 10)}, r"to at most 8 x 9 x 10 voxels \(i, j, k\)"),
     ],
 )
-def test_the_crop_is_said_in_words(tmp_path, changes, words):
+def test_the_crop_is_described(tmp_path, changes, words):
     assert re.search(words, crop_statement(protocol_of(tmp_path, **changes)))
 
 
@@ -140,7 +140,7 @@ def test_synthetic_lesions_are_in_the_truth_and_the_same_under_any_name(tmp_path
     np.testing.assert_array_equal(one.volume.array, other.volume.array)
 
 
-def test_the_lesions_are_said_in_words(tmp_path):
+def test_the_lesions_are_described(tmp_path):
     assert "synthetic, and no patient's" in lesion_statement(protocol_of(tmp_path, lesions="synthetic"))
     assert "2 mm around them" in lesion_statement(protocol_of(tmp_path))
 

@@ -73,7 +73,7 @@ def test_back_projection_is_better_than_cubic_where_slices_average(truth, tmp_pa
     assert corrected > cubic + 0.5
 
 
-def test_a_model_answers_as_upsampling_does(truth, tmp_path, tiny_weights):
+def test_a_model_gives_the_same_result_as_upsampling(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path)
 
     found = apply_method(Method("tiny", "model", str(tiny_weights)), case, **CPU).array
@@ -91,7 +91,7 @@ def test_a_network_of_one_scale_has_a_file_for_each(tmp_path, tiny_weights):
         weights_hash(method, (1.0, 1.0, 3.0))
 
 
-def test_weights_that_lack_at_several_scales_are_one_sentence(tmp_path, tiny_weights):
+def test_missing_weights_at_several_scales_are_one_sentence(tmp_path, tiny_weights):
     (tmp_path / "net_2.safetensors").write_bytes(tiny_weights.read_bytes())
     method = Method("net", "model", f"{tmp_path}/net_{{scale}}.safetensors", how="Train it at {scale}.")
     three, four = (3.0, 3.0, 3.0), (4.0, 4.0, 4.0)
@@ -152,7 +152,7 @@ def test_a_result_that_is_shifted_is_refused(truth, tmp_path):
         apply_method(external(tmp_path), case, **CPU)
 
 
-def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
+def test_a_result_with_infinite_voxels_is_refused(truth, tmp_path):
     case = case_of(truth, tmp_path)
     array = truth.volume.array.copy()
     array[3, 4, 5] = np.nan
@@ -162,7 +162,7 @@ def test_a_result_with_voxels_that_are_no_numbers_is_refused(truth, tmp_path):
         apply_method(external(tmp_path), case, **CPU)
 
 
-def test_a_result_that_is_not_there_is_missing_and_says_how_to_get_it(truth, tmp_path):
+def test_a_missing_result_is_reported_with_how_to_get_it(truth, tmp_path):
     with pytest.raises(MissingMethod, match=r"other: there is no .*sub-01_2_point\.nii\.gz\. Ask them\.$"):
         identity_of(external(tmp_path), case_of(truth, tmp_path))
 
@@ -172,7 +172,7 @@ def told_psnr(truth, case, weights, **choices):
     return psnr(truth.volume.array, apply_method(method, case, **CPU).array)
 
 
-def test_a_model_is_told_the_profile_of_the_degradation_and_agrees_with_the_scan(truth, tmp_path, tiny_weights):
+def test_a_model_receives_the_profile_of_the_degradation_and_agrees_with_the_scan(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path, "gaussian")
     unknown = UpsamplingOptions(slice_thickness="unknown")
 
@@ -183,14 +183,14 @@ def test_a_model_is_told_the_profile_of_the_degradation_and_agrees_with_the_scan
     assert told > told_psnr(truth, case, tiny_weights, profile="point") + 0.5
 
 
-def test_a_model_cannot_be_told_the_profile_of_a_degradation_that_has_none(truth, tmp_path, tiny_weights):
+def test_a_model_cannot_receive_the_profile_of_a_degradation_without_one(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path, "endpoints")
 
     with pytest.raises(InputError, match='the degradation "endpoints" has no slice profile'):
         apply_method(Method("tiny", "model", str(tiny_weights), profile="true"), case, **CPU)
 
 
-def test_an_uncertainty_that_was_asked_for_is_there_and_no_other(truth, tmp_path, tiny_weights):
+def test_an_uncertainty_is_computed_only_when_requested(truth, tmp_path, tiny_weights):
     case = case_of(truth, tmp_path)
     best = UpsamplingOptions(quality="best", uncertainty=True)
 
@@ -201,7 +201,7 @@ def test_an_uncertainty_that_was_asked_for_is_there_and_no_other(truth, tmp_path
     assert apply_method(CUBIC, case, **CPU).uncertainty is None
 
 
-def test_what_a_model_is_told_and_its_options_decide_its_answers():
+def test_the_identity_of_a_model_depends_on_its_profile_and_options():
     plain = Method("ours", "model", "arssr2")
     best = Method("ours", "model", "arssr2", profile="true", options=UpsamplingOptions(quality="best"))
 

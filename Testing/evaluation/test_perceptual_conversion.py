@@ -99,7 +99,7 @@ def test_a_network_that_lacks_a_layer_is_refused(package, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["missing.tar.gz", "text.tar.gz", "empty"])
-def test_what_is_no_such_package_is_refused(tmp_path, source, capsys):
+def test_a_file_that_is_not_the_package_is_refused(tmp_path, source, capsys):
     (tmp_path / "text.tar.gz").write_text("no archive")
     (tmp_path / "empty").mkdir()
 

@@ -229,7 +229,7 @@ def test_volumes_too_small_for_the_network_have_no_distance(tiny_network):
 
 
 @pytest.mark.parametrize(("change", "word"), [("shape", "the same shape"), ("nan", "finite"), ("network", "alex, vgg")])
-def test_what_cannot_be_compared_is_refused(tiny_network, change, word):
+def test_volumes_that_cannot_be_compared_are_refused(tiny_network, change, word):
     reference, result = pair((32, 32, 32))
     if change == "shape":
         result = result[1:]

@@ -61,7 +61,7 @@ def test_a_program_is_run_once_and_its_result_is_placed_on_the_grid_of_the_truth
     assert (tmp_path / "out" / "told.txt").read_text().count("\n") == 1
 
 
-def test_a_program_is_told_the_profile_and_given_edges_whose_quotient_is_exact(case, tmp_path):
+def test_a_program_receives_the_profile_and_spacings_with_an_exact_ratio(case, tmp_path):
     identity_of(program(tmp_path), case)
 
     profile, thickness, *edges = (tmp_path / "out" / "told.txt").read_text().split()
@@ -79,7 +79,7 @@ def test_a_program_that_is_not_installed_is_missing_with_the_way_to_get_it(case,
         identity_of(method, case)
 
 
-def test_a_result_that_is_there_needs_no_program(case, tmp_path):
+def test_an_existing_result_needs_no_program(case, tmp_path):
     identity_of(program(tmp_path), case)
 
     answer = apply_method(program(tmp_path, name="no-such-program"), case, **CPU)
@@ -92,11 +92,11 @@ def test_a_program_that_fails_is_quoted(case, tmp_path):
         identity_of(program(tmp_path, code="raise SystemExit('out of luck')"), case)
 
 
-def test_a_result_without_a_note_took_nobody_knows_how_long(tmp_path):
+def test_a_result_without_a_note_has_an_unknown_time(tmp_path):
     assert math.isnan(noted_seconds(tmp_path / "result.nii.gz"))
 
 
-def test_a_truth_of_unequal_edges_is_no_case_for_a_program(tmp_path):
+def test_a_truth_with_unequal_spacing_is_not_given_to_a_program(tmp_path):
     path = write_subject(tmp_path / "sub-02_T1w.nii.gz", spacing=(1.0, 1.0, 1.3))
     truth = prepare_ground_truth(Source(path, "sub-02"), protocol_of(tmp_path))
 
@@ -104,7 +104,7 @@ def test_a_truth_of_unequal_edges_is_no_case_for_a_program(tmp_path):
         grids_of(next(cases_of(truth, protocol_of(tmp_path))))
 
 
-def test_the_note_lies_beside_the_result(case, tmp_path):
+def test_the_note_is_beside_the_result(case, tmp_path):
     identity_of(program(tmp_path), case)
 
     assert Path(f"{tmp_path}/out/sub-01_1x1x4_gaussian_x.nii.gz.json").is_file()

@@ -60,7 +60,7 @@ def test_every_key_is_described_once(kind):
     assert described == [field.name for field in dataclasses.fields(kind)]
 
 
-def test_a_file_in_the_working_directory_goes_before_a_shipped_one(tmp_path, monkeypatch):
+def test_a_file_in_the_working_directory_is_preferred_to_an_included_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("table1").write_text(PROTOCOL, encoding="utf-8")
 

@@ -43,7 +43,7 @@ def test_means_and_deviations_are_those_of_the_subjects(tmp_path):
     assert row_of(text, "cubic")[0] == "| cubic | 32.00 ± 2.00 |"
 
 
-def test_a_single_subject_has_a_mean_and_no_deviation(tmp_path):
+def test_a_single_subject_has_a_mean_but_no_deviation(tmp_path):
     assert row_of(report(tmp_path, cells("cubic", {"sub-01": 30.0})), "cubic")[0] == "| cubic | 30.00 |"
 
 
@@ -64,7 +64,7 @@ def test_the_reference_is_the_one_that_is_named(tmp_path):
     assert row_of(text, "cubic")[1] == "| cubic | -1.00 [-1.00, -1.00] |"
 
 
-def test_the_numbers_of_the_paper_stand_apart_and_are_marked(tmp_path):
+def test_the_numbers_of_the_paper_are_separate_and_marked(tmp_path):
     published = (Published("back", "psnr", (2.0, 4.0), (36.55, 31.33)),)
 
     text = report(tmp_path, cells("cubic", CUBIC_NUMBERS), published=published)
@@ -128,7 +128,7 @@ def test_weights_that_are_one_file_for_all_scales_are_named_once(tmp_path):
     assert "| cubic | cubic | aa |" in text
 
 
-def test_what_failed_and_what_was_left_out_stand_at_the_top(tmp_path):
+def test_failed_and_omitted_cells_are_listed_at_the_top(tmp_path):
     events = [
         *cells("cubic", CUBIC_NUMBERS),
         Problem(Place("sub-02", "2", "point", "back"), "it broke."),
@@ -143,7 +143,7 @@ def test_what_failed_and_what_was_left_out_stand_at_the_top(tmp_path):
     assert "- x: there is no file." in top
 
 
-def test_a_note_stands_under_every_table_of_its_methods_and_marks_them(tmp_path):
+def test_a_note_is_below_every_table_with_its_methods_and_marks_them(tmp_path):
     long, short = "trained for 15 minutes", "trained for 3 minutes"
     methods = (CUBIC, replace(BACK, note=long), Method("a", "truth", note=short), Method("b", "truth", note=long))
     names = ("cubic", "back", "a", "b")
@@ -171,14 +171,14 @@ def test_real_volumes_have_their_notes_too(tmp_path):
     assert "\n(a) slow\n" in text
 
 
-def test_a_number_that_is_none_is_told_apart_from_a_cell_that_is_not_there(tmp_path):
+def test_nan_is_distinguished_from_a_missing_cell(tmp_path):
     word = '"-" in a cell that was computed: the metric is not a number there.'
 
     assert word in report(tmp_path, cells("cubic", {"sub-01": math.nan}))
     assert word not in report(tmp_path, cells("cubic", CUBIC_NUMBERS))
 
 
-def test_differences_are_told_once_where_there_is_a_mask(tmp_path):
+def test_differences_are_listed_once_if_there_is_a_mask(tmp_path):
     both = [
         event
         for name in ("cubic", "back")

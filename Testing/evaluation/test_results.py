@@ -45,7 +45,7 @@ def test_the_file_has_one_number_a_row_to_the_last_digit(tmp_path):
     assert [float(row["value"]) for row in rows] == [1 / 3, math.inf]
 
 
-def test_what_a_method_lacks_is_one_sentence(tmp_path):
+def test_missing_parts_of_a_method_are_one_sentence(tmp_path):
     method = Method("other", "folder", files="{subject}.nii.gz")
     net = Method("net", "model", "net_{scale}")
     results = Results(protocol_of(tmp_path, methods=(CUBIC, method, net)), {}, ["net: there is no net_{scale}."])
@@ -61,7 +61,7 @@ def test_what_a_method_lacks_is_one_sentence(tmp_path):
     ]
 
 
-def test_what_failed_and_what_is_missing_are_kept_apart(tmp_path):
+def test_failed_and_missing_cells_are_distinguished(tmp_path):
     failed, missing = Problem(Place("a"), "broken"), Problem(Place("b"), "not there", missing=True)
     prepared = Prepared(Place("a"), (8, 8, 8), (1.0, 1.0, 1.0), "ab")
 

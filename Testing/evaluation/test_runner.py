@@ -38,7 +38,7 @@ def refuse_to_compute(monkeypatch):
     monkeypatch.setattr(runner, "apply_method", lambda *_, **__: pytest.fail("was computed again"))
 
 
-def test_a_cell_holds_what_an_independent_computation_gives(subject, tmp_path):
+def test_a_cell_agrees_with_an_independent_computation(subject, tmp_path):
     cells = cells_of(task_of(subject, protocol_of(tmp_path)))
 
     truth = read_volume(subject.path).array.astype(np.float64)
@@ -57,14 +57,14 @@ def fine_positions(count):
     return (np.arange(count) + 0.5) / 2 - 0.5
 
 
-def test_a_subject_that_was_read_is_told_first(subject, tmp_path):
+def test_a_subject_is_reported_when_it_has_been_read(subject, tmp_path):
     first = next(evaluate(task_of(subject, protocol_of(tmp_path))))
 
     assert isinstance(first, Prepared)
     assert (first.place, first.size) == (Place("sub-01"), (24, 22, 20))
 
 
-def test_what_is_finished_is_not_computed_again(subject, tmp_path, monkeypatch):
+def test_finished_cells_are_not_computed_again(subject, tmp_path, monkeypatch):
     task = task_of(subject, protocol_of(tmp_path))
     before = cells_of(task)
     refuse_to_compute(monkeypatch)
@@ -98,7 +98,7 @@ def test_a_new_name_of_a_method_or_a_subject_computes_nothing(subject, tmp_path,
         {"precision": "auto"},
     ],
 )
-def test_whatever_decides_a_cell_computes_it_again(subject, tmp_path, changes):
+def test_a_cell_is_computed_again_after_any_relevant_change(subject, tmp_path, changes):
     cells_of(task_of(subject, protocol_of(tmp_path)))
 
     assert all(cell.computed for cell in cells_of(task_of(subject, protocol_of(tmp_path, **changes))))
@@ -160,7 +160,7 @@ def test_a_metric_more_measures_only_that_one(subject, tmp_path, monkeypatch):
     assert len(found) == 2 * len(first)
 
 
-def test_a_metric_that_gives_up_is_asked_again_in_the_next_run(subject, tmp_path, monkeypatch):
+def test_a_failed_metric_is_tried_again_in_the_next_run(subject, tmp_path, monkeypatch):
     def give_up(_):
         raise MetricUnavailable("Not today.")
 
@@ -175,7 +175,7 @@ def test_a_metric_that_gives_up_is_asked_again_in_the_next_run(subject, tmp_path
     assert {value.metric for value in cell.values} == {"psnr", "ssim"}
 
 
-def test_a_cell_that_fails_is_named_and_the_rest_goes_on(subject, tmp_path):
+def test_a_failed_cell_is_named_and_the_others_continue(subject, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     methods = (CUBIC, Method("bad", "model", str(tmp_path / "bad.safetensors")), BACK)
 
@@ -188,7 +188,7 @@ def test_a_cell_that_fails_is_named_and_the_rest_goes_on(subject, tmp_path):
     assert [event.place.method for event in events if isinstance(event, Cell)] == ["cubic", "back"]
 
 
-def test_what_nobody_foresaw_in_a_cell_stops_nothing_else(subject, tmp_path, monkeypatch):
+def test_an_unexpected_error_in_a_cell_does_not_stop_the_others(subject, tmp_path, monkeypatch):
     real = runner.apply_method
 
     def sometimes(method, case, **options):
@@ -204,7 +204,7 @@ def test_what_nobody_foresaw_in_a_cell_stops_nothing_else(subject, tmp_path, mon
     assert events[1].reason == "ZeroDivisionError"
 
 
-def test_a_result_that_is_not_there_is_missing_and_not_failed(subject, tmp_path):
+def test_a_result_that_does_not_exist_is_missing_not_failed(subject, tmp_path):
     method = Method("other", "folder", files=f"{tmp_path}/{{subject}}.nii.gz")
 
     *_, problem = evaluate(task_of(subject, protocol_of(tmp_path, methods=(method,))))
@@ -222,7 +222,7 @@ def test_a_subject_that_cannot_be_read_is_one_problem(tmp_path):
     assert not problem.missing
 
 
-def test_a_real_volume_is_judged_by_what_needs_no_truth(tmp_path):
+def test_a_real_volume_is_judged_by_metrics_that_need_no_truth(tmp_path):
     path = write_subject(tmp_path / "thick.nii.gz", array=rough(shape=(8, 20, 22)), spacing=(1.0, 1.0, 3.0))
     protocol = protocol_of(tmp_path, metrics=("psnr", "consistency", "ripple"))
 
@@ -234,7 +234,7 @@ def test_a_real_volume_is_judged_by_what_needs_no_truth(tmp_path):
     assert found["back", "consistency", "volume"] > found["cubic", "consistency", "volume"]
 
 
-def test_the_truth_itself_is_a_yardstick_by_what_needs_no_other(subject, tmp_path):
+def test_the_truth_itself_is_judged_by_metrics_that_need_no_reference(subject, tmp_path):
     protocol = protocol_of(
         tmp_path, metrics=("psnr", "ripple"), scales=((1.0, 1.0, 3.0),), methods=(CUBIC, Method("truth", "truth"))
     )
@@ -245,7 +245,7 @@ def test_the_truth_itself_is_a_yardstick_by_what_needs_no_other(subject, tmp_pat
     assert ("truth", "psnr", "volume") not in found
 
 
-def test_volumes_for_pictures_are_kept_and_made_again_when_they_are_gone(subject, tmp_path):
+def test_volumes_for_pictures_are_kept_and_computed_again_if_deleted(subject, tmp_path):
     task = task_of(subject, protocol_of(tmp_path, methods=(CUBIC,)), pictured=True)
     truth, cubic = cells_of(task)
     np.testing.assert_array_equal(read_volume(truth.picture).array, read_volume(subject.path).array)

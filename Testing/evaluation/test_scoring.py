@@ -35,7 +35,7 @@ def pretend(monkeypatch, name, **functions):
     ("name", "measure"),
     [("psnr", psnr), ("ssim", ssim), ("ssim_gaussian", lambda *given: ssim(*given, sigma=1.5))],
 )
-def test_the_engines_metrics_are_told_whole_and_in_the_mask(name, measure):
+def test_the_engines_metrics_are_computed_in_the_volume_and_in_the_mask(name, measure):
     given = scored()
 
     assert METRICS[name].measure(given) == [
@@ -44,7 +44,7 @@ def test_the_engines_metrics_are_told_whole_and_in_the_mask(name, measure):
     ]
 
 
-def test_without_a_mask_there_is_the_whole_volume_only():
+def test_without_a_mask_only_the_whole_volume_is_judged():
     assert [value.region for value in METRICS["psnr"].measure(scored(mask=None))] == ["volume"]
 
 
@@ -59,7 +59,7 @@ def lesions():
     ("name", "measure"),
     [("psnr", psnr), ("ssim", ssim), ("ssim_gaussian", lambda *given: ssim(*given, sigma=1.5))],
 )
-def test_the_engines_metrics_are_told_about_lesions_under_their_name(name, measure, lesions):
+def test_the_engines_metrics_are_computed_in_lesions(name, measure, lesions):
     given = scored(lesions=lesions)
 
     *_, value = METRICS[name].measure(given)
@@ -109,7 +109,7 @@ def test_the_ripple_is_that_along_the_thick_axis(scale, axis):
 
 
 @pytest.mark.parametrize("name", ["alex", "vgg"])
-def test_lpips_is_asked_with_its_network_and_both_volumes(monkeypatch, name):
+def test_lpips_is_called_with_its_network_and_both_volumes(monkeypatch, name):
     given = scored()
     asked = []
     pretend(monkeypatch, "perceptual", lpips=lambda *volumes, network: asked.append((*volumes, network)) or 0.25)
@@ -120,7 +120,7 @@ def test_lpips_is_asked_with_its_network_and_both_volumes(monkeypatch, name):
 
 @pytest.mark.parametrize("name", ["psi", "lpc_si"])
 @pytest.mark.parametrize("real", [False, True])
-def test_sharpness_is_asked_in_parts_of_the_maximum_of_the_reference(monkeypatch, name, real):
+def test_sharpness_is_computed_relative_to_the_maximum_of_the_reference(monkeypatch, name, real):
     given = scored(truth=None) if real else scored()
     pretend(monkeypatch, "perceptual", **{name: lambda volume: float(volume.max())})
 
@@ -130,7 +130,7 @@ def test_sharpness_is_asked_in_parts_of_the_maximum_of_the_reference(monkeypatch
     assert value.number == pytest.approx(given.result.max() / largest)
 
 
-def test_the_overlaps_of_every_tissue_are_told(monkeypatch):
+def test_the_overlap_of_every_tissue_is_listed(monkeypatch):
     overlaps = {"gray matter": (0.9, 0.8), "white matter": (0.7, 0.6)}
     pretend(monkeypatch, "segmentation", dice_and_iou=lambda reference, result, spacing: overlaps)
 
@@ -140,7 +140,7 @@ def test_the_overlaps_of_every_tissue_are_told(monkeypatch):
     assert len(values) == 4
 
 
-def test_a_metric_that_lacks_something_says_so_before_anything_is_computed(monkeypatch):
+def test_missing_parts_of_a_metric_are_reported_before_anything_is_computed(monkeypatch):
     def unavailable(*_volumes, network):
         raise MetricUnavailable(f"The weights of {network} are not here.")
 
@@ -150,7 +150,7 @@ def test_a_metric_that_lacks_something_says_so_before_anything_is_computed(monke
     assert why_unavailable("psnr") == ""
 
 
-def test_a_metric_that_dislikes_the_trial_is_left_to_the_cells(monkeypatch):
+def test_a_metric_that_refuses_the_trial_is_still_tried_in_the_cells(monkeypatch):
     def dislike(_volume):
         raise InputError("These are waves.")
 

@@ -94,7 +94,7 @@ def test_overlaps_are_their_definitions():
     assert overlaps(reference, result, ("first",)) == {"first": pytest.approx((4 / 5, 2 / 3))}
 
 
-def test_a_region_that_nobody_found_has_no_overlap():
+def test_a_region_missing_in_both_has_no_overlap():
     labels = np.array([1, 1, 0], np.uint8)
 
     (_, second, third) = overlaps(labels, np.array([1, 2, 0], np.uint8), ("a", "b", "c")).values()
@@ -194,7 +194,7 @@ def test_a_python_without_ants_is_named(tmp_path):
         segment(brain(), brain() > 0, SPACING, ants=Ants(sys.executable))
 
 
-def test_a_python_that_is_not_there_is_named(tmp_path):
+def test_a_missing_python_is_named(tmp_path):
     with pytest.raises(MetricUnavailable, match="cannot be started"):
         segment(brain(), brain() > 0, SPACING, ants=Ants(str(tmp_path / "none")))
 
@@ -208,7 +208,7 @@ def test_a_python_that_is_not_there_is_named(tmp_path):
     ],
     ids=["an error", "a crash", "no labels"],
 )
-def test_a_failure_of_ants_is_told_in_one_line(tmp_path, text, word):
+def test_a_failure_of_ants_is_reported_in_one_line(tmp_path, text, word):
     program = stand_in(tmp_path, text)
 
     with pytest.raises(InputError, match=word) as caught:

@@ -67,7 +67,7 @@ def test_a_python_that_cannot_be_started_is_named(use, tmp_path):
         identity_of_ants()
 
 
-def test_a_python_without_a_version_leaves_the_word_to_the_segmentation(use):
+def test_a_python_without_a_version_is_reported_by_the_segmentation(use):
     use(sys.executable)
 
     assert identity_of_ants() == "antspyx unknown, priors none"
@@ -100,7 +100,7 @@ def test_other_priors_measure_the_segmentation_again_and_nothing_else(use, tmp_p
     assert told == [[1, 2], [1, 3], [1, 2], [1, 3]]  # with the first ones, the first cell is found again
 
 
-def test_the_table_goes_on_where_there_is_no_ants(tmp_path, monkeypatch):
+def test_the_table_is_computed_without_ants(tmp_path, monkeypatch):
     monkeypatch.delenv(segmentation.PYTHON_VARIABLE, raising=False)
     (path,) = write_subjects(tmp_path / "subjects", 1)
     protocol = protocol_of(tmp_path, metrics=("psnr", "segmentation"), methods=(CUBIC,))

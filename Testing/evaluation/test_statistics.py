@@ -53,7 +53,7 @@ def test_a_perfect_result_does_not_spoil_the_others():
     assert (found.mean, found.count) == (1.0, 1)
 
 
-def test_nobody_in_common_is_no_difference():
+def test_without_common_subjects_there_is_no_difference():
     assert paired_difference({"a": 1.0}, {"b": 1.0}).count == 0
 
 

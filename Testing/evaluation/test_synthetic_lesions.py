@@ -102,7 +102,7 @@ def test_nothing_changes_beyond_the_edge(brain, made):
     np.testing.assert_array_equal(array[far], brain[far])
 
 
-def test_without_room_there_is_a_word_on_what_to_do():
+def test_without_space_for_lesions_the_message_says_what_to_do():
     array = np.full((12, 12, 12), 500, np.float32)
 
     with pytest.raises(InputError, match=r"no room for a synthetic lesion in 1728 voxels .* --set lesions="):

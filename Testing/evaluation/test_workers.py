@@ -48,7 +48,7 @@ def test_parts_of_a_task_are_all_of_it(tasks, tmp_path):
     assert thick.parts() == [thick]
 
 
-def test_a_subject_that_cannot_be_read_is_told_once(tasks):
+def test_an_unreadable_subject_is_reported_once(tasks):
     whole = tasks("whole")[0]
     whole.source.path.write_bytes(b"no volume")
     results = Results(whole.protocol, {}, [])
@@ -62,7 +62,7 @@ def told(events):
     return sorted((*dataclasses.astuple(event.place), event.values) for event in events if isinstance(event, Cell))
 
 
-def test_two_processes_give_what_one_gives_and_a_dead_one_is_named(tasks, tmp_path):
+def test_two_processes_give_the_same_table_and_a_dead_one_is_named(tasks, tmp_path):
     deadly = Task(protocol_of(tmp_path), Source(Deadly(), "sub-99"), False, False, "cpu")
 
     parallel = list(events_of([deadly, *tasks("parallel")], jobs=3))

@@ -60,7 +60,7 @@ def test_an_unreadable_scan_is_named_the_rest_done_and_the_source_untouched(bids
     assert files_of(data_set) == before
 
 
-def test_the_sidecar_inherits_what_stays_true_and_names_its_source(bids, tmp_path):
+def test_the_sidecar_inherits_valid_fields_and_names_its_source(bids, tmp_path):
     assert bids("--participant-label", "01") == 0
 
     said = json.loads((tmp_path / "out" / RESULT.replace(".nii.gz", ".json")).read_text())
@@ -73,7 +73,7 @@ def test_the_sidecar_inherits_what_stays_true_and_names_its_source(bids, tmp_pat
     assert described["GeneratedBy"][0]["Name"] == "ArSSR"
 
 
-def test_a_finished_result_is_kept_and_a_damaged_one_made_again(bids, tmp_path, monkeypatch):
+def test_a_finished_result_is_kept_and_a_damaged_one_computed_again(bids, tmp_path, monkeypatch):
     assert bids("--participant-label", "01") == 0
     result = tmp_path / "out" / RESULT
     first = result.read_bytes()
@@ -89,7 +89,7 @@ def test_a_finished_result_is_kept_and_a_damaged_one_made_again(bids, tmp_path, 
     assert (read_volume(result).array == voxels.array).all()
 
 
-def test_a_result_of_another_input_is_replaced_only_when_asked(bids, data_set, phantom, tmp_path, capsys):
+def test_a_result_of_another_input_is_replaced_only_on_request(bids, data_set, phantom, tmp_path, capsys):
     assert bids("--participant-label", "01") == 0
     scan = data_set / "sub-01/ses-a/anat/sub-01_ses-a_run-02_T1w.nii.gz"
     write_volume(phantom.with_array(phantom.array * 2), scan, overwrite=True)
@@ -107,7 +107,7 @@ def test_group_waits_until_every_scan_has_a_result_or_has_failed(bids, tmp_path,
     assert bids("--participant-label", "01", level="group") == 0
 
 
-def test_how_fine_is_asked_of_the_participants_only(data_set, tmp_path, capsys):
+def test_only_the_participant_level_needs_a_resolution(data_set, tmp_path, capsys):
     words = ["bids", str(data_set), str(tmp_path / "out")]
 
     assert main([*words, "participant"]) == 2
@@ -134,13 +134,15 @@ def test_every_scan_is_in_one_share_and_shares_are_equal(tmp_path):
         (("--shard", "4/3"), "K from 1 to N"),
     ],
 )
-def test_what_is_not_there_is_refused_before_any_work(bids, words, message, tmp_path, capsys):
+def test_missing_inputs_are_refused_before_any_work(bids, words, message, tmp_path, capsys):
     assert bids(*words) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_no_data_set_and_one_inside_it_are_refused(bids, data_set, tmp_path, tiny_weights, capsys):
+def test_a_folder_that_is_no_data_set_and_one_inside_a_data_set_are_refused(
+    bids, data_set, tmp_path, tiny_weights, capsys
+):
     inside = ["bids", str(data_set), str(data_set / "results"), "participant", "--scale", "2"]
     assert main([*inside, "--model", str(tiny_weights)]) == 2
     assert "lies in the data set" in capsys.readouterr().err
@@ -149,7 +151,7 @@ def test_a_folder_that_is_no_data_set_and_one_inside_it_are_refused(bids, data_s
     assert "is not a BIDS data set" in capsys.readouterr().err
 
 
-def test_two_files_for_one_result_are_both_left_out(bids, data_set, phantom, capsys):
+def test_two_files_for_one_result_are_both_skipped(bids, data_set, phantom, capsys):
     write_volume(phantom, data_set / "sub-01/ses-a/anat/sub-01_ses-a_run-02_T1w.nii")
 
     assert bids("--participant-label", "01") == 0

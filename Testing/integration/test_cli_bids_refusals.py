@@ -103,7 +103,7 @@ def test_a_disk_that_fills_up_costs_the_scans_that_do_not_fit(bids, data_set, ph
     assert capsys.readouterr().out.count("kept: ") == 2
 
 
-def test_each_line_says_how_far_the_whole_is_and_what_time_is_left(bids, capsys):
+def test_each_line_shows_the_progress_and_the_remaining_time(bids, capsys):
     assert bids() == 0
 
     counts = re.findall(r"; (\d of \d), ([\d:]+) left\)", capsys.readouterr().out)
@@ -111,7 +111,7 @@ def test_each_line_says_how_far_the_whole_is_and_what_time_is_left(bids, capsys)
     assert counts[-1][1] == "00:00"
 
 
-def test_a_source_that_may_not_be_written_is_no_hindrance(bids, data_set, tmp_path):
+def test_a_read_only_source_is_accepted(bids, data_set, tmp_path):
     folders = [data_set, *(path for path in data_set.rglob("*") if path.is_dir())]
     for folder in folders:
         folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -145,7 +145,7 @@ def test_validation_can_be_skipped(bids, data_set, validator, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for the validator is a shell script")
-def test_what_the_official_validator_refuses_is_refused_in_one_line(bids, validator, tmp_path, capsys):
+def test_errors_of_the_official_validator_are_one_line(bids, validator, tmp_path, capsys):
     validator(json.dumps(VERDICT))
 
     assert bids() == 2
@@ -157,14 +157,14 @@ def test_what_the_official_validator_refuses_is_refused_in_one_line(bids, valida
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for the validator is a shell script")
-def test_a_validator_that_gives_no_verdict_is_reported_and_the_work_goes_on(bids, validator, capsys):
+def test_a_validator_without_a_result_is_reported_and_the_work_continues(bids, validator, capsys):
     validator("no JSON")
 
     assert bids("--participant-label", "1") == 0
     assert "gave no readable result" in capsys.readouterr().err
 
 
-def test_the_uncertainty_lies_beside_the_result_under_a_name_of_its_own(bids, tmp_path):
+def test_the_uncertainty_is_beside_the_result_with_its_own_name(bids, tmp_path):
     assert bids("--participant-label", "1", "--quality", "best", "--uncertainty") == 0
 
     (spread,) = (tmp_path / "out").rglob("*_desc-arssruncertainty_T1w.nii.gz")

@@ -85,7 +85,7 @@ def test_a_folder_that_holds_something_is_refused_before_any_work(study, tmp_pat
     assert [path.name for path in (tmp_path / "finer").iterdir()] == ["notes.txt"]
 
 
-def test_a_series_of_ours_is_replaced_when_asked(study, tmp_path, arssr):
+def test_a_series_by_arssr_is_replaced_on_request(study, tmp_path, arssr):
     assert arssr(study, tmp_path / "finer", "--scale", "2") == 0
     assert arssr(study, tmp_path / "finer", "--scale", "1", "1", "1.5") == 2
     assert arssr(study, tmp_path / "finer", "--scale", "1", "1", "1.5", "--overwrite") == 0

@@ -23,7 +23,7 @@ def study(phantom, tmp_path):
     return folder
 
 
-def test_one_bad_file_stops_no_other_and_is_named(study, tmp_path, arssr, capsys):
+def test_one_invalid_file_is_named_and_does_not_stop_the_others(study, tmp_path, arssr, capsys):
     code = arssr(study, tmp_path / "out", "--scale", "2")
 
     printed = capsys.readouterr()
@@ -35,7 +35,7 @@ def test_one_bad_file_stops_no_other_and_is_named(study, tmp_path, arssr, capsys
     assert "Traceback" not in printed.err
 
 
-def test_a_defect_in_one_file_stops_no_other(study, tmp_path, arssr, monkeypatch):
+def test_a_defect_in_one_file_does_not_stop_the_others(study, tmp_path, arssr, monkeypatch):
     real = command.carry_out
 
     def sometimes(plan, *args, **options):
@@ -57,7 +57,7 @@ def test_a_good_folder_exits_with_0(study, tmp_path, arssr):
     assert len(list((tmp_path / "new" / "out").iterdir())) == 2
 
 
-def test_a_folder_says_in_json_what_failed(study, tmp_path, arssr, capsys):
+def test_failures_in_a_folder_are_reported_in_json(study, tmp_path, arssr, capsys):
     arssr(study, tmp_path / "out", "--scale", "2", "--progress", "json")
 
     stages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -77,7 +77,7 @@ def test_a_folder_says_in_json_what_failed(study, tmp_path, arssr, capsys):
         (["--scale", "2", "--figure", "all.png"], "--figure"),
     ],
 )
-def test_what_no_volume_could_satisfy_is_refused_once(options, word, study, tmp_path, arssr, assert_refused):
+def test_an_option_impossible_for_every_volume_is_refused_once(options, word, study, tmp_path, arssr, assert_refused):
     code = arssr(study, tmp_path / "out", *options)
 
     assert_refused(code, tmp_path / "out", word)

@@ -109,14 +109,14 @@ def test_a_picture_is_refused_by_the_same_rules(brain, tmp_path, arssr, assert_r
 
 
 @pytest.mark.parametrize(("source", "target"), [("-", "out.nii.gz"), ("brain.nii.gz", "-")])
-def test_a_dash_is_no_file_and_the_message_says_so(source, target, brain, tmp_path, arssr, assert_refused, monkeypatch):
+def test_a_dash_is_refused_as_a_file(source, target, brain, tmp_path, arssr, assert_refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     assert_refused(arssr(source, target, "--scale", "1.5"), tmp_path / target, "standard input")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
-def test_a_name_that_is_no_text_is_a_name(brain, tmp_path, tiny_weights):
+def test_a_file_name_that_is_not_valid_text_is_accepted(brain, tmp_path, tiny_weights):
     # In a separate process, because the standard output of the tests accepts every character.
     target = os.fsencode(tmp_path) + b"/caf\xe9.nii.gz"
     command = [sys.executable, "-m", "ArSSRLib", "upsample", str(brain), target, "--scale", "1.5"]
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_text_is_a_name(brain, tmp_path, tiny_weights):
     assert os.path.isfile(target)
 
 
-def test_what_a_terminal_would_obey_is_never_printed(phantom, tmp_path, arssr, capsys):
+def test_control_characters_are_never_printed(phantom, tmp_path, arssr, capsys):
     source = tmp_path / "v\x1b]0;title\x07.nii"
     nifti.write(phantom, source, "\x1b[2J\x9b31m gone \u202e")
 

@@ -25,7 +25,7 @@ from ArSSRLib import read_volume, write_volume
         (["--isotropic"], (20, 22, 25)),
     ],
 )
-def test_every_way_to_ask_leads_to_the_size_asked_for(options, size, brain, tmp_path, arssr, capsys):
+def test_every_option_for_the_resolution_gives_the_requested_size(options, size, brain, tmp_path, arssr, capsys):
     code = arssr(brain, tmp_path / "out.nii.gz", *options)
 
     assert code == 0
@@ -58,7 +58,7 @@ def test_anatomy_stays_where_it_was(model, oblique_geometry, plain_weights, tmp_
     assert np.abs(moved).max() < 0.02 * max(geometry.spacing)
 
 
-def test_the_result_says_what_made_it(brain, tiny_model, tmp_path, arssr):
+def test_the_result_names_its_model(brain, tiny_model, tmp_path, arssr):
     arssr(brain, tmp_path / "out.nii.gz", "--scale", "1", "1", "2")
 
     description = bytes(nib.load(tmp_path / "out.nii.gz").header["descrip"].item()).decode()
@@ -80,12 +80,12 @@ def test_progress_as_json_ends_with_what_was_written(brain, tmp_path, arssr, cap
     assert lines[-1]["size"] == [40, 36, 18]
 
 
-def test_a_figure_is_drawn_when_asked_for(brain, tmp_path, arssr):
+def test_a_figure_is_drawn_on_request(brain, tmp_path, arssr):
     assert arssr(brain, tmp_path / "out.nii.gz", "--scale", "2", "--figure", str(tmp_path / "out.png")) == 0
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_existing_output_is_replaced_when_asked_for(brain, tmp_path, arssr):
+def test_an_existing_output_is_replaced_on_request(brain, tmp_path, arssr):
     target = tmp_path / "out.nii.gz"
     target.write_bytes(b"old")
 
@@ -143,7 +143,7 @@ def test_an_odd_volume_keeps_its_range(array, tmp_path, arssr):
     assert abs(result.mean() - array.mean(dtype=np.float64)) < 0.2 * span
 
 
-def test_voxels_that_are_no_number_are_reported_and_never_spread(phantom, tmp_path, arssr, capsys):
+def test_infinite_voxels_are_reported_and_never_spread(phantom, tmp_path, arssr, capsys):
     array = phantom.array.T.copy()
     array[4:6, 5, 4] = np.nan
     array[15, 12, 2] = np.inf
@@ -154,6 +154,6 @@ def test_voxels_that_are_no_number_are_reported_and_never_spread(phantom, tmp_pa
     assert "voxels are not finite" in capsys.readouterr().err
 
 
-def test_a_scale_beyond_the_training_is_told(brain, tmp_path, arssr, capsys):
+def test_a_scale_beyond_the_training_causes_a_warning(brain, tmp_path, arssr, capsys):
     assert arssr(brain, tmp_path / "out.nii", "--scale", "1", "1", "9") == 0
     assert "outside the range for which model tiny was trained" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_a_scan_that_fails_on_one_worker_is_tried_on_another(cluster, tasks, mon
     assert len(failed) == len(set(failed)) == 2
 
 
-def test_a_scan_that_ends_its_workers_is_given_up_and_named(cluster, tasks, monkeypatch):
+def test_a_scan_that_ends_its_workers_is_abandoned_and_named(cluster, tasks, monkeypatch):
     sent, real = [], distribution._Spreading._submit
     monkeypatch.setattr(distribution._Spreading, "_submit", lambda *words: sent.append(words) or real(*words))
     error = distributed.KilledWorker("task", "worker", 3)
@@ -152,7 +152,7 @@ def test_workers_of_another_version_are_refused_by_name(cluster, tasks, monkeypa
         next(outcomes_of(tasks, Place(scheduler=cluster.scheduler_address), Share()))
 
 
-def test_a_worker_that_comes_later_takes_the_scans_that_wait(tasks):
+def test_a_worker_that_starts_later_receives_waiting_scans(tasks):
     with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as empty:
         later = threading.Timer(0.5, lambda: empty.scale(1))
         later.start()
@@ -162,7 +162,7 @@ def test_a_worker_that_comes_later_takes_the_scans_that_wait(tasks):
     assert states == [DONE] * SCANS
 
 
-def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_what_is_finished(tasks, monkeypatch):
+def test_a_lost_scheduler_ends_the_run_and_finished_results_are_kept(tasks, monkeypatch):
     monkeypatch.setattr(distribution, "GIVEN_UP", 1.0)
     monkeypatch.setattr(distribution, "LOOK", 0.2)
     monkeypatch.setattr(places, "PATIENCE", 2)
@@ -178,7 +178,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_what_is_finished(task
     assert results_of(tasks)
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(tasks, monkeypatch, capsys):
+def test_a_missing_scheduler_is_reported_in_one_line(tasks, monkeypatch, capsys):
     monkeypatch.setattr(places, "PATIENCE", 0.5)
     words = [tasks[0].root, tasks[0].output, "participant", "--scale", "2", "--model", tasks[0].model]
 
@@ -195,7 +195,7 @@ echo "Submitted batch job $!"
 
 
 @pytest.mark.skipif(shutil.which("setsid") is None, reason="the stand-in for Slurm needs setsid")
-def test_a_queue_is_asked_for_jobs_with_the_memory_of_the_plan(tasks, tmp_path, monkeypatch, capsys):
+def test_jobs_are_requested_with_the_memory_of_the_plan(tasks, tmp_path, monkeypatch, capsys):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install dask-jobqueue)")
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -220,7 +220,7 @@ def test_a_queue_is_asked_for_jobs_with_the_memory_of_the_plan(tasks, tmp_path, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loopback interface has another name")
 @pytest.mark.parametrize("takes", ["refuses", "is missing"])
-def test_a_queue_that_takes_no_job_is_named_with_its_reason(tasks, tmp_path, monkeypatch, capfd, takes):
+def test_a_queue_that_refuses_jobs_is_named_with_its_reason(tasks, tmp_path, monkeypatch, capfd, takes):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install dask-jobqueue)")
     if takes == "refuses":
         (tmp_path / "sbatch").write_text("#!/bin/sh\necho invalid partition specified: long >&2; exit 1\n")

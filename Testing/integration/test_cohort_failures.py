@@ -60,7 +60,7 @@ def test_a_share_leaves_the_logs_of_the_others_alone(bids, tmp_path):
     assert log_in(tmp_path).exists()
 
 
-def test_a_failure_that_nobody_foresaw_is_kept_with_its_traceback(bids, tmp_path, monkeypatch):
+def test_an_unexpected_failure_is_stored_with_its_traceback(bids, tmp_path, monkeypatch):
     monkeypatch.setattr(processing, "carry_out", lambda plan, *_: plan.no_such_thing)
 
     assert bids("--participant-label", "1") == 1
@@ -78,7 +78,7 @@ def test_a_log_that_cannot_be_written_is_a_warning(bids, tmp_path, capsys):
     assert f"The reason for the failure of {SCAN} could not be saved" in capsys.readouterr().err
 
 
-def test_lines_that_somebody_added_to_what_validators_ignore_stay(bids, tmp_path):
+def test_lines_added_to_the_ignore_file_are_kept(bids, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".bidsignore").write_text("*.arssr.json\nnotes.txt\n")
 
@@ -91,7 +91,7 @@ def test_lines_that_somebody_added_to_what_validators_ignore_stay(bids, tmp_path
 
 
 @pytest.mark.parametrize("level", ["group", "report"])
-def test_failed_scans_stand_on_the_index_with_their_reason(bids, tmp_path, capsys, level):
+def test_failed_scans_are_listed_in_the_index_with_their_reason(bids, tmp_path, capsys, level):
     pytest.importorskip("jinja2", reason="Jinja2 is not installed (pip install Jinja2)")
     bids()
     capsys.readouterr()

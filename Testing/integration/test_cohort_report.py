@@ -89,7 +89,7 @@ def test_group_names_a_scan_without_a_result_and_writes_nothing(cohort, capsys):
     assert list((cohort / "out").glob("*.html")) == []
 
 
-def test_a_missing_result_is_named_in_the_index_of_a_report_that_is_asked_for(cohort):
+def test_a_missing_result_is_named_in_the_index_of_a_requested_report(cohort):
     result_of(cohort, "02").unlink()
 
     assert arssr("report", cohort / "out") == 1
@@ -186,7 +186,7 @@ def test_a_dicom_series_is_taken_as_the_source_and_as_the_result(phantom, tmp_pa
     assert "No problem found" in (tmp_path / "finer.html").read_text()
 
 
-def test_the_page_of_a_subject_says_which_of_its_figures_stand_out(tmp_path, monkeypatch):
+def test_the_page_of_a_subject_names_its_outliers(tmp_path, monkeypatch):
     from ArSSRLib.cohort.report import pages  # noqa: PLC0415
     from ArSSRLib.cohort.report.findings import Finding, Item  # noqa: PLC0415
 

@@ -58,7 +58,7 @@ def test_the_result_is_that_of_even_slices(tiny_model, profile):
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_nothing_changes_where_there_are_no_gains(tiny_model, dtype):
+def test_nothing_changes_without_gains(tiny_model, dtype):
     volume = scan(head().astype(dtype))
 
     auto, off = (upsample(volume, tiny_model, SCALE, options).array for options in (CPU, OFF))
@@ -96,7 +96,7 @@ def test_gain_and_offset_of_the_volume_drop_out(tiny_model, gain, offset):
     np.testing.assert_allclose((moved - offset) / gain, expected, rtol=0, atol=1e-3 * np.ptp(array))
 
 
-def test_the_record_says_what_was_evened(tiny_model, tmp_path):
+def test_the_record_contains_the_size_of_the_correction(tiny_model, tmp_path):
     tiny_model.name, tiny_model.sha256 = "tiny", "0" * 64
     volume = scan(head() * GAINS)
     plan = plan_upsampling(volume, tiny_model, SCALE, CPU)
@@ -132,7 +132,7 @@ def expected(uneven, tiny_model):
 
 
 @pytest.mark.parametrize(("choice", "number"), [("auto", 0), ("off", 1)])
-def test_the_command_evens_out_slices_unless_told_not_to(choice, number, uneven, expected, arssr, tmp_path, capsys):
+def test_the_command_evens_out_slices_by_default(choice, number, uneven, expected, arssr, tmp_path, capsys):
     target = tmp_path / "out.nii.gz"
     said = "uneven brightness was removed from 24 slices along k: "
 

@@ -139,7 +139,7 @@ def answers_in_the_patient(model: torch.nn.Module, volume: Volume, fine: VolumeG
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("scale", SCALES)
-def test_every_voxel_is_the_answer_of_the_network_at_its_place_in_the_patient(tiny_model, orientation, scale):
+def test_every_voxel_is_the_prediction_of_the_network_at_its_position(tiny_model, orientation, scale):
     volume = noise(grid(orientation))
 
     result = upsample(volume, tiny_model, scale, PLAIN)
@@ -148,7 +148,7 @@ def test_every_voxel_is_the_answer_of_the_network_at_its_place_in_the_patient(ti
     np.testing.assert_allclose(result.array, np.maximum(expected, volume.array.min()), rtol=0, atol=0.01)
 
 
-def test_every_voxel_of_a_tiled_result_is_the_answer_at_its_place_in_the_patient(tiny_model, monkeypatch):
+def test_every_voxel_of_a_tiled_result_is_the_prediction_at_its_position(tiny_model, monkeypatch):
     geometry = VolumeGeometry((40, 4, 38), (1.0, 1.0, 1.5), (5.0, 6.0, 7.0), ORIENTATIONS["left-handed oblique"])
     volume, scale = noise(geometry), (1.3, 2.0, 1.7)
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
@@ -164,7 +164,7 @@ def test_every_voxel_of_a_tiled_result_is_the_answer_at_its_place_in_the_patient
     np.testing.assert_allclose(result.array, np.maximum(expected, volume.array.min()), rtol=0, atol=0.01)
 
 
-def test_every_voxel_of_the_published_network_is_its_answer_at_that_place_in_the_patient(published_model):
+def test_every_voxel_of_the_published_network_is_its_prediction_at_its_position(published_model):
     geometry = VolumeGeometry((7, 5, 6), (1.0, 1.0, 1.5), (5.0, 6.0, 7.0), ORIENTATIONS["left-handed oblique"])
     volume = noise(geometry)
 

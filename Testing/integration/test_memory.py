@@ -118,7 +118,7 @@ def test_the_file_is_the_same_whether_the_result_was_on_the_disk_or_not(
         assert (tmp_path / f"disk{end}").read_bytes() == (tmp_path / f"memory{end}").read_bytes()
 
 
-def test_a_disk_without_space_is_told_before_the_work(brain, tmp_path, arssr, assert_refused, monkeypatch):
+def test_a_full_disk_is_reported_before_the_work(brain, tmp_path, arssr, assert_refused, monkeypatch):
     monkeypatch.setattr(planning, "DISK_PAYS", 0.0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 

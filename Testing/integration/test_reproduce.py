@@ -40,13 +40,13 @@ def made(brain, tmp_path, arssr, tiny_weights):
 
 
 @pytest.mark.parametrize("name", ["out.nii.gz", "out.nrrd", "out.mgz"])
-def test_a_result_is_made_again_bit_by_bit(name, made, reproduce, tiny_weights):
+def test_a_result_is_reproduced_bit_by_bit(name, made, reproduce, tiny_weights):
     code, said = reproduce(made(name), "--model", tiny_weights)
 
     assert (code, "bit by bit" in said) == (0, True), said
 
 
-def test_integers_with_a_slope_are_made_again(phantom, tmp_path, made, reproduce, tiny_weights, capsys):
+def test_integers_with_a_slope_are_reproduced(phantom, tmp_path, made, reproduce, tiny_weights, capsys):
     import nibabel as nib  # noqa: PLC0415
 
     image = nib.Nifti1Image(phantom.array.T, phantom.geometry.ras_affine)
@@ -58,7 +58,7 @@ def test_integers_with_a_slope_are_made_again(phantom, tmp_path, made, reproduce
     assert code == 0, said
 
 
-def test_a_result_that_was_changed_is_told_with_the_largest_difference(made, reproduce, tiny_weights):
+def test_a_changed_result_is_reported_with_the_largest_difference(made, reproduce, tiny_weights):
     path = made("out.nrrd")
     volume = read_volume(path)
     volume.array[3, 4, 5] += 25
@@ -80,7 +80,9 @@ def test_a_difference_within_the_tolerance_is_equal(made, reproduce, tiny_weight
     assert (code, "within the tolerance" in said) == (0, True), said
 
 
-def test_what_cannot_be_made_again_is_refused(made, reproduce, brain, tmp_path, tiny_weights, plain_weights, capsys):
+def test_results_that_cannot_be_reproduced_are_refused(
+    made, reproduce, brain, tmp_path, tiny_weights, plain_weights, capsys
+):
     path = made()
     capsys.readouterr()
     refusals = [
@@ -108,7 +110,7 @@ def test_the_input_is_found_wherever_it_is_named(made, reproduce, brain, tmp_pat
     assert reproduce(path, "--model", tiny_weights, "--input", moved)[0] == 0
 
 
-def test_another_version_is_said_and_does_not_hinder(made, reproduce, tmp_path, tiny_weights):
+def test_another_version_is_reported_and_accepted(made, reproduce, tmp_path, tiny_weights):
     path = made()
     sidecar = tmp_path / "out.nii.gz.arssr.json"
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "torch": "1.0"}))
@@ -118,7 +120,7 @@ def test_another_version_is_said_and_does_not_hinder(made, reproduce, tmp_path, 
     assert (code, "torch 1.0" in said) == (0, True)
 
 
-def test_a_record_is_written_only_when_asked_and_never_outlives_its_result(made, brain, tmp_path, arssr):
+def test_a_record_is_written_only_on_request_and_replaced_with_its_result(made, brain, tmp_path, arssr):
     path = made()
     sidecar = tmp_path / "out.nii.gz.arssr.json"
     assert sidecar.is_file()
@@ -127,7 +129,7 @@ def test_a_record_is_written_only_when_asked_and_never_outlives_its_result(made,
     assert not sidecar.exists()
 
 
-def test_a_record_that_is_there_is_not_replaced_unasked(brain, tmp_path, arssr, assert_refused):
+def test_an_existing_record_is_not_replaced_without_a_request(brain, tmp_path, arssr, assert_refused):
     (tmp_path / "out.nii.gz.arssr.json").write_bytes(b"mine")
     code = arssr(brain, tmp_path / "out.nii.gz", "--scale", "2", "--provenance")
 

@@ -108,7 +108,7 @@ def in_folder(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
-def test_a_job_goes_from_file_to_file_whatever_the_files_are_called(start, brain, folder, tiny_weights):
+def test_a_job_runs_from_file_to_file_with_any_file_names(start, brain, folder, tiny_weights):
     region = [[3, 31], [0, 36], [2, 15]]
     targets = [folder / "schärfer eins.nrrd", folder / "schärfer zwei.nrrd"]
     job = upsample_job(tiny_weights, *((brain, target) for target in targets), region=region)
@@ -142,9 +142,7 @@ def test_a_job_goes_from_file_to_file_whatever_the_files_are_called(start, brain
     ],
     ids=["loading, input closed", "reading, SIGTERM", "encoding one tile, line", "writing, line"],
 )
-def test_a_worker_that_is_stuck_is_gone_in_two_seconds_and_leaves_nothing(
-    start, brain, folder, tiny_weights, where, way
-):
+def test_a_stuck_worker_ends_in_two_seconds_and_leaves_nothing_behind(start, brain, folder, tiny_weights, where, way):
     process = start(upsample_job(tiny_weights, (brain, folder / "sharp.nrrd")), code=STUCK.format(where=where))
     said = b""
     while b"stuck\n" not in said:
@@ -203,7 +201,7 @@ def test_a_worker_without_memory_says_what_to_do(start, folder, tiny_weights, ob
     assert in_folder(folder) == ["large.nrrd"]
 
 
-def test_a_probe_tells_about_the_machine(start, tiny_weights):
+def test_a_probe_describes_the_machine(start, tiny_weights):
     process = start({"format": 1, "task": "probe", "models": [str(tiny_weights)], "measure": False})
     output, errors = finish(process)
 

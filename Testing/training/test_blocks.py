@@ -27,7 +27,7 @@ def batch_of(config, grids=None, step=3):
     return BatchSampler(grids or smooth_grids(), config).draw(step)
 
 
-def test_a_block_has_at_most_the_voxels_asked_for_unless_its_box_is_the_shortest(tmp_path):
+def test_a_block_has_at_most_the_requested_voxels_unless_its_box_is_the_shortest(tmp_path):
     for step in range(4):
         for block in batch_of(config_of(tmp_path), step=step).blocks:
             lengths = [rows.stop - rows.start for rows in block.box]
@@ -65,7 +65,7 @@ def whole_truths(sampler, config):
     return [truth.view(shape) for truth, shape in zip(whole.truth, shapes, strict=True)]
 
 
-def test_the_network_is_told_nothing_of_unknown_profiles_and_its_result_is_not_corrected(tmp_path):
+def test_unknown_profiles_are_neither_given_to_the_network_nor_used_for_a_correction(tmp_path):
     batch = batch_of(config_of(tmp_path, stated_share=0.0))
 
     assert not batch.acquisition.any()
@@ -99,7 +99,7 @@ def test_the_strength_of_the_correction_learns(tmp_path):
     assert not torch.equal(trainer.model.strength.bias, before)
 
 
-def test_a_resumed_run_on_blocks_goes_on_as_if_it_had_never_stopped(tmp_path):
+def test_a_resumed_run_on_blocks_continues_as_if_it_had_never_stopped(tmp_path):
     config = config_of(tmp_path)
     alone = trainer_of(config)
     expected = losses_of(alone, 4)

@@ -52,7 +52,7 @@ def test_a_run_without_validation_leaves_the_weights_of_its_last_step(folder):
     assert not (folder / "run" / BEST).exists()
 
 
-def test_a_table_of_splits_takes_the_place_of_two_folders(folder):
+def test_a_table_of_splits_replaces_two_folders(folder):
     (folder / "data.csv").write_text("path,split\ntrain/a.nrrd,train\nval/c.nrrd,val\n", encoding="utf-8")
 
     assert main([*TRAIN, "--set", "training_data=data.csv", "--set", "validation_data=data.csv"]) == 0
@@ -72,7 +72,7 @@ def test_a_table_of_splits_takes_the_place_of_two_folders(folder):
         (["--init", "arssr2", "--set", "model.blocks=3"], "have 6 residual blocks, but model.blocks = 3 is fewer"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_the_first_step(folder, capsys, arguments, reason):
+def test_an_impossible_training_is_refused_before_the_first_step(folder, capsys, arguments, reason):
     assert main([*TRAIN, *arguments]) == 2
 
     assert reason in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_the_documented_recipe_trains_its_own_kind_of_network_from_the_weights_o
     assert dataclasses.asdict(bundled).items() - {("kind", "arssr2")} <= dataclasses.asdict(tuned).items()
 
 
-def test_fine_tuning_goes_on_where_it_stopped(folder):
+def test_fine_tuning_continues_where_it_stopped(folder):
     without_model(folder)
     save_model(build_model(ArSSR2Config(channels=8, blocks=1)), folder / "initial.safetensors", metadata={})
     tune = [*TRAIN, "--init", "initial.safetensors"]
@@ -157,7 +157,7 @@ def test_a_deeper_network_begins_with_the_weights_of_a_smaller_one(folder):
     torch.testing.assert_close(tuned.blocks[0].state_dict(), initial.blocks[0].state_dict())
 
 
-def test_a_volume_with_thick_slices_teaches_by_itself(folder):
+def test_a_volume_with_thick_slices_suffices_for_training(folder):
     write_phantom(folder / "thick" / "t2.nrrd", smooth_array((10, 40, 44), 1.0), spacing=(1.0, 1.0, 4.0))
     arguments = ["self_supervised=true", "training_data=thick", 'validation_data=""']
 

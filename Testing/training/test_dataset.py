@@ -50,7 +50,7 @@ def test_another_step_or_seed_draws_another_batch(config):
     assert len({float(batch.truth.sum()) for batch in batches}) == 3
 
 
-def test_two_processes_draw_together_what_one_draws_alone(config):
+def test_two_processes_draw_the_same_batch_as_one(config):
     # Noise and points included; the patches of one batch are padded to a common size, which changes rounding only.
     config = dataclasses.replace(config, batch_items=2, noise_share=0.5)
     alone = BatchSampler(smooth_grids(), dataclasses.replace(config, batch_items=4)).draw(7)
@@ -206,7 +206,7 @@ def test_the_published_patches_hold_whole_voxels(published):
     assert batch.coordinates.abs().max() < 1
 
 
-def test_degradation_is_cubic_sampling_alone_where_the_recipe_says_so(published):
+def test_degradation_is_only_cubic_sampling_if_the_recipe_says_so(published):
     # Profiles and noise are configured, but switched off by the key.
     noisy = dataclasses.replace(published, noise_share=1.0, profile_weights=(0.0, 1.0, 0.0, 0.0))
     cubic = BatchSampler(smooth_grids(), noisy).draw(0).coarse
@@ -216,7 +216,7 @@ def test_degradation_is_cubic_sampling_alone_where_the_recipe_says_so(published)
     assert (cubic - mixture).abs().mean() > 1e-3
 
 
-def test_the_decoder_is_told_the_place_in_the_volume_where_the_recipe_says_so(published):
+def test_the_decoder_receives_the_position_in_the_volume_if_the_recipe_says_so(published):
     # On a volume whose intensity equals its first coordinate, the truth at a point is its coordinate.
     count = 48
     ramp = torch.from_numpy(np.rint((np.arange(count) + 0.5) / count * STORED_ONE).astype(np.int16))

@@ -115,7 +115,7 @@ def test_every_item_of_a_batch_has_its_own_acquisition():
 
 @pytest.mark.parametrize("scale", [2.0, 3.0, 5.0])
 @pytest.mark.parametrize("thickness", [0.6, 1.0, 1.3])
-def test_a_box_answers_a_step_with_a_ramp_of_its_width(scale, thickness):
+def test_a_box_turns_a_step_into_a_ramp_of_its_width(scale, thickness):
     width = scale * thickness
     # Sampled on the fine grid itself, one coarse voxel per fine voxel, so that only the box has an effect.
     fine = torch.arange(161, dtype=torch.float32)
@@ -174,7 +174,7 @@ def test_truncation_of_k_space_keeps_a_low_frequency(scale):
 
 
 @pytest.mark.parametrize("scale", [2.0, 3.0, 4.0])
-def test_truncation_of_k_space_removes_what_lies_beyond_its_cut_off(scale):
+def test_truncation_of_k_space_removes_frequencies_beyond_its_cut_off(scale):
     wave = torch.cos(2 * math.pi * 0.85 / scale * fine_index(scale))
 
     assert (matrix(KSPACE, scale) @ wave).abs().max() < 0.05

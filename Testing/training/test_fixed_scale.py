@@ -72,7 +72,7 @@ def test_steps_on_one_batch_lower_its_loss(tmp_path, kind):
 
 
 @pytest.mark.parametrize("changes", [{"scale": 2.5}, {"scale": 2.2, "patch_size": 7}, {"margin": 0, "batch_items": 3}])
-def test_every_point_gets_the_fine_voxel_that_its_truth_comes_from(tmp_path, changes):
+def test_every_point_has_the_fine_voxel_of_its_truth(tmp_path, changes):
     config = config_of(tmp_path, "srcnn3d", **changes)
     model = build_model(config.model)
     model.network.forward = lambda volume: volume

@@ -20,7 +20,7 @@ def trained():
     return model
 
 
-def test_a_deeper_network_answers_as_before(trained):
+def test_a_deeper_network_predicts_the_same_at_first(trained):
     deeper = trained.grown(dataclasses.replace(trained.config, blocks=5))
     volume = torch.rand(2, 1, 7, 6, 5)
     scale = Conditioning(torch.tensor([[2.0, 3.0, 1.0], [1.5, 1.5, 4.0]]))
@@ -45,7 +45,7 @@ def test_a_network_of_the_same_depth_is_taken_as_it_is(trained):
     ("changes", "reason"),
     [({"blocks": 1}, "have 2 residual blocks, but model.blocks = 1"), ({"channels": 16}, "only model.blocks can grow")],
 )
-def test_what_would_lose_something_is_refused(trained, changes, reason):
+def test_a_change_that_would_lose_weights_is_refused(trained, changes, reason):
     with pytest.raises(InputError, match=reason):
         trained.grown(dataclasses.replace(trained.config, **changes))
 

@@ -138,7 +138,7 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse(config):
     assert (trainer.best, (config.output / BEST).read_bytes()) == (best, at)
 
 
-def test_the_log_tells_costs_and_gain_over_cubic(config):
+def test_the_log_contains_costs_and_gain_over_cubic(config):
     trainer_of(config).fit(progress=False)
 
     for name in ("loss", "dB over cubic", "patches/s", "batch ms", "step ms", "gradient norm", "learning rate"):
@@ -148,7 +148,7 @@ def test_the_log_tells_costs_and_gain_over_cubic(config):
     assert logged(config, "patches/s")[12] == pytest.approx(patches, rel=0.02)
 
 
-def test_the_progress_line_tells_loss_gain_speed_and_costs(config, capsys):
+def test_the_progress_line_shows_loss_gain_speed_and_costs(config, capsys):
     trainer_of(config).fit()
 
     line = capsys.readouterr().err.split("\r")[-1]
@@ -159,7 +159,7 @@ def test_the_progress_line_tells_loss_gain_speed_and_costs(config, capsys):
     )
 
 
-def test_a_resumed_run_forgets_what_was_logged_after_its_checkpoint(config):
+def test_a_resumed_run_discards_the_log_after_its_checkpoint(config):
     config = dataclasses.replace(config, checkpoint_every=4)
     trainer_of(config).fit(progress=False)
     whole = logged(config, "loss")

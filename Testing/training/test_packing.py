@@ -82,7 +82,7 @@ def test_a_folder_without_packed_volumes_is_read_as_ever(packed):
         (Preparation(crop_and_pad=(8, 8, 8)), r"crop_and_pad to \[\]"),
     ],
 )
-def test_what_it_was_not_packed_for_is_refused(packed, preparation, message):
+def test_a_use_that_packing_does_not_support_is_refused(packed, preparation, message):
     with pytest.raises(InputError, match=message):
         unpacked(packed[1], preparation)
 

@@ -44,7 +44,7 @@ def test_cropping_and_padding_leave_every_voxel_where_it_is(oblique_geometry):
     assert result.array[0, 0, 0] == numbered.min()
 
 
-def test_the_maximum_becomes_1_where_the_recipe_says_so():
+def test_the_maximum_becomes_1_if_the_recipe_says_so():
     array = smooth_array((12, 12, 12))
     array[3, 3, 3] = 40
     volume = Volume(array, VolumeGeometry((12, 12, 12), (1.0, 1.0, 1.0)))
@@ -121,7 +121,7 @@ def phantom_file(tmp_path):
     return write_phantom(tmp_path / "case.nrrd", spacing=(0.9, 1.1, 2.5))
 
 
-def test_what_comes_from_the_cache_is_what_was_prepared(tmp_path, phantom_file, monkeypatch):
+def test_the_cache_returns_the_prepared_volume(tmp_path, phantom_file, monkeypatch):
     preparation = Preparation(spacing=1.2)
     made = prepared_volume(phantom_file, preparation, tmp_path / "cache")
     monkeypatch.setattr(cache, "ground_truth", lambda *_: pytest.fail("was prepared again"))
@@ -148,7 +148,7 @@ def test_a_moved_file_is_not_prepared_again_and_a_changed_one_is(tmp_path, phant
 
 @pytest.mark.parametrize("name", [VOXELS, FOREGROUND, ABOUT])
 @pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
-def test_a_damaged_entry_is_made_anew(tmp_path, phantom_file, name, damage):
+def test_a_damaged_entry_is_created_again(tmp_path, phantom_file, name, damage):
     preparation, folder = Preparation(), tmp_path / "cache"
     expected = prepared_volume(phantom_file, preparation, folder).stored.clone()
     file = folder / key_of(phantom_file, preparation) / name

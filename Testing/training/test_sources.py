@@ -28,7 +28,7 @@ def touched(folder, *names):
         (Source("a/t1.nii.gz", "A", named=True), Source("a/t1.nii.gz", "B", named=True), "t1.nii.gz is in both"),
     ],
 )
-def test_somebody_who_is_in_both_is_refused_by_name(tmp_path, training, validation, found):
+def test_a_subject_in_both_splits_is_refused_by_name(tmp_path, training, validation, found):
     one, two = (Source(tmp_path / s.path, s.subject, s.named) for s in (training, validation))
 
     with pytest.raises(InputError, match=found):

@@ -137,7 +137,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(config, change
         trainer_of(dataclasses.replace(config, **changes)).resume()
 
 
-def test_a_state_older_than_a_key_of_the_recipe_goes_on_with_its_default(config):
+def test_a_state_older_than_a_key_of_the_recipe_uses_its_default(config):
     config.output.mkdir()
     trainer_of(config).save()
     state = torch.load(config.output / LAST, weights_only=True)
@@ -158,7 +158,7 @@ def test_a_checkpoint_of_other_training_volumes_is_refused(config):
         trainer_of(config, data="two").resume()
 
 
-def test_a_run_may_be_steered_when_it_goes_on(config):
+def test_values_of_a_run_can_be_changed_when_it_is_resumed(config):
     config.output.mkdir()
     trainer_of(config).save()
 
@@ -169,7 +169,7 @@ def test_a_run_may_be_steered_when_it_goes_on(config):
     ("content", "reason"),
     [(None, "nothing to continue"), (b"not a checkpoint", "without --resume"), ({"step": 3}, "--init")],
 )
-def test_what_is_no_checkpoint_is_refused_in_words(config, content, reason):
+def test_a_file_that_is_no_checkpoint_is_refused_with_a_message(config, content, reason):
     config.output.mkdir()
     if isinstance(content, bytes):
         (config.output / LAST).write_bytes(content)

@@ -109,7 +109,7 @@ def test_the_patch_is_left_as_it_was():
     assert torch.equal(given_patch, patch())
 
 
-def test_curves_are_drawn_as_often_as_asked():
+def test_curves_are_drawn_as_often_as_requested():
     plain = patch(0.1, 1.1)
     drawn = generator(0)
     results = [random_contrast(plain, drawn, gamma=0.2, curve=0.1) for _ in range(1000)]

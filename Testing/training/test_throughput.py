@@ -24,7 +24,7 @@ def test_the_operations_are_three_passes_through_convolutions_and_decoder(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # of PyTorch's own tracer
-def test_a_run_that_compiles_tells_its_warm_up_apart(tmp_path, traced):
+def test_a_run_that_compiles_reports_its_warm_up_separately(tmp_path, traced):
     trainer = trainer_of(tiny_config(tmp_path, compile=True, steps=6))
 
     trainer.fit(progress=False)
@@ -38,7 +38,7 @@ def test_a_run_on_the_cpu_that_does_not_compile_has_none(tmp_path):
     assert not trainer_of(tiny_config(tmp_path)).pace.is_cold
 
 
-def test_the_last_step_of_the_warm_up_is_told(tmp_path):
+def test_the_last_step_of_the_warm_up_is_reported(tmp_path):
     config = tiny_config(tmp_path, compile=True)
     pace = Pace(build_model(config.model), config, CPU)
 

@@ -8,7 +8,7 @@ from ArSSRLib.model.registry import build_model
 from ArSSRLib.training.validation import predict
 
 
-def test_a_coarse_volume_is_judged_in_the_range_that_it_has_by_itself():
+def test_a_coarse_volume_is_judged_in_its_own_range():
     torch.manual_seed(0)
     model = build_model(TINY)
     torch.nn.init.normal_(model.output.weight)  # a residual besides the spline

@@ -125,7 +125,7 @@ def test_without_a_profile_an_axis_of_scale_1_keeps_its_samples(config):
     torch.testing.assert_close(found, batch.truth, rtol=0, atol=2e-5)
 
 
-def test_blur_noise_and_slice_gains_come_as_often_as_asked(config):
+def test_blur_noise_and_slice_gains_are_as_frequent_as_requested(config):
     noisy = dataclasses.replace(config, **{**PLAIN, "noise_share": 1.0}, noise_maximum=0.3)
     blurred = dataclasses.replace(config, **{**PLAIN, "profile_weights": (0.0, 1.0, 0.0, 0.0)}, nominal_share=1.0)
     uneven = dataclasses.replace(
@@ -200,7 +200,7 @@ def test_contrasts_stay_in_the_range_of_those_made_patch_by_patch(config):
     assert len({round(float(patch.mean()), 4) for patch in changed}) > 300
 
 
-def test_lesions_are_drawn_in_as_many_patches_as_asked(config):
+def test_lesions_are_drawn_in_as_many_patches_as_requested(config):
     shares = dict.fromkeys(("gamma_share", "curve_share", "tissue_share", "bias_share", "smooth_share"), 0.0)
     config = dataclasses.replace(config, **shares, lesion_share=0.3)
     sampler = sampler_of(config)
@@ -250,7 +250,7 @@ def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
         float(coarse.sum() + told.sum() + index.sum())
 
 
-def test_blocks_hold_the_truth_at_their_inner_voxels_and_agree_where_the_profile_is_told(config):
+def test_blocks_contain_the_truth_and_agree_with_the_scan_if_the_profile_is_known(config):
     """On a smooth, point-sampled volume, cubic interpolation of the patch equals the truth of the block."""
     config = dataclasses.replace(
         config, **PLAIN, margin=2, model=ArSSR3Config(), block_voxels=4000, stated_share=0.6, own_profile_share=0.0
@@ -265,7 +265,7 @@ def test_blocks_hold_the_truth_at_their_inner_voxels_and_agree_where_the_profile
         torch.testing.assert_close(block.down[0].sum(1), torch.ones(len(block.down[0])))
 
 
-def test_blocks_of_one_place_are_answered_at_once_as_they_are_one_by_one(config):
+def test_blocks_at_one_position_are_predicted_together_as_one_by_one(config):
     options = {"channels": 8, "blocks": 1, "feature_channels": 8}
     config = dataclasses.replace(config, model=ArSSR3Config(**options), block_voxels=3000, stated_share=0.6)
     batch = sampler_of(config).draw(0)
@@ -287,7 +287,7 @@ def test_blocks_of_one_place_are_answered_at_once_as_they_are_one_by_one(config)
 
 
 @pytest.mark.parametrize("name", ["self_supervised", "fixed_patches"])
-def test_what_is_drawn_patch_by_patch_only_is_refused(config, name):
+def test_options_that_need_single_patches_are_refused(config, name):
     config = dataclasses.replace(config, **{name: 1})
 
     with pytest.raises(InputError, match=rf"The recipe's {name} = .* set scale_groups to 0"):

@@ -209,7 +209,7 @@ def test_the_same_volumes_make_the_same_picture(tmp_path, coarse):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path, coarse):
+def test_volumes_that_cannot_be_compared_are_refused(tmp_path, coarse):
     far = VolumeGeometry(coarse.geometry.size, coarse.geometry.spacing, (900.0, 0.0, 0.0))
 
     with pytest.raises(InputError, match="at least one volume"):

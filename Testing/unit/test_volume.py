@@ -18,7 +18,7 @@ def test_every_real_type_is_a_volume(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["c8", "c16", "U3", "O", "V4", "M8[s]"])
-def test_what_is_not_real_is_refused(dtype):
+def test_an_array_of_complex_numbers_is_refused_as_a_volume(dtype):
     with pytest.raises(InputError, match=r"real numbers.*pass a single 3-D") as error:
         Volume(np.zeros((3, 4, 5), dtype), GEOMETRY)
 
@@ -26,7 +26,7 @@ def test_what_is_not_real_is_refused(dtype):
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (4, 5), (1, 3, 4, 5), (3, 4, 5, 3)])
-def test_what_has_not_three_axes_is_refused(shape):
+def test_an_array_without_three_axes_is_refused(shape):
     with pytest.raises(InputError, match=f"got {len(shape)} axes"):
         Volume(np.zeros(shape, np.float32), GEOMETRY)
 
@@ -36,7 +36,7 @@ def test_an_array_in_ijk_order_is_refused():
         Volume(np.zeros((5, 4, 3), np.float32), GEOMETRY)
 
 
-def test_another_array_keeps_what_the_file_said():
+def test_another_array_keeps_the_information_of_the_file():
     header = FileHeader(dtype=np.dtype(np.int16), description="knee", metadata={"Modality": "MR"})
     volume = Volume(np.zeros((3, 4, 5), np.int16), GEOMETRY, header)
 

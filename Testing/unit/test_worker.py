@@ -96,7 +96,7 @@ def test_a_volume_is_written_as_the_engine_makes_it(work, told, brain, sharp, ti
     assert left_in(sharp.parent) == ["sharp.nrrd"]
 
 
-def test_the_last_event_tells_what_was_done_and_how(work, told, brain, sharp, tiny_weights):
+def test_the_last_event_describes_the_result(work, told, brain, sharp, tiny_weights):
     region = [[2, 30], [0, 36], [1, 5]]
 
     work(upsample_job(tiny_weights, (brain, sharp), region=region))
@@ -135,7 +135,7 @@ def test_several_volumes_share_one_model(work, told, brain, sharp, tiny_weights,
     assert told.lines("progress")[-1]["fraction"] == 1
 
 
-def test_one_volume_is_let_go_before_the_next_is_read(work, brain, sharp, tiny_weights, monkeypatch):
+def test_one_volume_is_released_before_the_next_is_read(work, brain, sharp, tiny_weights, monkeypatch):
     held = []
 
     def read_and_remember(path):
@@ -150,14 +150,14 @@ def test_one_volume_is_let_go_before_the_next_is_read(work, brain, sharp, tiny_w
     assert len(held) == 3
 
 
-def test_an_output_that_is_there_is_replaced(work, brain, sharp, tiny_weights):
+def test_an_existing_output_file_is_replaced(work, brain, sharp, tiny_weights):
     sharp.write_text("old")
 
     assert work(upsample_job(tiny_weights, (brain, sharp))) == 0
     assert read_volume(sharp).geometry.size == (40, 36, 18)
 
 
-def test_outputs_may_lie_in_different_folders(work, brain, sharp, tiny_weights):
+def test_outputs_may_be_in_different_folders(work, brain, sharp, tiny_weights):
     other = sharp.parent / "other"
     other.mkdir()
 
@@ -165,7 +165,7 @@ def test_outputs_may_lie_in_different_folders(work, brain, sharp, tiny_weights):
     assert left_in(other) == ["sharp.nrrd"]
 
 
-def test_the_engines_warnings_are_told(work, told, brain, sharp, tiny_weights, phantom):
+def test_warnings_of_the_engine_become_events(work, told, brain, sharp, tiny_weights, phantom):
     array = phantom.array.copy()
     array[0, 0, 0] = np.nan
     write_volume(phantom.with_array(array), brain, overwrite=True)
@@ -183,7 +183,7 @@ def test_the_engines_warnings_are_told(work, told, brain, sharp, tiny_weights, p
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"format": 2}', '{"format": 1, "task": "upsample"}', '{"scale": NaN}', "[" * 100_000]
 )
-def test_a_job_file_that_is_none_is_an_error_event(work, assert_refused, content):
+def test_an_invalid_job_file_is_an_error_event(work, assert_refused, content):
     assert_refused(work(content), "InputError", "job.json")
 
 
@@ -207,18 +207,18 @@ def test_a_call_without_a_job_file_is_an_error_event(told, assert_refused, argum
         ({"region": [[0, 41], [0, 36], [0, 18]]}, "InputError", "extends beyond the grid of 40 x 36 x 18 voxels"),
     ],
 )
-def test_what_cannot_be_met_is_an_error_event(work, brain, sharp, tiny_weights, assert_refused, changes, kind, word):
+def test_an_impossible_request_is_an_error_event(work, brain, sharp, tiny_weights, assert_refused, changes, kind, word):
     assert_refused(work(upsample_job(tiny_weights, (brain, sharp)) | changes), kind, word)
 
 
-def test_an_input_that_is_not_there_is_refused(work, told, brain, sharp, tiny_weights, assert_refused):
+def test_a_missing_input_is_refused(work, told, brain, sharp, tiny_weights, assert_refused):
     job = upsample_job(tiny_weights, (brain, sharp), (brain.with_name("gone.nrrd"), sharp.with_name("2.nrrd")))
 
     assert_refused(work(job), "InputError", "gone.nrrd", "does not exist")
     assert told.lines("stage") == []
 
 
-def test_an_output_folder_that_is_not_there_is_refused(work, brain, sharp, tiny_weights, assert_refused):
+def test_a_missing_output_folder_is_refused(work, brain, sharp, tiny_weights, assert_refused):
     job = upsample_job(tiny_weights, (brain, sharp.parent / "nowhere" / "sharp.nrrd"))
 
     assert_refused(work(job), "OutputError", "not an existing folder")
@@ -240,7 +240,7 @@ def test_two_volumes_of_one_name_are_refused(work, brain, sharp, tiny_weights, a
     assert_refused(work(upsample_job(tiny_weights, (brain, sharp), (brain, sharp))), "OutputError", "two volumes")
 
 
-def test_a_volume_that_fails_takes_the_others_with_it(work, brain, sharp, tiny_weights, assert_refused):
+def test_if_one_volume_fails_no_result_is_written(work, brain, sharp, tiny_weights, assert_refused):
     broken = brain.with_name("broken.nrrd")
     broken.write_bytes(brain.read_bytes()[:500])
 
@@ -249,7 +249,7 @@ def test_a_volume_that_fails_takes_the_others_with_it(work, brain, sharp, tiny_w
     assert_refused(code, "InputError", "broken.nrrd")
 
 
-def test_when_a_name_cannot_be_given_the_others_are_taken_back(
+def test_if_one_result_cannot_be_renamed_the_others_are_removed(
     work, brain, sharp, tiny_weights, assert_refused, monkeypatch
 ):
     check = volumes.validate_output
@@ -271,7 +271,7 @@ def test_when_a_name_cannot_be_given_the_others_are_taken_back(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")]
 )
 @pytest.mark.parametrize("where", ["reading", "encoding", "writing"])
-def test_memory_that_runs_out_is_an_error_with_the_next_step(
+def test_a_lack_of_memory_is_an_error_with_the_next_step(
     work, brain, sharp, tiny_weights, assert_refused, monkeypatch, error, where
 ):
     def fail(*_, **__):
@@ -358,7 +358,7 @@ def test_a_request_still_counts_until_the_results_get_their_names(work, told, br
     assert left_in(sharp.parent) == []
 
 
-def test_half_made_files_are_known_before_they_are_made(work, told, brain, sharp, tiny_weights, monkeypatch):
+def test_unfinished_files_are_registered_before_they_are_created(work, told, brain, sharp, tiny_weights, monkeypatch):
     named = []
     monkeypatch.setattr(told.cancellation, "remove_if_left", lambda folder: named.append((folder, folder.exists())))
     seen = []
@@ -370,9 +370,7 @@ def test_half_made_files_are_known_before_they_are_made(work, told, brain, sharp
     assert named == [(seen[0], False)]
 
 
-def test_a_request_in_another_thread_is_heard_while_a_tile_is_encoded(
-    work, told, brain, sharp, tiny_weights, monkeypatch
-):
+def test_a_request_in_another_thread_stops_the_encoding_of_a_tile(work, told, brain, sharp, tiny_weights, monkeypatch):
     encode = ArSSR2.encode_lean
 
     def ask_and_encode(self, *arguments):
@@ -387,7 +385,7 @@ def test_a_request_in_another_thread_is_heard_while_a_tile_is_encoded(
     assert work(upsample_job(tiny_weights, (brain, sharp))) == 130
 
 
-def test_a_reader_that_has_gone_ends_the_work(told, brain, sharp, tiny_weights, tmp_path):
+def test_the_work_ends_if_the_reader_has_ended(told, brain, sharp, tiny_weights, tmp_path):
     os.close(told.descriptor)
     (tmp_path / "job.json").write_text(json.dumps(upsample_job(tiny_weights, (brain, sharp))))
 

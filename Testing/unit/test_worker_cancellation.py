@@ -86,26 +86,26 @@ def test_a_line_may_arrive_in_pieces(process, pipe):
     assert process.asked()
 
 
-def test_other_lines_do_not(process, pipe):
+def test_other_lines_do_not_stop_the_work(process, pipe):
     os.write(pipe[1], b"cancellation\nhello\n")
 
     assert not process.asked(0.2)
     process.cancellation.check()
 
 
-def test_the_end_of_the_input_does_because_whoever_started_the_worker_has_gone(process, pipe):
+def test_the_end_of_the_input_stops_the_work_because_the_parent_has_ended(process, pipe):
     os.close(pipe[1])
 
     assert process.asked()
 
 
-def test_a_signal_does(process):
+def test_a_signal_stops_the_work(process):
     os.write(process.cancellation._wake_end, b"\x0f")  # as Python does when one arrives
 
     assert process.asked()
 
 
-def test_work_that_stops_in_time_is_left_alone(process, pipe, monkeypatch):
+def test_work_that_stops_in_time_is_not_killed(process, pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.2)
     os.write(pipe[1], b"cancel\n")
     assert process.asked()
@@ -115,7 +115,7 @@ def test_work_that_stops_in_time_is_left_alone(process, pipe, monkeypatch):
     assert process.codes == []
 
 
-def test_work_that_does_not_is_left_with_nothing_behind(process, pipe, told, tmp_path, monkeypatch):
+def test_work_that_does_not_stop_is_killed_and_leaves_nothing_behind(process, pipe, told, tmp_path, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     monkeypatch.setattr(cancellation, "SECONDS_TO_SAY_SO", 30)
     folder = tmp_path / ".arssr-1"
@@ -132,7 +132,7 @@ def test_work_that_does_not_is_left_with_nothing_behind(process, pipe, told, tmp
     assert told.lines() == [{"event": "cancelled"}]
 
 
-def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
+def test_a_reader_that_does_not_read_cannot_block_the_process(pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -155,7 +155,7 @@ def test_a_reader_who_does_not_read_cannot_hold_the_process(pipe, monkeypatch):
     os.close(writing)
 
 
-def test_once_results_get_their_names_nobody_stops_it(process, pipe, monkeypatch):
+def test_the_work_cannot_be_stopped_while_results_are_renamed(process, pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     process.cancellation.disable()
 
@@ -167,7 +167,7 @@ def test_once_results_get_their_names_nobody_stops_it(process, pipe, monkeypatch
     assert not process.thread.is_alive()
 
 
-def test_before_that_a_request_still_counts(process):
+def test_a_request_before_renaming_still_counts(process):
     process.cancellation.request()
 
     with pytest.raises(CancelledError):
@@ -175,7 +175,7 @@ def test_before_that_a_request_still_counts(process):
 
 
 @pytest.mark.parametrize("kind", ["file", "/dev/null", "closed"])
-def test_an_input_that_is_no_pipe_is_not_listened_to(told, tmp_path, monkeypatch, kind):
+def test_an_input_that_is_not_a_pipe_is_ignored(told, tmp_path, monkeypatch, kind):
     (tmp_path / "input").write_text("cancel\n")
     descriptor = os.open(os.devnull if kind == "/dev/null" else tmp_path / "input", os.O_RDONLY)
     if kind == "closed":
@@ -189,7 +189,7 @@ def test_an_input_that_is_no_pipe_is_not_listened_to(told, tmp_path, monkeypatch
         os.close(descriptor)
 
 
-def test_being_cancelled_is_no_failure_that_a_library_may_swallow():
+def test_libraries_cannot_catch_a_cancellation_as_an_error():
     assert not issubclass(CancelledError, Exception)
 
 
@@ -226,9 +226,7 @@ def windows(monkeypatch):
 
 
 @pytest.mark.parametrize("message", [b"cancel\n", None])
-def test_on_windows_the_pipe_is_looked_at_and_read_only_when_it_holds_something(
-    told, pipe, windows, monkeypatch, message
-):
+def test_on_windows_the_pipe_is_read_only_if_it_has_content(told, pipe, windows, monkeypatch, message):
     process = Process(told.events, pipe[0], monkeypatch)
     time.sleep(0.05)
     assert not process.asked(0.05)

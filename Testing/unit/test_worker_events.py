@@ -59,7 +59,7 @@ def test_threads_do_not_mix_their_lines(told):
     assert all(len(set(line["message"])) == 1 for line in told.lines())
 
 
-def test_nothing_follows_the_last_event(told):
+def test_there_is_no_event_after_the_last_one(told):
     told.events.end("done", results=[])
     told.events.end("cancelled")
     told.events.send("log", message="late")
@@ -67,7 +67,7 @@ def test_nothing_follows_the_last_event(told):
     assert told.lines() == [{"event": "done", "results": []}]
 
 
-def test_a_reader_that_has_gone_stops_the_work():
+def test_a_closed_output_stops_the_work():
     reading, writing = os.pipe()
     os.close(reading)
     events = Events(writing)
@@ -111,7 +111,7 @@ def test_progress_goes_from_0_to_1_over_all_volumes_and_never_falls(told, clock)
     assert {line["volumes"] for line in told.lines()} == {3}
 
 
-def test_progress_is_told_ten_times_a_second_at_most_and_at_the_end_always(told, clock):
+def test_progress_is_reported_at_most_ten_times_per_second_and_always_at_the_end(told, clock):
     progress = progress_of(told, clock, 1)
     progress.stage("upsample", 1)
     for step in range(1001):
@@ -165,7 +165,7 @@ def test_every_step_asks_whether_to_stop(told, clock, step):
 # --- the log
 
 
-def test_what_the_engine_logs_is_told_and_goes_nowhere_else(told, caplog):
+def test_log_messages_of_the_engine_become_events_only(told, caplog):
     with logging_as_events(told.events):
         engine = logging.getLogger("ArSSRLib.upsampling")
         engine.warning("%d voxels\nare odd", 3)
@@ -183,5 +183,5 @@ def test_what_the_engine_logs_is_told_and_goes_nowhere_else(told, caplog):
     assert [record.getMessage() for record in caplog.records] == ["of somebody else", "afterwards"]
 
 
-def test_a_message_of_many_lines_becomes_one():
+def test_a_message_of_several_lines_becomes_one_line():
     assert one_line(ValueError("a\n  b\tc ")) == "a b c"

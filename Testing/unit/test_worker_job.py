@@ -92,7 +92,7 @@ def test_every_key_is_needed_and_no_other_is_known(job):
     ],
     ids=repr,
 )
-def test_a_value_that_cannot_be_is_refused_with_its_key(key, value):
+def test_an_impossible_value_is_refused_with_its_key(key, value):
     with pytest.raises(InputError, match=key) as error:
         job_from_table(UPSAMPLE | {key: value})
 
@@ -146,7 +146,7 @@ def test_a_job_that_is_no_object_is_refused(table):
         pytest.param(b"\0" * 100, id="zeros"),
     ],
 )
-def test_a_file_that_is_no_job_is_refused_with_its_name(tmp_path, content):
+def test_a_file_that_is_not_a_job_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "job.json").write_bytes(content)
 
     with pytest.raises(InputError, match=r"job\.json: ") as error:
@@ -176,7 +176,7 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     assert one_line(error)
 
 
-def test_a_volume_may_say_how_its_slices_were_acquired():
+def test_a_volume_may_have_a_slice_profile():
     profile = [None, None, {"kind": "gaussian", "width": 0.8, "source": "DICOM"}]
 
     job = job_from_table(UPSAMPLE | {"volumes": [{"input": "a", "output": "b", "profile": profile}]})
@@ -184,7 +184,7 @@ def test_a_volume_may_say_how_its_slices_were_acquired():
     assert job.volumes[0].profile == (None, None, StatedAxis("gaussian", 0.8, "DICOM"))
 
 
-def test_a_profile_that_cannot_be_is_refused():
+def test_an_impossible_profile_is_refused():
     with pytest.raises(InputError, match=r"profile = .* must be a list of 3 "):
         job_from_table(UPSAMPLE | {"volumes": [{"input": "a", "output": "b", "profile": [None]}]})
 

@@ -68,7 +68,7 @@ def worker(source, tiny_weights, tmp_path):
     assert worker.end() == 130
 
 
-def test_a_plane_lies_in_a_file_as_the_whole_result_has_it(worker, phantom, tiny_weights):
+def test_the_plane_in_the_file_equals_the_whole_result(worker, phantom, tiny_weights):
     whole = upsample(phantom, load_model(tiny_weights), 2, UpsamplingOptions(device="cpu", precision="fp32"))
 
     worker.ask(question_about(phantom.geometry, 7, exact=True))
@@ -79,7 +79,7 @@ def test_a_plane_lies_in_a_file_as_the_whole_result_has_it(worker, phantom, tiny
     np.testing.assert_allclose(plane, whole.array[8], atol=1e-5 * np.ptp(whole.array))
 
 
-def test_what_the_job_states_of_the_slice_profile_counts_as_in_a_run(source, phantom, tiny_weights, tmp_path):
+def test_the_slice_profile_in_the_job_is_used_as_in_a_run(source, phantom, tiny_weights, tmp_path):
     (tmp_path / "planes").mkdir()
     stated = {"kind": "gaussian", "width": 1.0, "source": "DICOM"}
     job = lens_job(tiny_weights, source, tmp_path / "planes") | {"profile": [stated, stated, stated]}
@@ -110,7 +110,7 @@ def test_of_questions_that_arrive_together_the_newest_is_answered(worker, phanto
 
 
 @pytest.mark.parametrize(("exact", "answered"), [(True, [2]), (False, [1, 2])])
-def test_only_exact_work_is_given_up_for_a_newer_question(worker, phantom, monkeypatch, exact, answered):
+def test_only_exact_work_is_abandoned_for_a_newer_request(worker, phantom, monkeypatch, exact, answered):
     encode = ArSSR2.encode_box
 
     def overtaken(self, *arguments, **options):

@@ -144,5 +144,5 @@ def test_a_measurement_can_be_stopped(told, tiny_model):
         probing._time(tiny_model, torch.device("cpu"), 12, told.cancellation)
 
 
-def test_what_other_programs_take_is_told(told, tiny_weights):
+def test_the_load_of_other_programs_is_reported(told, tiny_weights):
     assert 0 <= ask(told, tiny_weights, measure=True)["busy"] <= 1

@@ -41,7 +41,7 @@ def test_the_uncertainty_is_written_beside_the_result(work, tmp_path, tiny_weigh
     assert uncertainty.array.min() >= 0 < uncertainty.array.max()
 
 
-def test_what_the_job_says_of_the_slices_is_used(work, tiny_weights):
+def test_the_slice_profile_in_the_job_is_used(work, tiny_weights):
     profile = [{"kind": "gaussian", "width": 1.0, "source": "DICOM"}] * 3
 
     end = work(tiny_weights, volume={"profile": profile})
