@@ -65,7 +65,7 @@ print(decide(Volume(array, VolumeGeometry((20, 20, 20), (1.0, 1.0, 1.0))), DEFAU
     assert "torch" not in loaded_after(code)
 
 
-def test_what_the_panel_imports_of_the_engine_needs_nothing_that_slicer_lacks():
+def test_parts_of_the_engine_imported_by_the_panel_need_only_packages_of_slicer():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ArSSR").rglob("*.py")]
     lines = {
         ast.unparse(node)
@@ -98,7 +98,7 @@ def test_the_registry_of_weights_needs_nothing_installed():
     assert loaded_after("from ArSSRLib.checkpoint import registry, sha256_of; dir(registry)") == set()
 
 
-def test_what_reads_weights_is_found_in_the_package_when_it_is_asked_for():
+def test_functions_for_weights_are_loaded_on_first_use():
     code = """
 import ArSSRLib.checkpoint as checkpoint
 assert "load_model" in dir(checkpoint)

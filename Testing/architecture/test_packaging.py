@@ -63,7 +63,7 @@ def build(cmake, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_what_is_listed_is_exactly_what_is_on_disk(module):
+def test_the_listed_files_are_exactly_those_on_disk(module):
     files = listed(module, "SCRIPTS") + listed(module, "RESOURCES")
 
     assert len(files) == len(set(files))
@@ -101,7 +101,7 @@ def test_the_icon_has_the_size_the_catalog_asks_for():
         assert struct.unpack(">II", picture[16:24]) == (128, 128)
 
 
-def test_the_catalog_entries_say_what_cmake_says():
+def test_the_catalog_entries_match_cmake():
     cmake, s4ext, entry = cmake_settings(), s4ext_fields(), json_fields()
 
     for name in SETTINGS:
@@ -149,7 +149,7 @@ def test_every_file_lands_in_the_installation(cmake, build, tmp_path):
     assert installed == on_disk("ArSSR") | {f"ArSSRLib/{file}" for file in on_disk("ArSSRLib")}
 
 
-def test_a_listed_file_that_is_not_there_stops_the_build(cmake, checkout, tmp_path):
+def test_a_listed_file_that_does_not_exist_stops_the_build(cmake, checkout, tmp_path):
     (checkout / "ArSSRLib" / "volume.py").unlink()
 
     done = configure(cmake, checkout, tmp_path / "build")

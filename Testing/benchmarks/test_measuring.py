@@ -70,7 +70,7 @@ def test_an_error_is_the_largest_difference_from_the_plain_answer(log):
     assert (once.difference, ours.difference) == (0, len("name, upsample") - len("name"))
 
 
-def test_what_others_do_meanwhile_is_told(log):
+def test_the_load_of_other_programs_is_shown(log):
     from speed import measure_job
 
     assert [timing.others for timing in measure_job(job(("a",)), threads=1)] == [0.5, 0.5]
@@ -111,7 +111,7 @@ def test_a_job_of_minutes_has_no_run_that_does_not_count(log):
     assert [timing.seconds for timing in measure_job(job(("a",), warm_up=False), threads=1)] == [(1, 2, 3)] * 2
 
 
-def test_what_is_too_slow_is_the_sum_of_its_parts(log):
+def test_the_time_of_a_slow_row_is_the_sum_of_its_parts(log):
     from jobs import EVERY_SLICE, ONCE, PUBLISHED, Row
     from speed import PlainCost, measure_job
 
@@ -124,7 +124,7 @@ def test_what_is_too_slow_is_the_sum_of_its_parts(log):
     assert (every_slice.computed, once.computed, ours.computed) == (True, True, False)
 
 
-def test_rows_stand_below_what_they_are_compared_with(log):
+def test_rows_are_below_the_row_that_they_are_compared_with(log):
     from jobs import EVERY_SLICE, ONCE, PUBLISHED, UPSAMPLE, Row
     from speed import PlainCost, measure_job
 

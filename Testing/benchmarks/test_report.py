@@ -62,7 +62,7 @@ def test_a_row_shows_its_ratios_its_costs_and_its_error(result, peaks):
     assert row[1:] == ["45x", "1.5x", "50 %", "2", "4", "0.5", "2.0e-06"]
 
 
-def test_what_was_computed_is_marked(result, peaks):
+def test_computed_values_are_marked(result, peaks):
     from report import job_section
 
     timings = [replace(result.timings[0], computed=True), *result.timings[1:]]
@@ -109,7 +109,7 @@ def test_a_promise_that_is_not_kept_says_so(result, promised, peaks):
     assert cells(block, "two cores, seconds")[1:] == ["50", "at most 60", "yes"]
 
 
-def test_what_is_promised_for_two_cores_is_not_told_of_more(promised, peaks):
+def test_promises_for_two_cores_are_not_shown_for_more(promised, peaks):
     from promises import promises
 
     assert [p.limit for p in promises([promised], peaks, threads=4)] == [1e-5]

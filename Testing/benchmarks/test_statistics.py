@@ -70,7 +70,7 @@ def test_the_published_network_takes_the_operations_of_its_paper():
     assert answering(model, 10, 80).traffic == 4 * (10 * 128 + stages + 80)
 
 
-def test_our_network_takes_the_operations_of_its_layers():
+def test_arssr2_takes_the_operations_of_its_layers():
     from floors import answering, encoding
 
     model = ArSSR2(ArSSR2Config(channels=6, blocks=3, feature_channels=10, decoder_layers=3))
@@ -80,7 +80,7 @@ def test_our_network_takes_the_operations_of_its_layers():
     assert answering(model, 10, 80).traffic == 4 * (10 * 11 + 210 + 80)
 
 
-def test_the_load_of_others_is_what_is_not_ours():
+def test_the_load_of_other_programs_excludes_our_own():
     from machine import load_of_others
 
     assert load_of_others(busy=5, own=4, seconds=2) == 0.5

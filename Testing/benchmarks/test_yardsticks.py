@@ -39,7 +39,7 @@ def volume(shape: tuple[int, int, int] = SHAPE) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("network", [ours, published])
-def test_encode_once_answers_as_the_engine_does(network):
+def test_encode_once_agrees_with_the_engine(network):
     from procedures import encode_once
 
     model, coarse = network(), volume()
@@ -50,7 +50,7 @@ def test_encode_once_answers_as_the_engine_does(network):
     torch.testing.assert_close(encode_once(model, coarse, FINE_SHAPE), expected, atol=1e-5, rtol=0)
 
 
-def test_the_published_procedure_answers_as_encoding_once():
+def test_the_published_procedure_agrees_with_encoding_once():
     from procedures import encode_every_slice, encode_once
 
     model, fine_shape = published(), (4, 7, 6)
@@ -61,7 +61,7 @@ def test_the_published_procedure_answers_as_encoding_once():
 
 @pytest.mark.parametrize("network", [ours, published])
 @pytest.mark.parametrize("place", [0, 70, 154])
-def test_a_box_is_answered_as_in_the_whole(network, place):
+def test_a_box_agrees_with_the_whole_result(network, place):
     from procedures import encode, encode_once
 
     model, coarse, fine_shape = network(), volume((80, 3, 4)), (160, 6, 8)

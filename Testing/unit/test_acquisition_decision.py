@@ -118,7 +118,7 @@ def guess() -> AxisProfile:
     return axis
 
 
-def test_what_nobody_states_is_estimated_with_a_line(caplog, guess):
+def test_an_unstated_profile_is_estimated_with_a_message(caplog, guess):
     caplog.set_level("INFO")
 
     assert decided_profile(slices(), DEFAULT_OPTIONS, (1, 1, 4)) == SliceProfile((None, None, guess))
@@ -260,7 +260,7 @@ def test_info_says_that_a_profile_is_estimated():
     assert dict(describe_volume(slices()))["slice profile"].endswith(" mm (estimated)")
 
 
-def test_what_is_estimated_once_is_the_estimate_of_all_volumes_on_the_same_grid():
+def test_one_estimate_is_used_for_all_volumes_on_the_same_grid():
     first, later, other = slices(), slices(), slices(spacing=(1.0, 1.0, 3.0))
     later.array[:] = 0  # a frame without contrast
     estimate = EstimatedOnce()

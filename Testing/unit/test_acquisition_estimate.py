@@ -131,7 +131,7 @@ def test_the_width_is_that_of_the_gaussian_that_keeps_as_much(width):
         (-1, 0.01),
     ],
 )
-def test_what_is_not_to_be_trusted_is_unknown(kept, error):
+def test_uncertain_estimates_are_unknown(kept, error):
     assert profile_of(kept, error) is None
 
 

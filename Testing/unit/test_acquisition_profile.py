@@ -41,7 +41,7 @@ def test_the_kept_contrast_is_what_a_simulated_acquisition_keeps_of_a_wave(kind)
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_training_is_told_what_upsampling_is_told(number):
+def test_training_gives_the_network_the_same_profile_as_upsampling(number):
     width = torch.tensor([1.0, 0.7, 1.4])
 
     kept = batch_transfer(torch.full((3,), number), width)
@@ -68,7 +68,7 @@ def test_training_simulates_what_evaluation_simulates(number):
     np.testing.assert_allclose(made[6:10].numpy(), expected[6:10], atol=2e-3)
 
 
-def test_nothing_is_told_of_an_unknown_axis():
+def test_the_network_receives_no_profile_of_an_unknown_axis():
     told = np.array(told_of(SliceProfile((AxisProfile("point"), None, None))))
 
     assert not told[:2].any()

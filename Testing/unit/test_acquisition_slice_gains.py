@@ -137,12 +137,12 @@ def test_ignored_voxels_do_not_count():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 9])
-def test_few_slices_tell_nothing(count):
+def test_too_few_slices_have_no_estimate(count):
     assert estimate(head()[:count] * along_k(ALTERNATING[:count])) is None
 
 
 @pytest.mark.parametrize("shape", [(26, 1, 1), (26, 2, 40), (26, 3, 3)])
-def test_narrow_slices_tell_nothing(shape):
+def test_narrow_slices_have_no_estimate(shape):
     assert estimate(np.random.default_rng(0).random(shape)) is None
 
 

@@ -29,12 +29,12 @@ def points_of(axes):
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).float().view(1, -1, 3)
 
 
-def test_the_answers_vary(model, feature_map):
+def test_the_predictions_vary(model, feature_map):
     assert model.query_grid(feature_map, whole_grid(COARSE, FINE)).std() > 1e-3
 
 
 @pytest.mark.parametrize("voxels", [1, 20, 100, 400, 10**6])
-def test_a_grid_and_its_points_get_the_same_answer_whatever_the_chunk(model, feature_map, monkeypatch, voxels):
+def test_query_grid_agrees_with_query_for_any_chunk_size(model, feature_map, monkeypatch, voxels):
     monkeypatch.setitem(room.CHUNK_VOXELS, "cpu", voxels)
     grid = whole_grid(COARSE, FINE)
 
@@ -57,7 +57,7 @@ def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_f
     assert not torch.allclose(found.flatten(), model.query(feature_map, points_of(crop))[0], atol=1e-3)
 
 
-def test_an_answer_depends_on_the_stated_halo_and_no_farther(model):
+def test_a_prediction_depends_on_exactly_the_stated_halo(model):
     middle = model.halo + 2
     count = 2 * middle + 1
     volume = torch.rand(1, 1, 2, count, 2, generator=torch.Generator().manual_seed(9), requires_grad=True)

@@ -161,7 +161,7 @@ def test_gradients_change_no_result(tiny_model):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_network_is_told_the_scale_of_each_axis(residual, axis):
+def test_the_network_receives_the_scale_of_each_axis(residual, axis):
     two, other = torch.full((1, 3), 2.0), torch.full((1, 3), 2.0)
     other[0, axis] = 5.0
     volume = random_volume(*SHAPE)

@@ -48,7 +48,7 @@ def test_a_feature_sees_exactly_as_far_as_the_receptive_radius(blocks):
     assert (seen.amin(0) == -model.receptive_radius).all()
 
 
-def test_an_answer_sees_no_further_than_the_halo(tiny_model):
+def test_a_prediction_does_not_depend_on_voxels_beyond_the_halo(tiny_model):
     count = 2 * tiny_model.halo + 5
     volume = random_volume(count, 3, 3)
     perturbed = volume.clone()
@@ -66,7 +66,7 @@ def test_an_answer_sees_no_further_than_the_halo(tiny_model):
 # --- translation
 
 
-def test_the_answer_does_not_depend_on_the_position_in_the_volume(tiny_model):
+def test_the_prediction_does_not_depend_on_the_position_in_the_volume(tiny_model):
     shift, count = 5, 2 * tiny_model.halo + 12
     volume = random_volume(count, 8, 8)
     scale = Conditioning(torch.tensor([[2.0, 1.5, 1.5]]))
@@ -81,7 +81,7 @@ def test_the_answer_does_not_depend_on_the_position_in_the_volume(tiny_model):
     torch.testing.assert_close(there[2 * shift :][inside], here[inside], rtol=0, atol=1e-5)
 
 
-def test_the_answer_does_not_depend_on_the_coordinates_in_the_whole_volume(tiny_model):
+def test_the_prediction_does_not_depend_on_the_coordinates_in_the_whole_volume(tiny_model):
     grid = whole_grid(SHAPE, FINE)
     elsewhere = QueryGrid(tuple(0.3 * axis + 0.1 for axis in grid.query), grid.sampling)
 
@@ -93,7 +93,7 @@ def test_the_answer_does_not_depend_on_the_coordinates_in_the_whole_volume(tiny_
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_answer_is_continuous_across_coarse_voxels(tiny_model, axis):
+def test_the_prediction_is_continuous_across_coarse_voxels(tiny_model, axis):
     count = SHAPE[axis]
     others = (0.13, -0.37)
     # At changes of the nearest coarse voxel (faces), and of the interpolated coarse voxels (centers).
@@ -110,7 +110,7 @@ def test_the_answer_is_continuous_across_coarse_voxels(tiny_model, axis):
     torch.testing.assert_close(above, below, rtol=0, atol=2e-5)
 
 
-def test_the_answer_is_as_smooth_at_faces_as_inside(tiny_model):
+def test_the_prediction_is_as_smooth_at_faces_as_inside(tiny_model):
     count = SHAPE[1]
     index = torch.arange(0.0, count - 1, 0.01, dtype=torch.float64)
 

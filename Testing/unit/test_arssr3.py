@@ -45,7 +45,7 @@ def network() -> ArSSR3:
     return randomized(build_model(ArSSR3Config(**WIDTHS, modulator_width=40)))
 
 
-def test_the_profile_changes_the_answer(network):
+def test_the_profile_changes_the_prediction(network):
     unknown = answered(network, told(UNKNOWN))
 
     assert (answered(network, told(GAUSSIAN)) - unknown).abs().max() > 1e-4
@@ -64,7 +64,7 @@ def test_the_profile_of_an_axis_that_keeps_its_resolution_changes_nothing(networ
     torch.testing.assert_close(answered(network, told(kept)), answered(network, told(GAUSSIAN)), rtol=0, atol=0)
 
 
-def test_an_estimate_is_told_as_less_certain_than_a_fact(network):
+def test_the_network_receives_an_estimate_as_less_certain_than_a_fact(network):
     estimated = SliceProfile(tuple(dataclasses.replace(axis, source="estimated") for axis in GAUSSIAN.axes))
 
     assert not torch.equal(answered(network, told(estimated)), answered(network, told(GAUSSIAN)))
@@ -86,7 +86,7 @@ def test_scattered_points_and_the_block_of_training_equal_the_grid(network):
     torch.testing.assert_close(block, expected, rtol=0, atol=2e-5)
 
 
-def test_several_volumes_are_each_told_their_own_profile(network):
+def test_each_of_several_volumes_has_its_own_profile(network):
     one, other = told(GAUSSIAN), told(UNKNOWN)
     both = Conditioning(torch.cat([one.scale, other.scale]), torch.cat([one.acquisition, other.acquisition]))
     points = torch.zeros((2, 4, 3))
@@ -98,7 +98,7 @@ def test_several_volumes_are_each_told_their_own_profile(network):
 
 
 @pytest.mark.parametrize("profile", [UNKNOWN, GAUSSIAN])
-def test_weights_of_arssr2_answer_as_before_whatever_they_are_told(profile):
+def test_weights_of_arssr2_predict_the_same_with_any_profile(profile):
     arssr2 = randomized(build_model(ArSSR2Config(**WIDTHS)))
     before = answered(arssr2, Conditioning.between(SHAPE, FINE))
 

@@ -87,7 +87,7 @@ def test_the_scale_is_told_to_a_graph_that_is_already_there(tiny_model):
     assert (thick - cubic)[:, :-1].abs().max() > 1e-3
 
 
-def test_what_bf16_changes_is_its_rounding(tiny_model, phantom, monkeypatch):
+def test_bf16_differs_by_rounding_only(tiny_model, phantom, monkeypatch):
     monkeypatch.setattr(openvino_encoder, "_require_capability", lambda _: None)
     exact, rounded = (
         upsample(phantom, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=name)).array

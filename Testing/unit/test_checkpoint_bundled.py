@@ -48,13 +48,13 @@ def test_a_bundled_model_is_loaded_by_its_name(weights_folder, tiny_model):
         ((8, 8, 8), False),
     ],
 )
-def test_a_model_knows_what_its_training_covers(weights_folder, factors, covered):
+def test_a_model_has_the_range_of_scales_of_its_training(weights_folder, factors, covered):
     (entry,) = registry()
 
     assert entry.covers(factors) is covered
 
 
-def test_an_entry_tells_about_its_model(weights_folder):
+def test_an_entry_describes_its_model(weights_folder):
     (entry,) = registry()
 
     assert (entry.title, entry.license, entry.contrast, entry.trained_scales) == ("Brains", "Apache-2.0", "T1w", (1, 4))

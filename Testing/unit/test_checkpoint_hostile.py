@@ -121,7 +121,7 @@ def test_a_header_that_claims_to_be_longer_than_the_file_is_refused(tmp_path, le
         {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]},
     ],
 )
-def test_a_tensor_that_claims_what_is_not_there_is_refused(tmp_path, entry):
+def test_a_tensor_larger_than_its_file_is_refused(tmp_path, entry):
     path = tmp_path / "model.safetensors"
     header = json.dumps({"head.weight": entry}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
@@ -138,7 +138,7 @@ def test_a_file_larger_than_any_network_is_refused_unread(tmp_path, monkeypatch)
     assert "GB allowed" in refusal(path)
 
 
-def test_what_was_checked_is_what_is_used_though_the_file_changes(tiny_model, tmp_path, monkeypatch):
+def test_the_verified_content_is_used_even_if_the_file_changes(tiny_model, tmp_path, monkeypatch):
     path = save_model(tiny_model, tmp_path / "model.safetensors", metadata={})
     build = build_model
 

@@ -63,7 +63,7 @@ def test_nothing_that_opens_connections_is_loaded():
     assert done.stdout.strip() == "set()"
 
 
-def test_what_is_no_model_is_not_imported(folder, tmp_path):
+def test_a_file_that_is_no_model_is_not_imported(folder, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
 
     with pytest.raises(CheckpointError):
@@ -105,7 +105,7 @@ def test_a_removed_model_leaves_nothing(folder, tiny_weights, capsys):
 
 
 @pytest.mark.parametrize("name", ["arssr2", "nonsense", "./file.safetensors"])
-def test_what_was_not_put_there_is_not_removed(folder, name, capsys):
+def test_a_file_that_was_not_imported_is_not_removed(folder, name, capsys):
     assert main(["models", "remove", name]) == 2
     assert load_model("arssr2").name == "arssr2"
 

@@ -24,7 +24,7 @@ def test_one_among_equals_stands_out():
     assert robust_scores([1.0] * 19 + [2.0])[-1] > 3.5
 
 
-def test_an_outlier_is_said_in_words_and_a_missing_figure_is_no_outlier():
+def test_an_outlier_is_explained_and_a_missing_figure_is_no_outlier():
     results = [{"ripple": 0.2 + 0.01 * n} for n in range(9)] + [{"ripple": 0.9}, {}]
 
     found = outliers_of(results)

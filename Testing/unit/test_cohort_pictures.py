@@ -97,7 +97,7 @@ def test_a_volume_of_another_orientation_is_shown_without_a_difference(shown):
 @pytest.mark.parametrize(
     "gains", [None, [1.0], {"rms": 1.0}, {"rms": "1", "largest": 2.0}, {"rms": 1.0, "largest": None}]
 )
-def test_slice_gains_that_are_none_are_not_shown(gains):
+def test_slice_gains_of_zero_are_not_shown(gains):
     assert slice_gains({"slice_gains": gains}) == {}
     assert slice_gains({}) == {}
     assert slice_gains({"slice_gains": {"axis": "k", "rms": 1.0, "largest": 2}}) == {"rms": 1.0, "largest": 2.0}

@@ -23,7 +23,7 @@ def test_the_orientation_code_is_that_of_nibabel(code):
     assert orientation(geometry).split(",")[0] == "".join(nib.aff2axcodes(affine))
 
 
-def test_obliqueness_is_told_in_degrees():
+def test_obliqueness_is_shown_in_degrees():
     geometry = VolumeGeometry((4, 4, 4), (1, 1, 1), direction=phantoms.rotation(0, 0, 15))
 
     assert "oblique by up to 15.0 degrees, right-handed" in orientation(geometry)
@@ -33,7 +33,7 @@ def test_a_left_handed_grid_is_named(left_handed_geometry):
     assert orientation(left_handed_geometry).endswith("along the axes, left-handed")
 
 
-def test_voxels_that_are_no_number_are_counted(phantom):
+def test_infinite_voxels_are_counted(phantom):
     array = phantom.array.copy()
     array[0, 0, :3] = (np.nan, np.inf, -np.inf)
 

@@ -32,24 +32,24 @@ def test_a_parcellation_of_hundreds_of_regions_is_a_label_map(dtype):
     assert label_count(parcellation(150, dtype)) == 151
 
 
-def test_an_image_of_whole_numbers_is_none():
+def test_an_image_of_integers_is_no_label_map():
     array = np.random.default_rng(1).normal(400, 60, size=(24, 24, 24)).astype(np.int16)
 
     assert label_count(array) == 0
 
 
-def test_a_smooth_image_of_8_bits_is_none(phantom):
+def test_a_smooth_image_of_8_bits_is_no_label_map(phantom):
     array = np.round(phantom.array / phantom.array.max() * 255).astype(np.uint8)
 
     assert label_count(array) == 0
 
 
-def test_an_image_of_real_numbers_is_none(phantom):
+def test_an_image_of_floating_point_numbers_is_no_label_map(phantom):
     assert label_count(phantom.array) == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
-def test_a_constant_volume_is_none(value):
+def test_a_constant_volume_is_no_label_map(value):
     assert label_count(np.full((8, 8, 8), value, dtype=np.float32)) == 0
 
 

@@ -55,7 +55,7 @@ def test_the_card_of_a_model_is_shown(registered, capsys):
     assert capsys.readouterr().out == "# Card\n\nMade from nothing.\n"
 
 
-def test_a_wrong_checksum_is_told_and_exits_with_1(registered, capsys):
+def test_a_wrong_checksum_is_reported_with_exit_code_1(registered, capsys):
     assert main(["models", "verify"]) == 1
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{DEFAULT_MODEL}: ")
@@ -73,7 +73,7 @@ def test_a_name_that_does_not_fit_is_refused(arguments, registered, capsys):
     assert DEFAULT_MODEL in capsys.readouterr().err
 
 
-def test_the_bundled_models_are_what_was_published(capsys):
+def test_the_bundled_models_match_their_checksums(capsys):
     assert main(["models", "verify"]) == 0
     assert DEFAULT_MODEL in capsys.readouterr().out
 

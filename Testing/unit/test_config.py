@@ -28,7 +28,7 @@ def test_a_configuration_survives_json(config):
     assert model_config_from_json(config.to_json()) == config
 
 
-def test_what_is_left_out_has_its_default():
+def test_omitted_values_have_their_defaults():
     assert model_config_from_dict({"kind": "arssr2", "channels": 8}) == dataclasses.replace(ArSSR2Config(), channels=8)
 
 
@@ -96,7 +96,7 @@ def test_text_that_is_no_configuration_is_refused_in_one_short_line(text):
 
 
 @pytest.mark.parametrize("config", [ArSSRConfig(encoder="ResCNN"), ArSSR2Config(channels=8, blocks=1)])
-def test_a_model_remembers_what_it_was_built_from(config):
+def test_a_model_keeps_its_configuration(config):
     assert build_model(config).config is config
 
 

@@ -95,7 +95,7 @@ def test_winograd_is_left_to_float32(what, features, autocast, monkeypatch):
     assert bool(used) == (what == "float32")
 
 
-def test_an_observer_is_told_the_whole_of_a_convolution_and_may_end_it():
+def test_an_observer_receives_the_progress_of_a_convolution_and_may_stop_it():
     layer, features = convolution(16, 16, "zeros"), random(10, 6, 5, 16)
     told = []
     with torch.inference_mode():

@@ -26,7 +26,7 @@ def test_the_second_stage_receives_the_input_and_the_first_stage():
 
 
 @pytest.mark.parametrize("leading", [(), (4,), (2, 3, 4)])
-def test_the_decoder_answers_for_points_of_any_arrangement(leading):
+def test_the_decoder_accepts_points_in_any_arrangement(leading):
     assert Decoder(5, 2, 7)(torch.rand(*leading, 5)).shape == leading
 
 

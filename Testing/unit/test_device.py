@@ -49,14 +49,14 @@ def machine(monkeypatch):
     ("hardware", "expected"),
     [({}, "cpu"), ({"gpus": 1}, "cuda"), ({"apple": True}, "mps"), ({"gpus": 2, "apple": True}, "cuda")],
 )
-def test_auto_is_the_fastest_device_that_is_there(machine, hardware, expected):
+def test_auto_is_the_fastest_available_device(machine, hardware, expected):
     machine(**hardware)
 
     assert resolve_device("auto") == torch.device(expected)
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:1", "mps"])
-def test_a_device_that_is_there_is_found(machine, name):
+def test_an_available_device_is_found(machine, name):
     machine(gpus=2, apple=True)
 
     assert resolve_device(name) == torch.device(name)
@@ -120,7 +120,7 @@ def test_auto_is_the_precision_that_pays(machine, monkeypatch, kind, hardware, a
 
 
 @pytest.mark.parametrize(("name", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_a_precision_that_was_asked_for_is_taken(name, expected):
+def test_a_requested_precision_is_used(name, expected):
     assert resolve_precision(name, CPU) == expected
 
 
@@ -234,7 +234,7 @@ def test_the_machine_has_at_least_the_memory_that_is_free():
         "std::bad_alloc",
     ],
 )
-def test_what_libraries_say_when_memory_ran_out_is_known(message):
+def test_out_of_memory_errors_of_libraries_are_recognized(message):
     assert is_out_of_memory(RuntimeError(message))
 
 
@@ -262,7 +262,7 @@ def test_all_devices_are_listed_with_the_one_that_auto_takes_first(machine, hard
     assert resolve_device("auto").type == torch.device(expected[0]).type
 
 
-def test_the_cpu_computes_what_is_right():
+def test_the_cpu_passes_the_test_computation():
     assert smoke_test(CPU) == "ok"
 
 

@@ -63,7 +63,7 @@ def test_a_container_may_have_less(container, maximum, current, free):
     assert free_memory(CPU) == free
 
 
-def test_files_that_nobody_uses_make_room(container):
+def test_inactive_cached_files_count_as_free_memory(container):
     container("3000000000\n", "2900000000\n", idle_files=1_500_000_000)
 
     assert free_memory(CPU) == 1_600_000_000

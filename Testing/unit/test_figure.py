@@ -111,7 +111,7 @@ def test_no_plane_runs_between_two_slices_of_the_finest_grid(oblique_geometry):
         assert index == pytest.approx(round(index), abs=1e-6)
 
 
-def test_outside_of_a_volume_there_is_nothing():
+def test_outside_of_a_volume_the_picture_is_empty():
     large, small = ball(cube(), (0, 0, 0)), ball(cube(size=(10, 10, 5)), (0, 0, 0))
 
     picture = sample(small, orthogonal_views([large])[0])

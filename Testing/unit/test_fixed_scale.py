@@ -217,7 +217,7 @@ def test_an_image_is_never_rounded_to_half_precision(kind):
 
 
 @pytest.mark.parametrize("volume", [torch.zeros(1, 2, 3, 3, 3), torch.zeros(3, 3, 3), torch.zeros(1, 1, 0, 3, 3)])
-def test_what_is_no_volume_is_refused(volume):
+def test_input_that_is_no_volume_is_refused(volume):
     with pytest.raises(ValueError, match=r"volume must be \(N, 1, D, H, W\)"):
         made("srcnn3d").encode(volume)
 

@@ -183,7 +183,7 @@ def test_shape_is_size_reversed(oblique_geometry):
 
 
 @given(geometry=geometries(), more=triples(st.integers(0, 700)))
-def test_a_size_that_was_asked_for_is_the_size_that_comes(geometry, more):
+def test_a_requested_size_is_exact(geometry, more):
     size = tuple(np.add(geometry.size, more).tolist())
 
     assert geometry.upsampled(scale_for_size(geometry, size)).size == size
@@ -198,7 +198,7 @@ def test_a_smaller_size_is_refused(oblique_geometry, size):
 
 
 @given(geometry=geometries(), finer=triples(st.floats(1, 9)))
-def test_a_spacing_that_was_asked_for_comes_within_the_rounding_of_the_size(geometry, finer):
+def test_a_requested_spacing_is_exact_up_to_rounding_of_the_size(geometry, finer):
     target = np.divide(geometry.spacing, finer)
 
     upsampled = geometry.upsampled(scale_for_spacing(geometry, target))

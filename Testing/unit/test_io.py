@@ -79,7 +79,7 @@ def test_a_folder_without_volumes_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"This is a letter.\n" * 40, bytes(400), b"\x1f\x8b" + bytes(range(256))], ids=range(4)
 )
-def test_what_is_not_an_image_is_refused_in_silence(tmp_path, capfd, suffix, content):
+def test_a_file_that_is_no_image_is_refused_without_other_output(tmp_path, capfd, suffix, content):
     path = tmp_path / f"image{suffix}"
     path.write_bytes(content)
 

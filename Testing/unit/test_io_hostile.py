@@ -78,7 +78,7 @@ def test_voxels_that_a_header_only_promises_are_not_waited_for(phantom, tmp_path
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
-def test_what_follows_the_voxels_is_no_reason_to_refuse_them(phantom, tmp_path, suffix):
+def test_bytes_after_the_voxels_are_accepted(phantom, tmp_path, suffix):
     path = write_volume(phantom, tmp_path / f"v{suffix}", compress=False)
     with path.open("ab") as file:
         file.write(b"\n# by another program\n")

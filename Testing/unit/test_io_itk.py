@@ -121,7 +121,7 @@ def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
     ],
     ids=["2-D", "4-D", "colors", "complex"],
 )
-def test_what_is_not_a_gray_volume_is_refused(tmp_path, array, told):
+def test_a_volume_that_is_not_gray_is_refused(tmp_path, array, told):
     image = array if isinstance(array, sitk.Image) else sitk.GetImageFromArray(array, isVector=False)
     is_complex = image.GetPixelIDValue() == sitk.sitkComplexFloat32
 

@@ -95,7 +95,7 @@ def test_each_slice_names_the_slices_it_lies_between(tmp_path, result, written):
         assert in_series == {image.ReferencedSOPInstanceUID for image in dataset.SourceImageSequence}
 
 
-def test_what_changes_from_slice_to_slice_is_that_of_the_nearest(written):
+def test_attributes_that_change_between_slices_are_those_of_the_nearest(written):
     assert [list(dataset.WindowCenter) for dataset in written[3:6]] == [[101, 300]] * 3
     assert [dataset.AcquisitionTime for dataset in written[24:]] == ["112208"] * 3
 
@@ -105,7 +105,7 @@ def test_no_private_attribute_is_kept(written):
     assert written[0].RequestAttributesSequence[0].RequestedProcedureID == "R1"
 
 
-def test_what_describes_the_voxels_of_the_source_stays_behind(tmp_path, oblique_geometry):
+def test_attributes_of_the_voxels_of_the_source_are_not_copied(tmp_path, oblique_geometry):
     def edit(_k, dataset):
         dataset.PixelPaddingValue, dataset.SmallestImagePixelValue = -2000, 0
         dataset.add_new((0x6000, 0x0010), "US", 18)
@@ -159,7 +159,7 @@ def test_a_long_description_leaves_room_for_the_scale(tmp_path, oblique_geometry
 
 
 @needs_the_standard
-def test_the_attributes_are_those_the_standard_asks_for(of_each_kind):
+def test_the_attributes_are_those_required_by_the_standard(of_each_kind):
     assert [departures(dataset) for dataset in of_each_kind] == [[], [], []]
 
 
@@ -174,7 +174,7 @@ def test_a_validator_of_the_standard_finds_no_error(of_each_kind):
 
 
 @needs_the_standard
-def test_the_reference_sees_what_is_missing_and_what_is_foreign(written):
+def test_the_reference_detects_missing_and_unknown_attributes(written):
     dataset = written[0]
     del dataset.SourceImageSequence[0].ReferencedSOPClassUID, dataset.ScanningSequence
     dataset.KVP, dataset.ImagePositionPatient = "120", None
@@ -204,7 +204,7 @@ def test_frames_are_named_by_their_numbers(tmp_path, source):
     assert datasets[0].SOPClassUID.name == "MR Image Storage"
 
 
-def test_what_a_multi_frame_file_says_in_groups_is_said_at_the_top(tmp_path, source):
+def test_functional_groups_of_a_multi_frame_file_become_attributes_of_slices(tmp_path, source):
     write_frames(tmp_path / "frames.dcm", source)
     frames = pydicom.dcmread(tmp_path / "frames.dcm")
     frames.EchoPulseSequence, frames.ImageType = "SPIN", ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]

@@ -52,7 +52,7 @@ def test_the_sform_wins_and_a_different_qform_is_reported(tmp_path, caplog):
     assert (volume.header.sform_code, volume.header.qform_code) == (4, 4)
 
 
-def test_forms_that_agree_are_read_without_a_word(tmp_path, caplog):
+def test_forms_that_agree_are_read_without_a_warning(tmp_path, caplog):
     volume = read_volume(save(tmp_path / "a.nii", sform=(AFFINE, 2), qform=(AFFINE, 1)))
 
     assert not caplog.records
@@ -134,7 +134,7 @@ def test_a_file_that_does_not_say_where_it_is_stays_so(tmp_path):
 # --- other fields of the header
 
 
-def test_only_what_still_holds_is_carried_over(tmp_path):
+def test_only_valid_fields_are_copied(tmp_path):
     def fill(header):
         header["cal_min"], header["cal_max"] = 10, 900
         header["aux_file"] = b"lut.txt"

@@ -76,7 +76,7 @@ def test_the_acquired_matrix_tells_how_much_a_scanner_interpolated_in_the_plane(
         ({**TWO_D, "ImageType": ["DERIVED", "SECONDARY"]}, "derived from other images"),
     ],
 )
-def test_what_is_impossible_contradictory_or_absent_leaves_the_slice_axis_unknown(tmp_path, caplog, attributes, words):
+def test_impossible_contradictory_or_missing_values_leave_the_slice_axis_unknown(tmp_path, caplog, attributes, words):
     with caplog.at_level(logging.INFO):
         assert read_series(tmp_path, attributes).axes[2] is None
 

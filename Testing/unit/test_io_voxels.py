@@ -14,7 +14,7 @@ def block(values, dtype=np.float32) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", ">u2", "<i4", ">u4", ">i8", "<u8"])
-def test_integers_stay_what_they_are_in_native_order(dtype):
+def test_integers_keep_their_type_in_native_byte_order(dtype):
     info = np.iinfo(np.dtype(dtype))
 
     read = voxels.in_memory(block([info.min, 1, info.max], dtype))
@@ -56,7 +56,7 @@ def test_a_slope_that_leaves_single_precision_gives_double():
     assert voxels.in_memory(block([1, 2], np.int16), slope=1e39).dtype == np.float64
 
 
-def test_what_is_read_is_a_copy():
+def test_the_read_array_is_a_copy():
     stored = block([1, 2, 3], np.int16)
 
     voxels.in_memory(stored)[...] = 0
@@ -121,7 +121,7 @@ def test_large_64_bit_integers_are_stored_as_such():
     assert stored.ravel().tolist() == values
 
 
-def test_what_single_precision_cannot_hold_is_stored_in_double():
+def test_values_beyond_single_precision_are_stored_in_double_precision():
     assert voxels.for_storage(block([1e300], np.float64), FileHeader()).dtype == np.float64
 
 

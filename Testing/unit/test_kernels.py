@@ -30,7 +30,7 @@ def network(name: str):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_without_a_gpu_the_model_answers_for_itself(name):
+def test_without_a_gpu_the_model_itself_is_used(name):
     model = network(name)
 
     assert gpu_executor(model, CPU, torch.bfloat16, kernels=True, voxels=FUSED_FROM) is model
@@ -60,13 +60,13 @@ def test_a_gpu_in_sixteen_bits_is_measured_and_kernels_are_offered_where_they_ar
     assert found == {False: [FULL, "plain fp16"], True: [FULL, "plain fp16", "recorded fp16", "fused fp16"]}
 
 
-def test_a_network_that_convolves_fine_voxels_answers_for_itself():
+def test_a_network_that_convolves_fine_voxels_is_used_itself():
     model = network("one scale")
 
     assert gpu_executor(model, GPU, torch.float16, kernels=False, voxels=FUSED_FROM) is model
 
 
-def test_a_network_that_changes_ours_has_no_kernels_and_the_log_says_so(monkeypatch, caplog):
+def test_a_network_derived_from_arssr2_has_no_kernels_and_the_log_says_so(monkeypatch, caplog):
     class Other(ArSSR2):
         """Returns a wrong result."""
 
@@ -120,7 +120,7 @@ def test_a_decoder_too_large_for_a_kernel_is_left_to_pytorch(config, expected):
 @pytest.mark.parametrize("fused", [False, True], ids=["plain decoder", "fused decoder"])
 @pytest.mark.parametrize("name", ["published", "ours"])
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16], ids=str)
-def test_every_way_answers_the_same_intensities(name, number_format, fused, caplog):
+def test_every_implementation_gives_the_same_intensities(name, number_format, fused, caplog):
     choosing.forget()
     if fused:
         pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")

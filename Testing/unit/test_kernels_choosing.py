@@ -147,7 +147,7 @@ def test_a_tile_is_measured_once_and_again_when_it_is_larger(measured, caplog):
     assert choices()[0].way == FULL
 
 
-def test_what_one_executor_found_out_holds_for_the_next_of_the_same_ways(measured):
+def test_the_choice_of_an_executor_is_reused_for_the_same_implementations(measured):
     answer(measured(plain=0.5, fused=(0.1, WRONG["no number"])), tile())
     second, other = measured(plain=0.5, fused=0.1), measured(plain=0.5)
 
@@ -174,7 +174,7 @@ def test_the_time_is_that_of_a_part_of_a_large_tile(measured, monkeypatch):
     assert shapes == [(12, 13, 14), *[(4, 4, 4)] * (WARM_UPS + RUNS), (12, 13, 14)]
 
 
-def test_memory_that_is_short_is_no_fault_of_a_way(measured):
+def test_a_lack_of_memory_does_not_reject_an_implementation(measured):
     def run_out(result, volume):
         raise torch.OutOfMemoryError("CUDA out of memory")
 

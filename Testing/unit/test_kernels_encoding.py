@@ -40,7 +40,7 @@ def worst(found: torch.Tensor, expected: torch.Tensor) -> float:
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)], ids=str)
-def test_our_features_are_those_of_the_model(ours, shape, number_format, tolerance):
+def test_the_features_agree_with_those_of_the_model(ours, shape, number_format, tolerance):
     volume, scale = torch.rand(1, 1, *shape), torch.tensor([[1.5, 2.0, 4.0]])
 
     features = residual_encoder(ours, number_format)(volume, scale)

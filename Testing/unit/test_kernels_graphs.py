@@ -57,7 +57,7 @@ def test_another_shape_is_another_graph_and_one_is_kept_at_a_time():
     assert recorder.replayed == 1
 
 
-def test_what_cannot_be_recorded_is_tried_once_and_launched():
+def test_a_failed_recording_is_tried_once_and_then_launched():
     recorder = Recorder(fails=True)
     double = Repeated(lambda x: 2 * x, recorder)
 

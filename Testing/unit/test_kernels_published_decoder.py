@@ -92,7 +92,7 @@ def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_m
 
 
 @pytest.mark.parametrize("block", [HOPPER, OTHERS, Block(16, 16, 4), Block(32, 32, 4)], ids=str)
-def test_the_size_of_a_block_changes_no_answer(block):
+def test_the_size_of_a_block_does_not_change_the_result(block):
     model = network(width=40)
     feature_map = torch.randn(1, 5, 2, 2, 3)
     grid = whole_grid((2, 2, 3), (3, 5, 7))

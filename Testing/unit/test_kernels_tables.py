@@ -32,7 +32,7 @@ def test_zero_padding_takes_from_the_outermost_half_voxel():
     assert tables.weight[:4].sum(1).tolist() == pytest.approx([0.75, 1.0, 1.0, 0.75])
 
 
-def test_the_packed_published_decoder_computes_what_the_layers_compute():
+def test_the_packed_published_decoder_agrees_with_its_layers():
     torch.manual_seed(0)
     channels, width, inputs, units = 5, 20, 16, 32
     decoder = Decoder(channels + 3, 3, width)
@@ -66,7 +66,7 @@ def test_the_packed_published_decoder_computes_what_the_layers_compute():
     torch.testing.assert_close(ends[1][:, 0], decoder(points).detach())
 
 
-def test_the_packed_decoder_of_our_network_computes_what_its_layers_compute():
+def test_the_packed_decoder_of_arssr2_agrees_with_its_layers():
     torch.manual_seed(0)
     hidden, output = [torch.nn.Linear(20, 20)], torch.nn.Linear(20, 1)
     layers = pack_residual(hidden, output, torch.float32)

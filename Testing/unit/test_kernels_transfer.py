@@ -32,7 +32,7 @@ def test_blocks_are_yielded_one_by_one_as_they_are_computed():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
-def test_a_gpu_computes_the_next_block_before_the_last_one_is_handed_out():
+def test_a_gpu_computes_the_next_block_before_the_last_one_is_returned():
     computed = []
 
     def blocks():

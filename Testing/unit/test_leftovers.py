@@ -29,7 +29,7 @@ def name_of_the_dead(monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", ["", ".nii.gz", ".png"])
-def test_what_a_killed_process_has_left_is_swept(tmp_path, name_of_the_dead, suffix):
+def test_files_of_a_killed_process_are_deleted(tmp_path, name_of_the_dead, suffix):
     (tmp_path / name_of_the_dead(suffix)).write_bytes(b"half")
     (tmp_path / name_of_the_dead()).mkdir()
     (tmp_path / "brain.nii.gz").write_bytes(b"whole")
@@ -38,7 +38,7 @@ def test_what_a_killed_process_has_left_is_swept(tmp_path, name_of_the_dead, suf
     assert os.listdir(tmp_path) == ["brain.nii.gz"]
 
 
-def test_a_link_is_swept_and_what_it_leads_to_is_not(tmp_path, name_of_the_dead):
+def test_a_link_is_deleted_but_not_its_target(tmp_path, name_of_the_dead):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_bytes(b"")
     (tmp_path / name_of_the_dead()).symlink_to(tmp_path / "kept")
@@ -49,14 +49,14 @@ def test_a_link_is_swept_and_what_it_leads_to_is_not(tmp_path, name_of_the_dead)
     assert os.listdir(tmp_path / "kept") == ["file"]
 
 
-def test_what_a_process_is_still_working_on_stays(tmp_path):
+def test_files_of_a_running_process_are_kept(tmp_path):
     (tmp_path / hidden_name()).write_bytes(b"half")
 
     assert sweep(tmp_path) == 0
     assert len(os.listdir(tmp_path)) == 1
 
 
-def test_what_another_machine_has_left_stays(tmp_path, name_of_the_dead, monkeypatch):
+def test_files_of_another_machine_are_kept(tmp_path, name_of_the_dead, monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
     leftovers._machine.cache_clear()
     (tmp_path / name_of_the_dead()).write_bytes(b"half")
@@ -67,7 +67,7 @@ def test_what_another_machine_has_left_stays(tmp_path, name_of_the_dead, monkeyp
 
 
 @pytest.mark.parametrize("name", [".arssr-", ".arssr-1234", ".arssr-zzzzzzzz-1-00000000", "arssr-old.nii", ".arssrrc"])
-def test_what_only_looks_like_it_stays(tmp_path, name):
+def test_files_with_similar_names_are_kept(tmp_path, name):
     (tmp_path / name).write_bytes(b"mine")
 
     assert sweep(tmp_path) == 0
@@ -87,7 +87,7 @@ def test_a_file_is_written_whole_and_sweeps_before(tmp_path, name_of_the_dead):
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, step):
+def test_a_failed_write_keeps_the_existing_file(tmp_path, monkeypatch, step):
     (tmp_path / "file").write_bytes(b"old")
 
     def full(*_):

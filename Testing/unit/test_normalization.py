@@ -139,7 +139,7 @@ def test_sixteen_bit_integers_keep_their_last_bit():
     np.testing.assert_array_equal(np.rint(intensities.restore(intensities.normalize(array))), array)
 
 
-def test_what_leaves_single_precision_is_clipped_to_it():
+def test_values_beyond_single_precision_are_clipped():
     restored = IntensityRange(0.0, 3e38).restore(np.float32([-2.0, 0.5, 2.0]))
 
     np.testing.assert_allclose(restored, np.float32([-np.finfo(np.float32).max, 1.5e38, np.finfo(np.float32).max]))
@@ -153,7 +153,7 @@ def test_normalized_intensities_are_single_precision():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_voxels_that_are_no_numbers_become_background_and_infinity_the_brightest(dtype):
+def test_nan_becomes_background_and_infinity_the_brightest_voxel(dtype):
     array = np.array([1, np.nan, 5, np.inf, -np.inf, 3], dtype=dtype)
 
     replaced, count = replace_non_finite(array)

@@ -81,7 +81,7 @@ def test_every_option_is_in_the_record_of_a_result(phantom, tiny_model):
     assert UpsamplingOptions.from_table(record) == CHOSEN
 
 
-def test_a_plan_says_what_auto_stands_for(phantom, tiny_model):
+def test_a_plan_states_the_choice_for_auto(phantom, tiny_model):
     options = plan_upsampling(phantom, tiny_model, 2).options
 
     assert "auto" not in (options.device, options.precision)

@@ -40,7 +40,7 @@ def test_a_plan_names_the_grid_and_the_type_of_the_result():
     assert found.dtype == np.int16
 
 
-def test_the_memory_is_what_is_there_and_the_input_and_the_output_and_a_slab_and_the_largest_tile():
+def test_the_memory_is_the_sum_of_the_process_input_output_slab_and_largest_tile():
     found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12)
 
     assert found.memory == 777 + 4 * VOXELS + 2 * 8 * VOXELS + SLAB + AT_WORK + 1000 * VOXELS
@@ -101,7 +101,7 @@ def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
     )
 
 
-def test_without_a_limit_part_of_what_is_free_is_taken():
+def test_without_a_limit_a_part_of_the_free_memory_is_used():
     free = 2 * (SLAB + AT_WORK + 20 * VOXELS + 1000 * VOXELS)
 
     found = plan(GRID, np.int16, 2, **NETWORK, base_memory=10**9, available_memory=free)
@@ -119,7 +119,7 @@ def test_a_result_that_fits_stays_in_memory():
     assert found.folder is None
 
 
-def test_a_result_larger_than_the_limit_lies_on_the_disk():
+def test_a_result_larger_than_the_limit_is_on_disk():
     limit = SLAB + AT_WORK + DISK_WINDOW + 4 * VOXELS + 1000 * VOXELS + 1
     scale = 30  # 1.3 GB of 16-bit integers
     with pytest.raises(MemoryLimitError, match="too small"):
@@ -132,7 +132,7 @@ def test_a_result_larger_than_the_limit_lies_on_the_disk():
     assert found.memory == limit - 1
 
 
-def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk():
+def test_a_result_larger_than_the_main_memory_is_on_disk_with_a_gpu():
     memory = {"base_memory": 0, "available_memory": 10**9, "host_memory": 10**6}
 
     found = plan(GRID, np.int16, 4, **NETWORK, **memory, destination=TO_DISK)
@@ -141,7 +141,7 @@ def test_a_result_larger_than_the_memory_of_the_host_of_a_gpu_lies_on_the_disk()
     assert found.memory == SLAB + 1000 * VOXELS
 
 
-def test_a_result_that_leaves_room_for_small_tiles_only_lies_on_the_disk():
+def test_a_result_that_leaves_memory_only_for_small_tiles_is_on_disk():
     edge = 200
     grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {**NETWORK, "halo": 20}
     # Besides the result, blocks of 5 voxels with their halo fit; without it, blocks of 19.

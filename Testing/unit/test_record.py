@@ -21,7 +21,7 @@ def record(phantom, tiny_model):
     return record_of(phantom, carry_out(plan, phantom, tiny_model), tiny_model, plan)
 
 
-def test_a_record_says_what_decided_the_result(record, phantom):
+def test_a_record_contains_everything_that_affects_the_result(record, phantom):
     assert (record["model"], record["scale"], record["size"]) == ("tiny", [2, 2, 2], [40, 36, 18])
     assert (record["device"], record["precision"] in ("fp32", "bf16")) == ("cpu", True)
     assert (record["threads"], record["torch"]) == (torch.get_num_threads(), torch.__version__)
@@ -77,12 +77,12 @@ def test_a_record_that_was_changed_is_refused(record, tmp_path, change):
 
 
 @pytest.mark.parametrize("text", ["", "[" * 99999, "[]", "null", "\ud800", "{}" + " " * 200_000])
-def test_what_is_no_record_is_refused(tmp_path, text):
+def test_a_file_that_is_no_record_is_refused(tmp_path, text):
     (tmp_path / "r.json").write_bytes(text.encode("utf-8", "surrogatepass"))
 
     with pytest.raises(InputError, match="--provenance"):
         read_record(tmp_path / "r.json")
 
 
-def test_the_record_lies_beside_its_result(tmp_path):
+def test_the_record_is_beside_its_result(tmp_path):
     assert sidecar_of(tmp_path / "brain.nii.gz") == tmp_path / "brain.nii.gz.arssr.json"

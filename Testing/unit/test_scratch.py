@@ -24,7 +24,7 @@ def numbers() -> np.ndarray:
     return np.random.default_rng(1).integers(-1000, 1000, SHAPE).astype(np.int16)
 
 
-def test_what_was_let_go_of_is_still_there(tmp_path, numbers):
+def test_released_pages_keep_their_content(tmp_path, numbers):
     array = array_on_disk(SHAPE, np.int16, tmp_path)
     array[...] = numbers
     release_pages(array[2:, 1:])
@@ -47,7 +47,7 @@ def test_the_planes_of_an_array_are_those_of_the_array(tmp_path, numbers, monkey
     assert [plane.tolist() for plane in planes_of(numbers)] == numbers.tolist()
 
 
-def test_what_somebody_else_mapped_for_himself_keeps_his_changes(tmp_path, numbers):
+def test_private_mappings_of_others_keep_their_changes(tmp_path, numbers):
     numbers.tofile(tmp_path / "file")
     private = np.memmap(tmp_path / "file", np.int16, mode="c", shape=SHAPE)
     private[...] = 7

@@ -59,6 +59,6 @@ def test_the_promise_is_the_start_and_the_network_and_the_rest():
     assert promised_seconds(1e8, facts, device="cpu", model="arssr2") is None
 
 
-def test_what_other_programs_take_is_without_this_one():
+def test_the_load_of_other_programs_excludes_this_process():
     assert taken_by_others((0.0, 0.0, 0.0), (20.0, 15.0, 5.0)) == 0.5
     assert taken_by_others((5.0, 1.0, 0.0), (5.0, 1.0, 0.0)) == 0.0

@@ -321,7 +321,7 @@ def test_a_work_that_was_stopped_leaves_no_trace_in_the_model(tiny_model):
     assert not any(module._forward_hooks for module in tiny_model.modules())
 
 
-def test_the_encoding_of_a_large_tile_is_told_step_by_step(tiny_model, encodings):
+def test_the_encoding_of_a_large_tile_reports_its_progress(tiny_model, encodings):
     fractions = []
 
     run(scan(20, 20, 20), tiny_model, progress=fractions.append)

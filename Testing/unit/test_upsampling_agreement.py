@@ -51,7 +51,7 @@ def test_a_result_acquired_again_is_nearer_to_the_scan(tiny_model):
     assert difference(volume, agreeing) < 0.5 * difference(volume, free)
 
 
-def test_the_disagreement_that_is_told_is_that_of_the_result(tiny_model):
+def test_the_reported_difference_is_that_of_the_result(tiny_model):
     volume = scan()
     outcome = carry_out(plan_upsampling(volume, tiny_model, SCALE, CPU), volume, tiny_model)
     matrices = profile_matrices(outcome.volume.array.shape, volume.array.shape, volume.header.profile)
@@ -149,7 +149,7 @@ def test_progress_rises_to_one_in_the_best_quality(tiny_model):
 
 
 @pytest.mark.parametrize("quality", ["draft", "standard"])
-def test_the_uncertainty_of_one_answer_is_refused(quality):
+def test_the_uncertainty_of_a_single_prediction_is_refused(quality):
     with pytest.raises(InputError, match="makes only one; choose quality best"):
         UpsamplingOptions(quality=quality, uncertainty=True)
 

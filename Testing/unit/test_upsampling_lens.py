@@ -95,7 +95,7 @@ def test_a_plane_lies_where_it_is_in_millimeters(oblique_geometry, tiny_model):
     assert np.abs(moved - expected).max() < 40
 
 
-def test_pixels_outside_the_field_of_view_are_no_numbers(phantom, tiny_model):
+def test_pixels_outside_the_field_of_view_are_nan(phantom, tiny_model):
     inside = plane_of(phantom.geometry, 2, 4)
     origin = tuple(np.subtract(inside.origin, np.multiply(3, inside.column_step)).tolist())
 
@@ -169,7 +169,7 @@ def test_a_plane_that_does_not_fit_as_a_whole_is_encoded_in_parts(tiny_model):
     np.testing.assert_allclose(small.plane, expected.plane, atol=EXACT * range_of(volume))
 
 
-def test_a_feature_map_answers_only_at_the_scale_that_it_was_made_for(phantom, tiny_model):
+def test_a_feature_map_is_used_only_at_its_scale(phantom, tiny_model):
     lens = Lens(phantom, tiny_model, CPU)
     plane = plane_of(phantom.geometry, 2, 4)
     lens.answer(plane, 2, exact=True)
@@ -194,7 +194,7 @@ def test_kept_feature_maps_stay_within_their_bytes(tiny_model):
     assert sizes[1] > sizes[0]  # more than one is kept
 
 
-def test_what_a_check_raises_ends_the_work_and_leaves_a_lens_that_answers(phantom, tiny_model):
+def test_an_exception_in_a_check_ends_the_work_and_the_lens_stays_usable(phantom, tiny_model):
     lens = Lens(phantom, tiny_model, CPU)
     plane = plane_of(phantom.geometry, 2, 4)
 

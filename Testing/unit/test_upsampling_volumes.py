@@ -86,7 +86,7 @@ def test_a_mask_becomes_a_mask_of_small_integers(tiny_model):
     assert set(np.unique(result)) == {0, 1}
 
 
-def test_what_the_file_said_is_kept_but_its_free_text(tiny_model):
+def test_the_information_of_the_file_is_kept_except_for_its_free_text(tiny_model):
     volume = volume_of(scan(4, 4, 4), dtype=np.dtype(np.int16), description="knee")
 
     assert upsample(volume, tiny_model, 2, UpsamplingOptions(device="cpu")).header == replace(
@@ -138,7 +138,7 @@ def test_non_finite_voxels_never_spread_and_are_reported(tiny_model, caplog):
     assert [record.getMessage().split()[0] for record in caplog.records] == ["4"]
 
 
-def test_a_finite_volume_is_upsampled_without_a_word(tiny_model, caplog):
+def test_a_finite_volume_is_upsampled_without_a_message(tiny_model, caplog):
     with caplog.at_level(logging.WARNING):
         run(scan(4, 4, 4), tiny_model)
 

@@ -115,7 +115,7 @@ def test_the_last_event_describes_the_result(work, told, brain, sharp, tiny_weig
     assert done["peak_memory"] > 10_000_000
 
 
-def test_the_stages_come_in_order_and_the_first_event_says_who_speaks(work, told, brain, sharp, tiny_weights):
+def test_the_stages_are_in_order_and_the_first_event_identifies_the_worker(work, told, brain, sharp, tiny_weights):
     work(upsample_job(tiny_weights, (brain, sharp), (brain, sharp.with_name("two.nrrd"))))
 
     assert told.lines()[0] == {"event": "started", "version": __version__, "pid": os.getpid()}

@@ -35,7 +35,7 @@ def clock():
     return Clock()
 
 
-def test_an_event_is_one_line_of_json_whatever_is_in_it(told):
+def test_an_event_is_one_line_of_json_with_any_content(told):
     message = "Größe 脳\nsecond line \ud800"
 
     told.events.send("log", level="info", message=message)

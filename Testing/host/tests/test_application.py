@@ -57,7 +57,7 @@ def test_the_three_standard_views_are_there(scene):
     assert manager.sliceWidget("Nowhere") is None
 
 
-def test_a_layout_of_our_own_makes_its_views(scene):
+def test_a_custom_layout_creates_its_views(scene):
     manager = slicer.app.layoutManager()
     changed = []
     manager.layoutChanged.connect(changed.append)
@@ -93,7 +93,7 @@ def test_the_subject_hierarchy_has_an_item_for_a_volume(scene):
     assert hierarchy.GetNumberOfItems() == 0
 
 
-def test_what_was_added_can_be_undone(scene):
+def test_adding_a_node_can_be_undone(scene):
     scene.SaveStateForUndo()
     scene.AddNewNodeByClass("vtkMRMLTextNode", "made").UndoEnabledOn()
     scene.Undo()
@@ -148,7 +148,7 @@ def test_importing_the_host_imports_neither_qt_nor_slicer():
     assert result.stdout.strip() == "[]", result.stderr
 
 
-def test_slicer_does_not_take_our_test_folder_for_its_own():
+def test_slicer_does_not_import_from_our_folder_named_slicer():
     result = run("import host; host.boot(); import slicer; print(any('Testing' in p for p in slicer.__path__))")
 
     assert result.stdout.split()[-1] == "False", result.stderr
@@ -185,7 +185,7 @@ def test_a_machine_without_fonts_draws_text(tmp_path):
     assert result.stdout.split()[-1] == "True", result.stderr
 
 
-def test_a_source_folder_that_is_none_is_named():
+def test_an_invalid_source_folder_is_named():
     result = run("import host; host.boot()", SLICER_SOURCE_DIR="/nowhere")
 
     assert "SLICER_SOURCE_DIR=/nowhere holds no Base/Python/slicer" in result.stderr

@@ -17,7 +17,7 @@ def test_a_property_is_a_value_not_a_method():
 
 
 @pytest.mark.parametrize("name", ["parent", "children", "layout", "findChildren", "metaObject"])
-def test_what_is_no_property_stays_a_method(name):
+def test_methods_that_are_no_properties_stay_methods(name):
     assert callable(getattr(qt.QWidget(), name))
 
 
@@ -171,7 +171,7 @@ def test_an_enum_property_takes_its_value():
     ("owner", "name"),
     [("QCheckBox", "checkStateChanged"), ("QFormLayout", "setRowVisible"), ("Qt", "SingleShotConnection")],
 )
-def test_what_only_qt_6_has_is_hidden(owner, name):
+def test_members_that_only_qt_6_has_are_hidden(owner, name):
     assert not hasattr(getattr(qt, owner), name)
 
 

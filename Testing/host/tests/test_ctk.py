@@ -54,7 +54,7 @@ def test_folding_a_section_hides_what_it_shows_and_nothing_else_comes_back():
     assert (shown.isHidden(), hidden.isHidden()) == (False, True)
 
 
-def test_folding_tells():
+def test_folding_a_section_emits_a_signal():
     section, seen = ctk.ctkCollapsibleButton("Advanced"), []
     section.connect("contentsCollapsed(bool)", seen.append)
     section.collapsed = True

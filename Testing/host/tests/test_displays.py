@@ -55,7 +55,7 @@ def test_an_error_in_try_with_error_display_goes_on_as_under_slicers_tests(messa
         lambda: qt.QDialog().exec_(),
     ],
 )
-def test_a_dialog_that_nobody_answers_raises_instead_of_waiting(ask):
+def test_a_dialog_without_a_queued_answer_raises_instead_of_waiting(ask):
     with pytest.raises(RuntimeError, match=r"would wait for a user.*host\.answer"):
         ask()
 
@@ -80,13 +80,13 @@ def test_packages_are_recorded_not_installed(installs):
     assert [install.requirements for install in installs] == [("torch>=2.2", "psutil"), ("no-such-package",)]
 
 
-def test_what_is_installed_is_not_asked_for(installs, messages):
+def test_installed_packages_are_not_requested(installs, messages):
     slicer.packaging.pip_ensure(["numpy"], skip_in_testing=False)
 
     assert (installs, messages) == ([], [])
 
 
-def test_what_is_missing_is_installed_after_asking(installs, messages):
+def test_missing_packages_are_installed_after_asking(installs, messages):
     slicer.packaging.pip_ensure(["no-such-package-here"], skip_in_testing=False, prompt_restart=False)
 
     assert [message.kind for message in messages] == ["confirm"]

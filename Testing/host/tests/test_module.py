@@ -154,7 +154,7 @@ def test_a_button_that_a_user_cannot_click_is_not_clicked(slicerHost, widget):
         slicerHost.click(widget.ui.applyButton)
 
 
-def test_a_failing_slot_is_remembered(slicerHost, widget, slot_errors):
+def test_an_exception_in_a_slot_of_a_module_is_recorded(slicerHost, widget, slot_errors):
     widget.logic.process = lambda *_: 1 // 0
     slicerHost.click(widget.ui.applyButton)
 
@@ -193,7 +193,7 @@ def test_a_package_that_a_reload_drops_is_back_after_the_test(slicerHost, sample
     assert "json.tool" not in sys.modules
 
 
-def test_an_observer_that_cleanup_forgets_is_remembered(slicerHost, widget, slot_errors):
+def test_an_observer_that_cleanup_leaves_is_reported(slicerHost, widget, slot_errors):
     widget.cleanup = lambda: None
     slicerHost.closeWidget("Sample")
 

@@ -85,7 +85,7 @@ def test_the_first_node_is_selected_where_the_menu_is_empty_and_none_is_no_choic
     assert selector.currentNode() is node
 
 
-def test_selecting_tells_the_node_its_id_and_whether_there_is_one(scene, selector):
+def test_selecting_emits_the_node_its_id_and_whether_there_is_one(scene, selector):
     seen = []
     selector.setMRMLScene(scene)
     selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
@@ -136,7 +136,7 @@ def test_closing_the_scene_empties_it(slicerHost, scene, selector):
     assert (selector.nodeCount(), selector.currentNode()) == (0, None)
 
 
-def test_creating_a_node_by_the_menu_names_selects_and_tells_it(scene, selector):
+def test_a_node_created_by_the_menu_is_named_selected_and_emitted(scene, selector):
     seen = []
     selector.baseName = "Upsampled"
     selector.nodeAddedByUser.connect(seen.append)
@@ -147,7 +147,7 @@ def test_creating_a_node_by_the_menu_names_selects_and_tells_it(scene, selector)
     assert (node.GetName(), selector.currentNode()) == ("Upsampled", node)
 
 
-def test_a_top_widget_hands_its_scene_to_a_selector(scene, selector):
+def test_a_top_widget_passes_its_scene_to_a_selector(scene, selector):
     top = slicer.qMRMLWidget()
     top.connect("mrmlSceneChanged(vtkMRMLScene*)", selector.setMRMLScene)
     top.setMRMLScene(scene)

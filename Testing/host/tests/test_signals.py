@@ -34,7 +34,7 @@ def test_the_signature_limits_the_arguments():
     assert seen == [()]
 
 
-def test_a_signal_that_does_not_exist_is_printed_and_remembered(slicerHost, capsys):
+def test_a_signal_that_does_not_exist_is_printed_and_recorded(slicerHost, capsys):
     assert qt.QPushButton().connect("nosuch()", print) is False
 
     assert "signal 'nosuch()' does not exist on QPushButton" in capsys.readouterr().err
@@ -42,7 +42,7 @@ def test_a_signal_that_does_not_exist_is_printed_and_remembered(slicerHost, caps
     slicerHost.records.clear()
 
 
-def test_an_exception_in_a_slot_is_swallowed_and_remembered(slot_errors, capsys):
+def test_an_exception_in_a_slot_is_discarded_and_recorded(slot_errors, capsys):
     button = qt.QPushButton()
     button.clicked.connect(lambda: 1 // 0)
     button.click()
@@ -52,14 +52,14 @@ def test_an_exception_in_a_slot_is_swallowed_and_remembered(slot_errors, capsys)
     slot_errors.clear()
 
 
-def test_an_exception_in_a_timer_is_remembered(slicerHost, slot_errors):
+def test_an_exception_in_a_timer_is_recorded(slicerHost, slot_errors):
     qt.QTimer.singleShot(0, lambda: 1 // 0)
 
     assert slicerHost.wait_until(lambda: slot_errors, timeout=5)
     slot_errors.clear()
 
 
-def test_an_exception_in_an_observer_is_remembered(scene, slot_errors):
+def test_an_exception_in_an_observer_is_recorded(scene, slot_errors):
     node = scene.AddNewNodeByClass("vtkMRMLTextNode")
     node.AddObserver("ModifiedEvent", lambda *_: 1 // 0)
     node.Modified()
