@@ -152,7 +152,7 @@ def test_a_result_that_is_shifted_is_refused(truth, tmp_path):
         apply_method(external(tmp_path), case, **CPU)
 
 
-def test_a_result_with_infinite_voxels_is_refused(truth, tmp_path):
+def test_a_result_with_nonfinite_voxels_is_refused(truth, tmp_path):
     case = case_of(truth, tmp_path)
     array = truth.volume.array.copy()
     array[3, 4, 5] = np.nan

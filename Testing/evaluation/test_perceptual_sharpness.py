@@ -184,7 +184,7 @@ def test_brightness_and_contrast_do_not_matter(metric, side):
 
 
 @pytest.mark.parametrize("metric", [psi, lpc_si])
-def test_infinite_voxels_are_refused(metric):
+def test_nonfinite_voxels_are_refused(metric):
     volume = head()
     volume[3, 3, 3] = np.nan
 

@@ -222,7 +222,7 @@ def test_padding_is_not_used_for_training():
     np.testing.assert_allclose(prepared[inside], plain[inside], rtol=0, atol=0.05)
 
 
-def test_infinite_voxels_are_replaced_as_reported_and_refused_if_there_are_no_others(tiny_model, caplog):
+def test_nonfinite_voxels_are_replaced_as_reported_and_refused_if_there_are_no_others(tiny_model, caplog):
     with pytest.raises(InputError, match="no finite values"):
         run(np.full(SHAPE, np.nan), tiny_model)
 

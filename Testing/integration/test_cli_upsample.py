@@ -143,7 +143,7 @@ def test_an_odd_volume_keeps_its_range(array, tmp_path, arssr):
     assert abs(result.mean() - array.mean(dtype=np.float64)) < 0.2 * span
 
 
-def test_infinite_voxels_are_reported_and_never_spread(phantom, tmp_path, arssr, capsys):
+def test_nonfinite_voxels_are_reported_and_never_spread(phantom, tmp_path, arssr, capsys):
     array = phantom.array.T.copy()
     array[4:6, 5, 4] = np.nan
     array[15, 12, 2] = np.inf

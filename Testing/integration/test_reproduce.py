@@ -120,7 +120,7 @@ def test_another_version_is_reported_and_accepted(made, reproduce, tmp_path, tin
     assert (code, "torch 1.0" in said) == (0, True)
 
 
-def test_a_record_is_written_only_on_request_and_replaced_with_its_result(made, brain, tmp_path, arssr):
+def test_a_record_is_written_only_on_request_and_removed_when_its_result_is_replaced(made, brain, tmp_path, arssr):
     path = made()
     sidecar = tmp_path / "out.nii.gz.arssr.json"
     assert sidecar.is_file()

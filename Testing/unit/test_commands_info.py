@@ -33,7 +33,7 @@ def test_a_left_handed_grid_is_named(left_handed_geometry):
     assert orientation(left_handed_geometry).endswith("along the axes, left-handed")
 
 
-def test_infinite_voxels_are_counted(phantom):
+def test_nonfinite_voxels_are_counted(phantom):
     array = phantom.array.copy()
     array[0, 0, :3] = (np.nan, np.inf, -np.inf)
 

@@ -1,4 +1,4 @@
-"""Volumes in a folder, or in one split of a CSV file; volumes with infinite voxels are refused."""
+"""Volumes in a folder, or in one split of a CSV file; volumes with nonfinite voxels are refused."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_the_subject_of_a_file_is_in_its_name(tmp_path, name, subject):
     assert subject_of(tmp_path / name) == subject
 
 
-def test_a_volume_with_infinite_voxels_is_refused_with_their_count(tmp_path):
+def test_a_volume_with_nonfinite_voxels_is_refused_with_their_count(tmp_path):
     array = np.ones((4, 5, 6), np.float32)
     array[1, 2, 3:5] = (np.nan, np.inf)
     path = write_volume(Volume(array, VolumeGeometry((6, 5, 4), (1.0, 1.0, 1.0))), tmp_path / "a.nrrd")
