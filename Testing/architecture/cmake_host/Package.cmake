@@ -1,4 +1,4 @@
-# What packaging refuses to start without.
+# The files without which packaging does not start.
 
 foreach(_file IN ITEMS EXTENSION_README_FILE EXTENSION_LICENSE_FILE)
   if(NOT EXISTS "${${_file}}")

@@ -1,4 +1,4 @@
-# Writes what the extension says about itself, one "NAME=value" a line.
+# Writes the description of the extension, one "NAME=value" per line.
 
 get_property(HOST_TESTS GLOBAL PROPERTY HOST_TESTS)
 set(_record "PROJECT_NAME=${PROJECT_NAME}\nTESTS=${HOST_TESTS}\n")

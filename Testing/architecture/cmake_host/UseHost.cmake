@@ -1,4 +1,4 @@
-# Scripted modules are installed with their paths, with WITH_SUBDIR below a folder named as that of their sources.
+# Scripted modules are installed with their paths; WITH_SUBDIR adds a folder with the name of their source folder.
 
 set(HOST_MODULES_DIR "lib/scripted-modules")
 

@@ -1,4 +1,4 @@
-# What find_package(Slicer) gives where Slicer is not built: the CMake files of its sources, as they are.
+# Provides find_package(Slicer) without a build of Slicer: the unmodified CMake files of its sources.
 # Slicer and CTK are source trees: -DSLICER_SOURCE=FOLDER -DCTK_SOURCE=FOLDER.
 
 set(Slicer_CMAKE_DIR "${SLICER_SOURCE}/CMake")
@@ -9,7 +9,7 @@ set(Slicer_EXTENSION_GENERATE_CONFIG "${Slicer_CMAKE_DIR}/SlicerExtensionGenerat
 set(Slicer_EXTENSION_CPACK "${Slicer_CMAKE_DIR}/SlicerExtensionCPack.cmake")
 set(Slicer_PYTHON_MODULE_TEST_TEMPLATES_DIR "${SLICER_SOURCE}/Base/QTCore/Testing/Python")
 
-# What those files include that only a build of Slicer has, and an extension without C++ does not use.
+# Stand-ins for included files that exist only in a build of Slicer, and that an extension without C++ does not use.
 set(_absent "${CMAKE_BINARY_DIR}/absent")
 foreach(_package IN ITEMS CTKAppLauncher PythonQt SlicerExecutionModel)
   file(WRITE "${_absent}/${_package}Config.cmake" "")
