@@ -37,7 +37,7 @@ findEngine()
 from ArSSRPanel import run
 from ArSSRPanel.about import acknowledgementText, helpText
 from ArSSRPanel.attributes import sourceOf
-from ArSSRPanel.choosers import Quality, ScaleMode, coupleScale, describeProfile
+from ArSSRPanel.choosers import Quality, ScaleMode, coupleScale
 from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
@@ -47,6 +47,7 @@ from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
 from ArSSRPanel.nodes import firstGrayVolume
 from ArSSRPanel.preview import LivePreview
+from ArSSRPanel.profile_section import ProfileSection
 from ArSSRPanel.reader import ArSSRFileReader  # noqa: F401 - Slicer looks for this name here
 from ArSSRPanel.request import Request, finest, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
@@ -230,7 +231,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparison = Comparison()
         self.log = LogSection(self.ui)
         self.controller = RunController(self.ui, onResult=self.onResult, log=self.log.add)
-        self.engine = EngineSection(self.ui, onChanged=self.updatePanel, log=self.log.add)
+        self.profile = ProfileSection(self.ui, onChanged=self.updatePanel, log=self.log.add)
+        self.engine = EngineSection(self.ui, self.profile, onChanged=self.updatePanel, log=self.log.add)
         self.preview = LivePreview(self.ui)
         self.watch = NodeWatch(self.updatePanel)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -299,6 +301,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updatePanel)
         self._parameterNode = parameterNode
         self.watch.stop()
+        self.profile.stop()
         self.preview.update(None)
         self.engine.setParameterNode(parameterNode)
         if parameterNode is not None:
@@ -318,7 +321,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters.allFrames and not inSequence:
             parameters.allFrames = False
         self.ui.uncertaintyCheckBox.enabled = parameters.quality == Quality.BEST
-        self.ui.profileLabel.text = describeProfile(parameters.inputVolume)
+        self.profile.show(parameters, self.engine.facts)
         self.engine.show(parameters)
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
         self.preview.update(parameters)
@@ -332,6 +335,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onApply(self, checked: bool = False) -> None:
         """Start a run."""
         self.ui.compareButton.checked = False
+        self.profile.stop()
         self.controller.start(self.logic, self._parameterNode)
 
     def onCancel(self, checked: bool = False) -> None:

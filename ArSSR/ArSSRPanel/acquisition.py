@@ -1,30 +1,29 @@
-"""The slice profile of a volume node, as far as its DICOM files or its sidecar state it."""
+"""The slice profile of a volume node: what its DICOM files or its sidecar state, and what the worker will decide."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import slicer
-import slicer.util
 
-from ArSSRLib.acquisition.estimate import estimated_axes
+from ArSSRLib.acquisition.decision import Decision, Predictions, decide
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
-from ArSSRLib.acquisition.stated import stated_profile
-from ArSSRLib.errors import ArSSRError, InputError
+from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.normalization import replace_non_finite
-from ArSSRLib.options import AS_FILED, UNKNOWN_THICKNESS
+from ArSSRLib.volume import Volume
 from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
-from ArSSRPanel.nodes import geometryOf
+from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.request import Request
+from ArSSRPanel.sequences import sequenceOf
 
 # Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
 _NIFTI = (".nii", ".nii.gz")
 # Cached profiles of nodes, by file and grid.
 _known: dict[tuple[object, ...], SliceProfile] = {}
-# What was estimated from the voxels of a node, while they are the same.
-_guessed: dict[tuple[object, ...], SliceProfile] = {}
+# What was predicted from the voxels of a node.
+_predicted: dict[tuple[object, ...], Predictions] = {}
 
 
 def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
@@ -44,35 +43,36 @@ def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
     return _known[key]
 
 
-def plannedProfile(request: Request) -> SliceProfile:
-    """Return the slice profiles that the worker will use, for the estimate of a run.
+def plannedDecision(request: Request) -> tuple[Decision, bool]:
+    """Return the decision of the worker on the slice profile, and whether an estimate of the voxels is missing.
 
-    They are estimated from the voxels only for a region of interest, whose margin depends on them; for a whole volume
-    they hardly change the time.
+    The estimate takes too long for the window; `ProfileSection` lets a worker make it.
 
     Raises:
-        InputError: If the thickness stated by the user is impossible.
+        InputError: If the thickness stated by the user is impossible, or the volume has no voxels.
     """
-    grid, text = request.inputGeometry, request.options.slice_thickness
-    finer = [factor > 1 for factor in request.scale]
-    known = stated_profile(profileOf(request.inputVolume), text, grid.spacing, finer)
-    if request.region is None or known.covers(request.scale) or text in (AS_FILED, UNKNOWN_THICKNESS):
-        return known
-    return known.completed_by(_guess(request.inputVolume, grid))
+    node, missing = request.inputVolume, False
+
+    def estimate(_volume: Volume) -> Predictions:
+        nonlocal missing
+        missing = (key := keyOf(node)) not in _predicted
+        return _predicted.get(key, (None,) * 3)
+
+    volume = volumeFromNode(node)
+    volume = replace(volume, header=replace(volume.header, profile=profileOf(node)))
+    return decide(volume, request.options, request.scale, estimate=estimate), missing
 
 
-def _guess(node: slicer.vtkMRMLScalarVolumeNode, geometry: VolumeGeometry) -> SliceProfile:
-    image = node.GetImageData()
-    key = (node.GetID(), image.GetMTime(), geometry)
-    if key not in _guessed:
-        _guessed.clear()
-        try:
-            array, _replaced = replace_non_finite(slicer.util.arrayFromVolume(node))
-        except InputError:  # no voxel is a finite number
-            return UNKNOWN
-        k, j, i = estimated_axes(array, geometry.spacing[::-1])
-        _guessed[key] = SliceProfile((i, j, k))
-    return _guessed[key]
+def keyOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
+    """Return what identifies the voxels of a node and their positions; the frames of a sequence share one estimate."""
+    state = None if sequenceOf(node) else node.GetImageData().GetMTime()
+    return node.GetID(), state, geometryOf(node)
+
+
+def remember(key: tuple[object, ...], found: Predictions) -> None:
+    """Keep what was predicted along i, j, k from the voxels with a key; those of other voxels are forgotten."""
+    _predicted.clear()
+    _predicted[key] = found
 
 
 def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str, geometry: VolumeGeometry) -> SliceProfile:

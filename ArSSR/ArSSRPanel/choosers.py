@@ -9,9 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ArSSRLib.acquisition.profile import AxisProfile
 from ArSSRLib.checkpoint import DEFAULT_MODELS, find_entry, installed_models, sha256_of
-from ArSSRPanel.acquisition import profileOf
 from ArSSRPanel.estimate import chosenDevice, describeMemory
 
 AUTOMATIC = "auto"
@@ -155,15 +153,6 @@ def modelCard(name: str) -> str:
     return f"{head}\n\n{entry.card_text()}"
 
 
-def describeProfile(volume: Any) -> str:
-    """Return the slice profile stated by the files of a volume node as text; "" without a node."""
-    if volume is None:
-        return ""
-    pairs = zip("IJK", profileOf(volume).axes, volume.GetSpacing(), strict=True)
-    known = [f"{name}: {_describeAxis(axis, distance)}" for name, axis, distance in pairs if axis is not None]
-    return ", ".join(known) if known else _("nothing; estimated from the volume where possible")
-
-
 def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
     """Replace the items of a combo box without signals."""
     blocked = comboBox.blockSignals(True)
@@ -172,17 +161,3 @@ def _fill(comboBox: Any, offered: Mapping[str, str], chosen: str) -> None:
         comboBox.addItem(text, value)
     comboBox.currentIndex = list(offered).index(chosen)
     comboBox.blockSignals(blocked)
-
-
-def _describeAxis(axis: AxisProfile, spacing: float) -> str:
-    words = {
-        "gaussian": _("slices of {width} mm, {spacing} mm apart ({source})"),
-        "box": _("slices of {width} mm, {spacing} mm apart ({source})"),
-        "kspace": _("acquired voxels of {width} mm, stored every {spacing} mm ({source})"),
-        "point": _("points every {spacing} mm ({source})"),
-    }
-    return words[axis.kind].format(
-        width=f"{axis.width * spacing:.3g}",
-        spacing=f"{spacing:.3g}",
-        source=axis.source,
-    )

@@ -15,6 +15,7 @@ from ArSSRPanel import dependencies
 from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
 from ArSSRPanel.load import LoadWatch
 from ArSSRPanel.probe import Probe
+from ArSSRPanel.profile_section import ProfileSection
 from ArSSRPanel.run import activeRun
 
 
@@ -23,6 +24,7 @@ class EngineSection:
 
     Args:
         ui: The widgets of the panel.
+        profile: The section whose worker must not count as the load of other programs.
         onChanged: Called when the facts about models and devices have changed.
         log: Called with lines for the log.
 
@@ -31,8 +33,11 @@ class EngineSection:
         installed: Whether all dependencies of a run are installed.
     """
 
-    def __init__(self, ui: Any, *, onChanged: Callable[[], object], log: Callable[[str], object]) -> None:
+    def __init__(
+        self, ui: Any, profile: ProfileSection, *, onChanged: Callable[[], object], log: Callable[[str], object]
+    ) -> None:
         self._ui = ui
+        self._profile = profile
         self._onChanged = onChanged
         self._log = log
         self._parameters: Any = None
@@ -97,7 +102,8 @@ class EngineSection:
     def _idle(self) -> bool:
         """Return whether the speed is known and no worker of this module is computing."""
         known = self.facts is not None and bool(self.facts["speed"])
-        return known and self._probe is None and activeRun() is None and not self._ui.previewButton.checked
+        working = activeRun() is not None or self._profile.running or self._ui.previewButton.checked
+        return known and self._probe is None and not working
 
     def _measureAgain(self) -> None:
         """Measure the speed again after the load of the computer has changed; until then, the old speed is kept."""

@@ -20,7 +20,7 @@ from ArSSRLib.io import destination_of
 from ArSSRLib.normalization import result_type
 from ArSSRLib.planning import Plan, Work
 from ArSSRLib.timing import BUSY, promised_seconds, seconds_beside, work_beside
-from ArSSRPanel.acquisition import plannedProfile
+from ArSSRPanel.acquisition import plannedDecision
 from ArSSRPanel.exchange import RESULT_NAME
 from ArSSRPanel.nodes import bentTransform, volumeFromNode
 from ArSSRPanel.request import Request
@@ -110,7 +110,7 @@ def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
         base_memory=facts["base_memory"] + array.nbytes if onCPU else 0,
         available_memory=device["free_memory"],
         host_memory=None if onCPU else chosenDevice("cpu", facts)["free_memory"],
-        profile=plannedProfile(request),
+        profile=plannedDecision(request)[0].profile,
         region=request.region,
         destination=destination_of(RESULT_NAME),
     ).plan()

@@ -126,11 +126,6 @@ def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[P
     )
 
 
-def estimated_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[AxisProfile | None, ...]:
-    """Return the estimated profile along each of k, j, i, see `predicted_axes`; None without a confident estimate."""
-    return tuple(None if found is None else profile_of(*found) for found in predicted_axes(array, spacing))
-
-
 def profile_of(kept: float, error: float) -> AxisProfile | None:
     """Return the profile that preserves a contrast at Nyquist, or None if its expected error is too large."""
     if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):

@@ -1,8 +1,9 @@
 """The process that the Slicer panel starts: it reads a job file and prints JSON lines.
 
 ``python -m ArSSRLib.worker JOB.json`` reads the job (`job`), upsamples its volumes (`volumes`), computes planes of a
-result on request (`lens`), or reports the capabilities of the machine (`probing`). It prints its progress on the
-standard output, one JSON object per line (`events`), and can be stopped at any time (`cancellation`).
+result on request (`lens`), estimates the slice profile of a volume (`estimating`), or reports the capabilities of the
+machine (`probing`). It prints its progress on the standard output, one JSON object per line (`events`), and can be
+stopped at any time (`cancellation`).
 
 Exit codes: 0 success; 1 an internal error; 2 the job cannot be done; 130 canceled.
 """
@@ -24,7 +25,7 @@ from ArSSRLib.process import let_threads_sleep
 from ArSSRLib.streams import open_standard_streams
 from ArSSRLib.worker.cancellation import Cancellation, CancelledError
 from ArSSRLib.worker.events import Events, logging_as_events, take_standard_output
-from ArSSRLib.worker.job import LensJob, UpsampleJob, read_job
+from ArSSRLib.worker.job import LensJob, ProfileJob, UpsampleJob, read_job
 
 EXIT_DONE, EXIT_DEFECT, EXIT_REFUSED, EXIT_CANCELLED = 0, 1, 2, 130
 
@@ -95,6 +96,10 @@ def _do(arguments: Sequence[str], events: Events, cancellation: Cancellation) ->
         from ArSSRLib.worker.lens import answer_planes  # noqa: PLC0415
 
         return answer_planes(job, events, cancellation)
+    if isinstance(job, ProfileJob):
+        from ArSSRLib.worker.estimating import estimate_profile  # noqa: PLC0415
+
+        return estimate_profile(job)
     from ArSSRLib.worker.probing import probe  # noqa: PLC0415
 
     return probe(job, cancellation)

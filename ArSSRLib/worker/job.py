@@ -115,7 +115,24 @@ class ProbeJob:
     measure: bool
 
 
-Job: TypeAlias = UpsampleJob | LensJob | ProbeJob
+@dataclass(frozen=True)
+class ProfileJob:
+    """Voxels from which the slice profile is to be estimated.
+
+    Attributes:
+        input: File of the intensities alone, along i first, in the byte order of the machine; it is not changed.
+        dtype: Type of the intensities, as NumPy names it.
+        size: Voxels along i, j, k.
+        spacing: Spacing along i, j, k, in mm.
+    """
+
+    input: Path
+    dtype: str
+    size: tuple[int, int, int]
+    spacing: Factors
+
+
+Job: TypeAlias = UpsampleJob | LensJob | ProbeJob | ProfileJob
 
 
 def read_job(path: Path) -> Job:
@@ -163,8 +180,10 @@ def job_from_table(table: object) -> Job:
         raise InputError(msg)
     if task == "probe":
         return dataclass_from(ProbeJob, values, kind="job")
+    if task == "profile":
+        return dataclass_from(ProfileJob, values, kind="job")
     if task not in ("upsample", "lens"):
-        msg = f"The job's task = {shown(task)} must be upsample, lens or probe."
+        msg = f"The job's task = {shown(task)} must be upsample, lens, profile or probe."
         raise InputError(msg)
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}

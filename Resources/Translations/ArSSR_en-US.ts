@@ -184,11 +184,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>In the file:</source>
+        <source>Slice profile:</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Slice profile that the DICOM files or the sidecar of the volume state.</source>
+        <source>Slice profile that is used for the result, and its source: the scan protocol, the DICOM files or the sidecar of the volume, or an estimate from its voxels.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -443,22 +443,6 @@
     </message>
     <message>
         <source>CPU build</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>nothing; estimated from the volume where possible</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>slices of {width} mm, {spacing} mm apart ({source})</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>acquired voxels of {width} mm, stored every {spacing} mm ({source})</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>points every {spacing} mm ({source})</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -840,6 +824,45 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
     </message>
     <message>
         <source>The preview has ended: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+</context>
+<context>
+    <name>ArSSRPanel.profile_section</name>
+    <message>
+        <source>slices of {width} mm, {spacing} mm apart ({source})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>acquired voxels of {width} mm, stored every {spacing} mm ({source})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>points every {spacing} mm ({source})</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name}: {profile} are ignored, because they do not match the detail in the volume</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The volume is still to be examined.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The result is made to agree with the scan.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The result is not made to agree with the scan, because the slice profile is unknown.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The slice profile could not be estimated: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{names}: unknown</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -10,7 +10,9 @@ import pydicom
 import pytest
 import slicer
 from ArSSRPanel import acquisition, attributes, dicom, dicom_source, nodes
-from ArSSRPanel.choosers import describeProfile
+from ArSSRPanel.acquisition import plannedDecision
+from ArSSRPanel.profile_section import describeDecision
+from ArSSRPanel.request import makeRequest
 from dicom_series import write_frames, write_series
 
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile
@@ -163,7 +165,8 @@ def test_the_slice_thickness_of_the_series_is_known(tmp_path, scene, oblique_geo
     assert profile.axes[2].kind == "gaussian"
     assert profile.axes[2].width == pytest.approx(0.8, rel=1e-3)
     assert profile.axes[2].source == "DICOM"
-    assert "slices of 2 mm" in describeProfile(node)
+    request = makeRequest(node, scale=(1, 1, 2))
+    assert "K: slices of 2 mm" in describeDecision(plannedDecision(request)[0], request)
 
 
 def test_missing_files_leave_the_profile_unknown(source, database):

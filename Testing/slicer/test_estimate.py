@@ -5,11 +5,14 @@ from __future__ import annotations
 import mrml_volumes
 import numpy as np
 import pytest
+from ArSSRPanel.acquisition import keyOf, remember
 from ArSSRPanel.estimate import estimateRun
 from ArSSRPanel.request import makeRequest
 
 from ArSSRLib import planning
-from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
+from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.acquisition.estimate import Prediction, profile_of
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import destination_of
 from ArSSRLib.options import UpsamplingOptions
@@ -42,6 +45,7 @@ def test_the_panel_plans_what_the_worker_plans(scene, tiny_model, facts, region,
     roi = mrml_volumes.add_roi(GRID.ras_affine[:3] @ (10, 9, 3, 1), (4, 4, 3)) if region else None
     options = UpsamplingOptions(device="cpu", slice_thickness=thickness)
     request = makeRequest(node, scale=(1, 1, 2), roi=roi, model="arssr2", options=options)
+    remember(keyOf(node), predicted_contrast(volume))
 
     shown = estimateRun(request, facts)
 
@@ -54,15 +58,7 @@ def test_the_panel_plans_what_the_worker_plans(scene, tiny_model, facts, region,
         assert wanted * 3 < np.prod([stop - first for first, stop in plan.computed])
 
 
-def test_a_profile_estimated_from_the_voxels_is_planned_for_in_a_region(scene, tiny_model, facts, monkeypatch):
-    guess = AxisProfile("gaussian", 1.0, "estimated")
-    looked = []
-
-    def estimated(array, spacing):
-        looked.append(spacing)
-        return (guess, None, None)
-
-    monkeypatch.setattr("ArSSRPanel.acquisition.estimated_axes", estimated)
+def test_a_profile_estimated_from_the_voxels_is_planned_for_once_it_is_known(scene, facts, monkeypatch):
     node = mrml_volumes.add_volume(GRID, mrml_volumes.blob(GRID))
     roi = mrml_volumes.add_roi(GRID.ras_affine[:3] @ (10, 9, 3, 1), (4, 4, 3))
     planned = []
@@ -72,8 +68,11 @@ def test_a_profile_estimated_from_the_voxels_is_planned_for_in_a_region(scene, t
         return planning.Work(*args, **more)
 
     monkeypatch.setattr("ArSSRPanel.estimate.Work", work)
-    for place in (None, roi, roi):
+    found = Prediction(0.6, 0.01)
+    for place in (None, roi):
         estimateRun(makeRequest(node, scale=(1, 1, 2), roi=place, model="arssr2"), facts)
+        remember(keyOf(node), (found,) * 3)
+    node.GetImageData().Modified()
+    estimateRun(makeRequest(node, scale=(1, 1, 2), model="arssr2"), facts)
 
-    assert planned == [SliceProfile()] + 2 * [SliceProfile((None, None, guess))]
-    assert looked == [GRID.spacing[::-1]]
+    assert planned == [SliceProfile(), SliceProfile((None, None, profile_of(*found))), SliceProfile()]

@@ -87,7 +87,7 @@ def test_a_computer_that_becomes_busy_changes_the_estimate_of_an_open_panel(othe
     mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
     panel = slicerHost.makeWidget(module)
     probes.pop().onDone(copy.deepcopy(FACTS))
-    slicerHost.process_events(0.1)
+    assert slicerHost.wait_until(lambda: not panel.profile.running, timeout=60)
     assert "busy" not in panel.ui.resultLabel.text
     assert probes == []
 

@@ -15,9 +15,9 @@ from ArSSRLib.acquisition.estimate import (
     LARGEST_ERROR,
     LEAST_KEPT,
     MOST_KEPT,
-    estimated_axes,
     fitted,
     gaussian_width,
+    predicted_axes,
     profile_of,
 )
 from ArSSRLib.acquisition.matrices import profile_matrices
@@ -38,6 +38,11 @@ def acquired(fine, kind, width=1.0) -> np.ndarray:
     """Return slices with a distance of four fine voxels."""
     axis = AxisProfile(kind, width)
     return apply_matrices(fine, profile_matrices(fine.shape, (24, 96, 96), SliceProfile((axis, axis, axis)))).numpy()
+
+
+def estimated_axes(array, spacing) -> tuple[AxisProfile | None, ...]:
+    """Return the estimates along k, j, i."""
+    return tuple(None if found is None else profile_of(*found) for found in predicted_axes(array, spacing))
 
 
 def estimated(array, spacing=SPACING) -> AxisProfile | None:

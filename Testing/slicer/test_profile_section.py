@@ -1,0 +1,97 @@
+"""What the panel says about the slice profile and the agreement is what the record of the result says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mrml_volumes
+import numpy as np
+import pytest
+import torch
+from ArSSRPanel import acquisition
+from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.profile_section import CHUNK, VoxelEstimate, describeDecision
+from ArSSRPanel.request import makeRequest
+from phantoms import texture
+
+from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.acquisition.matrices import profile_matrices
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.interpolation import apply_matrices
+from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling import plan_upsampling
+from ArSSRLib.volume import FileHeader, Volume
+
+GRID = VolumeGeometry((96, 96, 24), (1.0, 1.0, 4.0))
+WIDE, POINTS = AxisProfile("gaussian", 1.3), AxisProfile("point")
+AGREES, DOES_NOT = "The result is made to agree", "is not made to agree with the scan, because the slice profile is unk"
+
+
+def slices(axis: AxisProfile, *, padded: bool = False) -> Volume:
+    """Return a texture in thick slices, with a distant value around it if ``padded``."""
+    fine = torch.from_numpy(texture())
+    array = apply_matrices(fine, profile_matrices(fine.shape, GRID.shape, SliceProfile((None, None, axis)))).numpy()
+    if padded:
+        array[:, :8] = array[:, -8:] = -2000
+    return Volume(np.ascontiguousarray(array, np.float32), GRID)
+
+
+@pytest.mark.parametrize(
+    ("axis", "filed", "thickness", "said"),
+    [
+        (POINTS, None, "4", ["K: slices of 4 mm, 4 mm apart (stated) are ignored, because", "K: unknown", DOES_NOT]),
+        (POINTS, 1.0, None, ["K: slices of 4 mm, 4 mm apart (DICOM) are ignored, because", "K: unknown", DOES_NOT]),
+        (WIDE, 1.25, None, ["K: slices of 5 mm, 4 mm apart (DICOM)", AGREES]),
+        (WIDE, None, None, ["(estimated)", AGREES]),
+        ("padded", None, None, ["(estimated)", AGREES]),
+        (POINTS, None, None, ["K: unknown", DOES_NOT]),
+        (WIDE, 1.25, "unknown", ["K: unknown", DOES_NOT]),
+    ],
+)
+def test_the_panel_says_what_the_record_says(scene, tiny_model, monkeypatch, caplog, axis, filed, thickness, said):
+    volume = slices(WIDE, padded=True) if axis == "padded" else slices(axis)
+    profile = UNKNOWN if filed is None else SliceProfile((None, None, AxisProfile("gaussian", filed, "DICOM")))
+    monkeypatch.setattr(acquisition, "profileOf", lambda _node: profile)
+    node = mrml_volumes.add_volume(GRID, volume.array)
+    options = UpsamplingOptions(device="cpu", slice_thickness=thickness)
+    request = makeRequest(node, scale=(1, 1, 4), options=options)
+    remember(keyOf(node), predicted_contrast(volume))
+
+    decision, missing = plannedDecision(request)
+
+    assert not missing
+    assert caplog.records == []
+    text = describeDecision(decision, request)
+    assert [part for part in said if part not in text] == []
+    # The record holds the profile of the plan, and a disagreement where the plan agrees.
+    filed_volume = replace(volume, header=FileHeader(profile=profile))
+    plan = plan_upsampling(filed_volume, tiny_model, request.scale, options)
+    assert decision.profile == plan.profile
+    assert (AGREES in text) == plan.agrees
+
+
+def test_a_worker_estimates_what_the_engine_does_without_blocking_the_window(scene, temporary, slicerHost):
+    volume, found = slices(WIDE), []
+    assert volume.array.nbytes > CHUNK / 8
+    estimate = VoxelEstimate(volume, onEnd=found.append)
+
+    estimate.start()
+
+    assert found == []
+    assert slicerHost.wait_until(lambda: found, timeout=120)
+    expected = predicted_contrast(volume)
+    assert found == [tuple(one if one and np.isfinite(one.error) else None for one in expected)]
+
+
+def test_the_panel_examines_a_volume_once_the_devices_are_tested(scene, module, slicerHost, quick, temporary):
+    node = mrml_volumes.add_volume(GRID, slices(WIDE).array)
+    panel = slicerHost.makeWidget(module)
+    panel._parameterNode.inputVolume = node
+    assert "still to be examined" in panel.ui.profileLabel.text
+
+    panel.engine.facts = panel.engine.facts or {"devices": [], "models": {}, "speed": {}}
+    panel.updatePanel()
+
+    assert slicerHost.wait_until(lambda: "unknown" in panel.ui.profileLabel.text, timeout=60)
+    panel.cleanup()

@@ -1,0 +1,63 @@
+"""The task "profile" of the worker: the estimate of the engine, from voxels without a header."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from messages import one_line
+from phantoms import texture
+
+from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.errors import InputError
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.volume import Volume
+from ArSSRLib.worker.estimating import estimate_profile
+from ArSSRLib.worker.job import job_from_table
+
+SPACING = (1.0, 1.0, 4.0)
+
+
+def job(path, array, **changes):
+    grid = {"size": list(array.shape[::-1]), "spacing": list(SPACING), "dtype": array.dtype.name}
+    return job_from_table({"format": 1, "task": "profile", "input": str(path), **grid, **changes})
+
+
+@pytest.fixture
+def slices(tmp_path):
+    """Every fourth slice of a texture, and its file."""
+    array = np.ascontiguousarray((1000 * texture()[::4]).astype(np.int16))
+    array.tofile(tmp_path / "1.raw")
+    return tmp_path / "1.raw", array
+
+
+def test_the_estimate_is_that_of_the_engine(slices):
+    path, array = slices
+    expected = predicted_contrast(Volume(array, VolumeGeometry(array.shape[::-1], SPACING)))
+
+    found = estimate_profile(job(path, array))["predictions"]
+
+    assert any(found)
+    assert found == [list(one) if one and np.isfinite(one.error) else None for one in expected]
+
+
+def test_a_volume_without_contrast_has_no_estimate(tmp_path):
+    array = np.full((20, 20, 20), np.nan, np.float32)
+    array.tofile(tmp_path / "1.raw")
+
+    assert estimate_profile(job(tmp_path / "1.raw", array))["predictions"] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dtype": "object"}, "must be a type of real numbers"),
+        ({"dtype": "nonsense"}, "must be a type of real numbers"),
+        ({"size": [9, 9, 9]}, "instead of 729"),
+        ({"input": "nowhere.raw"}, "cannot be read"),
+    ],
+)
+def test_voxels_that_do_not_fit_the_job_are_refused(slices, changes, reason):
+    with pytest.raises(InputError, match=reason) as error:
+        estimate_profile(job(*slices, **changes))
+
+    one_line(error)
