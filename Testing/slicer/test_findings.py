@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
+from ArSSRPanel.compare import Comparison
 from ArSSRPanel.process import _errorFromExit
 
 from ArSSRLib.errors import ArSSRError, MemoryLimitError
@@ -95,6 +96,27 @@ def test_a_result_is_fitted_to_views_that_were_empty(scene):
     showInViews(volume)
 
     assert max(node.GetFieldOfView()[:2]) < 20
+
+
+def test_the_helpers_of_a_comparison_are_offered_nowhere_and_keep_their_names(scene, panel):
+    coarse = mrml_volumes.grid("thick")
+    pair = [
+        mrml_volumes.add_volume(grid, mrml_volumes.blob(grid), name=name)
+        for grid, name in ((coarse, "Scan"), (coarse.upsampled((1, 1, 4)), "Result"))
+    ]
+    selectors = [panel.ui.inputVolumeSelector, panel.ui.outputVolumeSelector, panel.ui.resultSelector]
+    offered = [selector.nodeCount() for selector in selectors]
+    assert offered[0] == 2
+    comparison = Comparison()
+
+    for _ in range(3):
+        comparison.start(*pair)
+
+        names = [node.GetName() for node in comparison.helpers]
+        assert names == ["Cubic 0.7 x 0.7 x 1.2 mm: Scan", "ArSSR minus cubic 0.7 x 0.7 x 1.2 mm: Result"]
+        assert [len(slicer.util.getNodes(name)) for name in names] == [1, 1]
+        assert [selector.nodeCount() for selector in selectors] == offered
+        comparison.stop()
 
 
 @pytest.mark.parametrize("axis", "IJK")
