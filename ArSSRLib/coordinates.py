@@ -91,6 +91,15 @@ def grown(box: Box, margin: int, shape: Sequence[int]) -> Box:
     return (k, j, i)
 
 
+def shrunk(box: Box, margin: int, shape: Sequence[int]) -> Box:
+    """Return a box without its outermost ``margin`` voxels, except at the edge of a grid with ``shape``."""
+    k, j, i = (
+        slice(s.start and s.start + margin, s.stop if s.stop == n else s.stop - margin)
+        for s, n in zip(box, shape[:3], strict=True)
+    )
+    return (k, j, i)
+
+
 def within(inner: Box, outer: Box) -> Box:
     """Return a box relative to the first voxel of another box that contains it."""
     k, j, i = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))

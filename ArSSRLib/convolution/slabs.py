@@ -19,6 +19,8 @@ from ArSSRLib.convolution.winograd import MADE, READ, WinogradKernel, Workspace,
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]
+# Voxels along k, j, i.
+Box = tuple[slice, slice, slice]
 # Called with the number of weights that were applied since the last call; an exception stops the work.
 Advance = Callable[[float], object]
 # Values of one of the six sums of a step on up to two threads: the sums, their results and the input planes stay in a
@@ -52,20 +54,22 @@ class Convolution:
         """The kernel in the form that `winograd` needs."""
         return WinogradKernel.of(self.weight, self.bias)
 
-    def slabs(self, features: Tensor, advance: Advance = unobserved) -> Iterator[Slab]:
+    def slabs(self, features: Tensor, advance: Advance = unobserved, *, box: Box | None = None) -> Iterator[Slab]:
         """Convolve features and yield the result slab by slab.
 
         Args:
             features: Shape (D, H, W, C); must not change until the last slab was yielded.
             advance: Called after every slab with its share of the weights of the kernel.
+            box: Voxels to compute; they read their neighbors outside it. All if None.
 
         Yields:
-            Planes, rows, and the result there, shape (planes, rows, W, O). The caller may modify its memory, which is
-            valid only until the next slab is requested.
+            Planes and rows of the box, and the result there, shape (planes, rows, columns of the box, O). The caller
+            may modify its memory, which is valid only until the next slab is requested.
         """
         steps = _winograd_slabs if _pays(features, self.weight) else _whole
-        total = features.shape[0] * features.shape[1]
-        for planes, rows, result in steps(self, features):
+        k, j, i = (slice(0, n) for n in features.shape[:3]) if box is None else box
+        total = (k.stop - k.start) * (j.stop - j.start)
+        for planes, rows, result in steps(self, features, (k, j, i)):
             yield planes, rows, result
             advance(self.weight.numel() * result.shape[0] * result.shape[1] / total)
 
@@ -76,34 +80,47 @@ def _pays(features: Tensor, weight: Tensor) -> bool:
     return not plain and min(weight.shape[:2]) >= LEAST_CHANNELS
 
 
-def _whole(convolution: Convolution, features: Tensor) -> Iterator[Slab]:
-    volume = features.permute(3, 0, 1, 2)[None]
+def _whole(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
+    read, places = zip(*(_read(s, n) for s, n in zip(box, features.shape[:3], strict=True)), strict=True)
+    volume = features[read].permute(3, 0, 1, 2)[None]
     if convolution.padding == "replicate":
-        result = F.conv3d(F.pad(volume, (1,) * 6, mode="replicate"), convolution.weight, convolution.bias)
+        missing = [(place.start, s.stop - s.start + 2 - place.stop) for s, place in zip(box, places, strict=True)]
+        volume = F.pad(volume, [n for pair in reversed(missing) for n in pair], mode="replicate")
+        result = F.conv3d(volume, convolution.weight, convolution.bias)[0].permute(1, 2, 3, 0)
     else:
-        result = F.conv3d(volume, convolution.weight, convolution.bias, padding=1)
-    yield slice(0, len(features)), slice(0, features.shape[1]), result[0].permute(1, 2, 3, 0)
+        result = F.conv3d(volume, convolution.weight, convolution.bias, padding=1)[0].permute(1, 2, 3, 0)
+        result = result[tuple(slice(s.start - r.start, s.stop - r.start) for s, r in zip(box, read, strict=True))]
+    yield slice(0, len(result)), slice(0, result.shape[1]), result
 
 
-def _winograd_slabs(convolution: Convolution, features: Tensor) -> Iterator[Slab]:
-    depth, height, width, channels = features.shape
-    outputs = len(convolution.weight)
+def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
+    (first, top, _), (depth, height, width) = (s.start for s in box), (s.stop - s.start for s in box)
+    channels, outputs = features.shape[3], len(convolution.weight)
     rows = min(height, max(4, _step_values() // (width * max(channels, outputs))))
     work = Workspace(rows, width, channels=channels, outputs=outputs)
+    columns, across = _read(box[2], features.shape[2])
     for k in range(0, depth, MADE):
         made = min(MADE, depth - k)
-        planes = [_plane(features, number, convolution.padding) for number in range(k - 1, k - 1 + READ)]
+        planes = [_plane(features, first + number, convolution.padding) for number in range(k - 1, k - 1 + READ)]
         for j in range(0, height, rows):
             count = min(rows, height - j)
-            inside = slice(max(0, j - 1), min(height, j + count + 1))
-            target = slice(inside.start - (j - 1), inside.stop - (j - 1))
-            length = inside.stop - inside.start
-            transform_planes([p[inside] for p in planes], work.sums[:, target, 1:-1], work.terms[:, :length])
-            _fill_margin(work.sums, target, count, convolution.padding)
+            read, target = _read(slice(top + j, top + j + count), features.shape[1])
+            sums, terms = (
+                work.sums[:, target, across],
+                work.terms[:, : read.stop - read.start, : columns.stop - columns.start],
+            )
+            transform_planes([plane[read, columns] for plane in planes], sums, terms)
+            _fill_margin(work.sums[:, : count + 2], target, across, convolution.padding)
             # The last step also computes four planes: a plain convolution of one or two takes as long, or twice as
             # long.
             result = convolve_sums(convolution.transformed, work, count)[:made]
             yield slice(k, k + made), slice(j, j + count), result
+
+
+def _read(computed: slice, size: int) -> tuple[slice, slice]:
+    """Return the voxels along an axis that a convolution reads, and their places if the first voxel read is 0."""
+    read = slice(max(0, computed.start - 1), min(size, computed.stop + 1))
+    return read, slice(read.start - (computed.start - 1), read.stop - (computed.start - 1))
 
 
 def _step_values() -> int:
@@ -119,13 +136,11 @@ def _plane(features: Tensor, number: int, padding: Padding) -> Tensor:
     return features.new_zeros(()).expand(features.shape[1:])
 
 
-def _fill_margin(sums: Tensor, rows: slice, count: int, padding: Padding) -> None:
-    """Fill the padding of sums, shape (6, rows, width + 2, C), along rows and columns."""
+def _fill_margin(sums: Tensor, rows: slice, columns: slice, padding: Padding) -> None:
+    """Fill the padding of sums, shape (6, rows + 2, columns + 2, C), around the rows and columns that were read."""
     replicate = padding == "replicate"
-    if replicate:
-        sums[:, rows, 0] = sums[:, rows, 1]
-        sums[:, rows, -1] = sums[:, rows, -2]
-    if rows.start == 1:
-        sums[:, 0] = sums[:, 1] if replicate else 0
-    if rows.stop == count + 1:
-        sums[:, count + 1] = sums[:, count] if replicate else 0
+    for axis, read in ((2, columns), (1, rows)):
+        for place, nearest in ((0, read.start), (sums.shape[axis] - 1, read.stop - 1)):
+            if place != nearest:
+                outside = sums.select(axis, place)
+                outside.copy_(sums.select(axis, nearest)) if replicate else outside.zero_()

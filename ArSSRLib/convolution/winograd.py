@@ -65,7 +65,7 @@ class Workspace:
 
     def __init__(self, rows: int, width: int, *, channels: int, outputs: int) -> None:
         self.sums = torch.zeros(READ, rows + 2, width + 2, channels)  # with a margin of one voxel
-        self.terms = torch.empty(2, rows + 2, width, channels)
+        self.terms = torch.empty(2, rows + 2, width + 2, channels)
         self.halves = torch.empty(4, rows, width, outputs)
         self.result = torch.empty(MADE, rows, width, outputs)
 

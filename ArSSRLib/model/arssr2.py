@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, unobserved
-from ArSSRLib.coordinates import Box, QueryGrid, grown, index_of, linear_taps, whole_box
+from ArSSRLib.coordinates import Box, QueryGrid, grown, index_of, linear_taps, shrunk, whole_box, within
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import linear_along, spline_at_points, spline_coefficients, spline_on_grid
 from ArSSRLib.model.blocks import DETAIL_RADIUS, SLOPE, ResidualBlock, modulator, with_detail
@@ -147,20 +147,32 @@ class ArSSR2(SuperResolutionModel):
         return self.encode_box(volume, whole_box(volume.shape[2:]), told, advance)
 
     def encode_box(
-        self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
+        self,
+        volume: Tensor,
+        box: Box,
+        told: Conditioning | None = None,
+        advance: Advance = unobserved,
+        *,
+        halo: int | None = None,
     ) -> Tensor:
         """Return the feature map of a box; each convolution computes only what later ones depend on."""
         gains, shifts = self._checked_modulation(volume, told)
-        features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance)
+        shape, convolutions = volume.shape[2:], 2 * len(self.blocks)
+        inner = shrunk(box, 1, shape)
+        # The convolution after the blocks reads one more voxel than the blocks must compute.
+        layers = grown(inner, convolutions + 1 if halo is None else min(halo, convolutions + 1), shape)
+        features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance, box=layers)
         hidden = torch.empty_like(features)
+        here = within(inner, layers)
         for number, (block, gain, shift) in enumerate(zip(self.blocks, gains, shifts, strict=True)):
-            following = 2 * (len(self.blocks) - number)  # convolutions after the first of the block
-            boxes = grown(box, following, features.shape), grown(box, following - 1, features.shape)
+            following = convolutions - 2 * number  # convolutions after the first of the block
+            boxes = grown(here, following, features.shape), grown(here, following - 1, features.shape)
             folded = {"gain": gain[0, :, 0, 0, 0], "shift": shift[0, :, 0, 0, 0]}
             cast("ResidualBlock", block).add_to(features, hidden, advance, **folded, boxes=boxes)
         del hidden
-        result = torch.empty(*features[box].shape[:3], self.config.feature_channels + 1, device=volume.device)
-        collected_into(result[..., :-1], self.tail, features[box], advance)
+        k, j, i = (s.stop - s.start for s in box)
+        result = torch.zeros(k, j, i, self.config.feature_channels + 1, device=volume.device)
+        collected_into(result[within(inner, box)][..., :-1], self.tail, features, advance, box=here)
         result[..., -1] = spline_coefficients(volume[0, 0].float())[box]
         return result.permute(3, 0, 1, 2)[None]
 
@@ -194,6 +206,10 @@ class ArSSR2(SuperResolutionModel):
             taps.append((index.to(device), weight.to(device, dtype)))
             cell = (1 / scale[0, axis]).expand(len(positions))
             modulation.append(self.position_modulation(axis, positions.to(device, torch.float32), cell, told))
+        for axis in (1, 2):
+            if grid.shape[axis] == 1:  # a plane across it: interpolated once, not for each k
+                features = linear_along(features, axis, *taps[axis])
+                taps[axis] = linear_taps(torch.zeros(1, device=device, dtype=dtype), 1)
         (gain_k, shift_k), (gain_j, shift_j), (gain_i, shift_i) = modulation
         chunk = CHUNK_VOXELS if device.type == "cpu" else DEVICE_CHUNK_VOXELS
         rows = max(1, chunk // grid.shape[2])

@@ -54,16 +54,15 @@ class ResidualBlock(nn.Module):
             advance: Callback of `Convolution.slabs`.
             gain: Shape (C,).
             shift: Shape (C,).
-            boxes: Voxels that each of the two convolutions computes, the second box inside the first. The outermost
-                voxels of a box are padded as those of a volume are.
+            boxes: Voxels that each of the two convolutions computes, the second box inside the first. The first
+                convolution reads features around its box; the second one repeats the outermost voxels of the first box.
         """
-        features, hidden = features[boxes[0]], hidden[boxes[0]]
         first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
-        for planes, rows, part in first.slabs(features, advance):
+        hidden = hidden[boxes[0]]
+        for planes, rows, part in first.slabs(features, advance, box=boxes[0]):
             hidden[planes, rows] = F.leaky_relu_(part, SLOPE)
-        inner = within(boxes[1], boxes[0])
-        features, hidden = features[inner], hidden[inner]
-        for planes, rows, part in second.slabs(hidden, advance):
+        features = features[boxes[1]]
+        for planes, rows, part in second.slabs(hidden, advance, box=within(boxes[1], boxes[0])):
             features[planes, rows] += part
 
     def add_nothing(self) -> None:

@@ -10,20 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance, Convolution, Padding, Slab
+from ArSSRLib.coordinates import Box
 
 # A tensor, or a node of a backend's graph; both support addition.
 Features = Any
 
 
-def slabs(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Iterator[Slab]:
-    """Convolve features (D, H, W, C) and yield the result as `Convolution.slabs` does."""
+def slabs(convolution: nn.Conv3d, features: Tensor, advance: Advance, *, box: Box | None = None) -> Iterator[Slab]:
+    """Convolve features (D, H, W, C) and yield the result, or a box of it, as `Convolution.slabs` does."""
     padding: Padding = "replicate" if convolution.padding_mode == "replicate" else "zeros"
-    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features, advance)
+    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features, advance, box=box)
 
 
-def collected_into(result: Tensor, convolution: nn.Conv3d, features: Tensor, advance: Advance) -> None:
-    """Convolve features (D, H, W, C) into a result of shape (D, H, W, O)."""
-    for planes, rows, part in slabs(convolution, features, advance):
+def collected_into(
+    result: Tensor, convolution: nn.Conv3d, features: Tensor, advance: Advance, *, box: Box | None = None
+) -> None:
+    """Convolve features (D, H, W, C) into a result of shape (D, H, W, O), or of the shape of a box."""
+    for planes, rows, part in slabs(convolution, features, advance, box=box):
         result[planes, rows] = part
 
 
@@ -34,9 +37,9 @@ def collected(convolution: nn.Conv3d, features: Tensor, advance: Advance) -> Ten
     return result
 
 
-def entry(convolution: nn.Conv3d, volume: Tensor, advance: Advance) -> Tensor:
-    """Convolve one or two channels (D, H, W, C) into features (D, H, W, O), in the number format of the device."""
-    ((_, _, features),) = slabs(convolution, volume, advance)
+def entry(convolution: nn.Conv3d, volume: Tensor, advance: Advance, *, box: Box | None = None) -> Tensor:
+    """Convolve one or two channels (D, H, W, C) into features (D, H, W, O) of a box, as the device represents them."""
+    ((_, _, features),) = slabs(convolution, volume, advance, box=box)
     return features.contiguous()
 
 

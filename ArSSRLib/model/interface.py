@@ -134,7 +134,13 @@ class SuperResolutionModel(nn.Module, ABC):
         return self.encode(volume, told)
 
     def encode_box(
-        self, volume: Tensor, box: Box, told: Conditioning | None = None, advance: Advance = unobserved
+        self,
+        volume: Tensor,
+        box: Box,
+        told: Conditioning | None = None,
+        advance: Advance = unobserved,
+        *,
+        halo: int | None = None,
     ) -> Tensor:
         """Return a box of the feature map of `encode_lean`; some networks compute only what the box depends on.
 
@@ -144,6 +150,8 @@ class SuperResolutionModel(nn.Module, ABC):
                 cubic interpolation reads these voxels, but linear interpolation of features does not.
             told: Conditioning.
             advance: As in `encode_lean`.
+            halo: Largest distance, in voxels, from the box without its outermost voxels at which layers compute
+                features; farther features are extrapolated, and the result is approximate. None if there is no limit.
 
         Returns:
             Feature map, shape (1, C, *shape of the box).

@@ -63,6 +63,39 @@ def test_a_prediction_does_not_depend_on_voxels_beyond_the_halo(tiny_model):
     torch.testing.assert_close(results[0][beyond], results[1][beyond], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("halo", [1, 2, 4])
+def test_layers_stop_at_a_limited_halo(halo):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(ArSSR2Config(channels=16, blocks=3, feature_channels=16))
+        for block in model.blocks:
+            torch.nn.init.kaiming_normal_(block.second.weight)
+    count, box = 27, (slice(12, 15),) * 3  # with features for interpolation at 13
+    volume = random_volume(count, count, count)
+    # The first convolution and its detail read three voxels more than the layers.
+    seen = halo + 3
+    near, far = volume.clone(), volume.clone()
+    near[:, :, 13 - seen, 13, 13] += 1
+    far[:, :, : 13 - seen] += 1
+
+    with torch.no_grad():
+        limited, same, other = (model.encode_box(v, box, halo=halo)[0, :-1, 1, 1, 1] for v in (volume, far, near))
+        whole = model.encode_box(volume, box)[0, :-1, 1, 1, 1]
+
+    assert torch.equal(limited, same)
+    assert not torch.equal(limited, other)
+    assert not torch.allclose(limited, whole, atol=1e-4)
+
+
+def test_a_halo_as_far_as_the_layers_see_is_exact(tiny_model):
+    volume, box = random_volume(17, 17, 17), (slice(6, 11),) * 3
+
+    with torch.no_grad():
+        wide, whole = (tiny_model.encode_box(volume, box, halo=halo) for halo in (3, None))
+
+    assert torch.equal(wide, whole)
+
+
 # --- translation
 
 

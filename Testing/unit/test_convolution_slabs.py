@@ -58,6 +58,32 @@ def test_rows_are_divided_without_a_seam(padding, monkeypatch):
     torch.testing.assert_close(collected(layer, features).double(), expected(layer, features), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("channels", [(16, 16), (2, 16)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (slice(0, 7), slice(0, 9), slice(0, 6)),
+        (slice(2, 3), slice(4, 5), slice(3, 4)),
+        (slice(1, 6), slice(2, 8), slice(1, 5)),
+        (slice(0, 4), slice(3, 9), slice(0, 2)),
+        (slice(3, 7), slice(0, 5), slice(4, 6)),
+    ],
+)
+def test_a_box_reads_the_features_around_it(box, channels, padding, monkeypatch):
+    layer, features = convolution(*channels, padding), random(7, 9, 6, channels[0], seed=2)
+    monkeypatch.setattr(slabs, "_step_values", lambda: 4)  # a few rows each
+
+    result = torch.full_like(expected(layer, features)[box], torch.nan)
+    told = []
+    with torch.inference_mode():
+        for planes, rows, part in layer.slabs(features, told.append, box=box):
+            result[planes, rows] = part
+
+    torch.testing.assert_close(result, expected(layer, features)[box], atol=2e-5, rtol=0)
+    assert sum(told) == pytest.approx(layer.weight.numel())
+
+
 def test_features_may_be_some_channels_of_more():
     layer, features = convolution(16, 16, "zeros"), random(8, 6, 5, 40)
 

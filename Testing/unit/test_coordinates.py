@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from ArSSRLib.coordinates import QueryGrid, cell_centers, coordinate_of, index_of, linear_taps, whole_grid
+from ArSSRLib.coordinates import (
+    QueryGrid,
+    cell_centers,
+    coordinate_of,
+    grown,
+    index_of,
+    linear_taps,
+    shrunk,
+    whole_box,
+    whole_grid,
+)
 
 COUNTS = st.integers(1, 400)
 
@@ -96,3 +106,21 @@ def test_linear_taps_keep_the_shape_of_the_positions():
     index, weight = linear_taps(torch.zeros(2, 3, 5), 4)
 
     assert index.shape == weight.shape == (2, 3, 5, 2)
+
+
+def test_a_box_shrinks_where_it_does_not_end_with_the_grid():
+    shape = (5, 6, 7)
+
+    assert shrunk(whole_box(shape), 1, shape) == whole_box(shape)
+    assert shrunk((slice(1, 5), slice(0, 5), slice(2, 6)), 1, shape) == (slice(2, 5), slice(0, 4), slice(3, 5))
+
+
+@given(starts=st.tuples(*[st.integers(0, 4)] * 3), lengths=st.tuples(*[st.integers(1, 4)] * 3))
+def test_a_box_that_was_grown_shrinks_back(starts, lengths):
+    box = tuple(slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+    shape = (20, 20, 20)
+
+    inner = shrunk(grown(box, 1, shape), 1, shape)
+
+    # At the edge of the grid, there is nothing to take away.
+    assert inner == tuple(slice(s.start if s.start > 1 else 0, s.stop) for s in box)
