@@ -1,8 +1,9 @@
 """Response times of the live preview: the worker of the Slicer module with the requests of the module.
 
 ``python Testing/benchmarks/lens.py`` prints a table for two volumes, isotropic and with thick slices: the start of the
-worker, and the first and the next planes, as a lens and as a whole slice, along the axes of the volume and oblique. The
-volume is a phantom; its content does not affect the times.
+worker, and the first and the next planes, as a lens and as a whole slice, along the axes of the volume and oblique,
+each beside its goal on two idle cores. Processor time is listed, too: half of it is about the time on two idle cores,
+or an upper limit if other programs are running. The volume is a phantom; its content does not affect the times.
 """
 
 from __future__ import annotations
@@ -43,6 +44,17 @@ VOLUMES = {
     "1 mm, isotropic, 2x": ((176, 256, 256), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
     "5 mm slices, 1x1x5": ((256, 256, 30), (0.9, 0.9, 5.0), (1.0, 1.0, 5.0)),
 }
+HEADER = (
+    "view",
+    "start",
+    "first, quick",
+    "processor time",
+    "next, quick",
+    "exact",
+    "processor time",
+    "voxels read",
+    "cores busy with others",
+)
 NEXT = 5  # planes after the first one, at a distance of one voxel of the result
 
 
@@ -55,12 +67,14 @@ class View:
         axes: Axes of the result along columns and rows.
         edge: Pixels along each edge; None for the whole slice.
         turned: Rotation of the plane about its columns in degrees; 0 is parallel to the axes.
+        goals: Seconds for the first, the next and the exact answer on two idle cores; None if there is no goal.
     """
 
     name: str
     axes: tuple[int, int]
     edge: int | None
     turned: float = 0.0
+    goals: tuple[float | None, float | None, float | None] = (0.7, 0.1, None)
 
     def question(self, fine: VolumeGeometry, shift: int) -> dict[str, Any]:
         """Return the positions of the pixels, ``shift`` voxels of the result from the center."""
@@ -90,7 +104,10 @@ LENSES = (
     View(f"lens {EDGE} x {EDGE}, sagittal", (1, 2), EDGE),
     View(f"lens {EDGE} x {EDGE}, oblique by 30 degrees", (0, 1), EDGE, turned=30),
 )
-SLICES = (View("whole slice, axial", (0, 1), None), View("whole slice, sagittal", (1, 2), None))
+SLICES = tuple(
+    View(f"whole slice, {name}", axes, None, goals=(None, None, 4.0))
+    for name, axes in (("axial", (0, 1)), ("sagittal", (1, 2)))
+)
 
 
 class LensProcess:
@@ -120,16 +137,17 @@ class LensProcess:
                 raise SystemExit(told["message"])
         raise SystemExit("The worker ended without an answer; its last words are above.")
 
-    def ask(self, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        """Return the seconds until the answer to a request was read, and the answer."""
+    def ask(self, question: dict[str, Any]) -> tuple[float, float, dict[str, Any]]:
+        """Return the seconds until the answer to a request was read, the processor time, and the answer."""
         self._number += 1
-        started = time.perf_counter()
+        busy, started = self.processor_seconds(), time.perf_counter()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(question | {"number": self._number}).encode() + b"\n")
         self._process.stdin.flush()
         answer = self.until("plane")
+        seconds, busy = time.perf_counter() - started, self.processor_seconds() - busy
         Path(answer["file"]).unlink()
-        return time.perf_counter() - started, answer
+        return seconds, busy, answer
 
     def processor_seconds(self) -> float:
         """Return its processor time."""
@@ -157,20 +175,24 @@ def worker_on(volume: Volume, options: UpsamplingOptions, model: str) -> Iterato
             process.end()
 
 
-def rows_of(view: View, volume: Volume, scale: tuple[float, ...], options: UpsamplingOptions, model: str) -> list[str]:
-    """Return the cells of a view's line in the table: start, first, next, exact, and cores used by other programs."""
+def cells_of(view: View, volume: Volume, scale: tuple[float, ...], options: UpsamplingOptions, model: str) -> list[str]:
+    """Return the cells of a view's line in the table, see `HEADER`."""
     fine = volume.geometry.upsampled(scale)
     busy, began = busy_seconds(), time.perf_counter()
     with worker_on(volume, options, model) as (worker, start):
-        first, told = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": False})
+        first, first_busy, told = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": False})
         following = [
             worker.ask(view.question(fine, number % 3 - 1) | {"scale": scale, "exact": False})[0]
             for number in range(NEXT)
         ]
-        exact, _ = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": True})
+        exact, exact_busy, _ = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": True})
         others = load_of_others(busy_seconds() - busy, worker.processor_seconds(), time.perf_counter() - began)
-    seconds = [f"{value:.2f}" for value in (start, first, median(following), exact)]
-    return [view.name, *seconds, f"{told['encoded']:,}", f"{others:.1f}"]
+    measured = [
+        f"{seconds:.2f}" + (f" (goal {goal:g})" if goal else "")
+        for seconds, goal in zip((first, median(following), exact), view.goals, strict=True)
+    ]
+    measured = [measured[0], f"{first_busy:.2f}", measured[1], measured[2], f"{exact_busy:.2f}"]
+    return [view.name, f"{start:.2f}", *measured, f"{told['encoded']:,}", f"{others:.1f}"]
 
 
 def main() -> None:
@@ -186,11 +208,10 @@ def main() -> None:
     for title, (size, spacing, scale) in VOLUMES.items():
         volume = Volume(noisy_phantom(size).array, VolumeGeometry(size, spacing))
         print(f"\n{title}, {' x '.join(map(str, size))} voxels; seconds\n")
-        header = ["view", "start", "first, quick", "next, quick", "exact", "voxels encoded", "cores busy with others"]
-        print(f"| {' | '.join(header)} |\n| {' | '.join('---' for _ in header)} |")
+        print(f"| {' | '.join(HEADER)} |\n| {' | '.join('---' for _ in HEADER)} |")
         for view in (*LENSES, *SLICES):
             if args.views in view.name:
-                print(f"| {' | '.join(rows_of(view, volume, scale, options, args.model))} |", flush=True)
+                print(f"| {' | '.join(cells_of(view, volume, scale, options, args.model))} |", flush=True)
 
 
 if __name__ == "__main__":
