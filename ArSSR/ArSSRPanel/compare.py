@@ -24,7 +24,7 @@ from ArSSRPanel.nodes import addHelperVolume
 from ArSSRPanel.plane_layer import removeHelper
 from ArSSRPanel.swipe import Swipe
 from ArSSRPanel.uncertainty_overlay import UncertaintyOverlay, uncertaintyOf
-from ArSSRPanel.windowing import LinkedWindows, anatomyWindow
+from ArSSRPanel.windowing import LinkedWindows, anatomyWindow, setWindow
 
 VIEWS = ("Red", "Yellow", "Green")
 # Above the numbers of Slicer's own layouts; one for each number of views.
@@ -137,11 +137,10 @@ class Comparison:
         self.helpers.append(node)
         matrix = vtk.vtkMatrix4x4()
         like.GetIJKToRASMatrix(matrix)
-        modifying = node.StartModify()
-        slicer.util.updateVolumeFromArray(node, array)
-        node.SetIJKToRASMatrix(matrix)
-        node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-        node.EndModify(modifying)
+        with slicer.util.NodeModify(node):
+            slicer.util.updateVolumeFromArray(node, array)
+            node.SetIJKToRASMatrix(matrix)
+            node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
         return node
 
     def _difference(
@@ -152,9 +151,7 @@ class Comparison:
         node = self._helper(_("ArSSR minus cubic {spacing}: {name}"), residual, resultVolume, resultVolume.GetName())
         # Zero is middle gray; the window includes all but the largest differences.
         largest = float(np.percentile(np.abs(residual[::2, ::2, ::2]), 99.5)) or float(np.finfo(np.float32).tiny)
-        display = node.GetDisplayNode()
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(2 * largest, 0.0)
+        setWindow(node, 2 * largest, 0.0)
         return node, _("ArSSR minus cubic: black -{largest}, gray 0, white +{largest}").format(largest=f"{largest:.3g}")
 
     def _arrange(

@@ -109,7 +109,7 @@ class Run:
             self._observe()
             self._worker.start()
         except BaseException:
-            self._leave()
+            self.abandon()
             raise
 
     def wait(self) -> slicer.vtkMRMLNode:
@@ -125,7 +125,7 @@ class Run:
             if self._worker is not None:
                 self._worker.wait()
         except BaseException:
-            self._leave()
+            self.abandon()
             raise
         if self._failure is not None:
             raise self._failure
@@ -137,8 +137,16 @@ class Run:
             self._worker.cancel()
 
     def abandon(self) -> None:
-        """End the run immediately, without callbacks."""
-        self._leave()
+        """End the run immediately, without callbacks: remove all observers, processes and files."""
+        global _active  # noqa: PLW0603
+        self._running = False
+        if _active is self:
+            _active = None
+        self._unobserve()
+        if self._worker is not None:
+            self._worker.abandon()
+        if self._folder is not None:
+            exchange.removeFolder(self._folder)
 
     def _watched(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs."""
@@ -193,7 +201,7 @@ class Run:
     def _stop(self, reason: str) -> None:
         """End the run immediately, for a reason other than the user."""
         if self._running:
-            self._leave()
+            self.abandon()
             self._failure = RunCancelled(f"The run was stopped. {reason}")
             self._report(self._onCancelled, reason)
 
@@ -222,7 +230,7 @@ class Run:
             except Exception as error:
                 logging.exception("The result of ArSSR could not be shown.")
                 end = error
-        self._leave()
+        self.abandon()
         if isinstance(end, Exception):
             self._failure = end
             self._report(self._onError, end)
@@ -252,18 +260,6 @@ class Run:
         for tag in self._observers:
             self._scene.RemoveObserver(tag)
         self._observers = []
-
-    def _leave(self) -> None:
-        """Remove all observers, processes and files."""
-        global _active  # noqa: PLW0603
-        self._running = False
-        if _active is self:
-            _active = None
-        self._unobserve()
-        if self._worker is not None:
-            self._worker.abandon()
-        if self._folder is not None:
-            exchange.removeFolder(self._folder)
 
     def _report(self, callback: Callable[..., object], argument: object) -> None:
         """Call the last callback; in a slot, its exceptions would only be printed."""

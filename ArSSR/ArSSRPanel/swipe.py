@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from vtk.util import numpy_support
 
 from ArSSRPanel import views
 from ArSSRPanel.plane_layer import PlaneLayer
-from ArSSRPanel.pointer import PointerWatch
 
 # Smallest width of a side, in pixels.
 MARGIN = 8
+# Called with the slice node under the mouse and the position in its view, in pixels from the lower left corner.
+OnPointer = Callable[[slicer.vtkMRMLSliceNode, float, float], object]
 
 
 class Swipe:
@@ -132,3 +134,42 @@ def planeOf(
     reslice.Update()
     values = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
     return values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1).copy()
+
+
+class PointerWatch:
+    """Reports the position of the mouse until it is stopped.
+
+    Args:
+        onPointer: Called after each movement inside a slice view.
+    """
+
+    def __init__(self, onPointer: OnPointer) -> None:
+        self._onPointer = onPointer
+        self._crosshair: Any = crosshairNode()
+        self._tag = self._crosshair.AddObserver(
+            slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, self._onModified
+        )
+
+    def stop(self) -> None:
+        """Stop observing."""
+        if self._crosshair is not None:
+            self._crosshair.RemoveObserver(self._tag)
+        self._crosshair = None
+
+    def _onModified(self, caller: object, event: str) -> None:
+        position = [0.0, 0.0, 0.0]
+        node = self._crosshair.GetCursorPositionXYZ(position)
+        if node is not None:
+            self._onPointer(node, position[0], position[1])
+
+
+def crosshairNode() -> slicer.vtkMRMLCrosshairNode:
+    """Return the node of the scene that follows the mouse, which Slicer names "default"."""
+    scene = slicer.mrmlScene
+    found = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if found is None:
+        found = slicer.vtkMRMLCrosshairNode()
+        found.SetCrosshairName("default")
+        found.SetSingletonTag("default")
+        scene.AddNode(found)
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import slicer.util
 from slicer.i18n import tr as _
 
 from ArSSRPanel import views
@@ -35,11 +36,10 @@ class UncertaintyOverlay:
         self._automatic = display.GetAutoThreshold()
         self.highest = display.GetLevel() + display.GetWindow() / 2
         self.lowest = LEAST_PART * self.highest
-        modifying = display.StartModify()
-        display.AutoThresholdOff()
-        display.ApplyThresholdOn()
-        display.SetThreshold(self.lowest, float(volume.GetImageData().GetScalarRange()[1]) or self.highest)
-        display.EndModify(modifying)
+        with slicer.util.NodeModify(display):
+            display.AutoThresholdOff()
+            display.ApplyThresholdOn()
+            display.SetThreshold(self.lowest, float(volume.GetImageData().GetScalarRange()[1]) or self.highest)
         views.compositeOf(widget).SetForegroundVolumeID(volume.GetID())
         self.setVisible(True)
 
@@ -60,11 +60,10 @@ class UncertaintyOverlay:
         if display is None:  # removed with its scene
             return
         applied, lowest, highest = self._before
-        modifying = display.StartModify()
-        display.SetThreshold(lowest, highest)
-        display.SetApplyThreshold(applied)
-        display.SetAutoThreshold(self._automatic)
-        display.EndModify(modifying)
+        with slicer.util.NodeModify(display):
+            display.SetThreshold(lowest, highest)
+            display.SetApplyThreshold(applied)
+            display.SetAutoThreshold(self._automatic)
 
 
 def uncertaintyOf(result: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:

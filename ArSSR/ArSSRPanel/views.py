@@ -70,13 +70,12 @@ def restore(widget: Any, state: ViewState) -> None:
     # Unlinked first: a linked view would change the volumes of the others.
     composite.SetLinkedControl(0)
     composite.SetHotLinkedControl(0)
-    modifying = node.StartModify()
-    # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
-    node.GetSliceToRAS().DeepCopy(state.sliceToRAS)
-    node.SetFieldOfView(*state.fieldOfView)
-    node.SetXYZOrigin(*state.origin)
-    node.UpdateMatrices()
-    node.EndModify(modifying)
+    with slicer.util.NodeModify(node):
+        # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
+        node.GetSliceToRAS().DeepCopy(state.sliceToRAS)
+        node.SetFieldOfView(*state.fieldOfView)
+        node.SetXYZOrigin(*state.origin)
+        node.UpdateMatrices()
     composite.SetBackgroundVolumeID(state.background)
     composite.SetForegroundVolumeID(state.foreground)
     composite.SetForegroundOpacity(state.opacity)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import slicer
+import slicer.util
 import vtk
 
 # Number of evenly distributed sample voxels.
@@ -58,10 +59,9 @@ def _innerPart(tissue: np.ndarray) -> tuple[slice, ...]:
 def setWindow(volume: slicer.vtkMRMLScalarVolumeNode, window: float, level: float) -> None:
     """Show a volume with this window and level, regardless of its voxels."""
     display = volume.GetDisplayNode()
-    modifying = display.StartModify()
-    display.AutoWindowLevelOff()
-    display.SetWindowLevel(window, level)
-    display.EndModify(modifying)
+    with slicer.util.NodeModify(display):
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(window, level)
 
 
 class LinkedWindows:

@@ -13,7 +13,7 @@ from ArSSRPanel.attributes import linkInput
 from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.outputs import showUncertainty
-from ArSSRPanel.pointer import crosshairNode
+from ArSSRPanel.swipe import crosshairNode
 from ArSSRPanel.windowing import anatomyWindow
 
 from ArSSRLib.geometry import VolumeGeometry
