@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.lesions import GIVEN, MARGIN, SURROUND, SYNTHETIC, Lesions, lesions_of
@@ -113,16 +114,15 @@ def _given_lesions(source: Source, volume: Volume) -> Mask | None:
         return None
     mask = read_checked(source.lesions)
     if not mask.geometry.matches(volume.geometry, GRID_TOLERANCE):
-        found, expected = mask.geometry, volume.geometry
         msg = (
-            f"{source.lesions.name}, the lesion mask of {source.path.name}, lies on another grid: {_placed(found)}; "
-            f"expected {_placed(expected)}. Resample the mask to the grid of the volume."
+            f"{source.lesions.name}, the lesion mask of {source.path.name}, lies on another grid: "
+            f"{placed(mask.geometry)}; expected {placed(volume.geometry)}. Resample the mask to the grid of the volume."
         )
         raise InputError(msg)
     return np.asarray(mask.array > 0.5)
 
 
-def _placed(geometry: VolumeGeometry) -> str:
+def placed(geometry: VolumeGeometry) -> str:
     """Return a grid as text for a message."""
     origin = ", ".join(f"{x:.2f}" for x in geometry.origin)
     return f"{times(geometry.size)} voxels of {times(geometry.spacing)} mm from ({origin}) LPS mm"
@@ -169,12 +169,8 @@ def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, sl
 
 
 def _around(mask: Mask, margin: int) -> list[tuple[int, int]]:
-    box = []
-    for axis, count in enumerate(mask.shape):
-        filled = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, count - 1)
-        box.append((max(0, first - margin), min(count, last + 1 + margin)))
-    return box
+    (filled,) = ndimage.find_objects(mask.astype(np.int8)) or [[slice(0, n) for n in mask.shape]]
+    return [(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(filled, mask.shape, strict=True)]
 
 
 def _middle(pair: tuple[int, int], size: int) -> tuple[int, int]:

@@ -14,11 +14,11 @@ from ArSSRLib.checkpoint import find_entry, load_model, sha256_of
 from ArSSRLib.errors import ArSSRError, CheckpointError, InputError
 from ArSSRLib.evaluation.cases import Case
 from ArSSRLib.evaluation.degradation import Array
-from ArSSRLib.evaluation.ground_truth import GRID_TOLERANCE
+from ArSSRLib.evaluation.ground_truth import GRID_TOLERANCE, placed
 from ArSSRLib.evaluation.programs import ProgramMissing, grids_of, noted_seconds, processor_seconds, run_program
 from ArSSRLib.evaluation.protocol import Scale
 from ArSSRLib.evaluation.protocol_methods import TRUE, Method
-from ArSSRLib.geometry import VolumeGeometry, scale_label, times
+from ArSSRLib.geometry import scale_label
 from ArSSRLib.io import read_volume
 from ArSSRLib.model.interface import SuperResolutionModel
 from ArSSRLib.options import DEFAULT_OPTIONS
@@ -188,12 +188,10 @@ def told_profile(method: Method, case: Case) -> SliceProfile:
 
 def _read_result(path: Path, method: Method, case: Case) -> Array:
     volume = read_volume(path)
-    grid = grids_of(case).fine if method.kind == "program" else case.fine
+    grid = grids_of(case)[1] if method.kind == "program" else case.fine
     if not volume.geometry.matches(grid, GRID_TOLERANCE):
-        found, expected = volume.geometry, grid
         msg = (
-            f"{path}: lies on a grid of {times(found.size)} voxels of {_mm(found)} mm at {_place(found)}, but the "
-            f"truth on {times(expected.size)} of {_mm(expected)} mm at {_place(expected)} LPS mm; results are never "
+            f"{path}: lies on a grid of {placed(volume.geometry)}, but the truth on {placed(grid)}; results are never "
             "resampled, so create it on the grid of the truth."
         )
         raise InputError(msg)
@@ -201,14 +199,6 @@ def _read_result(path: Path, method: Method, case: Case) -> Array:
         msg = f"{path}: contains voxels that are NaN or infinite; create it again."
         raise InputError(msg)
     return volume.array.astype(np.float32)
-
-
-def _mm(geometry: VolumeGeometry) -> str:
-    return " x ".join(f"{s:.4g}" for s in geometry.spacing)
-
-
-def _place(geometry: VolumeGeometry) -> str:
-    return f"({', '.join(f'{x:.2f}' for x in geometry.origin)})"
 
 
 # By name and modification time, so that a replaced file is read again within one process.

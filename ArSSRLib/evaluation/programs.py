@@ -13,14 +13,13 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ArSSRLib.errors import ArSSRError, InputError, one_line
 from ArSSRLib.evaluation.cases import Case
-from ArSSRLib.geometry import VolumeGeometry, scale_label
+from ArSSRLib.geometry import VolumeGeometry, scale_label, times
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.files import replacing
 from ArSSRLib.volume import Volume
@@ -33,29 +32,21 @@ class ProgramMissing(ArSSRError):  # noqa: N818 - a state of this machine, not a
     """A program is not installed."""
 
 
-@dataclass(frozen=True)
-class Grids:
-    """The grids of the input and of the expected result of a program."""
-
-    coarse: VolumeGeometry
-    fine: VolumeGeometry
-
-
-def grids_of(case: Case) -> Grids:
-    """Return the grids of a case, with the edges of fine voxels replaced by their mean.
+def grids_of(case: Case) -> tuple[VolumeGeometry, VolumeGeometry]:
+    """Return the grids of the input and of the expected result: edges of fine voxels are replaced by their mean.
 
     Raises:
         InputError: If the edges differ by a hundredth or more.
     """
     edges = np.array(case.fine.spacing)
     if np.ptp(edges) >= EQUAL * edges.mean():
-        shown = " x ".join(f"{edge:.4g}" for edge in edges)
+        shown = times(edges, 4)
         msg = f"{case.subject}: voxels of {shown} mm; a program needs equally long edges, so set a spacing in mm."
         raise InputError(msg)
     # Rounded to hundredths of a millimeter, as in headers, so that quotients of spacings are exact.
     edge = round(float(edges.mean()), 2)
     fine = VolumeGeometry(case.fine.size, (edge,) * 3, case.fine.origin, case.fine.direction)
-    return Grids(fine.resized(case.coarse.geometry.size), fine)
+    return fine.resized(case.coarse.geometry.size), fine
 
 
 def run_program(command: str, case: Case, result: Path) -> None:
@@ -80,7 +71,7 @@ def run_program(command: str, case: Case, result: Path) -> None:
     result.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{case.subject}_{scale_label(case.scale)}_{case.degradation}.nii.gz"
-        write_volume(Volume(case.coarse.array, grids_of(case).coarse), path)
+        write_volume(Volume(case.coarse.array, grids_of(case)[0]), path)
         values = {"input": path, "folder": result.parent, "profile": case.degradation, "thickness": max(case.factors)}
         before = processor_seconds()
         # The command is from the user's own protocol.

@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,6 +43,8 @@ REGIONS = ("fluid", "cortical gray matter", "white matter", "deep gray matter", 
 # Percentiles in the mask for clipping intensities; otherwise, a few bright vessels would count as a tissue.
 CLIPPED_TO = (2.5, 99.5)
 TEMPLATE, PRIORS = "T_template0_BrainCerebellum.nii.gz", "Priors2/priors{}.nii.gz"
+# The segmentation of the last truth, with which the results of all methods are compared.
+_known: dict[tuple[object, ...], Labels] = {}
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,11 @@ def dice_and_iou(
         raise InputError(msg)
     ants = configured_ants()
     digest = hashlib.sha256(np.ascontiguousarray(reference).tobytes()).hexdigest()
-    truth = _labels_of(_Truth(ants, reference.shape, spacing, digest, reference))
-    return overlaps(truth, segment(result, brain_mask(reference), spacing, ants=ants), ants.regions)
+    key = (ants, reference.shape, spacing, digest)
+    if key not in _known:
+        _known.clear()
+        _known[key] = segment(reference, brain_mask(reference), spacing, ants=ants)
+    return overlaps(_known[key], segment(result, brain_mask(reference), spacing, ants=ants), ants.regions)
 
 
 def segment(volume: FloatArray, mask: Mask, spacing: tuple[float, float, float], *, ants: Ants) -> Labels:
@@ -214,22 +219,6 @@ def overlaps(reference: Labels, result: Labels, regions: Sequence[str]) -> dict[
         both, total = int((one & other).sum()), int(one.sum() + other.sum())
         table[name] = (2 * both / total, both / (total - both)) if total else (float("nan"), float("nan"))
     return table
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """A truth and its segmentation, cached by checksum for all methods."""
-
-    ants: Ants
-    shape: tuple[int, ...]
-    spacing: tuple[float, float, float]
-    digest: str
-    array: FloatArray = field(compare=False)
-
-
-@lru_cache(maxsize=1)
-def _labels_of(truth: _Truth) -> Labels:
-    return segment(truth.array, brain_mask(truth.array), truth.spacing, ants=truth.ants)
 
 
 def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:

@@ -69,7 +69,7 @@ def ants(monkeypatch, tmp_path) -> Path:
     program = stand_in(tmp_path / "with spaces")
     monkeypatch.setenv(segmentation.PYTHON_VARIABLE, str(program))
     monkeypatch.delenv(segmentation.PRIORS_VARIABLE, raising=False)
-    segmentation._labels_of.cache_clear()
+    segmentation._known.clear()
     return program
 
 
