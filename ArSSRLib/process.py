@@ -9,8 +9,11 @@ import contextlib
 import ctypes
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 # Freed blocks of at least this size are returned to the system. The chunks of a decoder, which are allocated and freed
@@ -114,3 +117,23 @@ def engine_log_to(handler: logging.Handler, level: int) -> Iterator[None]:
         engine.removeHandler(handler)
         engine.setLevel(before)
         engine.propagate = propagate
+
+
+@contextlib.contextmanager
+def stop_requested() -> Iterator[list[int]]:
+    """Collect the first SIGTERM or SIGINT, so that a step is finished and saved; a second one exits immediately."""
+    received: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def note(number: int, _: FrameType | None) -> None:
+        """Record the signal, and restore the previous handler for the next one."""
+        received.append(number)
+        for other, handler in previous.items():
+            signal.signal(other, handler)
+
+    previous.update({number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)})
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

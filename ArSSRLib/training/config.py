@@ -198,27 +198,15 @@ def _check_choices(config: TrainingConfig) -> None:
 
 
 def _check_numbers(config: TrainingConfig) -> None:
+    counts = ("block_voxels", "fixed_patches", "margin", "scale_groups", "seed", "warm_up_steps")
     least = {
-        "batch_items": 1,
-        "points": 1,
-        "block_voxels": 0,
-        "scale_groups": 0,
-        "margin": 0,
-        "patch_size": 4,
-        "fixed_patches": 0,
-        "fixed_patch_size": 4,
-        "halve_every": 1,
-        "warm_up_steps": 0,
-        "validate_every": 1,
-        "validation_stride": 1,
-        "checkpoint_every": 1,
-        "noise_maximum": 0,
-        "jitter_maximum": 0,
-        "gradient_clip": 0,
-        "seed": 0,
+        0: (*counts, "gradient_clip", "jitter_maximum", "noise_maximum"),
+        1: ("batch_items", "checkpoint_every", "halve_every", "points", "validate_every", "validation_stride"),
+        4: ("patch_size", "fixed_patch_size"),
     }
-    for name, smallest in least.items():
-        _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
+    for smallest, names in least.items():
+        for name in names:
+            _require(config, name, smallest <= getattr(config, name) < float("inf"), f"{smallest} or more")
     for name in (field.name for field in fields(config) if field.name.endswith("_share")):
         _require(config, name, 0 <= getattr(config, name) <= 1, "a number from 0 to 1")
     ranges = {
@@ -257,19 +245,15 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.fixed_patches:
         needed = config.patch_size * config.scale_range[0]
         _require(config, "fixed_patch_size", config.fixed_patch_size >= needed, "patch_size times the least scale")
-    known = config.model.COORDINATES
+    known, kind = config.model.COORDINATES, f"a network of kind {config.model.kind}"
     expected = " or ".join(f'"{coordinates}"' for coordinates in known)
-    _require(
-        config, "coordinates", config.coordinates in known, f"{expected} for a network of kind {config.model.kind}"
-    )
+    _require(config, "coordinates", config.coordinates in known, f"{expected} for {kind}")
     agrees = config.block_voxels == 0 or config.model.kind == "arssr3"
-    _require(config, "block_voxels", agrees, f"0 for a network of kind {config.model.kind}")
+    _require(config, "block_voxels", agrees, f"0 for {kind}")
     own_grid = config.target_spacings == (0.0,)
     _require(config, "target_spacings", own_grid or not config.self_supervised, "[0] where self_supervised is true")
     full = config.precision == "fp32" or not config.model.outputs_image
-    _require(
-        config, "precision", full, f'"fp32" for a network of kind {config.model.kind}, which gives the image itself'
-    )
+    _require(config, "precision", full, f'"fp32" for {kind}, which gives the image itself')
     if config.model.only_scale is not None:
         _check_fixed_scale(config, config.model.only_scale)
 

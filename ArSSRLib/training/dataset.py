@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import POINT, batch_matrices
+from ArSSRLib.acquisition.batch import POINT, add_rician_noise, batch_matrices, degrade
 from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.device import free_memory
 from ArSSRLib.errors import InputError
@@ -28,7 +28,6 @@ from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.blocks import Block, draw_blocks
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
-from ArSSRLib.training.degradation import add_rician_noise, degrade
 from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patches, draw_item
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of

@@ -23,6 +23,7 @@ from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.model.registry import build_model
+from ArSSRLib.process import stop_requested
 from ArSSRLib.training.blocks import AgreeingBlocks
 from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
 from ArSSRLib.training.config import TrainingConfig
@@ -33,7 +34,6 @@ from ArSSRLib.training.losses import learning_rate, losses_of
 from ArSSRLib.training.optimizers import make_optimizer
 from ArSSRLib.training.processes import Processes
 from ArSSRLib.training.recipe import table_of
-from ArSSRLib.training.stopping import stop_requested
 from ArSSRLib.training.throughput import Pace
 from ArSSRLib.training.validation import Case, mean_gains, score_case
 

@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import POINT, batch_matrices
+from ArSSRLib.acquisition.batch import POINT, add_rician_noise, batch_matrices, degrade
 from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.errors import InputError
 from ArSSRLib.kernels.transfer import to_device
@@ -25,7 +25,6 @@ from ArSSRLib.training.blocks import draw_blocks
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.cutting import Stack, draw_crops
 from ArSSRLib.training.dataset import Batch, BatchSampler, seed_of
-from ArSSRLib.training.degradation import add_rician_noise, degrade
 from ArSSRLib.training.drawing import (
     OFFSETS,
     SMOOTH_WIDTHS,

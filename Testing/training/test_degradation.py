@@ -10,9 +10,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.acquisition.batch import BOX, GAUSSIAN, KSPACE, POINT, batch_matrices
+from ArSSRLib.acquisition.batch import (
+    BOX,
+    GAUSSIAN,
+    KSPACE,
+    POINT,
+    add_rician_noise,
+    batch_matrices,
+    degrade,
+)
 from ArSSRLib.acquisition.matrices import acquisition_matrices
-from ArSSRLib.training.degradation import add_rician_noise, degrade
 
 PROFILES = {"point": POINT, "gaussian": GAUSSIAN, "box": BOX, "kspace": KSPACE}
 # Fine voxels before the first coarse one, more than the reach of any kernel.
