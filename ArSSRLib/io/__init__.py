@@ -255,11 +255,8 @@ def _reading(path: Path) -> Iterator[None]:
         msg = f"{path}: {str(error).rstrip('.')}."
         raise InputError(msg) from error
     except OSError as error:
-        raise _cannot_read(path, error) from error
-
-
-def _cannot_read(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions.")
+        msg = f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions."
+        raise InputError(msg) from error
 
 
 def _load(known: Format | None, refusal: type[ArSSRError]) -> Any:  # noqa: ANN401 - a module has no narrower type

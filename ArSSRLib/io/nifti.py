@@ -74,17 +74,9 @@ def read(path: Path) -> Volume:
     slope, intercept = float(proxy.slope), float(proxy.inter)
     profile, component = (UNKNOWN, "") if raw is None else stated_beside(path, geometry)
     array = voxels.in_memory(proxy.get_unscaled().T, slope=slope, intercept=intercept)
-    return Volume(
-        array,
-        geometry,
-        FileHeader(
-            dtype=dtype.newbyteorder("="),
-            scaled=voxels.is_scaled(slope, intercept),
-            profile=profile,
-            component=component,
-            **header,
-        ),
-    )
+    scaled = voxels.is_scaled(slope, intercept)
+    stored = FileHeader(dtype.newbyteorder("="), scaled=scaled, profile=profile, component=component, **header)
+    return Volume(array, geometry, stored)
 
 
 def write(volume: Volume, path: Path, description: str) -> None:
@@ -116,16 +108,7 @@ def _tidy() -> Iterator[None]:
 def _open(path: Path) -> Nifti1Pair | MGHImage:
     """Read the header; all exceptions are caught, because those of nibabel for damaged headers are not documented."""
     try:
-        with (
-            quiet.forwarded(
-                "nibabel.global",
-                LOGGER,
-                logging.WARNING,
-                path,
-                but=_UNTOLD,
-            ),
-            _tidy(),
-        ):
+        with quiet.forwarded("nibabel.global", LOGGER, logging.WARNING, path, but=_UNTOLD), _tidy():
             image = nib.load(path, mmap=False)
     except Exception as error:
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
