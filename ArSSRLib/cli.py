@@ -51,7 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    """Run the command with these arguments, and return the exit code."""
     arguments = join_numbers(argv)
     try:
         args = build_parser(arguments[0] if arguments else "").parse_args(arguments)

@@ -179,7 +179,6 @@ class Option:
 
 
 def _declared() -> tuple[Option, ...]:
-    """Return the options that `UpsamplingOptions` declares, field by field."""
     hints = typing.get_type_hints(UpsamplingOptions)
     found = []
     for field in dataclasses.fields(UpsamplingOptions):

@@ -145,11 +145,6 @@ def tolerance(record: Mapping[str, Any], result: npt.NDArray[Any]) -> float:
 
 
 def _checked(record: object) -> dict[str, Any]:
-    """Return the content of a file as a record.
-
-    Raises:
-        InputError: If it is malformed.
-    """
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         msg = f"its format is not {FORMAT}"
         raise InputError(msg)

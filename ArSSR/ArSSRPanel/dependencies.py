@@ -142,7 +142,6 @@ def _installSmallPackages(requirements: Sequence[str]) -> None:
 
 
 def _pyTorchLogic() -> Any:
-    """Return the logic of the PyTorch extension."""
     try:
         import PyTorchUtils  # noqa: PLC0415 - an extension of its own
     except ImportError as error:

@@ -152,7 +152,6 @@ class EngineSection:
         self.lookAround()
 
     def _onInstall(self, checked: bool = False) -> None:
-        """Ask the user, install, and check again."""
         unusable = self.facts is not None and self.facts["torch"] is None
         broken = str(self.facts["problem"] or _("it does not start.")) if self.facts is not None and unusable else ""
         try:

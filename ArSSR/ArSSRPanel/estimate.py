@@ -94,7 +94,6 @@ def learnSpeed(facts: Mapping[str, Any], done: Mapping[str, Any], estimate: Esti
 
 
 def _planned(request: Request, facts: Mapping[str, Any]) -> Plan:
-    """Return the plan for one volume."""
     device = chosenDevice(request.options.device, facts)
     onCPU = device["id"] == "cpu"
     model = facts["models"][request.model]

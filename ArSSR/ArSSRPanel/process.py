@@ -260,7 +260,6 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _errorFromEvent(event: Event) -> Exception:
-    """Return the exception that the worker has reported."""
     kind = getattr(errors, str(event.get("kind")), errors.ArSSRError)
     if not (isinstance(kind, type) and issubclass(kind, errors.ArSSRError)):
         kind = errors.ArSSRError

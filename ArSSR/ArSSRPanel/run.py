@@ -211,7 +211,6 @@ class Run:
             self._onLog("warning", message)
 
     def _tell(self, event: Mapping[str, Any]) -> None:
-        """Forward a message of the worker."""
         if event["event"] == "progress":
             self._onProgress(float(event["fraction"]), event.get("seconds_left"))
         elif event["event"] == "stage":

@@ -67,7 +67,6 @@ def axis_features(array: npt.NDArray[Any], spacing: Sequence[float]) -> list[Flo
 
 
 def _features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> FloatArray:
-    """Return the features of one axis; see `axis_features`."""
     frequency = (np.arange(BANDS) + 0.5) * 0.5 / BANDS
     values = [*_in_bands(spectra[axis], frequency), math.log(spacing[axis]), noise]
     for other in sorted((n for n in range(3) if n != axis), key=lambda n: spacing[n]):

@@ -231,7 +231,6 @@ def _require_capability(precision: torch.dtype) -> None:
 
 
 def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
-    """Refuse 8 bits if the loss is unknown."""
     if not parts.in_8_bits:
         msg = (
             f"Precision int8 was requested, but its loss of accuracy for {model.name or model.config.kind} has not "
@@ -257,7 +256,6 @@ def _shared(values: npt.NDArray[np.float32]) -> ov.Tensor:
 
 @functools.cache
 def _core() -> ov.Core:
-    """Return the core object of OpenVINO, which manages its plugins."""
     import openvino as ov  # noqa: PLC0415 - an optional package
 
     return ov.Core()

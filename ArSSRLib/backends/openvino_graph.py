@@ -164,7 +164,6 @@ def _in_steps(node: Node, low: npt.ArrayLike, high: npt.ArrayLike, *, levels: in
 
 
 def _values(tensor: Tensor) -> npt.NDArray[np.float32]:
-    """Return the values of a parameter."""
     return np.asarray(tensor.detach().float().cpu().numpy())
 
 
@@ -174,7 +173,6 @@ def _constant(values: npt.ArrayLike) -> Node:
 
 
 def _ops() -> Any:  # noqa: ANN401 - a module
-    """Return the operations of OpenVINO."""
     from openvino import opset13  # noqa: PLC0415 - an optional package
 
     return opset13

@@ -69,11 +69,7 @@ def remove_model(name: str) -> Path:
 
 
 def _existing_models_folder() -> Path:
-    """Return the models folder; create it if necessary, and remove unfinished files of earlier processes.
-
-    Raises:
-        OutputError: If it cannot be created.
-    """
+    """Return the models folder; create it if necessary, and remove unfinished files of earlier processes."""
     folder = models_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

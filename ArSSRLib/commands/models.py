@@ -63,7 +63,6 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def _check_operand(args: argparse.Namespace) -> None:
-    """Refuse a missing or superfluous operand."""
     if args.task == "list" and args.name is not None:
         msg = f'"arssr models list" takes no name; to see the model card, run "arssr models show {args.name}".'
         raise InputError(msg)

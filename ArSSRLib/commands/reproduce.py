@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Path) -> int:
-    """Report the difference between two results."""
     if before.array.shape != again.array.shape or not before.geometry.matches(again.geometry, 1e-3):
         sizes = f"{before.geometry.size} voxels, made again {again.geometry.size}, or placed elsewhere"
         print(f"{printable(str(path))}: different: {sizes}")
@@ -147,7 +146,6 @@ def _as_stored(volume: Volume, path: Path) -> Volume:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Set the number of PyTorch threads temporarily."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -226,7 +226,6 @@ def _check_figure(path: Path, args: argparse.Namespace) -> None:
 
 
 def _draw(before: Volume, after: Volume, args: argparse.Namespace) -> None:
-    """Draw the input beside the result."""
     from ArSSRLib.figure import save_comparison  # noqa: PLC0415  only this option needs matplotlib
 
     panels = [("Before", before), ("After", after)]  # the figure itself states the spacing
@@ -262,7 +261,6 @@ def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None
 
 
 def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> None:
-    """Report the output, its properties and the time."""
     model, geometry = batch.model(), outcome.volume.geometry
     device = resolve_device(batch.options.device)
     fields = {

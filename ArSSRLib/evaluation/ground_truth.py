@@ -147,11 +147,7 @@ def _with_synthetic(truth: GroundTruth) -> GroundTruth:
 
 
 def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, slice, slice]:
-    """Return the part of an array that is kept as truth.
-
-    Raises:
-        InputError: If it is too small.
-    """
+    """Return the part of an array that is kept as truth, which must not be too small."""
     box = [(0, n) for n in mask.shape]
     if protocol.crop == "mask":
         box = _around(mask, protocol.crop_margin)

@@ -121,11 +121,7 @@ def result_file(method: Method, case: Case) -> Path:
 
 
 def _made_result(method: Method, case: Case) -> Path:
-    """Return the result of another program, which is run if it is available and its result is missing.
-
-    Raises:
-        MissingMethod: If there is no result.
-    """
+    """Return the result of another program, which is run if it is available and its result is missing."""
     path = result_file(method, case)
     reason = ""
     if not path.is_file() and method.kind == "program":

@@ -85,7 +85,6 @@ def _received(receiver: Connection, running: dict[Connection, tuple[BaseProcess,
 
 
 def _work(task: Task, sender: Connection, threads: int) -> None:
-    """Evaluate one subject in a separate process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which then ends this process
     stopped = []
 

@@ -111,11 +111,7 @@ def _anatomical_axes(geometry: VolumeGeometry) -> FloatArray:
 
 
 def _anatomy(volume: Volume) -> FloatArray:
-    """Return two opposite corners of the bounding box of the anatomy, which is robust against bright spots.
-
-    Returns:
-        Shape (2, 3), in LPS mm.
-    """
+    """Return two corners of the bounding box of the anatomy, robust against bright spots, shape (2, 3), in LPS mm."""
     every = 2 if min(volume.array.shape) > 16 else 1  # an eighth of a large volume describes it as well
     array = np.nan_to_num(volume.array[::every, ::every, ::every].astype(np.float64), posinf=0, neginf=0)
     low, high = np.percentile(array, [1, 99.5])

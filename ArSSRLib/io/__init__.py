@@ -212,11 +212,7 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
 
 
 def _format_for(path: Path) -> Format | None:
-    """Return the format for reading ``path``, or None for DICOM.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+    """Return the format for reading ``path``, or None for DICOM; refuse paths that cannot be read."""
     if path.is_dir():
         return None
     refuse_unfetched(path)

@@ -95,7 +95,6 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
 
 
 def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
-    """Return the complete header of every file of the source."""
     if not files:
         msg = "has no source images; specify the files of the series from which it was made"
         raise InputError(msg)
@@ -133,7 +132,6 @@ def _require_usable(headers: Sequence[Dataset]) -> None:
 
 
 def _slices(header: Dataset, file: Path) -> list[_SourceSlice]:
-    """Return the slices of a source file with their positions."""
     planes = dicom.planes_of(header, file)
     frames = header.get("PerFrameFunctionalGroupsSequence")
     if not frames:

@@ -85,11 +85,7 @@ def _stored_type(headers: Sequence[Dataset]) -> np.dtype[Any]:
 
 
 def _component(headers: Iterable[Dataset]) -> str:
-    """Return the part of a complex image that all slices are.
-
-    Raises:
-        InputError: If they are different parts, which are no single volume.
-    """
+    """Return the part of a complex image that all slices are; different parts are no single volume."""
     found = sorted({part for header in headers for part in components_of(header)})
     if len(found) > 1:
         names = [part or "magnitude" for part in found]

@@ -157,11 +157,7 @@ def _header(file: Path) -> Dataset | None:
 
 
 def _refuse_deflated(stream: BinaryIO) -> None:
-    """Refuse a file that is deflated as a whole, because pydicom would decompress it to any size at once.
-
-    Raises:
-        InputError: If the file is deflated.
-    """
+    """Refuse a file that is deflated as a whole, because pydicom would decompress it to any size at once."""
     read_preamble(stream, False)
     if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         msg = "has a slice in a deflated transfer syntax, which is not supported; export the series again, uncompressed"

@@ -135,7 +135,6 @@ class RDN(Encoder):
         return layers.sequence(self.output, fused + shallow)
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         shallow = entry(self.sfe1, volume, advance)
         dense = shallow.new_empty(*shallow.shape[:3], (DenseBlock.LAYERS + 1) * WIDTH)
         collected_into(dense[..., :WIDTH], self.sfe2, shallow, advance)
@@ -186,7 +185,6 @@ class ResCNN(Encoder):
         return result + volume if self.adds_input else result
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         features = entry(cast("nn.Conv3d", self.conv_start[0]), volume, advance).relu_()
         spare = [torch.empty_like(features), torch.empty_like(features)]
         for block in (self.block1, self.block2, self.block3):
@@ -262,7 +260,6 @@ class SRResNet(Encoder):
         return layers.sequence(output, layers.sequence(last, features))
 
     def _lean(self, volume: Tensor, advance: Advance) -> Tensor:
-        """Map one volume (D, H, W, 1) to a feature map (D, H, W, C), without gradients."""
         first, *blocks, last, output = self.features
         features = entry(cast("nn.Conv3d", cast("nn.Sequential", first)[0]), volume, advance)
         hidden = torch.empty_like(features)

@@ -59,7 +59,6 @@ def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
 
 
 def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
-    """Return the fields that need PyTorch."""
     import torch  # noqa: PLC0415
 
     from ArSSRLib.device import (  # noqa: PLC0415

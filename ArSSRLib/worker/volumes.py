@@ -121,11 +121,7 @@ def read_stated(path: Path, stated: Profile | None) -> Volume:
 
 
 def _check_before_loading(job: UpsampleJob) -> None:
-    """Refuse an impossible job before time is spent on loading and computing.
-
-    Raises:
-        ArSSRError: If the scale or the model is impossible, or a file cannot be read or written.
-    """
+    """Refuse an impossible scale, model or file before time is spent on loading and computing."""
     parse_scale(job.scale)
     find_entry(job.model)
     sources = {os.path.realpath(files.input) for files in job.volumes}

@@ -104,7 +104,6 @@ def distance(
 
 
 def _features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    """Yield the output of each compared layer."""
     shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
     values = (images - shift) / scale
     for n, layer in enumerate(layers):
