@@ -21,7 +21,7 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import times
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
-from ArSSRLib.training.synthesis import LESIONS, random_bias_field, random_contrast, smoothed, with_lesions
+from ArSSRLib.training.synthesis import random_bias_field, random_contrast, smoothed
 
 # Fine voxels kept around a patch for the tails of the kernels, in addition to a multiple of the scale.
 KERNEL_MARGIN = 6
@@ -84,8 +84,6 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
         patch = random_contrast(patch, generator, **shares)
         if uniform(generator) < config.bias_share:
             patch = random_bias_field(patch, generator)
-        if config.lesion_share and uniform(generator) < config.lesion_share:
-            patch = with_lesions(patch[None], torch.rand((1, LESIONS, 8), generator=generator).to(patch.device))[0]
         if config.gain_range[0] < config.gain_range[1]:
             patch = patch * between(config.gain_range, generator)
         if config.smooth_share and uniform(generator) < config.smooth_share:

@@ -1,4 +1,4 @@
-"""Random changes of a patch: contrast, so that not only T1 contrast is learned; bias field, blur and small lesions."""
+"""Random contrasts of a patch: gain, gamma, bias field and tone curves, so that not only T1 contrast is learned."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from ArSSRLib.kernels.transfer import to_device
 KNOTS = 6
 # Largest coefficient of the linear and the quadratic term of a bias field along an axis: up to 22 % per axis.
 BIAS_TERM = 0.1
-# Small lesions: the number in a patch; semi-axes and width of the edge in fine voxels; change of brightness.
-LESIONS = 4
-LESION_AXES, LESION_EDGE = (1.2, 7.0), 1.5
-LESION_CHANGE = (0.15, 0.6)
 
 
 def random_contrast(
@@ -110,34 +106,6 @@ def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
     index = lower.long()
     toned = torch.lerp(heights.gather(1, index), heights.gather(1, index + 1), position - lower)
     return toned.view(patches.shape)
-
-
-def with_lesions(patches: Tensor, draw: Tensor) -> Tensor:
-    """Make small ellipsoids brighter or darker; their texture is preserved.
-
-    Args:
-        patches: Intensities, shape (N, k, j, i).
-        draw: Numbers from [0, 1), shape (N, L, 8), for L ellipsoids in each patch.
-
-    Returns:
-        The changed patches, same shape.
-    """
-    least, most = LESION_AXES
-    longest = least * (most / least) ** draw[..., :1]
-    axes = (longest * (0.5 + 0.5 * draw[..., 1:4])).clamp_min(least)
-    sign = torch.where(draw[..., 7] < 0.5, -1.0, 1.0)
-    change = sign * (LESION_CHANGE[0] + (LESION_CHANGE[1] - LESION_CHANGE[0]) * (2 * draw[..., 7]).frac())
-    for number in range(draw.shape[1]):
-        square = torch.zeros((), device=patches.device)
-        for axis, count in enumerate(patches.shape[1:]):
-            shape = [len(patches), 1, 1, 1]
-            shape[1 + axis] = count
-            offset = torch.arange(count, device=patches.device) - (count - 1) * draw[:, number, 4 + axis, None]
-            square = square + (offset / axes[:, number, axis, None]).square().view(shape)
-        depth = (1 - square.sqrt()) * axes[:, number].mean(1).view(-1, 1, 1, 1)  # approximate distance from the surface
-        inside = (0.5 + depth / LESION_EDGE).clamp(0, 1)
-        patches = patches * (1 + change[:, number].view(-1, 1, 1, 1) * inside)
-    return patches
 
 
 def smoothed(patch: Tensor, width: float) -> Tensor:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.training.synthesis import (
-    BIAS_TERM,
-    KNOTS,
-    LESION_AXES,
-    LESION_CHANGE,
-    LESIONS,
-    random_bias_field,
-    random_contrast,
-    with_lesions,
-)
+from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, random_bias_field, random_contrast
 
 SEEDS = st.integers(0, 10_000)
 
@@ -141,42 +130,3 @@ def test_a_bias_field_differs_along_every_axis_and_from_draw_to_draw():
 
 def test_air_stays_0_in_a_bias_field():
     assert not random_bias_field(torch.zeros(4, 5, 6), generator(0)).any()
-
-
-def test_a_lesion_changes_the_inside_of_its_ellipsoid_by_its_factor_and_nothing_beyond_its_edge():
-    patch = 0.2 + 0.5 * torch.rand((1, 21, 23, 25), generator=torch.Generator().manual_seed(1))
-    low, high = LESION_AXES
-    longest = math.log(5 / low) / math.log(high / low)
-    #                   longest  axes: 5, 5, 2.5      center    brighter, by the middle of the range
-    draw = torch.tensor([[[longest, 1.0, 1.0, 0.0, 0.5, 0.5, 0.5, 0.75]]])
-
-    ratio = (with_lesions(patch, draw) / patch)[0]
-
-    k, j, i = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in ratio.shape), indexing="ij")
-    size = ((k / 5) ** 2 + (j / 5) ** 2 + (i / 2.5) ** 2).sqrt()
-    torch.testing.assert_close(ratio[size < 0.6], torch.full_like(ratio[size < 0.6], 1 + sum(LESION_CHANGE) / 2))
-    torch.testing.assert_close(ratio[size > 1.6], torch.ones_like(ratio[size > 1.6]))
-    assert int((size < 0.6).sum()) > 30
-
-
-def test_lesions_are_bright_and_dark_alike_and_leave_air_at_0():
-    draw = torch.rand((200, LESIONS, 8), generator=torch.Generator().manual_seed(0))
-
-    single = with_lesions(torch.full((200, 9, 9, 9), 0.5), draw[:, :1]) - 0.5
-
-    darker = float((single.sum((1, 2, 3)) < 0).double().mean())
-    assert darker == pytest.approx(0.5, abs=0.1)
-    assert float(single.min()) == pytest.approx(-0.5 * LESION_CHANGE[1], abs=0.02)
-    assert float(single.max()) == pytest.approx(0.5 * LESION_CHANGE[1], abs=0.02)
-    assert not with_lesions(torch.zeros((200, 9, 9, 9)), draw).any()
-
-
-def test_lesions_of_a_batch_are_those_of_its_patches():
-    generator = torch.Generator().manual_seed(0)
-    patches, draw = torch.rand((3, 8, 9, 10), generator=generator), torch.rand((3, LESIONS, 8), generator=generator)
-
-    together = with_lesions(patches, draw)
-
-    for number in range(3):
-        alone = with_lesions(patches[number : number + 1], draw[number : number + 1])
-        torch.testing.assert_close(together[number : number + 1], alone, rtol=0, atol=0)

@@ -200,18 +200,6 @@ def test_contrasts_stay_in_the_range_of_those_made_patch_by_patch(config):
     assert len({round(float(patch.mean()), 4) for patch in changed}) > 300
 
 
-def test_lesions_are_drawn_in_as_many_patches_as_requested(config):
-    shares = dict.fromkeys(("gamma_share", "curve_share", "tissue_share", "bias_share", "smooth_share"), 0.0)
-    config = dataclasses.replace(config, **shares, lesion_share=0.3)
-    sampler = sampler_of(config)
-    sampler._points.manual_seed(0)
-
-    changed = sampler._changed(torch.full((400, 9, 9, 9), 0.5), sampler._curves(400))
-
-    uneven = (changed.amax((1, 2, 3)) - changed.amin((1, 2, 3))) > 1e-4
-    assert float(uneven.double().mean()) == pytest.approx(0.3, abs=0.06)
-
-
 def test_tissue_curves_are_of_four_kinds_as_often_as_they_should():
     heights = tissue_curves(torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)))
 
@@ -233,9 +221,7 @@ class NoWaiting(TorchDispatchMode):
 
 def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
     """The host draws its random numbers beforehand; after that, nothing may read a value."""
-    sampler = sampler_of(
-        dataclasses.replace(config, jitter_share=1.0, bias_share=1.0, tissue_share=0.2, lesion_share=0.5)
-    )
+    sampler = sampler_of(dataclasses.replace(config, jitter_share=1.0, bias_share=1.0, tissue_share=0.2))
     stack, scale, margins = sampler._stacks[0], [2.5, 2.5, 2.5], [10, 10, 10]
     monkeypatch.setattr("ArSSRLib.training.whole_batches.uniform", lambda generator: 1.0)
 
