@@ -95,23 +95,22 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
         offered.setdefault(current, current)  # a device of a loaded scene, which may exist here
     else:
         for device in facts["devices"]:
-            name = device["name"] if device["id"] == "cpu" else f"{device['name']} ({device['id']})"
-            memory = describeMemory(device["free_memory"])
-            offered[device["id"]] = _("{name}, {memory} free").format(name=name, memory=memory)
+            offered[device["id"]] = device["name"] if device["id"] == "cpu" else f"{device['name']} ({device['id']})"
     chosen = current if current in offered else AUTOMATIC
     _fill(comboBox, offered, chosen)
     return chosen
 
 
 def describeDevices(facts: Mapping[str, Any], device: str) -> str:
-    """Return the findings of the probe as text: version and build of PyTorch, test of the selected device."""
+    """Return the findings of the probe as text: PyTorch, and memory and test of the selected device."""
     if not facts["torch"]:
         return facts["problem"] or _("PyTorch is not installed.")
     build = _("built for CUDA {version}").format(version=facts["cuda_build"]) if facts["cuda_build"] else _("CPU build")
     lines = [_("PyTorch {version}, {build}.").format(version=facts["torch"], build=build)]
     chosen = chosenDevice(device, facts)
     if chosen["smoke"] == "ok":
-        lines.append(_("{name} passed the test.").format(name=chosen["name"]))
+        memory = describeMemory(chosen["free_memory"])
+        lines.append(_("{name}, {memory} free, passed the test.").format(name=chosen["name"], memory=memory))
     else:
         lines.append(_("{name} failed the test: {reason}").format(name=chosen["name"], reason=chosen["smoke"]))
     if chosen["id"] == "cpu":

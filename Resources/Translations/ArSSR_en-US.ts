@@ -504,11 +504,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{name}, {memory} free</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{name} passed the test.</source>
+        <source>{name}, {memory} free, passed the test.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

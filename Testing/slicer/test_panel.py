@@ -162,7 +162,9 @@ def test_every_device_is_listed_and_the_cpu_causes_a_warning(parameters, panel, 
     shown = [panel.ui.deviceComboBox.itemText(index) for index in range(panel.ui.deviceComboBox.count)]
     for device in panel.engine.facts["devices"]:
         assert any(device["name"] in text for text in shown)
+    assert not any("free" in text for text in shown)  # it would be cut off in a narrow panel
     parameters.device = "cpu"
+    assert "B free, passed the test." in panel.ui.environmentLabel.text
     assert "which is slower" in panel.ui.environmentLabel.text or "although" in panel.ui.environmentLabel.text
 
 
