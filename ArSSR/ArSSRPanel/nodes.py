@@ -83,12 +83,9 @@ def updateNodeFromVolume(node: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -
     image.AllocateScalars(numpy_support.get_vtk_array_type(volume.array.dtype), 1)
     # A new image instead of filling the old one, which a frame of a sequence may share with its proxy.
     numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = volume.array.ravel()
-    modifying = node.StartModify()
-    try:
+    with slicer.util.NodeModify(node):
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.geometry.ras_affine))
         node.SetAndObserveImageData(image)
-    finally:
-        node.EndModify(modifying)
 
 
 def bentTransform(node: slicer.vtkMRMLNode) -> str:
@@ -126,8 +123,7 @@ def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRM
     if display is None:
         # Not CreateDefaultDisplayNodes, which would search all voxels for levels that are replaced below.
         display = target.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-    modifying = display.StartModify()
-    try:
+    with slicer.util.NodeModify(display):
         display.SetAndObserveColorNodeID(shown.GetColorNodeID())
         display.SetInterpolate(shown.GetInterpolate())
         display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
@@ -138,8 +134,6 @@ def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRM
         display.SetApplyThreshold(shown.GetApplyThreshold())
         display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
         display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
-    finally:
-        display.EndModify(modifying)
     target.SetAndObserveDisplayNodeID(display.GetID())
 
 

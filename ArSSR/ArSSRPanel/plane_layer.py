@@ -48,10 +48,9 @@ class PlaneLayer:
         if self._node is None:
             self._node = addHelperVolume(self._name)
             self._follow()
-        modifying = self._node.StartModify()
-        slicer.util.updateVolumeFromArray(self._node, np.ascontiguousarray(plane)[None])
-        self._node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRAS))
-        self._node.EndModify(modifying)
+        with slicer.util.NodeModify(self._node):
+            slicer.util.updateVolumeFromArray(self._node, np.ascontiguousarray(plane)[None])
+            self._node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRAS))
         composite = compositeOf(self.widget)
         if composite.GetForegroundVolumeID() != self._node.GetID():
             composite.SetForegroundVolumeID(self._node.GetID())
@@ -91,12 +90,11 @@ class PlaneLayer:
         display = self._node.GetDisplayNode() if self._node is not None else None
         if display is None:
             return
-        modifying = display.StartModify()
-        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
-        display.SetInterpolate(shown.GetInterpolate())
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
-        display.EndModify(modifying)
+        with slicer.util.NodeModify(display):
+            display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+            display.SetInterpolate(shown.GetInterpolate())
+            display.AutoWindowLevelOff()
+            display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
 
 
 def removeHelper(node: slicer.vtkMRMLScalarVolumeNode) -> None:

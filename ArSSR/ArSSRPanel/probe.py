@@ -43,22 +43,19 @@ class Probe:
             self._worker = WorkerProcess(self._job, self._folder, onEvent=lambda _event: None, onEnd=self._onEnd)
             self._worker.start()
         except ArSSRError as error:
-            self._leave()
+            self.cancel()
             self._onError(error)
 
     def cancel(self) -> None:
         """Stop the probe; there are no further callbacks."""
-        self._leave()
-
-    def _onEnd(self, end: Event | Exception) -> None:
-        self._leave()
-        if isinstance(end, Exception):
-            self._onError(end)
-        elif end["event"] == "done":
-            self._onDone(end)
-
-    def _leave(self) -> None:
         if self._worker is not None:
             self._worker.abandon()
         if self._folder is not None:
             exchange.removeFolder(self._folder)
+
+    def _onEnd(self, end: Event | Exception) -> None:
+        self.cancel()
+        if isinstance(end, Exception):
+            self._onError(end)
+        elif end["event"] == "done":
+            self._onDone(end)

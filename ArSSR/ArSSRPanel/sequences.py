@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import slicer
+import slicer.util
 
 from ArSSRLib.errors import InputError
 
@@ -83,8 +84,7 @@ def fillSequence(
 
     There is one frame per frame of the source, in order; their voxels are shared, not copied.
     """
-    modifying = target.StartModify()
-    try:
+    with slicer.util.NodeModify(target):
         target.RemoveAllDataNodes()
         target.SetIndexName(source.GetIndexName())
         target.SetIndexUnit(source.GetIndexUnit())
@@ -97,8 +97,6 @@ def fillSequence(
             placed.CopyContent(frame, False)
             placed.SetName(frame.GetName())
             placed.SetAttribute("Sequences.BaseName", frame.GetName())
-    finally:
-        target.EndModify(modifying)
 
 
 def browseTogether(
@@ -108,13 +106,10 @@ def browseTogether(
     browser: slicer.vtkMRMLSequenceBrowserNode,
 ) -> None:
     """Add ``target`` to the browser of ``source``, with the volume ``proxy`` and the same settings."""
-    modifying = browser.StartModify()  # before its logic creates another proxy
-    try:
+    with slicer.util.NodeModify(browser):  # before its logic creates another proxy
         browser.AddSynchronizedSequenceNodeID(target.GetID())
         browser.AddProxyNode(proxy, target, False)
         browser.SetPlayback(target, browser.GetPlayback(source))
         browser.SetOverwriteProxyName(target, browser.GetOverwriteProxyName(source))
         browser.SetSaveChanges(target, browser.GetSaveChanges(source))
         browser.SetMissingItemMode(target, browser.GetMissingItemMode(source))
-    finally:
-        browser.EndModify(modifying)
