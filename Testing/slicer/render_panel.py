@@ -52,6 +52,8 @@ def render_states(session, panel, module, args) -> None:
     )
     panel.ui.qualityButton.collapsed = False
     parameters.sliceThickness = max(volume.GetSpacing())
+    session.process_events(0.5)
+    session.wait_until(lambda: not panel.profile.running, timeout=120)
     shoot("ready")
     session.click(panel.ui.applyButton)
     session.wait_until(lambda: panel.ui.progressBar.value > 400, timeout=300)
