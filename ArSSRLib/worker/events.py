@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,8 @@ def take_standard_output() -> int:
     """Return a private descriptor of the standard output; the output of other code is redirected to stderr."""
     descriptor = os.dup(_STDOUT)
     os.dup2(_STDERR, _STDOUT)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a worker that must end at once does not write its buffers
+        sys.stdout.reconfigure(line_buffering=True)
     return descriptor
 
 

@@ -71,6 +71,7 @@ def start(folder):
         path.write_text(json.dumps(job), encoding="utf-8")
         command = [sys.executable, *(["-c", code] if code else ["-m", "ArSSRLib.worker"]), str(path)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+        environment.pop("PYTHONUNBUFFERED", None)  # Slicer does not set it
         processes.append(
             subprocess.Popen(
                 command,
