@@ -187,9 +187,10 @@ def describeDecision(decision: Decision, request: Request, *, missing: bool = Fa
 
 
 def _describeAxis(axis: AxisProfile, spacing: float) -> str:
+    slices = _("slices of {width} mm, {spacing} mm apart ({source})")
     words = {
-        "gaussian": _("slices of {width} mm, {spacing} mm apart ({source})"),
-        "box": _("slices of {width} mm, {spacing} mm apart ({source})"),
+        "gaussian": slices,
+        "box": slices,
         "kspace": _("acquired voxels of {width} mm, stored every {spacing} mm ({source})"),
         "point": _("points every {spacing} mm ({source})"),
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from ArSSRLib import write_volume
@@ -9,6 +12,20 @@ from ArSSRLib.checkpoint import save_model
 from ArSSRLib.cli import main
 from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.model.registry import build_model
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Return a function that loads a script of ``Testing/demo``, which is no package, as a module."""
+
+    def load(name):
+        path = Path(__file__).parents[1] / "demo" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

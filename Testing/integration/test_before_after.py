@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from ArSSRLib import load_model, upsample, write_volume
 from ArSSRLib.figure.views import orthogonal_views, sample
 
-SCRIPT = Path(__file__).parents[1] / "demo" / "before_after.py"
-
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("before_after", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("before_after")
 
 
 def test_the_slab_shows_the_plane_of_the_whole_result(script, phantom, tiny_weights):

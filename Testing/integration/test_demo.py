@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import phantoms
@@ -13,15 +11,10 @@ import pytest
 from ArSSRLib import Volume, read_volume
 from ArSSRLib.volume import FileHeader
 
-SCRIPT = Path(__file__).parents[1] / "demo" / "run_demo.py"
-
 
 @pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("run_demo", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def demo(load_script):
+    return load_script("run_demo")
 
 
 @pytest.fixture
