@@ -14,7 +14,7 @@ from architecture.extension_index import CHECKS, RefusedError
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_extension_passes(check):
+def test_the_extension_passes_every_check(check):
     check(ROOT)
 
 
@@ -165,14 +165,14 @@ def grow(root):
         ("nothing_is_sent_anywhere", add("ArSSR/room.py", "from urllib.request import urlopen\n"), "urllib"),
     ],
 )
-def test_a_broken_checkout_is_sent_back(good, check, break_it, told):
+def test_an_invalid_checkout_is_refused(good, check, break_it, told):
     break_it(good)
 
     with pytest.raises(RefusedError, match=told):
         getattr(extension_index, check)(good)
 
 
-def test_every_check_has_been_seen_to_fail():
-    (broken,) = (mark for mark in test_a_broken_checkout_is_sent_back.pytestmark if mark.name == "parametrize")
+def test_every_check_has_a_failing_case():
+    (broken,) = (mark for mark in test_an_invalid_checkout_is_refused.pytestmark if mark.name == "parametrize")
 
     assert {case[0] for case in broken.args[1]} == {check.__name__ for check in CHECKS}

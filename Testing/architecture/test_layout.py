@@ -137,14 +137,14 @@ def test_the_engine_never_imports_slicer(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ENGINE).as_posix())
-def test_an_outside_package_is_imported_in_its_room_only(path):
+def test_a_restricted_package_is_imported_only_in_its_room(path):
     outside = {name.split(".")[0] for name in imports_of(path)}
 
     assert {name for name in outside & set(ONLY_IN) if room_of(path) not in ONLY_IN[name]} == set()
 
 
 @pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "ArSSR").rglob("*.py"))], ids=lambda path: path.name)
-def test_no_shell_is_ever_involved(path):
+def test_no_shell_is_used(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
@@ -152,19 +152,19 @@ def test_no_shell_is_ever_involved(path):
     assert [call.lineno for call in calls if any(word.arg == "shell" for word in call.keywords)] == []
 
 
-def test_the_command_line_loads_training_only_when_called():
+def test_the_command_line_loads_training_only_when_needed():
     names = imports_of(ENGINE / "cli.py", at_file_scope=True)
 
     assert engine_rooms(names) & {"training", "evaluation", "worker"} == set()
 
 
-def test_model_knows_tensors_only():
+def test_networks_import_only_what_concerns_tensors():
     rooms = set().union(*(engine_rooms(imports_of(path)) for path in FILES if room_of(path) == "model"))
 
     assert rooms <= {"errors", "coordinates", "interpolation", "convolution", "model"}
 
 
-def test_geometry_knows_millimeters_only():
+def test_geometry_imports_no_library_for_tensors_or_files():
     outside = {name.split(".")[0] for name in imports_of(ENGINE / "geometry.py")}
 
     assert outside & {"torch", "scipy", "nibabel", "SimpleITK"} == set()
@@ -176,7 +176,7 @@ def test_no_room_is_called_utils():
     assert names & {"utils", "util", "helpers", "helper", "common", "misc"} == set()
 
 
-def test_cmake_lists_exactly_the_files_on_disk():
+def test_cmake_lists_exactly_the_existing_files():
     listing = (ENGINE / "CMakeLists.txt").read_text(encoding="utf-8")
     listed = re.findall(r"^\s+([\w./-]+\.\w+)\s*$", listing, flags=re.MULTILINE)
     on_disk = {

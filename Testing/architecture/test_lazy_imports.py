@@ -21,7 +21,7 @@ def loaded_after(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split()[1:])
 
 
-def test_importing_the_package_needs_nothing_installed():
+def test_importing_the_package_requires_no_other_package():
     assert loaded_after("import ArSSRLib; ArSSRLib.__version__; dir(ArSSRLib)") == set()
 
 
@@ -34,11 +34,11 @@ def test_the_command_line_parses_without_loading_anything_heavy(arguments):
     assert loaded_after(code) == set()
 
 
-def test_geometry_and_volumes_need_no_pytorch():
+def test_geometry_and_volumes_do_not_load_pytorch():
     assert "torch" not in loaded_after("from ArSSRLib import ArSSRError, Volume, VolumeGeometry")
 
 
-def test_slicer_plans_and_exchanges_volumes_without_pytorch():
+def test_planning_and_exchanging_volumes_do_not_load_pytorch():
     code = """
 from ArSSRLib import Volume, VolumeGeometry, read_volume, write_volume
 from ArSSRLib.checkpoint import DEFAULT_MODEL, find_entry, registry, verify
@@ -52,7 +52,7 @@ Work(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0)), "i2", 2, DEFAULT_OPTIONS, **num
     assert "torch" not in loaded_after(code)
 
 
-def test_slicer_decides_the_slice_profile_without_pytorch():
+def test_deciding_on_the_slice_profile_does_not_load_pytorch():
     code = """
 import numpy as np
 from ArSSRLib import Volume, VolumeGeometry
@@ -65,7 +65,7 @@ print(decide(Volume(array, VolumeGeometry((20, 20, 20), (1.0, 1.0, 1.0))), DEFAU
     assert "torch" not in loaded_after(code)
 
 
-def test_parts_of_the_engine_imported_by_the_panel_need_only_packages_of_slicer():
+def test_the_panel_imports_only_packages_that_slicer_has():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ArSSR").rglob("*.py")]
     lines = {
         ast.unparse(node)
@@ -94,7 +94,7 @@ except InputError:
     assert loaded_after(code) == set()
 
 
-def test_the_registry_of_weights_needs_nothing_installed():
+def test_the_registry_of_weights_requires_no_other_package():
     assert loaded_after("from ArSSRLib.checkpoint import registry, sha256_of; dir(registry)") == set()
 
 
@@ -117,7 +117,7 @@ def test_every_public_name_can_be_loaded():
     assert "torch" in loaded_after(code)
 
 
-def test_an_unknown_name_is_refused_as_python_does():
+def test_an_unknown_name_raises_the_usual_error_of_python():
     code = "import ArSSRLib\ntry:\n    ArSSRLib.nonsense\nexcept AttributeError as error:\n    print(error)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
 

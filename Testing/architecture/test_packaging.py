@@ -63,7 +63,7 @@ def build(cmake, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_listed_files_are_exactly_those_on_disk(module):
+def test_the_listed_files_are_exactly_the_existing_ones(module):
     files = listed(module, "SCRIPTS") + listed(module, "RESOURCES")
 
     assert len(files) == len(set(files))
@@ -82,7 +82,7 @@ def test_the_panel_the_icon_and_the_requirements_are_shipped():
     assert needed <= set(listed("ArSSR", "RESOURCES"))
 
 
-def test_the_packages_that_the_panel_installs_are_those_of_the_engine_in_the_same_versions():
+def test_the_panel_installs_the_packages_of_the_engine_in_the_same_versions():
     engine = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     lines = (ROOT / "ArSSR" / "Resources" / "requirements.txt").read_text("utf-8").splitlines()
 
@@ -94,7 +94,7 @@ def test_slicer_finds_one_module_in_its_folder():
     assert [path.name for path in (ROOT / "ArSSR").glob("*.py")] == ["ArSSR.py"]
 
 
-def test_the_icon_has_the_size_the_catalog_asks_for():
+def test_the_icon_has_the_size_that_the_catalog_requires():
     for path in (ROOT / "Resources" / "ArSSR.png", ROOT / "ArSSR" / "Resources" / "Icons" / "ArSSR.png"):
         picture = path.read_bytes()
         assert picture[:8] == b"\x89PNG\r\n\x1a\n"
@@ -113,7 +113,7 @@ def test_the_catalog_entries_match_cmake():
     assert int(s4ext["tier"]) == entry["tier"]
 
 
-def test_every_address_is_that_of_one_repository():
+def test_all_addresses_are_in_one_repository():
     cmake, entry = cmake_settings(), json_fields()
     repository = cmake["HOMEPAGE"]
 
@@ -124,7 +124,7 @@ def test_every_address_is_that_of_one_repository():
         assert (ROOT / url.removeprefix(raw)).is_file(), url
 
 
-def test_cmake_sets_what_the_file_says(build):
+def test_cmake_records_the_settings_of_the_extension(build):
     record = dict(line.partition("=")[::2] for line in (build / "extension.txt").read_text("utf-8").splitlines())
 
     assert record["PROJECT_NAME"] == "ArSSR"
@@ -139,7 +139,7 @@ def test_the_self_test_of_the_module_is_registered(build):
     assert f"TESTS={(ROOT / 'ArSSR' / 'ArSSR.py').as_posix()}\n" in record
 
 
-def test_every_file_lands_in_the_installation(cmake, build, tmp_path):
+def test_every_file_is_installed(cmake, build, tmp_path):
     command = [cmake, "--install", build, "--prefix", tmp_path]
     subprocess.run(command, capture_output=True, check=True, timeout=300)
 
@@ -158,7 +158,7 @@ def test_a_listed_file_that_does_not_exist_stops_the_build(cmake, checkout, tmp_
     assert "nonexistent file 'volume.py'" in done.stderr
 
 
-def test_a_file_that_is_not_listed_is_noticed(checkout):
+def test_an_unlisted_file_is_detected(checkout):
     (checkout / "ArSSR" / "ArSSRPanel" / "forgotten.py").write_text('"""Not in the list."""\n')
 
     files = listed("ArSSR", "SCRIPTS", checkout) + listed("ArSSR", "RESOURCES", checkout)

@@ -36,7 +36,7 @@ def smooth_volume(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("fine", "coarse"), [((20, 24, 28), (10, 12, 14)), ((25, 30, 41), (10, 9, 1))])
-def test_the_literal_degradation_of_the_paper_is_the_zoom_of_scipy(fine, coarse):
+def test_the_literal_degradation_of_the_paper_equals_the_zoom_of_scipy(fine, coarse):
     volume = random_volume(*fine)
 
     result = apply_matrices(volume, acquisition_matrices(fine, coarse, profile="endpoints"))
@@ -48,7 +48,7 @@ def test_the_literal_degradation_of_the_paper_is_the_zoom_of_scipy(fine, coarse)
 
 
 @pytest.mark.parametrize("scale", [2, 3, (1, 2, 4)])
-def test_a_box_is_the_mean_of_the_voxels_inside(scale):
+def test_a_box_averages_the_voxels_inside(scale):
     volume = random_volume(12, 12, 12)
     coarse = np.array(volume.shape) // scale
 
@@ -57,7 +57,7 @@ def test_a_box_is_the_mean_of_the_voxels_inside(scale):
     torch.testing.assert_close(result, torch.nn.functional.avg_pool3d(volume[None], scale)[0])
 
 
-def test_a_box_across_a_voxel_takes_its_part():
+def test_a_box_across_a_voxel_includes_a_fraction_of_it():
     matrix = acquisition_matrices([5], [2], profile="box")[0]
 
     np.testing.assert_allclose(matrix, np.array([[2, 2, 1, 0, 0], [0, 0, 1, 2, 2]]) / 5, rtol=0, atol=1e-12)
@@ -87,13 +87,13 @@ def test_a_gaussian_acquisition_attenuates_as_its_transfer_function(factor):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_an_axis_that_is_not_coarsened_stays_as_it_is(profile):
+def test_an_axis_that_is_not_coarsened_is_not_changed(profile):
     np.testing.assert_allclose(acquisition_matrices([9], [9], profile=profile)[0], np.eye(9), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @given(fine=st.integers(1, 60), scale=st.floats(1, 6))
-def test_an_acquisition_keeps_a_constant(profile, fine, scale):
+def test_an_acquisition_preserves_a_constant(profile, fine, scale):
     coarse = max(1, round(fine / scale))
 
     matrix = acquisition_matrices([fine], [coarse], profile=profile)[0]
@@ -128,7 +128,7 @@ def test_back_projection_makes_the_result_agree_with_the_measurement(profile):
     assert float(after) < 0.2 * float(before)
 
 
-def test_no_iteration_changes_nothing():
+def test_zero_iterations_change_nothing():
     fine = random_volume(8, 8, 8)
     matrices = acquisition_matrices((8, 8, 8), (4, 4, 4), profile="gaussian")
 

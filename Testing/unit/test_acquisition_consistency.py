@@ -50,7 +50,7 @@ def test_more_steps_agree_better(agreement, measured):
     assert difference(3) < 0.5 * difference(1) < 0.5 * before
 
 
-def test_a_result_that_agrees_is_left_as_it_is(agreement):
+def test_a_consistent_result_is_not_changed(agreement):
     fine = torch.rand(FINE, generator=torch.Generator().manual_seed(2))
 
     result = corrected_result(agreement, fine, agreement.simulated(fine, WHOLE), strength=1.0)
@@ -73,7 +73,7 @@ def test_tiles_add_up_to_the_whole(agreement):
     torch.testing.assert_close(pieces, agreement.interpolated(correction, WHOLE), rtol=0, atol=1e-6)
 
 
-def test_no_strength_changes_nothing(agreement, measured):
+def test_a_strength_of_0_changes_nothing(agreement, measured):
     fine = torch.rand(FINE, generator=torch.Generator().manual_seed(5))
 
     torch.testing.assert_close(corrected_result(agreement, fine, measured, strength=0.0), fine, rtol=0, atol=0)
@@ -88,7 +88,7 @@ def test_the_correction_is_differentiable_in_its_strength(agreement, measured):
     assert float(strength.grad) > 0
 
 
-def test_a_wrong_profile_pulls_a_true_result_away(agreement):
+def test_a_wrong_profile_makes_a_correct_result_worse(agreement):
     """With a wrong profile, the correction does harm; this is why it is off unless the profile is known."""
     truth = cubic_upsample(torch.rand((8, 10, 9), generator=torch.Generator().manual_seed(6)), FINE)
     measured = apply_matrices(truth, agreement.down)

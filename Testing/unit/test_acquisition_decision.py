@@ -36,28 +36,28 @@ def decided(text, **options) -> SliceProfile:
     return decided_profile(volume(**options), UpsamplingOptions(slice_thickness=text))
 
 
-def test_one_thickness_is_that_of_the_thickest_axis():
+def test_one_thickness_applies_to_the_thickest_axis():
     assert decided("3") == SliceProfile((None, None, AxisProfile("gaussian", 0.75)))
 
 
-def test_one_thickness_of_an_isotropic_volume_is_that_of_every_axis():
+def test_one_thickness_applies_to_every_axis_of_an_isotropic_volume():
     assert decided("1.5", spacing=(1.0, 1.0, 1.0)) == SliceProfile((AxisProfile("gaussian", 1.5),) * 3)
 
 
 @pytest.mark.parametrize("text", ["1x0.5x3", "1,0.5,3", "1X0.5X3"])
-def test_three_thicknesses_belong_to_i_j_k(text):
+def test_three_thicknesses_apply_to_i_j_k(text):
     assert [axis.width for axis in decided(text).axes] == [1, 0.5, 0.75]
 
 
-def test_the_user_wins_over_the_file_along_the_axes_that_are_stated():
+def test_the_user_overrides_the_file_along_the_stated_axes():
     assert decided("3", profile=FILED) == replace(FILED, axes=(*FILED.axes[:2], AxisProfile("gaussian", 0.75)))
 
 
-def test_without_a_statement_of_the_user_the_file_counts():
+def test_without_a_thickness_from_the_user_the_file_is_used():
     assert decided(None, profile=FILED) == FILED
 
 
-def test_a_thickness_of_an_axis_that_is_not_made_finer_is_ignored_with_a_line(caplog):
+def test_a_thickness_along_an_axis_that_is_not_upsampled_is_ignored_with_a_message(caplog):
     options = UpsamplingOptions(slice_thickness="1x1x3")
 
     assert decided_profile(volume(), options, (1, 1, 4)) == SliceProfile((None, None, AxisProfile("gaussian", 0.75)))
@@ -65,7 +65,7 @@ def test_a_thickness_of_an_axis_that_is_not_made_finer_is_ignored_with_a_line(ca
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "thick", "1x2", "1x2x0", "", "1x2x3x4"])
-def test_an_impossible_thickness_is_refused_where_options_are_made(text):
+def test_an_impossible_thickness_is_refused_when_options_are_created(text):
     with pytest.raises(InputError, match="thickness") as error:
         UpsamplingOptions(slice_thickness=text)
 
@@ -81,7 +81,7 @@ def test_a_thickness_of_more_than_16_spacings_is_refused(text):
 
 
 @pytest.mark.parametrize("numbers", [["3"], ["1", "1", "3"]])
-def test_the_flag_takes_one_number_or_three(numbers):
+def test_the_flag_accepts_one_number_or_three(numbers):
     argv = join_numbers(["upsample", "--slice-thickness", *numbers, "a.nii", "b.nii", "--isotropic"])
 
     args = build_parser().parse_args(argv)
@@ -89,7 +89,7 @@ def test_the_flag_takes_one_number_or_three(numbers):
     assert (args.slice_thickness, args.input) == (",".join(numbers), "a.nii")
 
 
-def test_info_says_the_profile_of_each_axis_and_its_source():
+def test_info_shows_the_profile_of_each_axis_and_its_source():
     assert dict(describe_volume(volume(FILED)))["slice profile"] == (
         "i: k-space of voxels of 1.5 mm (DICOM); j: unknown; k: Gaussian of 3.6 mm (DICOM)"
     )
@@ -127,13 +127,13 @@ def test_an_unstated_profile_is_estimated_with_a_message(caplog, guess):
     ]
 
 
-def test_the_file_wins_over_the_estimate():
+def test_the_file_overrides_the_estimate():
     filed = AxisProfile("gaussian", 1.25, "DICOM")
 
     assert estimate_of(slices(SliceProfile((None, None, filed)))) == filed
 
 
-def test_the_user_wins_over_the_estimate():
+def test_the_user_overrides_the_estimate():
     assert estimate_of(slices(), "5") == AxisProfile("gaussian", 1.25)
 
 
@@ -143,7 +143,7 @@ def points() -> Volume:
     return slices(axis=AxisProfile("point"))
 
 
-def test_a_stated_thickness_that_the_volume_contradicts_is_ignored_with_a_line(caplog, points):
+def test_a_stated_thickness_that_the_volume_contradicts_is_ignored_with_a_message(caplog, points):
     assert estimate_of(points, "4") is None
     assert [r.getMessage() for r in caplog.records] == [
         "The slice thickness is ignored, because it does not match the detail in the volume: "
@@ -157,7 +157,7 @@ def test_a_thickness_in_a_header_that_the_volume_contradicts_is_ignored(points):
     assert estimate_of(replace(points, header=FileHeader(profile=filed))) is None
 
 
-def test_the_file_counts_even_if_the_volume_contradicts_it_where_the_user_says_so(caplog, points):
+def test_with_file_the_header_is_used_even_if_the_volume_contradicts_it(caplog, points):
     filed = SliceProfile((None, None, AxisProfile("gaussian", 1.0, "DICOM")))
 
     assert estimate_of(replace(points, header=FileHeader(profile=filed)), "file") == filed.axes[2]
@@ -165,7 +165,7 @@ def test_the_file_counts_even_if_the_volume_contradicts_it_where_the_user_says_s
 
 
 @pytest.mark.parametrize("width", [1.0, 1.3])
-def test_a_thickness_that_is_right_is_kept(caplog, width):
+def test_a_correct_thickness_is_kept(caplog, width):
     assert estimate_of(slices(axis=AxisProfile("gaussian", width)), f"{4 * width}") == AxisProfile("gaussian", width)
     assert not caplog.records
 
@@ -183,15 +183,15 @@ def test_the_estimate_can_be_switched_off(text):
     assert estimate_of(slices(), text) is None
 
 
-def test_an_unknown_thickness_is_not_taken_from_the_file_either():
+def test_with_unknown_the_file_is_not_used_either():
     assert decided("unknown", profile=FILED) == UNKNOWN
 
 
-def test_the_file_alone_counts_where_the_user_says_so():
+def test_with_file_only_the_file_is_used():
     assert decided("file", profile=FILED) == FILED
 
 
-def test_nothing_is_estimated_along_an_axis_that_is_not_made_finer():
+def test_nothing_is_estimated_along_an_axis_that_is_not_upsampled():
     assert decided_profile(slices(), DEFAULT_OPTIONS, (2, 2, 1)).axes[2] is None
 
 
@@ -208,14 +208,14 @@ def with_estimate(axis: AxisProfile | None, scale: int, guess: Prediction | None
 
 
 @pytest.mark.parametrize("found", list(permutations(PREDICTIONS, 3)))
-def test_the_decision_is_that_of_an_estimate_that_is_always_made(found):
+def test_skipping_the_estimate_never_changes_the_decision(found):
     for profile, scale in CASES:
         decision = decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=lambda _: found)
 
         assert decision.profile.axes == tuple(map(with_estimate, profile.axes, scale, found))
 
 
-def test_nothing_is_estimated_where_the_estimate_cannot_change_the_decision():
+def test_nothing_is_estimated_if_the_estimate_cannot_change_the_decision():
     def refuse(_volume):
         raise AssertionError
 
@@ -229,7 +229,7 @@ def test_nothing_is_estimated_where_the_estimate_cannot_change_the_decision():
         assert decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=refuse).profile == profile
 
 
-def test_voxels_that_are_no_numbers_do_not_change_the_estimate(guess):
+def test_nonfinite_voxels_do_not_change_the_estimate(guess):
     volume = slices()
     volume.array[3, 4, 5:9] = [np.nan, np.inf, -np.inf, np.nan]
 
@@ -244,7 +244,7 @@ def test_padding_does_not_change_the_estimate(guess):
     assert estimate_of(volume).width == pytest.approx(guess.width, abs=0.05)
 
 
-def test_a_volume_without_any_number_is_unknown():
+def test_the_profile_of_a_volume_without_finite_voxels_is_unknown():
     volume = slices()
     volume.array[:] = np.nan
 
@@ -252,7 +252,7 @@ def test_a_volume_without_any_number_is_unknown():
 
 
 @pytest.mark.parametrize("component", ["phase", "real"])
-def test_parts_of_a_complex_image_are_not_judged(component):
+def test_nothing_is_estimated_for_parts_of_a_complex_image(component):
     assert estimate_of(slices(component=component)) is None
 
 

@@ -75,7 +75,7 @@ def test_the_contrast_that_gaussian_slices_keep_is_predicted(width):
     assert kept == pytest.approx(AxisProfile("gaussian", width).transfer()[1], abs=0.12)
 
 
-def test_a_prediction_becomes_the_gaussian_that_keeps_slightly_less():
+def test_a_predicted_contrast_gives_a_gaussian_that_keeps_slightly_less():
     axis = profile_of(0.5, 0.01)
 
     assert axis is not None
@@ -83,36 +83,36 @@ def test_a_prediction_becomes_the_gaussian_that_keeps_slightly_less():
     assert axis.transfer()[1] == pytest.approx(0.5 - CAUTION, abs=0.01)
 
 
-def test_noise_is_unknown():
+def test_the_profile_of_noise_is_unknown():
     array = np.random.default_rng(0).standard_normal((32, 48, 48))
 
     assert estimated_axes(array, (1.0, 1.0, 1.0)) == (None, None, None)
 
 
-def test_a_smooth_volume_is_not_taken_for_thick_slices():
+def test_a_smooth_volume_is_not_mistaken_for_thick_slices():
     smooth = ndimage.gaussian_filter(texture(64), 3)
 
     assert estimated_axes(smooth, (1.0, 1.0, 1.0)) == (None, None, None)
 
 
-def test_slices_that_are_all_alike_are_unknown(fine):
+def test_the_profile_of_identical_slices_is_unknown(fine):
     array = np.repeat(acquired(fine, "gaussian", 1.3)[12:13], 24, axis=0)
 
     assert estimated(array) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (6, 64, 64), (3, 3, 3), (1, 1, 1)])
-def test_few_slices_are_unknown(shape):
+def test_the_profile_of_few_slices_is_unknown(shape):
     assert estimated_axes(np.random.default_rng(0).random(shape), SPACING) == (None, None, None)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0])
-def test_a_constant_volume_is_unknown(value):
+def test_the_profile_of_a_constant_volume_is_unknown(value):
     assert estimated_axes(np.full((32, 32, 32), value), SPACING) == (None, None, None)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float64])
-def test_the_type_of_the_voxels_changes_nothing_but_rounding(fine, dtype):
+def test_the_voxel_type_changes_the_estimate_only_by_rounding(fine, dtype):
     slices = acquired(fine, "gaussian", 1.3)
 
     assert estimated(np.round(slices * 50).clip(0, 250).astype(dtype)).width == pytest.approx(
@@ -121,7 +121,7 @@ def test_the_type_of_the_voxels_changes_nothing_but_rounding(fine, dtype):
 
 
 @pytest.mark.parametrize("width", [0.5, 0.8, 1.3])
-def test_the_width_is_that_of_the_gaussian_that_keeps_as_much(width):
+def test_the_width_is_that_of_the_gaussian_that_keeps_the_same_contrast(width):
     assert gaussian_width(AxisProfile("gaussian", width).transfer()[1]) == pytest.approx(width)
 
 
@@ -136,11 +136,11 @@ def test_the_width_is_that_of_the_gaussian_that_keeps_as_much(width):
         (-1, 0.01),
     ],
 )
-def test_uncertain_estimates_are_unknown(kept, error):
+def test_an_uncertain_estimate_leaves_the_profile_unknown(kept, error):
     assert profile_of(kept, error) is None
 
 
-def test_features_unlike_all_of_the_fit_are_not_judged():
+def test_features_unlike_those_of_the_fit_have_infinite_uncertainty():
     regression = fitted()
 
     assert regression.predicted(regression.mean)[1] < 1

@@ -22,12 +22,12 @@ from ArSSRLib.errors import InputError
         (AxisProfile("gaussian", 1.0), [math.exp(-((math.pi * f) ** 2) / (4 * math.log(2))) for f in FREQUENCIES]),
     ],
 )
-def test_the_kept_contrast_is_the_transform_of_the_profile(profile, expected):
+def test_the_transfer_function_is_the_transform_of_the_profile(profile, expected):
     np.testing.assert_allclose(profile.transfer(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "box"])
-def test_the_kept_contrast_is_what_a_simulated_acquisition_keeps_of_a_wave(kind):
+def test_the_transfer_function_agrees_with_a_simulated_acquisition_of_a_wave(kind):
     fine, coarse, cycles = 480, 60, 15  # 0.25 cycles per coarse voxel
     profile = SliceProfile((None, None, AxisProfile(kind, 0.9)))
     down = profile_matrices((fine, 4, 4), (coarse, 4, 4), profile)[0]
@@ -41,7 +41,7 @@ def test_the_kept_contrast_is_what_a_simulated_acquisition_keeps_of_a_wave(kind)
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_training_gives_the_network_the_same_profile_as_upsampling(number):
+def test_the_network_receives_the_same_profile_in_training_and_upsampling(number):
     width = torch.tensor([1.0, 0.7, 1.4])
 
     kept = batch_transfer(torch.full((3,), number), width)
@@ -51,7 +51,7 @@ def test_training_gives_the_network_the_same_profile_as_upsampling(number):
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_training_simulates_what_evaluation_simulates(number):
+def test_training_and_evaluation_simulate_the_same_acquisition(number):
     fine, coarse = 48, 16
     profile = SliceProfile((None, None, AxisProfile(KINDS[number], 1.2)))
     expected = profile_matrices((fine, 4, 4), (coarse, 4, 4), profile)[0]
@@ -75,7 +75,7 @@ def test_the_network_receives_no_profile_of_an_unknown_axis():
     assert told[2].tolist() == [1, 1, 1, 1, 1]  # axis i comes last in (k, j, i)
 
 
-def test_a_profile_covers_a_scale_whose_finer_axes_are_known():
+def test_a_profile_covers_a_scale_if_all_upsampled_axes_are_known():
     thick = SliceProfile((None, None, AxisProfile("gaussian", 1.0)))
 
     assert thick.covers((1, 1, 4))

@@ -57,7 +57,7 @@ def test_interleaved_gains_are_found(amount):
     assert left(found, true) < 0.2 * 100 * amount
 
 
-def test_random_gains_are_found_in_part_and_never_increased():
+def test_random_gains_are_reduced_and_never_increased():
     before, after = [], []
     for seed in range(4):
         true = np.exp(0.03 * np.random.default_rng(10 + seed).normal(size=40))
@@ -100,7 +100,7 @@ ANATOMIES = {
 
 
 @pytest.mark.parametrize("anatomy", ANATOMIES)
-def test_anatomy_is_not_taken_for_gain(anatomy):
+def test_anatomy_is_not_mistaken_for_gains(anatomy):
     assert estimate(ANATOMIES[anatomy](head())) is None
 
 
@@ -118,14 +118,14 @@ def test_offset_and_gain_of_the_volume_change_nothing():
     assert estimate(-3 * 1e4 + 0.2 * array).factors == pytest.approx(estimate(array).factors, abs=1e-6)
 
 
-def test_the_mean_of_a_slab_stays():
+def test_the_mean_of_a_slab_is_preserved():
     found = estimate(head() * along_k(ALTERNATING) * along_k(np.linspace(0.8, 1.2, SLICES)))
 
     means = np.convolve(np.log(found.factors), np.ones(8) / 8, "valid")
     assert np.abs(means).max() < 0.003
 
 
-def test_ignored_voxels_do_not_count():
+def test_ignored_voxels_do_not_change_the_estimate():
     array = head() * along_k(ALTERNATING)
     spoiled, ignored = array.copy(), np.zeros(array.shape, dtype=bool)
     ignored[:, :40] = True
@@ -159,7 +159,7 @@ def test_even_slices_times_the_gains_are_the_scan_above_the_background():
     np.testing.assert_array_equal(even[array <= 50], array[array <= 50])
 
 
-def test_a_contrast_on_a_high_offset_is_kept():
+def test_the_contrast_on_a_high_offset_is_kept():
     array = 1e9 + head() * along_k(ALTERNATING)
 
     even = estimate(array).removed_from(array, IntensityRange.of(array).floor)
@@ -168,7 +168,7 @@ def test_a_contrast_on_a_high_offset_is_kept():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
-def test_gains_are_found_in_every_type(dtype):
+def test_gains_are_found_in_every_voxel_type(dtype):
     array = head() * along_k(ALTERNATING) / (5 if dtype is np.uint8 else 1)
 
     assert left(estimate(array.astype(dtype)), ALTERNATING) < 0.6

@@ -65,7 +65,7 @@ def test_a_range_beyond_the_largest_number_has_no_spectrum():
         assert axis_features(array, SPACING) == [None] * 3
 
 
-def test_a_large_volume_takes_little_memory():
+def test_a_large_volume_needs_little_memory():
     array = np.tile(texture(48), (3, 3, 3))  # 12 MB
     array = np.concatenate([array] * 4)  # 48 MB
 

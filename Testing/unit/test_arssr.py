@@ -70,7 +70,7 @@ def test_a_prediction_depends_on_exactly_the_stated_halo(model):
     assert (seen.min().item(), seen.max().item()) == (middle - model.halo, middle + model.halo)
 
 
-def test_a_tile_with_the_stated_halo_equals_the_whole(model):
+def test_a_tile_with_the_stated_halo_equals_the_untiled_result(model):
     shape, fine, halo = (3, 70, 3), (6, 140, 6), model.halo
     volume = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(6))
     whole = whole_grid(shape, fine)
@@ -95,7 +95,7 @@ def test_bytes_per_coarse_voxel_cover_a_wide_feature_map():
     assert model.bytes_per_coarse_voxel >= 4 * (64 + 512)
 
 
-def test_a_grid_is_answered_in_single_precision_under_autocast(model):
+def test_query_grid_returns_single_precision_under_autocast(model):
     grid = whole_grid((4, 4, 4), (6, 7, 8))
     volume = torch.rand(1, 1, 4, 4, 4, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_a_half_precision_feature_map_can_be_queried_at_points(model, feature_ma
     torch.testing.assert_close(found[0], model.query_grid(feature_map, grid).flatten(), atol=0.02, rtol=0)
 
 
-def test_training_reaches_encoder_and_decoder(model):
+def test_gradients_reach_encoder_and_decoder(model):
     coordinates = 2 * torch.rand(2, 50, 3) - 1
 
     model.query(model.encode(torch.rand(2, 1, 4, 4, 4)), coordinates).sum().backward()
@@ -129,7 +129,7 @@ def test_training_reaches_encoder_and_decoder(model):
     model.zero_grad(set_to_none=True)
 
 
-def test_a_grid_is_answered_without_recording_gradients(model, feature_map):
+def test_query_grid_records_no_gradients(model, feature_map):
     assert not model.query_grid(feature_map, whole_grid(COARSE, FINE)).requires_grad
 
 
@@ -145,18 +145,18 @@ def test_a_feature_map_of_another_network_is_refused(model, shape):
         model.query(torch.zeros(shape), torch.zeros(1, 2, 3))
 
 
-def test_sampling_coordinates_of_another_number_are_refused(model, feature_map):
+def test_a_different_number_of_sampling_coordinates_is_refused(model, feature_map):
     with pytest.raises(ValueError, match="sampling_coordinates"):
         model.query(feature_map, torch.zeros(1, 2, 3), sampling_coordinates=torch.zeros(1, 3, 3))
 
 
-def test_a_grid_answers_for_one_volume_only(model, feature_map):
+def test_query_grid_refuses_a_batch(model, feature_map):
     with pytest.raises(ValueError, match="one volume"):
         model.query_grid(feature_map.expand(2, -1, -1, -1, -1), whole_grid(COARSE, FINE))
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
-def test_a_grid_that_leaves_the_crop_is_refused_and_its_axis_named(model, feature_map, shift):
+def test_a_grid_beyond_the_crop_is_refused_and_its_axis_named(model, feature_map, shift):
     grid = whole_grid(COARSE, FINE)
     moved = QueryGrid(query=grid.query, sampling=(grid.sampling[0], grid.sampling[1] + shift, grid.sampling[2]))
 
@@ -164,7 +164,7 @@ def test_a_grid_that_leaves_the_crop_is_refused_and_its_axis_named(model, featur
         model.query_grid(feature_map, moved)
 
 
-def test_a_grid_of_two_lengths_is_refused(model, feature_map):
+def test_a_grid_with_two_lengths_is_refused(model, feature_map):
     grid = whole_grid(COARSE, FINE)
     torn = QueryGrid(query=(grid.query[0][1:], *grid.query[1:]), sampling=grid.sampling)
 

@@ -62,7 +62,7 @@ def residual(tiny_model):
 
 
 @pytest.mark.parametrize("fine", [FINE, (7, 9, 8), (14, 18, 16), (56, 10, 9)])
-def test_a_grid_is_answered_as_its_points(tiny_model, fine):
+def test_query_grid_agrees_with_query(tiny_model, fine):
     scale, grid = scale_of(SHAPE, fine), whole_grid(SHAPE, fine)
 
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_a_grid_is_answered_as_its_points(tiny_model, fine):
     torch.testing.assert_close(on_grid.flatten(), at_points[0].float(), rtol=0, atol=1e-5)
 
 
-def test_a_block_is_answered_as_the_same_voxels_of_the_whole(tiny_model):
+def test_a_block_agrees_with_the_same_voxels_of_the_whole(tiny_model):
     grid, scale = whole_grid(SHAPE, FINE), scale_of(SHAPE, FINE)
     rows = (slice(3, 11), slice(0, 1), slice(7, 21))
     block = QueryGrid(
@@ -148,7 +148,7 @@ def test_the_first_step_of_training_reaches_the_last_layer(new_model):
     assert new_model.output.weight.grad.abs().max() > 0
 
 
-def test_gradients_change_no_result(tiny_model):
+def test_recording_gradients_does_not_change_the_result(tiny_model):
     points = torch.rand((1, 50, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
 
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_the_network_receives_the_scale_of_each_axis(residual, axis):
 # --- batches, shapes, precision
 
 
-def test_items_of_a_batch_do_not_mix(tiny_model):
+def test_items_of_a_batch_are_independent(tiny_model):
     volumes = torch.cat([random_volume(*SHAPE, seed=n) for n in range(3)])
     scale = torch.tensor([[2.0, 2, 2], [1, 1, 4], [3, 1.5, 2]])
     points = torch.rand((3, 60, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -188,7 +188,7 @@ def test_items_of_a_batch_do_not_mix(tiny_model):
             torch.testing.assert_close(together[one], alone, rtol=0, atol=1e-5)
 
 
-def test_a_feature_map_lies_on_the_coarse_grid(tiny_model):
+def test_a_feature_map_has_the_coarse_grid(tiny_model):
     feature_map = tiny_model.encode(random_volume(*SHAPE))
 
     assert feature_map.shape == (1, tiny_model.config.feature_channels + 1, *SHAPE)

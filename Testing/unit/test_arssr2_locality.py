@@ -30,7 +30,7 @@ def line_along(axis: int, index: torch.Tensor, count: int, others: tuple[float, 
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
-def test_a_feature_sees_exactly_as_far_as_the_receptive_radius(blocks):
+def test_a_feature_depends_on_exactly_the_receptive_radius(blocks):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(ArSSR2Config(channels=8, blocks=blocks, feature_channels=8))
@@ -87,7 +87,7 @@ def test_layers_stop_at_a_limited_halo(halo):
     assert not torch.allclose(limited, whole, atol=1e-4)
 
 
-def test_a_halo_as_far_as_the_layers_see_is_exact(tiny_model):
+def test_a_halo_of_the_receptive_radius_is_exact(tiny_model):
     volume, box = random_volume(17, 17, 17), (slice(6, 11),) * 3
 
     with torch.no_grad():

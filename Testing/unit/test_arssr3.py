@@ -51,7 +51,7 @@ def test_the_profile_changes_the_prediction(network):
     assert (answered(network, told(GAUSSIAN)) - unknown).abs().max() > 1e-4
 
 
-def test_an_unknown_profile_is_the_same_as_none(network):
+def test_an_unknown_profile_equals_no_profile(network):
     torch.testing.assert_close(
         answered(network, told(UNKNOWN)), answered(network, Conditioning.between(SHAPE, FINE)), rtol=0, atol=0
     )
@@ -86,7 +86,7 @@ def test_scattered_points_and_the_block_of_training_equal_the_grid(network):
     torch.testing.assert_close(block, expected, rtol=0, atol=2e-5)
 
 
-def test_each_of_several_volumes_has_its_own_profile(network):
+def test_each_volume_of_a_batch_has_its_own_profile(network):
     one, other = told(GAUSSIAN), told(UNKNOWN)
     both = Conditioning(torch.cat([one.scale, other.scale]), torch.cat([one.acquisition, other.acquisition]))
     points = torch.zeros((2, 4, 3))
@@ -107,7 +107,7 @@ def test_weights_of_arssr2_predict_the_same_with_any_profile(profile):
     torch.testing.assert_close(answered(network, told(profile)), before, rtol=0, atol=1e-6)
 
 
-def test_weights_of_arssr2_may_become_deeper_on_the_way():
+def test_weights_of_arssr2_can_be_adopted_by_a_deeper_network():
     arssr2 = randomized(build_model(ArSSR2Config(**WIDTHS)))
     before = answered(arssr2, Conditioning.between(SHAPE, FINE))
 
@@ -123,12 +123,12 @@ def test_weights_of_other_widths_are_refused():
         ArSSR3.adopting(arssr2, ArSSR3Config(**WIDTHS | {"channels": 6}))
 
 
-def test_the_strength_of_the_correction_lies_between_0_and_1(network):
+def test_the_strength_of_the_correction_is_between_0_and_1(network):
     strength = network.correction_strength(told(GAUSSIAN)).detach()
 
     assert strength.shape == (1,)
     assert 0 < float(strength) < 1
 
 
-def test_a_configuration_travels_as_json(network):
+def test_a_configuration_is_read_back_from_json(network):
     assert model_config_from_json(network.config.to_json()) == network.config

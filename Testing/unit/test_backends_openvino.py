@@ -56,7 +56,7 @@ def encode(model, crop: np.ndarray, scale: Conditioning, *, precision=FP32, adva
 
 @EVERY_KIND
 @pytest.mark.parametrize(("shape", "scale"), [((9, 7, 5), (2.0, 2.0, 2.0)), ((1, 6, 11), (4.0, 1.0, 1.37))])
-def test_the_feature_map_is_that_of_pytorch(network, shape, scale):
+def test_the_feature_map_agrees_with_pytorch(network, shape, scale):
     crop = crop_of(*shape)
     expected = network.encode(torch.from_numpy(crop)[None, None], factors(*scale)).detach()
 
@@ -67,7 +67,7 @@ def test_the_feature_map_is_that_of_pytorch(network, shape, scale):
 
 
 @EVERY_KIND
-def test_a_volume_comes_out_as_pytorch_makes_it(network, phantom):
+def test_a_volume_agrees_with_pytorch(network, phantom):
     how = UpsamplingOptions(device="cpu", precision="fp32")
     expected = upsample(phantom, network, (2, 1.3, 1), how).array
 
@@ -76,11 +76,11 @@ def test_a_volume_comes_out_as_pytorch_makes_it(network, phantom):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.ptp(expected))
 
 
-def test_features_lie_as_the_decoder_reads_them(tiny_model):
+def test_features_are_in_the_memory_layout_of_the_decoder(tiny_model):
     assert encode(tiny_model, crop_of(4, 5, 6), factors(2, 2, 2)).permute(0, 2, 3, 4, 1).is_contiguous()
 
 
-def test_the_scale_is_told_to_a_graph_that_is_already_there(tiny_model):
+def test_a_compiled_graph_receives_the_scale(tiny_model):
     crop = crop_of(6, 6, 6)
     thick, cubic = (encode(tiny_model, crop, factors(*scale)) for scale in ((4, 1, 1), (2, 2, 2)))
 
@@ -97,7 +97,7 @@ def test_bf16_differs_by_rounding_only(tiny_model, phantom, monkeypatch):
     assert np.abs(rounded - exact).max() < 2**-7 * np.ptp(exact)
 
 
-def test_8_bits_lose_little_of_what_the_network_adds(tiny_model, phantom):
+def test_8_bits_change_the_result_by_less_than_2_percent_of_its_range(tiny_model, phantom):
     cubic = Volume(phantom.array, phantom.geometry)
     exact, rounded = (
         upsample(cubic, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=name)).array
@@ -108,7 +108,7 @@ def test_8_bits_lose_little_of_what_the_network_adds(tiny_model, phantom):
     assert 0 < error < 0.02 * np.ptp(exact)
 
 
-def test_a_region_in_8_bits_is_cut_from_the_whole(tiny_model, phantom, monkeypatch):
+def test_a_region_in_8_bits_equals_the_crop_of_the_whole(tiny_model, phantom, monkeypatch):
     shapes = []
 
     def recorded(model, array, scale):
@@ -143,14 +143,14 @@ def compilations(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_second_volume_of_a_shape_pays_for_no_compilation(tiny_model, phantom, compilations, precision):
+def test_a_second_volume_of_the_same_shape_is_not_compiled_again(tiny_model, phantom, compilations, precision):
     for _ in range(2):
         upsample(phantom, tiny_model, 2, UpsamplingOptions(device="cpu", backend="openvino", precision=precision))
 
     assert compilations == [phantom.array.shape]
 
 
-def test_a_network_that_was_trained_on_is_compiled_anew(tiny_model, compilations):
+def test_a_network_with_changed_weights_is_compiled_again(tiny_model, compilations):
     crop, scale = crop_of(5, 5, 5), factors(2, 2, 2)
     before = encode(tiny_model, crop, scale)
     with torch.no_grad():
@@ -165,7 +165,7 @@ def test_a_network_that_was_trained_on_is_compiled_anew(tiny_model, compilations
     torch.testing.assert_close((after - before)[:, :-1], torch.ones_like(before[:, :-1]))
 
 
-def test_no_more_than_so_many_graphs_are_kept(tiny_model, compilations):
+def test_the_number_of_kept_graphs_is_limited(tiny_model, compilations):
     for depth in range(openvino_encoder.KEPT_GRAPHS + 3):
         encode(tiny_model, crop_of(depth + 1, 2, 2), factors(2, 2, 2))
 
@@ -175,7 +175,7 @@ def test_no_more_than_so_many_graphs_are_kept(tiny_model, compilations):
 
 
 @EVERY_KIND
-def test_the_plan_counts_what_this_backend_holds(network, phantom, monkeypatch):
+def test_the_plan_includes_the_memory_of_the_backend(network, phantom, monkeypatch):
     monkeypatch.setattr("ArSSRLib.upsampling.used_memory", lambda _: 0)
     numbers = {"openvino": openvino_bytes_per_coarse_voxel(network), "torch": network.bytes_per_coarse_voxel}
 
@@ -188,7 +188,7 @@ def test_the_plan_counts_what_this_backend_holds(network, phantom, monkeypatch):
     assert memory["openvino"] - memory["torch"] == more
 
 
-def test_nothing_is_reported_to_anybody(tiny_model, compilations, monkeypatch):
+def test_no_telemetry_is_sent(tiny_model, compilations, monkeypatch):
     telemetry = pytest.importorskip("openvino_telemetry", reason="openvino came without it")
     made = []
     monkeypatch.setattr(type(telemetry.Telemetry), "__call__", lambda *_, **__: made.append(1))
@@ -226,7 +226,7 @@ class Cancelled(Exception):  # noqa: N818
     """An exception in the user's callback."""
 
 
-def test_an_encoding_that_is_stopped_ends_before_its_memory_is_given_away(tiny_model, monkeypatch):
+def test_a_canceled_encoding_ends_before_its_memory_is_released(tiny_model, monkeypatch):
     request, parts = Request(), []
     compiled = type("Compiled", (), {"create_infer_request": lambda _: request, "release_memory": lambda _: None})()
     compiled.output = lambda _: type("Port", (), {"shape": [1, 4, 4, 4, 8]})()
@@ -245,7 +245,7 @@ def test_an_encoding_that_is_stopped_ends_before_its_memory_is_given_away(tiny_m
     assert sum(parts) <= openvino_encoder.MOST_ESTIMATED
 
 
-def test_the_parts_of_an_encoding_add_up_to_all_of_it(tiny_model, monkeypatch):
+def test_the_reported_fractions_of_an_encoding_add_up_to_1(tiny_model, monkeypatch):
     monkeypatch.setattr(openvino_encoder, "POLL_SECONDS", 0.001)
     parts = []
 
@@ -254,7 +254,7 @@ def test_the_parts_of_an_encoding_add_up_to_all_of_it(tiny_model, monkeypatch):
     assert sum(parts) == pytest.approx(1)
 
 
-def test_after_a_stop_the_next_volume_is_right(tiny_model, phantom, monkeypatch):
+def test_the_next_volume_is_correct_after_a_cancellation(tiny_model, phantom, monkeypatch):
     monkeypatch.setattr(openvino_encoder, "POLL_SECONDS", 0.001)
     how = UpsamplingOptions(device="cpu", backend="openvino", precision="fp32")
     expected = upsample(phantom, tiny_model, 2, how).array

@@ -41,7 +41,7 @@ def refused(error, volume, model, **how) -> str:
     return one_line(caught)
 
 
-def test_a_version_that_is_too_old_is_refused_before_work(installed, phantom, tiny_model, monkeypatch):
+def test_a_version_that_is_too_old_is_refused_before_computing(installed, phantom, tiny_model, monkeypatch):
     monkeypatch.setattr(packages, "version", lambda _: "2024.6.0")
 
     message = refused(DependencyError, phantom, tiny_model)
@@ -49,7 +49,7 @@ def test_a_version_that_is_too_old_is_refused_before_work(installed, phantom, ti
     assert "The openvino backend needs openvino 2025.0 or later, but 2024.6.0 is installed" in message
 
 
-def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(phantom, tiny_model, monkeypatch):
+def test_a_missing_backend_is_refused_with_the_package_to_install(phantom, tiny_model, monkeypatch):
     monkeypatch.setattr(device, "find_spec", lambda _: None)
 
     assert "pip install openvino" in refused(DependencyError, phantom, tiny_model)
@@ -59,29 +59,29 @@ def test_an_unknown_backend_is_refused_with_the_known_ones(phantom, tiny_model):
     assert "expected torch, openvino or fused" in refused(InputError, phantom, tiny_model, backend="onnx")
 
 
-def test_openvino_is_for_the_cpu(installed, phantom, tiny_model, monkeypatch):
+def test_openvino_is_only_for_the_cpu(installed, phantom, tiny_model, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
 
     assert "--device cpu" in refused(DeviceError, phantom, tiny_model, device="mps")
 
 
-def test_8_bits_are_for_openvino(phantom, tiny_model):
+def test_8_bits_are_only_for_openvino(phantom, tiny_model):
     said = refused(DeviceError, phantom, tiny_model, backend="torch", precision="int8")
 
     assert "--backend openvino" in said
 
 
-def test_8_bits_are_for_networks_that_were_measured_in_them(installed, phantom):
+def test_8_bits_are_only_for_networks_that_were_measured_with_them(installed, phantom):
     model = build_model(ArSSRConfig(encoder="ResCNN", feature_channels=2, decoder_depth=2, decoder_width=2))
 
     assert "choose bf16 or fp32" in refused(InputError, phantom, model, precision="int8")
 
 
-def test_a_precision_that_the_processor_lacks_is_refused_not_replaced(installed, phantom, tiny_model):
+def test_a_precision_that_the_processor_does_not_support_is_refused_not_replaced(installed, phantom, tiny_model):
     assert "choose fp32 or auto" in refused(DeviceError, phantom, tiny_model, precision="bf16")
 
 
-def test_a_network_on_the_fine_grid_has_nothing_to_encode(installed, phantom):
+def test_a_network_on_the_fine_grid_is_refused(installed, phantom):
     model = build_model(FixedScaleConfig(kind="srcnn3d", scale=2.0))
 
     assert "torch backend" in refused(InputError, phantom, model)
@@ -96,7 +96,7 @@ def test_a_network_on_the_fine_grid_has_nothing_to_encode(installed, phantom):
         ("avx2", "openvino", torch.float32),
     ],
 )
-def test_auto_is_the_precision_that_pays_with_this_backend(tmp_path, monkeypatch, flags, backend, expected):
+def test_auto_is_the_fastest_precision_of_the_backend(tmp_path, monkeypatch, flags, backend, expected):
     (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} sse\n")
     monkeypatch.setattr(device, "PROCESSOR", tmp_path / "cpuinfo")
 
@@ -107,7 +107,7 @@ def test_auto_is_the_precision_that_pays_with_this_backend(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("limits", [(0.0, 7.0), (-3.0, 90.0), (-5.0, 5.0), (-2.0, -1.0), (1.0, 2.0), (0.0, 0.0)])
-def test_256_steps_hold_a_range_and_one_of_them_is_zero(limits):
+def test_256_steps_cover_the_range_and_include_zero(limits):
     low, high = _with_step_at_zero(limits)
 
     step = (float(high) - float(low)) / 255
@@ -118,7 +118,7 @@ def test_256_steps_hold_a_range_and_one_of_them_is_zero(limits):
 
 
 @pytest.mark.parametrize("place", [(0, 0, 0), (37, 20, 30), (49, 40, 35)])
-def test_the_sharpest_edge_is_among_what_is_measured(place):
+def test_the_measured_crops_include_the_sharpest_edge(place):
     array = np.ones((50, 41, 36), np.int16)
     array[place] = 900
 
@@ -128,7 +128,7 @@ def test_the_sharpest_edge_is_among_what_is_measured(place):
     assert all(s.stop - s.start <= 32 + 2 * MARGIN for crop in crops for s in crop)
 
 
-def test_ranges_are_those_of_what_enters_each_convolution(tiny_model):
+def test_ranges_are_those_of_the_input_of_each_convolution(tiny_model):
     array = np.random.default_rng(1).random((9, 8, 7)).astype(np.float32)  # one block: the volume itself
     entered = {}
     hooks = [

@@ -57,7 +57,7 @@ def expect_refusal(path, *words):
 # --- the project's format ---
 
 
-def test_a_model_written_is_the_model_read(model, saved):
+def test_a_saved_model_is_loaded_unchanged(model, saved):
     found = load_model(saved)
 
     assert found.config == SMALL
@@ -65,14 +65,14 @@ def test_a_model_written_is_the_model_read(model, saved):
     assert not found.training
 
 
-def test_a_published_network_is_written_and_read_too(published, tmp_path):
+def test_a_saved_published_network_is_loaded_unchanged(published, tmp_path):
     found = load_model(save_model(published, tmp_path / "published.safetensors", metadata={}))
 
     assert found.config == published.config
     assert equal(found, published)
 
 
-def test_a_model_says_which_file_it_came_from(saved):
+def test_a_model_states_its_file(saved):
     found = load_model(saved)
 
     assert (found.name, found.sha256) == ("small", hashlib.sha256(saved.read_bytes()).hexdigest())
@@ -94,7 +94,7 @@ def test_a_loaded_model_does_not_need_its_file(model, saved):
     assert equal(found, model)
 
 
-def test_free_text_is_kept(saved):
+def test_free_text_in_the_metadata_is_kept(saved):
     assert read_metadata(saved) == {"title": "Small", "steps": "12"}
 
 
@@ -106,7 +106,7 @@ def test_half_precision_weights_become_single_precision(model, tmp_path):
     assert {t.dtype for t in load_model(tmp_path / "half.safetensors").state_dict().values()} == {torch.float32}
 
 
-def test_writing_replaces_the_file_and_leaves_no_other(model, saved):
+def test_writing_replaces_the_file_and_leaves_no_other_files(model, saved):
     save_model(model, saved, metadata={"title": "Second"})
 
     assert read_metadata(saved)["title"] == "Second"
@@ -114,7 +114,7 @@ def test_writing_replaces_the_file_and_leaves_no_other(model, saved):
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "Path.replace"])
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(model, saved, monkeypatch, step):
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(model, saved, monkeypatch, step):
     before = saved.read_bytes()
 
     def full(*_):
@@ -138,7 +138,7 @@ def test_another_suffix_is_refused(model, tmp_path):
         save_model(model, tmp_path / "model.pt", metadata={})
 
 
-def test_metadata_cannot_disguise_itself_as_the_format(model, tmp_path):
+def test_metadata_cannot_replace_the_configuration(model, tmp_path):
     with pytest.raises(InputError, match="arssr_config"):
         save_model(model, tmp_path / "model.safetensors", metadata={"arssr_config": "{}"})
 
@@ -148,7 +148,7 @@ def test_metadata_cannot_disguise_itself_as_the_format(model, tmp_path):
 
 @pytest.mark.parametrize("encoder", ["RDN", "ResCNN", "SRResNet"])
 @pytest.mark.parametrize(("channels", "depth", "width"), [(6, 2, 9), (3, 5, 4)])
-def test_the_network_is_told_from_the_authors_keys_and_shapes(tmp_path, encoder, channels, depth, width):
+def test_the_network_is_identified_by_the_authors_keys_and_shapes(tmp_path, encoder, channels, depth, width):
     config = ArSSRConfig(encoder=encoder, feature_channels=channels, decoder_depth=depth, decoder_width=width)
     torch.save(build_model(config).state_dict(), tmp_path / "authors.pkl")
 
@@ -156,7 +156,7 @@ def test_the_network_is_told_from_the_authors_keys_and_shapes(tmp_path, encoder,
 
 
 @pytest.mark.parametrize("archive", [True, False])
-def test_both_archives_of_torch_are_read(published, tmp_path, archive):
+def test_both_archive_formats_of_pytorch_are_read(published, tmp_path, archive):
     torch.save(published.state_dict(), tmp_path / "authors.pkl", _use_new_zipfile_serialization=archive)
 
     assert equal(load_model(tmp_path / "authors.pkl"), published)
@@ -169,7 +169,7 @@ def test_a_checkpoint_of_a_data_parallel_wrapper_is_read(published, tmp_path):
     assert equal(load_model(tmp_path / "authors.pkl"), published)
 
 
-def test_converting_keeps_every_weight_and_says_where_they_come_from(published, tmp_path):
+def test_converting_keeps_every_weight_and_records_the_source(published, tmp_path):
     source = tmp_path / "authors.pkl"
     torch.save(published.state_dict(), source)
 
@@ -198,7 +198,7 @@ def test_converting_never_replaces_the_source(saved):
         convert_checkpoint(saved, saved, overwrite=True)
 
 
-def test_converting_our_own_format_is_refused(saved, tmp_path):
+def test_converting_safetensors_is_refused(saved, tmp_path):
     with pytest.raises(CheckpointError, match="already"):
         convert_checkpoint(saved, tmp_path / "again.safetensors")
 
@@ -210,7 +210,7 @@ def test_a_missing_file_is_refused(tmp_path):
     expect_refusal(tmp_path / "nothing.safetensors", "does not exist")
 
 
-def test_a_name_too_long_for_a_file_is_refused():
+def test_a_file_name_that_is_too_long_is_refused():
     with pytest.raises(CheckpointError):
         load_model("x" * 5000)
 
@@ -223,7 +223,7 @@ def test_a_folder_is_refused(tmp_path):
     ("content", "word"),
     [(b"", "empty"), (b"hello, this is text\n", "first bytes"), (b"{}", "first bytes"), (b"PK", "damaged")],
 )
-def test_a_file_of_something_else_is_refused(tmp_path, content, word):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content, word):
     (tmp_path / "model.safetensors").write_bytes(content)
 
     expect_refusal(tmp_path / "model.safetensors", word)
@@ -231,7 +231,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content, word):
 
 @pytest.mark.parametrize("part", [0.001, 0.1, 0.5, 0.99])
 @pytest.mark.parametrize("kind", ["ours", "archive", "legacy"])
-def test_a_file_cut_short_is_refused(saved, published, tmp_path, kind, part):
+def test_a_truncated_file_is_refused(saved, published, tmp_path, kind, part):
     path = saved
     if kind != "ours":
         path = tmp_path / "authors.pkl"
@@ -277,7 +277,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, writer):
         ({"encoder.sfe1.weight": torch.zeros(2)}, "none of the published encoders"),
     ],
 )
-def test_a_pickle_of_something_else_is_refused(tmp_path, content, word):
+def test_a_pickle_without_weights_is_refused(tmp_path, content, word):
     torch.save(content, tmp_path / "model.pkl")
 
     expect_refusal(tmp_path / "model.pkl", word)
@@ -291,11 +291,11 @@ def rewritten(path, change, header=None):
     return path
 
 
-def test_a_missing_weight_is_refused_by_name(saved):
+def test_a_missing_weight_is_refused_and_named(saved):
     expect_refusal(rewritten(saved, lambda state: state.pop("head.bias")), "lacks head.bias")
 
 
-def test_an_unknown_weight_is_refused_by_name(saved):
+def test_an_unknown_weight_is_refused_and_named(saved):
     expect_refusal(rewritten(saved, lambda state: state.update(extra=torch.zeros(1))), '"extra"')
 
 
@@ -314,11 +314,11 @@ def test_weights_of_another_encoder_under_the_authors_keys_are_refused(published
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(saved, value):
+def test_nonfinite_weights_are_refused(saved, value):
     expect_refusal(rewritten(saved, lambda state: state["head.bias"].fill_(value)), "head.bias", "NaN")
 
 
-def test_weights_that_are_whole_numbers_are_refused(saved):
+def test_integer_weights_are_refused(saved):
     expect_refusal(
         rewritten(saved, lambda state: state.update({"head.bias": torch.zeros(4, dtype=torch.int64)})), "int64"
     )
@@ -335,11 +335,11 @@ def test_weights_that_are_whole_numbers_are_refused(saved):
         ({"arssr_format": "1", "arssr_config": '{"kind": "arssr2", "colour": 1}'}, ["colour"]),
     ],
 )
-def test_a_header_that_this_engine_does_not_know_is_refused(saved, header, words):
+def test_an_unknown_header_is_refused(saved, header, words):
     expect_refusal(rewritten(saved, lambda state: None, header), *words)
 
 
-def test_a_header_that_asks_for_gigabytes_is_refused_before_a_network_is_built(saved, monkeypatch):
+def test_a_header_that_requires_gigabytes_is_refused_before_building_a_network(saved, monkeypatch):
     config = json.dumps({"kind": "arssr2", "channels": 10**6})
     path = rewritten(saved, lambda state: None, {"arssr_format": "1", "arssr_config": config})
     monkeypatch.setattr(files_room, "build_model", lambda _: pytest.fail("a network was built"))
@@ -347,7 +347,7 @@ def test_a_header_that_asks_for_gigabytes_is_refused_before_a_network_is_built(s
     expect_refusal(path, "channels", "1000000")
 
 
-def test_the_shapes_are_compared_before_a_weight_is_read(saved, monkeypatch):
+def test_shapes_are_compared_before_weights_are_read(saved, monkeypatch):
     config = json.dumps({"kind": "arssr2", "channels": 5, "blocks": 1, "feature_channels": 8})
     path = rewritten(saved, lambda state: None, {"arssr_format": "1", "arssr_config": config})
     monkeypatch.setattr(files_room, "checked_tensor", lambda *_: pytest.fail("a weight was read"))
@@ -355,7 +355,7 @@ def test_the_shapes_are_compared_before_a_weight_is_read(saved, monkeypatch):
     expect_refusal(path, "of shape", "more")
 
 
-def test_loading_draws_no_random_numbers_that_others_would_miss(saved):
+def test_loading_does_not_change_the_random_state(saved):
     torch.manual_seed(8)
     expected = torch.rand(3)
     torch.manual_seed(8)
@@ -365,6 +365,6 @@ def test_loading_draws_no_random_numbers_that_others_would_miss(saved):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_device_that_is_not_there_is_refused(saved):
+def test_a_missing_device_is_refused(saved):
     with pytest.raises(DeviceError):
         load_model(saved, device="abacus")

@@ -62,7 +62,7 @@ def test_an_entry_describes_its_model(weights_folder):
     assert verify(entry) == weights_folder / "brain.safetensors"
 
 
-def test_weights_that_were_changed_are_refused_by_their_checksum(weights_folder):
+def test_changed_weights_are_refused_by_their_checksum(weights_folder):
     with (weights_folder / "brain.safetensors").open("ab") as file:
         file.write(b"\0")
 
@@ -70,7 +70,7 @@ def test_weights_that_were_changed_are_refused_by_their_checksum(weights_folder)
         load_model("brain")
 
 
-def test_weights_that_are_missing_are_refused(weights_folder):
+def test_missing_weights_are_refused(weights_folder):
     (weights_folder / "brain.safetensors").unlink()
 
     with pytest.raises(CheckpointError, match="missing"):
@@ -89,14 +89,14 @@ def test_an_unknown_name_is_refused_with_the_known_and_the_closest(weights_folde
         load_model("brian")
 
 
-def test_a_file_is_not_taken_for_a_name(weights_folder, tiny_model, monkeypatch, tmp_path):
+def test_a_file_is_not_mistaken_for_a_name(weights_folder, tiny_model, monkeypatch, tmp_path):
     save_model(tiny_model, tmp_path / "small.safetensors", metadata={})
     monkeypatch.chdir(tmp_path)
 
     assert load_model("small.safetensors").name == "small"
 
 
-def test_a_name_is_not_taken_for_a_file(weights_folder, monkeypatch, tmp_path):
+def test_a_name_is_not_mistaken_for_a_file(weights_folder, monkeypatch, tmp_path):
     (tmp_path / "brain").write_text("no weights", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
-def test_an_imported_file_is_a_model_with_a_name(folder, tiny_weights, capsys):
+def test_an_imported_file_is_available_by_its_name(folder, tiny_weights, capsys):
     assert main(["models", "import", str(tiny_weights), "--as", "mine"]) == 0
     assert "--model mine" in capsys.readouterr().out
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_of_the_authors_becomes_safetensors(folder, tmp_path):
     assert load_model("theirs").config.decoder_width == 8
 
 
-def test_weights_in_the_models_folder_that_were_changed_are_refused(folder, tiny_weights):
+def test_changed_weights_in_the_models_folder_are_refused(folder, tiny_weights):
     path = import_model(tiny_weights).path
     path.write_bytes(path.read_bytes() + b"\0")
 
@@ -52,7 +52,7 @@ def test_weights_in_the_models_folder_that_were_changed_are_refused(folder, tiny
         load_model("tiny")
 
 
-def test_nothing_that_opens_connections_is_loaded():
+def test_no_module_that_opens_connections_is_loaded():
     code = (
         "import sys\nfrom ArSSRLib.checkpoint import load_model\nload_model('arssr2')\n"
         "import ArSSRLib.commands.upsample, ArSSRLib.worker.volumes\n"
@@ -63,7 +63,7 @@ def test_nothing_that_opens_connections_is_loaded():
     assert done.stdout.strip() == "set()"
 
 
-def test_a_file_that_is_no_model_is_not_imported(folder, tmp_path):
+def test_a_file_that_is_not_a_model_is_not_imported(folder, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
 
     with pytest.raises(CheckpointError):
@@ -74,20 +74,20 @@ def test_a_file_that_is_no_model_is_not_imported(folder, tmp_path):
 @pytest.mark.parametrize(
     "name", ["arssr2", "ARSSR2", "../escape", "a/b", "", ".hidden", "x" * 65, "con", "m.pkl", "a b"]
 )
-def test_a_name_that_cannot_be_given_is_refused(folder, tiny_weights, name):
+def test_an_invalid_name_is_refused(folder, tiny_weights, name):
     with pytest.raises(InputError, match="--as"):
         import_model(tiny_weights, name=name)
     assert not folder.exists()
 
 
-def test_a_name_is_given_once(folder, tiny_weights):
+def test_a_name_that_is_already_used_is_refused(folder, tiny_weights):
     import_model(tiny_weights, name="mine")
 
     with pytest.raises(InputError, match="already"):
         import_model(tiny_weights, name="Mine")
 
 
-def test_imported_weights_that_were_changed_are_refused(folder, tiny_weights):
+def test_changed_imported_weights_are_refused(folder, tiny_weights):
     path = import_model(tiny_weights).path
     path.write_bytes(path.read_bytes()[:-1] + b"\7")
 
@@ -110,7 +110,7 @@ def test_a_file_that_was_not_imported_is_not_removed(folder, name, capsys):
     assert load_model("arssr2").name == "arssr2"
 
 
-def test_a_damaged_description_hides_one_model_and_no_other(folder, tiny_weights):
+def test_a_damaged_description_hides_only_its_model(folder, tiny_weights):
     import_model(tiny_weights, name="good")
     for number, text in enumerate(
         ['{"title": "x"}', "[", '{"title": 1, "sha256": 5, "largest_scale": "x"}', "[" * 9999]
@@ -129,6 +129,6 @@ def test_a_models_folder_without_permission_is_an_output_error(tmp_path, tiny_we
 
 
 @pytest.mark.parametrize("arguments", [["import"], ["remove"], ["list", "--as", "x"]])
-def test_a_task_without_its_operand_is_refused(arguments, capsys):
+def test_a_command_without_its_operand_is_refused(arguments, capsys):
     assert main(["models", *arguments]) == 2
     assert "\n" not in capsys.readouterr().err.strip()

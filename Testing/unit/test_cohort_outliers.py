@@ -20,11 +20,11 @@ def test_too_few_or_equal_values_have_no_outlier(values):
     assert robust_scores(values) == [0.0] * len(values)
 
 
-def test_one_among_equals_stands_out():
+def test_one_different_value_among_equals_is_an_outlier():
     assert robust_scores([1.0] * 19 + [2.0])[-1] > 3.5
 
 
-def test_an_outlier_is_explained_and_a_missing_figure_is_no_outlier():
+def test_an_outlier_is_explained_and_a_missing_figure_is_not_an_outlier():
     results = [{"ripple": 0.2 + 0.01 * n} for n in range(9)] + [{"ripple": 0.9}, {}]
 
     found = outliers_of(results)

@@ -47,7 +47,7 @@ def test_the_interpolated_layer_is_cubic_at_the_voxels_of_the_result(shown):
     assert drawn.mean_difference == pytest.approx(0, abs=1e-3)
 
 
-def test_every_layer_shows_the_blob_in_the_same_place(shown):
+def test_every_layer_shows_the_blob_at_the_same_position(shown):
     for plane in pictures.pictures_of(shown, 10**7).planes:
         centers = [center_of(layer, plane.count) for layer in plane.layers if layer.name != "difference"]
 
@@ -64,7 +64,7 @@ def center_of(layer, count):
     return gray.sum(axis=1) @ rows / gray.sum(), gray.sum(axis=0) @ columns / gray.sum()
 
 
-def test_planes_cut_each_other_where_their_lines_say(shown):
+def test_lines_mark_the_intersections_of_planes(shown):
     planes = pictures.pictures_of(shown, 10**7).planes
 
     for plane in planes:
@@ -76,7 +76,7 @@ def test_planes_cut_each_other_where_their_lines_say(shown):
             assert (steps > 0).all() or (steps < 0).all()
 
 
-def test_pictures_take_no_more_than_they_may(shown):
+def test_pictures_stay_within_their_size_limit(shown):
     best = pictures.pictures_of(shown, 10**7).size
 
     smaller = pictures.pictures_of(shown, best - 1)

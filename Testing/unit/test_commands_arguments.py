@@ -21,18 +21,18 @@ def parse(*arguments):
         ("upsample", "--scale", "2", "2", "1.5", "--", "in.nii", "out.nii"),
     ],
 )
-def test_numbers_never_swallow_the_file_names(arguments):
+def test_file_names_are_never_parsed_as_numbers_of_a_scale(arguments):
     args = parse(*arguments)
 
     assert (args.input, args.output, args.scale) == ("in.nii", "out.nii", (2.0, 2.0, 1.5))
 
 
-def test_one_scale_is_enough():
+def test_one_scale_may_stand_for_all_axes():
     assert parse("upsample", "--scale", "3.2", "in.nii", "out.nii").scale == (3.2,)
 
 
 @pytest.mark.parametrize("text", ["nan", "-1", "-1e9", "inf", "0"])
-def test_impossible_scales_are_left_to_the_engine(text):
+def test_impossible_scales_are_refused_by_the_engine_not_the_parser(text):
     assert len(parse("upsample", "in.nii", "out.nii", "--scale", text).scale) == 1
 
 
@@ -53,7 +53,7 @@ def test_impossible_scales_are_left_to_the_engine(text):
         (("--isotropic", "--zoom"), "--zoom"),
     ],
 )
-def test_a_bad_argument_is_refused_in_one_line(arguments, found, capsys):
+def test_an_invalid_argument_is_refused_in_one_line(arguments, found, capsys):
     with pytest.raises(SystemExit) as leaving:
         parse("upsample", "in.nii", "out.nii", *arguments)
 

@@ -15,7 +15,7 @@ from ArSSRLib.volume import Volume
 
 
 @pytest.mark.parametrize("code", ["RAS", "LPS", "LAS", "PIR", "SLA"])
-def test_the_orientation_code_is_that_of_nibabel(code):
+def test_the_orientation_code_agrees_with_nibabel(code):
     affine = np.eye(4)
     affine[:3, :3] = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(tuple(code)), (4, 5, 6))[:3, :3]
     geometry = VolumeGeometry.from_ras_affine((4, 5, 6), affine)
@@ -29,7 +29,7 @@ def test_obliqueness_is_shown_in_degrees():
     assert "oblique by up to 15.0 degrees, right-handed" in orientation(geometry)
 
 
-def test_a_left_handed_grid_is_named(left_handed_geometry):
+def test_a_left_handed_grid_is_reported(left_handed_geometry):
     assert orientation(left_handed_geometry).endswith("along the axes, left-handed")
 
 
@@ -43,7 +43,7 @@ def test_nonfinite_voxels_are_counted(phantom):
     assert text.startswith(f"{array[np.isfinite(array)].min():.6g} to {array[np.isfinite(array)].max():.6g}")
 
 
-def test_a_volume_without_any_number_is_described():
+def test_a_volume_without_finite_voxels_is_described():
     geometry = VolumeGeometry((2, 2, 2), (1, 1, 1))
 
     assert value_range(Volume(np.full((2, 2, 2), np.nan), geometry)) == "no voxel is a finite number"
@@ -74,7 +74,7 @@ def test_weights_are_described_with_their_configuration_and_metadata(tiny_weight
     assert "Tiny" in printed
 
 
-def test_a_file_that_is_neither_is_refused(tmp_path, capsys):
+def test_a_file_that_is_neither_a_volume_nor_weights_is_refused(tmp_path, capsys):
     (tmp_path / "notes.safetensors").write_text("hello, this is not a checkpoint")
 
     assert main(["info", str(tmp_path / "notes.safetensors")]) == 2

@@ -32,26 +32,26 @@ def test_a_parcellation_of_hundreds_of_regions_is_a_label_map(dtype):
     assert label_count(parcellation(150, dtype)) == 151
 
 
-def test_an_image_of_integers_is_no_label_map():
+def test_an_image_of_integers_is_not_a_label_map():
     array = np.random.default_rng(1).normal(400, 60, size=(24, 24, 24)).astype(np.int16)
 
     assert label_count(array) == 0
 
 
-def test_a_smooth_image_of_8_bits_is_no_label_map(phantom):
+def test_a_smooth_8_bit_image_is_not_a_label_map(phantom):
     array = np.round(phantom.array / phantom.array.max() * 255).astype(np.uint8)
 
     assert label_count(array) == 0
 
 
-def test_an_image_of_floating_point_numbers_is_no_label_map(phantom):
+def test_an_image_of_floating_point_numbers_is_not_a_label_map(phantom):
     assert label_count(phantom.array) == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
-def test_a_constant_volume_is_no_label_map(value):
+def test_a_constant_volume_is_not_a_label_map(value):
     assert label_count(np.full((8, 8, 8), value, dtype=np.float32)) == 0
 
 
-def test_a_few_voxels_say_nothing():
+def test_few_voxels_are_not_a_label_map():
     assert label_count(np.arange(27, dtype=np.int16).reshape(3, 3, 3)) == 0

@@ -68,7 +68,7 @@ def test_one_model_can_be_verified(registered, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["show", "nonsense"], ["verify", "nonsense"], ["show"], ["list", DEFAULT_MODEL]])
-def test_a_name_that_does_not_fit_is_refused(arguments, registered, capsys):
+def test_a_missing_or_unknown_name_is_refused_with_the_known_ones(arguments, registered, capsys):
     assert main(["models", *arguments]) == 2
     assert DEFAULT_MODEL in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def test_the_bundled_models_match_their_checksums(capsys):
     assert DEFAULT_MODEL in capsys.readouterr().out
 
 
-def test_a_published_checkpoint_becomes_safetensors_that_can_be_used(tmp_path, capsys):
+def test_a_published_checkpoint_is_converted_to_usable_safetensors(tmp_path, capsys):
     import torch  # noqa: PLC0415
 
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
@@ -96,7 +96,7 @@ def test_a_published_checkpoint_becomes_safetensors_that_can_be_used(tmp_path, c
     assert all(torch.equal(ours.state_dict()[key], value) for key, value in model.state_dict().items())
 
 
-def test_converting_replaces_nothing_unasked(tmp_path, tiny_weights, capsys):
+def test_converting_replaces_files_only_on_request(tmp_path, tiny_weights, capsys):
     target = tmp_path / "there.safetensors"
     target.write_bytes(b"mine")
 

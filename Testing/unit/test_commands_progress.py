@@ -23,7 +23,7 @@ def work(reporter):
     reporter.close()
 
 
-def test_json_is_one_object_a_line_and_nothing_else(capsys):
+def test_json_output_is_only_one_object_per_line(capsys):
     work(Reporter("json"))
 
     printed = capsys.readouterr()
@@ -52,7 +52,7 @@ def test_a_terminal_gets_a_bar_on_stderr(monkeypatch, capsys):
     assert capsys.readouterr().out == "sharp.nii: done\n"
 
 
-def test_a_failure_is_reported_to_programs_and_persons(capsys):
+def test_a_failure_is_reported_as_json_and_as_text(capsys):
     Reporter("json").failed("brain.nii", "brain.nii: is empty.")
 
     printed = capsys.readouterr()

@@ -24,7 +24,7 @@ from ArSSRLib.model.registry import build_model, model_config_from_dict, model_c
         FixedScaleConfig(kind="dcsrn", scale=3.5),
     ],
 )
-def test_a_configuration_survives_json(config):
+def test_a_configuration_is_read_back_from_json(config):
     assert model_config_from_json(config.to_json()) == config
 
 
@@ -36,13 +36,13 @@ def test_the_published_network_is_the_default():
     assert ArSSRConfig() == ArSSRConfig(encoder="RDN", feature_channels=128, decoder_depth=4, decoder_width=256)
 
 
-def test_a_whole_number_may_stand_for_a_real_one():
+def test_an_integer_is_accepted_as_a_floating_point_number():
     config = model_config_from_json('{"kind": "arssr2", "max_scale": 4}')
 
     assert isinstance(config.max_scale, float)
 
 
-def test_an_unknown_key_is_refused_by_name():
+def test_an_unknown_key_is_refused_and_named():
     with pytest.raises(InputError, match="colour"):
         model_config_from_dict({"kind": "arssr2", "colour": "red"})
 
@@ -74,12 +74,12 @@ def test_an_unknown_kind_is_refused(kind):
         ("rescnn", "scale", "2"),
     ],
 )
-def test_a_value_that_no_network_can_have_is_refused_by_name(kind, key, value):
+def test_an_impossible_value_is_refused_and_named(kind, key, value):
     with pytest.raises(InputError, match=key):
         model_config_from_dict({"kind": kind, key: value})
 
 
-def test_a_configuration_cannot_claim_the_other_kind():
+def test_a_configuration_with_the_kind_of_another_network_is_refused():
     with pytest.raises(InputError, match="kind"):
         ArSSR2Config(kind="arssr")
     with pytest.raises(InputError, match="FixedScaleConfig describes srcnn3d, dcsrn, rescnn"):
@@ -87,7 +87,7 @@ def test_a_configuration_cannot_claim_the_other_kind():
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"arssr"', "[" * 100000])
-def test_text_that_is_no_configuration_is_refused_in_one_short_line(text):
+def test_text_that_is_not_a_configuration_is_refused_in_one_short_line(text):
     with pytest.raises(InputError) as caught:
         model_config_from_json(text)
 
@@ -100,7 +100,7 @@ def test_a_model_keeps_its_configuration(config):
     assert build_model(config).config is config
 
 
-def test_the_json_names_the_kind_first():
+def test_the_kind_comes_first_in_json():
     assert next(iter(json.loads(ArSSR2Config().to_json()))) == "kind"
 
 

@@ -40,14 +40,14 @@ def collected(layer, features):
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("channels", [(16, 16), (32, 17), (2, 16)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_slabs_are_the_plain_convolution(shape, channels, padding):
+def test_slabs_agree_with_the_plain_convolution(shape, channels, padding):
     layer, features = convolution(*channels, padding), random(*shape, channels[0], seed=2)
 
     torch.testing.assert_close(collected(layer, features).double(), expected(layer, features), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
-def test_rows_are_divided_without_a_seam(padding, monkeypatch):
+def test_rows_are_split_without_a_seam(padding, monkeypatch):
     layer, features = convolution(16, 16, padding), random(9, 23, 6, 16)
     monkeypatch.setattr(slabs, "_step_values", lambda: 5 * 6 * 16)
 
@@ -70,7 +70,7 @@ def test_rows_are_divided_without_a_seam(padding, monkeypatch):
         (slice(3, 7), slice(0, 5), slice(4, 6)),
     ],
 )
-def test_a_box_reads_the_features_around_it(box, channels, padding, monkeypatch):
+def test_a_box_includes_the_features_around_it(box, channels, padding, monkeypatch):
     layer, features = convolution(*channels, padding), random(7, 9, 6, channels[0], seed=2)
     monkeypatch.setattr(slabs, "_step_values", lambda: 4)  # a few rows each
 
@@ -84,7 +84,7 @@ def test_a_box_reads_the_features_around_it(box, channels, padding, monkeypatch)
     assert sum(told) == pytest.approx(layer.weight.numel())
 
 
-def test_features_may_be_some_channels_of_more():
+def test_features_may_be_a_slice_of_the_channels():
     layer, features = convolution(16, 16, "zeros"), random(8, 6, 5, 40)
 
     torch.testing.assert_close(
@@ -92,7 +92,7 @@ def test_features_may_be_some_channels_of_more():
     )
 
 
-def test_winograd_loses_less_than_a_digit():
+def test_winograd_loses_less_than_one_decimal_digit():
     layer, features = convolution(64, 64, "zeros"), random(8, 16, 16, 64)
     truth = expected(layer, features)
 
@@ -110,7 +110,7 @@ def test_winograd_loses_less_than_a_digit():
         ("double", random(8, 4, 4, 16).double(), False),
     ],
 )
-def test_winograd_is_left_to_float32(what, features, autocast, monkeypatch):
+def test_winograd_is_only_used_in_float32(what, features, autocast, monkeypatch):
     used = []
     monkeypatch.setattr(slabs, "_winograd_slabs", lambda *_: iter(used.append(True) or ()))
     layer = Convolution(random(16, 16, 3, 3, 3).to(features.dtype), random(16).to(features.dtype), "zeros")

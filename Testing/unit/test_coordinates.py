@@ -33,12 +33,12 @@ def test_the_outer_faces_are_half_a_cell_beyond_the_outermost_centers(count):
 
 
 @given(count=COUNTS)
-def test_cells_have_one_width(count):
+def test_all_cells_have_the_same_width(count):
     torch.testing.assert_close(cell_centers(count).diff(), torch.full((count - 1,), 2 / count, dtype=torch.float64))
 
 
 @given(count=COUNTS)
-def test_the_index_of_a_voxel_center_is_its_number(count):
+def test_the_index_of_a_voxel_center_is_the_index_of_the_voxel(count):
     torch.testing.assert_close(index_of(cell_centers(count), count), torch.arange(count, dtype=torch.float64))
 
 
@@ -50,7 +50,7 @@ def test_index_and_coordinate_are_inverse(count, index):
 
 
 @given(count=st.integers(1, 40), factor=st.integers(1, 5))
-def test_a_whole_factor_puts_the_fine_centers_evenly_into_each_coarse_voxel(count, factor):
+def test_an_integer_factor_places_fine_centers_evenly_in_each_coarse_voxel(count, factor):
     position = whole_grid((count, 1, 1), (count * factor, 1, 1)).sampling[0]
     inside = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
 
@@ -59,14 +59,14 @@ def test_a_whole_factor_puts_the_fine_centers_evenly_into_each_coarse_voxel(coun
     torch.testing.assert_close(position, expected)
 
 
-def test_a_whole_grid_has_the_fine_shape():
+def test_a_grid_of_the_whole_volume_has_the_fine_shape():
     grid = whole_grid((3, 4, 5), (6, 9, 13))
 
     assert grid.shape == (6, 9, 13)
     assert [len(axis) for axis in grid.query] == [6, 9, 13]
 
 
-def test_the_shape_of_a_grid_is_that_of_its_axes():
+def test_the_shape_of_a_grid_consists_of_the_lengths_of_its_axes():
     axes = tuple(torch.zeros(n, dtype=torch.float64) for n in (2, 3, 4))
 
     assert QueryGrid(axes, axes).shape == (2, 3, 4)
@@ -102,13 +102,13 @@ def test_linear_taps_never_leave_the_axis(count, position):
     assert 0 <= int(index.min()) <= int(index.max()) < count
 
 
-def test_linear_taps_keep_the_shape_of_the_positions():
+def test_linear_taps_have_the_shape_of_the_positions():
     index, weight = linear_taps(torch.zeros(2, 3, 5), 4)
 
     assert index.shape == weight.shape == (2, 3, 5, 2)
 
 
-def test_a_box_shrinks_where_it_does_not_end_with_the_grid():
+def test_a_box_shrinks_only_at_faces_inside_the_grid():
     shape = (5, 6, 7)
 
     assert shrunk(whole_box(shape), 1, shape) == whole_box(shape)
@@ -116,7 +116,7 @@ def test_a_box_shrinks_where_it_does_not_end_with_the_grid():
 
 
 @given(starts=st.tuples(*[st.integers(0, 4)] * 3), lengths=st.tuples(*[st.integers(1, 4)] * 3))
-def test_a_box_that_was_grown_shrinks_back(starts, lengths):
+def test_shrinking_inverts_growing_except_at_the_edge_of_the_grid(starts, lengths):
     box = tuple(slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
     shape = (20, 20, 20)
 

@@ -10,7 +10,7 @@ from ArSSRLib.interpolation import combine_taps
 from ArSSRLib.model.decoder import Decoder, sample_features
 
 
-def test_the_decoder_has_the_parameters_of_the_published_checkpoints():
+def test_the_decoder_has_the_number_of_parameters_of_the_published_checkpoints():
     assert sum(p.numel() for p in Decoder(131, 4, 256).parameters()) == 364_676
 
 
@@ -30,7 +30,7 @@ def test_the_decoder_accepts_points_in_any_arrangement(leading):
     assert Decoder(5, 2, 7)(torch.rand(*leading, 5)).shape == leading
 
 
-def test_features_at_voxel_centers_are_those_of_the_voxels():
+def test_features_at_voxel_centers_equal_those_of_the_voxels():
     feature_map = torch.rand(1, 3, 4, 5, 6)
     axes = [cell_centers(n) for n in (4, 5, 6)]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).float().view(1, -1, 3)
@@ -50,7 +50,7 @@ def test_coordinates_are_read_in_the_order_k_j_i():
     torch.testing.assert_close(found, expected)
 
 
-def test_the_outer_face_is_half_dark():
+def test_features_at_the_outer_face_have_half_their_value():
     found = sample_features(torch.ones(1, 1, 4, 4, 4), torch.tensor([[[-1.0, 0.0, 0.0]]]))
 
     assert found.item() == pytest.approx(0.5)
@@ -74,7 +74,7 @@ def test_combining_taps_interpolates_a_ramp_exactly_along_one_axis(axis):
     torch.testing.assert_close(found, expected)
 
 
-def test_combining_taps_of_half_precision_features_is_done_in_single_precision():
+def test_taps_of_half_precision_features_are_combined_in_single_precision():
     index, weight = linear_taps(torch.tensor([0.25]), 2)
 
     assert combine_taps(torch.rand(2, 3).bfloat16(), 0, index, weight.float()).dtype == torch.float32

@@ -56,7 +56,7 @@ def test_auto_is_the_fastest_available_device(machine, hardware, expected):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:1", "mps"])
-def test_an_available_device_is_found(machine, name):
+def test_an_available_device_is_accepted(machine, name):
     machine(gpus=2, apple=True)
 
     assert resolve_device(name) == torch.device(name)
@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(machine, name):
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
-def test_a_gpu_that_is_not_there_is_refused(machine, name):
+def test_a_missing_gpu_is_refused(machine, name):
     machine()
 
     with pytest.raises(DeviceError, match="no CUDA GPU; choose cpu or auto") as error:
@@ -82,7 +82,7 @@ def test_a_gpu_that_is_not_there_is_refused(machine, name):
     assert one_line(error)
 
 
-def test_a_gpu_beyond_the_last_is_refused(machine):
+def test_a_gpu_number_beyond_the_last_is_refused(machine):
     machine(gpus=2)
 
     with pytest.raises(DeviceError, match="only cuda:0, cuda:1;") as error:
@@ -91,7 +91,7 @@ def test_a_gpu_beyond_the_last_is_refused(machine):
     assert one_line(error)
 
 
-def test_an_apple_gpu_that_is_not_there_is_refused(machine):
+def test_a_missing_apple_gpu_is_refused(machine):
     machine()
 
     with pytest.raises(DeviceError, match="no Apple GPU") as error:
@@ -112,7 +112,7 @@ def test_an_apple_gpu_that_is_not_there_is_refused(machine):
         ("mps", {"apple": True}, True, torch.float32),
     ],
 )
-def test_auto_is_the_precision_that_pays(machine, monkeypatch, kind, hardware, amx, expected):
+def test_auto_is_the_fastest_precision_of_the_device(machine, monkeypatch, kind, hardware, amx, expected):
     machine(**hardware)
     monkeypatch.setattr(device, "has_amx", lambda: amx)
 
@@ -124,7 +124,7 @@ def test_a_requested_precision_is_used(name, expected):
     assert resolve_precision(name, CPU) == expected
 
 
-def test_half_precision_is_for_gpus():
+def test_half_precision_is_only_for_gpus():
     assert resolve_precision("fp16", torch.device("cuda")) == torch.float16
     with pytest.raises(DeviceError, match="choose fp32 or bf16") as error:
         resolve_precision("fp16", CPU)
@@ -146,7 +146,7 @@ def test_amx_is_read_from_the_flags_of_the_processor(monkeypatch, flags, expecte
     assert has_amx() is expected
 
 
-def test_a_system_without_such_flags_has_no_amx(monkeypatch, tmp_path):
+def test_a_system_without_processor_flags_has_no_amx(monkeypatch, tmp_path):
     monkeypatch.setattr(device, "PROCESSOR", tmp_path / "missing")
 
     assert has_amx() is False
@@ -178,16 +178,16 @@ def memory_of_a_process():
     return SimpleNamespace(**dict(zip(names, map(int, result.stdout.split()), strict=True)))
 
 
-def test_memory_in_use_grows_with_what_is_held(memory_of_a_process):
+def test_memory_in_use_grows_with_allocations(memory_of_a_process):
     assert memory_of_a_process.during - memory_of_a_process.before == pytest.approx(240_000_000, rel=0.2)
 
 
-def test_the_peak_is_never_below_what_is_held(memory_of_a_process):
+def test_the_peak_is_never_below_the_memory_in_use(memory_of_a_process):
     # Linux counts pages per core, and only updates the sum occasionally.
     assert memory_of_a_process.peak_during > 0.99 * memory_of_a_process.during
 
 
-def test_the_peak_outlives_what_was_held(memory_of_a_process):
+def test_the_peak_remains_after_memory_is_released(memory_of_a_process):
     assert memory_of_a_process.after < memory_of_a_process.during - 200_000_000
     assert memory_of_a_process.peak_after > 0.99 * memory_of_a_process.peak_during
 
@@ -207,11 +207,11 @@ def test_an_apple_gpu_is_described_by_its_kind():
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_a_precision_has_one_name(name):
+def test_every_precision_has_one_name(name):
     assert precision_name(resolve_precision(name, CPU)) == name
 
 
-def test_without_the_status_of_linux_the_peak_is_asked_from_the_system(monkeypatch, tmp_path):
+def test_without_the_status_file_of_linux_the_peak_comes_from_getrusage(monkeypatch, tmp_path):
     expected = peak_memory(CPU)
     monkeypatch.setattr(device, "STATUS", tmp_path / "missing")
 
@@ -219,7 +219,7 @@ def test_without_the_status_of_linux_the_peak_is_asked_from_the_system(monkeypat
     assert peak_memory(CPU) * 1024 == pytest.approx(expected, rel=0.05)
 
 
-def test_the_machine_has_at_least_the_memory_that_is_free():
+def test_total_memory_is_at_least_free_memory():
     assert total_memory(CPU) >= free_memory(CPU)
 
 
@@ -239,12 +239,12 @@ def test_out_of_memory_errors_of_libraries_are_recognized(message):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError()])
-def test_errors_made_for_it_need_no_words(error):
+def test_out_of_memory_exceptions_are_recognized_without_a_message(error):
     assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), OSError()])
-def test_other_errors_are_no_lack_of_memory(error):
+def test_other_errors_are_not_mistaken_for_a_lack_of_memory(error):
     assert not is_out_of_memory(error)
 
 
@@ -255,7 +255,7 @@ def test_other_errors_are_no_lack_of_memory(error):
     ("hardware", "expected"),
     [({}, ["cpu"]), ({"gpus": 2}, ["cuda:0", "cuda:1", "cpu"]), ({"apple": True}, ["mps", "cpu"])],
 )
-def test_all_devices_are_listed_with_the_one_that_auto_takes_first(machine, hardware, expected):
+def test_all_devices_are_listed_and_that_of_auto_is_first(machine, hardware, expected):
     machine(**hardware)
 
     assert [str(found) for found in available_devices()] == expected
@@ -266,13 +266,13 @@ def test_the_cpu_passes_the_test_computation():
     assert smoke_test(CPU) == "ok"
 
 
-def test_a_device_that_computes_nonsense_is_found_out(monkeypatch):
+def test_a_device_with_wrong_results_is_detected(monkeypatch):
     monkeypatch.setattr(device.F, "conv3d", lambda ones, *_, **__: ones)
 
     assert smoke_test(CPU) == "a convolution is wrong by up to 26"
 
 
-def test_a_device_that_cannot_compute_says_why_in_one_line(monkeypatch):
+def test_a_device_that_fails_is_reported_in_one_line(monkeypatch):
     def conv3d(*_, **__):
         raise RuntimeError("CUDA error: no kernel image is available\nfor execution on the device")
 
@@ -282,7 +282,7 @@ def test_a_device_that_cannot_compute_says_why_in_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 thread"), (2, "2 threads")])
-def test_the_cpu_is_named_by_its_processor_and_its_threads(monkeypatch, tmp_path, count, words):
+def test_the_name_of_the_cpu_includes_its_model_and_threads(monkeypatch, tmp_path, count, words):
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Core  i7-9750H CPU\nmodel name\t: Core  i7\n")
     monkeypatch.setattr(device, "PROCESSOR", tmp_path / "cpuinfo")
@@ -290,7 +290,7 @@ def test_the_cpu_is_named_by_its_processor_and_its_threads(monkeypatch, tmp_path
     assert device_name(CPU) == f"Core i7-9750H CPU ({words})"
 
 
-def test_windows_is_asked_for_its_processor(monkeypatch, tmp_path):
+def test_the_name_of_the_processor_is_found_on_windows(monkeypatch, tmp_path):
     class Key:
         def __enter__(self):
             return self
@@ -319,13 +319,13 @@ def mac(monkeypatch, tmp_path):
     return answers
 
 
-def test_a_mac_is_asked_for_its_processor(mac):
+def test_the_name_of_the_processor_is_found_on_a_mac(mac):
     mac("echo Apple M4")
 
     assert processor_name() == "Apple M4"
 
 
-def test_a_processor_that_nobody_names_is_an_architecture(mac, monkeypatch):
+def test_a_processor_without_a_name_is_described_by_its_architecture(mac, monkeypatch):
     mac("exit 1")
     monkeypatch.setattr(device.platform, "processor", lambda: "")
     monkeypatch.setattr(device.platform, "machine", lambda: "riscv64")
@@ -333,13 +333,13 @@ def test_a_processor_that_nobody_names_is_an_architecture(mac, monkeypatch):
     assert processor_name() == "riscv64"
 
 
-def test_a_gpu_is_named_by_its_maker(monkeypatch):
+def test_a_gpu_has_the_name_given_by_its_driver(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Quadro")
 
     assert device_name(torch.device("cuda:1")) == "Quadro"
 
 
-def test_the_memory_of_a_gpu_is_its_own(monkeypatch):
+def test_memory_of_a_gpu_is_measured_on_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (3, 8))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 5)
 

@@ -44,7 +44,7 @@ def container(monkeypatch, tmp_path, request):
     return holds
 
 
-def test_without_a_container_the_machine_decides(container):
+def test_without_a_container_the_memory_of_the_machine_counts(container):
     assert free_memory(CPU) == 8_000_000_000
 
 
@@ -57,7 +57,7 @@ def test_without_a_container_the_machine_decides(container):
         ("1000\n", "2000\n", 0),
     ],
 )
-def test_a_container_may_have_less(container, maximum, current, free):
+def test_free_memory_is_limited_by_the_container(container, maximum, current, free):
     container(maximum, current)
 
     assert free_memory(CPU) == free

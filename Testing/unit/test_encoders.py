@@ -42,7 +42,7 @@ def name_of(encoder):
     return type(encoder).__name__
 
 
-def test_an_encoder_has_the_parameters_of_the_paper(encoder):
+def test_an_encoder_has_the_number_of_parameters_of_the_paper(encoder):
     assert sum(p.numel() for p in encoder.parameters()) == PUBLISHED[name_of(encoder)][0]
 
 
@@ -51,7 +51,7 @@ def test_an_encoder_states_the_receptive_radius_of_the_paper(encoder):
 
 
 @pytest.mark.parametrize("axis", [0, 2])
-def test_a_feature_sees_exactly_as_far_as_the_encoder_states(encoder, axis):
+def test_a_feature_depends_on_exactly_the_stated_receptive_radius(encoder, axis):
     radius = encoder.receptive_radius
     middle = radius + 2
     shape = [2, 2, 2]
@@ -66,7 +66,7 @@ def test_a_feature_sees_exactly_as_far_as_the_encoder_states(encoder, axis):
     assert (seen.min().item(), seen.max().item()) == (middle - radius, middle + radius)
 
 
-def test_the_lean_path_agrees_with_the_one_that_trains(encoder):
+def test_the_lean_path_agrees_with_the_training_path(encoder):
     volume = torch.rand(1, 1, 5, 7, 6, generator=torch.Generator().manual_seed(3))
 
     trained = encoder(volume).detach()
@@ -76,7 +76,7 @@ def test_the_lean_path_agrees_with_the_one_that_trains(encoder):
     torch.testing.assert_close(lean, trained, atol=1e-5, rtol=1e-5)
 
 
-def test_encoding_holds_what_the_encoder_states_and_not_much_less(encoder):
+def test_the_peak_memory_is_at_most_what_the_encoder_states_and_close_to_it(encoder):
     peaks = []
     for depth in (4, 12):
         with torch.no_grad(), PeakMemory() as memory:
@@ -88,7 +88,7 @@ def test_encoding_holds_what_the_encoder_states_and_not_much_less(encoder):
     assert 0.9 * encoder.live_channels < channels <= encoder.live_channels
 
 
-def test_the_lean_path_leaves_the_volume_as_it_was(encoder):
+def test_the_lean_path_does_not_change_the_volume(encoder):
     volume = torch.rand(1, 1, 4, 4, 4)
     before = volume.clone()
 
@@ -98,7 +98,7 @@ def test_the_lean_path_leaves_the_volume_as_it_was(encoder):
     assert torch.equal(volume, before)
 
 
-def test_every_parameter_learns(encoder):
+def test_every_parameter_has_a_gradient(encoder):
     encoder(torch.rand(1, 1, 4, 4, 4)).square().sum().backward()
 
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())

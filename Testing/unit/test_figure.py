@@ -70,7 +70,7 @@ def test_pictures_are_in_radiological_orientation(orientation):
         np.testing.assert_allclose(centroid(sample(volume, view), view), expected[view.name], atol=0.6)
 
 
-def test_letters_name_the_edges():
+def test_letters_label_the_edges():
     letters = {view.name: view.letters for view in orthogonal_views([ball(cube(), (0, 0, 0))])}
 
     # Left, right, upper and lower edge of the picture.
@@ -78,7 +78,7 @@ def test_letters_name_the_edges():
 
 
 @pytest.mark.parametrize("scale", [(1.0, 1.0, 4.0), (2.0, 1.5, 3.3)])
-def test_all_panels_show_the_same_place(oblique_geometry, scale):
+def test_all_panels_show_the_same_position(oblique_geometry, scale):
     blobs = phantoms.blobs_in(oblique_geometry)
     coarse, fine = (phantoms.sample(blobs, grid) for grid in (oblique_geometry, oblique_geometry.upsampled(scale)))
 
@@ -88,7 +88,7 @@ def test_all_panels_show_the_same_place(oblique_geometry, scale):
         assert sample(coarse, view).shape == sample(fine, view).shape
 
 
-def test_proportions_are_true_for_thick_slices():
+def test_proportions_are_correct_for_thick_slices():
     volume = ball(cube(size=(40, 40, 10), spacing=(2.0, 2.0, 8.0)), (0, 0, 4), sigma=12)
 
     for view in orthogonal_views([volume]):
@@ -99,7 +99,7 @@ def test_proportions_are_true_for_thick_slices():
         assert wide == pytest.approx(tall, abs=4.1)
 
 
-def test_no_plane_runs_between_two_slices_of_the_finest_grid(oblique_geometry):
+def test_no_plane_lies_between_two_slices_of_the_finest_grid(oblique_geometry):
     coarse = phantoms.sample(phantoms.blobs_in(oblique_geometry), oblique_geometry)
     fine = coarse.geometry.upsampled((2.0, 2.0, 4.0))
     to_index = np.linalg.inv(fine.affine)
@@ -111,7 +111,7 @@ def test_no_plane_runs_between_two_slices_of_the_finest_grid(oblique_geometry):
         assert index == pytest.approx(round(index), abs=1e-6)
 
 
-def test_outside_of_a_volume_the_picture_is_empty():
+def test_pictures_are_empty_outside_the_volume():
     large, small = ball(cube(), (0, 0, 0)), ball(cube(size=(10, 10, 5)), (0, 0, 0))
 
     picture = sample(small, orthogonal_views([large])[0])
@@ -120,7 +120,7 @@ def test_outside_of_a_volume_the_picture_is_empty():
     assert np.isfinite(picture).mean() == pytest.approx(1 / 16, rel=0.05)
 
 
-def test_one_gray_window_serves_all_pictures():
+def test_all_pictures_have_the_same_gray_window():
     pictures = [np.full((40, 40), 0.0), np.full((40, 40), 50.0), np.full((40, 40), np.nan)]
 
     assert gray_window([pictures]) == (0, 50)
@@ -128,7 +128,7 @@ def test_one_gray_window_serves_all_pictures():
     assert gray_window([pictures[2:]]) == (0, 1)
 
 
-def test_the_detail_is_inside_the_anatomy_where_most_is_to_see():
+def test_the_detail_is_the_part_of_the_anatomy_with_most_structure():
     view = View("Axial", np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), 200.0, 200.0, "RLAP")
     picture = np.zeros((400, 400))
     picture[100:300, 50:350] = 60  # tissue, with a sharp outline
@@ -144,7 +144,7 @@ def test_the_detail_is_inside_the_anatomy_where_most_is_to_see():
     assert corner[1] < 20 or corner[1] > 100
 
 
-def test_a_detail_never_covers_what_it_enlarges():
+def test_a_detail_never_covers_the_area_that_it_enlarges():
     view = View("Axial", np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), 100.0, 100.0, "RLAP")
     picture = np.ones((200, 200))
     picture[:100, 100:] = 0
@@ -194,7 +194,7 @@ def test_there_is_a_column_for_each_volume_and_a_row_for_the_difference(tmp_path
     ],
     ids=["constant", "with holes", "thin", "a line"],
 )
-def test_odd_volumes_make_a_picture_too(tmp_path, array):
+def test_unusual_volumes_have_a_picture_too(tmp_path, array):
     volume = Volume(array, VolumeGeometry(array.shape[::-1], (1.0, 1.0, 1.0)))
 
     width, height = png_size(save_comparison(tmp_path / "a.png", [("Odd", volume)], difference_to=0))
@@ -203,7 +203,7 @@ def test_odd_volumes_make_a_picture_too(tmp_path, array):
     assert height < 4000
 
 
-def test_the_same_volumes_make_the_same_picture(tmp_path, coarse):
+def test_the_same_volumes_give_the_same_picture(tmp_path, coarse):
     first, second = (save_comparison(tmp_path / f"{n}.png", [("A", coarse)]) for n in "ab")
 
     assert first.read_bytes() == second.read_bytes()
@@ -236,7 +236,7 @@ def test_a_picture_that_cannot_be_written_is_refused(tmp_path, coarse):
     assert (tmp_path / "mine.png").read_text() == "mine"
 
 
-def test_a_picture_is_replaced_when_asked_to(tmp_path, coarse):
+def test_a_picture_is_replaced_on_request(tmp_path, coarse):
     (tmp_path / "a.png").write_text("older")
 
     assert png_size(save_comparison(tmp_path / "a.png", [("A", coarse)], overwrite=True))

@@ -27,7 +27,7 @@ from ArSSRLib.filenames import reserved_name
         ("-", "standard input"),
     ],
 )
-def test_a_name_that_does_not_exist_everywhere_has_its_reason(name, reason):
+def test_the_reason_is_stated_for_a_name_that_some_systems_do_not_allow(name, reason):
     assert reason in reserved_name(name)
 
 
@@ -45,5 +45,5 @@ def test_a_name_that_does_not_exist_everywhere_has_its_reason(name, reason):
         "..",
     ],
 )
-def test_every_other_name_is_left_alone(name):
+def test_all_other_names_are_accepted(name):
     assert reserved_name(name) == ""

@@ -71,7 +71,7 @@ def scan(*shape: int) -> Volume:
 @pytest.mark.parametrize(
     ("kind", "count", "of_normalization"), [("srcnn3d", 52_801, 0), ("dcsrn", 222_912, 672), ("rescnn", 1_995_329, 0)]
 )
-def test_a_network_has_the_parameters_of_its_publication(kind, count, of_normalization):
+def test_a_network_has_the_number_of_parameters_of_its_publication(kind, count, of_normalization):
     sizes = {name: parameter.numel() for name, parameter in made(kind).named_parameters()}
     norms = sum(size for name, size in sizes.items() if ".norm." in name)
 
@@ -79,7 +79,7 @@ def test_a_network_has_the_parameters_of_its_publication(kind, count, of_normali
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_result_sees_exactly_as_many_fine_voxels_as_stated(kind):
+def test_a_result_depends_on_exactly_the_stated_receptive_radius(kind):
     network = made(kind).network
     radius = network.receptive_radius
     volume = random_volume(2, 2 * radius + 5, 2).requires_grad_()
@@ -91,7 +91,7 @@ def test_a_result_sees_exactly_as_many_fine_voxels_as_stated(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", [2.0, 2.5])
-def test_a_grid_and_its_points_get_the_same_answer(kind, scale):
+def test_query_grid_agrees_with_query(kind, scale):
     model, coarse = made(kind, scale), (4, 6, 8)
     grid = whole_grid(coarse, tuple(int(n * scale) for n in coarse))
     points = torch.stack(torch.meshgrid(*(axis.float() for axis in grid.query), indexing="ij"), dim=-1)
@@ -106,7 +106,7 @@ def test_a_grid_and_its_points_get_the_same_answer(kind, scale):
 
 
 @pytest.mark.parametrize(("scale", "coarse", "fine"), [(2.0, (5, 6, 7), (10, 12, 14)), (2.5, (5, 7, 9), (12, 18, 22))])
-def test_the_network_gets_the_cubic_interpolation_on_the_grid_of_the_result(scale, coarse, fine):
+def test_the_network_receives_the_cubic_interpolation_on_the_grid_of_the_result(scale, coarse, fine):
     volume = random_volume(*coarse)
 
     found = predict(interpolating(scale), volume[0, 0], fine, CPU)
@@ -115,7 +115,7 @@ def test_the_network_gets_the_cubic_interpolation_on_the_grid_of_the_result(scal
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_network_gives_the_cubic_interpolation(kind):
+def test_a_new_network_returns_the_cubic_interpolation(kind):
     volume = 1 + random_volume(5, 4, 6)
 
     found = predict(build_model(FixedScaleConfig(kind=kind)).eval(), volume[0, 0], (10, 8, 12), CPU)
@@ -123,7 +123,7 @@ def test_a_new_network_gives_the_cubic_interpolation(kind):
     np.testing.assert_allclose(found, cubic_upsample(volume.double(), (10, 8, 12))[0, 0], rtol=0, atol=1e-5)
 
 
-def test_a_point_gets_the_fine_voxel_that_it_lies_in():
+def test_a_point_has_the_value_of_the_fine_voxel_around_it():
     model, volume = interpolating(2.5), random_volume(4, 4, 4)
     fine = cubic_upsample(volume, (10, 10, 10))[0, 0]
     index = torch.tensor([[0, 0, 0], [9, 9, 9], [3, 8, 5]])
@@ -156,7 +156,7 @@ def test_tiled_equals_untiled(monkeypatch, kind, scale):
     np.testing.assert_allclose(tiled.array, whole.array, rtol=0, atol=1e-2)
 
 
-def test_progress_is_told_while_a_block_is_convolved():
+def test_progress_is_reported_while_a_block_is_convolved():
     fractions = []
 
     upsample(scan(4, 4, 4), made("rescnn"), 2, UpsamplingOptions(device="cpu"), progress=fractions.append)
@@ -167,7 +167,7 @@ def test_progress_is_told_while_a_block_is_convolved():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_survives_its_file(kind, tmp_path):
+def test_a_saved_network_is_loaded_unchanged(kind, tmp_path):
     model = made(kind, 2.5, seed=1)
 
     loaded = load_model(save_model(model, tmp_path / "weights.safetensors", metadata={}))
@@ -177,7 +177,7 @@ def test_a_network_survives_its_file(kind, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [3, 2.5, (2, 2, 1)])
-def test_another_scale_is_refused_with_what_to_do(asked):
+def test_another_scale_is_refused_with_the_next_step(asked):
     with pytest.raises(InputError, match=r"srcnn3d was trained for a scale of 2 along every axis.*model\.scale"):
         upsample(scan(9, 10, 11), made("srcnn3d"), asked, UpsamplingOptions(device="cpu"))
 
@@ -193,7 +193,7 @@ def test_another_scale_is_refused_with_what_to_do(asked):
         (2.0, 1, 2, True),
     ],
 )
-def test_only_what_rounding_to_whole_voxels_makes_is_taken_for_its_scale(scale, coarse, fine, accepted):
+def test_a_scale_may_differ_only_by_rounding_to_whole_voxels(scale, coarse, fine, accepted):
     try:
         made("srcnn3d", scale).check_scale([coarse] * 3, [fine] * 3)
     except InputError:
@@ -217,7 +217,7 @@ def test_an_image_is_never_rounded_to_half_precision(kind):
 
 
 @pytest.mark.parametrize("volume", [torch.zeros(1, 2, 3, 3, 3), torch.zeros(3, 3, 3), torch.zeros(1, 1, 0, 3, 3)])
-def test_input_that_is_no_volume_is_refused(volume):
+def test_an_input_that_is_not_a_volume_is_refused(volume):
     with pytest.raises(ValueError, match=r"volume must be \(N, 1, D, H, W\)"):
         made("srcnn3d").encode(volume)
 

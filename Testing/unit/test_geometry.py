@@ -72,7 +72,7 @@ def test_upsampled_grid_fills_the_same_field_of_view(geometry, scale):
 
 
 @given(geometry=geometries(), scale=SCALES)
-def test_one_factor_means_the_same_for_every_axis(geometry, scale):
+def test_one_factor_applies_to_every_axis(geometry, scale):
     assert geometry.upsampled(scale) == geometry.upsampled((scale, scale, scale))
 
 
@@ -108,7 +108,7 @@ def test_upsampled_grid_keeps_the_direction(geometry, scale):
     assert geometry.upsampled(scale).direction == geometry.direction
 
 
-def test_published_example_of_thick_slices_moves_the_origin_by_1_9_mm():
+def test_the_published_example_of_thick_slices_moves_the_origin_by_1_9_mm():
     geometry = VolumeGeometry((10, 10, 10), (1.0, 1.0, 5.0), (0.0, 0.0, 0.0))
 
     assert geometry.upsampled((1, 1, 4)).origin == pytest.approx((0, 0, -1.875))
@@ -125,7 +125,7 @@ def test_a_ras_affine_describes_the_grid_completely(geometry):
 
 
 @given(geometry=geometries(), index=triples(st.floats(-10, 300)))
-def test_ras_and_lps_name_the_same_point(geometry, index):
+def test_ras_and_lps_describe_the_same_point(geometry, index):
     lps = geometry.affine @ [*index, 1]
     ras = geometry.ras_affine @ [*index, 1]
 
@@ -133,7 +133,7 @@ def test_ras_and_lps_name_the_same_point(geometry, index):
 
 
 @given(geometry=geometries(), scale=triples(SCALES))
-def test_upsampling_the_grid_of_an_affine_composes_with_it(geometry, scale):
+def test_the_affine_of_an_upsampled_grid_is_the_product_with_the_scaling(geometry, scale):
     upsampled = VolumeGeometry.from_ras_affine(geometry.size, geometry.ras_affine).upsampled(scale)
     factors = np.divide(upsampled.size, geometry.size)
     fine_to_coarse = np.diag([*(1 / factors), 1])
@@ -207,13 +207,13 @@ def test_a_requested_spacing_is_exact_up_to_rounding_of_the_size(geometry, finer
     assert (np.abs(np.divide(geometry.extent, target) - upsampled.size) <= 0.5 + 1e-6).all()
 
 
-def test_one_spacing_means_the_same_for_every_axis():
+def test_one_spacing_applies_to_every_axis():
     geometry = VolumeGeometry((10, 10, 10), (1.0, 2.0, 4.0))
 
     assert scale_for_spacing(geometry, 0.5) == pytest.approx((2, 4, 8))
 
 
-def test_an_axis_within_one_percent_of_the_spacing_is_left_as_it_is():
+def test_an_axis_within_1_percent_of_the_spacing_is_not_changed():
     geometry = VolumeGeometry((10, 10, 10), (0.995, 1.0, 3.0))
 
     assert scale_for_spacing(geometry, 1.0) == pytest.approx((1, 1, 3))
@@ -227,7 +227,7 @@ def test_a_coarser_spacing_is_refused(oblique_geometry):
 
 
 @pytest.mark.parametrize("spacing", [0, -1, math.nan, math.inf, (1, 1), (1, 1, 0)])
-def test_a_spacing_that_is_no_length_is_refused(oblique_geometry, spacing):
+def test_a_spacing_that_is_not_a_length_is_refused(oblique_geometry, spacing):
     with pytest.raises(InputError, match="positive length") as error:
         scale_for_spacing(oblique_geometry, spacing)
 
@@ -244,7 +244,7 @@ def test_isotropic_means_the_finest_spacing_along_every_axis(geometry):
 # --- matches
 
 
-def test_a_grid_matches_itself_through_the_rounding_of_a_header(oblique_geometry):
+def test_a_grid_matches_itself_after_rounding_in_a_header(oblique_geometry):
     other = VolumeGeometry.from_ras_affine(oblique_geometry.size, oblique_geometry.ras_affine.astype(np.float32))
 
     assert oblique_geometry.matches(other)
@@ -260,11 +260,11 @@ def test_a_grid_matches_itself_through_the_rounding_of_a_header(oblique_geometry
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_grids_that_differ_do_not_match(change):
+def test_different_grids_do_not_match(change):
     plain = {"size": (8, 8, 8), "spacing": (1.0, 1.0, 1.0), "origin": (0.0, 0.0, 0.0)}
 
     assert not VolumeGeometry(**plain).matches(VolumeGeometry(**(plain | change)))
 
 
-def test_lps_to_ras_turns_the_first_two_axes():
+def test_lps_to_ras_reverses_the_first_two_axes():
     np.testing.assert_array_equal(LPS_TO_RAS, np.diag([-1, -1, 1, 1]))

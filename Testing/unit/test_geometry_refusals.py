@@ -37,7 +37,7 @@ def test_a_scale_below_1_is_refused(oblique_geometry, scale):
 
 
 @pytest.mark.parametrize("scale", [math.nan, math.inf, -math.inf, (2, math.nan, 2)])
-def test_a_scale_that_is_not_finite_is_refused(oblique_geometry, scale):
+def test_a_nonfinite_scale_is_refused(oblique_geometry, scale):
     with pytest.raises(InputError, match="finite") as error:
         oblique_geometry.upsampled(scale)
 
@@ -45,7 +45,7 @@ def test_a_scale_that_is_not_finite_is_refused(oblique_geometry, scale):
 
 
 @pytest.mark.parametrize("scale", [1e9, 1e308, (1e9, 1, 1)])
-def test_a_scale_beyond_any_machine_is_refused_by_the_size_it_would_make(oblique_geometry, scale):
+def test_an_excessive_scale_is_refused_with_the_size_of_its_result(oblique_geometry, scale):
     with pytest.raises(InputError, match="choose a smaller scale") as error:
         oblique_geometry.upsampled(scale)
 
@@ -53,7 +53,7 @@ def test_a_scale_beyond_any_machine_is_refused_by_the_size_it_would_make(oblique
 
 
 @pytest.mark.parametrize("scale", [(), (2, 2), (2, 2, 2, 2)])
-def test_two_factors_are_refused(oblique_geometry, scale):
+def test_a_scale_of_two_factors_is_refused(oblique_geometry, scale):
     with pytest.raises(InputError, match=rf"got {len(scale)}") as error:
         oblique_geometry.upsampled(scale)
 
@@ -61,7 +61,7 @@ def test_two_factors_are_refused(oblique_geometry, scale):
 
 
 @pytest.mark.parametrize("scale", [2, 2.0, np.float32(2), np.int64(2), [2], (2, 2, 2), np.array([2, 2, 2])])
-def test_a_scale_is_any_kind_of_number(oblique_geometry, scale):
+def test_a_scale_can_be_any_numeric_type(oblique_geometry, scale):
     assert oblique_geometry.upsampled(scale).size == (40, 36, 18)
 
 
@@ -79,7 +79,7 @@ def test_a_sheared_affine_is_refused(geometry, axes, degrees):
 
 
 @given(geometry=geometries())
-def test_the_rounding_of_a_header_in_single_precision_is_no_shear(geometry):
+def test_rounding_of_a_header_to_single_precision_is_not_mistaken_for_shear(geometry):
     assume(max(geometry.spacing) / min(geometry.spacing) < 1e3)
 
     again = VolumeGeometry.from_ras_affine(geometry.size, geometry.ras_affine.astype(np.float32))
@@ -108,7 +108,7 @@ def test_a_singular_affine_is_refused(columns):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e200])
 @pytest.mark.parametrize("element", [(0, 0), (1, 0)])
-def test_an_affine_that_is_not_finite_is_refused(value, element):
+def test_a_nonfinite_affine_is_refused(value, element):
     affine = np.eye(4)
     affine[element] = value
 
@@ -119,7 +119,7 @@ def test_an_affine_that_is_not_finite_is_refused(value, element):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_origin_that_is_not_finite_is_refused(value):
+def test_a_nonfinite_origin_is_refused(value):
     affine = np.eye(4)
     affine[0, 3] = value
 
@@ -144,6 +144,6 @@ def test_an_unusable_spacing_is_refused(spacing):
 
 
 @pytest.mark.parametrize("scale", ["abc", ["a", "b", "c"], {}])
-def test_a_scale_that_is_no_number_is_refused(scale):
+def test_a_scale_that_is_not_a_number_is_refused(scale):
     with pytest.raises(InputError, match="Scale must be one"):
         parse_scale(scale)

@@ -55,7 +55,7 @@ def test_spline_equals_scipy_at_any_position(count):
     np.testing.assert_allclose(result, scipy_spline(values, [positions]), rtol=0, atol=1e-9)
 
 
-def test_spline_of_one_voxel_is_that_voxel():
+def test_spline_of_one_voxel_returns_that_voxel():
     np.testing.assert_allclose(spline_matrix(1, np.array([-0.4, 0, 0.3])), np.ones((3, 1)), rtol=0, atol=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_spline_taps_never_leave_the_axis_and_sum_to_1(count, position):
 
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.3, 5.0])
-def test_gaussian_blur_has_the_width_it_is_given(fwhm):
+def test_gaussian_blur_has_the_stated_width(fwhm):
     response = kernel_matrix(101, gaussian_kernel(fwhm))[50]
 
     # A sampled Gaussian has the variance of the continuous one, sigma = FWHM / (2 sqrt(2 ln 2)).
@@ -192,11 +192,11 @@ def test_gaussian_blur_equals_scipy(fwhm):
 
 
 @given(count=st.integers(1, 30), fwhm=st.floats(0.05, 20))
-def test_gaussian_blur_keeps_a_constant(count, fwhm):
+def test_gaussian_blur_preserves_a_constant(count, fwhm):
     np.testing.assert_allclose(kernel_matrix(count, gaussian_kernel(fwhm)).sum(axis=1), 1, rtol=1e-12)
 
 
-def test_no_width_is_no_blur():
+def test_a_width_of_0_is_no_blur():
     np.testing.assert_array_equal(kernel_matrix(5, gaussian_kernel(0)), np.eye(5))
 
 
@@ -204,7 +204,7 @@ def test_no_width_is_no_blur():
 
 
 @pytest.mark.parametrize("factor", [2.0, 3.0, 2.5])
-def test_band_limited_resampling_keeps_a_low_frequency(factor):
+def test_band_limited_resampling_preserves_a_low_frequency(factor):
     count = 240
     coarse = round(count / factor)
     cycles = 0.15 / factor  # per fine voxel; the new Nyquist frequency is 0.5 / factor
@@ -217,7 +217,7 @@ def test_band_limited_resampling_keeps_a_low_frequency(factor):
 
 
 @pytest.mark.parametrize("factor", [2.0, 3.0, 2.5])
-def test_band_limited_resampling_removes_what_would_alias(factor):
+def test_band_limited_resampling_removes_frequencies_that_would_alias(factor):
     count = 240
     positions = centered_positions(count, round(count / factor))
     wave = np.cos(2 * np.pi * 0.8 / factor * np.arange(count))
@@ -230,7 +230,7 @@ def test_band_limited_resampling_removes_what_would_alias(factor):
 
 
 @given(count=st.integers(1, 40), spacing=st.floats(0.3, 5))
-def test_band_limited_resampling_keeps_a_constant(count, spacing):
+def test_band_limited_resampling_preserves_a_constant(count, spacing):
     positions = np.arange(0, count, spacing)
 
     np.testing.assert_allclose(bandlimited_matrix(count, positions, spacing).sum(axis=1), 1, rtol=1e-9)
@@ -240,7 +240,7 @@ def test_band_limited_resampling_at_the_samples_returns_them():
     np.testing.assert_allclose(bandlimited_matrix(9, np.arange(9.0), 1.0), np.eye(9), rtol=0, atol=1e-12)
 
 
-def test_coefficients_can_be_learned_from_after_they_were_used_for_upsampling():
+def test_coefficients_support_gradients_after_use_in_inference_mode():
     # The prefilter is cached; if it were created in inference mode, gradients could not use it.
     with torch.inference_mode():
         spline_coefficients(torch.rand(1, 11, 13, 17))

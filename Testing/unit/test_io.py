@@ -33,7 +33,7 @@ def volume() -> Volume:
 
 @pytest.mark.parametrize("name", ["plain{}", "with blanks and (brackets){}", "Gehirn_größe_脳{}", "UPPER{}"])
 @pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
-def test_a_volume_survives_any_file_name(tmp_path, volume, name, suffix):
+def test_a_volume_is_read_and_written_under_any_file_name(tmp_path, volume, name, suffix):
     suffix = suffix.upper() if name.startswith("UPPER") else suffix
     folder = tmp_path / "Ordner mit Ü"
     folder.mkdir()
@@ -52,7 +52,7 @@ def test_volumes_are_found_by_name_and_sorted(tmp_path):
     assert [path.name for path in find_volumes(tmp_path)] == ["a.NRRD", "b.nii.gz", "c.mha", "pair.hdr"]
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="gone: cannot be listed") as error:
         find_volumes(tmp_path / "gone")
     one_line(error)
@@ -79,7 +79,7 @@ def test_a_folder_without_volumes_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"This is a letter.\n" * 40, bytes(400), b"\x1f\x8b" + bytes(range(256))], ids=range(4)
 )
-def test_a_file_that_is_no_image_is_refused_without_other_output(tmp_path, capfd, suffix, content):
+def test_a_file_that_is_not_an_image_is_refused_without_other_output(tmp_path, capfd, suffix, content):
     path = tmp_path / f"image{suffix}"
     path.write_bytes(content)
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_image_is_refused_without_other_output(tmp_path, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_unknown_format_is_refused_with_those_that_are_known(tmp_path):
+def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
     (tmp_path / "image.png").write_bytes(b"\x89PNG" * 50)
 
     with pytest.raises(InputError, match=r"expected one of \.nii, \.nii\.gz") as error:
@@ -98,7 +98,7 @@ def test_an_unknown_format_is_refused_with_those_that_are_known(tmp_path):
     one_line(error)
 
 
-def test_a_series_is_for_dicom_only(tmp_path, volume):
+def test_a_series_can_only_be_chosen_for_dicom(tmp_path, volume):
     path = write_volume(volume, tmp_path / "image.nrrd")
 
     with pytest.raises(InputError, match="is not DICOM"):
@@ -106,7 +106,7 @@ def test_a_series_is_for_dicom_only(tmp_path, volume):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.nii")
 
     with pytest.raises(InputError, match="neither a file nor a folder"):
@@ -115,7 +115,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
 
 @pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.97, 0.999])
-def test_a_file_cut_short_is_refused_in_silence(tmp_path, capfd, suffix, kept):
+def test_a_truncated_file_is_refused_without_other_output(tmp_path, capfd, suffix, kept):
     noise = np.random.default_rng(5).normal(size=(8, 9, 10)).astype(np.float32)
     path = write_volume(Volume(noise, VolumeGeometry((10, 9, 8), (1.0, 1.0, 1.0))), tmp_path / f"image{suffix}")
     content = path.read_bytes()
@@ -130,7 +130,7 @@ def test_a_file_cut_short_is_refused_in_silence(tmp_path, capfd, suffix, kept):
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mgz", ".nrrd", ".mha"])
-def test_a_flipped_bit_in_a_compressed_file_is_noticed(tmp_path, suffix):
+def test_a_flipped_bit_in_a_compressed_file_is_detected(tmp_path, suffix):
     noise = np.random.default_rng(5).integers(0, 4000, (20, 20, 20)).astype(np.int16)
     path = write_volume(Volume(noise, VolumeGeometry((20, 20, 20), (1.0, 1.0, 1.0))), tmp_path / f"image{suffix}")
     content = bytearray(path.read_bytes())
@@ -141,7 +141,7 @@ def test_a_flipped_bit_in_a_compressed_file_is_noticed(tmp_path, suffix):
         read_volume(path)
 
 
-def test_voxels_that_do_not_fit_into_memory_are_reported_as_such(tmp_path, volume, monkeypatch):
+def test_voxels_that_do_not_fit_into_memory_are_reported(tmp_path, volume, monkeypatch):
     path = write_volume(volume, tmp_path / "image.nii")
 
     def fail(_path):
@@ -170,7 +170,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(tmp_path, 
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
-def test_what_was_done_is_kept_with_the_version(tmp_path, volume, suffix):
+def test_the_description_states_the_upsampling_and_the_version(tmp_path, volume, suffix):
     path = write_volume(volume, tmp_path / f"a{suffix}", description="upsampled 2x\nby arssr2")
 
     kept = read_volume(path).header.description

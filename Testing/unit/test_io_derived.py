@@ -28,7 +28,7 @@ from ArSSRLib.volume import FileHeader, Volume
 # --- voxels and geometry
 
 
-def test_the_series_is_read_back_as_the_volume_it_was_made_of(tmp_path, result, written, capfd):
+def test_the_series_is_read_back_as_the_written_volume(tmp_path, result, written, capfd):
     again = read_volume(tmp_path / "out")
 
     np.testing.assert_array_equal(again.array, result.array)
@@ -37,7 +37,7 @@ def test_the_series_is_read_back_as_the_volume_it_was_made_of(tmp_path, result, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_another_reader_sees_the_same_grid_and_voxels(tmp_path, result, written):
+def test_another_reader_finds_the_same_grid_and_voxels(tmp_path, result, written):
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "out")))
     image = reader.Execute()
@@ -48,7 +48,7 @@ def test_another_reader_sees_the_same_grid_and_voxels(tmp_path, result, written)
     np.testing.assert_allclose(image.GetDirection(), result.geometry.direction, atol=1e-6)
 
 
-def test_each_slice_states_its_place_and_the_order_of_its_spacings(result, written):
+def test_each_slice_states_its_position_and_its_spacings_in_order(result, written):
     spacing = result.geometry.spacing
     affine = result.geometry.affine
     for k, dataset in enumerate(written):
@@ -58,7 +58,7 @@ def test_each_slice_states_its_place_and_the_order_of_its_spacings(result, writt
         assert dataset.InstanceNumber == k + 1
 
 
-def test_a_left_handed_volume_keeps_its_place(tmp_path, left_handed_geometry):
+def test_a_left_handed_volume_keeps_its_position(tmp_path, left_handed_geometry):
     base = Volume(np.zeros((9, 18, 20), np.int16), VolumeGeometry((20, 18, 9), (1, 1, 2)))
     write_series(tmp_path / "source", base)
     noise = np.random.default_rng(1).integers(0, 4000, left_handed_geometry.shape).astype(np.int16)
@@ -76,7 +76,7 @@ def test_a_left_handed_volume_keeps_its_place(tmp_path, left_handed_geometry):
     ("dtype", "low", "high", "representation"),
     [(np.int16, -32768, 32767, 1), (np.uint16, 0, 65535, 0), (np.uint8, 0, 255, 0), (np.int32, -1024, 3000, 1)],
 )
-def test_integers_of_sixteen_bits_are_stored_exactly(tmp_path, source, dtype, low, high, representation):
+def test_16_bit_integers_are_stored_exactly(tmp_path, source, dtype, low, high, representation):
     array = np.linspace(low, high, source.array.size).round().astype(dtype).reshape(source.array.shape)
     volume = Volume(array, source.geometry, FileHeader(dtype=np.dtype(dtype)))
 
@@ -97,7 +97,7 @@ def test_intensities_of_the_engine_are_rounded_to_the_type_of_the_source(tmp_pat
     ("low", "high", "dtype"),
     [(-3.7, 912.3, np.float32), (0, 1e-7, np.float64), (-1e9, 1e9, np.float64), (7.25, 7.25, np.float32)],
 )
-def test_floating_point_is_stored_in_steps_of_the_slope_that_is_stated(tmp_path, source, low, high, dtype):
+def test_floating_point_numbers_are_stored_in_steps_of_the_stated_slope(tmp_path, source, low, high, dtype):
     array = np.linspace(low, high, source.array.size).astype(dtype).reshape(source.array.shape)
 
     datasets = write_to(tmp_path, Volume(array, source.geometry))
@@ -109,7 +109,7 @@ def test_floating_point_is_stored_in_steps_of_the_slope_that_is_stated(tmp_path,
     np.testing.assert_allclose(read_volume(tmp_path / "out").array, stored * slope + intercept, rtol=1e-6, atol=1e-12)
 
 
-def test_voxels_that_are_no_number_are_refused(tmp_path, source):
+def test_nonfinite_voxels_are_refused(tmp_path, source):
     array = np.full(source.array.shape, np.nan, np.float32)
 
     with pytest.raises(OutputError, match=r"out: has voxels that are NaN or infinite, .*\.nii\.gz"):
@@ -130,7 +130,7 @@ def test_voxels_that_are_no_number_are_refused(tmp_path, source):
         (lambda _k, d: delattr(d, "SOPInstanceUID"), "without SOPInstanceUID"),
     ],
 )
-def test_a_source_that_can_have_no_derived_mr_series_is_refused(tmp_path, oblique_geometry, edit, told):
+def test_a_source_that_cannot_have_a_derived_mr_series_is_refused(tmp_path, oblique_geometry, edit, told):
     base = Volume(np.zeros(oblique_geometry.shape, np.int16), oblique_geometry)
     write_series(tmp_path / "source", base, edit=edit)
 
@@ -149,19 +149,19 @@ def test_sources_of_two_series_are_refused(tmp_path, result):
         write_derived_series(result, tmp_path / "out", sources=files, derivation=DERIVATION)
 
 
-def test_no_source_is_refused(tmp_path, result):
+def test_a_volume_without_a_dicom_source_is_refused(tmp_path, result):
     with pytest.raises(InputError, match="has no source images"):
         write_derived_series(result, tmp_path / "out", sources=[], derivation=DERIVATION)
 
 
 @pytest.mark.parametrize(("sha256", "scale"), [("", (2, 2, 2)), ("g" * 64, (2, 2, 2)), (SHA256, (0.5, 1, 1))])
-def test_an_algorithm_that_could_not_be_told_later_is_refused(sha256, scale):
+def test_an_incomplete_description_of_the_algorithm_is_refused(sha256, scale):
     with pytest.raises(InputError):
         Derivation("arssr2", sha256, scale)
 
 
 @pytest.mark.parametrize(("scale", "label"), [((2, 2, 2), "ArSSR 2x"), ((1, 1, 4.5), "ArSSR 1x1x4.5")])
-def test_the_label_says_the_scale(scale, label):
+def test_the_label_states_the_scale(scale, label):
     assert replace(DERIVATION, scale=scale).label == label
 
 
@@ -179,14 +179,14 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path, result):
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-def test_a_series_of_ours_is_replaced_as_a_whole_when_allowed(tmp_path, source, result, written):
+def test_an_earlier_result_is_replaced_as_a_whole_when_allowed(tmp_path, source, result, written):
     again = write_to(tmp_path, source, overwrite=True)
 
     assert len(again) == len(source.array) < len(written)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
-def test_the_folder_of_the_input_is_never_written_to(tmp_path, result, written):
+def test_nothing_is_written_to_the_folder_of_the_input(tmp_path, result, written):
     with pytest.raises(OutputError, match="is the folder of the input"):
         validate_series_folder(tmp_path / "out", overwrite=True, source=tmp_path / "out")
     with pytest.raises(OutputError, match="is the folder of the input"):
@@ -199,7 +199,7 @@ def test_an_empty_folder_is_used(tmp_path, result):
     assert len(write_to(tmp_path, result)) == len(result.array)
 
 
-def test_a_failure_half_way_leaves_nothing_and_keeps_what_was_there(tmp_path, result, written, monkeypatch):
+def test_a_failure_midway_leaves_nothing_and_keeps_existing_files(tmp_path, result, written, monkeypatch):
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     save = Dataset.save_as
 
@@ -217,7 +217,7 @@ def test_a_failure_half_way_leaves_nothing_and_keeps_what_was_there(tmp_path, re
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
-def test_a_series_that_cannot_be_put_in_place_leaves_the_old_one_there(tmp_path, source, written, monkeypatch):
+def test_a_series_that_cannot_be_renamed_keeps_the_old_one(tmp_path, source, written, monkeypatch):
     move, failures = Path.replace, iter([OSError(16, "Device or resource busy")])
 
     def fail_once(path, target):

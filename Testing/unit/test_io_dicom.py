@@ -29,7 +29,7 @@ def refused(path, **options) -> str:
     return str(error.value)
 
 
-def test_a_series_is_put_together_by_position(tmp_path, volume, capfd):
+def test_a_series_is_sorted_by_position(tmp_path, volume, capfd):
     write_series(tmp_path, volume)
 
     read = read_volume(tmp_path)
@@ -51,7 +51,7 @@ def test_nothing_that_identifies_the_patient_is_kept(tmp_path, volume):
     assert b"4711" not in content
 
 
-def test_several_series_are_listed_and_one_is_chosen(tmp_path, volume):
+def test_several_series_are_listed_and_one_can_be_chosen(tmp_path, volume):
     first = write_series(tmp_path, volume, series="1.2.3", description="T1\naxial")
     second = write_series(tmp_path, volume.with_array(volume.array + np.int16(1)), series="1.2.4", description="T2")
     write_series(tmp_path, volume, series="1.2.5", description="T2", keep=[0])
@@ -67,14 +67,14 @@ def test_several_series_are_listed_and_one_is_chosen(tmp_path, volume):
     assert 'none of them "T3"' in refused(tmp_path, series="T3")
 
 
-def test_a_list_of_many_series_is_cut(tmp_path, volume):
+def test_a_list_of_many_series_is_shortened(tmp_path, volume):
     for number in range(25):
         write_series(tmp_path, volume, series=f"1.2.{100 + number}", keep=[0])
 
     assert "and 5 more" in refused(tmp_path)
 
 
-def test_other_files_in_the_folder_do_not_matter(tmp_path, volume):
+def test_other_files_in_the_folder_are_ignored(tmp_path, volume):
     write_series(tmp_path, volume)
     (tmp_path / "README.txt").write_text("notes")
     (tmp_path / ".DS_Store").write_bytes(bytes(10))
@@ -126,7 +126,7 @@ def with_value(name, value):
         (garbled, "cannot be decoded"),
     ],
 )
-def test_a_series_that_is_no_volume_is_refused_in_silence(tmp_path, capfd, volume, edit, told):
+def test_a_series_that_is_not_a_volume_is_refused_without_other_output(tmp_path, capfd, volume, edit, told):
     write_series(tmp_path, volume, edit=edit)
     capfd.readouterr()
 
@@ -141,7 +141,7 @@ def test_a_series_that_is_no_volume_is_refused_in_silence(tmp_path, capfd, volum
         ((b"1.100000000", b"1.1one,two!"), "has no usable PixelSpacing"),
     ],
 )
-def test_a_header_with_words_for_numbers_is_refused_in_silence(tmp_path, capfd, volume, change, told):
+def test_a_header_with_text_for_numbers_is_refused_without_other_output(tmp_path, capfd, volume, change, told):
     write_series(tmp_path, volume, edit=lambda _k, dataset: setattr(dataset, "NumberOfFrames", "1"), keep=[0])
     path = next(tmp_path.iterdir())
     content = path.read_bytes()
@@ -158,7 +158,7 @@ def test_a_missing_slice_is_refused(tmp_path, volume):
     assert "lacks 1 slice" in refused(tmp_path)
 
 
-def test_a_slice_cut_short_is_refused_in_silence(tmp_path, volume, capfd):
+def test_a_truncated_slice_is_refused_without_other_output(tmp_path, volume, capfd):
     write_series(tmp_path, volume)
     path = sorted(tmp_path.iterdir())[3]
     for kept in (100, 250, 600, path.stat().st_size - 20):
@@ -211,7 +211,7 @@ def test_a_multi_frame_file_is_a_volume(tmp_path, volume, slopes):
     np.testing.assert_allclose(read.geometry.corners(), volume.geometry.corners(), atol=1e-6)
 
 
-def test_frames_with_slopes_of_their_own_are_refused(tmp_path, volume):
+def test_frames_with_different_slopes_are_refused(tmp_path, volume):
     write_frames(tmp_path / "enhanced", volume, slopes=list(range(1, 10)))
 
     assert "different rescale slopes" in refused(tmp_path / "enhanced")

@@ -41,7 +41,7 @@ def volume() -> Volume:
         ("a\0.nii", "cannot be written"),
     ],
 )
-def test_an_output_is_refused_before_anything_is_computed(tmp_path, volume, name, reason):
+def test_an_unusable_output_is_refused_before_computing(tmp_path, volume, name, reason):
     (tmp_path / "folder.nii").mkdir()
     (tmp_path / "file.nii").write_text("mine")
 
@@ -55,7 +55,7 @@ def test_an_output_is_refused_before_anything_is_computed(tmp_path, volume, name
     assert (tmp_path / "file.nii").read_text() == "mine"
 
 
-def test_a_folder_that_takes_no_files_is_refused(tmp_path, monkeypatch):
+def test_a_folder_without_write_permission_is_refused(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
 
@@ -94,7 +94,7 @@ def test_checking_an_output_leaves_no_trace(tmp_path, volume):
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
 @pytest.mark.parametrize("existing", [True, False])
-def test_a_write_that_fails_leaves_everything_as_it_was(tmp_path, volume, monkeypatch, failure, existing):
+def test_a_failed_write_changes_nothing(tmp_path, volume, monkeypatch, failure, existing):
     path = tmp_path / "a.nii"
     if existing:
         path.write_text("older result")
@@ -133,7 +133,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, capfd, suffix):
     assert capfd.readouterr() == ("", "")
 
 
-def test_overwriting_replaces_the_file_that_a_link_leads_to(tmp_path, volume):
+def test_overwriting_replaces_the_target_of_a_link(tmp_path, volume):
     (tmp_path / "elsewhere").mkdir()
     real = tmp_path / "elsewhere" / "a.nii"
     real.write_text("older result")
@@ -155,7 +155,7 @@ def test_a_result_has_the_permissions_of_any_new_file(tmp_path, volume):
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".mgz"])
-def test_the_same_volume_makes_the_same_file(tmp_path, volume, suffix):
+def test_the_same_volume_gives_the_same_file(tmp_path, volume, suffix):
     first, second = (write_volume(volume, tmp_path / f"{n}{suffix}") for n in "ab")
 
     assert first.read_bytes() == second.read_bytes()

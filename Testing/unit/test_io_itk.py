@@ -45,7 +45,7 @@ def test_the_field_of_view_is_kept_to_double_precision(tmp_path, request, suffix
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".nhdr", ".mhd"])
-def test_geometry_and_order_are_those_of_itk(tmp_path, suffix):
+def test_geometry_and_axis_order_agree_with_itk(tmp_path, suffix):
     array = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
     direction = phantoms.rotation(20, 30, 40)
     path = save(tmp_path / f"a{suffix}", array, Spacing=(0.5, 1.5, 4.0), Origin=(1.0, -2.0, 3.0), Direction=direction)
@@ -59,7 +59,7 @@ def test_geometry_and_order_are_those_of_itk(tmp_path, suffix):
     np.testing.assert_allclose(volume.geometry.direction, direction, atol=1e-12)
 
 
-def test_a_nrrd_file_in_ras_is_turned_to_lps(tmp_path):
+def test_a_nrrd_file_in_ras_is_converted_to_lps(tmp_path):
     path = save(tmp_path / "a.nrrd", np.zeros((2, 3, 4), np.int16), Origin=(1.0, 2.0, 3.0))
     replace(path, b"left-posterior-superior", b"right-anterior-superior")
 
@@ -71,7 +71,7 @@ def test_a_nrrd_file_in_ras_is_turned_to_lps(tmp_path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
-def test_integers_come_back_as_they_were(tmp_path, suffix, dtype):
+def test_integers_are_read_back_unchanged(tmp_path, suffix, dtype):
     info = np.iinfo(dtype)
     array = np.resize(np.array([info.min, 1, info.max], dtype), (2, 3, 4))
     volume = Volume(array, VolumeGeometry((4, 3, 2), (1.0, 1.0, 1.0)), FileHeader(dtype=np.dtype(dtype)))
@@ -83,7 +83,7 @@ def test_integers_come_back_as_they_were(tmp_path, suffix, dtype):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_integers_that_had_a_slope_are_stored_as_real_numbers(tmp_path, suffix):
+def test_integers_that_had_a_slope_are_stored_as_floating_point_numbers(tmp_path, suffix):
     array = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
     said = FileHeader(dtype=np.dtype(np.int16), scaled=True)
 
@@ -95,13 +95,13 @@ def test_integers_that_had_a_slope_are_stored_as_real_numbers(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_double_precision_is_read_as_single_unless_it_does_not_fit(tmp_path, suffix):
+def test_double_precision_is_read_as_single_precision_if_it_fits(tmp_path, suffix):
     assert read_volume(save(tmp_path / f"a{suffix}", np.full((2, 2, 2), 0.1))).array.dtype == np.float32
     large = read_volume(save(tmp_path / f"b{suffix}", np.full((2, 2, 2), 1e200)))
     assert read_volume(write_volume(large, tmp_path / f"c{suffix}")).array.max() == 1e200
 
 
-def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
+def test_a_4d_file_with_one_volume_is_a_volume(tmp_path):
     image = sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(1, 2, 3, 4), isVector=False)
     image.SetSpacing((0.5, 0.6, 0.7, 9.0))
 
@@ -121,7 +121,7 @@ def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
     ],
     ids=["2-D", "4-D", "colors", "complex"],
 )
-def test_a_volume_that_is_not_gray_is_refused(tmp_path, array, told):
+def test_a_color_volume_is_refused(tmp_path, array, told):
     image = array if isinstance(array, sitk.Image) else sitk.GetImageFromArray(array, isVector=False)
     is_complex = image.GetPixelIDValue() == sitk.sitkComplexFloat32
 
@@ -144,7 +144,7 @@ def test_a_volume_that_is_not_gray_is_refused(tmp_path, array, told):
         (".mha", (b"DimSize = 4 3 2", b"DimSize = 4 0 2"), "size 4 x 0 x 2"),
     ],
 )
-def test_an_unusable_grid_is_refused_in_silence(tmp_path, capfd, suffix, change, told):
+def test_an_unusable_grid_is_refused_without_other_output(tmp_path, capfd, suffix, change, told):
     path = replace(save(tmp_path / f"a{suffix}", np.zeros((2, 3, 4), np.int16)), *change)
     capfd.readouterr()
 
@@ -156,7 +156,7 @@ def test_an_unusable_grid_is_refused_in_silence(tmp_path, capfd, suffix, change,
 
 
 @pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
-def test_a_header_without_its_voxels_is_refused_in_silence(tmp_path, capfd, suffix):
+def test_a_header_without_its_voxels_is_refused_without_other_output(tmp_path, capfd, suffix):
     path = save(tmp_path / f"a{suffix}", np.zeros((2, 3, 4), np.int16))
     for other in tmp_path.iterdir():
         if other != path:
@@ -167,7 +167,7 @@ def test_a_header_without_its_voxels_is_refused_in_silence(tmp_path, capfd, suff
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_compressed_file_of_another_program_with_its_voxels_elsewhere_is_read(tmp_path):
+def test_a_compressed_file_with_detached_voxels_is_read(tmp_path):
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     path = tmp_path / "a.nhdr"
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path), useCompression=True)
@@ -176,7 +176,7 @@ def test_a_compressed_file_of_another_program_with_its_voxels_elsewhere_is_read(
     np.testing.assert_array_equal(read_volume(path.rename(tmp_path / "b.nrrd")).array, array)
 
 
-def test_the_warning_switch_of_itk_is_left_as_it_was(tmp_path):
+def test_the_warning_setting_of_itk_is_restored(tmp_path):
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
 
     write_volume(phantoms.labels(VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0))), tmp_path / "a.mha")
@@ -184,7 +184,7 @@ def test_the_warning_switch_of_itk_is_left_as_it_was(tmp_path):
     assert sitk.ProcessObject.GetGlobalWarningDisplay() == before
 
 
-def test_standard_error_works_again_after_reading(tmp_path, capfd):
+def test_standard_error_is_restored_after_reading(tmp_path, capfd):
     read_volume(save(tmp_path / "a.mha", np.zeros((2, 2, 2), np.int16)))
     os.write(2, b"still here")
 
@@ -192,7 +192,7 @@ def test_standard_error_works_again_after_reading(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_without_compression_the_voxels_are_the_same_and_the_file_larger(tmp_path, oblique_geometry, suffix):
+def test_without_compression_the_voxels_are_the_same_and_the_file_is_larger(tmp_path, oblique_geometry, suffix):
     volume = Volume(np.zeros(oblique_geometry.shape, np.int16), oblique_geometry)
     small = write_volume(volume, tmp_path / f"small{suffix}")
     plain = write_volume(volume, tmp_path / f"plain{suffix}", compress=False)

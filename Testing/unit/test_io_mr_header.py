@@ -35,7 +35,7 @@ def of_each_kind(tmp_path, oblique_geometry, written):
 # --- content of the header
 
 
-def test_the_series_belongs_to_the_study_and_the_frame_of_reference_of_its_source(tmp_path, written):
+def test_the_series_has_the_study_and_the_frame_of_reference_of_its_source(tmp_path, written):
     original = pydicom.dcmread(next((tmp_path / "source").iterdir()))
     for name in [
         *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyInstanceUID", "StudyDate"),
@@ -46,7 +46,7 @@ def test_the_series_belongs_to_the_study_and_the_frame_of_reference_of_its_sourc
         assert {str(dataset[name].value) for dataset in written} == {str(original[name].value)}, name
 
 
-def test_the_series_is_new_and_its_images_are_numbered_apart(tmp_path, written):
+def test_the_series_is_new_and_its_images_have_different_numbers(tmp_path, written):
     originals = [pydicom.dcmread(file) for file in (tmp_path / "source").iterdir()]
 
     assert len({dataset.SeriesInstanceUID for dataset in written}) == 1
@@ -65,7 +65,7 @@ def test_the_images_are_marked_as_derived_for_research(written):
         assert dataset.DerivationCodeSequence[0].CodeValue == "113085"
 
 
-def test_the_algorithm_is_identified_and_the_scanner_still_named(written):
+def test_the_algorithm_and_the_scanner_are_both_identified(written):
     scanner, program = written[0].ContributingEquipmentSequence
 
     assert SHA256 in written[0].DerivationDescription
@@ -78,7 +78,7 @@ def test_the_algorithm_is_identified_and_the_scanner_still_named(written):
     assert written[0].Manufacturer == "ArSSR"
 
 
-def test_each_slice_names_the_slices_it_lies_between(tmp_path, result, written):
+def test_each_slice_refers_to_the_source_slices_around_it(tmp_path, result, written):
     places = {}
     for file in (tmp_path / "source").iterdir():
         original = pydicom.dcmread(file)
@@ -95,7 +95,7 @@ def test_each_slice_names_the_slices_it_lies_between(tmp_path, result, written):
         assert in_series == {image.ReferencedSOPInstanceUID for image in dataset.SourceImageSequence}
 
 
-def test_attributes_that_change_between_slices_are_those_of_the_nearest(written):
+def test_attributes_that_vary_between_slices_are_those_of_the_nearest(written):
     assert [list(dataset.WindowCenter) for dataset in written[3:6]] == [[101, 300]] * 3
     assert [dataset.AcquisitionTime for dataset in written[24:]] == ["112208"] * 3
 
@@ -121,7 +121,7 @@ def test_attributes_of_the_voxels_of_the_source_are_not_copied(tmp_path, oblique
     np.testing.assert_array_equal(read_volume(tmp_path / "out").array, 19)
 
 
-def test_an_inverted_or_lossy_source_says_so_in_its_derived_series(tmp_path, oblique_geometry):
+def test_an_inverted_or_lossy_source_is_marked_in_its_derived_series(tmp_path, oblique_geometry):
     def edit(_k, dataset):
         dataset.PhotometricInterpretation = "MONOCHROME1"
         dataset.LossyImageCompression, dataset.LossyImageCompressionRatio = "01", "12.5"
@@ -149,7 +149,7 @@ def test_times_are_in_the_time_zone_of_the_source(tmp_path, oblique_geometry):
     assert (east.TimezoneOffsetFromUTC, west.TimezoneOffsetFromUTC) == ("+1400", "-1200")
 
 
-def test_a_long_description_leaves_room_for_the_scale(tmp_path, oblique_geometry):
+def test_a_long_description_is_shortened_to_include_the_scale(tmp_path, oblique_geometry):
     base = Volume(np.zeros(oblique_geometry.shape, np.int16), oblique_geometry)
     write_series(tmp_path / "source", base, description="x" * 64)
     dataset = write_to(tmp_path, base)[0]
@@ -159,7 +159,7 @@ def test_a_long_description_leaves_room_for_the_scale(tmp_path, oblique_geometry
 
 
 @needs_the_standard
-def test_the_attributes_are_those_required_by_the_standard(of_each_kind):
+def test_the_attributes_required_by_the_standard_are_present(of_each_kind):
     assert [departures(dataset) for dataset in of_each_kind] == [[], [], []]
 
 
@@ -190,7 +190,7 @@ def test_the_reference_detects_missing_and_unknown_attributes(written):
 # --- a multi-frame source
 
 
-def test_frames_are_named_by_their_numbers(tmp_path, source):
+def test_frames_are_referenced_by_their_numbers(tmp_path, source):
     write_frames(tmp_path / "frames.dcm", source)
     geometry = source.geometry.upsampled((1, 1, 3))
     volume = Volume(np.zeros(geometry.shape, np.int16), geometry)

@@ -16,7 +16,7 @@ from ArSSRLib.volume import FileHeader, Volume
 # --- positions of voxels
 
 
-def test_arrays_are_turned_to_k_j_i_and_affines_to_lps(tmp_path):
+def test_arrays_are_transposed_to_k_j_i_and_affines_converted_to_lps(tmp_path):
     array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 
     volume = read_volume(save(tmp_path / "a.nii", array=array, sform=(AFFINE, 1)))
@@ -28,7 +28,7 @@ def test_arrays_are_turned_to_k_j_i_and_affines_to_lps(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image, nib.Nifti1Pair])
-def test_every_kind_of_nifti_is_read(tmp_path, kind):
+def test_every_variant_of_nifti_is_read(tmp_path, kind):
     suffix = ".img" if kind is nib.Nifti1Pair else ".nii.gz"
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
@@ -39,7 +39,7 @@ def test_every_kind_of_nifti_is_read(tmp_path, kind):
         np.testing.assert_array_equal(read_volume(path.with_suffix(".hdr")).array, array.T)
 
 
-def test_the_sform_wins_and_a_different_qform_is_reported(tmp_path, caplog):
+def test_the_sform_is_preferred_and_a_different_qform_is_reported(tmp_path, caplog):
     other = AFFINE.copy()
     other[0, 3] += 0.5
     path = save(tmp_path / "a.nii", sform=(AFFINE, 4), qform=(other, 1))
@@ -52,21 +52,21 @@ def test_the_sform_wins_and_a_different_qform_is_reported(tmp_path, caplog):
     assert (volume.header.sform_code, volume.header.qform_code) == (4, 4)
 
 
-def test_forms_that_agree_are_read_without_a_warning(tmp_path, caplog):
+def test_matching_forms_are_read_without_a_warning(tmp_path, caplog):
     volume = read_volume(save(tmp_path / "a.nii", sform=(AFFINE, 2), qform=(AFFINE, 1)))
 
     assert not caplog.records
     assert (volume.header.sform_code, volume.header.qform_code) == (2, 1)
 
 
-def test_the_qform_is_used_where_there_is_no_sform(tmp_path):
+def test_the_qform_is_used_if_there_is_no_sform(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", qform=(AFFINE, 3)))
 
     np.testing.assert_allclose(volume.geometry.ras_affine, AFFINE, atol=1e-6)
     assert (volume.header.sform_code, volume.header.qform_code) == (3, 3)
 
 
-def test_without_any_form_the_spacing_is_used_and_the_guess_reported(tmp_path, caplog):
+def test_without_any_form_the_spacing_is_used_and_the_assumption_reported(tmp_path, caplog):
     path = save(tmp_path / "a.nii", edit=lambda header: header.set_zooms((1.5, 2.0, 3.0)))
 
     volume = read_volume(path)
@@ -76,7 +76,7 @@ def test_without_any_form_the_spacing_is_used_and_the_guess_reported(tmp_path, c
 
 
 @pytest.mark.parametrize(("unit", "millimeters"), [("meter", 1000.0), ("micron", 1e-3), ("mm", 1.0), ("unknown", 1.0)])
-def test_lengths_become_millimeters(tmp_path, unit, millimeters):
+def test_lengths_are_converted_to_mm(tmp_path, unit, millimeters):
     path = save(tmp_path / "a.nii", sform=(AFFINE, 1), edit=lambda header: header.set_xyzt_units(unit))
 
     volume = read_volume(path)
@@ -111,7 +111,7 @@ def test_both_forms_spacing_and_handedness_are_written(tmp_path, request, geomet
     assert (int(header["qform_code"]), int(header["sform_code"])) == (1, 4)
 
 
-def test_a_grid_that_is_not_quite_rectangular_is_written_exactly_into_the_sform(tmp_path):
+def test_a_slightly_sheared_grid_is_written_exactly_to_the_sform(tmp_path):
     direction = np.eye(3)
     direction[:, 1] = [5e-4, 1, 0]
     grid = VolumeGeometry((4, 5, 6), (1.0, 1.0, 2.0), direction=tuple(direction.ravel()))
@@ -122,7 +122,7 @@ def test_a_grid_that_is_not_quite_rectangular_is_written_exactly_into_the_sform(
     np.testing.assert_allclose(header.get_qform(), grid.ras_affine, atol=1e-3)
 
 
-def test_a_file_that_does_not_say_where_it_is_stays_so(tmp_path):
+def test_a_file_without_a_position_is_written_without_one(tmp_path):
     said = FileHeader(qform_code=0, sform_code=0)
     volume = Volume(np.zeros((2, 2, 2), np.int16), VolumeGeometry((2, 2, 2), (1.0, 1.0, 1.0)), said)
 
@@ -152,7 +152,7 @@ def test_only_valid_fields_are_copied(tmp_path):
     assert (header["magic"].item(), header.endianness) == (b"n+1", "<")
 
 
-def test_a_description_is_not_cut_inside_a_letter(tmp_path):
+def test_a_description_is_not_truncated_within_a_character(tmp_path):
     volume = Volume(np.zeros((2, 2, 2), np.int16), VolumeGeometry((2, 2, 2), (1.0, 1.0, 1.0)))
 
     write_volume(volume, tmp_path / "a.nii", description="ü" * 100)
@@ -164,7 +164,7 @@ def test_a_description_is_not_cut_inside_a_letter(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", "<u2", ">i4", "<u4", "<i8", ">u8"])
-def test_integers_come_back_as_they_were(tmp_path, dtype):
+def test_integers_are_read_back_unchanged(tmp_path, dtype):
     info = np.iinfo(dtype)
     array = np.resize(np.array([info.min, 0, 3, info.max], dtype=dtype), (3, 4, 5))
     image = nib.Nifti1Image(array, AFFINE, nib.Nifti1Header(endianness=">" if ">" in dtype else "<"), dtype=dtype)
@@ -195,7 +195,7 @@ def test_scaled_integers_get_a_new_slope_that_covers_the_result(tmp_path):
     np.testing.assert_allclose(again.get_fdata().T, sharper.array, atol=43 / 2**16)
 
 
-def test_scaled_integers_with_holes_are_written_without_a_warning(tmp_path, caplog):
+def test_scaled_integers_with_nonfinite_voxels_are_written_without_a_warning(tmp_path, caplog):
     grid = VolumeGeometry((2, 2, 2), (1.0, 1.0, 1.0))
     array = np.array([np.nan, np.inf, -np.inf, 1, 2, 3, 4, 5], np.float32).reshape(2, 2, 2)
     volume = Volume(array, grid, FileHeader(dtype=np.dtype(np.uint8), scaled=True))
@@ -207,7 +207,7 @@ def test_scaled_integers_with_holes_are_written_without_a_warning(tmp_path, capl
     assert not caplog.records
 
 
-def test_real_numbers_come_back_in_single_precision(tmp_path):
+def test_floating_point_numbers_are_read_back_in_single_precision(tmp_path):
     save(tmp_path / "a.nii", array=np.linspace(0, 1, 60).reshape(3, 4, 5), sform=(AFFINE, 1))
 
     volume = read_volume(tmp_path / "a.nii")
@@ -216,7 +216,7 @@ def test_real_numbers_come_back_in_single_precision(tmp_path):
     assert nib.load(write_volume(volume, tmp_path / "b.nii")).get_data_dtype() == np.float32
 
 
-def test_numbers_beyond_single_precision_are_not_lost(tmp_path):
+def test_numbers_beyond_single_precision_are_preserved(tmp_path):
     array = np.array([0, 1e30, 1e39, -1e200]).reshape(1, 2, 2)
     save(tmp_path / "a.nii", array=array, sform=(AFFINE, 1))
 
@@ -231,7 +231,7 @@ def test_numbers_beyond_single_precision_are_not_lost(tmp_path):
     ("given", "stored"),
     [("u1", "u1"), ("i1", "i2"), ("i2", "i2"), ("u2", "i4"), ("i4", "i4"), ("u4", "f4"), ("f4", "f4"), ("f8", "f4")],
 )
-def test_mgh_stores_the_smallest_of_its_types_that_fits(tmp_path, given, stored):
+def test_mgh_uses_the_smallest_of_its_types_that_fits(tmp_path, given, stored):
     volume = Volume(np.ones((2, 3, 4), given), VolumeGeometry((4, 3, 2), (1.0, 1.0, 1.0)))
 
     path = write_volume(volume, tmp_path / "a.mgz")
@@ -240,7 +240,7 @@ def test_mgh_stores_the_smallest_of_its_types_that_fits(tmp_path, given, stored)
     assert read_volume(path).array.dtype == np.dtype(stored)
 
 
-def test_an_axis_too_long_for_nifti_1_makes_nifti_2(tmp_path):
+def test_a_volume_too_large_for_nifti_1_is_written_as_nifti_2(tmp_path):
     volume = Volume(np.zeros((1, 1, 40000), np.uint8), VolumeGeometry((40000, 1, 1), (0.1, 1.0, 1.0)))
 
     path = write_volume(volume, tmp_path / "a.nii")

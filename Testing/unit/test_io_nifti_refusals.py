@@ -30,7 +30,7 @@ def refused(path: Path) -> str:
     return str(error.value)
 
 
-def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
+def test_a_4d_file_with_one_volume_is_a_volume(tmp_path):
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4, 1, 1)
 
     np.testing.assert_array_equal(
@@ -47,7 +47,7 @@ def test_one_volume_in_four_dimensions_is_a_volume(tmp_path):
         ((4, 0, 6), "has no voxels (4 x 0 x 6)"),
     ],
 )
-def test_other_than_three_dimensions_are_refused(tmp_path, shape, told):
+def test_other_numbers_of_dimensions_are_refused(tmp_path, shape, told):
     path = save(tmp_path / "a.nii", array=np.zeros(shape, np.int16), sform=(AFFINE, 1))
 
     assert told in refused(path)
@@ -56,7 +56,7 @@ def test_other_than_three_dimensions_are_refused(tmp_path, shape, told):
 @pytest.mark.parametrize(
     ("dtype", "told"), [(np.complex64, "complex"), ([("R", "u1"), ("G", "u1"), ("B", "u1")], "has colors")]
 )
-def test_voxels_that_are_no_gray_values_are_refused(tmp_path, dtype, told):
+def test_voxels_that_are_not_gray_values_are_refused(tmp_path, dtype, told):
     assert told in refused(save(tmp_path / "a.nii", array=np.zeros((3, 3, 3), dtype), sform=(AFFINE, 1)))
 
 
@@ -77,14 +77,14 @@ def test_an_unusable_affine_is_refused(tmp_path, change, told):
     assert told in refused(save(tmp_path / "a.nii", sform=(affine, 1)))
 
 
-def test_a_quaternion_that_is_no_rotation_is_refused(tmp_path):
+def test_a_quaternion_that_is_not_a_rotation_is_refused(tmp_path):
     def spoil(header):
         header["quatern_b"] = header["quatern_c"] = 0.9
 
     assert "a.nii" in refused(save(tmp_path / "a.nii", qform=(AFFINE, 1), edit=spoil))
 
 
-def test_a_quaternion_that_is_no_rotation_does_not_matter_beside_an_sform(tmp_path, caplog):
+def test_a_quaternion_that_is_not_a_rotation_is_ignored_if_there_is_an_sform(tmp_path, caplog):
     def spoil(header):
         header["quatern_b"] = header["quatern_c"] = 0.9
 
@@ -94,13 +94,13 @@ def test_a_quaternion_that_is_no_rotation_does_not_matter_beside_an_sform(tmp_pa
     assert "its qform is singular or not finite; the sform is used" in caplog.text
 
 
-def test_analyze_files_are_refused_for_their_orientation(tmp_path):
+def test_analyze_files_are_refused_for_their_undefined_orientation(tmp_path):
     nib.Spm99AnalyzeImage(np.zeros((3, 3, 3), np.int16), None).to_filename(tmp_path / "a.img")
 
     assert "does not define the orientation" in refused(tmp_path / "a.img")
 
 
-def test_a_header_that_nibabel_repairs_is_reported_in_our_log(tmp_path, caplog, capfd):
+def test_a_header_that_nibabel_repairs_is_logged(tmp_path, caplog, capfd):
     def spoil(header):
         header["pixdim"][2] = -2.0
 
@@ -127,13 +127,13 @@ def test_a_header_that_nibabel_repairs_is_reported_in_our_log(tmp_path, caplog, 
         ("nifti1.hdr", "a"),
     ],
 )
-def test_awkward_files_are_refused(name, told, capfd):
+def test_unsupported_files_are_refused(name, told, capfd):
     assert told in refused(awkward(name))
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["anatomical.nii", "standard.nii.gz", "resampled_anat_moved.nii"])
-def test_awkward_but_sound_files_are_read_as_nibabel_reads_them(name):
+def test_unusual_valid_files_are_read_like_nibabel(name):
     volume, image = read_volume(awkward(name)), nib.load(awkward(name))
 
     np.testing.assert_allclose(volume.geometry.ras_affine, image.affine, atol=1e-9)

@@ -48,7 +48,7 @@ def test_a_2d_series_states_a_gaussian_as_thick_as_its_slices(tmp_path):
     assert read_series(tmp_path, TWO_D) == SliceProfile((None, None, AxisProfile("gaussian", 0.75, "DICOM")))
 
 
-def test_the_slice_axis_of_a_3d_series_is_encoded(tmp_path):
+def test_the_slice_axis_of_a_3d_series_is_phase_encoded(tmp_path):
     attributes = {"SliceThickness": "8", "MRAcquisitionType": "3D"}
 
     assert read_series(tmp_path, attributes).axes[2] == kspace(2.0, "DICOM")
@@ -57,7 +57,7 @@ def test_the_slice_axis_of_a_3d_series_is_encoded(tmp_path):
 @pytest.mark.parametrize(
     ("matrix", "direction"), [([10, 0, 0, 16], "COL"), ([0, 16, 10, 0], "ROW"), ([10, 0, 0, 16], "")]
 )
-def test_the_acquired_matrix_tells_how_much_a_scanner_interpolated_in_the_plane(tmp_path, matrix, direction):
+def test_the_in_plane_profile_is_derived_from_the_acquisition_matrix(tmp_path, matrix, direction):
     named = {"InPlanePhaseEncodingDirection": direction} if direction else {}
     profile = read_series(tmp_path, {**TWO_D, "AcquisitionMatrix": matrix, **named})
 
@@ -99,7 +99,7 @@ def test_a_sidecar_states_slices_and_plane(tmp_path):
     assert profile.axes == (kspace(1.0, "sidecar"), kspace(2.0, "sidecar"), AxisProfile("gaussian", 0.75, "sidecar"))
 
 
-def test_the_slice_axis_of_a_sidecar_is_the_one_it_names_or_the_thickest(tmp_path):
+def test_the_slice_axis_is_that_of_the_sidecar_or_the_thickest(tmp_path):
     sidecar = {"SliceThickness": 3, "MRAcquisitionType": "2D"}
 
     assert read_beside(tmp_path, sidecar, spacing=(4.0, 1, 1)).axes[0] == AxisProfile("gaussian", 0.75, "sidecar")
@@ -121,7 +121,7 @@ def test_the_slice_axis_of_a_sidecar_is_the_one_it_names_or_the_thickest(tmp_pat
         (b"[]", "is not a JSON object"),
     ],
 )
-def test_a_sidecar_that_contradicts_or_is_none_leaves_the_profile_unknown(tmp_path, caplog, sidecar, words):
+def test_a_contradictory_or_unusable_sidecar_leaves_the_profile_unknown(tmp_path, caplog, sidecar, words):
     with caplog.at_level(logging.INFO):
         assert read_beside(tmp_path, sidecar) == UNKNOWN
 

@@ -23,20 +23,20 @@ def touched(folder, *names):
         path.touch()
 
 
-def test_a_folder_gives_its_volumes(tmp_path):
+def test_the_sources_of_a_folder_are_its_volumes(tmp_path):
     touched(tmp_path, "b.nii.gz", "a.nrrd", "notes.txt")
 
     assert [source.path.name for source in find_sources(tmp_path, "train")] == ["a.nrrd", "b.nii.gz"]
 
 
-def test_a_table_gives_the_rows_of_one_split_and_their_subjects(tmp_path):
+def test_the_sources_of_a_table_are_the_rows_of_one_split(tmp_path):
     touched(tmp_path, "one/t1.nii.gz", "two/t1.nii.gz", "three/t1.nii.gz")
     data = table(tmp_path, "path,split,subject\none/t1.nii.gz,train,A\ntwo/t1.nii.gz,val,B\nthree/t1.nii.gz,test,C\n")
 
     assert find_sources(data, "val") == [Source(tmp_path / "two/t1.nii.gz", "B", named=True)]
 
 
-def test_a_table_may_name_masks_of_lesions(tmp_path):
+def test_a_table_may_list_lesion_masks(tmp_path):
     touched(tmp_path, "a.nii.gz", "b.nii.gz", "masks/a.nii.gz")
     data = table(tmp_path, "path,split,lesions\na.nii.gz,test,masks/a.nii.gz\nb.nii.gz,test,\n")
 
@@ -55,7 +55,7 @@ def test_a_table_may_name_masks_of_lesions(tmp_path):
         ("path,split\na.nii.gz,val\n", 'contains no volume; expected a row with split "train"'),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, reason):
+def test_an_unusable_table_is_refused(tmp_path, text, reason):
     touched(tmp_path, "a.nii.gz")
 
     with pytest.raises(InputError, match=reason):
@@ -75,7 +75,7 @@ def test_a_folder_without_volumes_is_refused(tmp_path):
         ("brain.nii.gz", "brain.nii.gz"),
     ],
 )
-def test_the_subject_of_a_file_is_in_its_name(tmp_path, name, subject):
+def test_the_subject_is_found_in_the_file_name(tmp_path, name, subject):
     assert subject_of(tmp_path / name) == subject
 
 

@@ -90,7 +90,7 @@ def turned(slices):
         (lambda p: [replace(q, orientation=(1.0, 0, 0, 1, 0, 0)) for q in p], "not two perpendicular unit vectors"),
     ],
 )
-def test_slices_that_are_no_stack_are_refused(spoil, told):
+def test_slices_that_are_not_a_stack_are_refused(spoil, told):
     with pytest.raises(InputError) as error:
         stack(spoil(planes()))
 

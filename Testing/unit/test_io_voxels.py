@@ -14,7 +14,7 @@ def block(values, dtype=np.float32) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", ">u2", "<i4", ">u4", ">i8", "<u8"])
-def test_integers_keep_their_type_in_native_byte_order(dtype):
+def test_integers_keep_their_type_and_get_native_byte_order(dtype):
     info = np.iinfo(np.dtype(dtype))
 
     read = voxels.in_memory(block([info.min, 1, info.max], dtype))
@@ -25,7 +25,7 @@ def test_integers_keep_their_type_in_native_byte_order(dtype):
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", np.float16, np.longdouble])
-def test_real_numbers_become_single_precision(dtype):
+def test_floating_point_numbers_become_single_precision(dtype):
     read = voxels.in_memory(block([-1.5, np.nan, np.inf, 1000.5], dtype))
 
     assert read.dtype == np.float32
@@ -33,7 +33,7 @@ def test_real_numbers_become_single_precision(dtype):
 
 
 @pytest.mark.parametrize("values", [[1e30, 1e39], [0, -1e300], [1e-60, 2e-60]])
-def test_numbers_beyond_single_precision_stay_double(values):
+def test_numbers_beyond_single_precision_remain_double(values):
     read = voxels.in_memory(block(values, np.float64))
 
     assert read.dtype == np.float64
@@ -75,7 +75,7 @@ def test_results_are_rounded_half_to_even_and_clipped_to_the_stored_type():
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.uint64])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
-def test_clipping_does_not_wrap_around_where_the_limit_is_no_float(dtype, precision):
+def test_clipping_does_not_wrap_around_if_the_limit_has_no_exact_float(dtype, precision):
     info = np.iinfo(dtype)
 
     stored = voxels.for_storage(block([-1e30, 1e30], precision), FileHeader(dtype=np.dtype(dtype))).ravel()
@@ -109,11 +109,11 @@ def test_integers_are_clipped_to_another_integer_type(given, wanted):
         (FileHeader(dtype=np.dtype(np.bool_)), np.float32, np.uint8),
     ],
 )
-def test_the_type_stored(header, given, stored):
+def test_the_stored_type_depends_on_the_header_and_the_array(header, given, stored):
     assert voxels.for_storage(block([0, 1, 1], given), header).dtype == stored
 
 
-def test_large_64_bit_integers_are_stored_as_such():
+def test_large_64_bit_integers_are_stored_as_64_bit_integers():
     values = [-(2**40), 2**62 + 1]
 
     stored = voxels.for_storage(block(values, np.int64), FileHeader())
@@ -125,7 +125,7 @@ def test_values_beyond_single_precision_are_stored_in_double_precision():
     assert voxels.for_storage(block([1e300], np.float64), FileHeader()).dtype == np.float64
 
 
-def test_nothing_is_copied_that_is_right_already():
+def test_an_array_that_needs_no_conversion_is_not_copied():
     array = block([1.0, 2.0])
 
     assert voxels.for_storage(array, FileHeader()) is array

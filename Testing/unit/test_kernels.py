@@ -37,7 +37,7 @@ def test_without_a_gpu_the_model_itself_is_used(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_full_precision_is_left_to_the_model_on_a_gpu_too(name):
+def test_full_precision_uses_the_model_itself_on_a_gpu_too(name):
     model = network(name)
 
     assert gpu_executor(model, GPU, torch.float32, kernels=True, voxels=FUSED_FROM) is model
@@ -50,7 +50,7 @@ def ways_of(executor) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["published", "ours"])
-def test_a_gpu_in_sixteen_bits_is_measured_and_kernels_are_offered_where_they_are_asked_for(monkeypatch, name):
+def test_a_gpu_with_16_bits_is_measured_and_kernels_are_used_on_request(monkeypatch, name):
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
     found = {
         kernels: ways_of(gpu_executor(network(name), GPU, torch.float16, kernels=kernels, voxels=FUSED_FROM))
@@ -60,13 +60,13 @@ def test_a_gpu_in_sixteen_bits_is_measured_and_kernels_are_offered_where_they_ar
     assert found == {False: [FULL, "plain fp16"], True: [FULL, "plain fp16", "recorded fp16", "fused fp16"]}
 
 
-def test_a_network_that_convolves_fine_voxels_is_used_itself():
+def test_a_network_on_the_fine_grid_is_used_without_kernels():
     model = network("one scale")
 
     assert gpu_executor(model, GPU, torch.float16, kernels=False, voxels=FUSED_FROM) is model
 
 
-def test_a_network_derived_from_arssr2_has_no_kernels_and_the_log_says_so(monkeypatch, caplog):
+def test_a_network_derived_from_arssr2_has_no_kernels_which_is_logged(monkeypatch, caplog):
     class Other(ArSSR2):
         """Returns a wrong result."""
 
@@ -78,7 +78,7 @@ def test_a_network_derived_from_arssr2_has_no_kernels_and_the_log_says_so(monkey
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(FUSED_FROM, True), (FUSED_FROM - 1, False)])
-def test_a_small_job_waits_for_no_compiler(monkeypatch, voxels, expected):
+def test_a_small_job_does_not_wait_for_a_compiler(monkeypatch, voxels, expected):
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
 
     executor = gpu_executor(network("ours"), GPU, torch.bfloat16, kernels=True, voxels=voxels)
@@ -86,7 +86,7 @@ def test_a_small_job_waits_for_no_compiler(monkeypatch, voxels, expected):
     assert ("fused bf16" in ways_of(executor)) == expected
 
 
-def test_the_kernels_want_triton_and_a_gpu_that_multiplies_bf16(monkeypatch):
+def test_the_kernels_require_triton_and_a_gpu_that_supports_bf16(monkeypatch):
     found = {}
     for triton, capability in [(object(), (9, 0)), (object(), (7, 5)), (None, (9, 0))]:
         monkeypatch.setattr("importlib.util.find_spec", lambda name, spec=triton: spec)

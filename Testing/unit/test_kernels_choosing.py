@@ -80,7 +80,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("spoil", WRONG.values(), ids=WRONG)
-def test_a_wrong_way_is_named_in_the_log_and_not_used_however_fast(measured, tiny_model, caplog, spoil):
+def test_an_inaccurate_implementation_is_logged_and_not_used_however_fast(measured, tiny_model, caplog, spoil):
     executor, volume = measured(plain=0.5, fused=(0.1, spoil)), tile(32)
 
     with caplog.at_level(logging.WARNING):
@@ -110,7 +110,7 @@ def test_a_wrong_way_is_named_in_the_log_and_not_used_however_fast(measured, tin
         ({}, FULL),
     ],
 )
-def test_the_fastest_is_used_and_a_slower_one_is_not(measured, caplog, ways, expected):
+def test_the_fastest_implementation_is_used(measured, caplog, ways, expected):
     executor = measured(**ways)
 
     with caplog.at_level(logging.INFO):
@@ -125,14 +125,14 @@ def test_the_fastest_is_used_and_a_slower_one_is_not(measured, caplog, ways, exp
         assert (name in unused) == (name != expected)
 
 
-def test_rounding_is_right_and_the_way_answers_itself(measured, tiny_model):
+def test_an_implementation_that_only_rounds_differently_is_used(measured, tiny_model):
     executor = measured(plain=(0.5, lambda result, volume: result + 0.001))
     volume = tile(40)  # larger than the halo, because the comparison uses a part of it
 
     torch.testing.assert_close(answer(executor, volume), answer(InFullPrecision(tiny_model), volume) + 0.001)
 
 
-def test_a_tile_is_measured_once_and_again_when_it_is_larger(measured, caplog):
+def test_implementations_are_measured_again_only_for_a_larger_tile(measured, caplog):
     executor = measured(plain=(0.5, WRONG["large tiles only"]))
 
     answer(executor, tile(12))
@@ -159,7 +159,7 @@ def test_the_choice_of_an_executor_is_reused_for_the_same_implementations(measur
     assert other.faked["plain"].tiles > 1
 
 
-def test_the_time_is_that_of_a_part_of_a_large_tile(measured, monkeypatch):
+def test_only_a_part_of_a_large_tile_is_timed(measured, monkeypatch):
     monkeypatch.setattr(choosing, "TIMED", 4)
     executor = measured(plain=0.5)
     shapes = []

@@ -38,7 +38,7 @@ print("MATRIX INSTRUCTIONS", compiled.asm["ptx"].count("mma"))
 
 @pytest.mark.parametrize("kernel", ["published", "residual"])
 @pytest.mark.parametrize(("capability", "kind"), [(80, "fp16"), (90, "bf16")], ids=["Ampere", "Hopper"])
-def test_a_kernel_becomes_instructions_for_tensor_cores(tmp_path, kernel, capability, kind):
+def test_a_kernel_compiles_to_instructions_for_tensor_cores(tmp_path, kernel, capability, kind):
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 

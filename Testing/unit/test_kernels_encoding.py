@@ -40,7 +40,7 @@ def worst(found: torch.Tensor, expected: torch.Tensor) -> float:
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)], ids=str)
-def test_the_features_agree_with_those_of_the_model(ours, shape, number_format, tolerance):
+def test_the_features_agree_with_the_model(ours, shape, number_format, tolerance):
     volume, scale = torch.rand(1, 1, *shape), torch.tensor([[1.5, 2.0, 4.0]])
 
     features = residual_encoder(ours, number_format)(volume, scale)
@@ -51,7 +51,7 @@ def test_the_features_agree_with_those_of_the_model(ours, shape, number_format, 
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 5e-2)], ids=str)
-def test_published_features_are_those_of_the_model(published, number_format, tolerance):
+def test_features_of_the_published_network_agree_with_the_model(published, number_format, tolerance):
     volume = torch.rand(1, 1, 6, 7, 8)
 
     features = published_encoder(published, number_format)(volume)
@@ -61,7 +61,7 @@ def test_published_features_are_those_of_the_model(published, number_format, tol
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1)], ids=str)
-def test_the_outermost_voxels_are_repeated_without_a_change_of_order(shape):
+def test_the_outermost_voxels_are_repeated_in_the_same_memory_layout(shape):
     features = torch.randn(1, 5, *shape).contiguous(memory_format=torch.channels_last_3d)
 
     wider = repeated_outwards(features)
@@ -71,7 +71,7 @@ def test_the_outermost_voxels_are_repeated_without_a_change_of_order(shape):
 
 
 @torch.inference_mode()
-def test_the_model_itself_stays_in_float32(published, ours):
+def test_the_model_itself_remains_in_float32(published, ours):
     published_encoder(published, torch.bfloat16)
     residual_encoder(ours, torch.bfloat16)(torch.rand(1, 1, 4, 4, 4), torch.full((1, 3), 2.0))
 

@@ -45,7 +45,7 @@ def test_the_second_tile_of_a_shape_is_recorded_and_later_ones_are_replayed():
     assert recorder.replayed == 3
 
 
-def test_another_shape_is_another_graph_and_one_is_kept_at_a_time():
+def test_another_shape_has_another_graph_and_only_one_is_kept():
     recorder = Recorder()
     double = Repeated(lambda x: 2 * x, recorder)
 
@@ -57,7 +57,7 @@ def test_another_shape_is_another_graph_and_one_is_kept_at_a_time():
     assert recorder.replayed == 1
 
 
-def test_a_failed_recording_is_tried_once_and_then_launched():
+def test_after_a_failed_recording_kernels_are_launched_without_a_graph():
     recorder = Recorder(fails=True)
     double = Repeated(lambda x: 2 * x, recorder)
 

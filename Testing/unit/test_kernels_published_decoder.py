@@ -42,7 +42,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("number_format", TOLERANCES, ids=str)
-def test_it_answers_as_the_model_within_what_the_number_format_rounds(number_format):
+def test_it_agrees_with_the_model_within_the_rounding_of_the_number_format(number_format):
     model = network()
     feature_map = torch.randn(1, 5, 3, 4, 5)
     grid = whole_grid((3, 4, 5), (5, 7, 9))  # 315 voxels, not a multiple of a block
@@ -58,7 +58,7 @@ def test_it_answers_as_the_model_within_what_the_number_format_rounds(number_for
     [(16, 16, 2), (3, 70, 2), (20, 33, 5), (128, 256, 4)],
     ids=["no hidden layer", "two tiles of columns", "deep", "published"],
 )
-def test_decoders_of_any_size_are_padded_without_a_trace(channels, width, depth):
+def test_padding_a_decoder_of_any_size_does_not_change_the_result(channels, width, depth):
     model = network(channels=channels, width=width, depth=depth)
     feature_map = torch.randn(1, channels, 2, 3, 2)
     grid = whole_grid((2, 3, 2), (3, 4, 4))
@@ -66,7 +66,7 @@ def test_decoders_of_any_size_are_padded_without_a_trace(channels, width, depth)
     assert relative_error(fused(model, feature_map, grid), model.query_grid(feature_map, grid)) < 4e-6
 
 
-def test_it_answers_as_grid_sample_does_where_the_border_fades():
+def test_it_agrees_with_grid_sample_at_the_border_with_zero_padding():
     """Compares point by point with `query`, which shares no code, also with zeros in the outermost half voxel."""
     model = network()
     feature_map = torch.randn(1, 5, 2, 3, 4)
@@ -78,7 +78,7 @@ def test_it_answers_as_grid_sample_does_where_the_border_fades():
     assert relative_error(fused(model, feature_map, grid), expected) < 1e-5
 
 
-def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_map():
+def test_query_coordinates_enter_the_decoder_and_sampling_coordinates_read_the_features():
     """A crop that does not begin at the first voxel of the volume, with a different length along each axis."""
     model = network()
     feature_map = torch.randn(1, 5, 4, 3, 5)
@@ -103,7 +103,7 @@ def test_the_size_of_a_block_does_not_change_the_result(block):
 
 
 @pytest.mark.parametrize(("capability", "block"), [((8, 0), OTHERS), ((9, 0), HOPPER), ((12, 0), OTHERS)], ids=str)
-def test_a_gpu_gets_the_block_that_its_registers_hold(monkeypatch, capability, block):
+def test_the_block_size_depends_on_the_generation_of_the_gpu(monkeypatch, capability, block):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
 
     assert block_of(torch.device("cuda:0")) == block

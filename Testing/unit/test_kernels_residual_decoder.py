@@ -48,24 +48,24 @@ def check(model: ArSSR2, grid: QueryGrid, coarse: tuple[int, int, int], *, scale
 
 
 @pytest.mark.parametrize("number_format", TOLERANCES, ids=str)
-def test_it_answers_as_the_model_within_what_the_number_format_rounds(number_format):
+def test_it_agrees_with_the_model_within_the_rounding_of_the_number_format(number_format):
     check(network(), whole_grid((3, 2, 5), (5, 3, 9)), (3, 2, 5), number_format=number_format)
 
 
 @pytest.mark.parametrize(("channels", "layers"), [(16, 1), (33, 2), (5, 4), (64, 2)])
-def test_decoders_of_any_size_are_padded_without_a_trace(channels, layers):
+def test_padding_a_decoder_of_any_size_does_not_change_the_result(channels, layers):
     check(network(channels=channels, layers=layers), whole_grid((2, 3, 2), (3, 4, 5)), (2, 3, 2))
 
 
-def test_a_row_longer_than_a_block_is_answered_to_its_end():
+def test_a_row_longer_than_a_block_is_computed_to_its_end():
     check(network(), whole_grid((2, 2, 24), (2, 3, 70)), (2, 2, 24), scale=(1.0, 1.5, 2.9167))
 
 
-def test_each_axis_has_its_own_modulation_and_its_own_scale():
+def test_each_axis_has_a_separate_modulation_and_scale():
     check(network(), whole_grid((4, 2, 2), (5, 4, 7)), (4, 2, 2), scale=(1.25, 2.0, 3.5))
 
 
-def test_a_tile_is_read_where_it_lies_and_not_where_the_volume_begins():
+def test_a_tile_is_read_at_its_position_in_the_volume():
     corners, coarse, fine = (2, 0, 3), (7, 6, 9), (11, 17, 13)
     blocks = (slice(4, 7), slice(0, 4), slice(5, 12))
     query = [cell_centers(count)[block] for count, block in zip(fine, blocks, strict=True)]

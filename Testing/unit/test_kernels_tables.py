@@ -12,11 +12,11 @@ from ArSSRLib.model.decoder import Decoder
 
 
 @pytest.mark.parametrize(("count", "extent"), [(1, 16), (16, 16), (17, 32), (64, 64), (131, 256)])
-def test_matrices_grow_to_powers_of_two_that_tensor_cores_take(count, extent):
+def test_matrices_are_padded_to_powers_of_two_for_tensor_cores(count, extent):
     assert padded(count) == extent
 
 
-def test_the_tables_hold_one_axis_after_the_other():
+def test_the_tables_contain_the_axes_in_order():
     tables = axis_tables(whole_grid((2, 3, 4), (4, 3, 8)), (2, 3, 4), torch.device("cpu"), padding="border")
 
     assert tables.shape == (4, 3, 8)
@@ -26,7 +26,7 @@ def test_the_tables_hold_one_axis_after_the_other():
     assert tables.weight.sum(1).tolist() == pytest.approx([1.0] * 15)
 
 
-def test_zero_padding_takes_from_the_outermost_half_voxel():
+def test_zero_padding_fades_in_the_outermost_half_voxel():
     tables = axis_tables(whole_grid((2, 1, 1), (4, 1, 1)), (2, 1, 1), torch.device("cpu"), padding="zeros")
 
     assert tables.weight[:4].sum(1).tolist() == pytest.approx([0.75, 1.0, 1.0, 0.75])

@@ -56,7 +56,7 @@ def test_files_of_a_running_process_are_kept(tmp_path):
     assert len(os.listdir(tmp_path)) == 1
 
 
-def test_files_of_another_machine_are_kept(tmp_path, name_of_the_dead, monkeypatch):
+def test_files_from_another_machine_are_kept(tmp_path, name_of_the_dead, monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
     leftovers._machine.cache_clear()
     (tmp_path / name_of_the_dead()).write_bytes(b"half")
@@ -73,11 +73,11 @@ def test_files_with_similar_names_are_kept(tmp_path, name):
     assert sweep(tmp_path) == 0
 
 
-def test_a_folder_that_is_not_there_is_no_problem(tmp_path):
+def test_a_missing_folder_is_not_an_error(tmp_path):
     assert sweep(tmp_path / "nothing") == 0
 
 
-def test_a_file_is_written_whole_and_sweeps_before(tmp_path, name_of_the_dead):
+def test_a_file_is_written_completely_after_leftovers_are_deleted(tmp_path, name_of_the_dead):
     (tmp_path / name_of_the_dead()).write_bytes(b"half")
     write_whole(tmp_path / "file", b"old")
     write_whole(tmp_path / "file", b"new")

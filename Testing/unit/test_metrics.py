@@ -67,7 +67,7 @@ def test_equal_volumes_have_infinite_psnr():
     assert psnr(reference, reference.copy()) == math.inf
 
 
-def test_psnr_in_a_mask_sees_only_the_errors_there():
+def test_psnr_in_a_mask_includes_only_the_errors_there():
     reference = np.zeros((4, 4, 4))
     reference[0, 0, 0] = 100
     result = reference.copy()
@@ -79,7 +79,7 @@ def test_psnr_in_a_mask_sees_only_the_errors_there():
     assert psnr(reference, result, mask) == pytest.approx(20)
 
 
-def test_the_range_is_taken_over_all_voxels_also_with_a_mask():
+def test_the_range_is_that_of_all_voxels_even_with_a_mask():
     reference = np.linspace(0, 1, 64).reshape(4, 4, 4)
     mask = reference > 0.5
 
@@ -98,7 +98,7 @@ def test_integers_do_not_overflow():
 
 @pytest.mark.parametrize("sigma", [None, 1.0])
 @pytest.mark.parametrize("noise", [0.1, 1.0])
-def test_ssim_is_the_mean_over_all_windows_inside(sigma, noise):
+def test_ssim_is_the_mean_over_all_windows_inside_the_volume(sigma, noise):
     reference, result = pair(noise=noise)
 
     assert ssim(reference, result, sigma=sigma) == pytest.approx(
@@ -107,7 +107,7 @@ def test_ssim_is_the_mean_over_all_windows_inside(sigma, noise):
 
 
 @pytest.mark.parametrize("sigma", [None, 1.0])
-def test_the_map_holds_the_index_of_each_window(sigma):
+def test_the_map_contains_the_index_of_each_window(sigma):
     reference, result = pair()
     radius = 3 if sigma is None else 4
     inside = tuple(slice(radius, n - radius) for n in reference.shape)
@@ -150,7 +150,7 @@ def test_a_volume_thinner_than_the_window_has_an_index():
 # --- both
 
 
-def test_psnr_and_ssim_are_those_of_scikit_image():
+def test_psnr_and_ssim_agree_with_scikit_image():
     generator = np.random.default_rng(0)
     reference = generator.gamma(2.0, 100.0, (14, 13, 15))
     result = reference + 30 * generator.normal(size=reference.shape)
@@ -175,7 +175,7 @@ def head() -> np.ndarray:
     return volume
 
 
-def test_the_mask_is_the_anatomy_with_its_holes_filled():
+def test_the_mask_is_the_anatomy_with_holes_filled():
     k, j, i = np.meshgrid(*[np.arange(32) - 15.5] * 3, indexing="ij")
     ball = np.sqrt(k**2 + j**2 + i**2) < 10
 
@@ -184,22 +184,22 @@ def test_the_mask_is_the_anatomy_with_its_holes_filled():
     assert np.count_nonzero(mask & ball) / np.count_nonzero(mask | ball) > 0.97
 
 
-def test_the_mask_leaves_out_specks_and_air():
+def test_the_mask_excludes_specks_and_air():
     mask = brain_mask(head())
 
     assert not mask[1, 1, 1]
     assert not mask[0].any()
 
 
-def test_the_mask_holds_the_ventricle():
+def test_the_mask_includes_the_ventricle():
     assert brain_mask(head())[15, 15, 15]
 
 
-def test_a_volume_without_anatomy_counts_as_a_whole():
+def test_the_mask_of_a_volume_without_anatomy_is_the_whole_volume():
     assert brain_mask(np.zeros((4, 4, 4))).all()
 
 
-def test_a_volume_of_specks_keeps_them():
+def test_the_mask_of_a_volume_of_specks_includes_them():
     volume = np.zeros((8, 8, 8))
     volume[2, 2, 2] = 1
 

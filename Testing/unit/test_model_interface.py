@@ -29,13 +29,13 @@ def volume():
     return torch.rand(1, 1, *COARSE, generator=torch.Generator().manual_seed(6))
 
 
-def test_its_configuration_survives_a_file(network):
+def test_its_configuration_is_saved_and_loaded_unchanged(network):
     assert model_config_from_json(network.config.to_json()) == network.config
     assert kinds()[network.config.kind][1] is type(network)
 
 
 @torch.inference_mode()
-def test_the_lean_encoding_is_the_reference(network, volume):
+def test_encode_lean_agrees_with_encode(network, volume):
     torch.testing.assert_close(
         network.encode_lean(volume, TOLD), network.encode(volume, TOLD), atol=1e-4, rtol=1e-4, check_stride=False
     )
@@ -43,7 +43,7 @@ def test_the_lean_encoding_is_the_reference(network, volume):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("first", [(0, 0, 0), (1, 0, 1)])
-def test_a_box_of_a_feature_map_is_that_of_the_whole_but_for_its_outermost_features(network, volume, first):
+def test_a_box_of_a_feature_map_equals_the_whole_except_for_its_outermost_features(network, volume, first):
     k, j, i = (slice(a, n - a) for a, n in zip(first, COARSE, strict=True))
     inside = (..., *(slice(a > 0, n - 2 * a - (a > 0)) for a, n in zip(first, COARSE, strict=True)))
 
@@ -55,7 +55,7 @@ def test_a_box_of_a_feature_map_is_that_of_the_whole_but_for_its_outermost_featu
 
 
 @torch.inference_mode()
-def test_a_grid_is_answered_as_its_points(network, volume):
+def test_query_grid_agrees_with_query(network, volume):
     grid = whole_grid(COARSE, FINE)
     points = torch.stack(torch.meshgrid(*(axis.float() for axis in grid.query), indexing="ij"), dim=-1)
     feature_map = network.encode(volume, TOLD)
@@ -66,7 +66,7 @@ def test_a_grid_is_answered_as_its_points(network, volume):
 
 
 @torch.inference_mode()
-def test_a_tile_reports_parts_of_its_encoding_that_add_up_to_1_at_most(network, volume):
+def test_a_tile_reports_fractions_of_its_encoding_with_a_sum_of_at_most_1(network, volume):
     parts: list[float] = []
 
     fine = network.encode_tile(volume, TOLD, parts.append)(whole_grid(COARSE, FINE))
@@ -91,7 +91,7 @@ def test_a_training_step_reaches_every_weight_that_can_be_compiled(network, volu
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind, (config, _) in kinds().items() if config.ADOPTS))
-def test_it_can_start_with_the_weights_of_every_kind_that_it_adopts(kind):
+def test_it_can_start_from_the_weights_of_every_kind_that_it_adopts(kind):
     config, network = kinds()[kind]
     for other in config.ADOPTS:
         weights = build_model(model_config_from_dict({"kind": other}))

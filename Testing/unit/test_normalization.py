@@ -19,7 +19,7 @@ def scan(seed: int = 0) -> np.ndarray:
 
 
 @given(gain=st.floats(1e-6, 1e30))
-def test_the_unit_of_the_scanner_drops_out(gain):
+def test_the_unit_of_the_intensities_does_not_matter(gain):
     plain = IntensityRange.of(scan()).normalize(scan())
 
     scaled = IntensityRange.of(gain * scan()).normalize(gain * scan())
@@ -28,7 +28,7 @@ def test_the_unit_of_the_scanner_drops_out(gain):
 
 
 @given(offset=st.floats(-1e9, 1e9))
-def test_a_volume_may_begin_anywhere(offset):
+def test_an_offset_does_not_change_the_normalized_volume(offset):
     base = scan()
     array = scan() + offset
     plain = IntensityRange.of(base).normalize(base)
@@ -38,13 +38,13 @@ def test_a_volume_may_begin_anywhere(offset):
     np.testing.assert_allclose(moved, plain, rtol=0, atol=1e-5)
 
 
-def test_air_of_a_volume_without_negative_voxels_is_0():
+def test_air_is_0_in_a_volume_without_negative_voxels():
     array = scan()
 
     assert (IntensityRange.of(array).normalize(array)[array == 0] == 0).all()
 
 
-def test_ringing_around_a_background_moves_the_range_by_no_more_than_itself():
+def test_ringing_in_the_background_moves_the_range_at_most_by_its_amplitude():
     # As after a band-limited filter, half of the air is slightly negative, the other half slightly positive.
     head = scan()
     ringing = np.random.default_rng(1).uniform(-40, 40, head.shape)
@@ -54,7 +54,7 @@ def test_ringing_around_a_background_moves_the_range_by_no_more_than_itself():
     assert filtered.floor + filtered.width == pytest.approx(IntensityRange.of(head).width, rel=1e-3)
 
 
-def test_noise_of_the_air_does_not_decide_the_range():
+def test_noise_in_the_air_does_not_change_the_range():
     head = scan()
     in_air = np.random.default_rng(1).uniform(0, 40, (60, 12, 12))
     in_air[:12] = np.where(head == 0, in_air[:12], head)
@@ -62,7 +62,7 @@ def test_noise_of_the_air_does_not_decide_the_range():
     assert IntensityRange.of(in_air).width == pytest.approx(IntensityRange.of(head).width, rel=1e-3)
 
 
-def test_background_does_not_decide_the_range():
+def test_the_amount_of_background_does_not_change_the_range():
     head = scan()
     in_air = np.zeros((40, 12, 12))
     in_air[:12] = head
@@ -70,7 +70,7 @@ def test_background_does_not_decide_the_range():
     assert IntensityRange.of(in_air).width == pytest.approx(IntensityRange.of(head).width)
 
 
-def test_one_bright_voxel_changes_nothing():
+def test_one_bright_voxel_does_not_change_the_range():
     array = np.random.default_rng(0).uniform(0, 1000, (30, 30, 30))
     outlier = array.copy()
     outlier[3, 4, 5] = 1e9
@@ -85,7 +85,7 @@ def test_the_ceiling_is_a_high_percentile_of_the_foreground():
 
 
 @given(values=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False, width=32), min_size=1, max_size=30))
-def test_restore_undoes_normalize(values):
+def test_restore_inverts_normalize(values):
     array = np.array(values)
     intensities = IntensityRange.of(array)
 
@@ -119,20 +119,20 @@ def test_the_width_is_positive_and_finite(array):
     assert np.isfinite(intensities.floor)
 
 
-def test_non_finite_voxels_do_not_count():
+def test_nonfinite_voxels_do_not_change_the_range():
     array = scan()
     broken = np.concatenate([array.ravel(), [np.nan, np.inf, -np.inf]])
 
     assert IntensityRange.of(broken) == IntensityRange.of(array)
 
 
-def test_a_large_volume_has_the_range_of_its_sample():
+def test_the_range_of_a_large_volume_is_estimated_from_a_sample():
     array = np.random.default_rng(0).gamma(2.0, 100.0, 3 * SAMPLED_VOXELS + 17)
 
     assert IntensityRange.of(array).width == pytest.approx(np.percentile(array, 99.9), rel=0.02)
 
 
-def test_sixteen_bit_integers_keep_their_last_bit():
+def test_16_bit_integers_are_restored_exactly():
     array = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
     intensities = IntensityRange.of(array)
 
@@ -169,13 +169,13 @@ def test_a_finite_array_is_the_same_object():
     assert replace_non_finite(array)[1] == 0
 
 
-def test_integers_are_finite():
+def test_integers_need_no_replacement():
     array = np.arange(5)
 
     assert replace_non_finite(array) == (array, 0)
 
 
-def test_replacing_leaves_the_array_as_it_was():
+def test_replacing_does_not_change_the_input():
     array = np.array([1.0, np.nan])
 
     replace_non_finite(array)
@@ -183,7 +183,7 @@ def test_replacing_leaves_the_array_as_it_was():
     assert np.isnan(array[1])
 
 
-def test_nothing_finite_is_refused():
+def test_an_array_without_finite_values_is_refused():
     with pytest.raises(InputError, match="no finite values"):
         replace_non_finite(np.full((2, 2, 2), np.nan))
 
@@ -192,16 +192,16 @@ def test_nothing_finite_is_refused():
 
 
 @pytest.mark.parametrize(("stored", "expected"), [("i2", "i2"), ("u8", "u8"), ("?", "u1"), ("f8", "f4"), ("f2", "f4")])
-def test_integers_keep_their_type_and_all_else_becomes_single_precision(stored, expected):
+def test_integers_keep_their_type_and_other_types_become_single_precision(stored, expected):
     assert result_type(np.array([0, 1], dtype=stored)) == np.dtype(expected)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
-def test_a_contrast_that_single_precision_would_lose_stays_double(odd):
+def test_a_contrast_that_single_precision_would_lose_remains_double(odd):
     assert result_type(np.array([1e8, 1e8 + 100, odd])) == np.float64
 
 
-def test_the_range_of_the_largest_numbers_is_a_number():
+def test_the_range_of_the_largest_numbers_is_finite():
     intensities = IntensityRange.of(np.array([-1.7e308, 0.0, 1.7e308]))
 
     assert np.isfinite(intensities.width)

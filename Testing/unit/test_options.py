@@ -36,7 +36,7 @@ CHOSEN = UpsamplingOptions(device="cpu", backend="torch", precision="fp32", memo
         ({"backend": "x" * 999}, r'got "x+\.\.\.'),
     ],
 )
-def test_a_value_that_an_option_cannot_have_is_refused_by_its_name(option, message):
+def test_an_invalid_value_is_refused_with_the_name_of_the_option(option, message):
     if message is None:
         assert UpsamplingOptions(**option).as_table() == UpsamplingOptions().as_table() | option
         return
@@ -46,7 +46,7 @@ def test_a_value_that_an_option_cannot_have_is_refused_by_its_name(option, messa
     assert len(one_line(error)) < 200
 
 
-def test_options_survive_json():
+def test_options_are_read_back_from_json():
     assert UpsamplingOptions.from_table(json.loads(json.dumps(CHOSEN.as_table()))) == CHOSEN
 
 
@@ -65,7 +65,7 @@ def test_flags_become_options():
     assert options_of(args) == CHOSEN
 
 
-def test_every_option_is_a_key_of_the_worker_s_job():
+def test_every_option_is_a_key_of_the_job():
     files = [{"input": "a.nrrd", "output": "b.nrrd"}]
     job = {"format": 1, "task": "upsample", "model": "arssr2", "scale": [2, 2, 2], "region": None, "volumes": files}
 

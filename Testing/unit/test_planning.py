@@ -33,7 +33,7 @@ def plan(grid: VolumeGeometry, dtype, scale, *, memory_limit: float | None = Non
     return Work(grid, dtype, scale, options, **numbers).plan()
 
 
-def test_a_plan_names_the_grid_and_the_type_of_the_result():
+def test_a_plan_states_the_grid_and_the_type_of_the_result():
     found = plan(GRID, np.int16, (1, 1, 3), **NETWORK, **PLENTY)
 
     assert found.geometry == GRID.upsampled((1, 1, 3))
@@ -47,7 +47,7 @@ def test_the_memory_is_the_sum_of_the_process_input_output_slab_and_largest_tile
 
 
 @pytest.mark.parametrize(("spacing", "volumes"), [((1.0, 1.0, 3.0), 1), ((1.0, 1.0, 1.2), 0)])
-def test_slices_that_may_be_made_even_take_another_volume(spacing, volumes):
+def test_evening_slices_needs_memory_for_another_volume(spacing, volumes):
     grid = VolumeGeometry(GRID.size, spacing)
     off, auto = (
         Work(grid, np.int16, 2, UpsamplingOptions(even_slices=choice), **NETWORK, **PLENTY).plan()
@@ -57,13 +57,13 @@ def test_slices_that_may_be_made_even_take_another_volume(spacing, volumes):
     assert auto.memory - off.memory == 4 * VOXELS * volumes
 
 
-def test_on_a_gpu_the_input_and_the_output_are_elsewhere():
+def test_the_input_and_the_output_need_no_memory_of_a_gpu():
     found = plan(GRID, np.int16, 2, **NETWORK, base_memory=777, available_memory=10**12, host_memory=10**12)
 
     assert found.memory == 777 + SLAB + 1000 * VOXELS
 
 
-def test_the_cost_is_that_of_every_crop_and_of_every_fine_voxel():
+def test_the_cost_includes_every_crop_and_every_fine_voxel():
     found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
 
     assert found.cost == ENCODING_COST * VOXELS + 8 * VOXELS
@@ -80,7 +80,7 @@ def test_smaller_tiles_cost_more():
     assert tiled.memory <= limit * 1e9
 
 
-def test_a_region_costs_its_voxels_and_their_halo():
+def test_the_cost_of_a_region_is_that_of_its_voxels_and_their_halo():
     found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, region=((20, 40), (10, 20), (0, 4)))
 
     assert found.geometry.size == (20, 10, 4)
@@ -88,7 +88,7 @@ def test_a_region_costs_its_voxels_and_their_halo():
     assert found.memory == 4 * VOXELS + 2 * 20 * 10 * 4 + SLAB + AT_WORK + 1000 * (10 + 6) * (5 + 6) * (2 + 3)
 
 
-def test_a_region_makes_room_for_a_result_that_is_too_large_as_a_whole():
+def test_a_region_fits_where_the_whole_result_is_too_large():
     memory = {"base_memory": 0, "available_memory": 10**8, "host_memory": 10**6}
     with pytest.raises(MemoryLimitError, match="choose a smaller scale or restrict the volume to a region") as error:
         plan(GRID, np.int16, 4, **NETWORK, **memory)
@@ -112,7 +112,7 @@ def test_without_a_limit_a_part_of_the_free_memory_is_used():
 # --- results on disk, and the memory of their writers
 
 
-def test_a_result_that_fits_stays_in_memory():
+def test_a_result_that_fits_is_in_memory():
     found = plan(GRID, np.int16, 2, **NETWORK, **PLENTY, destination=TO_DISK)
 
     assert found == plan(GRID, np.int16, 2, **NETWORK, **PLENTY)
@@ -141,7 +141,7 @@ def test_a_result_larger_than_the_main_memory_is_on_disk_with_a_gpu():
     assert found.memory == SLAB + 1000 * VOXELS
 
 
-def test_a_result_that_leaves_memory_only_for_small_tiles_is_on_disk():
+def test_a_result_that_would_leave_memory_only_for_small_tiles_is_on_disk():
     edge = 200
     grid, network = VolumeGeometry((edge,) * 3, (1.0,) * 3), {**NETWORK, "halo": 20}
     # Besides the result, blocks of 5 voxels with their halo fit; without it, blocks of 19.
@@ -174,7 +174,7 @@ def test_a_writer_that_needs_more_than_the_limit_is_refused():
 
 
 @pytest.mark.parametrize("limit", [0, -1, math.nan])
-def test_a_limit_that_is_no_amount_is_refused(limit):
+def test_a_limit_that_is_not_an_amount_is_refused(limit):
     with pytest.raises(InputError, match="positive number of GB") as error:
         plan(GRID, np.int16, 2, **NETWORK, **PLENTY, memory_limit=limit)
 
@@ -182,7 +182,7 @@ def test_a_limit_that_is_no_amount_is_refused(limit):
 
 
 @pytest.mark.parametrize("arguments", [{"scale": 0.5}, {"scale": 2, "region": ((0, 81), (0, 1), (0, 1))}])
-def test_what_cannot_be_made_is_refused(arguments):
+def test_an_impossible_grid_is_refused(arguments):
     with pytest.raises(InputError) as error:
         plan(GRID, np.int16, **arguments, **NETWORK, **PLENTY)
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_made_is_refused(arguments):
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
-def test_the_engine_plans_with_the_numbers_of_its_model_and_its_device(tiny_model, monkeypatch, kind):
+def test_the_engine_plans_with_the_properties_of_its_model_and_device(tiny_model, monkeypatch, kind):
     monkeypatch.setattr(upsampling, "resolve_device", torch.device)
     monkeypatch.setattr(upsampling, "used_memory", lambda device: {"cpu": 300_000_000, "cuda": 5_000}[device.type])
     monkeypatch.setattr(upsampling, "free_memory", lambda device: {"cpu": 10**10, "cuda": 10**9}[device.type])

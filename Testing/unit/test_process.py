@@ -27,7 +27,7 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize("code", ENTRIES.values(), ids=ENTRIES.keys())
-def test_pytorch_finds_the_setting_when_it_is_loaded(code):
+def test_the_setting_is_in_place_before_pytorch_is_loaded(code):
     environment = {name: value for name, value in os.environ.items() if name != LARGE_PAGES}
     result = subprocess.run(
         [sys.executable, "-c", WATCH + code], env=environment, capture_output=True, text=True, check=True, timeout=120
@@ -36,7 +36,7 @@ def test_pytorch_finds_the_setting_when_it_is_loaded(code):
     assert result.stdout.splitlines()[0] == "FOUND 1"
 
 
-def test_the_setting_of_the_user_stays(monkeypatch):
+def test_a_setting_of_the_user_is_kept(monkeypatch):
     monkeypatch.setenv(LARGE_PAGES, "0")
 
     use_large_pages()
@@ -60,7 +60,7 @@ print(before - psutil.Process().memory_info().rss)
 """
 
 
-def test_memory_that_was_freed_goes_back_to_the_system():
+def test_freed_memory_is_returned_to_the_system():
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     result = subprocess.run(
         [sys.executable, "-c", FRAGMENTS], env=environment, capture_output=True, text=True, check=True, timeout=120
@@ -71,7 +71,7 @@ def test_memory_that_was_freed_goes_back_to_the_system():
     assert int(result.stdout) == pytest.approx(25 * 16_000_000, rel=0.1)
 
 
-def test_how_the_user_wants_memory_to_be_kept_stays(monkeypatch):
+def test_an_allocator_setting_of_the_user_is_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "33554432")
 
     assert return_freed_memory() is False

@@ -67,7 +67,7 @@ def model(kind):
 
 @settings(max_examples=30)
 @given(volume=volumes(), scale=st.tuples(factors, factors, factors), kind=st.sampled_from(["ours", "ResCNN"]))
-def test_any_volume_becomes_a_finite_one_of_its_type_in_its_field_of_view(volume, scale, kind):
+def test_any_volume_gives_a_finite_result_of_its_type_and_field_of_view(volume, scale, kind):
     before = volume.array.tobytes()
 
     try:
@@ -114,7 +114,7 @@ def test_any_plan_stays_within_its_limit_and_covers_every_voxel_once(size, scale
 
 @settings(max_examples=40)
 @given(volume=volumes(largest=5), suffix=st.sampled_from([".nii", ".nii.gz", ".nrrd", ".mha", ".mgz"]))
-def test_any_volume_comes_back_from_any_format_as_it_was_or_is_refused(volume, suffix):
+def test_any_volume_is_read_back_unchanged_from_any_format_or_refused(volume, suffix):
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = read_volume(write_volume(volume, Path(folder) / f"v{suffix}"))
@@ -156,7 +156,7 @@ KEYS = (
     kind=st.sampled_from(["upsample", "probe"]),
     changes=st.dictionaries(st.sampled_from(KEYS), anything, max_size=3),
 )
-def test_any_job_is_understood_or_refused_in_one_line(kind, changes):
+def test_any_job_is_accepted_or_refused_in_one_line(kind, changes):
     job = {"format": 1, "task": "probe", "models": ["arssr2"], "measure": False}
     if kind == "upsample":
         job = upsample_job("arssr2", ("a", "b"))
@@ -169,7 +169,7 @@ def test_any_job_is_understood_or_refused_in_one_line(kind, changes):
     assert all(math.isfinite(factor) for factor in getattr(understood, "scale", ()))
 
 
-def test_the_strategies_reach_the_corners():
+def test_the_strategies_generate_the_extreme_cases():
     # Without this, the test would pass if no example reached the comparison.
     shapes, types = set(), set()
 

@@ -29,13 +29,13 @@ def test_a_record_contains_everything_that_affects_the_result(record, phantom):
     assert record["input_sha256"] == voxels_sha256(phantom.array)
 
 
-def test_a_record_written_is_the_record_read(record, tmp_path):
+def test_a_record_is_read_back_unchanged(record, tmp_path):
     (tmp_path / "r.json").write_bytes(record_as_json(record))
 
     assert read_record(tmp_path / "r.json") == record
 
 
-def test_a_checksum_is_that_of_the_voxels_whatever_their_layout():
+def test_a_checksum_does_not_depend_on_the_memory_layout():
     array = np.arange(24, dtype="<i2").reshape(2, 3, 4)
 
     same = {voxels_sha256(array), voxels_sha256(array.astype(">i2")), voxels_sha256(np.asfortranarray(array))}
@@ -44,7 +44,7 @@ def test_a_checksum_is_that_of_the_voxels_whatever_their_layout():
     assert len({*same, *map(voxels_sha256, others)}) == 5
 
 
-def test_the_tolerance_is_a_part_of_the_range_and_at_least_one_whole_number(record):
+def test_the_tolerance_is_a_fraction_of_the_range_and_at_least_1_for_integers(record):
     record = {**record, "precision": "fp32"}
     values = np.array([[[-100.0, 900.0, np.nan]]], np.float32)
 
@@ -69,7 +69,7 @@ def test_the_tolerance_is_a_part_of_the_range_and_at_least_one_whole_number(reco
         {"extra": 1},
     ],
 )
-def test_a_record_that_was_changed_is_refused(record, tmp_path, change):
+def test_a_changed_record_is_refused(record, tmp_path, change):
     (tmp_path / "r.json").write_text(json.dumps({**record, **change}))
 
     with pytest.raises(InputError, match="--provenance"):
@@ -77,7 +77,7 @@ def test_a_record_that_was_changed_is_refused(record, tmp_path, change):
 
 
 @pytest.mark.parametrize("text", ["", "[" * 99999, "[]", "null", "\ud800", "{}" + " " * 200_000])
-def test_a_file_that_is_no_record_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_record_is_refused(tmp_path, text):
     (tmp_path / "r.json").write_bytes(text.encode("utf-8", "surrogatepass"))
 
     with pytest.raises(InputError, match="--provenance"):

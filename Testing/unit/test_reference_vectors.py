@@ -47,7 +47,7 @@ def check(found, expected):
     torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * max(1.0, expected.abs().max().item()))
 
 
-def test_the_keys_and_their_order_are_those_of_the_authors(case):
+def test_the_keys_have_the_names_and_the_order_of_the_authors(case):
     model, _, _ = case
     encoder = {"SRResNet": "SRResnet"}.get(model.config.encoder, model.config.encoder)
 

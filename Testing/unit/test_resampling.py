@@ -16,14 +16,14 @@ def test_resampling_keeps_the_field_of_view_of_an_oblique_volume(oblique_geometr
     np.testing.assert_allclose(corners, oblique_geometry.corners(), atol=1e-9)
 
 
-def test_no_spacing_is_no_change(oblique_geometry):
+def test_a_spacing_of_0_changes_nothing(oblique_geometry):
     volume = Volume(np.zeros(oblique_geometry.shape, np.int16), oblique_geometry)
 
     assert resample_isotropic(volume, 0) is volume
 
 
 @pytest.mark.parametrize(("period_mm", "height"), [(10.0, 1.0), (2.5, 0.0)])
-def test_a_wave_that_the_grid_cannot_hold_vanishes_and_others_stay(period_mm, height):
+def test_only_waves_that_the_grid_can_represent_are_kept(period_mm, height):
     # At 2 mm, the shortest wavelength is 4 mm; 2.5 mm would be aliased to 10 mm.
     position = np.arange(120) + 0.5
     wave = np.broadcast_to(np.cos(2 * np.pi * position / period_mm), (4, 4, 120)).astype(np.float32)

@@ -33,11 +33,11 @@ def test_released_pages_keep_their_content(tmp_path, numbers):
     np.testing.assert_array_equal(array, numbers)
 
 
-def test_a_new_array_holds_zeros(tmp_path):
+def test_a_new_array_contains_zeros(tmp_path):
     assert not array_on_disk(SHAPE, np.float32, tmp_path).any()
 
 
-def test_the_planes_of_an_array_are_those_of_the_array(tmp_path, numbers, monkeypatch):
+def test_planes_share_the_memory_of_their_array(tmp_path, numbers, monkeypatch):
     monkeypatch.setattr(scratch, "WINDOW_BYTES", 1)
     array = array_on_disk(SHAPE, np.int16, tmp_path)
     for plane, values in zip(planes_of(array), numbers, strict=True):
@@ -47,7 +47,7 @@ def test_the_planes_of_an_array_are_those_of_the_array(tmp_path, numbers, monkey
     assert [plane.tolist() for plane in planes_of(numbers)] == numbers.tolist()
 
 
-def test_private_mappings_of_others_keep_their_changes(tmp_path, numbers):
+def test_private_mappings_keep_their_changes(tmp_path, numbers):
     numbers.tofile(tmp_path / "file")
     private = np.memmap(tmp_path / "file", np.int16, mode="c", shape=SHAPE)
     private[...] = 7
@@ -65,7 +65,7 @@ def test_the_file_of_an_array_has_no_name(tmp_path):
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_a_block_is_written_to_its_place_and_nowhere_else(tmp_path, numbers, on_disk, monkeypatch):
+def test_a_block_is_written_only_to_its_position(tmp_path, numbers, on_disk, monkeypatch):
     monkeypatch.setattr(scratch, "WINDOW_BYTES", 20)
     array = array_on_disk(SHAPE, np.int16, tmp_path) if on_disk else np.zeros(SHAPE, np.int16)
     place = (slice(1, 5), slice(0, 3), slice(2, 4))
@@ -93,7 +93,7 @@ print(peak() - before, sum(int(plane[0, 0]) for plane in planes_of(array)), peak
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the account of Linux")
-def test_an_array_of_100_mb_is_written_and_read_within_40(tmp_path):
+def test_an_array_of_100_mb_is_written_and_read_within_40_mb(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
     )
@@ -103,7 +103,7 @@ def test_an_array_of_100_mb_is_written_and_read_within_40(tmp_path):
     assert written <= read < 40e6
 
 
-def test_a_disk_without_space_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=479))
 
     # 240 bytes for the array, and the same for the file written from it.
@@ -115,7 +115,7 @@ def test_a_disk_without_space_is_told_before_anything_is_written(tmp_path, monke
     assert one_line(error)
 
 
-def test_a_disk_that_fills_up_meanwhile_is_an_error_not_the_end(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_later_is_reported_without_a_crash(tmp_path, monkeypatch):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_meanwhile_is_an_error_not_the_end(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_system_that_cannot_reserve_space_is_given_zeros(tmp_path, monkeypatch, numbers):
+def test_zeros_are_written_if_the_system_cannot_reserve_space(tmp_path, monkeypatch, numbers):
     monkeypatch.delattr(scratch.os, "posix_fallocate", raising=False)
     monkeypatch.setattr(scratch, "WINDOW_BYTES", 100)
     monkeypatch.delattr(mmap, "MADV_DONTNEED", raising=False)

@@ -14,7 +14,7 @@ def read(tmp_path, text, overrides=()):
     return read_settings(path, overrides, kind="recipe", example="the shipped ones")
 
 
-def test_overrides_are_toml_or_else_text_and_reach_into_tables(tmp_path):
+def test_overrides_are_toml_or_text_and_can_set_nested_values(tmp_path):
     table = read(tmp_path, "steps = 3\n", ["steps=4", "output=some/where", "model.blocks=2", "scales=[1, 2.5]"])
 
     assert table == {"steps": 4, "output": "some/where", "model": {"blocks": 2}, "scales": [1, 2.5]}
@@ -32,7 +32,7 @@ def test_overrides_are_toml_or_else_text_and_reach_into_tables(tmp_path):
         ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
     ],
 )
-def test_a_value_comes_out_in_its_type(value, hint, expected):
+def test_values_are_converted_to_the_declared_type(value, hint, expected):
     found = converted("key", value, hint, kind="recipe")
 
     assert (found, type(found)) == (expected, type(expected))
@@ -50,17 +50,17 @@ def test_a_value_comes_out_in_its_type(value, hint, expected):
         (3, tuple[float, ...], "a list of numbers"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_name(value, hint, words):
+def test_a_value_of_another_type_is_refused_and_named(value, hint, words):
     with pytest.raises(InputError, match=f"The recipe's key = .* must be {words}"):
         converted("key", value, hint, kind="recipe")
 
 
 @pytest.mark.parametrize(("name", "words"), [("stepz", r"did you mean steps\?"), ("zzz", "the keys are steps, output")])
-def test_an_unknown_key_is_refused_with_the_one_that_was_meant(name, words):
+def test_an_unknown_key_is_refused_with_the_closest_one(name, words):
     with pytest.raises(InputError, match=f"a.toml has the unknown key {name}; {words}"):
         refuse_unknown([name], ["steps", "output"], origin="a.toml")
 
 
-def test_a_file_that_is_no_toml_is_refused_with_where_to_begin(tmp_path):
+def test_a_file_that_is_not_toml_is_refused_with_a_pointer_to_the_shipped_ones(tmp_path):
     with pytest.raises(InputError, match=r"cannot be read as a TOML recipe .*start from one in the shipped ones"):
         read(tmp_path, "= = =")

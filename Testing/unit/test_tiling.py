@@ -69,7 +69,7 @@ def test_the_blocks_of_a_region_cover_it_exactly_once_and_nothing_else(drawn):
 
 
 @given(drawn=regions())
-def test_the_crops_of_a_region_hold_its_halo_and_no_more(drawn):
+def test_the_crops_of_a_region_contain_its_halo_and_no_more(drawn):
     job, box = drawn
 
     tiles = plan_tiles(job["coarse"], job["fine"], halo=job["halo"], maximum_crop=10**9, region=box)
@@ -87,7 +87,7 @@ def test_no_crop_is_larger_than_the_limit(job):
 
 
 @given(job=jobs())
-def test_each_crop_holds_the_voxels_of_its_block_and_the_halo_or_ends_at_the_border(job):
+def test_each_crop_contains_its_block_and_the_halo_unless_it_ends_at_the_border(job):
     for tile in plan(job):
         for crop, block, n, m in zip(tile.crop, tile.block, job["coarse"], job["fine"], strict=True):
             first = math.floor(center_in_coarse_voxels(block.start, n, m))
@@ -102,7 +102,7 @@ def test_no_block_is_empty(job):
 
 
 @given(job=jobs())
-def test_tiles_come_in_memory_order(job):
+def test_tiles_are_in_memory_order(job):
     starts = [tuple(s.start for s in tile.block) for tile in plan(job)]
 
     assert starts == sorted(starts)
@@ -119,7 +119,7 @@ def test_a_job_that_fits_is_one_tile(job):
 
 
 @given(job=jobs(), more=st.integers(0, 5000))
-def test_more_memory_never_means_more_work(job, more):
+def test_more_memory_never_increases_the_work(job, more):
     work = sum(tile.crop_voxels for tile in plan(job))
     job["maximum_crop"] += more
 
@@ -130,7 +130,7 @@ def test_more_memory_never_means_more_work(job, more):
     ("coarse", "halo", "smallest"),
     [((18, 20, 22), 4, 9**3), ((30, 40, 3), 4, 9 * 9 * 3), ((5, 5, 5), 20, 125)],
 )
-def test_a_limit_below_the_smallest_tile_is_refused_with_the_need_and_the_room(coarse, halo, smallest):
+def test_a_limit_below_the_smallest_tile_is_refused_with_both_sizes(coarse, halo, smallest):
     fine = tuple(2 * n for n in coarse)
     plan_tiles(coarse, fine, halo=halo, maximum_crop=smallest)
 
@@ -140,12 +140,12 @@ def test_a_limit_below_the_smallest_tile_is_refused_with_the_need_and_the_room(c
     assert "\n" not in str(error.value)
 
 
-def test_no_room_at_all_is_refused():
+def test_a_negative_limit_is_refused():
     with pytest.raises(MemoryLimitError, match="room for 0;"):
         plan_tiles((5, 5, 5), (10, 10, 10), halo=1, maximum_crop=-3)
 
 
-def test_a_brain_is_divided_in_an_instant_and_by_little_more_work_than_it_has_voxels():
+def test_tiles_of_a_brain_are_planned_quickly_with_little_overlap():
     coarse = (176, 256, 256)
 
     tiles = plan_tiles(coarse, tuple(2 * n for n in coarse), halo=16, maximum_crop=3_000_000)
@@ -155,7 +155,7 @@ def test_a_brain_is_divided_in_an_instant_and_by_little_more_work_than_it_has_vo
 
 
 @given(coarse=st.integers(1, 500), extra=st.integers(0, 1500))
-def test_the_first_fine_voxel_is_the_first_whose_center_lies_in_the_coarse_one(coarse, extra):
+def test_the_first_fine_voxel_is_the_first_with_its_center_in_the_coarse_one(coarse, extra):
     fine = coarse + extra
     centers = (np.arange(fine) + 0.5) * coarse / fine
 

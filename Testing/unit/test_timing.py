@@ -34,7 +34,7 @@ def plan(profile: SliceProfile = KNOWN, *, region=None, **options) -> Plan:
     ).plan()
 
 
-def test_agreement_with_the_scan_and_even_slices_are_work_beside_the_network():
+def test_consistency_and_even_slices_are_extra_work():
     neither = work_beside(plan(consistency="off", even_slices="off"), GRID)
     even = work_beside(plan(consistency="off"), GRID)
     both = work_beside(plan(), GRID)
@@ -44,7 +44,7 @@ def test_agreement_with_the_scan_and_even_slices_are_work_beside_the_network():
     assert both - even == pytest.approx(3 * VOXELS)
 
 
-def test_a_region_is_made_to_agree_with_its_margin():
+def test_extra_work_for_a_region_includes_its_margin():
     narrow = plan(region=((10, 20), (10, 20), (27, 33)), even_slices="off")
     margin = math.prod(stop - first for first, stop in narrow.computed)
 
@@ -52,7 +52,7 @@ def test_a_region_is_made_to_agree_with_its_margin():
     assert work_beside(narrow, GRID) == pytest.approx((1 + HANDLING) * margin)
 
 
-def test_the_promise_is_the_start_and_the_network_and_the_rest():
+def test_the_estimated_time_is_the_sum_of_start_network_and_extra_work():
     facts = {"start": 3.0, "speed": {"cuda:0": {"arssr2": 1e-8}}, "beside": 2e-7}
 
     assert promised_seconds(1e8, facts, beside=1e7, device="cuda:0", model="arssr2") == pytest.approx(3 + 1 + 2)

@@ -118,7 +118,7 @@ def test_tiled_equals_untiled(tiny_model, limit_crops_to, encodings, scale):
 
 
 @pytest.mark.parametrize(("encoder", "scale"), [("ResCNN", 2.5), ("RDN", (1, 2.7, 1.3)), ("SRResNet", (2, 1.2, 1.7))])
-def test_the_published_network_is_the_same_tiled_though_it_is_told_where_it_is(limit_crops_to, encoder, scale):
+def test_tiled_equals_untiled_for_the_published_network_with_query_coordinates(limit_crops_to, encoder, scale):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(ArSSRConfig(encoder=encoder, feature_channels=8, decoder_depth=2, decoder_width=16)).eval()
@@ -135,7 +135,7 @@ def test_the_published_network_is_the_same_tiled_though_it_is_told_where_it_is(l
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=EXACT * 1000)
 
 
-def test_query_coordinates_are_those_of_the_whole_volume(limit_crops_to):
+def test_query_coordinates_refer_to_the_whole_volume(limit_crops_to):
     array, model, scale = scan(13, 12, 11) - 500, Ruler("query"), (1.3, 2.0, 2.7)
     intensities = IntensityRange.of(array)
     limit = limit_crops_to(7 * 7 * 7, array, model, scale)
@@ -147,7 +147,7 @@ def test_query_coordinates_are_those_of_the_whole_volume(limit_crops_to):
     np.testing.assert_allclose(result, expected * intensities.width + intensities.floor, rtol=1e-5, atol=0.05)
 
 
-def test_sampling_coordinates_are_those_of_the_crop(limit_crops_to):
+def test_sampling_coordinates_refer_to_the_crop(limit_crops_to):
     array, model, scale = scan(13, 12, 11), Ruler("sampling"), (1.3, 2.0, 2.7)
     limit = limit_crops_to(7 * 7 * 7, array, model, scale)
 
@@ -160,7 +160,7 @@ def test_sampling_coordinates_are_those_of_the_crop(limit_crops_to):
     np.testing.assert_allclose(result, array[np.ix_(*inside)], rtol=1e-5)
 
 
-def test_a_query_grid_places_the_same_points_in_the_volume_and_in_the_crop():
+def test_query_and_sampling_coordinates_are_the_same_points():
     grid = query_grid_of(
         (slice(4, 7), slice(0, 2), slice(9, 10)), (slice(1, 6), slice(0, 4), slice(2, 5)), (6, 4, 5), (12, 10, 15)
     )
@@ -171,7 +171,7 @@ def test_a_query_grid_places_the_same_points_in_the_volume_and_in_the_crop():
     np.testing.assert_allclose(grid.sampling[2], [9.5 / 3 - 0.5 - 2])
 
 
-def test_a_large_block_is_answered_in_slabs_without_a_seam(tiny_model, monkeypatch, encodings):
+def test_a_large_block_is_queried_in_slabs_without_a_seam(tiny_model, monkeypatch, encodings):
     array = scan(9, 8, 7)
     whole = run(array, tiny_model, 1.7)
 
@@ -182,7 +182,7 @@ def test_a_large_block_is_answered_in_slabs_without_a_seam(tiny_model, monkeypat
     np.testing.assert_allclose(in_slabs, whole, rtol=0, atol=1e-3)
 
 
-def test_a_slab_has_its_number_of_voxels_at_most(tiny_model, monkeypatch):
+def test_no_slab_exceeds_its_number_of_voxels(tiny_model, monkeypatch):
     shapes = []
     query_grid = ArSSR2.query_grid
 
@@ -203,7 +203,7 @@ def test_a_slab_has_its_number_of_voxels_at_most(tiny_model, monkeypatch):
 
 
 @pytest.mark.parametrize("gigabytes", [1e-9, 1e-3, 0.01])
-def test_a_limit_that_holds_no_tile_is_refused(tiny_model, gigabytes):
+def test_a_limit_below_the_smallest_tile_is_refused(tiny_model, gigabytes):
     with pytest.raises(MemoryLimitError, match=r"memory limit of .* GB is too small.*raise the limit") as error:
         run(scan(8, 8, 8), tiny_model, memory_limit=gigabytes)
 
@@ -211,20 +211,20 @@ def test_a_limit_that_holds_no_tile_is_refused(tiny_model, gigabytes):
 
 
 @pytest.mark.parametrize("gigabytes", [0, -1, math.nan])
-def test_a_limit_that_is_no_amount_is_refused(tiny_model, gigabytes):
+def test_a_limit_that_is_not_an_amount_is_refused(tiny_model, gigabytes):
     with pytest.raises(InputError, match="positive number of GB") as error:
         run(scan(4, 4, 4), tiny_model, memory_limit=gigabytes)
 
     assert one_line(error)
 
 
-def test_no_end_of_memory_is_no_limit(tiny_model):
+def test_a_huge_limit_does_not_change_the_result(tiny_model):
     array = scan(4, 4, 4)
 
     np.testing.assert_array_equal(run(array, tiny_model, memory_limit=1e300), run(array, tiny_model))
 
 
-def test_a_result_that_does_not_fit_is_refused_before_anything_is_computed(tiny_model, monkeypatch, encodings):
+def test_a_result_that_does_not_fit_is_refused_before_computing(tiny_model, monkeypatch, encodings):
     monkeypatch.setattr(upsampling, "free_memory", lambda _: 4_000)
 
     with pytest.raises(MemoryLimitError, match=r"10 x 10 x 10 voxels.*choose a smaller scale") as error:
@@ -245,7 +245,7 @@ def test_a_plan_stays_within_its_limit(tiny_model, limit_crops_to):
     assert max(tile.crop_voxels for tile in plan.tiles) <= 35**3
 
 
-def test_without_a_limit_part_of_the_free_memory_is_taken(tiny_model, monkeypatch):
+def test_without_a_limit_the_plan_stays_within_the_free_memory(tiny_model, monkeypatch):
     array = scan(45, 39, 30)
     free = 200_000_000 + array.size * tiny_model.bytes_per_coarse_voxel
     monkeypatch.setattr(upsampling, "used_memory", lambda _: 0)
@@ -268,7 +268,7 @@ def test_a_device_that_runs_out_of_memory_is_reported_in_one_line(tiny_model, mo
     assert one_line(error)
 
 
-def test_another_error_of_the_network_is_not_taken_for_a_lack_of_memory(tiny_model, monkeypatch):
+def test_another_error_of_the_network_is_not_mistaken_for_a_lack_of_memory(tiny_model, monkeypatch):
     def encode(*_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -294,7 +294,7 @@ def test_progress_rises_from_0_to_1(tiny_model, limit_crops_to, encodings):
 
 # A tile of the tiny model: one call after each of four convolutions, one after the encoding, one after the slab.
 @pytest.mark.parametrize(("calls", "tiles_begun"), [(1, 0), (2, 1), (7, 1), (8, 2)])
-def test_raising_from_the_callback_stops_at_once(tiny_model, limit_crops_to, encodings, calls, tiles_begun):
+def test_an_exception_from_the_callback_stops_at_once(tiny_model, limit_crops_to, encodings, calls, tiles_begun):
     array, fractions = scan(45, 39, 7), []
     limit = limit_crops_to(37 * 36 * 7, array, tiny_model, 2)
 
@@ -310,7 +310,7 @@ def test_raising_from_the_callback_stops_at_once(tiny_model, limit_crops_to, enc
     assert len(fractions) == calls
 
 
-def test_a_work_that_was_stopped_leaves_no_trace_in_the_model(tiny_model):
+def test_a_canceled_upsampling_leaves_no_hooks_in_the_model(tiny_model):
     def cancel(fraction: float) -> None:
         if fraction > 0:
             raise Cancelled
@@ -332,7 +332,7 @@ def test_the_encoding_of_a_large_tile_reports_its_progress(tiny_model, encodings
     assert any(fraction == pytest.approx(share) for fraction in fractions)
 
 
-def test_a_constant_volume_is_finished_too(tiny_model):
+def test_progress_of_a_constant_volume_ends_at_1(tiny_model):
     fractions = []
 
     run(np.ones((3, 3, 3), np.float32), tiny_model, progress=fractions.append)

@@ -42,7 +42,7 @@ def difference(volume: Volume, result: Volume) -> float:
     return float(np.sqrt(np.square(again - volume.array).mean() / np.square(volume.array.astype(float)).mean()))
 
 
-def test_a_result_acquired_again_is_nearer_to_the_scan(tiny_model):
+def test_the_correction_brings_a_simulated_scan_of_the_result_closer_to_the_scan(tiny_model):
     volume = scan()
 
     free = upsample(volume, tiny_model, SCALE, replace(CPU, consistency="off"))
@@ -86,7 +86,7 @@ def test_the_profile_of_an_axis_that_is_not_coarsened_may_be_unknown(tiny_model)
 
 @pytest.mark.parametrize("dtype", ["f4", "i2"])
 @pytest.mark.parametrize("quality", ["standard", "best"])
-def test_tiles_change_nothing(tiny_model, dtype, quality):
+def test_tiled_equals_untiled(tiny_model, dtype, quality):
     volume, options = scan(dtype, shape=(40, 18, 16)), replace(CPU, quality=quality, uncertainty=quality == "best")
     plan = plan_upsampling(volume, tiny_model, SCALE, options)
     fine = volume.geometry.upsampled(SCALE).shape
@@ -101,7 +101,7 @@ def test_tiles_change_nothing(tiny_model, dtype, quality):
         np.testing.assert_allclose(parts.uncertainty.array, whole.uncertainty.array, rtol=0, atol=0.01)
 
 
-def test_a_region_comes_out_as_if_cut_from_the_whole(tiny_model):
+def test_a_region_equals_the_crop_of_the_whole(tiny_model):
     volume = scan(shape=(60, 18, 40))
     region = ((30, 44), (2, 16), (40, 50))
     i, j, k = (slice(*pair) for pair in region)
@@ -113,7 +113,7 @@ def test_a_region_comes_out_as_if_cut_from_the_whole(tiny_model):
     np.testing.assert_allclose(part.array, whole.array[k, j, i], rtol=0, atol=1e-5 * whole.array.max())
 
 
-def test_nothing_is_darker_than_the_darkest_voxel(tiny_model):
+def test_no_voxel_is_darker_than_the_darkest_of_the_input(tiny_model):
     volume = scan("i2")
 
     assert upsample(volume, tiny_model, SCALE, CPU).array.min() >= volume.array.min()
@@ -138,7 +138,7 @@ def test_the_best_quality_is_the_mean_over_the_mirror_images(tiny_model):
     assert outcome.uncertainty.array.max() > 0.1
 
 
-def test_progress_rises_to_one_in_the_best_quality(tiny_model):
+def test_progress_rises_to_1_in_the_best_quality(tiny_model):
     fractions: list[float] = []
 
     upsample(scan(), tiny_model, 2, replace(CPU, quality="best"), progress=fractions.append)
@@ -154,7 +154,7 @@ def test_the_uncertainty_of_a_single_prediction_is_refused(quality):
         UpsamplingOptions(quality=quality, uncertainty=True)
 
 
-def test_a_uniform_volume_is_certain(tiny_model):
+def test_the_uncertainty_of_a_uniform_volume_is_0(tiny_model):
     volume = scan().with_array(np.full((20, 18, 16), 7, dtype=np.int16))
     plan = plan_upsampling(volume, tiny_model, 2, replace(CPU, quality="best", uncertainty=True))
     outcome = carry_out(plan, volume, tiny_model)

@@ -54,7 +54,7 @@ def range_of(volume: Volume) -> float:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_an_exact_plane_at_voxels_of_the_result_is_that_slice(phantom, tiny_model, axis):
+def test_an_exact_plane_at_voxels_of_the_result_equals_that_slice(phantom, tiny_model, axis):
     scale = (2.0, 1.0, 3.0)
     whole = upsample(phantom, tiny_model, scale, CPU)
     number = whole.geometry.size[axis] // 2
@@ -66,7 +66,7 @@ def test_an_exact_plane_at_voxels_of_the_result_is_that_slice(phantom, tiny_mode
     np.testing.assert_allclose(answer.plane, expected, atol=EXACT * range_of(phantom))
 
 
-def test_an_oblique_plane_agrees_with_the_result_where_it_meets_its_voxels(phantom, tiny_model):
+def test_an_oblique_plane_agrees_with_the_result_at_its_voxels(phantom, tiny_model):
     whole = upsample(phantom, tiny_model, 2, CPU)
     affine = whole.geometry.affine[:3, :3]
     # Along (1, 1, 0) and (0, 1, 1) of the fine grid: every pixel is the center of a fine voxel, but no axis is shared.
@@ -82,7 +82,7 @@ def test_an_oblique_plane_agrees_with_the_result_where_it_meets_its_voxels(phant
     np.testing.assert_allclose(answer.plane, whole.array[k, j, i], atol=EXACT * range_of(phantom))
 
 
-def test_a_plane_lies_where_it_is_in_millimeters(oblique_geometry, tiny_model):
+def test_a_plane_is_placed_in_mm(oblique_geometry, tiny_model):
     fine = replace(oblique_geometry, size=(26, 24, 16), spacing=(0.9, 0.9, 1.2))
     blobs = phantoms.blobs_in(fine)
     plane = oblique(fine)
@@ -141,7 +141,7 @@ CONTRASTS = {
         ("arssr3-draft", "inverted head", 4.0),
     ],
 )
-def test_a_quick_plane_is_within_one_percent_of_the_range_even_where_it_was_not_encoded_for(name, contrast, scale):
+def test_a_quick_plane_is_within_1_percent_of_the_range_at_any_position(name, contrast, scale):
     model, volume = load_model(name), Volume(CONTRASTS[contrast]().astype(np.float32), GRID)
     fine, lens = GRID.upsampled(scale), Lens(volume, model, CPU)
 
@@ -163,7 +163,7 @@ def test_a_quick_plane_is_within_one_percent_of_the_range_even_where_it_was_not_
 
 
 @pytest.mark.parametrize(("exact", "most"), [(False, 85e9), (True, 80e9)])
-def test_a_lens_of_128_pixels_takes_a_bounded_number_of_multiplications(exact, most, monkeypatch):
+def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, most, monkeypatch):
     products = []
 
     def counted(convolution, features, box):
@@ -199,7 +199,7 @@ def test_the_next_plane_in_the_same_slab_is_not_encoded_again(tiny_model):
     assert [bool(voxels) for voxels in encoded] == [True, False, False, False, True]
 
 
-def test_an_oblique_plane_is_encoded_in_parts_where_the_box_around_it_is_larger(tiny_model):
+def test_an_oblique_plane_is_encoded_in_parts_if_its_bounding_box_is_larger(tiny_model):
     geometry = VolumeGeometry((16, 100, 100), (1.0, 1.0, 1.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
     whole, lens = upsample(volume, tiny_model, 2, CPU), Lens(volume, tiny_model, CPU)
@@ -229,7 +229,7 @@ def test_a_plane_that_does_not_fit_as_a_whole_is_encoded_in_parts(tiny_model):
     np.testing.assert_allclose(small.plane, expected.plane, atol=EXACT * range_of(volume))
 
 
-def test_a_feature_map_is_used_only_at_its_scale(phantom, tiny_model):
+def test_a_feature_map_is_reused_only_at_its_scale(phantom, tiny_model):
     lens = Lens(phantom, tiny_model, CPU)
     plane = plane_of(phantom.geometry, 2, 4)
     lens.answer(plane, 2, exact=True)
@@ -241,7 +241,7 @@ def test_a_feature_map_is_used_only_at_its_scale(phantom, tiny_model):
     np.testing.assert_array_equal(other.plane, fresh.plane)
 
 
-def test_kept_feature_maps_stay_within_their_bytes(tiny_model):
+def test_kept_feature_maps_stay_within_their_memory_limit(tiny_model):
     geometry = VolumeGeometry((24, 24, 60), (1.0, 1.0, 1.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
     lens = Lens(volume, tiny_model, CPU, most_bytes=600_000)
@@ -254,7 +254,7 @@ def test_kept_feature_maps_stay_within_their_bytes(tiny_model):
     assert sizes[1] > sizes[0]  # more than one is kept
 
 
-def test_an_exception_in_a_check_ends_the_work_and_the_lens_stays_usable(phantom, tiny_model):
+def test_an_exception_from_the_callback_stops_the_work_and_the_lens_stays_usable(phantom, tiny_model):
     lens = Lens(phantom, tiny_model, CPU)
     plane = plane_of(phantom.geometry, 2, 4)
 
@@ -278,7 +278,7 @@ def test_integers_are_rounded_as_in_the_result(phantom, tiny_model):
     np.testing.assert_array_equal(answer.plane, np.rint(answer.plane))
 
 
-def test_padding_is_put_back_as_in_the_result(phantom, tiny_model):
+def test_padding_is_restored_as_in_the_result(phantom, tiny_model):
     array = phantom.array.copy()
     array[:, :, :5] = -20000
     padded = phantom.with_array(array)
@@ -296,7 +296,7 @@ def test_a_constant_volume_stays_constant(phantom, tiny_model):
     assert (Lens(constant, tiny_model, CPU).answer(plane_of(phantom.geometry, 1, 3), 2).plane == 7).all()
 
 
-def test_a_plane_tells_that_the_whole_result_would_be_made_to_agree(phantom, tiny_model):
+def test_a_plane_states_that_it_lacks_the_correction_of_the_whole_result(phantom, tiny_model):
     axis = AxisProfile("gaussian", 1.0, "DICOM")
     known = replace(phantom, header=replace(phantom.header, profile=SliceProfile((axis, axis, axis))))
     plane = plane_of(phantom.geometry, 2, 4)
@@ -306,7 +306,7 @@ def test_a_plane_tells_that_the_whole_result_would_be_made_to_agree(phantom, tin
     assert not Lens(known, tiny_model, replace(CPU, consistency="off")).answer(plane, 2).uncorrected
 
 
-def test_the_slice_profile_is_estimated_once_whatever_the_scale(phantom, tiny_model, monkeypatch):
+def test_the_slice_profile_is_estimated_once_for_all_scales(phantom, tiny_model, monkeypatch):
     found, calls = Prediction(0.5, 0.01), []
     monkeypatch.setattr(decision, "predicted_axes", lambda *given: calls.append(given) or (found,) * 3)
     lens, plane = Lens(phantom, tiny_model, CPU), plane_of(phantom.geometry, 2, 4)
@@ -315,7 +315,7 @@ def test_the_slice_profile_is_estimated_once_whatever_the_scale(phantom, tiny_mo
     assert len(calls) == 1
 
 
-def test_a_model_that_is_told_where_in_the_volume_a_point_lies_has_no_preview(phantom):
+def test_a_model_that_receives_query_coordinates_has_no_preview(phantom):
     with torch.random.fork_rng(devices=[]):
         published = build_model(ArSSRConfig())
 

@@ -62,7 +62,7 @@ def cut(volume: Volume, region) -> np.ndarray:
         pytest.param(3.3, ((0, 66), (0, 59), (0, 30)), id="everything"),
     ],
 )
-def test_a_region_is_the_same_as_the_crop_of_the_whole_result(scan, tiny_model, published_model, which, scale, region):
+def test_a_region_equals_the_crop_of_the_whole_result(scan, tiny_model, published_model, which, scale, region):
     model = tiny_model if which == "ours" else published_model
     whole = run(scan, model, scale)
 
@@ -72,7 +72,7 @@ def test_a_region_is_the_same_as_the_crop_of_the_whole_result(scan, tiny_model, 
     np.testing.assert_allclose(part.array, cut(whole, region), rtol=0, atol=EXACT * 1000)
 
 
-def test_the_voxels_of_a_region_lie_where_those_of_the_whole_do(scan, tiny_model):
+def test_the_voxels_of_a_region_are_at_their_positions_in_the_whole(scan, tiny_model):
     region = ((11, 27), (9, 30), (3, 14))
 
     part, fine = run(scan, tiny_model, 2, region=region), scan.geometry.upsampled(2)
@@ -84,7 +84,7 @@ def test_the_voxels_of_a_region_lie_where_those_of_the_whole_do(scan, tiny_model
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_a_region_in_tiles_is_the_same_as_in_one(tiny_model, monkeypatch, oblique_geometry):
+def test_a_tiled_region_equals_an_untiled_one(tiny_model, monkeypatch, oblique_geometry):
     geometry = oblique_geometry.resized((60, 44, 9))
     volume = Volume((1000 * np.random.default_rng(1).random(geometry.shape)).astype(np.float32), geometry)
     region = ((20, 100), (10, 70), (2, 15))
@@ -105,7 +105,7 @@ def test_a_region_in_tiles_is_the_same_as_in_one(tiny_model, monkeypatch, obliqu
     np.testing.assert_allclose(part.array, cut(whole, region), rtol=0, atol=EXACT * 1000)
 
 
-def test_only_what_a_region_needs_is_encoded(tiny_model, monkeypatch, oblique_geometry):
+def test_only_the_part_that_a_region_needs_is_encoded(tiny_model, monkeypatch, oblique_geometry):
     geometry = oblique_geometry.resized((120, 18, 9))
     volume = Volume(np.random.default_rng(1).random(geometry.shape).astype(np.float32), geometry)
     shapes = []
@@ -121,7 +121,7 @@ def test_only_what_a_region_needs_is_encoded(tiny_model, monkeypatch, oblique_ge
     assert shapes == [(9, 18, 2 + 2 * tiny_model.halo)]
 
 
-def test_a_region_is_normalized_as_the_whole_is(scan, tiny_model):
+def test_a_region_is_normalized_like_the_whole(scan, tiny_model):
     array = scan.array.copy()
     array[:, :, 10:] *= 1e-3
     volume = scan.with_array(array)
@@ -149,7 +149,7 @@ def test_the_progress_of_a_region_ends_at_1(scan, tiny_model):
 
 
 @pytest.mark.parametrize("region", [((0, 41), (0, 36), (0, 18)), ((5, 5), (0, 36), (0, 18)), ((0, 4), (0, 4)), "all"])
-def test_a_region_that_is_not_in_the_result_is_refused(scan, tiny_model, region):
+def test_a_region_outside_the_result_is_refused(scan, tiny_model, region):
     with pytest.raises(InputError, match="region") as error:
         run(scan, tiny_model, 2, region=region)
 

@@ -42,7 +42,7 @@ def run(array: np.ndarray, model, scale=2, *, progress=None, **options) -> np.nd
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", ">i2", "u2", "i4", "u4", "i8", "u8"])
-def test_integers_are_the_rounded_and_clipped_result(tiny_model, dtype):
+def test_integer_results_are_rounded_and_clipped(tiny_model, dtype):
     limits = np.iinfo(np.dtype(dtype))
     # Edges between 0 and 255 overshoot on both sides.
     array = np.where(scan(6, 5, 4) > 500, min(limits.max, 255), max(limits.min, -128)).astype(dtype)
@@ -68,7 +68,7 @@ def test_integers_at_their_limits_do_not_wrap_around(tiny_model, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", "f8"])
-def test_real_numbers_become_single_precision(tiny_model, dtype):
+def test_floating_point_numbers_become_single_precision(tiny_model, dtype):
     array = scan(6, 5, 4).astype(dtype)
 
     result = run(array, tiny_model)
@@ -77,7 +77,7 @@ def test_real_numbers_become_single_precision(tiny_model, dtype):
     np.testing.assert_array_equal(result, run(array.astype(np.float32), tiny_model))
 
 
-def test_a_mask_becomes_a_mask_of_small_integers(tiny_model):
+def test_a_boolean_mask_becomes_a_mask_of_8_bit_integers(tiny_model):
     array = scan(6, 5, 4) > 500
 
     result = run(array, tiny_model)
@@ -86,7 +86,7 @@ def test_a_mask_becomes_a_mask_of_small_integers(tiny_model):
     assert set(np.unique(result)) == {0, 1}
 
 
-def test_the_information_of_the_file_is_kept_except_for_its_free_text(tiny_model):
+def test_the_header_is_kept_except_for_its_free_text(tiny_model):
     volume = volume_of(scan(4, 4, 4), dtype=np.dtype(np.int16), description="knee")
 
     assert upsample(volume, tiny_model, 2, UpsamplingOptions(device="cpu")).header == replace(
@@ -124,7 +124,7 @@ def test_the_order_in_memory_does_not_matter(tiny_model, view):
 # --- unusual volumes
 
 
-def test_non_finite_voxels_never_spread_and_are_reported(tiny_model, caplog):
+def test_nonfinite_voxels_do_not_spread_and_are_reported(tiny_model, caplog):
     array = scan(6, 5, 4)
     broken = array.copy()
     broken[0, 0, 0], broken[2, 3, 1], broken[5, 4, 3], broken[1, 1, 1] = np.nan, np.inf, -np.inf, np.nan
@@ -155,7 +155,7 @@ def test_a_constant_volume_stays_constant(tiny_model, value, shape):
 
 
 @pytest.mark.parametrize("value", [1e39, -1e300])
-def test_a_constant_beyond_single_precision_is_clipped_to_it(tiny_model, value):
+def test_a_constant_beyond_single_precision_is_clipped(tiny_model, value):
     result = run(np.full((2, 2, 2), value), tiny_model)
 
     assert (result == np.sign(value) * np.finfo(np.float32).max).all()
@@ -178,7 +178,7 @@ def test_thin_volumes_are_upsampled(tiny_model, shape, scale):
 
 
 @pytest.mark.parametrize("gain", [1e30, 1e-30, 3.0])
-def test_the_unit_of_the_scanner_drops_out(tiny_model, gain):
+def test_the_unit_of_the_intensities_does_not_matter(tiny_model, gain):
     array = scan(6, 5, 4)
 
     # In double precision, because otherwise rounding of the gain would be tested.
@@ -188,7 +188,7 @@ def test_the_unit_of_the_scanner_drops_out(tiny_model, gain):
 
 
 @pytest.mark.parametrize("offset", [-5000.0, -1000.0, 200.0, 32768.0])
-def test_an_offset_drops_out(tiny_model, offset):
+def test_an_offset_of_the_intensities_does_not_matter(tiny_model, offset):
     array = scan(6, 5, 4)
 
     result = run(array + np.float32(offset), tiny_model) - offset
@@ -197,7 +197,7 @@ def test_an_offset_drops_out(tiny_model, offset):
 
 
 @pytest.mark.parametrize("darkest", [0, -300, 4000])
-def test_nothing_is_darker_than_the_darkest_voxel(tiny_model, darkest):
+def test_no_voxel_is_darker_than_the_darkest_of_the_input(tiny_model, darkest):
     array = (np.where(scan(6, 5, 4) > 500, 1000, 0) + darkest).astype(np.float32)
     result = run(array, tiny_model, 3)
 
@@ -205,7 +205,7 @@ def test_nothing_is_darker_than_the_darkest_voxel(tiny_model, darkest):
     assert result.max() > 1001 + darkest  # overshoot, which is allowed here
 
 
-def test_a_volume_of_negative_voxels_only_is_upsampled(tiny_model):
+def test_a_volume_with_only_negative_voxels_is_upsampled(tiny_model):
     array = scan(6, 5, 4)
 
     result = run(array - 3000, tiny_model)
@@ -225,13 +225,13 @@ def test_an_impossible_scale_is_refused(tiny_model, scale):
     assert one_line(error)
 
 
-def test_scale_1_answers_on_the_same_grid(tiny_model):
+def test_scale_1_keeps_the_grid(tiny_model):
     volume = volume_of(scan(4, 5, 6))
 
     assert upsample(volume, tiny_model, 1, UpsamplingOptions(device="cpu")).geometry == volume.geometry
 
 
-def test_a_device_that_is_not_there_is_refused(tiny_model):
+def test_a_missing_device_is_refused(tiny_model):
     with pytest.raises(DeviceError) as error:
         run(scan(4, 4, 4), tiny_model, device="cuda:99")
 
@@ -247,7 +247,7 @@ def test_bf16_is_close_to_fp32(tiny_model):
     assert np.sqrt(np.mean((rounded - exact) ** 2)) < 1
 
 
-def test_a_model_in_training_is_put_to_work():
+def test_a_model_in_training_mode_is_switched_to_evaluation():
     model = build_model(ArSSR2Config(channels=4, blocks=1, feature_channels=4)).train()
 
     run(scan(4, 4, 4), model)
@@ -255,7 +255,7 @@ def test_a_model_in_training_is_put_to_work():
     assert not model.training
 
 
-def test_no_gradient_is_recorded(tiny_model, monkeypatch):
+def test_no_gradients_are_recorded(tiny_model, monkeypatch):
     recorded = []
     query_grid = ArSSR2.query_grid
 

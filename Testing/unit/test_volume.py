@@ -13,12 +13,12 @@ GEOMETRY = VolumeGeometry((5, 4, 3), (1.0, 1.0, 2.0))
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i2", ">i2", "i8", "f2", "f4", "f8"])
-def test_every_real_type_is_a_volume(dtype):
+def test_every_real_type_is_accepted(dtype):
     assert Volume(np.zeros((3, 4, 5), dtype), GEOMETRY).array.dtype == np.dtype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["c8", "c16", "U3", "O", "V4", "M8[s]"])
-def test_an_array_of_complex_numbers_is_refused_as_a_volume(dtype):
+def test_an_array_of_complex_numbers_is_refused(dtype):
     with pytest.raises(InputError, match=r"real numbers.*pass a single 3-D") as error:
         Volume(np.zeros((3, 4, 5), dtype), GEOMETRY)
 
@@ -36,7 +36,7 @@ def test_an_array_in_ijk_order_is_refused():
         Volume(np.zeros((5, 4, 3), np.float32), GEOMETRY)
 
 
-def test_another_array_keeps_the_information_of_the_file():
+def test_with_another_array_the_header_is_kept():
     header = FileHeader(dtype=np.dtype(np.int16), description="knee", metadata={"Modality": "MR"})
     volume = Volume(np.zeros((3, 4, 5), np.int16), GEOMETRY, header)
 
@@ -46,13 +46,13 @@ def test_another_array_keeps_the_information_of_the_file():
     assert fine.geometry.size == (10, 8, 6)
 
 
-def test_another_array_stays_on_the_grid_when_none_is_given():
+def test_with_another_array_the_grid_is_kept_unless_given():
     volume = Volume(np.zeros((3, 4, 5), np.int16), GEOMETRY)
 
     assert volume.with_array(np.ones((3, 4, 5))).geometry is GEOMETRY
 
 
-def test_another_array_leaves_the_volume_as_it_was():
+def test_with_another_array_the_original_is_not_changed():
     array = np.zeros((3, 4, 5), np.int16)
     volume = Volume(array, GEOMETRY)
 

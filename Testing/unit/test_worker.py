@@ -80,7 +80,7 @@ def assert_refused(told, tmp_path):
 # --- finished work
 
 
-def test_a_volume_is_written_as_the_engine_makes_it(work, told, brain, sharp, tiny_weights):
+def test_the_written_volume_equals_the_result_of_the_engine(work, told, brain, sharp, tiny_weights):
     code = work(upsample_job(tiny_weights, (brain, sharp), scale=[1, 1.5, 3]))
 
     volume = read_volume(brain)
@@ -236,7 +236,7 @@ def test_an_output_that_is_an_input_is_refused(work, brain, sharp, tiny_weights,
     assert brain.read_bytes() == before
 
 
-def test_two_volumes_of_one_name_are_refused(work, brain, sharp, tiny_weights, assert_refused):
+def test_two_volumes_with_the_same_output_are_refused(work, brain, sharp, tiny_weights, assert_refused):
     assert_refused(work(upsample_job(tiny_weights, (brain, sharp), (brain, sharp))), "OutputError", "two volumes")
 
 
@@ -287,7 +287,9 @@ def test_a_lack_of_memory_is_an_error_with_the_next_step(
     assert_refused(work(upsample_job(tiny_weights, (brain, sharp))), "MemoryLimitError", "smaller memory limit")
 
 
-def test_without_pytorch_the_error_says_how_to_get_it(work, brain, sharp, tiny_weights, assert_refused, monkeypatch):
+def test_a_missing_pytorch_is_an_error_with_the_next_step(
+    work, brain, sharp, tiny_weights, assert_refused, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "torch", None)
 
     code = work(upsample_job(tiny_weights, (brain, sharp)))
@@ -295,7 +297,7 @@ def test_without_pytorch_the_error_says_how_to_get_it(work, brain, sharp, tiny_w
     assert_refused(code, "DependencyError", "PyTorch is not installed", "PyTorch extension", "pip install torch")
 
 
-def test_a_pytorch_that_cannot_be_loaded_says_why(work, brain, sharp, tiny_weights, assert_refused, monkeypatch):
+def test_a_pytorch_that_cannot_be_loaded_is_an_error(work, brain, sharp, tiny_weights, assert_refused, monkeypatch):
     def import_module(name: str):
         raise OSError("[WinError 126] The specified module could not be found.\nError loading c10.dll")
 
@@ -306,7 +308,7 @@ def test_a_pytorch_that_cannot_be_loaded_says_why(work, brain, sharp, tiny_weigh
     assert_refused(code, "DependencyError", "cannot be loaded", "c10.dll", "reinstall it")
 
 
-def test_a_defect_is_one_line_with_its_traceback_in_the_log(work, told, brain, sharp, tiny_weights, monkeypatch):
+def test_a_defect_is_one_line_and_its_traceback_is_logged(work, told, brain, sharp, tiny_weights, monkeypatch):
     def fail(*_, **__):
         raise KeyError("spacing")
 
@@ -327,7 +329,7 @@ def test_a_defect_is_one_line_with_its_traceback_in_the_log(work, told, brain, s
 
 
 @pytest.mark.parametrize("stage", ["load", "read", "upsample", "write"])
-def test_a_request_stops_the_work_at_its_next_step(work, told, brain, sharp, tiny_weights, monkeypatch, stage):
+def test_a_cancellation_stops_the_work_at_its_next_step(work, told, brain, sharp, tiny_weights, monkeypatch, stage):
     send = told.events.send
 
     def send_and_ask(event: str, **fields):
@@ -344,7 +346,7 @@ def test_a_request_stops_the_work_at_its_next_step(work, told, brain, sharp, tin
     assert left_in(sharp.parent) == []
 
 
-def test_a_request_still_counts_until_the_results_get_their_names(work, told, brain, sharp, tiny_weights, monkeypatch):
+def test_the_work_can_be_canceled_until_results_are_renamed(work, told, brain, sharp, tiny_weights, monkeypatch):
     send = told.events.send
 
     def send_and_ask(event: str, **fields):
@@ -370,7 +372,7 @@ def test_unfinished_files_are_registered_before_they_are_created(work, told, bra
     assert named == [(seen[0], False)]
 
 
-def test_a_request_in_another_thread_stops_the_encoding_of_a_tile(work, told, brain, sharp, tiny_weights, monkeypatch):
+def test_a_cancellation_from_another_thread_stops_a_tile(work, told, brain, sharp, tiny_weights, monkeypatch):
     encode = ArSSR2.encode_lean
 
     def ask_and_encode(self, *arguments):

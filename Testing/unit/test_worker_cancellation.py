@@ -69,7 +69,7 @@ def process(told, pipe, monkeypatch):
 
 
 @pytest.mark.parametrize("message", [b"cancel\n", b"cancel\r\n", b"hello\ncancel\n", b"x" * 10_000 + b"\ncancel\n"])
-def test_the_line_cancel_asks_to_stop(process, pipe, message):
+def test_the_line_cancel_requests_cancellation(process, pipe, message):
     os.write(pipe[1], message)
 
     assert process.asked()
@@ -86,20 +86,20 @@ def test_a_line_may_arrive_in_pieces(process, pipe):
     assert process.asked()
 
 
-def test_other_lines_do_not_stop_the_work(process, pipe):
+def test_other_lines_do_not_cancel_the_work(process, pipe):
     os.write(pipe[1], b"cancellation\nhello\n")
 
     assert not process.asked(0.2)
     process.cancellation.check()
 
 
-def test_the_end_of_the_input_stops_the_work_because_the_parent_has_ended(process, pipe):
+def test_the_end_of_the_input_cancels_the_work_because_the_parent_has_ended(process, pipe):
     os.close(pipe[1])
 
     assert process.asked()
 
 
-def test_a_signal_stops_the_work(process):
+def test_a_signal_cancels_the_work(process):
     os.write(process.cancellation._wake_end, b"\x0f")  # as Python does when one arrives
 
     assert process.asked()
@@ -132,7 +132,7 @@ def test_work_that_does_not_stop_is_killed_and_leaves_nothing_behind(process, pi
     assert told.lines() == [{"event": "cancelled"}]
 
 
-def test_a_reader_that_does_not_read_cannot_block_the_process(pipe, monkeypatch):
+def test_a_stalled_reader_cannot_block_cancellation(pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -155,7 +155,7 @@ def test_a_reader_that_does_not_read_cannot_block_the_process(pipe, monkeypatch)
     os.close(writing)
 
 
-def test_the_work_cannot_be_stopped_while_results_are_renamed(process, pipe, monkeypatch):
+def test_the_work_cannot_be_canceled_while_results_are_renamed(process, pipe, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_OF_GRACE", 0.1)
     process.cancellation.disable()
 
@@ -167,7 +167,7 @@ def test_the_work_cannot_be_stopped_while_results_are_renamed(process, pipe, mon
     assert not process.thread.is_alive()
 
 
-def test_a_request_before_renaming_still_counts(process):
+def test_a_cancellation_before_renaming_takes_effect(process):
     process.cancellation.request()
 
     with pytest.raises(CancelledError):
@@ -189,7 +189,7 @@ def test_an_input_that_is_not_a_pipe_is_ignored(told, tmp_path, monkeypatch, kin
         os.close(descriptor)
 
 
-def test_libraries_cannot_catch_a_cancellation_as_an_error():
+def test_a_cancellation_is_not_caught_as_an_exception():
     assert not issubclass(CancelledError, Exception)
 
 

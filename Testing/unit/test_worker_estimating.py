@@ -30,7 +30,7 @@ def slices(tmp_path):
     return tmp_path / "1.raw", array
 
 
-def test_the_estimate_is_that_of_the_engine(slices):
+def test_the_estimate_equals_that_of_the_engine(slices):
     path, array = slices
     expected = predicted_contrast(Volume(array, VolumeGeometry(array.shape[::-1], SPACING)))
 
@@ -56,7 +56,7 @@ def test_a_volume_without_contrast_has_no_estimate(tmp_path):
         ({"input": "nowhere.raw"}, "cannot be read"),
     ],
 )
-def test_voxels_that_do_not_fit_the_job_are_refused(slices, changes, reason):
+def test_voxels_that_do_not_match_the_job_are_refused(slices, changes, reason):
     with pytest.raises(InputError, match=reason) as error:
         estimate_profile(job(*slices, **changes))
 

@@ -45,7 +45,7 @@ def test_an_event_is_one_line_of_json_with_any_content(told):
     assert json.loads(content) == {"event": "log", "level": "info", "message": message}
 
 
-def test_threads_do_not_mix_their_lines(told):
+def test_lines_of_threads_do_not_interleave(told):
     threads = [
         threading.Thread(target=lambda n=n: [told.events.send("log", message=str(n) * 5000) for _ in range(50)])
         for n in range(4)
@@ -67,7 +67,7 @@ def test_there_is_no_event_after_the_last_one(told):
     assert told.lines() == [{"event": "done", "results": []}]
 
 
-def test_a_closed_output_stops_the_work():
+def test_a_closed_output_cancels_the_work():
     reading, writing = os.pipe()
     os.close(reading)
     events = Events(writing)
@@ -123,7 +123,7 @@ def test_progress_is_reported_at_most_ten_times_per_second_and_always_at_the_end
     assert fractions(told)[-1] == 1
 
 
-def test_the_time_left_follows_from_the_time_taken(told, clock):
+def test_the_time_left_is_extrapolated_from_the_time_taken(told, clock):
     progress = progress_of(told, clock, 2)
     progress.stage("upsample", 1)
     progress.upsampled(0.0)
@@ -138,7 +138,7 @@ def test_the_time_left_follows_from_the_time_taken(told, clock):
     assert left[2] == pytest.approx(60)
 
 
-def test_the_time_left_is_not_guessed_from_the_first_steps(told, clock):
+def test_the_time_left_is_not_extrapolated_from_the_first_steps(told, clock):
     progress = progress_of(told, clock, 1)
     progress.stage("upsample", 1)
     progress.upsampled(0.0)
@@ -151,7 +151,7 @@ def test_the_time_left_is_not_guessed_from_the_first_steps(told, clock):
 
 
 @pytest.mark.parametrize("step", ["stage", "upsampled", "written"])
-def test_every_step_asks_whether_to_stop(told, clock, step):
+def test_every_step_checks_for_cancellation(told, clock, step):
     progress = progress_of(told, clock, 1)
     told.cancellation.request()
 

@@ -18,7 +18,7 @@ UPSAMPLE = upsample_job("arssr2", ("a.nrrd", "b.nrrd"))
 PROBE = {"format": 1, "task": "probe", "models": ["arssr2"], "measure": False}
 
 
-def test_a_job_is_what_its_file_says(tmp_path):
+def test_a_job_has_the_values_of_its_file(tmp_path):
     content = UPSAMPLE | {
         "volumes": [{"input": "/in/Größe 1.nrrd", "output": "/out/脳.nrrd"}, {"input": "b", "output": "c"}],
         "scale": [1, 2.5, 4],
@@ -40,12 +40,12 @@ def test_a_job_is_what_its_file_says(tmp_path):
 
 
 @pytest.mark.parametrize("models", [[], ["arssr2", "mine.safetensors"]])
-def test_a_probe_may_ask_for_any_number_of_models(models):
+def test_a_probe_may_list_any_number_of_models(models):
     assert job_from_table(PROBE | {"models": models}) == ProbeJob(tuple(models), measure=False)
 
 
 @pytest.mark.parametrize("job", [UPSAMPLE, PROBE], ids=["upsample", "probe"])
-def test_every_key_is_needed_and_no_other_is_known(job):
+def test_every_key_is_required_and_unknown_ones_are_refused(job):
     for key in job:
         with pytest.raises(InputError, match=key) as error:
             job_from_table({name: value for name, value in job.items() if name != key})
@@ -110,7 +110,7 @@ def test_an_impossible_value_is_refused_with_its_key(key, value):
         ({"input": "a\0b", "output": "c"}, "input"),
     ],
 )
-def test_a_volume_without_two_paths_is_refused(volume, word):
+def test_a_volume_without_both_paths_is_refused(volume, word):
     with pytest.raises(InputError, match=word) as error:
         job_from_table(UPSAMPLE | {"volumes": [volume]})
 
@@ -118,7 +118,7 @@ def test_a_volume_without_two_paths_is_refused(volume, word):
 
 
 @pytest.mark.parametrize(("key", "value"), [("models", "arssr2"), ("models", [1]), ("measure", 1), ("measure", None)])
-def test_a_probe_with_another_value_is_refused(key, value):
+def test_a_probe_with_an_invalid_value_is_refused(key, value):
     with pytest.raises(InputError, match=key) as error:
         job_from_table(PROBE | {key: value})
 
@@ -126,7 +126,7 @@ def test_a_probe_with_another_value_is_refused(key, value):
 
 
 @pytest.mark.parametrize("table", [None, 3, [], "job", [PROBE]])
-def test_a_job_that_is_no_object_is_refused(table):
+def test_a_job_that_is_not_an_object_is_refused(table):
     with pytest.raises(InputError, match="an object with the keys") as error:
         job_from_table(table)
 
@@ -190,7 +190,7 @@ def test_an_impossible_profile_is_refused():
 
 
 @pytest.mark.parametrize(("asked", "file"), [(True, None), (False, "u.nrrd")])
-def test_an_uncertainty_needs_a_file_and_a_file_an_uncertainty(asked, file):
+def test_uncertainty_requires_a_file_and_vice_versa(asked, file):
     volume = {"input": "a", "output": "b", "uncertainty": file}
 
     with pytest.raises(InputError, match="uncertainty must be true if every volume"):

@@ -79,7 +79,7 @@ def test_the_plane_in_the_file_equals_the_whole_result(worker, phantom, tiny_wei
     np.testing.assert_allclose(plane, whole.array[8], atol=1e-5 * np.ptp(whole.array))
 
 
-def test_the_slice_profile_in_the_job_is_used_as_in_a_run(source, phantom, tiny_weights, tmp_path):
+def test_the_lens_uses_the_slice_profile_of_the_job(source, phantom, tiny_weights, tmp_path):
     (tmp_path / "planes").mkdir()
     stated = {"kind": "gaussian", "width": 1.0, "source": "DICOM"}
     job = lens_job(tiny_weights, source, tmp_path / "planes") | {"profile": [stated, stated, stated]}
@@ -91,7 +91,7 @@ def test_the_slice_profile_in_the_job_is_used_as_in_a_run(source, phantom, tiny_
     worker.end()
 
 
-def test_a_second_question_in_the_same_slab_encodes_nothing(worker, phantom):
+def test_a_second_request_in_the_same_slab_encodes_nothing(worker, phantom):
     worker.ask(question_about(phantom.geometry, 1))
     first = worker.next("plane")
     worker.ask(question_about(phantom.geometry, 2, slice_number=9))
@@ -100,7 +100,7 @@ def test_a_second_question_in_the_same_slab_encodes_nothing(worker, phantom):
     assert worker.next("plane", 2)["encoded"] == 0
 
 
-def test_of_questions_that_arrive_together_the_newest_is_answered(worker, phantom):
+def test_only_the_newest_of_several_waiting_requests_is_answered(worker, phantom):
     worker.ask(*(question_about(phantom.geometry, number) for number in (1, 2, 3)))
     worker.next("plane")
     worker.ask(question_about(phantom.geometry, 4))
@@ -134,7 +134,7 @@ def test_only_exact_work_is_abandoned_for_a_newer_request(worker, phantom, monke
         ({"zoom": 2}, "unknown key zoom"),
     ],
 )
-def test_a_question_that_cannot_be_answered_is_refused_and_the_next_one_answered(worker, phantom, change, words):
+def test_an_invalid_request_is_refused_and_the_next_one_is_answered(worker, phantom, change, words):
     worker.ask(question_about(phantom.geometry, 5) | change)
     refused = worker.next("refused")
     worker.ask(question_about(phantom.geometry, 6))
@@ -144,14 +144,14 @@ def test_a_question_that_cannot_be_answered_is_refused_and_the_next_one_answered
 
 
 @pytest.mark.parametrize("line", ["hello", "[1, 2]", "[" * 5000])
-def test_a_line_that_is_no_question_is_refused(worker, line):
+def test_a_line_that_is_not_a_request_is_refused(worker, line):
     worker.ask(line)
 
     assert "A question must be one JSON object" in worker.next("refused")["message"]
 
 
 @pytest.mark.parametrize("missing", ["input", "folder"])
-def test_a_job_without_its_volume_or_its_folder_is_refused(source, tiny_weights, tmp_path, missing):
+def test_a_job_with_a_missing_volume_or_folder_is_refused(source, tiny_weights, tmp_path, missing):
     job = lens_job(tiny_weights, source, tmp_path) | {missing: str(tmp_path / "gone")}
 
     error = Worker(tmp_path, job).next("error")
@@ -159,7 +159,7 @@ def test_a_job_without_its_volume_or_its_folder_is_refused(source, tiny_weights,
     assert "gone: does not exist" in error["message"]
 
 
-def test_an_inbox_keeps_the_newest_line_and_puts_pieces_together():
+def test_an_inbox_keeps_the_newest_line_and_joins_pieces():
     inbox = Inbox()
     inbox.add(b"first\nnext ")
     inbox.add(b"one\r\n\nand")

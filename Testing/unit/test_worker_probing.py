@@ -41,7 +41,7 @@ def test_the_machine_is_described(told):
     assert fields["base_memory"] == pytest.approx(used_memory(torch.device("cpu")), rel=0.1)
 
 
-def test_models_are_described_by_what_a_plan_needs(told, tiny_model, tiny_weights):
+def test_models_are_described_with_the_values_that_a_plan_needs(told, tiny_model, tiny_weights):
     entry = registry()[0]
 
     models = ask(told, entry.name, tiny_weights)["models"]
@@ -60,14 +60,14 @@ def test_models_are_described_by_what_a_plan_needs(told, tiny_model, tiny_weight
     )
 
 
-def test_a_model_that_cannot_be_used_does_not_hide_the_others(told, tiny_weights):
+def test_an_unusable_model_does_not_hide_the_others(told, tiny_weights):
     fields = ask(told, "arsr2", tiny_weights, measure=False)
 
     assert "Did you mean" in fields["models"]["arsr2"]["error"]
     assert "halo" in fields["models"][str(tiny_weights)]
 
 
-def test_the_speed_is_measured_where_that_is_asked_for(told, tiny_weights, monkeypatch):
+def test_the_speed_is_measured_on_request(told, tiny_weights, monkeypatch):
     monkeypatch.setattr(probing, "SECONDS_TO_MEASURE", 0.05)
 
     unmeasured = ask(told, tiny_weights)
@@ -96,7 +96,7 @@ def test_a_fast_device_is_measured_on_a_larger_plate_for_two_seconds(told, tiny_
     assert edges == [16, 64, 447]  # 447 x 447 voxels take two seconds
 
 
-def test_a_speed_that_cannot_be_measured_is_none(told, tiny_weights, monkeypatch):
+def test_a_speed_that_cannot_be_measured_is_reported_as_none(told, tiny_weights, monkeypatch):
     def fail(*_, **__):
         raise MemoryLimitError
 
@@ -105,7 +105,7 @@ def test_a_speed_that_cannot_be_measured_is_none(told, tiny_weights, monkeypatch
     assert ask(told, tiny_weights, measure=True)["speed"] == {"cpu": {str(tiny_weights): None}}
 
 
-def test_a_device_that_does_not_work_says_so_and_is_not_measured(told, tiny_weights, monkeypatch):
+def test_a_device_that_does_not_work_is_reported_and_not_measured(told, tiny_weights, monkeypatch):
     monkeypatch.setattr(device, "smoke_test", lambda _: "CUDA error: no kernel image")
 
     fields = ask(told, tiny_weights, measure=True)
@@ -114,7 +114,7 @@ def test_a_device_that_does_not_work_says_so_and_is_not_measured(told, tiny_weig
     assert fields["speed"] == {}
 
 
-def test_without_pytorch_the_probe_says_so_and_succeeds(told, monkeypatch):
+def test_the_probe_reports_a_missing_pytorch_and_succeeds(told, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
 
     fields = ask(told, "arssr2", measure=True)
@@ -123,21 +123,21 @@ def test_without_pytorch_the_probe_says_so_and_succeeds(told, monkeypatch):
     assert (fields["torch"], fields["devices"], fields["models"], fields["speed"]) == (None, [], {}, {})
 
 
-def test_both_answers_have_the_same_fields(told, monkeypatch):
+def test_the_answer_has_the_same_fields_without_pytorch(told, monkeypatch):
     with_torch = ask(told)
     monkeypatch.setitem(sys.modules, "torch", None)
 
     assert set(ask(told)) == set(with_torch)
 
 
-def test_a_probe_can_be_stopped(told, tiny_weights):
+def test_a_probe_can_be_canceled(told, tiny_weights):
     told.cancellation.request()
 
     with pytest.raises(CancelledError):
         ask(told, tiny_weights)
 
 
-def test_a_measurement_can_be_stopped(told, tiny_model):
+def test_a_measurement_can_be_canceled(told, tiny_model):
     told.cancellation.request()
 
     with pytest.raises(CancelledError):

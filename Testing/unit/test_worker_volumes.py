@@ -51,7 +51,7 @@ def test_the_slice_profile_in_the_job_is_used(work, tiny_weights):
     assert record["disagreement"] is not None
 
 
-def test_a_kind_of_slices_that_is_unknown_is_refused(work, tiny_weights):
+def test_an_unknown_kind_of_slice_profile_is_refused(work, tiny_weights):
     profile = [None, None, {"kind": "round", "width": 1.0, "source": "DICOM"}]
 
     end = work(tiny_weights, volume={"profile": profile})

@@ -26,7 +26,7 @@ def test_the_application_knows_the_scene(scene):
     assert slicer.app.applicationLogic().GetMRMLScene() is scene
 
 
-def test_tests_are_known_to_run():
+def test_testing_is_enabled():
     assert slicer.app.testingEnabled()
 
 
@@ -49,7 +49,7 @@ def test_settings_are_kept_in_the_temporary_folder():
     settings.remove("ArSSR/Device")
 
 
-def test_the_three_standard_views_are_there(scene):
+def test_the_three_standard_views_exist(scene):
     manager = slicer.app.layoutManager()
 
     assert manager.sliceViewNames() == ("Red", "Green", "Yellow")
@@ -69,7 +69,7 @@ def test_a_custom_layout_creates_its_views(scene):
     assert manager.sliceWidget("After").sliceLogic().GetSliceNode().GetLayoutName() == "After"
 
 
-def test_volumes_are_put_into_all_views(scene):
+def test_volumes_are_shown_in_all_views(scene):
     volume = slicer.util.addVolumeFromArray(np.zeros((4, 5, 6), np.int16))
     slicer.util.setSliceViewerLayers(background=volume, fit=True, rotateToVolumePlane=True)
 
@@ -78,7 +78,7 @@ def test_volumes_are_put_into_all_views(scene):
 
 
 @pytest.mark.parametrize("name", ["Volumes", "Sequences", "Markups", "CropVolume", "Transforms"])
-def test_modules_with_a_logic_in_slicer_core_have_it(scene, name):
+def test_logics_of_slicer_core_use_the_scene(scene, name):
     assert slicer.util.getModuleLogic(name).GetMRMLScene() is scene
 
 
@@ -101,7 +101,7 @@ def test_adding_a_node_can_be_undone(scene):
     assert not slicer.util.getNodes("made")
 
 
-def test_a_fresh_scene_keeps_nothing_of_the_last(slicerHost, scene):
+def test_a_new_scene_keeps_nothing_of_the_last(slicerHost, scene):
     gone = weakref.ref(scene.AddNewNodeByClass("vtkMRMLTextNode", "left"))
     slicerHost.newScene()
 
@@ -118,7 +118,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=known, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_a_hundred_scenes_in_one_process_keep_its_memory_and_end_it_well():
+def test_a_hundred_scenes_in_one_process_leak_no_memory():
     code = """
 import host, psutil
 session = host.boot()
@@ -167,7 +167,7 @@ raise SystemExit(pytest.main(["-p", "no:cacheprovider", "Testing/host/tests/test
     assert result.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-def test_a_pyside_that_breaks_python_is_named(monkeypatch):
+def test_an_incompatible_pyside_is_reported(monkeypatch):
     from host import core
 
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "6.12.0")
@@ -177,7 +177,7 @@ def test_a_pyside_that_breaks_python_is_named(monkeypatch):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib brings the fonts")
-def test_a_machine_without_fonts_draws_text(tmp_path):
+def test_text_is_drawn_without_installed_fonts(tmp_path):
     (tmp_path / "fonts.conf").write_text('<?xml version="1.0"?><fontconfig></fontconfig>', encoding="utf-8")
     code = "import host; host.boot(); from PySide6 import QtGui; print('DejaVu Sans' in QtGui.QFontDatabase.families())"
     result = run(code, FONTCONFIG_FILE=str(tmp_path / "fonts.conf"))
@@ -185,7 +185,7 @@ def test_a_machine_without_fonts_draws_text(tmp_path):
     assert result.stdout.split()[-1] == "True", result.stderr
 
 
-def test_an_invalid_source_folder_is_named():
+def test_an_invalid_source_folder_is_reported():
     result = run("import host; host.boot()", SLICER_SOURCE_DIR="/nowhere")
 
     assert "SLICER_SOURCE_DIR=/nowhere holds no Base/Python/slicer" in result.stderr

@@ -17,7 +17,7 @@ def test_a_property_is_a_value_not_a_method():
 
 
 @pytest.mark.parametrize("name", ["parent", "children", "layout", "findChildren", "metaObject"])
-def test_methods_that_are_no_properties_stay_methods(name):
+def test_methods_that_are_not_properties_remain_methods(name):
     assert callable(getattr(qt.QWidget(), name))
 
 
@@ -47,7 +47,7 @@ def test_a_signal_or_a_method_cannot_be_overwritten(name):
         setattr(qt.QPushButton(), name, print)
 
 
-def test_an_attribute_that_does_not_exist_is_an_error():
+def test_a_missing_attribute_is_an_error():
     with pytest.raises(AttributeError, match="QPushButton has no attribute named 'caption'"):
         _ = qt.QPushButton().caption
 
@@ -75,14 +75,14 @@ def test_a_number_refuses_none_and_text(widget, value):
 
 
 @pytest.mark.parametrize("value", [np.float32(3), np.int64(3), np.uint8(3), 3.9])
-def test_a_whole_number_takes_numpy_scalars_and_drops_fractions(value):
+def test_an_integer_accepts_numpy_scalars_and_drops_fractions(value):
     box = qt.QSpinBox()
     box.value = value
 
     assert box.value == 3
 
 
-def test_text_takes_anything_even_none():
+def test_text_accepts_anything_even_none():
     label = qt.QLabel()
     label.text = None
 
@@ -94,12 +94,12 @@ def test_a_read_only_property_cannot_be_assigned():
         qt.QWidget().width = 10
 
 
-def test_wrong_arguments_are_a_value_error():
+def test_wrong_arguments_raise_value_error():
     with pytest.raises(ValueError, match="wrong arguments"):
         qt.QLabel().setText(1, 2)
 
 
-def test_isinstance_knows_only_the_class_itself():
+def test_isinstance_recognizes_only_the_class_itself():
     button = qt.QPushButton()
 
     assert isinstance(button, qt.QPushButton)
@@ -108,7 +108,7 @@ def test_isinstance_knows_only_the_class_itself():
     assert button.className() == "QPushButton"
 
 
-def test_lists_come_back_as_tuples(scene):
+def test_lists_are_returned_as_tuples(scene):
     import slicer
 
     selector = slicer.qMRMLNodeComboBox()
@@ -118,7 +118,7 @@ def test_lists_come_back_as_tuples(scene):
     assert isinstance(qt.QWidget().children(), tuple)
 
 
-def test_a_widget_is_the_same_object_wherever_it_comes_from():
+def test_a_widget_is_always_the_same_python_object():
     widget = qt.QWidget()
     button = qt.QPushButton(widget)
 
@@ -136,14 +136,14 @@ def test_children_are_found_by_class_name_and_name():
     assert widget.findChild(qt.QPushButton, "other") is None
 
 
-def test_a_dynamic_property_is_read_by_property_and_as_attribute():
+def test_a_dynamic_property_can_be_read_by_property_or_as_an_attribute():
     label = qt.QLabel()
     label.setProperty("SlicerParameterName", "scale")
 
     assert label.property("SlicerParameterName") == label.SlicerParameterName == "scale"
 
 
-def test_a_destroyed_widget_says_so():
+def test_using_a_destroyed_widget_is_an_error():
     widget = qt.QWidget()
     button = qt.QPushButton(widget)
     widget.delete()
@@ -160,7 +160,7 @@ def test_an_enum_value_is_a_number_of_its_class():
         _ = qt.QProcess.ProcessState
 
 
-def test_an_enum_property_takes_its_value():
+def test_an_enum_property_can_be_assigned():
     slider = qt.QSlider()
     slider.orientation = qt.Qt.Horizontal
 
@@ -171,20 +171,20 @@ def test_an_enum_property_takes_its_value():
     ("owner", "name"),
     [("QCheckBox", "checkStateChanged"), ("QFormLayout", "setRowVisible"), ("Qt", "SingleShotConnection")],
 )
-def test_members_that_only_qt_6_has_are_hidden(owner, name):
+def test_members_that_exist_only_in_qt_6_are_hidden(owner, name):
     assert not hasattr(getattr(qt, owner), name)
 
 
 @pytest.mark.parametrize("name", ["QRegExp", "QDesktopWidget", "QTextCodec", "QStringDecoder", "QKeyCombination"])
-def test_a_class_of_one_version_of_qt_does_not_exist(name):
+def test_a_class_that_exists_in_only_one_version_of_qt_is_hidden(name):
     assert not hasattr(qt, name)
 
 
 @pytest.mark.parametrize("name", ["MidButton", "ImMicroFocus"])
-def test_an_enum_value_of_one_version_of_qt_does_not_exist(name):
+def test_an_enum_value_that_exists_in_only_one_version_of_qt_is_hidden(name):
     assert not hasattr(qt.Qt, name)
 
 
-def test_a_widget_that_the_host_lacks_says_so():
+def test_using_a_widget_that_the_host_lacks_is_an_error():
     with pytest.raises(RuntimeError, match="The test host has no ctkDoubleRangeSlider"):
         ctk.ctkDoubleRangeSlider()

@@ -11,7 +11,7 @@ import qt
     ("name", "default"),
     [("value", 0.0), ("minimum", 0.0), ("maximum", 99.0), ("decimals", 2), ("singleStep", 1.0)],
 )
-def test_the_defaults_of_a_slider_are_ctks(name, default):
+def test_the_defaults_of_a_slider_are_those_of_ctk(name, default):
     assert getattr(ctk.ctkSliderWidget(), name) == default
 
 
@@ -22,7 +22,7 @@ def test_a_slider_keeps_more_decimals_than_it_shows():
     assert slider.value == pytest.approx(1.23456, abs=1e-12)
 
 
-def test_a_value_stays_within_its_limits_and_is_told_once():
+def test_a_value_is_limited_and_emitted_once():
     made, seen = ctk.ctkSliderWidget(), []
     made.maximum = 8
     made.minimum = 1
@@ -33,7 +33,7 @@ def test_a_value_stays_within_its_limits_and_is_told_once():
     assert (made.value, seen) == (8, [8.0])
 
 
-def test_dragging_a_slider_goes_in_steps():
+def test_dragging_a_slider_moves_in_steps():
     slider = ctk.ctkSliderWidget()
     slider.minimum, slider.maximum, slider.singleStep = 1, 8, 0.5
     slider.findChild(qt.QSlider).value = 123
@@ -41,7 +41,7 @@ def test_dragging_a_slider_goes_in_steps():
     assert slider.value == pytest.approx(2.0)  # 1 + 0.123 * 7 = 1.861, to the next half
 
 
-def test_folding_a_section_hides_what_it_shows_and_nothing_else_comes_back():
+def test_unfolding_a_section_keeps_hidden_widgets_hidden():
     panel = qt.QWidget()
     section = ctk.ctkCollapsibleButton("Advanced", panel)
     shown, hidden = qt.QLabel("shown", section), qt.QLabel("hidden", section)

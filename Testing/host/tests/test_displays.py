@@ -21,13 +21,13 @@ def test_a_message_is_recorded_and_logged_not_shown(messages, caplog, display, k
     assert "The volume is empty." in caplog.text
 
 
-def test_a_question_is_answered_with_yes_as_under_slicers_tests(messages):
+def test_a_question_is_answered_with_yes_as_in_tests_of_slicer(messages):
     assert slicer.util.confirmOkCancelDisplay("Install?")
     assert messages == [Message("confirm", "Install?")]
 
 
 @pytest.mark.parametrize("display", ["confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay"])
-def test_a_test_can_answer_a_question_otherwise(slicerHost, display):
+def test_a_test_can_answer_a_question_with_no(slicerHost, display):
     slicerHost.answer(False)
 
     assert not getattr(slicer.util, display)("Install?")
@@ -40,7 +40,7 @@ def test_the_status_bar_is_recorded(messages):
     assert messages == [Message("status", "Upsampling")]
 
 
-def test_an_error_in_try_with_error_display_goes_on_as_under_slicers_tests(messages):
+def test_an_error_in_try_with_error_display_is_raised_as_in_tests_of_slicer(messages):
     with pytest.raises(ZeroDivisionError), slicer.util.tryWithErrorDisplay("Failed.", waitCursor=True):
         _ = 1 // 0
 
@@ -80,20 +80,20 @@ def test_packages_are_recorded_not_installed(installs):
     assert [install.requirements for install in installs] == [("torch>=2.2", "psutil"), ("no-such-package",)]
 
 
-def test_installed_packages_are_not_requested(installs, messages):
+def test_the_user_is_not_asked_about_installed_packages(installs, messages):
     slicer.packaging.pip_ensure(["numpy"], skip_in_testing=False)
 
     assert (installs, messages) == ([], [])
 
 
-def test_missing_packages_are_installed_after_asking(installs, messages):
+def test_missing_packages_are_installed_after_confirmation(installs, messages):
     slicer.packaging.pip_ensure(["no-such-package-here"], skip_in_testing=False, prompt_restart=False)
 
     assert [message.kind for message in messages] == ["confirm"]
     assert [install.requirements for install in installs] == [("no-such-package-here",)]
 
 
-def test_a_user_who_declines_gets_no_package(slicerHost, installs):
+def test_nothing_is_installed_if_the_user_declines(slicerHost, installs):
     slicerHost.answer(False)
     with pytest.raises(RuntimeError, match="declined"):
         slicer.packaging.pip_ensure(["no-such-package-here"], skip_in_testing=False)
@@ -101,7 +101,7 @@ def test_a_user_who_declines_gets_no_package(slicerHost, installs):
     assert installs == []
 
 
-def test_tests_ask_for_no_package_by_default(installs):
+def test_no_package_is_requested_in_tests_by_default(installs):
     slicer.packaging.pip_ensure(["no-such-package-here"])
 
     assert installs == []

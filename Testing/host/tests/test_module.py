@@ -42,7 +42,7 @@ def widget(slicerHost, sample, volume):
     return slicerHost.makeWidget(sample)
 
 
-def test_a_module_is_known_everywhere_slicer_knows_it(slicerHost, sample):
+def test_a_module_is_registered_everywhere_slicer_registers_it(slicerHost, sample):
     module = slicer.modules.sample
 
     assert module is slicer.util.getModule("Sample")
@@ -84,7 +84,7 @@ def test_widgets_follow_the_parameters(widget, volume):
     assert widget.ui.outputSelector.currentNode() is volume
 
 
-def test_the_limits_of_a_parameter_limit_its_widget(widget):
+def test_the_limits_of_a_parameter_are_those_of_its_widget(widget):
     assert (widget.ui.scaleSlider.minimum, widget.ui.scaleSlider.maximum) == (1, 8)
     assert (widget.ui.framesBox.minimum, widget.ui.framesBox.maximum) == (1, 10)
 
@@ -100,7 +100,7 @@ def test_the_limits_of_a_parameter_limit_its_widget(widget):
         ("inputVolume", "ones", TypeError),
     ],
 )
-def test_a_parameter_refuses_what_its_type_forbids(widget, name, value, error):
+def test_a_parameter_refuses_values_of_another_type(widget, name, value, error):
     before = getattr(widget._parameterNode, name)
     with pytest.raises(error):
         setattr(widget._parameterNode, name, value)
@@ -108,7 +108,7 @@ def test_a_parameter_refuses_what_its_type_forbids(widget, name, value, error):
     assert getattr(widget._parameterNode, name) == before
 
 
-def test_parameters_are_kept_in_the_scene_as_slicer_keeps_them(widget, volume):
+def test_parameters_are_stored_in_the_scene_as_in_slicer(widget, volume):
     node = widget._parameterNode.parameterNode
 
     assert (node.GetParameter("scale"), node.GetParameter("invert"), node.GetParameter("device")) == (
@@ -131,7 +131,7 @@ def test_changes_between_start_and_end_are_one_event(widget):
     assert seen == [1]
 
 
-def test_a_disconnected_panel_follows_no_more(widget):
+def test_a_disconnected_panel_is_not_updated(widget):
     widget.parent.exit()
     widget._parameterNode.scale = 7
     widget.ui.noteEdit.text = "unheard"
@@ -141,7 +141,7 @@ def test_a_disconnected_panel_follows_no_more(widget):
     widget._parameterNode = None
 
 
-def test_a_click_runs_the_logic(slicerHost, widget):
+def test_clicking_a_button_runs_the_logic(slicerHost, widget):
     slicerHost.click(widget.ui.applyButton)
 
     assert widget.log == [pytest.approx(2.0)]
@@ -171,7 +171,7 @@ def test_closing_the_scene_gives_the_panel_a_new_parameter_node(slicerHost, widg
     assert not widget.ui.applyButton.enabled
 
 
-def test_reloading_makes_a_new_widget_in_the_same_panel(widget):
+def test_reloading_creates_a_new_widget_in_the_same_panel(widget):
     parent = widget.parent
     slicer.util.reloadScriptedModule("Sample")
 
@@ -181,7 +181,7 @@ def test_reloading_makes_a_new_widget_in_the_same_panel(widget):
     assert not widget.Observations
 
 
-def test_a_package_that_a_reload_drops_is_back_after_the_test(slicerHost, sample):
+def test_packages_dropped_by_a_reload_are_restored_after_the_test(slicerHost, sample):
     names = ("json", "json.scanner")
     used = [sys.modules.pop(name) for name in names]
     sys.modules.pop("json.tool", None)
@@ -193,7 +193,7 @@ def test_a_package_that_a_reload_drops_is_back_after_the_test(slicerHost, sample
     assert "json.tool" not in sys.modules
 
 
-def test_an_observer_that_cleanup_leaves_is_reported(slicerHost, widget, slot_errors):
+def test_an_observer_that_cleanup_does_not_remove_is_reported(slicerHost, widget, slot_errors):
     widget.cleanup = lambda: None
     slicerHost.closeWidget("Sample")
 
@@ -202,13 +202,13 @@ def test_an_observer_that_cleanup_leaves_is_reported(slicerHost, widget, slot_er
     slot_errors.clear()
 
 
-def test_the_self_test_of_a_module_runs(slicerHost, sample, scene):
+def test_the_self_test_of_a_module_is_run(slicerHost, sample, scene):
     slicer.selfTests["Sample"]()
 
     assert sample.SampleTest("test_process").run().wasSuccessful()
 
 
-def test_a_file_that_is_not_there_cannot_be_loaded(sample):
+def test_loading_a_missing_file_is_an_error(sample):
     with pytest.raises(RuntimeError, match="file not found"):
         slicer.util.loadUI("nowhere.ui")
 
@@ -222,7 +222,7 @@ def test_a_ui_file_with_a_widget_that_the_host_lacks_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not os.environ.get("SLICER_SOURCE_DIR"), reason="SLICER_SOURCE_DIR names no source tree of Slicer")
-def test_the_stand_ins_pass_the_same_tests_as_slicers_own_python():
+def test_the_stand_ins_pass_the_same_tests_as_the_python_of_slicer():
     """This process runs on Slicer's own files; a second one runs this file on the stand-ins."""
     environment = {name: value for name, value in os.environ.items() if name != "SLICER_SOURCE_DIR"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]

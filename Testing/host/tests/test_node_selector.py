@@ -32,7 +32,7 @@ def add(scene, kind="vtkMRMLScalarVolumeNode", name="volume"):
         ("noneDisplay", "None"),
     ],
 )
-def test_the_defaults_are_slicers(selector, name, default):
+def test_the_defaults_are_those_of_slicer(selector, name, default):
     assert getattr(selector, name) == default
 
 
@@ -60,7 +60,7 @@ def test_hidden_nodes_are_not_offered(scene, selector):
     assert selector.nodeCount() == 0
 
 
-def test_attributes_filter_the_nodes(scene, selector):
+def test_nodes_can_be_filtered_by_attribute(scene, selector):
     add(scene)
     add(scene).SetAttribute("Modality", "MR")
     selector.addAttribute("vtkMRMLScalarVolumeNode", "Modality", "MR")
@@ -77,7 +77,7 @@ def test_an_added_node_is_offered_but_not_selected(scene, selector):
     assert selector.currentNode() is None
 
 
-def test_the_first_node_is_selected_where_the_menu_is_empty_and_none_is_no_choice(scene, selector):
+def test_the_first_node_is_selected_if_there_is_no_menu_and_no_empty_entry(scene, selector):
     selector.addEnabled = selector.removeEnabled = False
     selector.setMRMLScene(scene)
     node = add(scene)
@@ -85,7 +85,7 @@ def test_the_first_node_is_selected_where_the_menu_is_empty_and_none_is_no_choic
     assert selector.currentNode() is node
 
 
-def test_selecting_emits_the_node_its_id_and_whether_there_is_one(scene, selector):
+def test_selecting_a_node_emits_each_signal_once(scene, selector):
     seen = []
     selector.setMRMLScene(scene)
     selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
@@ -99,7 +99,7 @@ def test_selecting_emits_the_node_its_id_and_whether_there_is_one(scene, selecto
     assert selector.currentNodeID == node.GetID()
 
 
-def test_a_node_chosen_before_the_scene_is_remembered(scene, selector):
+def test_a_node_selected_before_the_scene_is_set_is_remembered(scene, selector):
     node = add(scene)
     selector.setCurrentNode(node)
     assert selector.currentNode() is None
@@ -128,7 +128,7 @@ def test_removing_the_selected_node_selects_the_last_or_none(scene, selector):
     assert selector.currentNode() is None
 
 
-def test_closing_the_scene_empties_it(slicerHost, scene, selector):
+def test_closing_the_scene_clears_the_selector(slicerHost, scene, selector):
     selector.setMRMLScene(scene)
     selector.setCurrentNode(add(scene))
     slicerHost.closeScene()

@@ -23,13 +23,13 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_it_imports_nothing_of_the_project():
+def test_it_imports_nothing_from_the_project():
     allowed = FOREIGN | set(sys.stdlib_module_names) | {"host"}
 
     assert {path.name: imported(path) - allowed for path in HOST.glob("*.py") if imported(path) - allowed} == {}
 
 
-def test_it_needs_what_the_project_installs_for_it():
+def test_the_project_installs_everything_it_needs():
     own = tomllib.loads((HOST / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     extra = tomllib.loads((HOST.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 

@@ -21,21 +21,21 @@ def quadrants(scene):
     return volume
 
 
-def test_an_axial_slice_shows_the_patient_from_below(slicerHost, quadrants):
+def test_an_axial_slice_is_viewed_from_below(slicerHost, quadrants):
     image = slicerHost.slice_image(quadrants, size=(40, 40))
     corners = [int(image[row, column, 0]) for row in (5, 34) for column in (5, 34)]
 
     assert corners == [255, 170, 85, 0]  # anterior at the top, the patient's right at the left
 
 
-def test_a_picture_leaves_the_scene_as_it_was(slicerHost, scene, quadrants):
+def test_taking_a_picture_does_not_change_the_scene(slicerHost, scene, quadrants):
     before = [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())]
     slicerHost.slice_image(quadrants, "Coronal")
 
     assert [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())] == before
 
 
-def test_the_offset_chooses_the_slice(slicerHost, scene):
+def test_the_offset_selects_the_slice(slicerHost, scene):
     array = np.zeros((4, 6, 6), np.int16)
     array[3] = 100
     volume = slicer.util.addVolumeFromArray(array)
@@ -73,7 +73,7 @@ def picture_of(slicerHost, widget, path):
     return np.array([[image.pixel(x, y) & 0xFF for x in range(image.width())] for y in range(image.height())])
 
 
-def test_a_widget_is_drawn_as_wide_as_asked_with_its_text(slicerHost, tmp_path):
+def test_a_widget_is_drawn_with_its_text_at_the_requested_width(slicerHost, tmp_path):
     empty = picture_of(slicerHost, qt.QLabel(""), tmp_path / "empty.png")
     words = picture_of(slicerHost, qt.QLabel("Upsample"), tmp_path / "words.png")
 
@@ -82,7 +82,7 @@ def test_a_widget_is_drawn_as_wide_as_asked_with_its_text(slicerHost, tmp_path):
     assert (words < 100).sum() > 200, "no font was found: nothing dark is drawn"
 
 
-def test_letters_differ_from_each_other(slicerHost, tmp_path):
+def test_letters_have_different_shapes(slicerHost, tmp_path):
     """Without a font every letter is drawn as the same box."""
     first = picture_of(slicerHost, qt.QLabel("IIII"), tmp_path / "i.png")
     second = picture_of(slicerHost, qt.QLabel("WWWW"), tmp_path / "w.png")
@@ -90,7 +90,7 @@ def test_letters_differ_from_each_other(slicerHost, tmp_path):
     assert (second < 100).sum() > 1.5 * (first < 100).sum()
 
 
-def test_a_folded_section_is_lower_than_an_open_one(slicerHost, tmp_path):
+def test_a_folded_section_is_shorter_than_an_open_one(slicerHost, tmp_path):
     import ctk
 
     panel = qt.QWidget()
@@ -106,6 +106,6 @@ def test_a_folded_section_is_lower_than_an_open_one(slicerHost, tmp_path):
     assert folded.shape[0] < opened.shape[0] / 2
 
 
-def test_a_picture_that_cannot_be_written_says_so(slicerHost, tmp_path):
+def test_a_picture_that_cannot_be_written_is_an_error(slicerHost, tmp_path):
     with pytest.raises(OSError, match="could not be written"):
         slicerHost.render(qt.QLabel("x"), tmp_path / "no" / "folder.png")

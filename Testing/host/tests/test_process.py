@@ -17,7 +17,7 @@ def start(script: str, *arguments: str):
     return process
 
 
-def test_a_process_can_be_talked_to_without_an_event_loop():
+def test_a_process_can_be_read_and_written_without_an_event_loop():
     process = start(ECHO)
     process.write(b"h\xc3\xa4llo\n")
     while not process.canReadLine():
@@ -68,6 +68,6 @@ def test_a_process_can_be_killed():
     assert process.exitStatus() == qt.QProcess.CrashExit
 
 
-def test_bytes_of_qt_are_read_by_data_only():
+def test_bytes_of_qt_can_only_be_read_with_data():
     with pytest.raises(TypeError):
         bytes(qt.QByteArray(b"x"))

@@ -6,7 +6,7 @@ import pytest
 import qt
 
 
-def test_a_signal_calls_what_was_connected_by_name_or_as_attribute():
+def test_a_slot_can_be_connected_by_name_or_by_attribute():
     button, seen = qt.QPushButton(), []
 
     assert button.connect("clicked(bool)", seen.append)
@@ -16,7 +16,7 @@ def test_a_signal_calls_what_was_connected_by_name_or_as_attribute():
     assert seen == [False, "attribute"]
 
 
-def test_a_slot_gets_as_many_arguments_as_it_takes():
+def test_a_slot_receives_as_many_arguments_as_it_accepts():
     box, seen = qt.QSpinBox(), []
     box.valueChanged.connect(lambda: seen.append(()))
     box.valueChanged.connect(lambda *arguments: seen.append(arguments))
@@ -68,7 +68,7 @@ def test_an_exception_in_an_observer_is_recorded(scene, slot_errors):
     slot_errors.clear()
 
 
-def test_disconnecting_ends_the_calls():
+def test_a_disconnected_slot_is_not_called():
     class Counter:
         count = 0
 
@@ -94,12 +94,12 @@ def test_a_signal_is_emitted_by_calling_it():
     assert seen == [True, False]
 
 
-def test_only_something_callable_can_be_connected():
+def test_only_a_callable_can_be_connected():
     with pytest.raises(ValueError, match="callable only"):
         qt.QPushButton().clicked.connect("onClicked")
 
 
-def test_connections_are_forgotten_with_their_sender():
+def test_connections_are_removed_with_their_sender():
     from host import signals
 
     before = signals.connection_count()
