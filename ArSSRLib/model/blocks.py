@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
         first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
         hidden = hidden[boxes[0]]
         for planes, rows, part in first.slabs(features, advance, box=boxes[0]):
-            hidden[planes, rows] = F.leaky_relu_(part, SLOPE)
+            torch.ops.aten.leaky_relu.out(part, SLOPE, out=hidden[planes, rows])  # in one pass, unlike F.leaky_relu
         features = features[boxes[1]]
         for planes, rows, part in second.slabs(hidden, advance, box=within(boxes[1], boxes[0])):
             features[planes, rows] += part
@@ -74,7 +74,12 @@ class ResidualBlock(nn.Module):
 def with_detail(volume: Tensor) -> Tensor:
     """Return a volume, shape (N, 1, D, H, W), and its amplified detail as two channels."""
     mean = F.pad(volume, (DETAIL_RADIUS,) * 6, mode="replicate")
-    mean = F.avg_pool3d(mean, 2 * DETAIL_RADIUS + 1, stride=1)
+    width = 2 * DETAIL_RADIUS + 1
+    for axis in (2, 3, 4):  # on a CPU, avg_pool3d takes 15 times as long
+        size = mean.shape[axis] - width + 1
+        first, *others = (mean.narrow(axis, start, size) for start in range(width))
+        mean = sum(others, first)
+    mean = mean / width**3
     return torch.cat([volume, DETAIL_GAIN * (volume - mean)], dim=1)
 
 
