@@ -3,6 +3,7 @@
 The feature maps around the last planes are cached, so that a nearby plane only needs queries. Only the coarse voxels
 that a plane depends on are encoded; an oblique plane is encoded in parts, because most of its bounding box is far from
 it. A quick answer encodes with a reduced halo; an exact answer agrees with `ArSSRLib.upsampling.upsample` to rounding.
+The first plane is encoded alone, and with the planes beside it once the user scrolls or, with `Lens.prepare`, rests.
 Agreement with the scan and the average over mirror images need the whole volume, and are not included.
 """
 
@@ -10,14 +11,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from ArSSRLib.acquisition.decision import EstimatedOnce, decided_profile
 from ArSSRLib.acquisition.profile import told_of
@@ -30,6 +30,7 @@ from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
 from ArSSRLib.upsampling.executor import precision_context
+from ArSSRLib.upsampling.feature_maps import FeatureCache, FeatureMap, encoded, is_inside, voxels
 from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import as_type
@@ -43,8 +44,8 @@ QUICK_HALO = 8
 QUICK_INPUT = 3
 # Voxels on each side of a point for interpolation: the taps of the cubic spline.
 TAPS = 1
-# Coarse voxels on both sides of a plane that a quick answer also encodes, for the next plane.
-QUICK_MARGIN = 2
+# Coarse voxels on both sides of a plane that are encoded with it once the user scrolls or rests, for the next plane.
+BESIDE = 2
 # Candidates for the number of parts along each edge of a plane that are encoded one by one.
 DIVISIONS = (1, 2, 4, 8)
 # Size limit of the cached feature maps in bytes, except for the last one.
@@ -74,26 +75,6 @@ class Answer:
     encoded: int
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A feature map of a block of coarse voxels, shape (1, C, d, h, w), its scale, and whether its halo was full."""
-
-    block: Box
-    feature_map: Tensor
-    scale: Vector
-    exact: bool
-
-    @property
-    def bytes(self) -> int:
-        """Size of the feature map."""
-        return self.feature_map.numel() * self.feature_map.element_size()
-
-    def serves(self, block: Box, scale: Vector, *, exact: bool) -> bool:
-        """Return whether it covers a block, at a scale, with the requested accuracy."""
-        within = all(a.start <= b.start and b.stop <= a.stop for a, b in zip(self.block, block, strict=True))
-        return within and self.scale == scale and (self.exact or not exact)
-
-
 class Lens:
     """Computes planes of the result of one volume.
 
@@ -116,7 +97,7 @@ class Lens:
                 "than the surrounding voxels; choose a model such as arssr2, or compute the whole result."
             )
             raise InputError(msg)
-        self._volume, self._options, self._most_bytes = volume, options, most_bytes
+        self._volume, self._options = volume, options
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
         self._estimate = EstimatedOnce()  # regardless of the scale
@@ -127,13 +108,13 @@ class Lens:
         # Once, not for each plane: they depend on all voxels.
         self._lowest, self._highest = self._array.min(), self._array.max()
         self._type = result_type(volume.array)
-        self._kept: list[_Kept] = []  # the most recently used one is the last
+        self._cache = FeatureCache(most_bytes)
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
     @property
     def kept_bytes(self) -> int:
         """Size of the cached feature maps in bytes."""
-        return sum(kept.bytes for kept in self._kept)
+        return self._cache.bytes
 
     def answer(
         self, plane: Plane, scale: float | Sequence[float], *, exact: bool = False, check: Check = lambda: None
@@ -158,22 +139,46 @@ class Lens:
         if not points.inside.any() or self._lowest == self._highest:  # no anatomy, so the network has nothing to add
             values[points.inside] = self._lowest
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
-        everywhere, encoded = True, 0
+        everywhere, count = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for part in self._parts(plane, straight=points.axes is not None, exact=exact):
-                here = PlanePoints.of(part.plane, self._volume.geometry)
-                if not here.inside.any():
-                    continue
-                kept, voxels = self._feature_map(here, factors, told, exact=exact, check=check)
+            for part, here in self._visible(plane, points, exact=exact):
+                kept, more = self._feature_map(here, factors, told, exact=exact, check=check)
                 values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
-                everywhere, encoded = everywhere and kept.exact, encoded + voxels
+                everywhere, count = everywhere and kept.exact, count + more
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
         values = values.astype(restored.dtype, copy=False)
         values[points.inside] = as_type(restored, self._type, lowest=self._lowest)
         if self._padding is not None:
             self._padding.put_back_at(values, points.index, points.inside)
-        return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=encoded)
+        return Answer(values, exact=everywhere, uncorrected=uncorrected, encoded=count)
+
+    def prepare(self, plane: Plane, scale: float | Sequence[float], *, check: Check = lambda: None) -> None:
+        """Encode the planes beside a plane, so that exact answers for them take only queries.
+
+        Args:
+            plane: From a call of `answer` that returned an exact answer.
+            scale: The scale of that call.
+            check: Called many times per second; an exception stops the encoding, and cached planes remain.
+
+        Raises:
+            MemoryLimitError: If the coarse voxels around the plane do not fit into memory.
+        """
+        factors = parse_scale(scale)
+        told, _ = self._told_at(factors)
+        points = PlanePoints.of(plane, self._volume.geometry)
+        if not points.inside.any() or self._lowest == self._highest:
+            return
+        with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
+            for _, here in self._visible(plane, points, exact=True):
+                self._feature_map(here, factors, told, exact=True, check=check, beside=True)
+
+    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[PlanePart, PlanePoints]]:
+        """Yield the parts of a plane with pixels in the field of view, and their pixels."""
+        for part in self._parts(plane, straight=points.axes is not None, exact=exact):
+            here = PlanePoints.of(part.plane, self._volume.geometry)
+            if here.inside.any():
+                yield part, here
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
         """Return the parts of a plane for encoding them one by one, with the least work among those that fit.
@@ -185,7 +190,7 @@ class Lens:
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
             blocks = [block for part in parts if (block := part.plane.box(self._volume.geometry, 0))]
-            read = max(_voxels(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
+            read = max(voxels(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
             needed = read * self._model.bytes_per_coarse_voxel
             work = sum(self._work(block, exact=exact) for block in blocks)
             if needed <= room and work < least:
@@ -204,7 +209,7 @@ class Lens:
         """Return the approximate number of coarse voxels of all layers for the features of a block."""
         whole = self._model.halo
         halo = whole if exact else min(QUICK_HALO, whole)
-        last, middle, first = (_voxels(grown(block, margin, self._shape)) for margin in (0, halo // 2, halo))
+        last, middle, first = (voxels(grown(block, margin, self._shape)) for margin in (0, halo // 2, halo))
         # Each layer computes less than the previous one, Simpson's rule from the last to the first, except for those
         # at the limit of the halo.
         return halo * (last + 4 * middle + first) / 6 + (whole - halo) * first
@@ -224,40 +229,42 @@ class Lens:
         return self._conditions[1:]
 
     def _feature_map(
-        self, points: PlanePoints, scale: Vector, told: Conditioning, *, exact: bool, check: Check
-    ) -> tuple[_Kept, int]:
-        """Return a feature map for points, cached or new, and the number of coarse voxels encoded for it."""
-        block, voxels = points.block(self._shape, TAPS), 0
-        serving = [kept for kept in self._kept if kept.serves(block, scale, exact=exact)]
-        if serving:
-            found = max(serving, key=lambda kept: kept.exact)
-            self._kept = [kept for kept in self._kept if kept is not found]
-        else:
-            wanted, crop = self._boxes(points, exact=exact)
+        self, points: PlanePoints, scale: Vector, told: Conditioning, *, exact: bool, check: Check, beside: bool = False
+    ) -> tuple[FeatureMap, int]:
+        """Return a feature map for points, cached or new, and the number of coarse voxels encoded for it.
+
+        With ``beside``, it also covers the planes beside them; so does a new, quick one if the user has scrolled.
+        """
+        block, encoded_voxels = points.block(self._shape, TAPS), 0
+        slab = self._slab(block, points)
+        found = self._cache.found(slab if beside else block, scale, exact=exact)
+        if found is None:
+            scrolled = not exact and self._was_scrolled(block, points, scale)
+            wanted = slab if beside or scrolled else block
+            crop = grown(wanted, self._margin(exact=exact) - TAPS, self._shape)
             check()
             coarse = torch.from_numpy(self._intensities.normalize(self._array[crop])).to(self._device)
             halo = None if exact else QUICK_HALO
             box = within(wanted, crop)
-            encoded = self._model.encode_box(coarse[None, None], box, told, lambda _: check(), halo=halo)
-            # Channels last, as needed for interpolation.
-            rows = encoded.permute(0, 2, 3, 4, 1).contiguous()
-            found, voxels = _Kept(wanted, rows.permute(0, 4, 1, 2, 3), scale, exact), coarse.numel()
-        self._kept.append(found)
-        while len(self._kept) > 1 and self.kept_bytes > self._most_bytes:
-            del self._kept[0]
-        return found, voxels
+            features = encoded(self._model, coarse[None, None], box, told, lambda _: check(), halo=halo)
+            found, encoded_voxels = FeatureMap(wanted, features, scale, exact), coarse.numel()
+        self._cache.keep(found)
+        return found, encoded_voxels
 
-    def _boxes(self, points: PlanePoints, *, exact: bool) -> tuple[Box, Box]:
-        """Return the box of features to keep for points, and the box to encode."""
-        block = points.block(self._shape, TAPS)
-        wanted = block
-        if not exact:
-            more = grown(block, QUICK_MARGIN, self._shape)
-            # Straight planes are scrolled; dragging the lens leaves any margin immediately.
-            scrolled = range(3) if points.axes is None else points.axes.order[2:]
-            k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
-            wanted = (k, j, i)
-        return wanted, grown(wanted, self._margin(exact=exact) - TAPS, self._shape)
+    def _was_scrolled(self, block: Box, points: PlanePoints, scale: Vector) -> bool:
+        """Return whether a block is close to a cached one, but not inside."""
+        return any(
+            kept.scale == scale and is_inside(block, self._slab(kept.box, points)) and not is_inside(block, kept.box)
+            for kept in self._cache.kept
+        )
+
+    def _slab(self, block: Box, points: PlanePoints) -> Box:
+        """Return a block for points and the planes beside it."""
+        # Straight planes are scrolled along one axis; dragging the lens leaves any margin immediately.
+        scrolled = range(3) if points.axes is None else points.axes.order[2:]
+        more = grown(block, BESIDE, self._shape)
+        k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
+        return k, j, i
 
     def _room(self) -> float:
         """Return the memory for encoding in bytes."""
@@ -266,36 +273,34 @@ class Lens:
         return room if limit is None else min(room, limit * 1e9)
 
     def _normalized(
-        self, kept: _Kept, points: PlanePoints, told: Conditioning, check: Check
+        self, kept: FeatureMap, points: PlanePoints, told: Conditioning, check: Check
     ) -> npt.NDArray[np.float32]:
         """Predict the pixels inside, shape (pixels inside,)."""
         if points.axes is not None:
             return self._along_axes(kept, points.axes, told)
         return self._at_points(kept, points, told, check)
 
-    def _along_axes(self, kept: _Kept, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
+    def _along_axes(self, kept: FeatureMap, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""
         vectors = [torch.from_numpy(vector) for vector in axes.vectors]
         query = [coordinate_of(vector, n) for vector, n in zip(vectors, self._shape, strict=True)]
-        sampling = [vector - block.start for vector, block in zip(vectors, kept.block, strict=True)]
+        sampling = [vector - block.start for vector, block in zip(vectors, kept.box, strict=True)]
         grid = QueryGrid((query[0], query[1], query[2]), (sampling[0], sampling[1], sampling[2]))
-        answer = self._model.query_grid(kept.feature_map, grid, told)
+        answer = self._model.query_grid(kept.features, grid, told)
         return answer.permute(axes.order).flatten().cpu().numpy()
 
-    def _at_points(self, kept: _Kept, points: PlanePoints, told: Conditioning, check: Check) -> npt.NDArray[np.float32]:
+    def _at_points(
+        self, kept: FeatureMap, points: PlanePoints, told: Conditioning, check: Check
+    ) -> npt.NDArray[np.float32]:
         """Predict pixels anywhere in a feature map, shape (pixels inside,)."""
         index = torch.from_numpy(points.index[points.inside])
         number_format = torch.float32 if self._device.type == "mps" else torch.float64  # mps has no double precision
-        shape = kept.feature_map.shape[2:]
+        shape = kept.features.shape[2:]
         coordinates = torch.stack(
-            [coordinate_of(index[:, axis] - kept.block[axis].start, shape[axis]) for axis in range(3)], dim=-1
+            [coordinate_of(index[:, axis] - kept.box[axis].start, shape[axis]) for axis in range(3)], dim=-1
         ).to(self._device, number_format)
         parts = []
         for chunk in torch.split(coordinates, CHUNK_POINTS):
             check()
-            parts.append(self._model.query(kept.feature_map, chunk[None], told)[0])
+            parts.append(self._model.query(kept.features, chunk[None], told)[0])
         return torch.cat(parts).cpu().numpy()
-
-
-def _voxels(box: Box) -> int:
-    return math.prod(s.stop - s.start for s in box)

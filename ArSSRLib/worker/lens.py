@@ -2,11 +2,13 @@
 
 A request is one JSON object per line, see `Question`; during the computation of an answer, only the newest request is
 kept. Each answer is an event, "plane" or "refused", with the number of its request. The plane is written to a file in
-the folder of the job, as float32 in the byte order of the machine, row by row; the caller deletes it.
+the folder of the job, as float32 in the byte order of the machine, row by row; the caller deletes it. After an exact
+answer, the planes beside it are encoded, too, unless a request arrives; the event "prepared" reports this.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -116,6 +118,10 @@ def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellati
         encoded=answer.encoded,
         seconds=round(time.monotonic() - started, 4),
     )
+    if question.exact:  # the view is at rest
+        with contextlib.suppress(_Superseded, ArSSRError):  # such as too little memory: the planes are not needed yet
+            lens.prepare(plane, question.scale, check=check)
+            events.send("prepared", number=number)
 
 
 def _question_in(line: bytes) -> Question:

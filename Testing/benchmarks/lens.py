@@ -1,9 +1,10 @@
 """Response times of the live preview: the worker of the Slicer module with the requests of the module.
 
 ``python Testing/benchmarks/lens.py`` prints a table for two volumes, isotropic and with thick slices: the start of the
-worker, and the first and the next planes, as a lens and as a whole slice, along the axes of the volume and oblique,
-each beside its goal on two idle cores. Processor time is listed, too: half of it is about the time on two idle cores,
-or an upper limit if other programs are running. The volume is a phantom; its content does not affect the times.
+worker, the first plane, the mean of the next ones while the user scrolls without a pause, the exact plane, and the next
+one after a rest, as a lens and as a whole slice, along the axes of the volume and oblique, each beside its goal on two
+idle cores. Processor time is listed, too: half of it is about the time on two idle cores, or an upper limit if other
+programs are running. The volume is a phantom; its content does not affect the times.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -49,13 +50,17 @@ HEADER = (
     "start",
     "first, quick",
     "processor time",
-    "next, quick",
+    "next, scrolling",
     "exact",
     "processor time",
+    "prepared",
+    "next, rested",
     "voxels read",
     "cores busy with others",
 )
-NEXT = 5  # planes after the first one, at a distance of one voxel of the result
+SCROLLED = 12  # planes after the first one, at a distance of one voxel of the result
+AWAY = -20  # voxels of the result from the first plane to the exact one
+RESTED = (1, -1, 2, -2)  # distances of planes from the exact one
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,15 @@ class View:
         axes: Axes of the result along columns and rows.
         edge: Pixels along each edge; None for the whole slice.
         turned: Rotation of the plane about its columns in degrees; 0 is parallel to the axes.
-        goals: Seconds for the first, the next and the exact answer on two idle cores; None if there is no goal.
+        goals: Seconds for the first and the exact answer, and for the next one after a rest, on two idle cores; None if
+            there is no goal.
     """
 
     name: str
     axes: tuple[int, int]
     edge: int | None
     turned: float = 0.0
-    goals: tuple[float | None, float | None, float | None] = (0.7, 0.1, None)
+    goals: tuple[float | None, float | None, float | None] = (0.7, None, 0.1)
 
     def question(self, fine: VolumeGeometry, shift: int) -> dict[str, Any]:
         """Return the positions of the pixels, ``shift`` voxels of the result from the center."""
@@ -105,7 +111,7 @@ LENSES = (
     View(f"lens {EDGE} x {EDGE}, oblique by 30 degrees", (0, 1), EDGE, turned=30),
 )
 SLICES = tuple(
-    View(f"whole slice, {name}", axes, None, goals=(None, None, 4.0))
+    View(f"whole slice, {name}", axes, None, goals=(None, 4.0, None))
     for name, axes in (("axial", (0, 1)), ("sagittal", (1, 2)))
 )
 
@@ -180,19 +186,25 @@ def cells_of(view: View, volume: Volume, scale: tuple[float, ...], options: Upsa
     fine = volume.geometry.upsampled(scale)
     busy, began = busy_seconds(), time.perf_counter()
     with worker_on(volume, options, model) as (worker, start):
-        first, first_busy, told = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": False})
-        following = [
-            worker.ask(view.question(fine, number % 3 - 1) | {"scale": scale, "exact": False})[0]
-            for number in range(NEXT)
-        ]
-        exact, exact_busy, _ = worker.ask(view.question(fine, 0) | {"scale": scale, "exact": True})
+
+        def ask(shift: int, *, exact: bool = False) -> tuple[float, float, dict[str, Any]]:
+            """Return the answer for the plane at a distance from the center, see `LensProcess.ask`."""
+            return worker.ask(view.question(fine, shift) | {"scale": scale, "exact": exact})
+
+        first, first_busy, told = ask(0)
+        scrolling = mean(ask(number + 1)[0] for number in range(SCROLLED))
+        exact, exact_busy, _ = ask(AWAY, exact=True)
+        waited = time.perf_counter()
+        worker.until("prepared")
+        waited = time.perf_counter() - waited
+        rested = median(ask(AWAY + shift)[0] for shift in RESTED)
         others = load_of_others(busy_seconds() - busy, worker.processor_seconds(), time.perf_counter() - began)
     measured = [
         f"{seconds:.2f}" + (f" (goal {goal:g})" if goal else "")
-        for seconds, goal in zip((first, median(following), exact), view.goals, strict=True)
+        for seconds, goal in zip((first, exact, rested), view.goals, strict=True)
     ]
-    measured = [measured[0], f"{first_busy:.2f}", measured[1], measured[2], f"{exact_busy:.2f}"]
-    return [view.name, f"{start:.2f}", *measured, f"{told['encoded']:,}", f"{others:.1f}"]
+    cells = [f"{start:.2f}", measured[0], f"{first_busy:.2f}", f"{scrolling:.2f}", measured[1], f"{exact_busy:.2f}"]
+    return [view.name, *cells, f"{waited:.2f}", measured[2], f"{told['encoded']:,}", f"{others:.1f}"]
 
 
 def main() -> None:

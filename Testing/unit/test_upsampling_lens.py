@@ -152,7 +152,8 @@ def test_a_quick_plane_is_within_1_percent_of_the_range_at_any_position(name, co
         origin = affine[:3, :3] @ corner + affine[:3, 3]
         return replace(plane_of(fine, 2, 0), origin=tuple(map(float, origin)), size=(12, 12))
 
-    lens.answer(middle_of(17.25), scale)
+    lens.answer(middle_of(15.25), scale)
+    lens.answer(middle_of(17.25), scale)  # scrolled: encoded with the planes beside it
     quick = lens.answer(middle_of(19.75), scale)  # two coarse slices away, at the edge of the encoded part
     exact = Lens(volume, model, CPU).answer(middle_of(19.75), scale, exact=True)
 
@@ -162,7 +163,7 @@ def test_a_quick_plane_is_within_1_percent_of_the_range_at_any_position(name, co
     assert difference > 0 or name == "arssr3-draft"  # whose layers see less than the halo
 
 
-@pytest.mark.parametrize(("exact", "most"), [(False, 85e9), (True, 80e9)])
+@pytest.mark.parametrize(("exact", "most"), [(False, 65e9), (True, 80e9)])
 def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, most, monkeypatch):
     products = []
 
@@ -177,26 +178,69 @@ def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, m
     origin = tuple(map(float, fine.affine[:3, :3] @ [46, 46, 50] + fine.affine[:3, 3]))
     plane = replace(plane_of(fine, 2, 0), origin=origin, size=(128, 128))
     monkeypatch.setattr(slabs, "_winograd_slabs", counted)
-    monkeypatch.setattr(slabs, "_whole", counted)
+    monkeypatch.setattr(slabs, "_stacked", counted)
 
     Lens(volume, load_model("arssr2"), CPU).answer(plane, 2, exact=exact)
 
-    # Winograd's algorithm needs half of them: two cores with 70 GFLOP/s each take 0.6 s for a quick answer.
-    assert 0.5 * most < sum(products) < most
+    # Winograd's algorithm needs half of them: two cores with 55 GFLOP/s each take 0.6 s for a quick answer.
+    assert 0.9 * most < sum(products) < most
 
 
-def test_the_next_plane_in_the_same_slab_is_not_encoded_again(tiny_model):
+def encoded_planes(lens, scan, steps, **options):
+    """Return for planes at these distances from the center, in mm, whether they were encoded."""
+    plane = replace(oblique(scan.geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0))
+    x, y, z = plane.origin
+    return [bool(lens.answer(replace(plane, origin=(x, y, z + step)), 2, **options).encoded) for step in steps]
+
+
+@pytest.fixture
+def scan():
     geometry = VolumeGeometry((40, 40, 40), (1.0, 1.0, 1.0))
-    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
-    lens = Lens(volume, tiny_model, CPU)
-    plane = replace(oblique(geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0))
+    return phantoms.sample(phantoms.blobs_in(geometry), geometry)
 
-    encoded = [
-        lens.answer(replace(plane, origin=(plane.origin[0], plane.origin[1], plane.origin[2] + step)), 2).encoded
-        for step in (0, 1, 2, -1, 12)
-    ]
 
-    assert [bool(voxels) for voxels in encoded] == [True, False, False, False, True]
+def test_scrolling_encodes_a_slab_of_planes_at_once(scan, tiny_model):
+    encoded = encoded_planes(Lens(scan, tiny_model, CPU), scan, (0, 1, 2, 3, -1, 12))
+
+    assert encoded == [True, True, False, False, False, True]
+
+
+def test_dragging_the_lens_and_exact_answers_encode_one_plane(scan, tiny_model):
+    lens, alone = Lens(scan, tiny_model, CPU), Lens(scan, tiny_model, CPU)
+    plane = replace(oblique(scan.geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0), size=(20, 20))
+    aside = replace(plane, origin=(plane.origin[0] + 2, *plane.origin[1:]))
+    above = replace(plane, origin=(*plane.origin[:2], plane.origin[2] + 1))
+    lens.answer(plane, 2)
+
+    assert lens.answer(aside, 2).encoded == alone.answer(aside, 2).encoded
+    assert lens.answer(above, 2, exact=True).encoded == alone.answer(above, 2, exact=True).encoded
+
+
+def test_a_prepared_slab_answers_its_planes_exactly(scan, tiny_model):
+    lens, exact = Lens(scan, tiny_model, CPU), Lens(scan, tiny_model, CPU)
+    plane = replace(oblique(scan.geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0))
+    above = replace(plane, origin=(*plane.origin[:2], plane.origin[2] + 2))
+    lens.answer(plane, 2, exact=True)
+
+    lens.prepare(plane, 2)
+
+    answer = lens.answer(above, 2)
+    assert answer.exact
+    np.testing.assert_allclose(answer.plane, exact.answer(above, 2, exact=True).plane, atol=EXACT * range_of(scan))
+    assert encoded_planes(lens, scan, (0, 1, 2, -1, -2, 3)) == [False] * 5 + [True]
+
+
+def test_a_preparation_that_is_stopped_loses_nothing(scan, tiny_model):
+    lens = Lens(scan, tiny_model, CPU)
+    encoded_planes(lens, scan, (0,), exact=True)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lens.prepare(replace(oblique(scan.geometry), row_step=(0.0, 0.5, 0.0)), 2, check=stop)
+
+    assert encoded_planes(lens, scan, (0,), exact=True) == [False]
 
 
 def test_an_oblique_plane_is_encoded_in_parts_if_its_bounding_box_is_larger(tiny_model):
@@ -210,7 +254,7 @@ def test_an_oblique_plane_is_encoded_in_parts_if_its_bounding_box_is_larger(tiny
 
     diagonal = np.arange(200)
     np.testing.assert_allclose(answer.plane, whole.array[diagonal, diagonal], atol=EXACT * range_of(volume))
-    voxels = [kept.feature_map[0, 0].numel() for kept in lens._kept]
+    voxels = [kept.features[0, 0].numel() for kept in lens._cache.kept]
     assert len(voxels) > 1
     assert sum(voxels) < 0.6 * 16 * 100 * 100
 

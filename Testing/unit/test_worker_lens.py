@@ -14,6 +14,7 @@ from ArSSRLib import upsample, write_volume
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.upsampling.lens import Lens
 from ArSSRLib.worker import run
 from ArSSRLib.worker.inbox import Inbox
 
@@ -91,13 +92,31 @@ def test_the_lens_uses_the_slice_profile_of_the_job(source, phantom, tiny_weight
     worker.end()
 
 
-def test_a_second_request_in_the_same_slab_encodes_nothing(worker, phantom):
-    worker.ask(question_about(phantom.geometry, 1))
+def test_after_an_exact_answer_the_planes_beside_it_are_ready(worker, phantom):
+    worker.ask(question_about(phantom.geometry, 1, exact=True))
     first = worker.next("plane")
+    prepared = worker.next("prepared")
     worker.ask(question_about(phantom.geometry, 2, slice_number=9))
+    second = worker.next("plane", 2)
 
     assert first["encoded"] > 0
-    assert worker.next("plane", 2)["encoded"] == 0
+    assert prepared["number"] == 1
+    assert (second["encoded"], second["exact"]) == (0, True)
+
+
+def test_a_request_does_not_wait_for_the_planes_beside_the_last_one(worker, phantom, monkeypatch):
+    prepare = Lens.prepare
+
+    def overtaken(self, *arguments, check):
+        worker.ask(question_about(phantom.geometry, 2, slice_number=9))
+        prepare(self, *arguments, check=check)
+
+    monkeypatch.setattr(Lens, "prepare", overtaken)
+    worker.ask(question_about(phantom.geometry, 1, exact=True))
+    worker.next("plane", 2)
+
+    assert [event["number"] for event in worker.told.lines("plane")] == [1, 2]
+    assert not worker.told.lines("prepared")
 
 
 def test_only_the_newest_of_several_waiting_requests_is_answered(worker, phantom):
