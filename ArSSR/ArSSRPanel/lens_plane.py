@@ -18,6 +18,9 @@ MAXIMUM_EDGE = 160
 # Largest deviation of an edge of the lens from an axis of the volume for a straight view, in fine voxels.
 STRAIGHT = 0.05
 
+# From pixels to LPS mm, and to RAS mm where they are displayed, both before the parent transforms; columns and rows.
+Placed = tuple[np.ndarray, np.ndarray, tuple[int, int]]
+
 
 def targetOf(
     view: str,
@@ -45,20 +48,26 @@ def targetOf(
     axes = int(np.abs(across).argmax()), int(np.abs(up).argmax())
     leaving = [np.abs(np.delete(step, axis)).max() for step, axis in zip((across, up), axes, strict=True)]
     if max(leaving) < STRAIGHT and axes[0] != axes[1]:
-        return _straight(view, center[:3], (across, up), axes, fine=fine, scale=scale, localToWorld=localToWorld)
-    return _oblique(view, xyToLocal, square, fine=fine, scale=scale, localToWorld=localToWorld)
+        found = _straight(center[:3], (across, up), axes, fine)
+    else:
+        found = _oblique(xyToLocal, square, fine)
+    if found is None:
+        return None
+    pixelToLPS, pixelToLocal, size = found
+    return Target(
+        view=view,
+        origin=_three(pixelToLPS[:3, 3]),
+        columnStep=_three(pixelToLPS[:3, 0]),
+        rowStep=_three(pixelToLPS[:3, 1]),
+        size=size,
+        scale=_three(scale),
+        ijkToRAS=tuple(float(value) for value in (localToWorld @ pixelToLocal).ravel()),
+    )
 
 
 def _straight(
-    view: str,
-    center: np.ndarray,
-    edges: tuple[np.ndarray, np.ndarray],
-    axes: tuple[int, int],
-    *,
-    fine: VolumeGeometry,
-    scale: Sequence[float],
-    localToWorld: np.ndarray,
-) -> Target | None:
+    center: np.ndarray, edges: tuple[np.ndarray, np.ndarray], axes: tuple[int, int], fine: VolumeGeometry
+) -> Placed | None:
     """Return voxels of the result along two of its axes, in the slice nearest to the view."""
     third = 3 - sum(axes)
     if not -0.5 <= center[third] <= fine.size[third] - 0.5:
@@ -82,18 +91,10 @@ def _straight(
     through[third] = 1
     columns = np.column_stack([*steps, through])
     pixelToLocal = fine.ras_affine @ _matrix(columns, shown)
-    return _target(view, fine.affine @ _matrix(columns, nearest), localToWorld @ pixelToLocal, size, scale)
+    return fine.affine @ _matrix(columns, nearest), pixelToLocal, (size[0], size[1])
 
 
-def _oblique(
-    view: str,
-    xyToLocal: np.ndarray,
-    square: tuple[float, float, float],
-    *,
-    fine: VolumeGeometry,
-    scale: Sequence[float],
-    localToWorld: np.ndarray,
-) -> Target | None:
+def _oblique(xyToLocal: np.ndarray, square: tuple[float, float, float], fine: VolumeGeometry) -> Placed | None:
     """Return pixels in the plane of the view, with the spacing of the finest axis of the result."""
     x, y, edge = square
     spacing = min(fine.spacing)
@@ -111,27 +112,13 @@ def _oblique(
     limit = np.array(fine.size)[:, None]
     if ((index < -0.5).all(axis=1) | (index > limit - 0.5).all(axis=1)).any():
         return None
-    return _target(view, LPS_TO_RAS @ pixelToLocal, localToWorld @ pixelToLocal, size, scale)
+    return LPS_TO_RAS @ pixelToLocal, pixelToLocal, (size[0], size[1])
 
 
 def _matrix(columns: np.ndarray, origin: np.ndarray) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = columns, origin
     return matrix
-
-
-def _target(
-    view: str, pixelToLPS: np.ndarray, pixelToWorld: np.ndarray, size: Sequence[int], scale: Sequence[float]
-) -> Target:
-    return Target(
-        view=view,
-        origin=_three(pixelToLPS[:3, 3]),
-        columnStep=_three(pixelToLPS[:3, 0]),
-        rowStep=_three(pixelToLPS[:3, 1]),
-        size=(int(size[0]), int(size[1])),
-        scale=_three(scale),
-        ijkToRAS=tuple(float(value) for value in pixelToWorld.ravel()),
-    )
 
 
 def _three(values: Sequence[float] | np.ndarray) -> Vector:
