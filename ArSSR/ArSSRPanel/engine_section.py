@@ -96,7 +96,7 @@ class EngineSection:
     def _startProbe(self) -> None:
         box = self._ui.modelComboBox
         models = filter(None, (box.itemData(index) for index in range(box.count)))
-        self._probe = Probe(list(models), measure=True, onDone=self._onProbed, onError=self._onProbeFailed)
+        self._probe = Probe(list(models), onDone=self._onProbed, onError=self._onProbeFailed)
         self._probe.start()
 
     def _idle(self) -> bool:

@@ -15,8 +15,7 @@ class Probe:
     """Lets a worker examine PyTorch and the devices, in the background.
 
     Args:
-        models: Names of models, or paths of weights, whose cost is requested.
-        measure: Whether to run each model briefly, for estimating the time of a run.
+        models: Names of models, or paths of weights, whose cost is requested; each is run briefly for this.
         onDone: Called with the last message of the worker.
         onError: Called with the exception after a failure.
     """
@@ -25,12 +24,10 @@ class Probe:
         self,
         models: Sequence[str],
         *,
-        measure: bool,
         onDone: Callable[[Mapping[str, Any]], object],
         onError: Callable[[Exception], object],
     ) -> None:
-        """Prepare the probe without starting it."""
-        self._job = {"format": 1, "task": "probe", "models": list(models), "measure": measure}
+        self._job = {"format": 1, "task": "probe", "models": list(models), "measure": True}
         self._onDone = onDone
         self._onError = onError
         self._folder: Path | None = None

@@ -5,24 +5,7 @@ GPUs and Gloo between CPUs. Each process draws its own share of the items of a s
 with N items take the same step, except for rounding, as one process with W x N items. Process 0 writes the log, the
 checkpoints and the weights; validation is divided among all.
 
-For one machine with eight GPUs::
-
-    torchrun --nproc-per-node 8 -m ArSSRLib train RECIPE.toml
-
-For four such machines, run this on each, with the name of the first::
-
-    torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint FIRST:29500 -m ArSSRLib train RECIPE.toml
-
-(under Slurm: ``srun --ntasks-per-node 1 torchrun ...`` with the same arguments). ``output``, ``training_data`` and
-``cache`` must be folders that all machines share: every process resumes from the same checkpoint, and process 0
-prepares the volumes for all. ``--resume`` accepts another number of processes if processes times ``batch_items`` is
-unchanged; otherwise, it would be another run, and is refused.
-
-Expected speed: a step exchanges the gradients once (4 bytes per parameter, 10 MB for 2.7 M parameters), which takes 0.2
-ms over NVLink or 2 ms over 100 Gbit/s, concurrently with the backward pass. A step of tens of milliseconds therefore
-scales almost linearly within one machine, and up to tens of GPUs over a fast network. With patches of 24^3, fewer than
-about eight items per GPU do not use it fully. Larger batches need a larger learning rate: multiplying it and the
-warm-up steps by the square root of the number of processes is a good start.
+docs/training.md says how to start them, what the machines must share, and what speed to expect.
 """
 
 from __future__ import annotations

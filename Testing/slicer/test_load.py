@@ -69,7 +69,7 @@ def probes(monkeypatch) -> list:
     started = []
 
     class Recorded:
-        def __init__(self, models, *, measure, onDone, onError) -> None:
+        def __init__(self, models, *, onDone, onError) -> None:
             self.onDone = onDone
 
         def start(self) -> None:
