@@ -6,9 +6,8 @@ The engine defines and writes the content of the series; this file handles nodes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import ctk
 import qt
@@ -16,39 +15,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from ArSSRLib.io import Derivation, write_derived_series
-from ArSSRPanel import nodes
 from ArSSRPanel.attributes import factsOf, sourceOf
 from ArSSRPanel.dicom_source import sourceInstanceFiles
-
-
-def exportDerivedSeries(
-    sourceNode: slicer.vtkMRMLNode | None,
-    resultNode: slicer.vtkMRMLScalarVolumeNode,
-    folder: str | Path,
-    *,
-    facts: Mapping[str, Any],
-) -> list[str]:
-    """Write a result as a derived series in the study of its source, completely or not at all.
-
-    Parent transforms of the result are ignored, so that it is written at the position of the scan.
-
-    Args:
-        sourceNode: The source of the result, loaded from DICOM; None if it is no longer in the scene.
-        resultNode: The result.
-        folder: A new or empty folder with an existing parent.
-        facts: The provenance: model (its name), sha256, scale (along i, j, k), and optionally device.
-
-    Returns:
-        The files, one per slice, in the order of k.
-
-    Raises:
-        ArSSRError: If the source is missing or not MR, or the series cannot be written.
-    """
-    i, j, k = facts["scale"]
-    derivation = Derivation(facts["model"], facts["sha256"], (i, j, k), facts.get("device") or "")
-    files = sourceInstanceFiles(sourceNode)
-    volume = nodes.volumeFromNode(resultNode)
-    return [str(file) for file in write_derived_series(volume, folder, sources=files, derivation=derivation)]
+from ArSSRPanel.nodes import volumeFromNode
 
 
 def exportWhereAsked(resultVolume: slicer.vtkMRMLScalarVolumeNode) -> str:
@@ -94,15 +63,20 @@ def offerDatabase(folder: Path) -> str:
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:
     """Write a volume created by ArSSR as a new series in the study of its source, in a new folder of an existing one.
 
+    Parent transforms of the volume are ignored, so that it is written at the position of the scan.
+
     Returns:
-        The new folder and the number of files in it.
+        The new folder and the number of files in it, one per slice.
 
     Raises:
         ArSSRError: If the source or its files are missing, or the series cannot be written; nothing is left behind.
     """
     facts = factsOf(resultVolume)
+    i, j, k = facts["scale"]
+    derivation = Derivation(facts["model"], facts["sha256"], (i, j, k), facts["device"] or "")
+    sources = sourceInstanceFiles(sourceOf(resultVolume))
     folder = newFolder(parentFolder, facts["scale"])
-    files = exportDerivedSeries(sourceOf(resultVolume), resultVolume, folder, facts=facts)
+    files = write_derived_series(volumeFromNode(resultVolume), folder, sources=sources, derivation=derivation)
     return folder, len(files)
 
 

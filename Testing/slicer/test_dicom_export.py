@@ -16,7 +16,7 @@ from ArSSRPanel.request import makeRequest
 from dicom_series import write_frames, write_series
 
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile
-from ArSSRLib.errors import InputError, OutputError
+from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import find_series, read_volume, write_volume
 from ArSSRLib.volume import Volume
@@ -61,17 +61,19 @@ def source(scene, database, tmp_path):
 def result(scene, source):
     geometry = nodes.geometryOf(source).upsampled((1, 1, 2))
     array = np.random.default_rng(5).integers(0, 3000, geometry.shape).astype(np.int16)
-    return addNode(scene, Volume(array, geometry))
+    node = addNode(scene, Volume(array, geometry))
+    attributes.writeAttributes(node, source, PROVENANCE)
+    return node
 
 
 def test_a_result_is_written_beside_its_source_at_its_position(tmp_path, source, result):
-    files = dicom.exportDerivedSeries(source, result, str(tmp_path / "out"), facts=PROVENANCE)
+    folder, count = dicom.exportResult(result, tmp_path)
 
-    written = read_volume(tmp_path / "out")
+    written = read_volume(folder)
     np.testing.assert_array_equal(written.array, slicer.util.arrayFromVolume(result))
     np.testing.assert_allclose(written.geometry.affine, nodes.geometryOf(result).affine, atol=1e-6)
-    first = pydicom.dcmread(files[0])
-    assert len(files) == 18
+    first = pydicom.dcmread(next(folder.iterdir()))
+    assert count == len(list(folder.iterdir())) == 18
     assert (first.PatientID, first.StudyInstanceUID) == ("4711", "1.2.3.4")
     assert first.SeriesDescription == "T1 axial ArSSR 1x1x2"
     assert "ab" * 32 in first.DerivationDescription
@@ -84,10 +86,10 @@ def test_parent_transforms_do_not_move_what_is_written(scene, tmp_path, source, 
     for node in (source, result):
         node.SetAndObserveTransformNodeID(transform.GetID())
 
-    dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
+    folder, _count = dicom.exportResult(result, tmp_path)
 
     np.testing.assert_allclose(
-        read_volume(tmp_path / "out").geometry.corners(), read_volume(tmp_path / "source").geometry.corners(), atol=1e-6
+        read_volume(folder).geometry.corners(), read_volume(tmp_path / "source").geometry.corners(), atol=1e-6
     )
 
 
@@ -106,7 +108,8 @@ def test_a_volume_of_one_multi_frame_file_has_one_source(scene, tmp_path, databa
     source = addNode(scene, volume, " ".join(list(frames.files) * 9))
 
     assert dicom_source.sourceInstanceFiles(source) == [str(tmp_path / "frames.dcm")]
-    assert len(dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)) == 18
+    attributes.linkInput(result, source)
+    assert dicom.exportResult(result, tmp_path)[1] == 18
 
 
 def test_a_volume_that_was_not_loaded_from_dicom_is_refused(scene, database, source, result):
@@ -116,9 +119,11 @@ def test_a_volume_that_was_not_loaded_from_dicom_is_refused(scene, database, sou
         dicom_source.sourceInstanceFiles(result)
 
 
-def test_a_source_that_was_removed_from_the_scene_is_reported(tmp_path, database, result):
+def test_a_source_that_was_removed_from_the_scene_is_reported(tmp_path, scene, source, result):
+    scene.RemoveNode(source)
+
     with pytest.raises(InputError, match="no longer in the scene; load it again"):
-        dicom.exportDerivedSeries(None, result, tmp_path / "out", facts=PROVENANCE)
+        dicom.exportResult(result, tmp_path)
 
 
 def test_missing_files_are_counted(tmp_path, database, source, result):
@@ -127,8 +132,8 @@ def test_missing_files_are_counted(tmp_path, database, source, result):
     database.files = {instance: file for instance, file in database.files.items() if file != str(second)}
 
     with pytest.raises(InputError, match=r'2 of the 9 DICOM files of "T1" can no longer be found; import'):
-        dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
-    assert not (tmp_path / "out").exists()
+        dicom.exportResult(result, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 @pytest.mark.parametrize("closed", ["absent", "closed"])
@@ -141,13 +146,15 @@ def test_a_database_that_is_not_open_is_reported(monkeypatch, database, source, 
         dicom_source.sourceInstanceFiles(source)
 
 
-def test_a_folder_in_use_is_refused_and_kept(tmp_path, source, result):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "notes.txt").write_text("mine")
+def test_a_folder_in_use_is_kept_and_another_one_is_made(tmp_path, result):
+    used = tmp_path / "ArSSR_1x1x2"
+    used.mkdir()
+    (used / "notes.txt").write_text("mine")
 
-    with pytest.raises(OutputError, match="choose a new folder"):
-        dicom.exportDerivedSeries(source, result, tmp_path / "out", facts=PROVENANCE)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+    folder, count = dicom.exportResult(result, tmp_path)
+
+    assert (folder, count) == (tmp_path / "ArSSR_1x1x2_2", 18)
+    assert [path.name for path in used.iterdir()] == ["notes.txt"]
 
 
 def test_the_slice_thickness_of_the_series_is_known(tmp_path, scene, oblique_geometry, monkeypatch):
@@ -202,10 +209,9 @@ class Indexer:
 
 
 @pytest.fixture
-def exported(tmp_path, source, result, database, slicerHost, monkeypatch):
+def exported(tmp_path, result, database, slicerHost, monkeypatch):
     """Export a result to a folder like the button, with the user's answer to the offer; return the message."""
     monkeypatch.setattr(ctk, "ctkDICOMIndexer", Indexer, raising=False)
-    attributes.writeAttributes(result, source, PROVENANCE)
     database.added = []
     database.instanceForFile = lambda file: "1.2.3" if file in database.added else ""
 
