@@ -30,7 +30,15 @@ from ArSSRLib.errors import InputError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import quiet, voxels
 from ArSSRLib.io.content import refuse_lone_half
-from ArSSRLib.io.nifti_header import NOT_GZIP, SPARE_BYTES, RawHeader, decompressed, is_compressed, place, raw_header
+from ArSSRLib.io.nifti_header import (
+    NOT_GZIP,
+    SPARE_BYTES,
+    decompressed,
+    first_voxel,
+    is_compressed,
+    place,
+    raw_header,
+)
 from ArSSRLib.io.sidecar import stated_beside
 from ArSSRLib.normalization import needs_double
 from ArSSRLib.scratch import planes_of
@@ -145,11 +153,11 @@ def _size(shape: Sequence[int]) -> tuple[int, int, int]:
     return (size[0], size[1], size[2])
 
 
-def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: RawHeader | None) -> ArrayProxy:
+def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: Nifti1Header | None) -> ArrayProxy:
     """Return the voxels, still in the file, after verifying that they are complete."""
     said: Any = image.dataobj
     path = image.file_map["image"].filename or ""
-    offset = said.offset if raw is None or raw.offset else raw.first_voxel
+    offset = said.offset if raw is None or raw["vox_offset"] else first_voxel(raw)
     promised = offset + math.prod(size) * said.dtype.itemsize
     found = _bytes_in(Path(path), promised, promised + SPARE_BYTES)
     if found < promised:

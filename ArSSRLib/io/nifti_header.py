@@ -14,7 +14,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.freesurfer.mghformat import MGHImage
 from nibabel.nifti1 import Nifti1Header, Nifti1Pair
+from nibabel.nifti2 import Nifti2Header
 
 from ArSSRLib.errors import InputError, one_line
 
@@ -38,33 +38,13 @@ _FORMS_AGREE_MM = 1e-3
 _KNOWN_CODES = range(6)
 # "Aligned to something": written for a code that is not in the standard.
 _ALIGNED = 2
-# Default offset of the voxels in one file, and the position of its field, by the size of the header.
-_FIRST_VOXEL = {348: 352, 540: 544}
-_FIELDS = {348: ("f", 108, "hh", 252, 344, "3f", 80), 540: ("q", 168, "ii", 344, 4, "3d", 112)}
+# The two versions of the format, by the size of the header.
+_HEADERS: dict[int, type[Nifti1Header]] = {348: Nifti1Header, 540: Nifti2Header}
 _GOOD_RAS_FLAG = 28
 
 
-@dataclass(frozen=True)
-class RawHeader:
-    """Fields of a NIfTI file as written.
-
-    Attributes:
-        offset: Offset of the voxels in bytes, as stated.
-        first_voxel: The default offset, if the voxels are in the same file.
-        qform_code: As written.
-        sform_code: As written.
-        spacing: Along i, j, k as written, in the unit of the file.
-    """
-
-    offset: float
-    first_voxel: int
-    qform_code: int
-    sform_code: int
-    spacing: tuple[float, ...]
-
-
-def raw_header(path: Path) -> RawHeader | None:
-    """Return the fields of a file as written, or None if it is not a NIfTI file.
+def raw_header(path: Path) -> Nifti1Header | None:
+    """Return the header of a file as written, or None if it is not a NIfTI file.
 
     Raises:
         InputError: If the file is damaged, or the offset of its voxels is so large that the behavior of nibabel is
@@ -77,29 +57,31 @@ def raw_header(path: Path) -> RawHeader | None:
         return None
     for order in "<>":
         (size,) = struct.unpack_from(f"{order}i", start)
-        if size not in _FIELDS or len(start) < size:
+        if size not in _HEADERS or len(start) < size:
             continue
-        offset_type, offset_at, code_type, codes_at, magic_at, spacing_type, spacing_at = _FIELDS[size]
-        (offset,) = struct.unpack_from(f"{order}{offset_type}", start, offset_at)
+        raw = _HEADERS[size](start[:size], order, check=False)
+        offset = raw["vox_offset"].item()
         if not offset <= SPARE_BYTES:
             msg = (
                 f"states that its voxels begin at byte {offset:,.0f}, far beyond the end of any header; export it again"
             )
             raise InputError(msg)
-        single = start[magic_at : magic_at + 2] == b"n+"
-        if single and offset == 0 and start[size : size + 1] > b"\0":
+        if first_voxel(raw) and offset == 0 and start[size : size + 1] > b"\0":
             msg = (
                 "has a header extension but a vox_offset of 0, so the start of its voxels is unknown; export it "
                 "again, or correct vox_offset in its header"
             )
             raise InputError(msg)
-        qform_code, sform_code = struct.unpack_from(f"{order}{code_type}", start, codes_at)
-        spacing = struct.unpack_from(f"{order}{spacing_type}", start, spacing_at)
-        return RawHeader(offset, _FIRST_VOXEL[size] if single else 0, qform_code, sform_code, spacing)
+        return raw
     return None
 
 
-def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tuple[Affine, dict[str, Any]]:
+def first_voxel(raw: Nifti1Header) -> int:
+    """Return the default offset of the voxels in bytes; 0 if they are in another file."""
+    return raw.single_vox_offset if raw["magic"].item().startswith(b"n+") else 0
+
+
+def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) -> tuple[Affine, dict[str, Any]]:
     """Return the affine to RAS mm, and the fields of the `FileHeader` that are specific to these formats.
 
     Missing and contradictory statements cause warnings.
@@ -115,8 +97,8 @@ def place(image: Nifti1Pair | MGHImage, raw: RawHeader | None, path: Path) -> tu
                 path,
             )
         return np.array(image.affine, dtype=np.float64), {}
-    codes = {"sform": raw.sform_code, "qform": raw.qform_code} if raw else {"sform": 0, "qform": 0}
-    if raw and not any(codes.values()) and not all(raw.spacing):
+    codes = {name: 0 if raw is None else int(raw[f"{name}_code"]) for name in ("sform", "qform")}
+    if raw is not None and not any(codes.values()) and not all(raw["pixdim"][1:4]):
         LOGGER.warning(
             "%s: states no voxel spacing along an axis; 1 mm is assumed, so check the size of the result.", path
         )
