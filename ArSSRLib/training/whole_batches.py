@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ArSSRLib.acquisition.batch import POINT, add_rician_noise, batch_matrices, degrade
+from ArSSRLib.acquisition.batch import add_rician_noise, degrade
 from ArSSRLib.acquisition.profile import NOTHING
 from ArSSRLib.errors import InputError
 from ArSSRLib.kernels.transfer import to_device
@@ -150,19 +150,8 @@ class WholeBatchSampler(BatchSampler):
     ) -> Tensor:
         """Simulate the acquisition of a group with the kinds and widths of its profiles; return coarse patches."""
         config, count = self._config, len(fine)
-        kinds, widths = profiles
-        matrices = [
-            batch_matrices(
-                fine.shape[1 + axis],
-                config.patch_size,
-                scale=torch.full((count,), scale[axis], device=self.device),
-                profile=kinds[:, axis] if scale[axis] > 1 else torch.full_like(kinds[:, axis], POINT),
-                thickness=widths[:, axis],
-                first_face=torch.full((count,), float(margins[axis]), device=self.device),
-            )
-            for axis in range(3)
-        ]
-        coarse = degrade(fine, (matrices[0], matrices[1], matrices[2]))
+        factors, first_face = (self._sent([along]).expand(count, 3) for along in (scale, margins))
+        coarse = degrade(fine, self._acquisitions(fine.shape[1:], factors, profiles, first_face))
         if config.degradation != "mixture":
             return coarse
         gains = draw_slice_gains(config, scale, count, self._points)
