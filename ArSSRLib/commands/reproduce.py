@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,20 +55,21 @@ def run(args: argparse.Namespace) -> int:
         if record[name] != now:
             text = "The result was made with %s %s, but this is %s, so small differences are possible."
             logger.warning(text, name, record[name], now)
-    reporter = Reporter("auto")
+    reporter, threads = Reporter("auto"), torch.get_num_threads()
     reporter.stage("upsample", str(path))
     try:
-        with _threads(record["threads"]):
-            again = upsample(
-                replace(source, header=replace(source.header, profile=SliceProfile.from_table(record["profile"]))),
-                model,
-                record["scale"],
-                # The recorded profile contains the statements and estimates of that time; nothing is estimated again.
-                replace(UpsamplingOptions.from_table(record), slice_thickness=AS_FILED),
-                region=record["region"],
-                progress=reporter.fraction,
-            )
+        torch.set_num_threads(record["threads"])
+        again = upsample(
+            replace(source, header=replace(source.header, profile=SliceProfile.from_table(record["profile"]))),
+            model,
+            record["scale"],
+            # The recorded profile contains the statements and estimates of that time; nothing is estimated again.
+            replace(UpsamplingOptions.from_table(record), slice_thickness=AS_FILED),
+            region=record["region"],
+            progress=reporter.fraction,
+        )
     finally:
+        torch.set_num_threads(threads)
         reporter.close()
     return _compare(before, _as_stored(again, path), record, path)
 
@@ -142,13 +143,3 @@ def _as_stored(volume: Volume, path: Path) -> Volume:
         return read_volume(write_volume(volume, temporary / f"again{suffix_of(path)}"))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,9 +8,10 @@ https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.4.3.html
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
@@ -196,8 +197,6 @@ def _code(concept: Code) -> Dataset:
 
 def _now(offset: str) -> datetime:
     """Return the time in the time zone of the file, such as "+0130", or otherwise in that of this machine."""
-    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
-        distance = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
-        if distance < timedelta(hours=24):
-            return datetime.now(timezone(distance if offset[0] == "+" else -distance))
+    with contextlib.suppress(ValueError):
+        return datetime.now(datetime.strptime(offset, "%z").tzinfo)
     return datetime.now().astimezone()
