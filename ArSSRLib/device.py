@@ -119,7 +119,8 @@ def resolve_precision(name: str, device: torch.device, *, backend: str = "torch"
     if name == "auto":
         if device.type == "cuda":
             return torch.float16
-        return torch.bfloat16 if device.type == "cpu" and _is_fast_in_bf16(backend) else torch.float32
+        fast_in_bf16 = has_amx() or (backend == "openvino" and _processor_has("avx512_bf16"))
+        return torch.bfloat16 if device.type == "cpu" and fast_in_bf16 else torch.float32
     if name not in PRECISIONS:
         msg = f'There is no precision "{name}"; choose auto, {", ".join(PRECISIONS)}.'
         raise DeviceError(msg)
@@ -140,11 +141,6 @@ def precision_name(number_format: torch.dtype) -> str:
 def has_amx() -> bool:
     """Return whether the CPU has AMX, which multiplies bf16 matrices in hardware."""
     return _processor_has("amx_bf16")
-
-
-def _is_fast_in_bf16(backend: str) -> bool:
-    """Return whether bf16 is faster than fp32 on this CPU."""
-    return has_amx() or (backend == "openvino" and _processor_has("avx512_bf16"))
 
 
 def _processor_has(flag: str) -> bool:

@@ -79,9 +79,9 @@ def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str, geometry: VolumeGeome
     if isFromDicom(node):
         return _fromDicom(node, geometry)
     if path.lower().endswith(_NIFTI):
-        from ArSSRLib.io.sidecar import profile_beside  # noqa: PLC0415 - only where there is such a file
+        from ArSSRLib.io.sidecar import stated_beside  # noqa: PLC0415 - only where there is such a file
 
-        return profile_beside(Path(path), geometry)
+        return stated_beside(Path(path), geometry)[0]
     return UNKNOWN
 
 

@@ -21,7 +21,6 @@ class LoadWatch:
     """
 
     def __init__(self, onChanged: Callable[[], object]) -> None:
-        """Observe nothing yet."""
         self._onChanged = onChanged
         self._busy = 0.0
         self._measured = float("-inf")

@@ -38,7 +38,6 @@ class PreviewWorker:
         onRefused: Callable[[int, str], object],
         onFailed: Callable[[Exception], object],
     ) -> None:
-        """Prepare the work without starting it."""
         self._request = request
         self._onReady = onReady
         self._onPlane = onPlane

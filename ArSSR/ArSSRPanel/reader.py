@@ -35,7 +35,6 @@ class ArSSRFileReader:
     """Reads volumes with a record; Slicer finds this class by its name in the module."""
 
     def __init__(self, parent: Any) -> None:
-        """Store Slicer's reader that calls this class."""
         self.parent = parent
 
     def description(self) -> str:

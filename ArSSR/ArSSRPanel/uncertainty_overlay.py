@@ -28,7 +28,6 @@ class UncertaintyOverlay:
     """
 
     def __init__(self, widget: Any, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Show the overlay."""
         self._widget = widget
         self._volume = volume
         display = volume.GetDisplayNode()

@@ -105,7 +105,6 @@ class Caption:
     """
 
     def __init__(self, widget: Any, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Start without a line."""
         self._widget = widget
         self._volume = volume
         self._text, self._shown = "", ""

@@ -168,7 +168,6 @@ def _values(tensor: Tensor) -> npt.NDArray[np.float32]:
 
 
 def _constant(values: npt.ArrayLike) -> Node:
-    """Return a node of constants, float32."""
     return _ops().constant(np.ascontiguousarray(values, dtype=np.float32))
 
 

@@ -104,7 +104,6 @@ def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) 
 
 
 def _tasks(found: Found, root: Path, args: argparse.Namespace) -> list[Task]:
-    """Return the scans of this share as tasks."""
     how = {name: getattr(args, name) for name in ("scale", "spacing", "size", "isotropic", "force", "overwrite")}
     options = options_of(args)
     model = args.model or DEFAULT_MODELS[options.quality]

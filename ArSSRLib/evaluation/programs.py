@@ -83,11 +83,6 @@ def run_program(command: str, case: Case, result: Path) -> None:
         reason = one_line((done.stderr or done.stdout)[-400:]) or "it said nothing"
         msg = f"{name} ended with {done.returncode} and left no {result}: {reason}"
         raise InputError(msg)
-    note_seconds(result, seconds)
-
-
-def note_seconds(result: Path, seconds: float) -> None:
-    """Store the processor time of a result beside it."""
     with replacing(_note_of(result), ".json") as temporary:
         temporary.write_text(json.dumps({"processor_seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
 

@@ -39,11 +39,6 @@ def stated_beside(path: Path, geometry: VolumeGeometry) -> tuple[SliceProfile, s
     return profile_stated(table, geometry, sidecar), component_stated(table)
 
 
-def profile_beside(path: Path, geometry: VolumeGeometry) -> SliceProfile:
-    """Return the slice profiles stated by the sidecar of a NIfTI file; unknown if there is none."""
-    return stated_beside(path, geometry)[0]
-
-
 def component_stated(table: Mapping[str, Any]) -> str:
     """Return the part of a complex image stated by the content of a sidecar; empty if there is none."""
     types = [table.get(name) for name in ("ImageType", "ImageTypeText")]

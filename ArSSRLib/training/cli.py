@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
             trainer.resume()
         stopped = trainer.fit(progress=not args.no_progress)
     if processes.leads:
-        print(f"{trainer.config.output}: {trainer.step} of {trainer.config.steps} steps{_result(trainer)}")
+        best = f", {trainer.best:+.2f} dB over the floor at best" if trainer.cases else ""
+        print(f"{trainer.config.output}: {trainer.step} of {trainer.config.steps} steps{best}")
         if stopped:
             print("The run was stopped and saved; continue it with --resume.")
     return 128 + stopped if stopped else 0
@@ -117,7 +118,3 @@ def validation_cases(
         ]
     logger.info("%d validation cases from %d volumes on %d threads", len(cases), len(chosen), torch.get_num_threads())
     return cases
-
-
-def _result(trainer: Trainer) -> str:
-    return f", {trainer.best:+.2f} dB over the floor at best" if trainer.cases else ""

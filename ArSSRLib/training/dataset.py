@@ -24,7 +24,6 @@ from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import times
 from ArSSRLib.io.sources import Source, read_checked
 from ArSSRLib.kernels.transfer import to_device
-from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.blocks import Block, draw_blocks
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
@@ -32,8 +31,6 @@ from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patch
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
 from ArSSRLib.volume import Volume
-
-__all__ = ["Batch", "BatchSampler", "load_normalized", "load_training_volumes", "resample_isotropic"]
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from ArSSRLib.checkpoint import load_model
 from ArSSRLib.device import resolve_device
 from ArSSRLib.geometry import times
 from ArSSRLib.io import find_volumes
-from ArSSRLib.training.dataset import load_normalized, resample_isotropic
+from ArSSRLib.resampling import resample_isotropic
+from ArSSRLib.training.dataset import load_normalized
 from ArSSRLib.training.validation import Score, make_case, score_case, settings_for
 
 METHODS = ("cubic", "back_projection", "model")

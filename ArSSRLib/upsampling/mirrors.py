@@ -39,8 +39,6 @@ class Mirrored(Executor):
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode the mirror image of a tile; see `Executor`."""
-        if not self.axes:
-            return self.executor.encode_tile(volume, told, progress)
         image = torch.flip(volume, [axis + 2 for axis in self.axes])
         answer = self.executor.encode_tile(image, told, progress)
         lengths = volume.shape[2:]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model, registry, verify
-from ArSSRLib.training.dataset import load_normalized, resample_isotropic
+from ArSSRLib.resampling import resample_isotropic
+from ArSSRLib.training.dataset import load_normalized
 from ArSSRLib.training.validation import SETTINGS, make_case, score_case
 
 VALIDATION = Path(__file__).resolve().parents[3] / "shared" / "data" / "val"
