@@ -17,6 +17,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ArSSRLib.acquisition.ripple import slice_ripple
 from ArSSRLib.evaluation.calibration import ERROR, curve
@@ -143,10 +144,9 @@ def detailed_line(array: npt.NDArray[np.floating], axis: int) -> Line:
     length = min(PROFILE_LENGTH, array.shape[axis])
     lines = np.moveaxis(array.astype(np.float64), axis, -1)
     inside = np.moveaxis(brain_mask(array), axis, -1)
-    change = np.abs(np.diff(lines, axis=-1, prepend=lines[..., :1]))
-    change[..., 0] = 0
-    variation = _running_sum(change, length) - change[..., : change.shape[-1] - length + 1]
-    filled = _running_sum(inside.astype(np.float64), length)
+    change = np.abs(np.diff(lines, axis=-1))
+    variation = sliding_window_view(change, length - 1, axis=-1).sum(axis=-1)
+    filled = sliding_window_view(inside, length, axis=-1).sum(axis=-1)
     score = np.where(filled >= filled.max(), variation, -1.0)
     found = np.unravel_index(int(np.argmax(score)), score.shape)
     start = [int(n) for n in found[:2]]
@@ -192,11 +192,6 @@ def _coarsest_axis(scale: str) -> int:
     """Return the array axis with the largest scale in a label; if several are equal, that of i."""
     factors = [float(part) for part in scale.split("x")]
     return 2 - int(np.argmax(factors)) if len(factors) == 3 else 2
-
-
-def _running_sum(values: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
-    total = np.concatenate([np.zeros((*values.shape[:-1], 1)), values.cumsum(axis=-1)], axis=-1)
-    return np.asarray(total[..., length:] - total[..., :-length])
 
 
 def _shows(view: View, normal: npt.NDArray[np.float64]) -> bool:

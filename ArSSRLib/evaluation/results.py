@@ -102,7 +102,4 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
         OutputError: If the table cannot be written.
     """
     with replacing(path, ".csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([*(getattr(row, name) for name in COLUMNS[:-1]), repr(row.value)])
+        csv.writer(file).writerows([COLUMNS, *map(dataclasses.astuple, rows)])
