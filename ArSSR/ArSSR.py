@@ -45,7 +45,7 @@ from ArSSRPanel.dicom import exportWhereAsked
 from ArSSRPanel.dicom_source import isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
-from ArSSRPanel.nodes import firstGrayVolume
+from ArSSRPanel.nodes import grayVolumes
 from ArSSRPanel.preview import LivePreview
 from ArSSRPanel.profile_section import ProfileSection
 from ArSSRPanel.reader import ArSSRFileReader  # noqa: F401 - Slicer looks for this name here
@@ -292,7 +292,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Observe the parameter node of the scene, and select the first volume if none is selected."""
         self.setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.inputVolume is None:
-            self._parameterNode.inputVolume = self.ui.inputVolumeSelector.currentNode() or firstGrayVolume()
+            first = next(iter(grayVolumes()), None)
+            self._parameterNode.inputVolume = self.ui.inputVolumeSelector.currentNode() or first
 
     def setParameterNode(self, parameterNode: Any) -> None:
         """Observe another parameter node, or none."""

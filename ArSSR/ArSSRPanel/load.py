@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import qt
-
 from ArSSRLib.timing import BUSY, processor_times, taken_by_others
+from ArSSRPanel.watching import singleShotTimer
 
 # Time of an observation in ms, and between a measurement of the speed and the next observation in s.
 OBSERVED, SPARED = 1000, 60.0
@@ -25,10 +24,7 @@ class LoadWatch:
         self._busy = 0.0
         self._measured = float("-inf")
         self._before: tuple[float, float, float] = (0.0, 0.0, 0.0)
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(OBSERVED)
-        self._timer.timeout.connect(self._compare)
+        self._timer = singleShotTimer(OBSERVED, self._compare)
 
     def measured(self, busy: float) -> None:
         """Remember the fraction of the processors that other programs used while the speed was measured."""

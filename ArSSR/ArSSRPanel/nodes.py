@@ -40,11 +40,6 @@ def grayVolumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
     return [volume for volume in shown if volume.GetClassName() == "vtkMRMLScalarVolumeNode"]
 
 
-def firstGrayVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the first volume of the scene that can be sharpened, or None."""
-    return next(iter(grayVolumes()), None)
-
-
 def addHelperVolume(name: str) -> slicer.vtkMRMLScalarVolumeNode:
     """Add an empty temporary volume, which is hidden from lists and never saved."""
     node = slicer.vtkMRMLScalarVolumeNode()

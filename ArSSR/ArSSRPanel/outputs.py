@@ -32,7 +32,11 @@ def showVolume(request: Request, volume: Volume, done: Mapping[str, Any]) -> sli
     place = geometryOf(source)
     if place.size == request.inputGeometry.size:
         volume = replace(volume, geometry=request.outputGeometryOf(place))
-    return _show(source, volume, done, output=request.outputVolume, name=outputName(source, request.scale))
+    output = request.outputVolume or _newVolume(source, outputName(source, request.scale))
+    updateNodeFromVolume(output, volume)
+    writeAttributes(output, source, done)
+    _addBeside(source, output)
+    return output
 
 
 def showUncertainty(result: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
@@ -110,31 +114,13 @@ def _showFrames(
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Show a sequence of results in a volume beside the one that shows the input, and return that volume."""
     chosen = None if sequences.isSequence(request.outputVolume) else request.outputVolume
-    output = browser.GetProxyNode(target) or chosen
-    if output is None:
-        output = _newVolume(proxy, outputName(proxy, request.scale))
+    output = browser.GetProxyNode(target) or chosen or _newVolume(proxy, outputName(proxy, request.scale))
     selected = max(browser.GetSelectedItemNumber(), 0)  # -1 if nothing was selected yet
     shown = target.GetDataNodeAtValue(browser.GetMasterSequenceNode().GetNthIndexValue(selected), False)
     output.CopyContent(shown or target.GetNthDataNode(0), False)
     writeAttributes(output, proxy, done)
     _addBeside(proxy, output)
     sequences.browseTogether(sequences.sequenceOf(request.inputVolume), target, output, browser)
-    return output
-
-
-def _show(
-    source: slicer.vtkMRMLScalarVolumeNode,
-    volume: Volume,
-    done: Mapping[str, Any],
-    *,
-    output: slicer.vtkMRMLScalarVolumeNode | None,
-    name: str,
-) -> slicer.vtkMRMLScalarVolumeNode:
-    if output is None:
-        output = _newVolume(source, name)
-    updateNodeFromVolume(output, volume)
-    writeAttributes(output, source, done)
-    _addBeside(source, output)
     return output
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 import slicer.util
 import vtk
@@ -24,6 +23,7 @@ from ArSSRPanel.nodes import bentTransform
 from ArSSRPanel.preview_state import PreviewState, Question
 from ArSSRPanel.preview_worker import PreviewWorker
 from ArSSRPanel.request import Request
+from ArSSRPanel.watching import singleShotTimer
 
 # Delay between a movement and its request, and until a view counts as at rest, in ms.
 DELAY, REST = 30, 300
@@ -44,8 +44,8 @@ class LivePreview:
         self._lens: Lens | None = None
         self._worker: PreviewWorker | None = None
         self.state = PreviewState()
-        self._moved = _timer(DELAY, self._look)
-        self._rested = _timer(REST, self._rest)
+        self._moved = singleShotTimer(DELAY, self._look)
+        self._rested = singleShotTimer(REST, self._rest)
         ui.previewButton.toggled.connect(self._onToggled)
         ui.applyButton.clicked.connect(self._onOther)
         ui.compareButton.toggled.connect(self._onOther)
@@ -207,11 +207,3 @@ def _toWorld(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(volume.GetParentTransformNode(), None, matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def _timer(interval: int, onTimeout: Any) -> Any:
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(interval)
-    timer.timeout.connect(onTimeout)
-    return timer

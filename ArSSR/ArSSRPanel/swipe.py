@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from ArSSRPanel.plane_layer import PlaneLayer
 
 # Smallest width of a side, in pixels.
 MARGIN = 8
-# Called with the slice node under the mouse and the position in its view, in pixels from the lower left corner.
-OnPointer = Callable[[slicer.vtkMRMLSliceNode, float, float], object]
 
 
 class Swipe:
@@ -42,7 +39,9 @@ class Swipe:
         self._drawn: tuple[object, ...] = ()
         views.compositeOf(widget).SetBackgroundVolumeID(before.GetID())
         self._layer = PlaneLayer(widget, "ArSSR", after)
-        self._pointer = PointerWatch(self._onPointer)
+        self._crosshair = crosshairNode()
+        moved = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
+        self._crosshairTag = self._crosshair.AddObserver(moved, lambda *_: self._onPointer())
         node = widget.mrmlSliceNode()
         self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._draw())
         self._draw()
@@ -50,7 +49,7 @@ class Swipe:
     def stop(self) -> None:
         """Remove the divider from the view; nothing of it is left."""
         self._widget.mrmlSliceNode().RemoveObserver(self._tag)
-        self._pointer.stop()
+        self._crosshair.RemoveObserver(self._crosshairTag)
         self._layer.remove()
 
     def moveTo(self, position: float) -> None:
@@ -58,9 +57,12 @@ class Swipe:
         self.position = min(max(position, 0.0), 1.0)
         self._draw()
 
-    def _onPointer(self, node: slicer.vtkMRMLSliceNode, x: float, y: float) -> None:
-        if node is self._widget.mrmlSliceNode():
-            self.moveTo(x / max(1, node.GetDimensions()[0]))
+    def _onPointer(self) -> None:
+        """Move the divider to the mouse, if it is in this view."""
+        position = [0.0, 0.0, 0.0]  # in pixels from the lower left corner
+        node = self._crosshair.GetCursorPositionXYZ(position)
+        if node is not None and node is self._widget.mrmlSliceNode():
+            self.moveTo(position[0] / max(1, node.GetDimensions()[0]))
 
     def _draw(self) -> None:
         """Compute the right side: the volume sampled at every pixel there."""
@@ -134,33 +136,6 @@ def planeOf(
     reslice.Update()
     values = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
     return values.reshape(extent[3] - extent[2] + 1, extent[1] - extent[0] + 1).copy()
-
-
-class PointerWatch:
-    """Reports the position of the mouse until it is stopped.
-
-    Args:
-        onPointer: Called after each movement inside a slice view.
-    """
-
-    def __init__(self, onPointer: OnPointer) -> None:
-        self._onPointer = onPointer
-        self._crosshair: Any = crosshairNode()
-        self._tag = self._crosshair.AddObserver(
-            slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, self._onModified
-        )
-
-    def stop(self) -> None:
-        """Stop observing."""
-        if self._crosshair is not None:
-            self._crosshair.RemoveObserver(self._tag)
-        self._crosshair = None
-
-    def _onModified(self, caller: object, event: str) -> None:
-        position = [0.0, 0.0, 0.0]
-        node = self._crosshair.GetCursorPositionXYZ(position)
-        if node is not None:
-            self._onPointer(node, position[0], position[1])
 
 
 def crosshairNode() -> slicer.vtkMRMLCrosshairNode:

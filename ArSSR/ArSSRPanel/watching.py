@@ -24,10 +24,7 @@ class NodeWatch:
     def __init__(self, onChanged: Callable[[], object]) -> None:
         self._nodes: list[slicer.vtkMRMLNode] = []
         self._tags: list[tuple[slicer.vtkMRMLNode, int]] = []
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY)
-        self._timer.timeout.connect(onChanged)
+        self._timer = singleShotTimer(DELAY, onChanged)
 
     def follow(self, nodes: Iterable[slicer.vtkMRMLNode | None]) -> None:
         """Observe these nodes only."""
@@ -52,6 +49,15 @@ class NodeWatch:
 
     def _onModified(self, caller: object, event: str) -> None:
         self._timer.start()
+
+
+def singleShotTimer(interval: int, onTimeout: Callable[[], object]) -> qt.QTimer:
+    """Return a timer that calls a function once, the given number of ms after each start."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(interval)
+    timer.timeout.connect(onTimeout)
+    return timer
 
 
 def _eventsOf(node: slicer.vtkMRMLNode) -> list[int]:
