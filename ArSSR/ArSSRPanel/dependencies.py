@@ -52,7 +52,7 @@ def smallPackages() -> list[str]:
 def findInstallation() -> Installation:
     """Find the installed dependencies without importing them."""
     torch = _versionOf("torch")
-    usable = torch is not None and _meets(torch, TORCH_REQUIREMENT.removeprefix(">="))
+    usable = _isMet(f"torch{TORCH_REQUIREMENT}")
     missing = tuple(requirement for requirement in smallPackages() if not _isMet(requirement))
     return Installation(torch if usable else None, None if usable else torch, missing)
 
@@ -174,15 +174,11 @@ def _versionOf(package: str) -> str | None:
 
 
 def _isMet(requirement: str) -> bool:
-    package, least = requirement.split(">=")
-    version = _versionOf(package)
-    return version is not None and _meets(version, least)
+    from packaging.requirements import Requirement  # noqa: PLC0415 - comes with pip
 
-
-def _meets(version: str, least: str) -> bool:
-    from packaging.version import Version  # noqa: PLC0415 - comes with pip
-
-    return Version(version) >= Version(least)
+    wanted = Requirement(requirement)
+    version = _versionOf(wanted.name)
+    return version is not None and wanted.specifier.contains(version, prereleases=True)
 
 
 def requireInstallation() -> None:
