@@ -31,13 +31,6 @@ LOGGER = logging.getLogger(__name__)
 
 _COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO"}
-# Bytes per voxel of ITK's types; other types have at least one.
-_BYTES = {
-    **dict.fromkeys((sitk.sitkUInt8, sitk.sitkInt8), 1),
-    **dict.fromkeys((sitk.sitkUInt16, sitk.sitkInt16), 2),
-    **dict.fromkeys((sitk.sitkUInt32, sitk.sitkInt32, sitk.sitkFloat32), 4),
-    **dict.fromkeys((sitk.sitkUInt64, sitk.sitkInt64, sitk.sitkFloat64), 8),
-}
 # Largest number of bytes after the voxels of a valid file.
 SPARE_BYTES = 2**24
 # Lines of NRRD that describe the location and encoding of the voxels.
@@ -62,7 +55,8 @@ def read(path: Path) -> Volume:
         with silence(), unpacked(header) as plain:
             reader = open_reader(plain.path, _READERS[known.name if known else "NRRD"])
             _require_gray_volume(reader)
-            _require_voxels(plain, math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelIDValue(), 1))
+            voxel = sitk.Image([1, 1, 1], reader.GetPixelIDValue())
+            _require_voxels(plain, math.prod(reader.GetSize()) * voxel.GetSizeOfPixelComponent())
             image = reader.Execute()
     except (RuntimeError, zlib.error) as error:
         # The cause given by ITK is often wrong ("No such file or directory" for a truncated file); it stays in the
