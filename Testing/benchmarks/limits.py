@@ -85,7 +85,7 @@ def measure(jobs: list[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
 def row(job: Job, found: dict[str, Any]) -> str:
     """Return the line of a run in the table."""
     ratio = "" if job.limit is None else f"{found['peak'] / 1e9 / job.limit:.2f}"
-    kept = "" if job.limit is None else "kept" if found["peak"] <= TOLERANCE * job.limit * 1e9 else "not kept"
+    kept = "" if job.limit is None else "yes" if found["peak"] <= TOLERANCE * job.limit * 1e9 else "no"
     return (
         f"| {job.edge}^3 x {job.scale:g} to {job.suffix} | {job.model} | {found['tiles']} | "
         f"{'disk' if found['on_disk'] else 'memory'} | {'' if job.limit is None else job.limit} | "
@@ -120,7 +120,7 @@ def _run(arguments: list[str]) -> int:
 def _main() -> int:
     if sys.argv[1:]:
         return _run(sys.argv[1:])
-    print("| job | model | tiles | result in | limit, GB | planned, GB | peak, GB | peak / limit | |")
+    print("| job | model | tiles | result in | limit, GB | planned, GB | peak, GB | peak / limit | limit kept |")
     print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
     for job, found in measure(JOBS):
         print(row(job, found), flush=True)

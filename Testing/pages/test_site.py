@@ -134,3 +134,17 @@ def test_a_page_shows_a_picture_or_a_command(page):
     text = page.read_text(encoding="utf-8")
 
     assert re.search(r"^```(console|python|bibtex)|^!\[|^<!-- arssr", text, flags=re.MULTILINE), page
+
+
+def test_every_column_of_a_table_has_a_name(site):
+    pages = sorted(site.rglob("*.html"))
+
+    assert [page.parent.name for page in pages if re.search(r"<th[^>]*>\s*</th>", page.read_text("utf-8"))] == []
+
+
+def test_options_and_short_values_stay_on_one_line(site):
+    options = (site / "how-to" / "memory-and-speed" / "index.html").read_text("utf-8")
+    values = (site / "index.html").read_text("utf-8")
+
+    assert "<code data-unbroken>--memory-limit</code>" in options
+    assert "<td data-unbroken>2 x 2 x 2, point</td>" in values

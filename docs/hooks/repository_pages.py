@@ -1,4 +1,4 @@
-"""MkDocs hook: files outside docs/ become pages, and every link works both in the repository and in the built pages.
+"""MkDocs hook: files outside docs/ become pages, every link works in both places, and short values are not broken.
 
 A page is written for the repository: its links are relative to the file that they stand in. In the site, docs/ is the
 root and the listed files (`extra.repository_pages` in mkdocs.yml) keep their path; README.md is the front page. Links
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
 _BADGE = re.compile(r"^\[!\[[^\]]*\]\(https?://.*\n", flags=re.MULTILINE)
 _FENCE = re.compile(r"^(```.*?^```)", flags=re.DOTALL | re.MULTILINE)
+# What a browser would break at a hyphen or a blank: options in the text, and values in cells of tables.
+_UNBROKEN = re.compile(r"<(code|td)>(?=(?:(?<=<code>)--?[\w-]{1,30}</code>)|(?:(?<=<td>)[-+≈]? ?\d[^<]{0,15}</td>))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -53,6 +55,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts = _FENCE.split(_BADGE.sub("", markdown))
     parts[::2] = [_LINK.sub(moved, text) for text in parts[::2]]
     return "".join(parts)
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Mark the elements whose content stays on one line, for the style sheet."""
+    return _UNBROKEN.sub(r"<\1 data-unbroken>", html)
 
 
 def _in_site(path: str) -> str:
