@@ -26,10 +26,14 @@ from ArSSRLib.model.registry import build_model  # noqa: E402
 README = Path(__file__).with_name("README.md")
 HEAD = """# Faults and their consequences
 
-Written by `python Testing/faults/run.py`; the tests run the same cases. After each fault, all files with final names
-are complete, existing files are unharmed, the input is as the fault left it, and the next run removes all remains.
+```console
+$ python Testing/faults/run.py  # run every case and write this page
+```
 
-| fault | ends with | says | kept |
+After each fault, all files with final names are complete, existing files are unharmed, the input is as the fault left
+it, and the next run removes all remains. A killed process prints no message. The tests run the same cases.
+
+| fault | exit code or signal | message | guarantees kept |
 | --- | --- | --- | --- |
 """
 
@@ -59,7 +63,7 @@ def row(case: Case, number: int, server: Server) -> tuple[str, bool]:
         code = server.run(number, folder)
         wrong = outcome(case, code, folder, before)
         said = last_words(folder).removeprefix("arssr: error: ").replace(str(folder), "").replace("|", "/")
-        ends = "SIGKILL" if code < 0 else f"exit code {code}"
+        ends = "SIGKILL" if code < 0 else str(code)
         shown = said if code == 2 else ""
         return f"| {case.name} | {ends} | {shown} | {'; '.join(wrong) or 'yes'} |\n", not wrong
     finally:
