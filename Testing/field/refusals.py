@@ -34,7 +34,7 @@ is one line on standard error with exit code 2, and leaves nothing behind. `FOLD
 The panel in Slicer shows the same messages.
 
 ```console
-$ python Testing/field/refusals.py > docs/reference/refusals.md   # try all of them again, in the source folder
+$ python Testing/field/refusals.py > docs/reference/refusals.md  # in a checkout: try all again
 ```
 """
 GROUPS = (("arssr info and arssr upsample", refused_volumes.CASES), *refused_requests.GROUPS)
