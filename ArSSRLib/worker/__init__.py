@@ -21,7 +21,6 @@ from typing import Any
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, one_line
-from ArSSRLib.process import let_threads_sleep
 from ArSSRLib.streams import open_standard_streams
 from ArSSRLib.worker.cancellation import Cancellation, CancelledError
 from ArSSRLib.worker.events import Events, logging_as_events, take_standard_output
@@ -38,7 +37,6 @@ def main(arguments: Sequence[str]) -> int:
     """
     open_standard_streams()
     faulthandler.enable()  # a crash leaves a traceback, a kill does not: the caller can distinguish them
-    let_threads_sleep(always=True)
     events = Events(take_standard_output())
     cancellation = Cancellation(events)
     cancellation.watch()

@@ -71,7 +71,7 @@ def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> d
         msg = f"{missing}: does not exist; check the paths of the job."
         raise InputError(msg)
     find_entry(job.model)
-    load_packages()
+    load_packages(interactive=True)
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
     from ArSSRLib.device import resolve_device  # noqa: PLC0415
     from ArSSRLib.upsampling import decided  # noqa: PLC0415

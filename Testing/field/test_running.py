@@ -105,21 +105,36 @@ def test_the_users_setting_for_waiting_threads_is_kept(monkeypatch):
     assert "GOMP_SPINCOUNT" not in os.environ
 
 
-@pytest.mark.parametrize(
-    ("module", "entry", "load"),
-    [("ArSSRLib.cli", "run", "100.0"), ("ArSSRLib.worker", "take_standard_output", "0.0")],
-)
-def test_the_command_and_the_worker_set_it_before_pytorch_is_loaded(module, entry, load):
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_W", "GOMP", "KMP"))}
+
+
+def test_the_command_line_decides_it_before_pytorch_is_loaded():
     source = (
-        f"import sys, os, psutil, {module} as entry\n"
-        f"psutil.cpu_percent = lambda interval: {load}\n"
+        "import sys, os, psutil, ArSSRLib.cli as entry\n"
+        "psutil.cpu_percent = lambda interval: 100.0\n"
         "def seen(): raise SystemExit(3 if 'torch' not in sys.modules and 'GOMP_SPINCOUNT' in os.environ else 4)\n"
-        f"entry.{entry} = lambda *_: seen()\n"
+        "entry.run = lambda *_: seen()\n"
         "entry.main(['info', 'x.nii'])"
     )
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_W", "GOMP", "KMP"))}
 
-    assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=plain, check=False).returncode == 3
+    assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=PLAIN, check=False).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("interactive", "load", "sleep"), [(False, 0.0, True), (False, 100.0, True), (True, 0.0, False), (True, 50.0, True)]
+)
+def test_threads_of_the_worker_spin_only_for_short_answers_on_an_idle_computer(interactive, load, sleep):
+    source = (
+        "import os, psutil, ArSSRLib.worker.packages as packages\n"
+        f"psutil.cpu_percent = lambda interval: {load}\n"
+        "def seen(name): raise SystemExit(3 if 'GOMP_SPINCOUNT' in os.environ else 4)\n"
+        "packages.import_module = seen\n"
+        f"packages.load_packages(interactive={interactive})"
+    )
+
+    code = subprocess.run([sys.executable, "-c", source], cwd=ROOT, env=PLAIN, check=False).returncode
+
+    assert code == (3 if sleep else 4)
 
 
 # --- packages
