@@ -16,7 +16,7 @@ from ArSSRLib.errors import ArSSRError
 from ArSSRLib.planning import must_agree
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange
-from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import examinedNode, keyOf, plannedDecision, remember
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
@@ -69,12 +69,13 @@ class ProfileSection:
         self._estimate = self._key = None
 
     def _begin(self, request: Request) -> None:
-        key = keyOf(request.inputVolume)
+        node = examinedNode(request)
+        key = keyOf(node)
         if key == self._key:
             return
         self.stop()
         self._key = key
-        self._estimate = VoxelEstimate(volumeFromNode(request.inputVolume), onEnd=self._onEnd)
+        self._estimate = VoxelEstimate(volumeFromNode(node), onEnd=self._onEnd)
         self._estimate.start()
 
     def _onEnd(self, found: Predictions | Exception) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from ArSSRPanel import acquisition
-from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import examinedNode, keyOf, plannedDecision, remember
+from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.profile_section import CHUNK, VoxelEstimate, describeDecision
 from ArSSRPanel.request import makeRequest
 from phantoms import texture
@@ -95,3 +96,16 @@ def test_the_panel_examines_a_volume_once_the_devices_are_tested(scene, module, 
 
     assert slicerHost.wait_until(lambda: "unknown" in panel.ui.profileLabel.text, timeout=60)
     panel.cleanup()
+
+
+def test_all_frames_are_judged_by_the_first_one_and_a_single_frame_by_itself(scene):
+    frames = [slices(POINTS), slices(WIDE)]
+    _, browser, proxy = mrml_volumes.add_sequence(GRID, [frame.array for frame in frames], ["0", "1"])
+    browser.SetSelectedItemNumber(1)
+    request = makeRequest(proxy, scale=(1, 1, 4), allFrames=True)
+
+    np.testing.assert_array_equal(volumeFromNode(examinedNode(request)).array, frames[0].array)
+    assert examinedNode(makeRequest(proxy, scale=(1, 1, 4))) is proxy
+    remember(keyOf(examinedNode(request)), predicted_contrast(frames[0]))
+    decision, missing = plannedDecision(request)
+    assert (decision.profile, missing) == (UNKNOWN, False)
