@@ -161,8 +161,11 @@ def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
             lines.append([marks.get(method.name, method.name), *cells])
     if not lines:
         return []
-    few = f"; with {fewest:.0f} subjects the interval is narrower than it should be" if fewest < FEW_SUBJECTS else ""
-    text = f"Paired difference to {reference}: mean and {LEVEL:.0%} bootstrap confidence interval{few}."
+    text = f"Paired difference to {reference}: mean and {LEVEL:.0%} bootstrap confidence interval."
+    if fewest <= 1:
+        text = f"Paired difference to {reference}; a single subject has no confidence interval."
+    elif fewest < FEW_SUBJECTS:
+        text = f"{text[:-1]}; with {fewest:.0f} subjects, the interval is narrower than it should be."
     return [text, markdown_table([f"minus {reference}", *map(times_of, scales)], lines)]
 
 

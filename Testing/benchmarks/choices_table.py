@@ -55,16 +55,16 @@ def _ours(profile: str = TRUE, **options: str) -> Method:
 CHOICES = {
     "profile unknown": _ours("", slice_thickness="unknown"),
     "profile estimated where that is safe": _ours(""),
-    "told, consistency off": _ours(consistency="off"),
-    "told": _ours(),
-    "told, even slices off": _ours(even_slices="off"),
-    "told, mirror images": _ours(quality="best"),
-    "told a wrong profile": _ours(WRONG),
-    "told a wrong profile, consistency off": _ours(WRONG, consistency="off"),
+    "profile given, consistency off": _ours(consistency="off"),
+    "profile given": _ours(),
+    "profile given, even slices off": _ours(even_slices="off"),
+    "profile given, mirror images": _ours(quality="best"),
+    "wrong profile given": _ours(WRONG),
+    "wrong profile given, consistency off": _ours(WRONG, consistency="off"),
 }
 CUBIC, BACK = "cubic", "cubic + back-projection"
 BASELINES = {CUBIC: Method(CUBIC, "cubic"), BACK: Method(BACK, "back_projection")}
-LESION_CHOICES = ("profile unknown", "told", "told, mirror images")
+LESION_CHOICES = ("profile unknown", "profile given", "profile given, mirror images")
 
 
 @dataclass(frozen=True)
@@ -169,17 +169,17 @@ def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
     """Return the page."""
     subjects = dict.fromkeys(score.subject for score in scores)
     parts = [
-        "# What each choice is worth",
+        "# Effect of each option",
         f"The bundled {MODEL} on {', '.join(subjects)}: truths of {SPACING} mm, cropped to the middle {EDGE} voxels "
         "along each axis. Mean PSNR in the mask, in dB over the better of cubic interpolation and back-projection, "
         "which knows the slice profile. Nothing was trained for this.",
         gain_table(scores),
-        "- Told: the network and the step that makes its result agree with the scan know the slice profile. "
-        f"{MODEL} itself has no input for it, so that the step alone makes a difference.\n"
+        "- Profile given: the network, and the step that makes its result agree with the scan, receive the slice "
+        f"profile. {MODEL} itself has no input for it, so only the step makes a difference.\n"
         "- A wrong profile: Gaussian for points, and points for a Gaussian; it is ignored where it contradicts the "
         "volume.\n"
         f"- Uneven: every other slice is {100 * GAIN:g} % brighter, and the others are {100 * GAIN:g} % darker.\n"
-        "- Mirror images: the mean of eight answers.",
+        "- Mirror images: the mean of eight predictions.",
     ]
     if lesions:
         parts += [

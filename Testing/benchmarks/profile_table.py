@@ -161,7 +161,7 @@ def _line(rows: Sequence[Row]) -> list[str]:
     return [*cells, *(f"{np.quantile(gains, part):+.2f}" if known else NOTHING for part in (0.05, 0.0))]
 
 
-HEAD = ("cases", "unknown", "error, median", "error, 90 %", "told", "estimated", "lowest 5 %", "worst")
+HEAD = ("cases", "unknown", "error, median", "error, 90 %", "given", "estimated", "lowest 5 %", "worst")
 Group = tuple[str, Callable[[Row], bool]]
 
 
@@ -212,7 +212,7 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
                 "- Unknown: percentage of the cases in which the profile of a coarsened axis is unknown, so that "
                 "nothing is corrected.\n"
                 "- Error: error of the contrast that the profile preserves at Nyquist (1 is all of it), if known.\n"
-                "- Told, estimated: gain in PSNR in the brain mask, in dB, with the true and with the estimated "
+                "- Given, estimated: gain in PSNR in the brain mask, in dB, with the true and with the estimated "
                 "profile; mean over all cases.\n"
                 "- Lowest 5 %, worst: quantiles of the gain with an estimate, if there is one.",
                 _table("profile", [*by_profile, ("all", lambda _: True)], sharp),

@@ -177,7 +177,7 @@ def _result(
 def report(simulated: Sequence[Simulated], real: Sequence[Real]) -> str:
     """Return the page."""
     head = ("gains", "cases", "found", "gains, RMS %", "left, RMS %")
-    scores = ("unknown, off", "unknown, even", "lowest", "told, off", "told, even", "lowest")
+    scores = ("unknown, off", "unknown, even", "lowest", "given, off", "given, even", "lowest")
     groups = [[row for row in simulated if row.gains == gains] for gains in GAINS]
     return (
         "\n\n".join(
@@ -186,10 +186,10 @@ def report(simulated: Sequence[Simulated], real: Sequence[Real]) -> str:
                 f"Simulated acquisitions of {len({row.subject for row in simulated})} volumes: slices of "
                 f"{FACTOR * SPACING:g} mm, Gaussian profile of that width, noise of {100 * NOISE:g} % of the range, "
                 f"known gains; a crop of {CROP} voxels is upsampled by {DEFAULT_MODEL}.",
-                "- Left: remaining gains after the correction, without changes over more than "
+                "- Left: gains that remain after the correction, without changes over more than "
                 f"{SLOWEST_PERIOD:g} slices, which are never removed.\n"
                 "- Off, even: mean PSNR in dB in the brain mask, without and with the correction.\n"
-                "- Unknown, told: without a slice profile, and with it and agreement with the scan.\n"
+                "- Unknown, given: without the slice profile, and with the profile and agreement with the scan.\n"
                 "- Lowest: lowest gain in PSNR by the correction.",
                 markdown_table((*head, *scores), [_line(rows) for rows in groups if rows]),
                 f"Real volumes, made isotropic by {DEFAULT_MODEL}: ripple at the slice distance. Smaller is better. If "

@@ -145,7 +145,7 @@ def report(rows: Sequence[Row], choice: Sequence[Row]) -> str:
         choice: Rows of the volumes that the criterion was chosen on.
     """
     parts = [
-        "# A slice thickness that is wrong",
+        "# A wrong slice thickness",
         f"Simulated acquisitions of {len({row.subject for row in rows})} volumes of {SPACING:g} mm, for each of which "
         f"Gaussian slices of several thicknesses are stated, right or wrong; upsampled by {DEFAULT_MODEL}. Thicknesses "
         "are full widths at half maximum, in distances of slices.",

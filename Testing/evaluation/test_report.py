@@ -53,7 +53,14 @@ def test_differences_are_paired_and_have_an_interval(tmp_path):
     text = report(tmp_path, [*cells("cubic", CUBIC_NUMBERS), *cells("back", better)])
 
     assert row_of(text, "back")[1] == "| back | +1.00 [+1.00, +1.00] |"
-    assert "with 3 subjects the interval is narrower than it should be" in text
+    assert "with 3 subjects, the interval is narrower than it should be" in text
+
+
+def test_a_single_subject_has_a_difference_but_no_interval(tmp_path):
+    text = report(tmp_path, [*cells("cubic", {"sub-01": 30.0}), *cells("back", {"sub-01": 31.0})])
+
+    assert row_of(text, "back")[1] == "| back | +1.00 |"
+    assert "Paired difference to cubic; a single subject has no confidence interval." in text
 
 
 def test_the_reference_is_the_one_that_is_named(tmp_path):
