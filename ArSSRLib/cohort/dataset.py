@@ -83,8 +83,8 @@ class Found:
     Attributes:
         scans: Scans to upsample, by path.
         left: Scans that are left out, with the reasons.
-        unfetched: Folders whose scans are not here, with the reasons.
-        empty: Folders that hold nothing, of a data set without subdatasets, with the reasons.
+        unfetched: Folders whose scans are not available, with the reasons.
+        empty: Empty folders of a data set without subdatasets, with the reasons.
     """
 
     scans: tuple[Scan, ...]
@@ -166,12 +166,12 @@ def find_scans(root: Path, selection: Selection) -> Found:
 
 
 def _absent(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return folders of subjects, sessions and scans whose content was not fetched, and those that are just empty.
+    """Return folders of subjects, sessions and scans whose content was not fetched, and those that are merely empty.
 
     Args:
-        root: Of the data set.
-        folders: Those of subjects.
-        sessions: Labels of the sessions that are wanted; all of them when empty.
+        root: Root of the data set.
+        folders: Folders of subjects.
+        sessions: Labels of the requested sessions; all if empty.
     """
     unfetched: dict[str, str] = {}
     empty: dict[str, str] = {}

@@ -169,7 +169,7 @@ def result_of_uncertainty(path: Path) -> Path | None:
 def uncertainty_sidecar(target: Path, output: Path, spacing: Sequence[float]) -> bytes:
     """Return the content of the BIDS sidecar of an uncertainty; ``spacing`` is in mm."""
     content = {
-        "Description": "Standard deviation of the answers to the mirror images, in the units of the scan",
+        "Description": "Standard deviation of the predictions for the mirror images, in the units of the scan",
         "Sources": [f"bids::{target.relative_to(output).as_posix()}"],
         "Resolution": _resolution(spacing),
         "SkullStripped": False,

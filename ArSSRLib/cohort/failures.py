@@ -1,7 +1,7 @@
 """Reasons for missing results: one log file per failed scan in the folder ``logs`` of the results.
 
-A log is removed when its scan is tried again, so that the folder lists current failures only. The first line has the
-path of the scan and the reason; then follow the time and place, warnings, and the traceback of unexpected errors.
+A log is removed when its scan is tried again, so that the folder lists current failures only. The first line contains
+the path of the scan and the reason, followed by time and place, warnings, and the traceback of unexpected errors.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def share_of_worker(tasks: Sequence[Task], place: Place) -> Share:
         InputError: If the largest scan does not fit into the memory available to each process of this machine.
     """
     if not tasks or place.is_this_process or place.scheduler:
-        return Share()  # the workers of a scheduler have fixed memory, and plan with what is free
+        return Share()  # the workers of a scheduler have a fixed memory, and plan with the free part of it
     options = tasks[0].options
     share = gpu_share(place, options)
     if place.is_this_machine:

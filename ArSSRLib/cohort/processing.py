@@ -168,7 +168,7 @@ def load(name: str) -> SuperResolutionModel:
 @contextmanager
 def _warnings_kept() -> Iterator[Collection[str]]:
     """Collect warnings of the engine; the receiver of the outcome prints them with the name of the scan."""
-    kept: dict[str, None] = {}  # in order, without repetitions
+    kept: dict[str, None] = {}  # in order, without repetition
     handler = LogReceiver(lambda record: kept.setdefault(one_line(record.getMessage())), logging.WARNING)
     others = tuple(ENGINE.handlers)
     for other in others:

@@ -46,7 +46,7 @@ def segment(ants: Any, job: dict[str, Any]) -> None:  # noqa: ANN401 - a module 
 def main(path: str) -> int:
     """Run the job in a file; return 3 if this Python has no ANTs."""
     try:
-        import ants  # noqa: PLC0415 - what is missing is said by the exit code
+        import ants  # noqa: PLC0415 - the exit code reports a missing package
     except ImportError as error:
         print(error, file=sys.stderr)
         return NO_ANTS

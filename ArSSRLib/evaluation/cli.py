@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
     except (KeyboardInterrupt, SystemExit) as stop:
-        print(f"{protocol.output}: stopped; finished cells are kept, and the same command goes on from there.")
+        print(f"{protocol.output}: stopped; finished cells are kept, and the same command continues from there.")
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
     return _ended(results, args)
 

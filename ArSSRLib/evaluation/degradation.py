@@ -26,8 +26,8 @@ DEGRADATIONS = {
     "axis, then sampling at the centers of the coarse voxels",
     "box": "the mean of the truth over each coarse voxel",
     "endpoints": "the paper's: the cubic spline of the truth, sampled so that the first and the last voxel centers of "
-    "both grids coincide (`scipy.ndimage.zoom`, order 3); cubic and back-projection go back the same way, the networks "
-    "take voxels for cells of one field of view, as the paper's queries do",
+    "both grids coincide (`scipy.ndimage.zoom`, order 3); cubic interpolation and back-projection use the same grid, "
+    "and the networks treat voxels as cells of one field of view, as the paper's queries do",
 }
 
 

@@ -88,24 +88,23 @@ def crop_statement(protocol: Protocol) -> str:
     """Return a sentence on the cropping of truths."""
     words = []
     if protocol.crop == "mask":
-        words.append(f"to the bounding box of its mask and {protocol.crop_margin} voxels more on every side")
+        words.append(f"to the bounding box of its mask and {protocol.crop_margin} voxels on every side")
     if protocol.crop_size:
-        words.append(f"to at most {' x '.join(map(str, protocol.crop_size))} voxels (i, j, k) about the middle of that")
+        words.append(f"to at most {' x '.join(map(str, protocol.crop_size))} voxels (i, j, k) around its center")
     return ", then ".join(words) if words else "not at all"
 
 
 def lesion_statement(protocol: Protocol) -> str:
     """Return a sentence on the lesions and the regions of their evaluation; "" if there are none."""
-    where = (
-        f"their region is judged with {MARGIN:g} mm around them, their surround lies {MARGIN:g} to {SURROUND:g} mm off"
-    )
+    where = f"their region includes {MARGIN:g} mm around them; their surround is {MARGIN:g} to {SURROUND:g} mm away"
     if protocol.lesions:
         least, most = RADII
         return (
-            f"synthetic, and no patient's: up to {COUNT} dark ellipsoids with semi-axes of {least:g} to {most:g} mm a "
-            f"volume, put into the brightest tissue of the truth (`ArSSRLib.evaluation.synthetic_lesions`); {where}"
+            f"synthetic, not of a patient: up to {COUNT} dark ellipsoids per volume, with semi-axes of {least:g} to "
+            f"{most:g} mm, placed in the brightest tissue of the truth (`ArSSRLib.evaluation.synthetic_lesions`); "
+            f"{where}"
         )
-    return f"as the masks of the data say; {where}"
+    return f"from the masks of the data; {where}"
 
 
 def _given_lesions(source: Source, volume: Volume) -> Mask | None:

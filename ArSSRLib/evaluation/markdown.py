@@ -145,7 +145,7 @@ def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     marks = marks_of(protocol)
     scales = [scale_label(scale) for scale in protocol.scales]
     if not any(row.method == reference for row in rows):
-        return [f"There is no {reference} here to take differences to."]
+        return [f"There are no results of {reference} for paired differences."]
     lines, fewest = [], math.inf
     for method in protocol.methods:
         cells = []

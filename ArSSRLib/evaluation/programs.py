@@ -1,7 +1,7 @@
 """External programs, run on a case as a user would run them, with their processor time.
 
 They run as separate processes and are never imported. A program receives the volume on a grid with equal edges, because
-some programs derive the size of their result from a rounded quotient of spacings. Its result must lie on the fine grid
+some programs derive the size of their result from a rounded ratio of spacings. Its result must lie on the fine grid
 of the same field of view, and is then assigned to the grid of the truth, whose edges differ by less than a hundredth.
 """
 
@@ -43,7 +43,7 @@ def grids_of(case: Case) -> tuple[VolumeGeometry, VolumeGeometry]:
         shown = times(edges, 4)
         msg = f"{case.subject}: voxels of {shown} mm; a program needs equally long edges, so set a spacing in mm."
         raise InputError(msg)
-    # Rounded to hundredths of a millimeter, as in headers, so that quotients of spacings are exact.
+    # Rounded to hundredths of a millimeter, as in headers, so that ratios of spacings are exact.
     edge = round(float(edges.mean()), 2)
     fine = VolumeGeometry(case.fine.size, (edge,) * 3, case.fine.origin, case.fine.direction)
     return fine.resized(case.coarse.geometry.size), fine
@@ -80,8 +80,8 @@ def run_program(command: str, case: Case, result: Path) -> None:
         )
         seconds = processor_seconds() - before
     if done.returncode != 0 or not result.is_file():
-        reason = one_line((done.stderr or done.stdout)[-400:]) or "it said nothing"
-        msg = f"{name} ended with {done.returncode} and left no {result}: {reason}"
+        reason = one_line((done.stderr or done.stdout)[-400:]) or "it printed nothing"
+        msg = f"{name} ended with exit code {done.returncode} and wrote no {result}: {reason}"
         raise InputError(msg)
     with replacing(_note_of(result), ".json") as temporary:
         temporary.write_text(json.dumps({"processor_seconds": round(seconds, 1)}) + "\n", encoding="utf-8")

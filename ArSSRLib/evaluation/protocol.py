@@ -163,13 +163,13 @@ def _scales(value: object) -> tuple[Scale, ...]:
 
 def _check_methods(protocol: Protocol) -> None:
     names = [method.name for method in protocol.methods]
-    require("methods", names, 0 < len(names) == len(set(names)), "one or more, each with a name of its own")
+    require("methods", names, 0 < len(names) == len(set(names)), "one or more, each with a unique name")
     for method in protocol.methods:
         check_method(method)
     known = f"one of {', '.join(names)}"
     require("reference", protocol.reference_name, protocol.reference_name in names, known)
     for row in protocol.published:
-        require(f"values of {row.method}", row.values, len(row.values) == len(row.scales), "one number a scale")
+        require(f"values of {row.method}", row.values, len(row.values) == len(row.scales), "one number per scale")
 
 
 def _check_choices(protocol: Protocol) -> None:
@@ -196,4 +196,4 @@ def _check_numbers(protocol: Protocol) -> None:
     require("subjects", "", bool(protocol.subjects or protocol.real), "volumes in subjects or in real")
     scaled = all(max(scale) > 1 for scale in protocol.scales) and len(set(protocol.scales)) == len(protocol.scales)
     require("scales", [scale_label(s) for s in protocol.scales], scaled, "factors above 1, each once")
-    require("scales", [], bool(protocol.scales or not protocol.subjects), "one or more where there are subjects")
+    require("scales", [], bool(protocol.scales or not protocol.subjects), "one or more if there are subjects")

@@ -95,14 +95,14 @@ def check_method(method: Method) -> None:
     require(f"kind of {method.name}", method.kind, method.kind in KINDS, f"one of {', '.join(KINDS)}")
     require(f"profile of {method.name}", method.profile, method.profile in TOLD, f'one of {", ".join(TOLD[1:])}, or ""')
     ours, program = method.kind == "model", method.kind == "program"
-    expected = "a model for the kind model, and for no other"
+    expected = "a model for the kind model, and only for it"
     require(f"model of {method.name}", method.model, bool(method.model) == ours, expected)
-    expected = "a pattern with {subject}, {scale} and {degradation} for the kinds folder and program, and for no other"
+    expected = "a pattern with {subject}, {scale} and {degradation} for the kinds folder and program, and only for them"
     filed = program or method.kind == "folder"
     require(f"files of {method.name}", method.files, bool(method.files) == filed, expected)
-    expected = "a command for the kind program, and for no other"
+    expected = "a command for the kind program, and only for it"
     require(f"command of {method.name}", method.command, bool(method.command) == program, expected)
-    expected = "none but for the kind model"
+    expected = "none, except for the kind model"
     told = bool(method.profile) or method.options != DEFAULT_OPTIONS
     require(f"profile or options of {method.name}", method.profile or "options", ours or not told, expected)
     patterns = (
@@ -112,7 +112,7 @@ def check_method(method: Method) -> None:
         (method.command, COMMAND_FIELDS),
     )
     for pattern, fields in patterns:
-        require(f"pattern of {method.name}", pattern, _fillable(pattern, fields), f"no fields but {fields}")
+        require(f"pattern of {method.name}", pattern, _fillable(pattern, fields), f"no fields except {fields}")
 
 
 def _fillable(pattern: str, fields: Sequence[str]) -> bool:

@@ -49,7 +49,7 @@ def _problems(results: Results) -> list[str]:
     parts = []
     for title, lines in (
         ("Failed, and not in the tables", [_named(problem) for problem in results.failures]),
-        (f'Not here, and left out ("{NOTHING}" in the tables)', results.absent()),
+        (f'Not available, and left out ("{NOTHING}" in the tables)', results.absent()),
     ):
         if lines:
             parts += [f"**{title}:**", "\n".join(f"- {line}" for line in dict.fromkeys(lines))]

@@ -33,7 +33,7 @@ Labels = npt.NDArray[np.uint8]
 PYTHON_VARIABLE, PRIORS_VARIABLE = "ARSSR_ANTS_PYTHON", "ARSSR_ANTS_PRIORS"
 REQUIREMENTS = Path(__file__).with_name("ants_environment.txt")
 STEPS = (
-    f"make an environment of its own: python -m venv ants, ants/bin/python -m pip install -r {REQUIREMENTS}, "
+    f"create a separate environment: python -m venv ants, ants/bin/python -m pip install -r {REQUIREMENTS}, "
     f"and set {PYTHON_VARIABLE} to ants/bin/python"
 )
 # By mean intensity, from label 1; in a T1-weighted brain they are fluid, gray and white matter.
@@ -242,7 +242,7 @@ def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
         raise MetricUnavailable(msg)
     labels = Path(str(job["labels"]))
     if done.returncode != 0 or not labels.is_file():
-        said = one_line(done.stderr)[-200:] or "it said nothing"
+        said = one_line(done.stderr)[-200:] or "it printed nothing"
         msg = f"ANTs could not segment a volume (exit code {done.returncode}: {said}); check the volume and its mask."
         raise InputError(msg)
     return np.asarray(read_volume(labels).array).astype(np.uint8)

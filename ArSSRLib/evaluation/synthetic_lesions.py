@@ -23,7 +23,7 @@ from ArSSRLib.metrics import Mask
 Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
-# Increased when a volume gets other lesions than before, so that finished cells are not reused.
+# Increased when the same volume gets different lesions, so that finished cells are not reused.
 GENERATOR = 1
 COUNT, TRIES = 12, 20
 RADII, DARKENING, EDGE = (2.0, 8.0), (0.25, 0.5), 2.0
@@ -77,8 +77,8 @@ def with_synthetic_lesions(
             break
     if not taken:
         msg = (
-            f"There is no room for a synthetic lesion in {int(anatomy.sum())} voxels of anatomy: they go into the "
-            "brightest tissue, away from the border. Crop less, or disable synthetic lesions with --set lesions=."
+            f"There is no space for a synthetic lesion in {int(anatomy.sum())} voxels of anatomy: lesions are placed "
+            "in the brightest tissue, away from the border. Crop less, or disable them with --set lesions=."
         )
         raise InputError(msg)
     return changed.astype(np.float32), lesions, white

@@ -126,7 +126,7 @@ def refuse_unfetched(path: Path) -> None:
 
 
 def may_be_slice(path: Path) -> bool:
-    """Return whether an entry of a folder may be a DICOM file; broken links are judged by their names."""
+    """Return whether an entry of a folder may be a DICOM file; broken links are recognized by their names."""
     if path.name.startswith("."):
         return False
     suffix = suffix_of(path)

@@ -229,7 +229,7 @@ def _stored_padding(volume: Volume, stored: _Stored) -> int | None:
 def _scaled(array: npt.NDArray[Any], low: float, high: float) -> _Stored:
     """Return voxels as multiples of the slope after rounding to its stored text, which has at most 16 characters."""
     slope, intercept = _decimal([(high - low) / _STEPS or 1.0, low])
-    if float(slope) * _STEPS + float(intercept) < high:  # the text was rounded down
+    if float(slope) * _STEPS + float(intercept) < high:  # the text of the slope was rounded down
         slope = _decimal([np.nextafter(float(slope), np.inf) * (1 + 1e-9)])[0]
     stored = np.empty(array.shape, dtype=np.uint16)
     for plane, source in zip(stored, array, strict=True):

@@ -85,7 +85,7 @@ def _stored_type(headers: Sequence[Dataset]) -> np.dtype[Any]:
 
 
 def _component(headers: Iterable[Dataset]) -> str:
-    """Return the part of a complex image that all slices are; different parts are no single volume."""
+    """Return the part of a complex image that all slices contain; different parts are not a single volume."""
     found = sorted({part for header in headers for part in components_of(header)})
     if len(found) > 1:
         names = [part or "magnitude" for part in found]
@@ -218,7 +218,7 @@ def _by_gdcm(file: Path) -> npt.NDArray[Any]:
         array = sitk.GetArrayFromImage(itk.open_reader(file, "GDCMImageIO").Execute())
     except RuntimeError:
         dataset = pydicom.dcmread(file, force=True)
-        # Floating-point voxels have an attribute of their own, which GDCM does not know, and no slope.
+        # Floating-point voxels have a separate attribute, which GDCM does not know, and no slope.
         if not {"FloatPixelData", "DoubleFloatPixelData"} & set(dataset.dir()):
             raise
         array = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)

@@ -78,7 +78,7 @@ def _entries(folder: Path) -> list[Path]:
         InputError: If the folder cannot be listed.
     """
     try:
-        with os.scandir(folder) as found:  # knows files from folders without asking for each of them
+        with os.scandir(folder) as found:  # distinguishes files from folders without a call for each of them
             return [folder / entry.name for entry in found if not entry.name.startswith(".") and _is_file(entry)]
     except OSError as error:
         msg = f"{folder}: cannot be listed ({error.strerror}); specify an existing folder."

@@ -178,7 +178,7 @@ def _same(first: Affine | None, second: Affine | None) -> bool:
     return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
 
 
-# What Python says of data behind a file packed by gzip; gunzip ignores them.
+# Python's message about data after a gzip file, which gunzip ignores.
 NOT_GZIP = "Not a gzipped file"
 
 

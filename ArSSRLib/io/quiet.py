@@ -1,4 +1,4 @@
-"""Prevents image libraries from writing to the standard error of the user.
+"""Keeps image libraries from writing to the user's standard error.
 
 Their messages become exceptions or lines in our own log.
 """

@@ -24,7 +24,7 @@ from ArSSRLib.io.content import refuse_unfetched
 LOGGER = logging.getLogger(__name__)
 
 _LONGEST = 2**20
-# Every spelling of the suffix, the usual one first: to list the folder would take long in a folder of many volumes.
+# Every spelling of the suffix, the usual one first: listing the folder would be slow if it contains many volumes.
 _JSON = tuple(itertools.product("jJ", "sS", "oO", "nN"))
 # Without a stated distance, slices with a larger overlap were resampled.
 _OVERLAP = 1.2

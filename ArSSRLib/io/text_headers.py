@@ -23,7 +23,7 @@ _MILLIMETERS = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-6),
 }
 _NO_UNIT = ("", "none", "???", "unknown")
-# Kinds of axes that lie in space, or are not said to lie elsewhere.
+# Kinds of spatial axes, and of axes without a stated kind.
 _SPATIAL_KINDS: tuple[list[str], ...] = ([], ["domain"], ["space"], ["???"], ["none"])
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-superior|[lr][ap]s$|[lr][ap]st$")
 _PRINTF = re.compile(r"(%\d{0,3}d)")
@@ -57,7 +57,7 @@ class TextHeader:
         """The separate files of the voxels; none if they follow the header.
 
         Raises:
-            InputError: If they are counted without end.
+            InputError: If the header counts too many of them.
         """
         name = self.fields.get("data file", self.fields.get("datafile", self.fields.get("elementdatafile", "")))
         first, *counted = name.split() or [""]

@@ -80,7 +80,7 @@ def test_a_volume_that_cannot_be_a_truth_is_refused(tmp_path, array, reason):
     ("changes", "words"),
     [
         ({}, "not at all"),
-        ({"crop": "mask", "crop_margin": 4}, "bounding box of its mask and 4 voxels more"),
+        ({"crop": "mask", "crop_margin": 4}, "bounding box of its mask and 4 voxels on every side"),
         ({"crop_size": (8, 9, 10)}, r"to at most 8 x 9 x 10 voxels \(i, j, k\)"),
     ],
 )
@@ -141,7 +141,7 @@ def test_synthetic_lesions_are_in_the_truth_and_the_same_under_any_name(tmp_path
 
 
 def test_the_lesions_are_described(tmp_path):
-    assert "synthetic, and no patient's" in lesion_statement(protocol_of(tmp_path, lesions="synthetic"))
+    assert "synthetic, not of a patient" in lesion_statement(protocol_of(tmp_path, lesions="synthetic"))
     assert "2 mm around them" in lesion_statement(protocol_of(tmp_path))
 
 

@@ -88,7 +88,7 @@ def test_an_existing_result_needs_no_program(case, tmp_path):
 
 
 def test_a_program_that_fails_is_quoted(case, tmp_path):
-    with pytest.raises(InputError, match=r"ended with 1 and left no .*_x\.nii\.gz: .*out of luck"):
+    with pytest.raises(InputError, match=r"ended with exit code 1 and wrote no .*_x\.nii\.gz: .*out of luck"):
         identity_of(program(tmp_path, code="raise SystemExit('out of luck')"), case)
 
 

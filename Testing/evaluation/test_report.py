@@ -209,7 +209,7 @@ def test_synthetic_lesions_are_called_so_in_the_title_and_in_every_caption(tmp_p
 
     assert text.startswith("# Phantoms (synthetic lesions)\n")
     assert text.count("larger is better. Lesions are synthetic.") == 2
-    assert "- Lesions: synthetic, and no patient's:" in text
+    assert "- Lesions: synthetic, not of a patient:" in text
     assert "| sub-01 | 24 x 22 x 20 | 1 x 1 x 1 | f00d | 7 |" in text
     assert "synthetic lesions" not in plain.lower()
 
@@ -238,7 +238,7 @@ def test_a_table_without_its_reference_says_so(tmp_path, method):
 
     text = report(tmp_path, cells(method.name, CUBIC_NUMBERS), reference=other)
 
-    assert f"There is no {other} here to take differences to." in text
+    assert f"There are no results of {other} for paired differences." in text
 
 
 def test_a_bar_in_a_name_does_not_end_its_cell():

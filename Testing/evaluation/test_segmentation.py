@@ -203,7 +203,7 @@ def test_a_missing_python_is_named(tmp_path):
     ("text", "word"),
     [
         ("#!{python}\nimport sys\nsys.exit('it was\\n too dark')\n", r"exit code 1: it was too dark"),
-        ("#!{python}\nimport os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", r"exit code -11: it said nothing"),
+        ("#!{python}\nimport os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", r"exit code -11: it printed nothing"),
         ("#!{python}\n", "exit code 0"),
     ],
     ids=["an error", "a crash", "no labels"],

@@ -105,5 +105,5 @@ def test_nothing_changes_beyond_the_edge(brain, made):
 def test_without_space_for_lesions_the_message_says_what_to_do():
     array = np.full((12, 12, 12), 500, np.float32)
 
-    with pytest.raises(InputError, match=r"no room for a synthetic lesion in 1728 voxels .* --set lesions="):
+    with pytest.raises(InputError, match=r"no space for a synthetic lesion in 1728 voxels .* --set lesions="):
         with_synthetic_lesions(array, array > 0, (1.0, 1.0, 1.0), 0)

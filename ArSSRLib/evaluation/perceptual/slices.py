@@ -2,7 +2,7 @@
 
 The rule for all metrics: slices in the three directions of the array are used, except for nearly uniform slices, whose
 range is below a tenth of the range of the volume (air), and except for directions whose slices are too small for the
-metric. The value of a volume is the mean over the directions of the mean over the slices. Changes of brightness or
+metric. The value of a volume is the mean over the directions of the mean over the slices. Changes in brightness or
 contrast have no effect.
 """
 
