@@ -167,5 +167,5 @@ GROUPS: Sequence[tuple[str, Cases]] = (
     ("arssr reproduce", REPRODUCE),
     ("arssr evaluate", refused_recipes.EVALUATE),
     ("arssr train", refused_recipes.TRAIN),
-    ("the worker behind the panel", WORKER),
+    ("The worker behind the panel", WORKER),
 )
