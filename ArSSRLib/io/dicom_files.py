@@ -1,6 +1,6 @@
 """The files of a DICOM series: images in a folder, their series, and duplicates.
 
-pydicom reads the headers, with or without the 128 bytes before them. Voxels are only read to distinguish duplicates
+pydicom reads the headers, with or without a preamble of 128 bytes. Voxels are only read to distinguish duplicates
 from other images.
 """
 

@@ -114,7 +114,7 @@ def test_a_result_that_a_later_run_could_not_replace_needs_attention(bids, tmp_p
     capsys.readouterr()
 
     assert bids("--participant-label", "1", level="group") == 1
-    assert "It was not made again: " in capsys.readouterr().out
+    assert "It was not computed again: " in capsys.readouterr().out
 
 
 def test_a_warning_is_printed_once_with_the_name_of_its_scan(bids, capsys):

@@ -111,7 +111,7 @@ def test_a_result_with_a_fault_is_named_and_the_others_are_done(cohort, capsys, 
         "unreadable": (lambda: result.write_bytes(b"not a volume"), "The result cannot be used: "),
         "changed": (
             lambda: write_volume(volume.with_array(volume.array + 1), result, overwrite=True),
-            "The result has other voxels than its record says",
+            "The result does not have the voxels stated in its record",
         ),
         "no source": (scan.unlink, "The scan cannot be used: does not exist"),
         "old record": (
@@ -143,7 +143,7 @@ def test_one_result_has_a_page_that_does_not_name_its_file(cohort, capsys):
     assert "Difference from cubic" in page
     capsys.readouterr()
     assert arssr("report", result) == 1
-    assert "The scan is not known" in capsys.readouterr().out
+    assert "The scan is unknown" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["folder", "file"])

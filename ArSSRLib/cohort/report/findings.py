@@ -114,11 +114,11 @@ def find(item: Item, largest: int) -> Finding:
     uncertainty = _taken(UNCERTAINTY, item.uncertainty, read_volume, problems)
     for name, volume, key in ((RESULT, result, "result_sha256"), (SCAN, scan, "input_sha256")):
         if record and volume is not None and voxels_sha256(volume.array) != record[key]:
-            problems.append(f"{name} has other voxels than its record says: it was changed, or damaged.")
+            problems.append(f"{name} does not have the voxels stated in its record: it was changed or damaged.")
     if result is None:
         return Finding(item, tuple(problems), _recorded(record), record)
     if item.source is None and not item.problem:
-        problems.append("The scan is not known, so that nothing can be compared.")
+        problems.append("The scan is unknown, so nothing can be compared.")
     return _compared(item, Shown(result, scan, uncertainty), record, (problems, largest))
 
 
@@ -146,7 +146,7 @@ def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[l
         if not measures["geometry_kept"]:
             problems.append(
                 f"The field of view is not that of the scan: its corners are up to {measures['shift_mm']:.3g} mm away, "
-                f"allowed are {GEOMETRY_TOLERANCE:g} mm."
+                f"but at most {GEOMETRY_TOLERANCE:g} mm are allowed."
             )
     if pictures.mean_difference is not None:
         figures["difference"] = pictures.mean_difference

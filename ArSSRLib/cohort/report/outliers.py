@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers": larger modified z-scores are worth a look.
+# Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers": larger modified z-scores deserve attention.
 THRESHOLD = 3.5
 # With fewer results, a score depends mostly on their number.
 FEWEST = 5
@@ -34,13 +34,13 @@ FIGURES = (
         "disagreement",
         "Disagreement",
         "%",
-        "How far the result, acquired again by simulation, is from the scan, in percent of the intensity range.",
+        "Difference of a simulated acquisition of the result from the scan, in percent of the intensity range.",
     ),
     Figure(
         "ripple",
         "Ripple",
         "",
-        "How much of the old slices is still to be seen along the axis that became finest: 0 is none.",
+        "How visible the original slices still are along the axis with the largest scale: 0 is not at all.",
     ),
     Figure("shift", "Shift", "mm", "The largest distance between the corners of the two fields of view."),
     Figure(

@@ -42,7 +42,7 @@ def _results(output: Path, root: Path, failures: Mapping[str, str]) -> Iterator[
     for path in sorted(output.glob(RESULTS)):
         told = read_sidecar(path)
         spread = uncertainty_of(path)
-        failure = f"It was not made again: {failures[told.scan]}" if told.scan in failures else ""
+        failure = f"It was not computed again: {failures[told.scan]}" if told.scan in failures else ""
         yield Item(
             *_labels(path.name),
             scan=told.scan,

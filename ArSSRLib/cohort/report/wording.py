@@ -46,7 +46,7 @@ def profiles(finding: Finding) -> list[str]:
         return []
     axes = SliceProfile.from_table(finding.record["profile"]).axes
     return [
-        f"Axis {name}: not known"
+        f"Axis {name}: unknown"
         if axis is None
         else f"Axis {name}: {KINDS[axis.kind]}, {axis.width * spacing:.3g} mm wide at {spacing:.3g} mm spacing, "
         f"{SOURCES.get(axis.source, axis.source)}"
