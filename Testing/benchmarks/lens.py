@@ -30,6 +30,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
 
+from benchmarks.floors import measure_peaks  # noqa: E402
 from benchmarks.machine import busy_seconds, load_of_others, this_machine  # noqa: E402
 from benchmarks.phantom import noisy_phantom  # noqa: E402
 
@@ -40,6 +41,7 @@ from ArSSRLib.options import UpsamplingOptions  # noqa: E402
 from ArSSRLib.volume import Volume  # noqa: E402
 
 EDGE = 128
+PEAK_SECONDS = 2.0
 # Size and spacing in mm along i, j, k, and the scale.
 VOLUMES = {
     "1 mm, isotropic, 2x": ((176, 256, 256), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
@@ -215,7 +217,9 @@ def main() -> None:
     parser.add_argument("--views", default="", help="only views whose name contains this")
     args = parser.parse_args()
     machine = this_machine(torch.get_num_threads())
-    print(f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, PyTorch {machine.torch}")
+    rate = measure_peaks(seconds=PEAK_SECONDS).operations / 1e9
+    threads = f"{machine.threads} threads of {rate / machine.threads:.0f} GFLOP/s"
+    print(f"{machine.processor}, {machine.cores} cores, {threads}, PyTorch {machine.torch}")
     options = UpsamplingOptions(device=args.device)
     for title, (size, spacing, scale) in VOLUMES.items():
         volume = Volume(noisy_phantom(size).array, VolumeGeometry(size, spacing))
