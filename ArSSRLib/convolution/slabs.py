@@ -76,8 +76,13 @@ def _is_plain(features: Tensor) -> bool:
 
 
 def _whole(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
-    volume, weight, bias = _padded(convolution, features, box), convolution.weight, convolution.bias
-    result = F.conv3d(volume[None], weight, bias)[0].permute(1, 2, 3, 0)
+    weight, bias = convolution.weight, convolution.bias
+    if convolution.padding == "replicate":
+        result = F.conv3d(_padded(convolution, features, box)[None], weight, bias)[0].permute(1, 2, 3, 0)
+    else:  # without a padded copy
+        read = tuple(_read(s, n)[0] for s, n in zip(box, features.shape[:3], strict=True))
+        result = F.conv3d(features[read].permute(3, 0, 1, 2)[None], weight, bias, padding=1)[0].permute(1, 2, 3, 0)
+        result = result[tuple(slice(s.start - r.start, s.stop - r.start) for s, r in zip(box, read, strict=True))]
     yield slice(0, len(result)), slice(0, result.shape[1]), result
 
 
