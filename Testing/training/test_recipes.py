@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 import ArSSRLib.training.recipes as recipes_package
+from ArSSRLib.checkpoint import load_model
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.model.arssr2 import ArSSR2Config
-from ArSSRLib.model.arssr3 import ArSSR3Config
+from ArSSRLib.model.arssr3 import ArSSR3, ArSSR3Config
 from ArSSRLib.model.registry import kinds
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.losses import learning_rate
 from ArSSRLib.training.recipe import config_from_table, read_recipe, table_of
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(recipes_package.__path__[0])
 RECIPES = sorted(FOLDER.glob("*.toml"))
 MINIMAL = 'training_data = "a"\nvalidation_data = "b"\noutput = "c"\n[model]\nkind = "arssr2"\n'
@@ -165,3 +167,12 @@ def test_a_mistake_in_an_override_is_refused_by_name(tmp_path, override, reason)
 def test_a_missing_recipe_is_refused(tmp_path):
     with pytest.raises(ArSSRError, match=r"nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
+
+
+def test_the_candidate_weights_fit_the_recipe_that_continues_them():
+    candidate = load_model(ROOT / "Resources" / "Training" / "arssr3-candidate.safetensors")
+
+    config = read_recipe(FOLDER / "arssr3_cpu.toml", model=candidate.config)
+
+    assert config.model == candidate.config
+    assert isinstance(candidate, ArSSR3)
