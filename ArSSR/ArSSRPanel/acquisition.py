@@ -15,7 +15,7 @@ from ArSSRLib.volume import Volume
 from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.request import Request
-from ArSSRPanel.sequences import framesOf, sequenceOf
+from ArSSRPanel.sequences import sequenceOf
 
 # Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
@@ -51,7 +51,7 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
     Raises:
         InputError: If the thickness stated by the user is impossible, or the volume has no voxels.
     """
-    node, missing = examinedNode(request), False
+    node, missing = request.frames[0], False
 
     def estimate(_volume: Volume) -> Predictions:
         nonlocal missing
@@ -61,11 +61,6 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
     volume = volumeFromNode(node)
     volume = replace(volume, header=replace(volume.header, profile=profileOf(request.inputVolume)))
     return decide(volume, request.options, request.scale, estimate=estimate), missing
-
-
-def examinedNode(request: Request) -> slicer.vtkMRMLScalarVolumeNode:
-    """Return the node from whose voxels a run estimates the slice profile: the first frame for all frames."""
-    return framesOf(request.inputVolume)[0] if request.allFrames else request.inputVolume
 
 
 def keyOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from ArSSRLib.errors import ArSSRError
 from ArSSRLib.planning import must_agree
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange
-from ArSSRPanel.acquisition import examinedNode, keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
@@ -69,7 +69,7 @@ class ProfileSection:
         self._estimate = self._key = None
 
     def _begin(self, request: Request) -> None:
-        node = examinedNode(request)
+        node = request.frames[0]
         key = keyOf(node)
         if key == self._key:
             return

@@ -61,6 +61,11 @@ class Request:
     inputGeometry: VolumeGeometry
 
     @property
+    def frames(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
+        """The volumes to upsample: all frames, or the input alone; the slice profile is estimated from the first."""
+        return sequences.framesOf(self.inputVolume) if self.allFrames else [self.inputVolume]
+
+    @property
     def outputGeometry(self) -> VolumeGeometry:
         """Grid of the result, cropped to the region of interest."""
         return self.outputGeometryOf(self.inputGeometry)

@@ -154,14 +154,9 @@ class Run:
         sequence = sequences.sequenceOf(request.inputVolume) if request.allFrames else None
         return [node for node in (request.inputVolume, request.outputVolume, sequence) if node is not None]
 
-    def _frames(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
-        if self.request.allFrames:
-            return sequences.framesOf(self.request.inputVolume)
-        return [self.request.inputVolume]
-
     def _writeInputs(self, folder: Path) -> None:
         """Write all inputs to a folder, and determine the paths and the grids of the results."""
-        volumes = [volumeFromNode(frame) for frame in self._frames()]
+        volumes = [volumeFromNode(frame) for frame in self.request.frames]
         if volumes[0].geometry != self.request.inputGeometry:
             msg = f'"{self.request.inputVolume.GetName()}" has changed since it was selected; start again.'
             raise InputError(msg)

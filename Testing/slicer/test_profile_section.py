@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ArSSRPanel import acquisition
-from ArSSRPanel.acquisition import examinedNode, keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.profile_section import CHUNK, VoxelEstimate, describeDecision
 from ArSSRPanel.request import makeRequest
@@ -104,8 +104,8 @@ def test_all_frames_are_judged_by_the_first_one_and_a_single_frame_by_itself(sce
     browser.SetSelectedItemNumber(1)
     request = makeRequest(proxy, scale=(1, 1, 4), allFrames=True)
 
-    np.testing.assert_array_equal(volumeFromNode(examinedNode(request)).array, frames[0].array)
-    assert examinedNode(makeRequest(proxy, scale=(1, 1, 4))) is proxy
-    remember(keyOf(examinedNode(request)), predicted_contrast(frames[0]))
+    np.testing.assert_array_equal(volumeFromNode(request.frames[0]).array, frames[0].array)
+    assert makeRequest(proxy, scale=(1, 1, 4)).frames[0] is proxy
+    remember(keyOf(request.frames[0]), predicted_contrast(frames[0]))
     decision, missing = plannedDecision(request)
     assert (decision.profile, missing) == (UNKNOWN, False)
