@@ -64,7 +64,7 @@ def let_threads_sleep(*, always: bool = False) -> None:
 
     By default, they spin for milliseconds at thousands of barriers: beside another program that needs the processor, a
     volume took up to 16 times longer. On an idle computer, spinning saves a tenth of the time, so it is kept there.
-    Call this before PyTorch is loaded. Settings of the user are kept.
+    Settings of the user are kept. Once PyTorch is loaded, this has no effect.
 
     Args:
         always: Whether threads also sleep on an idle computer, for a process that will run beside another one.
@@ -72,17 +72,14 @@ def let_threads_sleep(*, always: bool = False) -> None:
     Source:
         The manuals of GNU libgomp and LLVM's OpenMP, environment variables.
     """
-    if not any(name in os.environ for name in _WAIT_SETTINGS) and (always or _others_are_busy()):
+    if "torch" in sys.modules or any(name in os.environ for name in _WAIT_SETTINGS):
+        return
+    if always or _others_are_busy():
         os.environ.update(_SLEEP)
 
 
 def _others_are_busy() -> bool:
-    """Return whether other programs use the processors now; True if unknown.
-
-    Once PyTorch is loaded, the settings have no effect, and nothing is measured.
-    """
-    if "torch" in sys.modules:
-        return False
+    """Return whether other programs use the processors now; True if unknown."""
     try:
         import psutil  # noqa: PLC0415 - may not be installed
 

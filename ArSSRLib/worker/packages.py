@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 from ArSSRLib.errors import DependencyError
@@ -22,8 +21,7 @@ def load_packages(*, interactive: bool = False) -> None:
     Raises:
         DependencyError: If a package is not installed, or cannot be loaded.
     """
-    if "torch" not in sys.modules:
-        let_threads_sleep(always=not interactive)
+    let_threads_sleep(always=not interactive)
     use_large_pages()
     return_freed_memory()
     for name, title in REQUIRED.items():
