@@ -6,6 +6,7 @@ always (k, j, i), as in arrays. `geometry` handles millimeters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,3 +105,13 @@ def within(inner: Box, outer: Box) -> Box:
     """Return a box relative to the first voxel of another box that contains it."""
     k, j, i = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
     return (k, j, i)
+
+
+def is_inside(inner: Box, outer: Box) -> bool:
+    """Return whether a box is inside another one."""
+    return all(a.start >= b.start and a.stop <= b.stop for a, b in zip(inner, outer, strict=True))
+
+
+def voxels_of(box: Box) -> int:
+    """Return the number of voxels of a box."""
+    return math.prod(s.stop - s.start for s in box)

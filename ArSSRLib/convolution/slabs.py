@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ArSSRLib.convolution.winograd import Scheme, WinogradKernel, Workspace, convolve_sums, schemes
+from ArSSRLib.convolution.winograd import WinogradKernel, Workspace, convolve_sums, schemes
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]
@@ -61,7 +62,7 @@ class Convolution:
             may modify its memory, which is valid only until the next slab is requested.
         """
         steps = _whole
-        if _is_plain(features):
+        if _is_cpu_float32(features):
             steps = _winograd_slabs if min(self.weight.shape[:2]) >= LEAST_CHANNELS else _stacked
         k, j, i = (slice(0, n) for n in features.shape[:3]) if box is None else box
         total = (k.stop - k.start) * (j.stop - j.start)
@@ -70,8 +71,8 @@ class Convolution:
             advance(self.weight.numel() * result.shape[0] * result.shape[1] / total)
 
 
-def _is_plain(features: Tensor) -> bool:
-    """Return whether PyTorch is not the fastest: on a CPU, but not in bf16, which is too inexact for sums."""
+def _is_cpu_float32(features: Tensor) -> bool:
+    """Return whether the faster algorithms apply: on a CPU, in float32; bf16 is too inexact for the sums."""
     return features.device.type == "cpu" and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
@@ -111,10 +112,8 @@ def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Ite
     rows = min(height, max(4, _step_values() // (width * max(channels, outputs))))
     work = Workspace(rows, width, channels=channels, outputs=outputs)
     columns, across = _read(box[2], features.shape[2])
-    kernels: dict[Scheme, WinogradKernel] = {}
+    transformed = cache(lambda scheme: WinogradKernel.of(convolution.weight, convolution.bias, scheme))
     for k, scheme in schemes(depth):
-        kernel = kernels.get(scheme) or WinogradKernel.of(convolution.weight, convolution.bias, scheme)
-        kernels[scheme] = kernel
         made = min(scheme.made, depth - k)
         planes = [_plane(features, first + k - 1 + number, convolution.padding) for number in range(scheme.read)]
         for j in range(0, height, rows):
@@ -126,7 +125,7 @@ def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Ite
             )
             scheme.transform([plane[read, columns] for plane in planes], sums, terms)
             _fill_margin(work.sums[: scheme.read, : count + 2], target, across, convolution.padding)
-            result = convolve_sums(scheme, kernel, work, count)[:made]
+            result = convolve_sums(transformed(scheme), work, count)[:made]
             yield slice(k, k + made), slice(j, j + count), result
 
 

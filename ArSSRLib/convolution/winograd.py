@@ -48,10 +48,12 @@ class WinogradKernel:
     """A kernel that is transformed along k.
 
     Attributes:
+        scheme: The scheme that it is for.
         planes: As many kernels of shape (O, C, 3, 3) as the scheme has sums, channels last.
         bias: Shape (O,).
     """
 
+    scheme: Scheme
     planes: tuple[Tensor, ...]
     bias: Tensor
 
@@ -60,7 +62,7 @@ class WinogradKernel:
         """Transform a kernel of shape (O, C, 3, 3, 3)."""
         transform = torch.tensor(scheme.kernel, dtype=torch.float64, device=weight.device)
         planes = torch.einsum("fk,ockji->focji", transform, weight.double()).to(weight.dtype)
-        return WinogradKernel(tuple(p.contiguous(memory_format=torch.channels_last) for p in planes), bias)
+        return WinogradKernel(scheme, tuple(p.contiguous(memory_format=torch.channels_last) for p in planes), bias)
 
 
 class Workspace:
@@ -80,13 +82,12 @@ class Workspace:
         self.result = torch.empty(FOUR.made, rows, width, outputs)
 
 
-def convolve_sums(scheme: Scheme, kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
+def convolve_sums(kernel: WinogradKernel, work: Workspace, rows: int) -> Tensor:
     """Convolve the sums of a workspace and combine the results.
 
     Args:
-        scheme: That of the sums.
         kernel: From `WinogradKernel.of`.
-        work: Its ``sums`` hold ``rows`` + 2 rows, including the margin.
+        work: Its ``sums``, from the transform of the scheme, hold ``rows`` + 2 rows, including the margin.
         rows: Rows of the result.
 
     Returns:
@@ -97,8 +98,8 @@ def convolve_sums(scheme: Scheme, kernel: WinogradKernel, work: Workspace, rows:
     for number, weight in enumerate(kernel.planes):
         convolved = F.conv2d(sums[number : number + 1], weight, kernel.bias if number == BIASED else None)
         parts.append(convolved[0].permute(1, 2, 0))
-    result = work.result[: scheme.made, :rows]
-    scheme.combine(parts, work.halves[:, :rows], result)
+    result = work.result[: kernel.scheme.made, :rows]
+    kernel.scheme.combine(parts, work.halves[:, :rows], result)
     return result
 
 

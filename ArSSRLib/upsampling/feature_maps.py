@@ -6,14 +6,13 @@ Which boxes a plane needs, and what is predicted from them, is decided in `ArSSR
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from ArSSRLib.convolution.slabs import Advance
-from ArSSRLib.coordinates import Box
+from ArSSRLib.coordinates import Box, is_inside
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.upsampling.plane import Vector
 
@@ -111,13 +110,3 @@ def _turned(model: SuperResolutionModel, order: tuple[int, ...]) -> SuperResolut
 def _in_order(volume: Tensor, order: Iterable[int]) -> Tensor:
     """Return a tensor of shape (N, C, D, H, W) with its last three axes in an order."""
     return volume.permute(0, 1, *(2 + axis for axis in order))
-
-
-def is_inside(inner: Box, outer: Box) -> bool:
-    """Return whether a box is inside another one."""
-    return all(a.start >= b.start and a.stop <= b.stop for a, b in zip(inner, outer, strict=True))
-
-
-def voxels(box: Box) -> int:
-    """Return the number of voxels of a box."""
-    return math.prod(s.stop - s.start for s in box)

@@ -21,7 +21,7 @@ import torch
 
 from ArSSRLib.acquisition.decision import EstimatedOnce, decided_profile
 from ArSSRLib.acquisition.profile import told_of
-from ArSSRLib.coordinates import Box, QueryGrid, coordinate_of, grown, within
+from ArSSRLib.coordinates import Box, QueryGrid, coordinate_of, grown, is_inside, voxels_of, within
 from ArSSRLib.device import PRECISIONS, free_memory
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import parse_scale
@@ -30,7 +30,7 @@ from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
 from ArSSRLib.upsampling.executor import precision_context
-from ArSSRLib.upsampling.feature_maps import FeatureCache, FeatureMap, encoded, is_inside, voxels
+from ArSSRLib.upsampling.feature_maps import FeatureCache, FeatureMap, encoded
 from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import as_type
@@ -190,7 +190,7 @@ class Lens:
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
             blocks = [block for part in parts if (block := part.plane.box(self._volume.geometry, 0))]
-            read = max(voxels(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
+            read = max(voxels_of(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
             needed = read * self._model.bytes_per_coarse_voxel
             work = sum(self._work(block, exact=exact) for block in blocks)
             if needed <= room and work < least:
@@ -209,7 +209,7 @@ class Lens:
         """Return the approximate number of coarse voxels of all layers for the features of a block."""
         whole = self._model.halo
         halo = whole if exact else min(QUICK_HALO, whole)
-        last, middle, first = (voxels(grown(block, margin, self._shape)) for margin in (0, halo // 2, halo))
+        last, middle, first = (voxels_of(grown(block, margin, self._shape)) for margin in (0, halo // 2, halo))
         # Each layer computes less than the previous one, Simpson's rule from the last to the first, except for those
         # at the limit of the halo.
         return halo * (last + 4 * middle + first) / 6 + (whole - halo) * first
