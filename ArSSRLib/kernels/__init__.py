@@ -17,6 +17,7 @@ from ArSSRLib.kernels.choosing import MeasuredExecutor
 from ArSSRLib.kernels.paths import InFullPrecision, PublishedOnGPU, ResidualOnGPU, kernels_run_on
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
+from ArSSRLib.model.arssr3 import ArSSR3
 from ArSSRLib.model.interface import Executor, SuperResolutionModel
 
 logger = logging.getLogger(__name__)
@@ -24,11 +25,12 @@ logger = logging.getLogger(__name__)
 EXECUTORS: dict[type[SuperResolutionModel], type[PublishedOnGPU] | type[ResidualOnGPU]] = {
     ArSSR: PublishedOnGPU,
     ArSSR2: ResidualOnGPU,
+    ArSSR3: ResidualOnGPU,
 }
 # Largest difference from plain float32 that counts as rounding, as a fraction of the intensity range. bf16 causes up to
 # 0.014 with the published network, where it affects the whole image, and up to 0.0005 with arssr2, where it affects
-# only the residual. Errors differ by the residual itself, a few hundredths, or by much more.
-TOLERANCES: dict[type[SuperResolutionModel], float] = {ArSSR: 0.05, ArSSR2: 0.005}
+# only the residual, as in arssr3. Errors differ by the residual itself, a few hundredths, or by much more.
+TOLERANCES: dict[type[SuperResolutionModel], float] = {ArSSR: 0.05, ArSSR2: 0.005, ArSSR3: 0.005}
 # The same for other networks.
 TOLERANCE = 0.01
 

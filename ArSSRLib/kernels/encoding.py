@@ -1,7 +1,7 @@
 """The encoders in 16 bits and channels last, for tensor cores; the reference is `encode` of the models.
 
 Weights are converted once, whereas autocast would convert them in every call; nothing here relies on autocast. The
-cubic spline of arssr2 stays in float32, because its errors would be errors of the image.
+cubic spline of arssr2 and arssr3 stays in float32, because its errors would be errors of the image.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Ten
     return encode
 
 
-def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the encoder of arssr2 in a number format.
+def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[..., Tensor]:
+    """Return the encoder of arssr2 or arssr3 in a number format.
 
-    The modulation by the scale is folded into the weights, which saves two passes over the features of every block.
+    The modulation by scale and slice profile is folded into the weights, which saves two passes over the features of
+    every block.
 
     Args:
         model: The network, on the device.
         number_format: Number format of weights and features.
 
     Returns:
-        A function from normalized intensities (1, 1, D, H, W) and factors along k, j, i (1, 3), both float32, to
-        features (1, C, D, H, W) in the number format, without the spline.
+        A function from normalized intensities (1, 1, D, H, W), factors along k, j, i (1, 3), and optionally slice
+        profiles (1, 3, 5), all float32, to features (1, C, D, H, W) in the number format, without the spline.
     """
 
-    def encode(volume: Tensor, scale: Tensor) -> Tensor:
+    def encode(volume: Tensor, scale: Tensor, acquisition: Tensor | None = None) -> Tensor:
         """Encode a tile."""
-        gains, shifts = model.block_modulation(scale)
+        gains, shifts = model.block_modulation(scale, acquisition)
         features = _convolved(with_detail(volume).to(number_format), model.head.weight, model.head.bias)
         for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):
             first, second = cast("ResidualBlock", block).folded(gain[0, :, 0, 0, 0], shift[0, :, 0, 0, 0])

@@ -111,31 +111,32 @@ class ResidualOnGPU:
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile; the host does not wait for it, so no progress is reported."""
         with in_full_precision(volume.device):
-            features = self._encoder(volume, told.scale)[0].permute(1, 2, 3, 0)
+            inputs = (told.scale,) if told.acquisition is None else (told.scale, told.acquisition)
+            features = self._encoder(volume, *inputs)[0].permute(1, 2, 3, 0)
             coefficients = spline_coefficients(volume.float())[0, 0]
         if self._layers is None:
             feature_map = torch.cat([features.float(), coefficients[..., None]], dim=-1).permute(3, 0, 1, 2)[None]
             return lambda grid: self._model.query_grid(feature_map, grid, told)
-        return ResidualTile(self._model, self._layers, features.contiguous(), coefficients, told.scale).answer
+        return ResidualTile(self._model, self._layers, features.contiguous(), coefficients, told).answer
 
 
 @dataclass(frozen=True)
 class ResidualTile:
-    """A tile that arssr2 has encoded for the fused kernel.
+    """A tile that arssr2 or arssr3 has encoded for the fused kernel.
 
     Attributes:
         model: The network, which computes the modulation.
         layers: Packed decoder of the network.
         features: Shape (d, h, w, C), in the number format of ``layers``.
         coefficients: Coefficients of the cubic spline, shape (d, h, w), float32.
-        scale: Factors along k, j, i, shape (1, 3).
+        told: Scale and slice profiles, of one volume, on the device.
     """
 
     model: ArSSR2
     layers: PackedLayers
     features: Tensor
     coefficients: Tensor
-    scale: Tensor
+    told: Conditioning
 
     def answer(self, grid: QueryGrid) -> Tensor:
         """Predict a block of fine voxels, float32."""
@@ -159,8 +160,8 @@ class ResidualTile:
 
     def _modulation(self, axis: int, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gains and shifts of the model, (M, C), for M positions along one axis."""
-        cell = (1 / self.scale[0, axis]).expand(len(position))
-        return self.model.position_modulation(axis, position.float(), cell)
+        cell = (1 / self.told.scale[0, axis]).expand(len(position))
+        return self.model.position_modulation(axis, position.float(), cell, self.told)
 
 
 def _decoded(features: Tensor, grid: QueryGrid, layers: PackedLayers) -> Tensor:

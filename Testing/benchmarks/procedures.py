@@ -197,16 +197,21 @@ def _encode_published(encoder: RDN, volume: Tensor) -> Tensor:
 
 
 def _encode_ours(model: ArSSR2, volume: Tensor, scale: Tensor) -> Tensor:
-    """Run the encoder of arssr2 as its file describes; its constants are repeated here deliberately, and tested."""
+    """Run the encoder of arssr2 or arssr3 as described; its constants are repeated deliberately, and tested."""
     mean = F.avg_pool3d(F.pad(volume, (2,) * 6, mode="replicate"), 5, stride=1)
     blocks, channels = model.config.blocks, model.config.channels
-    modulation = model.scale_modulation(torch.log2(scale)).view(2, blocks, 1, channels, 1, 1, 1)
+    modulation = _untold(model.scale_modulation, torch.log2(scale)).view(2, blocks, 1, channels, 1, 1, 1)
     gains, shifts = 0.5 * torch.tanh(modulation[0]), modulation[1]
     features = _convolve(model.head, torch.cat([volume, 10 * (volume - mean)], dim=1))
     for block, gain, shift in zip(model.blocks, gains, shifts, strict=True):
         hidden = F.leaky_relu(_convolve(cast("nn.Conv3d", block.first), features) * (1 + gain) + shift, 0.1)
         features = features + 0.2 * _convolve(cast("nn.Conv3d", block.second), hidden)
     return _convolve(model.tail, features)
+
+
+def _untold(modulator: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a modulator; for arssr3, an unknown slice profile is a row of zeros after the other inputs."""
+    return cast("Tensor", modulator(F.pad(inputs, (0, modulator[0].in_features - inputs.shape[-1]))))
 
 
 def _convolve(layer: nn.Conv3d, features: Tensor) -> Tensor:
@@ -225,7 +230,7 @@ def _query_ours(model: ArSSR2, features: Features, positions: Tensor) -> Tensor:
         turn = 2 * math.pi * (position - position.floor())
         cell = torch.full_like(turn, features.volume_shape[axis] / features.fine_shape[axis])
         inputs = torch.stack([turn.sin(), turn.cos(), (2 * turn).sin(), (2 * turn).cos(), cell], dim=-1).float()
-        axis_gain, axis_shift = model.axis_modulation[axis](inputs).chunk(2, dim=-1)
+        axis_gain, axis_shift = _untold(model.axis_modulation[axis], inputs).chunk(2, dim=-1)
         gain, shift = gain * (1 + axis_gain), shift + axis_shift
     hidden = F.leaky_relu(_sampled(features, positions, "border") * gain + shift, 0.1)
     for layer in model.hidden:

@@ -155,7 +155,7 @@ def _decoded(
         return decode_grid(last.contiguous().to(kind), tables, layers)
     layers = pack_residual(list(model.hidden), model.output, kind)
     coefficients = last[..., -1].contiguous()
-    tile_of = ResidualTile(model, layers, last[..., :-1].contiguous().to(kind), coefficients, scale)
+    tile_of = ResidualTile(model, layers, last[..., :-1].contiguous().to(kind), coefficients, Conditioning(scale))
     return tile_of.answer(grid) - spline_on_grid(coefficients, grid.sampling)
 
 

@@ -12,6 +12,7 @@ from ArSSRLib.backends import openvino_encoder
 from ArSSRLib.backends.openvino_calibration import input_ranges
 from ArSSRLib.backends.openvino_encoder import OpenVINOExecutor, openvino_bytes_per_coarse_voxel
 from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr3 import ArSSR3Config
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
@@ -25,16 +26,21 @@ FP32 = torch.float32
 
 @pytest.fixture
 def network(request, tiny_model):
-    """arssr2, or a small published network with weights from a fixed seed."""
+    """arssr2, or a small network of another kind with weights from a fixed seed."""
     if request.param == "arssr2":
         return tiny_model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
+        if request.param == "arssr3":
+            model = build_model(ArSSR3Config(channels=4, blocks=2, feature_channels=6))
+            for parameter in model.parameters():
+                torch.nn.init.normal_(parameter, std=0.2)
+            return model.eval()
         config = ArSSRConfig(encoder=request.param, feature_channels=6, decoder_depth=2, decoder_width=8)
         return build_model(config).eval()
 
 
-EVERY_KIND = pytest.mark.parametrize("network", ["arssr2", "ResCNN", "RDN", "SRResNet"], indirect=True)
+EVERY_KIND = pytest.mark.parametrize("network", ["arssr2", "arssr3", "ResCNN", "RDN", "SRResNet"], indirect=True)
 
 
 def factors(*scale: float) -> Conditioning:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile, told_of
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.kernels import FUSED_FROM, TOLERANCES, choosing, fits, gpu_executor, measured_executor
@@ -12,6 +13,7 @@ from ArSSRLib.kernels.choosing import FULL, MeasuredExecutor
 from ArSSRLib.kernels.paths import kernels_run_on
 from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.arssr3 import ArSSR3Config
 from ArSSRLib.model.fixed_scale import FixedScaleConfig
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.model.registry import build_model
@@ -20,6 +22,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 CONFIGS = {
     "published": ArSSRConfig(encoder="ResCNN", feature_channels=8, decoder_width=16, decoder_depth=2),
     "ours": ArSSR2Config(channels=8, blocks=1, feature_channels=6),
+    "ours, with profile": ArSSR3Config(channels=8, blocks=1, feature_channels=6),
     "one scale": FixedScaleConfig(),
 }
 
@@ -49,7 +52,7 @@ def ways_of(executor) -> list[str]:
     return list(executor._ways)
 
 
-@pytest.mark.parametrize("name", ["published", "ours"])
+@pytest.mark.parametrize("name", ["published", "ours", "ours, with profile"])
 def test_a_gpu_with_16_bits_is_measured_and_kernels_are_used_on_request(monkeypatch, name):
     monkeypatch.setattr("ArSSRLib.kernels.kernels_run_on", lambda device: True)
     found = {
@@ -118,7 +121,7 @@ def test_a_decoder_too_large_for_a_kernel_is_left_to_pytorch(config, expected):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("fused", [False, True], ids=["plain decoder", "fused decoder"])
-@pytest.mark.parametrize("name", ["published", "ours"])
+@pytest.mark.parametrize("name", ["published", "ours", "ours, with profile"])
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16], ids=str)
 def test_every_implementation_gives_the_same_intensities(name, number_format, fused, caplog):
     choosing.forget()
@@ -128,10 +131,12 @@ def test_every_implementation_gives_the_same_intensities(name, number_format, fu
     if name == "published":
         torch.nn.init.constant_(model.decoder.stage_two[-2].bias, 0.5)
     else:
-        torch.nn.init.normal_(model.output.weight)
+        for parameter in (model.output.weight, *model.scale_modulation[2].parameters()):
+            torch.nn.init.normal_(parameter)
     # More than one slice, because PyTorch 2.13 reads uninitialized memory in bf16 convolutions of one channel on a CPU.
     volume, grid = torch.rand(1, 1, 2, 2, 4), whole_grid((2, 2, 4), (3, 3, 7))
-    told = Conditioning(torch.tensor([[1.5, 1.5, 1.75]]))
+    profile = SliceProfile((AxisProfile("gaussian", 1.2), AxisProfile("box"), AxisProfile("point")))
+    told = Conditioning.between((2, 2, 4), (3, 3, 7), told_of(profile))
     executor = measured_executor(model, number_format, recorded=not fused, fused=fused, device=CPU)
     way = list(executor._ways.values())[-1]
     way._encoder._record = lambda function, _: function  # only recorded on a GPU

@@ -9,17 +9,18 @@ from torch.nn.functional import pad
 from ArSSRLib.kernels.encoding import published_encoder, repeated_outwards, residual_encoder
 from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2Config
+from ArSSRLib.model.arssr3 import ArSSR3Config
 from ArSSRLib.model.interface import Conditioning
 from ArSSRLib.model.registry import build_model
 
 SHAPES = [(6, 7, 8), (1, 5, 3)]
 
 
-@pytest.fixture(scope="module")
-def ours():
-    """arssr2 with a nonzero modulation by the scale."""
+@pytest.fixture(scope="module", params=[ArSSR2Config, ArSSR3Config], ids=["arssr2", "arssr3"])
+def ours(request):
+    """A network with a nonzero modulation by the scale."""
     torch.manual_seed(20260)
-    model = build_model(ArSSR2Config(channels=8, blocks=2, feature_channels=6)).eval()
+    model = build_model(request.param(channels=8, blocks=2, feature_channels=6)).eval()
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.3)
@@ -41,12 +42,12 @@ def worst(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("number_format", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)], ids=str)
 def test_the_features_agree_with_the_model(ours, shape, number_format, tolerance):
-    volume, scale = torch.rand(1, 1, *shape), torch.tensor([[1.5, 2.0, 4.0]])
+    volume, scale, acquisition = torch.rand(1, 1, *shape), torch.tensor([[1.5, 2.0, 4.0]]), torch.rand(1, 3, 5)
 
-    features = residual_encoder(ours, number_format)(volume, scale)
+    features = residual_encoder(ours, number_format)(volume, scale, acquisition)
 
     assert features.dtype == number_format
-    assert worst(features, ours.encode(volume, Conditioning(scale))[:, :-1]) < tolerance
+    assert worst(features, ours.encode(volume, Conditioning(scale, acquisition))[:, :-1]) < tolerance
 
 
 @torch.inference_mode()
