@@ -20,8 +20,8 @@ from typing import Any
 from ArSSRLib.errors import InputError, shown
 
 QUALITIES = ("draft", "standard", "best")
-# Special slice thicknesses: use what the file states without estimating, or treat the thickness as unknown.
-AS_FILED, UNKNOWN_THICKNESS = "file", "unknown"
+# Special slice thicknesses: point samples, as in a template; what the file states, without an estimate; or unknown.
+POINT_SAMPLES, AS_FILED, UNKNOWN_THICKNESS = "points", "file", "unknown"
 
 
 def _option(default: object, help_text: str, *, choices: tuple[str, ...] = (), unit: str = "") -> Any:  # noqa: ANN401
@@ -38,8 +38,9 @@ class UpsamplingOptions:
         backend: "torch"; on the CPU "openvino", which encodes with that optional package; on a CUDA GPU "fused", with
             kernels that are compared with PyTorch on the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
-        slice_thickness: In mm, "3" for the thickest axis, or "1x1x3" along i, j, k; "file" uses the statement of the
-            file, and "unknown" uses none. None uses the statement of the file, and estimates the rest from the volume.
+        slice_thickness: In mm, "3" for the thickest axis, or "1x1x3" along i, j, k; "points" means point samples,
+            without averaging; "file" uses the statement of the file, and "unknown" uses none. None uses the statement
+            of the file, and estimates the rest from the volume.
         memory_limit: Memory limit of the process on the device, in GB (1e9 bytes); None uses a part of the free memory.
         quality: "draft", "standard" or "best". It selects the bundled model if none is named; "best" also averages the
             results for the eight mirror images of the volume.
@@ -65,8 +66,9 @@ class UpsamplingOptions:
     )
     slice_thickness: str | None = _option(
         None,
-        "slice thickness in mm of the thickest axis, or three along i, j, k; file: only what the file states; unknown: "
-        "not even that (default: what the file states, otherwise an estimate from the volume)",
+        "slice thickness in mm of the thickest axis, or three along i, j, k; points: nothing was averaged, as in a "
+        "template; file: only what the file states; unknown: not even that (default: what the file states, otherwise "
+        "an estimate from the volume)",
         unit="MM",
     )
     memory_limit: float | None = _option(None, "memory limit in GB (default: the free memory)", unit="GB")
@@ -89,7 +91,8 @@ class UpsamplingOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that are not allowed."""
-        if isinstance(self.slice_thickness, str) and self.slice_thickness not in (AS_FILED, UNKNOWN_THICKNESS):
+        special = (POINT_SAMPLES, AS_FILED, UNKNOWN_THICKNESS)
+        if isinstance(self.slice_thickness, str) and self.slice_thickness not in special:
             parse_thickness(self.slice_thickness)
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -131,7 +134,7 @@ def parse_thickness(text: str) -> tuple[float, ...]:
     if len(values) not in (1, 3) or not all(math.isfinite(value) and value > 0 for value in values):
         msg = (
             'The slice thickness must be a positive length in mm, such as "3", three along i, j, k, such as "1x1x3", '
-            f'"{AS_FILED}" or "{UNKNOWN_THICKNESS}"; got "{text[:80]}".'
+            f'"{POINT_SAMPLES}", "{AS_FILED}" or "{UNKNOWN_THICKNESS}"; got "{text[:80]}".'
         )
         raise InputError(msg)
     return values

@@ -16,7 +16,7 @@ from ArSSRLib.acquisition.stated import axes_of_thickness, stated_profile
 from ArSSRLib.complex_parts import looks_like_wrapped_phase
 from ArSSRLib.errors import InputError
 from ArSSRLib.normalization import replace_non_finite
-from ArSSRLib.options import AS_FILED, UNKNOWN_THICKNESS, UpsamplingOptions
+from ArSSRLib.options import AS_FILED, POINT_SAMPLES, UNKNOWN_THICKNESS, UpsamplingOptions
 from ArSSRLib.padding import find_padding, without_padding
 
 if TYPE_CHECKING:  # a volume knows its profile, so its file imports this room
@@ -122,8 +122,9 @@ def decide(
 ) -> Decision:
     """Return the slice profiles of a volume: stated by the user, stated by the file, or estimated, axis by axis.
 
-    A stated thickness that the volume contradicts does not count, unless the user wants the file to count. For axes
-    that do not become finer by ``scale``, along i, j, k, a stated thickness does not count and nothing is estimated;
+    A stated thickness that the volume contradicts does not count, unless the user wants the file to count. Point
+    samples are not questioned, because a smooth volume looks like one with thick slices. For axes that do not become
+    finer by ``scale``, along i, j, k, a stated thickness does not count and nothing is estimated;
     without a scale, all axes count. ``estimate`` is only called if it can change the decision.
 
     Raises:
@@ -138,7 +139,7 @@ def decide(
     idle, overruled = _replaced(known, filed, text, spacing, finer)
     # The truncated k-space of a 3D acquisition is neither estimated nor questioned.
     open_axes = [s and (axis is None or axis.kind != "kspace") for axis, s in zip(known.axes, finer, strict=True)]
-    if text == AS_FILED or not any(open_axes):
+    if text in {POINT_SAMPLES, AS_FILED} or not any(open_axes):
         return Decision(known, idle=idle, overruled=overruled)
     found = estimate(volume)
     refuted = _contradicted(known, found, finer)
@@ -158,7 +159,7 @@ def _replaced(
     known: SliceProfile, filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
 ) -> tuple[tuple[str, ...], SliceProfile]:
     """Return the axes for which the user needlessly states a thickness, and the statements of the file overruled."""
-    if text is None or text == AS_FILED:
+    if text in {None, POINT_SAMPLES, AS_FILED}:
         return (), UNKNOWN
     stated = axes_of_thickness(text, spacing)
     idle = tuple(n for n, axis, wanted in zip("ijk", stated, finer, strict=True) if axis is not None and not wanted)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ArSSRLib.acquisition.profile import UNKNOWN, WIDEST, AxisProfile, SliceProfile, Source
 from ArSSRLib.errors import InputError
-from ArSSRLib.options import AS_FILED, UNKNOWN_THICKNESS, parse_thickness
+from ArSSRLib.options import AS_FILED, POINT_SAMPLES, UNKNOWN_THICKNESS, parse_thickness
 
 LOGGER = logging.getLogger(__name__)
 
@@ -143,6 +143,9 @@ def stated_profile(
         return UNKNOWN
     if text is None or text == AS_FILED:
         return filed
+    if text == POINT_SAMPLES:
+        i, j, k = (AxisProfile("point") if wanted else None for wanted in finer)
+        return SliceProfile((i, j, k))
     axes = zip(axes_of_thickness(text, spacing), finer, strict=True)
     i, j, k = (axis if wanted else None for axis, wanted in axes)
     return SliceProfile((i, j, k)).completed_by(filed)

@@ -64,6 +64,13 @@ def test_a_thickness_along_an_axis_that_is_not_upsampled_is_ignored_with_a_messa
     assert "along i, j is ignored" in caplog.text
 
 
+def test_points_apply_to_the_axes_that_become_finer_whatever_the_file_states():
+    options, points = UpsamplingOptions(slice_thickness="points"), AxisProfile("point")
+
+    assert decided_profile(volume(FILED), options, (1, 1, 4)) == SliceProfile((None, None, points))
+    assert decided_profile(volume(FILED), options) == SliceProfile((points,) * 3)
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "thick", "1x2", "1x2x0", "", "1x2x3x4"])
 def test_an_impossible_thickness_is_refused_when_options_are_created(text):
     with pytest.raises(InputError, match="thickness") as error:
@@ -116,6 +123,11 @@ def guess() -> AxisProfile:
     axis = estimate_of(slices())
     assert (axis.kind, axis.width, axis.source) == ("gaussian", pytest.approx(1.3, abs=0.15), "estimated")
     return axis
+
+
+def test_points_are_not_questioned_although_the_volume_looks_as_if_its_slices_were_thick(caplog, guess):
+    assert estimate_of(slices(), "points") == AxisProfile("point")
+    assert not caplog.records
 
 
 def test_an_unstated_profile_is_estimated_with_a_message(caplog, guess):
