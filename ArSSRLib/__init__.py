@@ -5,7 +5,7 @@ Upsampling a file takes three steps::
     from ArSSRLib import load_model, read_volume, upsample, write_volume
 
     volume = read_volume("brain.nii.gz")
-    sharper = upsample(volume, load_model("arssr2"), 2.0)
+    sharper = upsample(volume, load_model("arssr3"), 2.0)
     write_volume(sharper, "brain_2x.nii.gz")
 
 The names in ``__all__`` are the public interface: their meaning is stable, and the page "Python API" documents them.

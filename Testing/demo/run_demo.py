@@ -25,7 +25,7 @@ SCALE = 2
 OUTPUT = Path("demo_output")
 
 
-def sharpen(source: Path, target: Path, *, model: str | Path = "arssr2") -> None:
+def sharpen(source: Path, target: Path, *, model: str | Path = "arssr3") -> None:
     """Upsample from file to file: read, upsample, write."""
     volume = read_volume(source)
     with tqdm(total=1.0, desc="Upsampling", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}") as bar:
@@ -83,7 +83,7 @@ def table(truth: Volume, results: dict[str, Volume]) -> str:
     return "\n".join(lines)
 
 
-def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = "arssr2") -> None:
+def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = "arssr3") -> None:
     """Coarsen a volume, upsample it, and write files, a figure and a table."""
     files = {part: folder / f"{part}.nii.gz" for part in ("truth", "input", "arssr", "cubic")}
     truth = cropped(volume)

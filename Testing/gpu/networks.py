@@ -13,8 +13,9 @@ import torch
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.model.arssr import ArSSR, ArSSRConfig
 from ArSSRLib.model.arssr2 import ArSSR2, ArSSR2Config
+from ArSSRLib.model.arssr3 import ArSSR3Config
 from ArSSRLib.model.registry import build_model
-from gpu.plan import PUBLISHED
+from gpu.plan import DEEP, PUBLISHED
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 FORMATS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -46,10 +47,11 @@ def network(name: str, *, tiny: bool) -> ArSSR | ArSSR2:
 
 
 def _tiny(name: str) -> ArSSR | ArSSR2:
+    ours = ArSSR2Config if name == DEEP else ArSSR3Config
     config = (
         ArSSRConfig(encoder="ResCNN", feature_channels=8, decoder_width=16, decoder_depth=2)
         if name == PUBLISHED
-        else ArSSR2Config(channels=8, blocks=1, feature_channels=6, decoder_layers=2)
+        else ours(channels=8, blocks=1, feature_channels=6, decoder_layers=2)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20260)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ArSSRLib.training.recipes as recipes_package
-from ArSSRLib.checkpoint import load_model
+from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.model.arssr3 import ArSSR3, ArSSR3Config
@@ -169,10 +169,10 @@ def test_a_missing_recipe_is_refused(tmp_path):
         read_recipe(tmp_path / "nowhere.toml")
 
 
-def test_the_candidate_weights_fit_the_recipe_that_continues_them():
-    candidate = load_model(ROOT / "Resources" / "Training" / "arssr3-candidate.safetensors")
+def test_the_default_model_fits_the_recipe_that_continues_its_training():
+    model = load_model(DEFAULT_MODEL)
 
-    config = read_recipe(FOLDER / "arssr3_cpu.toml", model=candidate.config)
+    config = read_recipe(FOLDER / "arssr3_cpu.toml", model=model.config)
 
-    assert config.model == candidate.config
-    assert isinstance(candidate, ArSSR3)
+    assert config.model == model.config
+    assert isinstance(model, ArSSR3)

@@ -132,8 +132,9 @@ CONTRASTS = {
 @pytest.mark.parametrize(
     ("name", "contrast", "scale"),
     [
-        *(("arssr2", contrast, 2.0) for contrast in CONTRASTS),
-        ("arssr2", "black and white", (1.0, 1.0, 5.0)),
+        *(("arssr3", contrast, 2.0) for contrast in CONTRASTS),
+        ("arssr3", "black and white", (1.0, 1.0, 5.0)),
+        ("arssr2", "black and white", 2.0),
         ("arssr2", "cubes", 3.3),
         ("arssr2-deep", "black and white", 2.0),
         ("arssr2-deep", "head", (1.0, 1.0, 4.0)),
