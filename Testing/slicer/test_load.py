@@ -9,14 +9,16 @@ import pytest
 from ArSSRPanel import engine_section, load
 from ArSSRPanel.load import LoadWatch
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL
+
 FACTS = {
     "torch": "2.9.1",
     "cuda_build": None,
     "problem": None,
     "devices": [{"id": "cpu", "name": "CPU", "free_memory": 16e9, "total_memory": 16e9, "smoke": "ok"}],
-    "models": {"arssr2": {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0, "sha256": "ab"}},
+    "models": {DEFAULT_MODEL: {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0, "sha256": "ab"}},
     "base_memory": 500_000_000,
-    "speed": {"cpu": {"arssr2": 1e-5}},
+    "speed": {"cpu": {DEFAULT_MODEL: 1e-5}},
     "busy": 0.0,
 }
 

@@ -304,9 +304,9 @@ def test_the_quality_chooses_the_model_unless_one_is_selected(parameters, panel,
 
 FACTS = {
     "devices": [{"id": "cpu", "name": "CPU", "free_memory": 16e9, "total_memory": 16e9, "smoke": "ok"}],
-    "models": {"arssr2": {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0, "sha256": "ab"}},
+    "models": {DEFAULT_MODEL: {"halo": 4, "bytes_per_coarse_voxel": 2000, "encoding_cost": 40.0, "sha256": "ab"}},
     "base_memory": 500_000_000,
-    "speed": {"cpu": {"arssr2": 1e-5}},
+    "speed": {"cpu": {DEFAULT_MODEL: 1e-5}},
     "busy": 0.0,
 }
 
@@ -327,7 +327,7 @@ def test_the_estimate_ignores_time_spent_outside_the_network(parameters):
 
     learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before)
 
-    assert facts["speed"]["cpu"]["arssr2"] == pytest.approx(50.0 / before.cost)
+    assert facts["speed"]["cpu"][DEFAULT_MODEL] == pytest.approx(50.0 / before.cost)
 
 
 def test_the_estimate_ignores_very_short_runs(parameters):
