@@ -20,7 +20,7 @@ from typing import Any
 from ArSSRLib.errors import InputError, shown
 
 QUALITIES = ("draft", "standard", "best")
-# Special slice thicknesses: point samples, as in a template; what the file states, without an estimate; or unknown.
+# Special slice thicknesses: point samples; what the file states, without an estimate; or unknown.
 POINT_SAMPLES, AS_FILED, UNKNOWN_THICKNESS = "points", "file", "unknown"
 
 
@@ -66,9 +66,9 @@ class UpsamplingOptions:
     )
     slice_thickness: str | None = _option(
         None,
-        "slice thickness in mm of the thickest axis, or three along i, j, k; points: nothing was averaged, as in a "
-        "template; file: only what the file states; unknown: not even that (default: what the file states, otherwise "
-        "an estimate from the volume)",
+        "slice thickness in mm of the thickest axis, or three along i, j, k; points: every voxel is a point "
+        "sample, for volumes that are smooth by nature; file: only what the file states; unknown: not even that "
+        "(default: what the file states, otherwise an estimate from the volume)",
         unit="MM",
     )
     memory_limit: float | None = _option(None, "memory limit in GB (default: the free memory)", unit="GB")

@@ -122,8 +122,8 @@ def decide(
 ) -> Decision:
     """Return the slice profiles of a volume: stated by the user, stated by the file, or estimated, axis by axis.
 
-    A stated thickness that the volume contradicts does not count, unless the user wants the file to count. Point
-    samples are not questioned, because a smooth volume looks like one with thick slices. For axes that do not become
+    A stated thickness that the volume contradicts does not count, unless the user wants the file to count. Stated
+    point samples are not checked, because a smooth volume looks like one with thick slices. For axes that do not become
     finer by ``scale``, along i, j, k, a stated thickness does not count and nothing is estimated;
     without a scale, all axes count. ``estimate`` is only called if it can change the decision.
 
