@@ -8,6 +8,8 @@ No other data are used, so a network trained on them remains untouched by the va
 
 A network trained on sharp volumes alone adds edges to smooth ones. Blurring a sharp volume does not teach it better,
 because the result looks exactly like a sharp volume acquired with thick slices; an average does not.
+
+The alignment differs slightly in every run, even with one thread: the averages of two runs had a correlation of 0.999.
 """
 
 from __future__ import annotations
