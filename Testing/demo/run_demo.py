@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ArSSRLib import Volume, VolumeGeometry, load_model, read_volume, upsample, write_volume
 from ArSSRLib.acquisition.matrices import acquisition_matrices
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.figure import save_comparison
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
@@ -25,7 +26,7 @@ SCALE = 2
 OUTPUT = Path("demo_output")
 
 
-def sharpen(source: Path, target: Path, *, model: str | Path = "arssr3") -> None:
+def sharpen(source: Path, target: Path, *, model: str | Path = DEFAULT_MODEL) -> None:
     """Upsample from file to file: read, upsample, write."""
     volume = read_volume(source)
     with tqdm(total=1.0, desc="Upsampling", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}") as bar:
@@ -83,7 +84,7 @@ def table(truth: Volume, results: dict[str, Volume]) -> str:
     return "\n".join(lines)
 
 
-def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = "arssr3") -> None:
+def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = DEFAULT_MODEL) -> None:
     """Coarsen a volume, upsample it, and write files, a figure and a table."""
     files = {part: folder / f"{part}.nii.gz" for part in ("truth", "input", "arssr", "cubic")}
     truth = cropped(volume)

@@ -16,7 +16,6 @@ from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.losses import learning_rate
 from ArSSRLib.training.recipe import config_from_table, read_recipe, table_of
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(recipes_package.__path__[0])
 RECIPES = sorted(FOLDER.glob("*.toml"))
 MINIMAL = 'training_data = "a"\nvalidation_data = "b"\noutput = "c"\n[model]\nkind = "arssr2"\n'
