@@ -37,7 +37,7 @@ findEngine()
 from ArSSRPanel import run
 from ArSSRPanel.about import acknowledgementText, helpText
 from ArSSRPanel.attributes import sourceOf
-from ArSSRPanel.choosers import Quality, ScaleMode, coupleScale
+from ArSSRPanel.choosers import Quality, ScaleMode, ThicknessSource, coupleScale
 from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
@@ -93,6 +93,7 @@ class ArSSRParameterNode:
     spacingJ: Millimeters = 1.0
     spacingK: Millimeters = 1.0
     quality: Quality = Quality.STANDARD
+    thicknessSource: ThicknessSource = ThicknessSource.AUTOMATIC
     sliceThickness: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
     agree: bool = True
     evenSlices: bool = True
@@ -110,7 +111,7 @@ class ArSSRParameterNode:
             device=self.device,
             memory_limit=self.memoryLimit or None,
             quality=self.quality.value,
-            slice_thickness=f"{self.sliceThickness:.6g}" if self.sliceThickness else None,
+            slice_thickness=self.thicknessSource.option(self.sliceThickness),
             consistency="auto" if self.agree else "off",
             even_slices="auto" if self.evenSlices else "off",
             uncertainty=self.uncertainty and self.quality == Quality.BEST,

@@ -49,6 +49,32 @@ class Quality(enum.Enum):
         }[self]
 
 
+class ThicknessSource(enum.Enum):
+    """Ways of determining the slice thickness."""
+
+    AUTOMATIC = "automatic"
+    FILE = "file"
+    STATED = "stated"
+    POINTS = "points"
+    UNKNOWN = "unknown"
+
+    def label(self) -> str:
+        """Return the text in the panel."""
+        return {
+            ThicknessSource.AUTOMATIC: _("As stated in the file, or estimated"),
+            ThicknessSource.FILE: _("As stated in the file"),
+            ThicknessSource.STATED: _("As stated here:"),
+            ThicknessSource.POINTS: _("Points, for smooth volumes"),
+            ThicknessSource.UNKNOWN: _("Unknown"),
+        }[self]
+
+    def option(self, millimeters: float) -> str | None:
+        """Return the slice thickness as the option of the engine; one of 0 mm is not stated."""
+        if self is ThicknessSource.STATED:
+            return f"{millimeters:.6g}" if millimeters else None
+        return None if self is ThicknessSource.AUTOMATIC else self.value
+
+
 def coupleScale(slider: Any, spinBox: Any) -> None:
     """Synchronize a slider and a spin box for the scale; the range of the slider is smaller."""
 

@@ -17,6 +17,7 @@ from ArSSRLib.planning import must_agree
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange
 from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.choosers import ThicknessSource
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
@@ -51,8 +52,13 @@ class ProfileSection:
     def show(self, parameters: Any, facts: Mapping[str, Any] | None) -> None:
         """Show the profile for the state of the panel; an estimate begins once the devices are tested."""
         self._ui.profileLabel.text = ""
+        stated = parameters.thicknessSource == ThicknessSource.STATED
+        self._ui.sliceThicknessSpinBox.visible = stated
         if parameters.inputVolume is None:
             return
+        if stated and not parameters.sliceThickness:
+            # Most protocols leave no gap between slices.
+            parameters.sliceThickness = max(parameters.inputVolume.GetSpacing())
         try:
             request = parameters.request()
             decision, missing = plannedDecision(request)

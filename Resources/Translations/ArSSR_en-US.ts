@@ -4,7 +4,7 @@
 <context>
     <name>ArSSR</name>
     <message>
-        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are inherently smooth (templates, smoothed data, EPI, statistical maps), use interpolation instead.</source>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are inherently smooth (templates, smoothed data, EPI, statistical maps), choose points as the slice thickness.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -168,7 +168,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Thickness of the slices, which may differ from the distance between them.</source>
+        <source>How the thickness of the slices is determined; it may differ from the distance between them.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>By default, the thickness that the file states is used; otherwise, it is estimated from the volume. Choose points for volumes that are smooth by nature, such as templates and smoothed data; otherwise, edges may be added to them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -180,7 +184,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>As stated in the file</source>
+        <source>Not stated</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -483,6 +487,26 @@
     </message>
     <message>
         <source>Best: about 11 times as long</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>As stated in the file, or estimated</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>As stated in the file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>As stated here:</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Points, for smooth volumes</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Unknown</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

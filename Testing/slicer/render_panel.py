@@ -51,7 +51,7 @@ def render_states(session, panel, module, args) -> None:
         module.ScaleMode.ISOTROPIC if min(volume.GetSpacing()) < 0.8 * max(volume.GetSpacing()) else parameters.mode
     )
     panel.ui.qualityButton.collapsed = False
-    parameters.sliceThickness = max(volume.GetSpacing())
+    parameters.thicknessSource = module.ThicknessSource.STATED
     session.process_events(0.5)
     session.wait_until(lambda: not panel.profile.running, timeout=120)
     shoot("ready")

@@ -12,6 +12,7 @@ import pytest
 import slicer
 import slicer.util
 import vtk
+from ArSSRPanel.choosers import ThicknessSource
 from ArSSRPanel.estimate import Estimate, estimateRun, learnSpeed
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, find_entry
@@ -266,6 +267,7 @@ def test_the_module_and_its_panel_need_nothing_heavy(slicerHost):
 
 def test_quality_and_slices_are_set_in_their_section(parameters, panel):
     panel.ui.qualityComboBox.currentIndex = 2
+    panel.ui.thicknessSourceComboBox.currentIndex = list(ThicknessSource).index(ThicknessSource.STATED)
     panel.ui.sliceThicknessSpinBox.value = 3.5
     panel.ui.agreeCheckBox.checked = False
     panel.ui.evenSlicesCheckBox.checked = False
@@ -275,6 +277,30 @@ def test_quality_and_slices_are_set_in_their_section(parameters, panel):
 
     assert (options.quality, options.slice_thickness) == ("best", "3.5")
     assert (options.consistency, options.even_slices, options.uncertainty) == ("off", "off", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "option"), [("automatic", None), ("file", "file"), ("points", "points"), ("unknown", "unknown")]
+)
+def test_the_slice_thickness_need_not_be_a_number(parameters, panel, source, option):
+    parameters.sliceThickness = 3.5
+
+    panel.ui.thicknessSourceComboBox.currentIndex = list(ThicknessSource).index(ThicknessSource(source))
+
+    assert parameters.request().options.slice_thickness == option
+    assert panel.ui.sliceThicknessSpinBox.isHidden()
+
+
+def test_a_thickness_to_be_stated_begins_with_the_distance_between_the_slices(parameters, panel):
+    panel.ui.thicknessSourceComboBox.currentIndex = list(ThicknessSource).index(ThicknessSource.STATED)
+
+    assert not panel.ui.sliceThicknessSpinBox.isHidden()
+    assert panel.ui.sliceThicknessSpinBox.value == parameters.sliceThickness == 4.0
+    assert parameters.request().options.slice_thickness == "4"
+
+    parameters.sliceThickness = 2.5
+    parameters.scale = 3.0
+    assert panel.ui.sliceThicknessSpinBox.value == 2.5
 
 
 def test_the_defaults_of_the_section_leave_every_choice_to_the_engine(parameters):

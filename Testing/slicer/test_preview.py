@@ -9,6 +9,7 @@ import slicer
 import slicer.util
 import vtk
 from ArSSRPanel import preview_worker, run, views
+from ArSSRPanel.choosers import ThicknessSource
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import HELPER_ATTRIBUTE, volumeFromNode
 from slicer_runs import temporary_folder, worker_processes
@@ -172,6 +173,7 @@ def test_the_worker_of_a_preview_gets_the_same_job_as_that_of_a_run(opened, monk
     axis = AxisProfile("gaussian", 1.0, "DICOM")
     for module in (preview_worker, run):
         monkeypatch.setattr(module, "profileOf", lambda node: SliceProfile((axis, axis, axis)))
+    opened._parameterNode.thicknessSource = ThicknessSource.STATED
     opened._parameterNode.sliceThickness = 3.0
     request = opened._parameterNode.request()
     started = run.Run(request)
