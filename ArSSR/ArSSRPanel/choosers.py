@@ -128,7 +128,7 @@ def fillDevices(comboBox: Any, facts: Mapping[str, Any] | None, current: str) ->
 
 
 def describeDevices(facts: Mapping[str, Any], device: str) -> str:
-    """Return the findings of the probe as text: PyTorch, and memory and test of the selected device."""
+    """Return the findings of the probe as text: PyTorch, memory and test of the selected device, and failed tests."""
     if not facts["torch"]:
         return facts["problem"] or _("PyTorch is not installed.")
     build = _("built for CUDA {version}").format(version=facts["cuda_build"]) if facts["cuda_build"] else _("CPU build")
@@ -137,8 +137,10 @@ def describeDevices(facts: Mapping[str, Any], device: str) -> str:
     if chosen["smoke"] == "ok":
         memory = describeMemory(chosen["free_memory"])
         lines.append(_("{name}, {memory} free, passed the test.").format(name=chosen["name"], memory=memory))
-    else:
-        lines.append(_("{name} failed the test: {reason}").format(name=chosen["name"], reason=chosen["smoke"]))
+    for broken in facts["devices"]:
+        if broken["smoke"] != "ok":
+            reason = f"{broken['smoke'].rstrip('. ')}."
+            lines.append(_("{name} failed the test: {reason}").format(name=broken["name"], reason=reason))
     if chosen["id"] == "cpu":
         graphics = [other["name"] for other in facts["devices"] if other["id"] != "cpu"]
         if graphics:
