@@ -97,7 +97,7 @@ def describeDownload(found: Installation, *, broken: str = "") -> str:
         lines.append(_("- {packages}: less than 2 MB").format(packages=", ".join(found.missing)))
     lines.append(
         _(
-            "They go into Slicer's own Python, and can be removed there again (PyTorch in the module PyTorch Utils). "
+            "They are installed into Slicer's Python and can be removed later (PyTorch in the module PyTorch Utils). "
             "No image data is sent anywhere. Install them now?"
         )
     )

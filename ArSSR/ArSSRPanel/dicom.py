@@ -57,7 +57,7 @@ def offerDatabase(folder: Path) -> str:
         indexer.waitForImportFinished()
     if all(slicer.dicomDatabase.instanceForFile(file.as_posix()) for file in folder.iterdir()):
         return _("They are in Slicer's DICOM database now.")
-    return _("Slicer's DICOM database did not take them; import the folder in the DICOM module to see why.")
+    return _("Slicer's DICOM database did not accept them; import the folder in the DICOM module to see why.")
 
 
 def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Path) -> tuple[Path, int]:

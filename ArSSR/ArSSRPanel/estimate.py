@@ -139,7 +139,7 @@ def _outsideTraining(request: Request) -> str:
         return ""
     return _(
         "A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis "
-        "alone): judge the result with care."
+        "alone): check the result carefully."
     ).format(
         factor=f"{max(request.scale):.3g}",
         largest=f"{entry.trained_scales[1]:g}",

@@ -182,7 +182,7 @@ def describeDecision(decision: Decision, request: Request, *, missing: bool = Fa
     axes = zip(names, decision.profile.axes, request.scale, strict=True)
     unknown = ", ".join(name for name, axis, factor in axes if axis is None and factor > 1)
     if missing:
-        lines.append(_("The volume is still to be examined."))
+        lines.append(_("The volume has not been examined yet."))
     elif unknown:
         lines.append(_("{names}: unknown").format(names=unknown))
     if not missing and request.options.consistency == "auto":

@@ -89,7 +89,7 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
     fits = _fits(node, path, record)
     if fits is False:
         return node, _(
-            "{path}: was changed after it was made, its voxels are not those of its record. "
+            "{path}: was changed after it was made: its voxels are not those of its record. "
             "The volume was loaded without its record."
         ).format(path=path)
     writeRecord(node, record)
@@ -99,7 +99,7 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
         slicer.util.getModuleLogic("ArSSR").getParameterNode().result = node
     warnings = []
     if fits is None:
-        warnings.append(_("{path}: whether its voxels are those of its record could not be checked.").format(path=path))
+        warnings.append(_("{path}: its voxels could not be compared with those of its record.").format(path=path))
     if uncertainty_of(path) != path and uncertainty_of(path).is_file():
         warnings.append(_addUncertainty(node, uncertainty_of(path)))
     return node, " ".join(filter(None, warnings))

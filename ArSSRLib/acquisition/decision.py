@@ -83,7 +83,7 @@ class Decision:
             )
         for name, axis in zip("ijk", self.overruled.axes, strict=True):
             if axis is not None:
-                logger.info("Along %s the stated thickness is used, not that of the %s.", name, axis.source)
+                logger.info("Along %s, the stated thickness is used, not that of the %s.", name, axis.source)
         if self.refuted != UNKNOWN:
             words = described(self.refuted, spacing, only_known=True)
             logger.warning(

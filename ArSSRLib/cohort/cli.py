@@ -18,7 +18,7 @@ CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``arssr bids``, with the names that BIDS Apps have in common."""
     parser.set_defaults(action=("ArSSRLib.cohort.command", "run"))
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", help="root of a BIDS data set; nothing is written there")
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", help="root of a BIDS data set; its scans are never changed")
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder to write the derivatives to")
     level = "participant: upsample scans; group: check that all results exist, and write the report"
     parser.add_argument("level", choices=("participant", "group"), help=level)

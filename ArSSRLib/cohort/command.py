@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.skip_bids_validation:
         validate(root, selection)
     for path, reason in {**found.left, **found.empty}.items():
-        print(printable(f"{path}: left out, it {reason}"))
+        print(printable(f"{path}: left out, because it {reason}"))
     for path, reason in found.unfetched.items():
         print(printable(f"error: {path}: {reason}"))
     if args.level == "group":

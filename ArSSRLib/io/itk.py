@@ -218,7 +218,7 @@ def _require_gray_volume(reader: sitk.ImageFileReader) -> None:
         size.pop()
     if len(size) != 3:
         times = " x ".join(str(n) for n in size)
-        advice = "split it first" if len(size) > 3 else "stack the slices to a volume first"
+        advice = "split it first" if len(size) > 3 else "stack the slices into a volume first"
         msg = f"has {len(size)} dimensions ({times}), but 3 are needed; {advice}"
         raise InputError(msg)
     channels = reader.GetNumberOfComponents()

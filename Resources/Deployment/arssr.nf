@@ -2,7 +2,7 @@
 //   nextflow run Resources/Deployment/arssr.nf -with-docker --bids_dir STUDY --output_dir RESULTS --isotropic true
 nextflow.enable.dsl = 2
 
-params.bids_dir = null  // root of a BIDS data set; nothing is written there
+params.bids_dir = null  // root of a BIDS data set; its scans are never changed
 params.output_dir = null  // folder to write the derivatives to
 params.session_label = null  // sessions, without ses- (default: all)
 params.suffix = null  // suffixes of the scans (default: T1w T2w FLAIR)

@@ -172,7 +172,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>By default, the thickness that the file states is used; otherwise, it is estimated from the volume. Choose points for volumes that are smooth by nature, such as templates and smoothed data; otherwise, edges may be added to them.</source>
+        <source>By default, the thickness stated in the file is used; if there is none, it is estimated from the volume. Choose points for volumes that are smooth by nature, such as templates and smoothed data; otherwise, edges may be added to them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -532,15 +532,15 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{name} failed the test: {reason}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>No GPU was found, so the CPU is used, which is slower.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>The CPU is used, which is slower. If this computer has an NVIDIA GPU, reinstall PyTorch with a CUDA backend in the module PyTorch Utils.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{name} failed the test: {reason}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -677,7 +677,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>They go into Slicer&apos;s own Python, and can be removed there again (PyTorch in the module PyTorch Utils). No image data is sent anywhere. Install them now?</source>
+        <source>They are installed into Slicer&apos;s Python and can be removed later (PyTorch in the module PyTorch Utils). No image data is sent anywhere. Install them now?</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -728,7 +728,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Slicer&apos;s DICOM database did not take them; import the folder in the DICOM module to see why.</source>
+        <source>Slicer&apos;s DICOM database did not accept them; import the folder in the DICOM module to see why.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -784,7 +784,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): judge the result with care.</source>
+        <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): check the result carefully.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -866,7 +866,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The volume is still to be examined.</source>
+        <source>The volume has not been examined yet.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -901,11 +901,11 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{path}: was changed after it was made, its voxels are not those of its record. The volume was loaded without its record.</source>
+        <source>{path}: was changed after it was made: its voxels are not those of its record. The volume was loaded without its record.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{path}: whether its voxels are those of its record could not be checked.</source>
+        <source>{path}: its voxels could not be compared with those of its record.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

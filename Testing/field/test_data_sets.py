@@ -116,7 +116,7 @@ def test_an_empty_folder_is_named(data_set, bids, folder):
     code, printed = bids()
 
     assert code == 0
-    assert f"{folder}: left out, it is an empty folder" in printed
+    assert f"{folder}: left out, because it is an empty folder" in printed
 
 
 def test_a_session_that_is_a_subdataset_of_its_subject_is_named(data_set, bids):

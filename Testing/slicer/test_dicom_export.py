@@ -243,4 +243,4 @@ def test_a_user_who_declines_keeps_the_files_only(exported, database, tmp_path):
 def test_a_database_that_adds_nothing_is_reported(exported, monkeypatch):
     monkeypatch.setattr(Indexer, "takes", False)
 
-    assert "did not take them" in exported(True)
+    assert "did not accept them" in exported(True)

@@ -89,7 +89,7 @@ def test_the_panel_examines_a_volume_once_the_devices_are_tested(scene, module, 
     node = mrml_volumes.add_volume(GRID, slices(WIDE).array)
     panel = slicerHost.makeWidget(module)
     panel._parameterNode.inputVolume = node
-    assert "still to be examined" in panel.ui.profileLabel.text
+    assert "has not been examined yet" in panel.ui.profileLabel.text
 
     panel.engine.facts = panel.engine.facts or {"devices": [], "models": {}, "speed": {}}
     panel.updatePanel()
