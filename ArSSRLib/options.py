@@ -71,7 +71,7 @@ class UpsamplingOptions:
         "(default: what the file states, otherwise an estimate from the volume)",
         unit="MM",
     )
-    memory_limit: float | None = _option(None, "memory limit in GB (default: the free memory)", unit="GB")
+    memory_limit: float | None = _option(None, "memory limit in GB (default: a part of the free memory)", unit="GB")
     quality: str = _option(
         "standard",
         "draft: the fastest model; best: the deepest model, averaged over eight mirror images, about 11 times as long",

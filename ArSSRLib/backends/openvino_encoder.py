@@ -234,7 +234,7 @@ def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
     if not parts.in_8_bits:
         msg = (
             f"Precision int8 was requested, but its loss of accuracy for {model.name or model.config.kind} has not "
-            "been measured; choose bf16 or fp32, or a model of kind arssr2."
+            "been measured; choose bf16 or fp32, or a model of kind arssr2 or arssr3."
         )
         raise InputError(msg)
 

@@ -4,7 +4,7 @@
 <context>
     <name>ArSSR</name>
     <message>
-        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are inherently smooth (templates, smoothed data, EPI, statistical maps), choose points as the slice thickness.</source>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are smooth by nature (templates, smoothed data, EPI, statistical maps), choose points as the slice thickness.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -284,7 +284,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Memory that the run may use on the device, in GB. A smaller limit means smaller tiles: slower, with the same result.</source>
+        <source>Memory that the run may use on the device, in GB. A smaller limit means smaller tiles, which take longer and give the same result.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -292,7 +292,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>All free memory</source>
+        <source>Part of the free memory</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
