@@ -116,13 +116,7 @@ def test_a_resumed_run_on_blocks_continues_as_if_it_had_never_stopped(tmp_path):
 
 def test_all_augmentations_draw_finite_batches(tmp_path):
     shares = {"gamma_share": 0.2, "curve_share": 0.2, "tissue_share": 0.6}
-    more = {
-        "lesion_share": 1.0,
-        "smooth_share": 1.0,
-        "offset_share": 1.0,
-        "own_profile_share": 1.0,
-        "kspace_range": (1.0, 2.0),
-    }
+    more = {"smooth_share": 1.0, "offset_share": 1.0, "own_profile_share": 1.0, "kspace_range": (1.0, 2.0)}
 
     batch = batch_of(config_of(tmp_path, **shares, **more, batch_items=8), rough_grids())
 

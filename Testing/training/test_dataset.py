@@ -330,19 +330,6 @@ def test_brightness_varies_in_patch_and_truth_alike(config):
     torch.testing.assert_close(other.truth, one.truth * gain[:, None], rtol=1e-4, atol=1e-5)
 
 
-def test_lesions_are_in_patch_and_truth_alike_and_in_as_many_as_the_recipe_asks(config):
-    config = dataclasses.replace(config, **PLAIN, lesion_share=0.3)
-    stored = torch.full((48, 52, 44), STORED_ONE, dtype=torch.int16)
-    flat = [[TrainingVolume("flat", stored, torch.tensor([[24, 26, 22]]))]]
-    items = [draw_item(flat, config, torch.Generator().manual_seed(seed)) for seed in range(400)]
-
-    with_lesions = sum(float(item.patch.std()) > 1e-3 for item in items)
-    assert with_lesions / 400 == pytest.approx(0.3, abs=0.08)
-    batch = BatchSampler(flat, dataclasses.replace(config, lesion_share=1.0)).draw(0)
-    assert float(batch.truth.std()) > 0.01
-    assert cubic_error(batch) < 0.5
-
-
 def test_profiles_that_nobody_tells_have_weights_of_their_own_and_the_nominal_thickness(config):
     likely = (0.0, 1.0, 0.0, 0.0)
     config = dataclasses.replace(config, stated_share=0.5, nominal_share=0.0, unknown_profile_weights=likely)

@@ -7,16 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ArSSRLib.training.synthesis import (
-    BIAS_TERM,
-    KNOTS,
-    SPOT_DRAW,
-    SPOT_RADII,
-    random_bias_field,
-    random_contrast,
-    spot_count,
-    with_spots,
-)
+from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, random_bias_field, random_contrast
 
 SEEDS = st.integers(0, 10_000)
 
@@ -139,53 +130,3 @@ def test_a_bias_field_differs_along_every_axis_and_from_draw_to_draw():
 
 def test_air_stays_0_in_a_bias_field():
     assert not random_bias_field(torch.zeros(4, 5, 6), generator(0)).any()
-
-
-# --- spots that resemble lesions
-
-
-def one_spot(**values: float) -> torch.Tensor:
-    """Return the factors of one spot in the middle of a patch of 41 voxels along each axis."""
-    places = {"k": 0, "j": 1, "i": 2, "longest": 3, "depth": 4, "ratio_k": 5, "ratio_j": 6, "ratio_i": 7, "power": 8}
-    draw = torch.zeros(1, 1, SPOT_DRAW, dtype=torch.float64)
-    for name, value in {"k": 20 / 41, "j": 20 / 41, "i": 20 / 41, **values}.items():
-        draw[0, 0, places[name]] = value
-    return with_spots(torch.ones(1, 41, 41, 41, dtype=torch.float64), draw)[0]
-
-
-@pytest.mark.parametrize(("depth", "factor"), [(0.0, 0.4966), (0.6666, 0.8187), (0.6667, 1.2214), (1.0, 1.4918)])
-def test_a_spot_is_clearly_darker_or_brighter_than_its_surround(depth, factor):
-    spot = one_spot(depth=depth, longest=0.5)
-
-    assert float(spot[20, 20, 20]) == pytest.approx(factor, abs=1e-3)
-    assert float(spot[0, 0, 0]) == pytest.approx(1, abs=1e-6)
-
-
-@pytest.mark.parametrize("power", [0.0, 1.0])
-def test_a_spot_is_as_wide_as_its_semi_axes_at_half_its_depth(power):
-    spot = one_spot(longest=1.0, ratio_j=1.0, power=power).log()
-
-    half = float(spot[20, 20, 20]) / 2
-    radius = round(SPOT_RADII[1])
-    for place in ((20 + radius, 20, 20), (20, 20 + radius // 2, 20), (20, 20, 20 - radius)):
-        assert float(spot[place]) == pytest.approx(half)
-
-
-@given(seed=SEEDS)
-def test_spots_keep_air_and_texture_and_are_not_stronger_where_they_overlap(seed):
-    air = torch.zeros(2, 4, 48, 48)
-    draw = torch.rand(2, 300, SPOT_DRAW, generator=generator(seed))
-    texture = torch.rand(2, 4, 48, 48, generator=generator(seed + 1))
-
-    factors = with_spots(torch.ones_like(air), draw)
-
-    assert not with_spots(air, draw).any()
-    torch.testing.assert_close(with_spots(texture, draw), texture * factors)
-    assert float(factors.min()) >= 0.49
-    assert float(factors.max()) <= 1.5
-    assert not torch.allclose(factors[0], factors[1], atol=0.05)
-
-
-def test_the_number_of_spots_grows_with_the_patch_and_is_never_0():
-    assert spot_count((4, 4, 4)) == 1
-    assert spot_count((64, 64, 64)) == 8 * spot_count((32, 32, 32)) == 64
