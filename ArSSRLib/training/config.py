@@ -80,8 +80,6 @@ class TrainingConfig:
         curve_share: Share of items with a random tone curve.
         tissue_share: Share of items with a tone curve that simulates another MR contrast of T1-weighted tissue.
         bias_share: Share of items with a smooth bias field.
-        lesion_share: Share of items with small dark and bright spots in the ground truth, so that the network does
-            not remove small lesions, which healthy subjects do not have.
         smooth_share: Share of items whose ground truth is blurred, like templates and smoothed volumes.
         offset_share: Share of items with an intensity offset.
         steps: Optimizer steps of the whole run.
@@ -153,7 +151,6 @@ class TrainingConfig:
     curve_share: float = 0.1
     tissue_share: float = 0.0
     bias_share: float = 0.0
-    lesion_share: float = 0.0
     smooth_share: float = 0.0
     offset_share: float = 0.0
     steps: int = 20000

@@ -19,17 +19,9 @@ from torch import Tensor
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import times
-from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.preparation import STORED_ONE, TrainingVolume
-from ArSSRLib.training.synthesis import (
-    SPOT_DRAW,
-    random_bias_field,
-    random_contrast,
-    smoothed,
-    spot_count,
-    with_spots,
-)
+from ArSSRLib.training.synthesis import random_bias_field, random_contrast, smoothed
 
 # Fine voxels kept around a patch for the tails of the kernels, in addition to a multiple of the scale.
 KERNEL_MARGIN = 6
@@ -92,9 +84,6 @@ def draw_item(grids: Grids, config: TrainingConfig, generator: torch.Generator) 
         patch = random_contrast(patch, generator, **shares)
         if uniform(generator) < config.bias_share:
             patch = random_bias_field(patch, generator)
-        if config.lesion_share and uniform(generator) < config.lesion_share:
-            draw = torch.rand((1, spot_count(patch.shape), SPOT_DRAW), generator=generator)
-            patch = with_spots(patch[None], to_device(draw, patch.device))[0]
         if config.gain_range[0] < config.gain_range[1]:
             patch = patch * between(config.gain_range, generator)
         if config.smooth_share and uniform(generator) < config.smooth_share:

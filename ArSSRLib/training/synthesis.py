@@ -1,9 +1,8 @@
-"""Random contrasts of a patch, so that not only T1 contrast is learned, and spots that resemble small lesions."""
+"""Random contrasts of a patch: gain, gamma, bias field and tone curves, so that not only T1 contrast is learned."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +14,6 @@ from ArSSRLib.kernels.transfer import to_device
 KNOTS = 6
 # Largest coefficient of the linear and the quadratic term of a bias field along an axis: up to 22 % per axis.
 BIAS_TERM = 0.1
-# Spots that resemble small lesions: one per cube of this edge, and their smallest and largest semi-axis, in voxels.
-SPOT_ROOM = 16
-SPOT_RADII = (1.0, 6.0)
-# Logarithm of the brightness factor in the middle of a spot: 0.5 to 0.8 in dark ones, 1.2 to 1.5 in bright ones.
-DARK_SPOTS = (-0.7, -0.2)
-BRIGHT_SPOTS = (0.2, 0.4)
-DARK_SHARE = 2 / 3
-# Random numbers per spot.
-SPOT_DRAW = 9
 
 
 def random_contrast(
@@ -62,45 +52,6 @@ def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
         x = torch.linspace(-1, 1, patch.shape[axis], device=patch.device).view(shape)
         patch = patch * torch.exp(linear * x + square * x**2)
     return patch
-
-
-def spot_count(shape: Sequence[int]) -> int:
-    """Return how many spots a patch of shape (k, j, i) gets."""
-    return math.ceil(math.prod(shape) / SPOT_ROOM**3)
-
-
-def with_spots(patches: Tensor, draw: Tensor) -> Tensor:
-    """Add small dark and bright spots with soft edges, in which the texture of the tissue is preserved.
-
-    Without them, a network learns that a structure of a few voxels that healthy tissue does not have is noise, and
-    removes small lesions. Spots may overlap, so that not all of them are ellipsoids.
-
-    Args:
-        patches: Intensities, shape (N, k, j, i).
-        draw: Numbers from [0, 1), `SPOT_DRAW` for each spot, shape (N, spots, SPOT_DRAW), on the same device.
-
-    Returns:
-        Patches in the same shape.
-    """
-    least, most = SPOT_RADII
-    longest = least * (most / least) ** draw[..., 3]
-    # 2 is a Gaussian; a larger exponent has a flat middle and steeper edges.
-    power = 2 + 2 * draw[..., 8:]
-    profiles = []
-    for axis, count in enumerate(patches.shape[1:]):
-        radius = (longest * (1 - 0.5 * draw[..., 5 + axis])).clamp_min(least)
-        off = torch.arange(count, device=patches.device) - draw[..., axis : axis + 1] * count
-        profiles.append(torch.exp2(-((off.abs() / radius[..., None]) ** power)))
-    k, j, i = profiles
-    dark = draw[..., 4] / DARK_SHARE
-    bright = (draw[..., 4] - DARK_SHARE) / (1 - DARK_SHARE)
-    factors = torch.where(dark < 1, _between(DARK_SPOTS, dark), _between(BRIGHT_SPOTS, bright))
-    spots = torch.einsum("ns,nsk,nsj,nsi->nkji", factors, k, j, i)
-    return patches * torch.exp(spots.clamp(DARK_SPOTS[0], BRIGHT_SPOTS[1]))
-
-
-def _between(limits: tuple[float, float], position: Tensor) -> Tensor:
-    return limits[0] + (limits[1] - limits[0]) * position
 
 
 def tissue_curve(generator: torch.Generator) -> Tensor:

@@ -36,16 +36,7 @@ from ArSSRLib.training.drawing import (
     uniform,
 )
 from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
-from ArSSRLib.training.synthesis import (
-    BIAS_TERM,
-    KNOTS,
-    SPOT_DRAW,
-    smoothed,
-    spot_count,
-    tissue_curves,
-    tone_curves,
-    with_spots,
-)
+from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, smoothed, tissue_curves, tone_curves
 
 
 class WholeBatchSampler(BatchSampler):
@@ -147,9 +138,6 @@ class WholeBatchSampler(BatchSampler):
             shape[1 + axis] = -1
             x = torch.linspace(-1, 1, fine.shape[1 + axis], device=self.device).view(shape)
             fine = fine * torch.exp(_per_item(terms[:, axis, 0]) * x + _per_item(terms[:, axis, 1]) * x**2)
-        if config.lesion_share:
-            spotted = with_spots(fine, self._rand(count, spot_count(fine.shape[1:]), SPOT_DRAW))
-            fine = torch.where(_per_item(self._rand(count)) < config.lesion_share, spotted, fine)
         low, high = config.gain_range
         fine = fine * _per_item(low + (high - low) * self._rand(count))
         if uniform(self._host) < config.smooth_share:  # one per group: it determines the shape of the kernel
