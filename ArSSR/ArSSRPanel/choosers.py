@@ -10,6 +10,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ArSSRLib.checkpoint import DEFAULT_MODELS, find_entry, installed_models, sha256_of
+from ArSSRLib.options import AS_FILED, POINT_SAMPLES, UNKNOWN_THICKNESS
 from ArSSRPanel.estimate import chosenDevice, describeMemory
 
 AUTOMATIC = "auto"
@@ -50,13 +51,13 @@ class Quality(enum.Enum):
 
 
 class ThicknessSource(enum.Enum):
-    """Ways of determining the slice thickness."""
+    """Ways of determining the slice thickness; values of the engine's option where there is one."""
 
     AUTOMATIC = "automatic"
-    FILE = "file"
+    FILE = AS_FILED
     STATED = "stated"
-    POINTS = "points"
-    UNKNOWN = "unknown"
+    POINTS = POINT_SAMPLES
+    UNKNOWN = UNKNOWN_THICKNESS
 
     def label(self) -> str:
         """Return the text in the panel."""
