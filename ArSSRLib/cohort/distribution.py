@@ -58,6 +58,8 @@ class _Spreading:
         self._workers, self._client, self._share = workers, workers.client, share
         self._ready: list[str] = []
         self._refused: dict[str, str] = {}
+        # The workers that may take a scan that failed elsewhere.
+        self._others: dict[Future[Any], list[str]] = {}
         self._seen = self._looked = self._worked = time.monotonic()
 
     def outcomes(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
@@ -71,6 +73,7 @@ class _Spreading:
                 running[self._submit(task)] = task
             for future in self._done(list(running)):
                 task = running.pop(future)
+                self._others.pop(future, None)
                 worker, outcome = _result_of(future, task)
                 # A scan whose workers died is not sent to further workers.
                 again = outcome.state == FAILED and worker and task.scan.path not in tried
@@ -79,12 +82,31 @@ class _Spreading:
                     running[self._submit(task, avoid=worker)] = task
                 else:
                     yield outcome
+            for future in self._stranded():
+                task = running.pop(future)
+                future.cancel()
+                running[self._submit(task)] = task
 
     def _submit(self, task: Task, avoid: str = "") -> Future[Any]:
-        others = {"workers": [w for w in self._ready if w != avoid], "allow_other_workers": True} if avoid else {}
-        return self._client.submit(
-            _on_worker, task, self._share, pure=False, retries=1, resources={RESOURCE: 1}, **others
+        """Submit a scan to every worker, or to every worker but one.
+
+        Dask may not choose others (`allow_other_workers`): an idle worker would take the scan from the chosen ones,
+        and the worker on which it has just failed is idle.
+        """
+        others = [worker for worker in self._ready if worker != avoid] if avoid else None
+        future = self._client.submit(
+            _on_worker, task, self._share, pure=False, retries=1, resources={RESOURCE: 1}, workers=others
         )
+        if others:
+            self._others[future] = others
+        return future
+
+    def _stranded(self) -> list[Future[Any]]:
+        """Return the futures of scans whose chosen workers are all lost; forget their workers."""
+        lost = [future for future, others in self._others.items() if not set(others) & set(self._ready)]
+        for future in lost:
+            del self._others[future]
+        return [future for future in lost if not future.done()]
 
     def _done(self, futures: list[Future[Any]]) -> list[Future[Any]]:
         """Return the finished futures, after a limited time; check the workers at intervals."""

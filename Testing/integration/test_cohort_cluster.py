@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from ArSSRLib.cohort import distribution, places
 from ArSSRLib.cohort.dataset import Scan
 from ArSSRLib.cohort.distribution import outcomes_of
 from ArSSRLib.cohort.places import Place, Share
-from ArSSRLib.cohort.processing import DONE, FAILED, KEPT, Task
+from ArSSRLib.cohort.processing import DONE, FAILED, KEPT, Outcome, Task
 from ArSSRLib.errors import ClusterError, DependencyError
 from ArSSRLib.options import UpsamplingOptions
 
@@ -100,6 +101,76 @@ def test_a_scan_that_fails_on_one_worker_is_tried_on_another(cluster, tasks, mon
     assert [outcome.path for outcome in outcomes if outcome.state == FAILED] == [tasks[2].scan.path]
     failed = [worker for worker, outcome in took if outcome.state == FAILED]
     assert len(failed) == len(set(failed)) == 2
+
+
+def fails_one_scan(task, share):
+    """Fail the scan of subject 0 after a moment; process that of subject 1 until its folder has a file `go`."""
+    root = Path(task.root)
+    where = distributed.get_worker().address
+    if task.scan.path.startswith("sub-0"):
+        time.sleep(0.5)  # Dask does not move shorter tasks
+        return where, Outcome(task.scan.path, FAILED, "no space left on device")
+    if task.scan.path.startswith("sub-1"):
+        (root / "busy").write_text(str(os.getpid()))
+        wait_for(root / "go")
+    return where, Outcome(task.scan.path, DONE, "done")
+
+
+def wait_for(file):
+    for _attempt in range(600):
+        if file.exists():
+            return
+        time.sleep(0.05)
+    msg = f"{file} did not appear"
+    raise TimeoutError(msg)
+
+
+def failures_of(tasks, cluster, monkeypatch, meanwhile):
+    """Process two scans, one of which fails; return the workers on which it failed.
+
+    `meanwhile` runs once that scan has failed on one worker while the other worker is busy.
+    """
+    took, result_of = [], distribution._result_of
+
+    def record(future, task):
+        took.append(result_of(future, task))
+        if len(took) == 1:
+            wait_for(Path(task.root) / "busy")
+            other.start()
+        return took[-1]
+
+    other = threading.Thread(target=meanwhile)
+    monkeypatch.setattr(distribution, "_on_worker", fails_one_scan)
+    monkeypatch.setattr(distribution, "_result_of", record)
+    states = {
+        outcome.path: outcome.state
+        for outcome in outcomes_of(tasks[:2], Place(scheduler=cluster.scheduler_address), Share())
+    }
+    other.join()
+    assert list(states.values()).count(FAILED) == 1
+    assert len(states) == 2
+    return [worker for worker, outcome in took if outcome.state == FAILED]
+
+
+def test_a_scan_that_fails_on_one_worker_waits_for_another_that_is_busy(cluster, tasks, monkeypatch):
+    def free_the_other_worker():
+        time.sleep(2.5)  # Dask moves tasks to idle workers once a second
+        (Path(tasks[0].root) / "go").touch()
+
+    failed = failures_of(tasks, cluster, monkeypatch, free_the_other_worker)
+
+    assert len(failed) == len(set(failed)) == 2
+
+
+def test_a_scan_that_waits_for_a_lost_worker_goes_to_any_other(cluster, tasks, monkeypatch):
+    monkeypatch.setattr(distribution, "LOOK", 0.2)
+
+    def end_the_other_worker():
+        busy = int((Path(tasks[0].root) / "busy").read_text())
+        (Path(tasks[0].root) / "go").touch()
+        psutil.Process(busy).kill()
+
+    assert len(failures_of(tasks, cluster, monkeypatch, end_the_other_worker)) == 2
 
 
 def test_a_scan_that_ends_its_workers_is_abandoned_and_named(cluster, tasks, monkeypatch):
