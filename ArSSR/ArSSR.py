@@ -143,7 +143,13 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> Any:
         """Return the state of the panel, an `ArSSRParameterNode`."""
-        return ArSSRParameterNode(super().getParameterNode())  # type: ignore[call-arg]
+        node = super().getParameterNode()
+        # In scenes that were saved before there was a choice, a thickness of more than 0 mm was stated.
+        beforeChoice = node.GetParameter("sliceThickness") and not node.GetParameter("thicknessSource")
+        parameters: Any = ArSSRParameterNode(node)  # type: ignore[call-arg]
+        if beforeChoice and parameters.sliceThickness:
+            parameters.thicknessSource = ThicknessSource.STATED
+        return parameters
 
     def process(
         self,

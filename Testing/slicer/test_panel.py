@@ -204,6 +204,18 @@ def test_the_panel_says_that_it_is_not_for_diagnosis(parameters, panel):
     assert "not for diagnosis" in panel.ui.noticeLabel.text
 
 
+@pytest.mark.parametrize(("thickness", "source"), [("4.5", ThicknessSource.STATED), ("0.0", ThicknessSource.AUTOMATIC)])
+def test_a_thickness_of_a_scene_without_the_choice_of_its_source_is_stated(scene, module, thickness, source):
+    logic = module.ArSSRLogic()
+    node = logic.getParameterNode().parameterNode
+    node.UnsetParameter("thicknessSource")
+    node.SetParameter("sliceThickness", thickness)
+
+    assert logic.getParameterNode().thicknessSource == source
+    logic.getParameterNode().thicknessSource = ThicknessSource.UNKNOWN
+    assert logic.getParameterNode().thicknessSource == ThicknessSource.UNKNOWN
+
+
 def test_the_state_is_saved_with_the_scene(parameters, panel, module, tmp_path, slicerHost):
     parameters.mode = module.ScaleMode.AXES
     parameters.scaleK = 3.5
