@@ -37,7 +37,7 @@ findEngine()
 from ArSSRPanel import run
 from ArSSRPanel.about import acknowledgementText, helpText
 from ArSSRPanel.attributes import sourceOf
-from ArSSRPanel.choosers import Quality, ScaleMode, ThicknessSource, coupleScale
+from ArSSRPanel.choosers import Quality, ScaleMode, ThicknessSource, coupleScale, updateThicknessSource
 from ArSSRPanel.compare import CompareMode, Comparison
 from ArSSRPanel.controller import LogSection, RunController
 from ArSSRPanel.dependencies import requireInstallation
@@ -143,13 +143,7 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> Any:
         """Return the state of the panel, an `ArSSRParameterNode`."""
-        node = super().getParameterNode()
-        # In scenes that were saved before there was a choice, a thickness of more than 0 mm was stated.
-        beforeChoice = node.GetParameter("sliceThickness") and not node.GetParameter("thicknessSource")
-        parameters: Any = ArSSRParameterNode(node)  # type: ignore[call-arg]
-        if beforeChoice and parameters.sliceThickness:
-            parameters.thicknessSource = ThicknessSource.STATED
-        return parameters
+        return ArSSRParameterNode(updateThicknessSource(super().getParameterNode()))  # type: ignore[call-arg]
 
     def process(
         self,

@@ -76,6 +76,13 @@ class ThicknessSource(enum.Enum):
         return None if self is ThicknessSource.AUTOMATIC else self.value
 
 
+def updateThicknessSource(node: Any) -> Any:
+    """State the thickness of a parameter node that was saved before its source could be chosen; return the node."""
+    if float(node.GetParameter("sliceThickness") or 0) and not node.GetParameter("thicknessSource"):
+        node.SetParameter("thicknessSource", ThicknessSource.STATED.name)
+    return node
+
+
 def coupleScale(slider: Any, spinBox: Any) -> None:
     """Synchronize a slider and a spin box for the scale; the range of the slider is smaller."""
 
