@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from evaluation.tables import PROTOCOL
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.evaluation.protocol import PROTOCOLS, Protocol, Published, read_protocol
 from ArSSRLib.evaluation.protocol_methods import Method
@@ -30,6 +31,11 @@ def test_a_shipped_protocol_is_known_by_its_name_and_changed_by_one_path(name, t
 
     assert protocol.subjects == tmp_path
     assert any(method.model.startswith("arssr2") for method in protocol.methods)
+
+
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"uncertainty"}))  # that of the deep model, which best uses
+def test_a_shipped_comparison_has_the_default_model(name):
+    assert DEFAULT_MODEL in [method.model for method in read_protocol(Path(name)).methods]
 
 
 def test_the_shipped_protocols_are_those_of_the_paper_thick_slices_another_program_and_the_uncertainty():
