@@ -10,7 +10,7 @@ from evaluation.tables import PROTOCOL
 from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.evaluation.protocol import PROTOCOLS, Protocol, Published, read_protocol
-from ArSSRLib.evaluation.protocol_methods import Method
+from ArSSRLib.evaluation.protocol_methods import TRUE, Method
 from ArSSRLib.geometry import scale_label
 from ArSSRLib.options import UpsamplingOptions
 
@@ -36,6 +36,10 @@ def test_a_shipped_protocol_is_known_by_its_name_and_changed_by_one_path(name, t
 @pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"uncertainty"}))  # that of the deep model, which best uses
 def test_a_shipped_comparison_has_the_default_model(name):
     assert DEFAULT_MODEL in [method.model for method in read_protocol(Path(name)).methods]
+
+
+def test_no_method_of_the_thick_slices_needs_the_true_profile_which_real_ones_do_not_have():
+    assert TRUE not in [method.profile for method in read_protocol(Path("thick_slice")).methods]
 
 
 def test_the_shipped_protocols_are_those_of_the_paper_thick_slices_another_program_and_the_uncertainty():
