@@ -96,6 +96,16 @@ def grow(root):
         file.truncate(101 * 2**20)  # sparse: needs no disk space
 
 
+def grow_the_history(root):
+    """Commit a large file, stored uncompressed, then delete it."""
+    git = ["git", "-C", root, "-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "core.compression=0"]
+    (root / "weights.bin").write_bytes(bytes(101 * 2**20))
+    subprocess.run([*git, "add", "weights.bin"], check=True)
+    subprocess.run([*git, "commit", "-qm", "Add"], check=True)
+    subprocess.run([*git, "rm", "-q", "weights.bin"], check=True)
+    subprocess.run([*git, "commit", "-qm", "Remove"], check=True)
+
+
 @pytest.mark.parametrize(
     ("check", "break_it", "told"),
     [
@@ -139,6 +149,7 @@ def grow(root):
         ("description_explains", edit("CMakeLists.txt", "not for diagnosis, ", ""), "not for diagnosis"),
         ("license_is_at_the_root", remove("LICENSE.txt"), "no licence"),
         ("repository_is_small", grow, "101 MB"),
+        ("repository_is_small", grow_the_history, "101 MB"),
         (
             "readme_shows_and_cites",
             edit("README.md", "the voxels of a volume smaller, by any factor,", ""),
