@@ -30,7 +30,7 @@ from ArSSRLib.io import (
     validate_output,
     write_volume,
 )
-from ArSSRLib.io.files import refuse_name
+from ArSSRLib.io.files import is_same_file, refuse_name
 from ArSSRLib.io.formats import STREAMED_SUFFIXES, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import write_whole
 from ArSSRLib.model.interface import SuperResolutionModel
@@ -70,8 +70,6 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or DEFAULT_MODELS[options.quality]
     if args.figure:
         _check_figure(Path(args.figure), args)
-    if args.uncertainty:
-        refuse_existing(validate_output(Path(args.uncertainty), overwrite=True, source=source), args)
     batch = Batch(args, options, functools.cache(lambda: load_model(model)), Reporter(args.progress))
     try:
         inputs = find_inputs(source, series=args.series)
@@ -138,6 +136,8 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
     started = time.monotonic()
     args, reporter = batch.args, batch.reporter
     target = target_for(output, source, args)
+    if args.uncertainty:
+        _check_uncertainty(Path(args.uncertainty), Path(output), source, args)
     if args.provenance:
         refuse_existing(sidecar_of(Path(output)), args)
     reporter.stage("read", str(source))
@@ -210,6 +210,14 @@ def _writable_name(source: Path) -> str:
             "%s: its result is named %s, because Windows does not allow its own name.", source, portable_name(name)
         )
     return portable_name(name)
+
+
+def _check_uncertainty(path: Path, output: Path, source: Path, args: argparse.Namespace) -> None:
+    """Refuse a file for the uncertainty that cannot be written, or that is the input or the output."""
+    refuse_existing(validate_output(path, overwrite=True, source=source), args)
+    if is_same_file(path, output):
+        msg = f"{path}: is also the output, which the uncertainty would replace; choose another name for one of them."
+        raise OutputError(msg)
 
 
 def _check_figure(path: Path, args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError, OutputError
 from ArSSRLib.filenames import reserved_name
+from ArSSRLib.io.content import is_dicom_file
 from ArSSRLib.io.formats import DICOM_SUFFIXES, WRITABLE_SUFFIXES, format_of, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
 
@@ -41,7 +42,7 @@ def validate_output(
             msg = f"{path}: is a folder; specify a file in it, for example {path / 'result.nii.gz'}."
             raise OutputError(msg)
         if path.exists():
-            if source is not None and Path(source).exists() and path.samefile(source):
+            if source is not None and _is_input(path, Path(source)):
                 msg = f"{path}: is the input, which is never replaced; choose another name for the output."
                 raise OutputError(msg)
             if not overwrite:
@@ -77,6 +78,13 @@ def validate_series_folder(
     except (OSError, ValueError) as error:
         raise _cannot_write(path, error) from error
     return path
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths are the same file, regardless of links; neither has to exist."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return _destination(path) == _destination(other)
 
 
 def refuse_name(path: Path) -> None:
@@ -155,6 +163,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             old.replace(destination)
         for left in (temporary, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_input(path: Path, source: Path) -> bool:
+    """Return whether an existing file is the input, or a slice in the folder of a series; slices may be named .nii."""
+    if not source.is_dir():
+        return source.exists() and path.samefile(source)
+    return _destination(path).parent.samefile(source) and is_dicom_file(path, named=True)
 
 
 def _refuse_folder(path: Path, *, overwrite: bool, source: Path | None) -> None:

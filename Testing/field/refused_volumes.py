@@ -222,6 +222,8 @@ CASES: dict[str, Case] = {
     "frames with different slopes": info(lambda f: frames(f / "a.dcm", slopes=[1, 2, 3, 4, 5, 6, 7, 8])),
     "a text file named .dcm": info(lambda f: written(f / "a.dcm", b"no image" * 40)),
     "an output that exists": upsample(output="good.nii.gz"),
+    "the uncertainty as the output": lambda folder: upsample(
+        "--scale", "2", "--quality", "best", "--uncertainty", str(folder / "out.nii.gz"))(folder),
     "an output without a format": upsample(output="out"),
     "an output of an unknown format": upsample(output="out.png"),
     "an output format with two files": upsample(output="out.hdr"),

@@ -127,3 +127,13 @@ def test_a_mistyped_file_name_is_not_taken_for_a_folder(study, tmp_path, arssr, 
 
 def test_a_missing_input_is_refused_as_such(tmp_path, arssr, assert_refused):
     assert_refused(arssr(tmp_path / "absent", tmp_path / "finer", "--scale", "2"), tmp_path / "finer", "absent")
+
+
+def test_a_result_never_replaces_a_slice_that_is_named_like_a_volume(study, tmp_path, arssr, capsys):
+    for file in study.iterdir():
+        file.rename(file.with_suffix(".nii"))
+    before = {file: file.read_bytes() for file in study.iterdir()}
+
+    assert arssr(study, min(before), "--scale", "2", "--overwrite") == 2
+    assert "is the input, which is never replaced" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in study.iterdir()} == before

@@ -22,6 +22,8 @@ ODD_NAMES = [
     "-dash.nii.gz",
 ]
 
+BEST = ("--scale", "1.5", "--quality", "best", "--uncertainty")
+
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("side", ["input", "output"])
@@ -63,6 +65,26 @@ def test_a_link_to_the_input_is_the_input(link, brain, tmp_path, arssr, capsys):
     assert arssr(brain, tmp_path / "other.nii.gz", "--scale", "1.5", "--overwrite") == 2
     assert "is the input" in capsys.readouterr().err
     assert brain.read_bytes() == before
+
+
+@pytest.mark.parametrize("spread", ["out.nii.gz", "sub/../out.nii.gz", "link.nii.gz"])
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_the_uncertainty_never_replaces_the_result(spread, more, brain, tmp_path, arssr, assert_refused):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "out.nii.gz")
+    code = arssr(brain, tmp_path / "out.nii.gz", *BEST, str(tmp_path / spread), *more)
+
+    assert_refused(code, tmp_path / "out.nii.gz", "is also the output")
+
+
+def test_the_uncertainty_never_replaces_the_input_in_a_folder(brain, tmp_path, arssr, assert_refused):
+    (tmp_path / "one").mkdir()
+    only = tmp_path / "one" / "brain.nii.gz"
+    shutil.copy(brain, only)
+    code = arssr(tmp_path / "one", tmp_path / "out.nii.gz", *BEST, str(only), "--overwrite")
+
+    assert_refused(code, tmp_path / "out.nii.gz", "is the input, which is never replaced")
+    assert only.read_bytes() == brain.read_bytes()
 
 
 def test_links_that_lead_in_a_circle_are_refused(brain, tmp_path, arssr, assert_refused):
