@@ -17,13 +17,15 @@ from typing import Any
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.acquisition.stated import AGREE, along_slices, in_plane
 from ArSSRLib.complex_parts import component_by_type
-from ArSSRLib.errors import InputError, reason_of
+from ArSSRLib.errors import InputError, reason_of, shown
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io.content import refuse_unfetched
 
 LOGGER = logging.getLogger(__name__)
 
-_LONGEST = 2**20
+# Programs that embed whole DICOM headers write several megabytes.
+_LONGEST = 2**24
+_NUMBERS = ("SliceThickness", "SpacingBetweenSlices", "AcquisitionMatrixPE", "BaseResolution", "ReconMatrixPE")
 # Every spelling of the suffix, the usual one first: listing the folder would be slow if it contains many volumes.
 _JSON = tuple(itertools.product("jJ", "sS", "oO", "nN"))
 # Without a stated distance, slices with a larger overlap were resampled.
@@ -42,7 +44,8 @@ def stated_beside(path: Path, geometry: VolumeGeometry) -> tuple[SliceProfile, s
 def component_stated(table: Mapping[str, Any]) -> str:
     """Return the part of a complex image stated by the content of a sidecar; empty if there is none."""
     types = [table.get(name) for name in ("ImageType", "ImageTypeText")]
-    words = [str(word) for image_type in types if isinstance(image_type, list) for word in image_type[2:]]
+    lists = [image_type.split("\\") if isinstance(image_type, str) else image_type for image_type in types]
+    words = [str(word) for image_type in lists if isinstance(image_type, list) for word in image_type[2:]]
     return component_by_type([*words, str(table.get("ComplexImageComponent", ""))])
 
 
@@ -50,6 +53,7 @@ def profile_stated(table: Mapping[str, Any], geometry: VolumeGeometry, sidecar: 
     """Return the slice profiles stated by the content of a sidecar, whose path is for the log."""
     if not table:
         return UNKNOWN
+    table = {**table, **{name: _as_number(table[name], name, sidecar) for name in _NUMBERS if name in table}}
     axis = _slice_axis(table, geometry, sidecar)
     if axis is None:
         return UNKNOWN
@@ -72,7 +76,10 @@ def _table(sidecar: Path) -> dict[str, Any]:
         refuse_unfetched(sidecar)
         with sidecar.open("rb") as file:
             content = file.read(_LONGEST + 1)
-        table = json.loads(content.decode("utf-8-sig")) if len(content) <= _LONGEST else None
+        if len(content) > _LONGEST:
+            LOGGER.warning("%s: exceeds %d MB, unlike any sidecar file, and is ignored.", sidecar, _LONGEST >> 20)
+            return {}
+        table = json.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except InputError as error:
@@ -121,12 +128,25 @@ def _acquired(table: Mapping[str, Any], slices: int, geometry: VolumeGeometry, s
     return {along: int(phase), other: None if frequency is None else int(frequency)}
 
 
+def _as_number(value: Any, name: str, sidecar: Path) -> float | None:  # noqa: ANN401 - whatever JSON holds
+    """Return the value of a numeric key, which some programs write as text; a value that is no number is ignored."""
+    if value is None or value in ("", "n/a"):
+        return None
+    try:
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:  # an integer beyond every float
+        return math.inf
+    except ValueError:
+        pass
+    LOGGER.warning("%s: states %s as %s, but a number is expected; it is ignored.", sidecar, name, shown(value))
+    return None
+
+
 def _number(table: Mapping[str, Any], name: str) -> float | None:
     value = table.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    # Numbers that are not finite are kept, so that the log reports them as impossible.
-    return float(value) if name == "SliceThickness" or math.isfinite(value) else None
+    # A thickness that is not finite is kept, so that the log reports it as impossible.
+    return value if value is None or name == "SliceThickness" or math.isfinite(value) else None
 
 
 def _contradicted(sidecar: Path, stated: str, found: str) -> None:

@@ -120,6 +120,7 @@ CASES: dict[str, Case] = {
     "an MGH file without orientation": info(mgh),
     "a sidecar that is not JSON": beside("{"),
     "a sidecar that is a list": beside("[]"),
+    "a sidecar with a list instead of a number": beside({"SliceThickness": [2], "MRAcquisitionType": "2D"}),
     "a sidecar with another thickness": beside({"SliceThickness": 6, "MRAcquisitionType": "2D"}),
     "copies of DICOM files": info(copies),
     "an impossible slice thickness": series(**{**FLAT, "SliceThickness": "65"}),

@@ -115,6 +115,12 @@ def test_the_slice_axis_is_that_of_the_sidecar_or_the_thickest(tmp_path):
         ({"SliceThickness": 0, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}, "impossible"),
         (b'{"SliceThickness": NaN, "SpacingBetweenSlices": 4, "MRAcquisitionType": "2D"}', "impossible"),
         ({"SliceThickness": [3], "MRAcquisitionType": "2D"}, "does not state the slice thickness"),
+        ({"SliceThickness": [3], "MRAcquisitionType": "2D"}, "states SliceThickness as [3], but a number is expected"),
+        ({"SliceThickness": "3 mm", "MRAcquisitionType": "2D"}, 'states SliceThickness as "3 mm", but a number'),
+        ({"SliceThickness": True, "MRAcquisitionType": "2D"}, "states SliceThickness as true, but a number"),
+        ({"SliceThickness": 10**400, "MRAcquisitionType": "2D"}, "slices of inf mm"),
+        (b'{"SpacingBetweenSlices": 1' + b"0" * 400 + b"}", "does not state the slice thickness"),
+        (b" " * 2**24 + b"{}", "exceeds 16 MB"),
         ({"SliceThickness": 3}, "or whether the acquisition is 2D or 3D"),
         (b"{", "cannot be read as a sidecar"),
         (b"[" * 100_000, "cannot be read as a sidecar"),
@@ -126,6 +132,25 @@ def test_a_contradictory_or_unusable_sidecar_leaves_the_profile_unknown(tmp_path
         assert read_beside(tmp_path, sidecar) == UNKNOWN
 
     assert words in caplog.text
+
+
+def test_numbers_written_as_text_count(tmp_path):
+    stated = {"SliceThickness": "3.0", "SpacingBetweenSlices": " 4", "MRAcquisitionType": "2D"}
+
+    assert read_beside(tmp_path, stated).axes[2] == AxisProfile("gaussian", 0.75, "sidecar")
+    assert read_beside(tmp_path, stated | {"SpacingBetweenSlices": "7"}) == UNKNOWN
+
+
+@pytest.mark.parametrize("missing", [None, "", "n/a"])
+def test_a_number_that_is_not_available_causes_no_warning(tmp_path, caplog, missing):
+    assert read_beside(tmp_path, {"SliceThickness": missing, "MRAcquisitionType": "2D"}) == UNKNOWN
+    assert caplog.text == ""
+
+
+def test_a_large_sidecar_counts(tmp_path):
+    stated = {"SliceThickness": 3, "MRAcquisitionType": "2D", "global": "x" * 2**21}
+
+    assert read_beside(tmp_path, stated).axes[2] == AxisProfile("gaussian", 0.75, "sidecar")
 
 
 def test_a_volume_without_a_sidecar_states_nothing(tmp_path):
