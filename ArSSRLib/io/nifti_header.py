@@ -98,11 +98,6 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
             )
         return np.array(image.affine, dtype=np.float64), {}
     codes = {name: 0 if raw is None else int(raw[f"{name}_code"]) for name in ("sform", "qform")}
-    if raw is not None and not any(codes.values()) and not all(raw["pixdim"][1:4]):
-        LOGGER.warning(
-            "%s: states no voxel spacing along an axis; 1 mm is assumed, so check the size of the result.", path
-        )
-    affine, codes = _affine(header, codes, path)
     try:
         unit = header.get_xyzt_units()[0]
     except KeyError:
@@ -111,6 +106,12 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
             path,
         )
         unit = "unknown"
+    # Only an sform does not need the spacing.
+    needed = not codes["sform"] or _sound(header.get_sform) is None
+    if raw is not None and needed and not all(raw["pixdim"][1:4]):
+        text = "%s: states no voxel spacing along an axis; %g mm is assumed, so check the size of the result."
+        LOGGER.warning(text, path, _MILLIMETERS[unit])
+    affine, codes = _affine(header, codes, path, unit=_MILLIMETERS[unit])
     affine[:3] *= _MILLIMETERS[unit]
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
     return affine, {
@@ -123,8 +124,8 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
     }
 
 
-def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Affine, dict[str, int]]:
-    """Return the affine in the unit of the file, from the sform, the qform or the spacing, and the codes used."""
+def _affine(header: Nifti1Header, codes: dict[str, int], path: Path, *, unit: float) -> tuple[Affine, dict[str, int]]:
+    """Return the affine in a unit of this length in mm, from sform, qform or spacing, and the codes used."""
     forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
     # ITK, and therefore Slicer, treats a form with a negative code as not set; other forms have priority.
     given = sorted((name for name, code in codes.items() if code), key=lambda name: codes[name] < 0)
@@ -145,7 +146,7 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path) -> tuple[Af
     # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
     written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
     kept = {name: code if name in usable else 0 for name, code in written.items()}
-    if len(usable) == 2 and not _same(used, forms[usable[1]]):
+    if len(usable) == 2 and not _same(used, forms[usable[1]], unit):
         LOGGER.warning(
             "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation.",
             path,
@@ -174,8 +175,9 @@ def _sound(get: Any) -> Affine | None:  # noqa: ANN401 - a method of nibabel
         return affine if sound and np.linalg.matrix_rank(affine[:3, :3]) == 3 else None
 
 
-def _same(first: Affine | None, second: Affine | None) -> bool:
-    return first is not None and second is not None and bool(np.abs(first - second).max() <= _FORMS_AGREE_MM)
+def _same(first: Affine | None, second: Affine | None, unit: float) -> bool:
+    """Return whether two forms, in a unit of this length in mm, define the same grid."""
+    return first is not None and second is not None and bool(np.abs(first - second).max() * unit <= _FORMS_AGREE_MM)
 
 
 # Python's message about data after a gzip file, which gunzip ignores.

@@ -34,3 +34,30 @@ def test_source_and_result_with_a_negative_code_are_aligned_in_every_program(
     corner = [0.0] * 3 if before.GetOrigin() == (0, 0, 0) else [-0.5] * 3
     ends = [image.TransformContinuousIndexToPhysicalPoint(corner) for image in (before, after)]
     np.testing.assert_allclose(*ends, atol=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "length"), [("mm", 1.0), ("meter", 1000.0), ("micron", 1e-3)])
+@pytest.mark.parametrize(("shift", "differ"), [(0.5, True), (2e-4, False)])
+def test_two_forms_are_compared_in_mm_in_any_unit(tmp_path, caplog, unit, length, shift, differ):
+    affine, other = (np.diag([*[2 / length] * 3, 1.0]) for _ in range(2))
+    other[0, 3] = shift / length
+    path = save(
+        tmp_path / "a.nii", sform=(affine, 1), qform=(other, 1), edit=lambda header: header.set_xyzt_units(unit)
+    )
+
+    assert read_volume(path).geometry.spacing == pytest.approx((2, 2, 2))
+    assert ("place the voxels differently" in caplog.text) == differ
+
+
+@pytest.mark.parametrize(
+    ("forms", "warned"),
+    [({"qform": (AFFINE, 1)}, True), ({"sform": (AFFINE, 1)}, False), ({}, True)],
+)
+def test_a_spacing_of_0_causes_a_warning_where_it_counts(tmp_path, caplog, forms, warned):
+    path = save(tmp_path / "a.nii", **forms)
+    content = bytearray(path.read_bytes())
+    content[80:92] = bytes(12)
+    path.write_bytes(content)
+
+    assert read_volume(path).geometry.spacing == pytest.approx((1, 1, 1) if warned else (2, 2, 2.5))
+    assert ("states no voxel spacing along an axis; 1 mm is assumed" in caplog.text) == warned
