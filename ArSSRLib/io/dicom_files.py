@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -110,13 +110,20 @@ def without_copies(files: Sequence[Path], headers: dict[Path, Dataset]) -> list[
     for file in files:
         place = [headers[file].get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
         # A multi-frame file has positions in its frames, and is only compared with files of the same UID.
-        rounded = [np.round(numbers, _SAME_DECIMALS) + 0.0 for numbers in place if numbers]
+        rounded = [_rounded(numbers) for numbers in place if numbers]
         alike.setdefault(str(rounded if all(place) else headers[file].get("SOPInstanceUID")), []).append(file)
     kept: list[Path] = []
     for group in alike.values():
         seen = {_voxel_hash(file): file for file in reversed(group)} if len(group) > 1 else {"": group[0]}
         kept += seen.values()
     return sorted(kept)
+
+
+def _rounded(numbers: Any) -> Any:  # noqa: ANN401 - whatever a header has; text that is no number is refused later
+    try:
+        return np.round(np.asarray(numbers, dtype=np.float64), _SAME_DECIMALS) + 0.0
+    except (TypeError, ValueError):
+        return numbers
 
 
 def _voxel_hash(file: Path) -> str:

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
 from ArSSRLib.acquisition.stated import along_slices, in_plane
 from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.io.intensities import image_types
 
 LOGGER = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
 
     The phase-encoding direction, if stated, assigns the counts of the acquisition matrix to rows and columns.
     """
-    kinds = [str(word).upper() for word in headers[0].get("ImageType") or ()]
+    kinds = [word.upper() for word in image_types(headers[0])]
     if kinds[:1] == ["DERIVED"]:
         LOGGER.info(
             (

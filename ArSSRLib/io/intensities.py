@@ -62,13 +62,19 @@ def _frame_type(group: Dataset) -> Dataset:
 def _stated_types(dataset: Dataset) -> list[str]:
     """Return the words about the part of a complex image in a header, or in the type of a frame."""
     # The first two values describe the image as a file: original or derived, primary or secondary.
-    types = [word for name in ("ImageType", "FrameType") for word in list(dataset.get(name) or ())[2:]]
+    types = [word for name in ("ImageType", "FrameType") for word in image_types(dataset, name)[2:]]
     return [str(word) for word in (*types, dataset.get("ComplexImageComponent") or "") if word]
+
+
+def image_types(dataset: Dataset, name: str = "ImageType") -> list[str]:
+    """Return the values of an attribute of several words; some programs write only one, which is not a list."""
+    value = dataset.get(name) or ()
+    return [str(word) for word in ((value,) if isinstance(value, str) else value)]
 
 
 def is_mosaic(dataset: Dataset) -> bool:
     """Return whether a header describes a mosaic of slices in one image, as stored by Siemens and United Imaging."""
-    kinds = {str(word).upper() for word in dataset.get("ImageType") or ()}
+    kinds = {word.upper() for word in image_types(dataset)}
     united = str(dataset.get("Manufacturer") or "").upper().startswith(("UIH", "UNITED IMAGING"))
     many = _private(dataset, _UIH_SLICES) not in ("", "0", "1") or _UIH_FRAMES in dataset
     return bool(kinds & {"MOSAIC", "VFRAME"}) or (united and many)

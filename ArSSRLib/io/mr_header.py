@@ -20,6 +20,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 
 from ArSSRLib import __version__
 from ArSSRLib.io.derivation import MANUFACTURER, Derivation
+from ArSSRLib.io.intensities import image_types
 
 # Patient and examination: required with or without a value.
 _EMPTY_IF_UNKNOWN = """
@@ -111,7 +112,7 @@ def slice_header(groups: Sequence[Dataset]) -> Dataset:
         kept.ScanningSequence = _PULSE_SEQUENCES.get("" if pulse is None else str(pulse.value), ["RM"])
     if "SequenceVariant" not in kept:
         kept.SequenceVariant = "NONE"
-    said = [] if pulse is not None else list(groups[-1].get("ImageType") or [])
+    said = [] if pulse is not None else image_types(groups[-1])
     kept.ImageType = ["DERIVED", "SECONDARY", *(said[2:] or ["OTHER"])]
     return kept
 

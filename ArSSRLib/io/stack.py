@@ -124,9 +124,10 @@ def _spacing(depths: Vectors, error: float) -> float:
     step = float(np.median(apart)) if apart.size else 0.0
     doubled = int((steps <= _SAME_PLACE * step).sum())
     if doubled:
+        places = len(depths) - doubled
         msg = (
-            f"has {len(depths)} slices at {len(depths) - doubled} positions, as in a series with several echoes or "
-            "time points; split it first, for example with dcm2niix"
+            f"has {len(depths)} slices at {places} position{'s' * (places != 1)}, as in a series with several echoes "
+            "or time points; split it first, for example with dcm2niix"
         )
         raise InputError(msg)
     # Rounding errors are smaller than this; half a voxel would hide a missing slice.

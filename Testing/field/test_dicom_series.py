@@ -9,6 +9,8 @@ import SimpleITK as sitk  # noqa: N813
 from derived_series import as_scanned, write_to
 from dicom_series import write_frames, write_series
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import RLELossless
 
 from ArSSRLib.errors import InputError
@@ -257,4 +259,30 @@ def test_mosaics_are_named_as_mosaics(tmp_path, change):
     write_series(tmp_path / "s", series_of(), edit=edit)
 
     with pytest.raises(InputError, match="mosaic"):
+        read_volume(tmp_path / "s")
+
+
+def test_the_mosaic_of_a_single_word_is_named_as_one(tmp_path):
+    write_series(tmp_path / "s", series_of(), edit=lambda _k, dataset: setattr(dataset, "ImageType", "MOSAIC"))
+
+    with pytest.raises(InputError, match="is a mosaic"):
+        read_volume(tmp_path / "s")
+
+
+def test_a_position_that_is_no_number_is_named(tmp_path):
+    def edit(_k, dataset):
+        dataset.add(RawDataElement(Tag(0x00200032), "DS", 12, b"1,5\\2,5\\3,5 ", 0, False, True))
+
+    write_series(tmp_path / "s", series_of(), edit=edit)
+
+    with pytest.raises(InputError, match="has no usable ImagePositionPatient in"):
+        read_volume(tmp_path / "s")
+
+
+def test_slices_at_a_single_position_are_counted(tmp_path):
+    write_series(
+        tmp_path / "s", series_of(), edit=lambda _k, dataset: setattr(dataset, "ImagePositionPatient", [1, 2, 3])
+    )
+
+    with pytest.raises(InputError, match="has 6 slices at 1 position, as in"):
         read_volume(tmp_path / "s")

@@ -120,7 +120,12 @@ def test_the_part_is_recognized_by_image_types_of_manufacturers(image_type, comp
 
 @pytest.mark.parametrize("suffix", [".json", ".JSON"])
 @pytest.mark.parametrize(
-    "stated", [{"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, {"ComplexImageComponent": "PHASE"}]
+    "stated",
+    [
+        {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]},
+        {"ImageType": "ORIGINAL\\PRIMARY\\P\\ND"},
+        {"ComplexImageComponent": "PHASE"},
+    ],
 )
 def test_the_part_is_read_from_the_sidecar_regardless_of_the_file_name(tmp_path, stated, suffix):
     path = save(tmp_path / "9_gre_e2.nii.gz")
@@ -149,6 +154,9 @@ def test_an_odd_image_type_in_a_sidecar_is_ignored(tmp_path, image_type):
         ({"second": True, "ge": 1}, "phase"),
         ({"ge": 0}, ""),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]}, ""),
+        # A single word, whose letters are no words.
+        ({"ImageType": "ORIGINAL"}, ""),
+        ({"ImageType": "DERIVED"}, ""),
     ],
 )
 def test_parts_of_a_complex_image_are_recognized(tmp_path, phantom, tiny_model, caplog, change, component):

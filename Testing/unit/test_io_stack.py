@@ -79,7 +79,7 @@ def turned(slices):
         (without(2, 3), "lacks 2 slices"),
         (lambda p: [*p, p[3]], "has 7 slices at 6 positions, as in a series with several echoes"),
         (lambda p: p * 12, "has 72 slices at 6 positions"),
-        (lambda p: [p[0]] * 4, "has 4 slices at 1 positions"),
+        (lambda p: [p[0]] * 4, "has 4 slices at 1 position,"),
         (lambda p: p[:1], "has a single slice"),
         (moved(2, 0.5 * np.reshape(phantoms.rotation(10, 20, 30), (3, 3))[:, 2]), "unevenly spaced"),
         (leaning, "is tilted by 1.91 degrees"),
