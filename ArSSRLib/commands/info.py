@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ArSSRLib.acquisition.decision import decided_profile, described
 from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.acquisition.slice_gains import estimate_slice_gains, slice_axis
 from ArSSRLib.checkpoint import load_model, read_metadata
-from ArSSRLib.errors import printable
+from ArSSRLib.errors import ArSSRError, one_line, printable
 from ArSSRLib.geometry import VolumeGeometry, times
 from ArSSRLib.io import find_inputs, read_volume
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
@@ -22,23 +23,38 @@ from ArSSRLib.volume import Volume
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
 
+logger = logging.getLogger(__name__)
+
 Rows = list[tuple[str, str]]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the properties of a file, one per line.
+    """Print the properties of a file, one per line, or of every volume of a folder.
+
+    Returns:
+        0, or 1 if a volume of a folder could not be read; the others are described nevertheless.
 
     Raises:
-        ArSSRError: If the file cannot be read.
+        ArSSRError: If the file, or the folder, cannot be read.
     """
     path = Path(args.file)
     if path.suffix.lower() in WEIGHTS_SUFFIXES:
         _print(path, describe_weights(path))
         return 0
     # The volumes that `arssr upsample` would use, in the same order.
-    for source in find_inputs(path, series=args.series):
-        _print(source, describe_volume(read_volume(source, series=args.series)))
-    return 0
+    sources = find_inputs(path, series=args.series)
+    failed = 0
+    for source in sources:
+        try:
+            rows = describe_volume(read_volume(source, series=args.series))
+        except (ArSSRError, OSError, MemoryError) as error:
+            if len(sources) == 1:
+                raise
+            logger.error("%s", one_line(error))
+            failed += 1
+        else:
+            _print(source, rows)
+    return 1 if failed else 0
 
 
 def _print(path: Path, rows: Rows) -> None:

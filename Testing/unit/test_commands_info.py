@@ -79,3 +79,19 @@ def test_a_file_that_is_neither_a_volume_nor_weights_is_refused(tmp_path, capsys
 
     assert main(["info", str(tmp_path / "notes.safetensors")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_volume_that_cannot_be_read_does_not_hide_the_others(phantom, tmp_path, capsys):
+    for name in ("a.nii", "c.nii"):
+        write_volume(phantom, tmp_path / name)
+    (tmp_path / "b.nii").write_bytes(b"no volume" * 100)
+
+    assert main(["info", str(tmp_path)]) == 1
+
+    printed = capsys.readouterr()
+    assert [line for line in printed.out.splitlines() if not line.startswith(" ")] == [
+        str(tmp_path / "a.nii"),
+        str(tmp_path / "c.nii"),
+    ]
+    assert printed.err.startswith(f"arssr: error: {tmp_path / 'b.nii'}: ")
+    assert printed.err.count("\n") == 1
