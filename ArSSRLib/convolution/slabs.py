@@ -6,7 +6,7 @@ of four planes, convolved by `winograd`; otherwise there is one slab, convolved 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -49,24 +49,33 @@ class Convolution:
     bias: Tensor
     padding: Padding
 
-    def slabs(self, features: Tensor, advance: Advance = unobserved, *, box: Box | None = None) -> Iterator[Slab]:
+    def slabs(
+        self,
+        features: Tensor,
+        advance: Advance = unobserved,
+        *,
+        box: Box | None = None,
+        needed: Tensor | None = None,
+    ) -> Iterator[Slab]:
         """Convolve features and yield the result slab by slab.
 
         Args:
             features: Shape (D, H, W, C); must not change until the last slab was yielded.
             advance: Called after every slab with its share of the weights of the kernel.
             box: Voxels to compute; they read their neighbors outside it. All if None.
+            needed: Mask of the planes and rows of the box that are needed; the others are skipped where this saves
+                time. All if None.
 
         Yields:
             Planes and rows of the box, and the result there, shape (planes, rows, columns of the box, O). The caller
             may modify its memory, which is valid only until the next slab is requested.
         """
-        steps = _whole
+        steps: Callable[[Convolution, Tensor, Box, Tensor | None], Iterator[Slab]] = _whole
         if _is_cpu_float32(features):
             steps = _winograd_slabs if min(self.weight.shape[:2]) >= LEAST_CHANNELS else _stacked
         k, j, i = (slice(0, n) for n in features.shape[:3]) if box is None else box
         total = (k.stop - k.start) * (j.stop - j.start)
-        for planes, rows, result in steps(self, features, (k, j, i)):
+        for planes, rows, result in steps(self, features, (k, j, i), needed):
             yield planes, rows, result
             advance(self.weight.numel() * result.shape[0] * result.shape[1] / total)
 
@@ -76,7 +85,7 @@ def _is_cpu_float32(features: Tensor) -> bool:
     return features.device.type == "cpu" and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
-def _whole(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
+def _whole(convolution: Convolution, features: Tensor, box: Box, _: Tensor | None) -> Iterator[Slab]:
     weight, bias = convolution.weight, convolution.bias
     if convolution.padding == "replicate":
         result = F.conv3d(_padded(convolution, features, box)[None], weight, bias)[0].permute(1, 2, 3, 0)
@@ -87,7 +96,7 @@ def _whole(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Sla
     yield slice(0, len(result)), slice(0, result.shape[1]), result
 
 
-def _stacked(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
+def _stacked(convolution: Convolution, features: Tensor, box: Box, _: Tensor | None) -> Iterator[Slab]:
     """Convolve in two dimensions, with three planes as channels: for few channels, three times as fast as `_whole`."""
     volume = _padded(convolution, features, box)
     planes = volume.unfold(1, 3, 1).permute(1, 0, 4, 2, 3).flatten(1, 2)  # (D, C * 3, H, W)
@@ -106,7 +115,7 @@ def _padded(convolution: Convolution, features: Tensor, box: Box) -> Tensor:
     return F.pad(volume, [n for pair in reversed(missing) for n in pair], mode=mode)[0]
 
 
-def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Iterator[Slab]:
+def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box, needed: Tensor | None) -> Iterator[Slab]:
     (first, top, _), (depth, height, width) = (s.start for s in box), (s.stop - s.start for s in box)
     channels, outputs = features.shape[3], len(convolution.weight)
     rows = min(height, max(4, _step_values() // (width * max(channels, outputs))))
@@ -116,8 +125,9 @@ def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Ite
     for k, scheme in schemes(depth):
         made = min(scheme.made, depth - k)
         planes = [_plane(features, first + k - 1 + number, convolution.padding) for number in range(scheme.read)]
-        for j in range(0, height, rows):
-            count = min(rows, height - j)
+        low, high = _bounds(needed[k : k + made]) if needed is not None else (0, height)
+        for j in range(low, high, rows):
+            count = min(rows, high - j)
             read, target = _read(slice(top + j, top + j + count), features.shape[1])
             sums, terms = (
                 work.sums[: scheme.read, target, across],
@@ -127,6 +137,32 @@ def _winograd_slabs(convolution: Convolution, features: Tensor, box: Box) -> Ite
             _fill_margin(work.sums[: scheme.read, : count + 2], target, across, convolution.padding)
             result = convolve_sums(transformed(scheme), work, count)[:made]
             yield slice(k, k + made), slice(j, j + count), result
+
+
+def dilations(mask: Tensor, place: tuple[slice, slice], shape: Sequence[int], count: int) -> list[Tensor]:
+    """Return what a number of convolutions, the last one first, must compute for the results in a mask.
+
+    Args:
+        mask: Planes and rows, bool.
+        place: Its planes and rows in a larger mask.
+        shape: Shape of the larger mask.
+        count: Number of convolutions before the last one.
+
+    Returns:
+        ``count`` + 1 masks of the larger shape; each adds a plane and a row on each side of the previous one.
+    """
+    larger = mask.new_zeros(tuple(shape))
+    larger[place] = mask
+    masks = [larger]
+    for _ in range(count):
+        masks.append(F.max_pool2d(masks[-1][None].float(), 3, stride=1, padding=1)[0] > 0)
+    return masks
+
+
+def _bounds(needed: Tensor) -> tuple[int, int]:
+    """Return the first row that any plane of a mask, shape (planes, rows), contains, and the one after the last."""
+    rows = needed.any(0).nonzero()
+    return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
 
 
 def _read(computed: slice, size: int) -> tuple[slice, slice]:

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ArSSRLib.convolution.slabs import Advance, unobserved
+from ArSSRLib.convolution.slabs import Advance, dilations, unobserved
 from ArSSRLib.coordinates import Box, QueryGrid, grown, index_of, linear_taps, shrunk, whole_box, within
 from ArSSRLib.errors import InputError
 from ArSSRLib.interpolation import linear_along, spline_at_points, spline_coefficients, spline_on_grid
@@ -154,6 +154,7 @@ class ArSSR2(SuperResolutionModel):
         advance: Advance = unobserved,
         *,
         halo: int | None = None,
+        needed: Tensor | None = None,
     ) -> Tensor:
         """Return the feature map of a box; each convolution computes only what later ones depend on."""
         gains, shifts = self._checked_modulation(volume, told)
@@ -162,17 +163,25 @@ class ArSSR2(SuperResolutionModel):
         # The convolution after the blocks reads one more voxel than the blocks must compute.
         layers = grown(inner, convolutions + 1 if halo is None else min(halo, convolutions + 1), shape)
         features = entry(self.head, with_detail(volume)[0].permute(1, 2, 3, 0).contiguous(), advance, box=layers)
-        hidden = torch.empty_like(features)
         here = within(inner, layers)
+        masks: list[Tensor] | list[None] = [None] * (convolutions + 1)
+        hidden = torch.empty_like(features)
+        if needed is not None:
+            masks = dilations(needed[within(inner, box)[:2]], here[:2], features.shape[:2], convolutions)
+            hidden.zero_()  # steps of several planes read a little more than the masks, which must be finite
         for number, (block, gain, shift) in enumerate(zip(self.blocks, gains, shifts, strict=True)):
-            following = convolutions - 2 * number  # convolutions after the first of the block
-            boxes = grown(here, following, features.shape), grown(here, following - 1, features.shape)
+            first = convolutions - 2 * number  # the convolutions after the first one of the block
+            if halo is not None:
+                first = min(first, halo)
+            boxes = grown(here, first, features.shape), grown(here, first - 1, features.shape)
             folded = {"gain": gain[0, :, 0, 0, 0], "shift": shift[0, :, 0, 0, 0]}
-            cast("ResidualBlock", block).add_to(features, hidden, advance, **folded, boxes=boxes)
+            around = _cut(masks[first], boxes[0]), _cut(masks[first - 1], boxes[1])
+            cast("ResidualBlock", block).add_to(features, hidden, advance, **folded, boxes=boxes, needed=around)
         del hidden
         k, j, i = (s.stop - s.start for s in box)
         result = torch.zeros(k, j, i, self.config.feature_channels + 1, device=volume.device)
-        collected_into(result[within(inner, box)][..., :-1], self.tail, features, advance, box=here)
+        part = result[within(inner, box)][..., :-1]
+        collected_into(part, self.tail, features, advance, box=here, needed=_cut(masks[0], here))
         result[..., -1] = spline_coefficients(volume[0, 0].float())[box]
         return result.permute(3, 0, 1, 2)[None]
 
@@ -297,6 +306,11 @@ class ArSSR2(SuperResolutionModel):
         for block in list(deeper.blocks)[old:]:
             cast("ResidualBlock", block).add_nothing()
         return deeper
+
+
+def _cut(mask: Tensor | None, box: Box) -> Tensor | None:
+    """Return the planes and rows of a mask in a box."""
+    return None if mask is None else mask[box[:2]]
 
 
 def checked_scale(told: Conditioning | None, like: Tensor) -> Tensor:

@@ -44,7 +44,15 @@ class ResidualBlock(nn.Module):
         return first, (BRANCH_GAIN * self.second.weight, BRANCH_GAIN * cast("Tensor", self.second.bias))
 
     def add_to(
-        self, features: Tensor, hidden: Tensor, advance: Advance, *, gain: Tensor, shift: Tensor, boxes: tuple[Box, Box]
+        self,
+        features: Tensor,
+        hidden: Tensor,
+        advance: Advance,
+        *,
+        gain: Tensor,
+        shift: Tensor,
+        boxes: tuple[Box, Box],
+        needed: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> None:
         """Compute `forward` in place, for one volume and without gradients.
 
@@ -56,13 +64,14 @@ class ResidualBlock(nn.Module):
             shift: Shape (C,).
             boxes: Voxels that each of the two convolutions computes, the second box inside the first. The first
                 convolution reads features around its box; the second one repeats the outermost voxels of the first box.
+            needed: Masks of the planes and rows of both boxes, see `Convolution.slabs`.
         """
         first, second = (Convolution(weight, bias, "replicate") for weight, bias in self.folded(gain, shift))
         hidden = hidden[boxes[0]]
-        for planes, rows, part in first.slabs(features, advance, box=boxes[0]):
+        for planes, rows, part in first.slabs(features, advance, box=boxes[0], needed=needed[0]):
             torch.ops.aten.leaky_relu.out(part, SLOPE, out=hidden[planes, rows])  # in one pass, unlike F.leaky_relu
         features = features[boxes[1]]
-        for planes, rows, part in second.slabs(hidden, advance, box=within(boxes[1], boxes[0])):
+        for planes, rows, part in second.slabs(hidden, advance, box=within(boxes[1], boxes[0]), needed=needed[1]):
             features[planes, rows] += part
 
     def add_nothing(self) -> None:

@@ -16,17 +16,31 @@ from ArSSRLib.coordinates import Box
 Features = Any
 
 
-def slabs(convolution: nn.Conv3d, features: Tensor, advance: Advance, *, box: Box | None = None) -> Iterator[Slab]:
+def slabs(
+    convolution: nn.Conv3d,
+    features: Tensor,
+    advance: Advance,
+    *,
+    box: Box | None = None,
+    needed: Tensor | None = None,
+) -> Iterator[Slab]:
     """Convolve features (D, H, W, C) and yield the result, or a box of it, as `Convolution.slabs` does."""
     padding: Padding = "replicate" if convolution.padding_mode == "replicate" else "zeros"
-    return Convolution(convolution.weight, cast("Tensor", convolution.bias), padding).slabs(features, advance, box=box)
+    bias = cast("Tensor", convolution.bias)
+    return Convolution(convolution.weight, bias, padding).slabs(features, advance, box=box, needed=needed)
 
 
 def collected_into(
-    result: Tensor, convolution: nn.Conv3d, features: Tensor, advance: Advance, *, box: Box | None = None
+    result: Tensor,
+    convolution: nn.Conv3d,
+    features: Tensor,
+    advance: Advance,
+    *,
+    box: Box | None = None,
+    needed: Tensor | None = None,
 ) -> None:
     """Convolve features (D, H, W, C) into a result of shape (D, H, W, O), or of the shape of a box."""
-    for planes, rows, part in slabs(convolution, features, advance, box=box):
+    for planes, rows, part in slabs(convolution, features, advance, box=box, needed=needed):
         result[planes, rows] = part
 
 

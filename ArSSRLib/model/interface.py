@@ -141,6 +141,7 @@ class SuperResolutionModel(nn.Module, ABC):
         advance: Advance = unobserved,
         *,
         halo: int | None = None,
+        needed: Tensor | None = None,
     ) -> Tensor:
         """Return a box of the feature map of `encode_lean`; some networks compute only what the box depends on.
 
@@ -152,6 +153,8 @@ class SuperResolutionModel(nn.Module, ABC):
             advance: As in `encode_lean`.
             halo: Largest distance, in voxels, from the box without its outermost voxels at which layers compute
                 features; farther features are extrapolated, and the result is approximate. None if there is no limit.
+            needed: Mask of the planes and rows of the box whose features are needed; others are skipped where this
+                saves time, and are then not valid. All if None.
 
         Returns:
             Feature map, shape (1, C, *shape of the box).

@@ -130,6 +130,22 @@ class PlanePoints:
         points = self.index[self.inside]
         return _around(points.min(axis=0), points.max(axis=0), margin, shape)
 
+    def voxels(self, box: Box, margin: int) -> npt.NDArray[np.bool_]:
+        """Return the voxels of a box around the pixels inside, with a margin, as a mask without gaps between them."""
+        mask = np.zeros([s.stop - s.start for s in box], dtype=bool)
+        before = np.floor(self.index[self.inside]).astype(int) - [s.start for s in box]
+        mask[tuple(np.clip(before, 0, np.array(mask.shape) - 1).T)] = True
+        for axis in range(3):
+            along = mask.swapaxes(0, axis)  # a view
+            # Between pixels that are farther apart than voxels.
+            along |= np.logical_or.accumulate(along) & np.logical_or.accumulate(along[::-1])[::-1]
+            along[1:] |= along[:-1].copy()  # the voxels after the pixels
+            for _ in range(margin):
+                inner = along.copy()
+                along[1:] |= inner[:-1]
+                along[:-1] |= inner[1:]
+        return mask
+
 
 def _around(low: FloatArray, high: FloatArray, margin: int, shape: tuple[int, int, int]) -> Box:
     """Return the voxels of a grid of this shape between two continuous indices, with a margin."""

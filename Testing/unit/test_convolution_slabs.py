@@ -84,6 +84,25 @@ def test_a_box_includes_the_features_around_it(box, channels, padding, monkeypat
     assert sum(told) == pytest.approx(layer.weight.numel())
 
 
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_rows_that_are_not_needed_are_skipped(padding):
+    layer, features = convolution(16, 16, padding), random(11, 20, 6, 16, seed=2)
+    box = (slice(1, 11), slice(2, 19), slice(0, 6))
+    needed = torch.zeros(10, 17, dtype=torch.bool)
+    for plane in range(1, 7):  # a step without rows at the end
+        needed[plane, 2 * plane : 2 * plane + 3] = True
+
+    result = torch.full_like(expected(layer, features)[box], torch.nan)
+    with torch.inference_mode():
+        for planes, rows, part in layer.slabs(features, box=box, needed=needed):
+            result[planes, rows] = part
+
+    torch.testing.assert_close(result[needed], expected(layer, features)[box][needed], atol=2e-5, rtol=0)
+    computed = ~result.isnan().any(-1).any(-1)
+    assert computed.sum() < 0.6 * computed.numel()
+    assert not computed[8:].any()
+
+
 def test_features_may_be_a_slice_of_the_channels():
     layer, features = convolution(16, 16, "zeros"), random(8, 6, 5, 40)
 

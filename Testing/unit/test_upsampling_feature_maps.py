@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile, told_of
+from ArSSRLib.convolution import slabs
 from ArSSRLib.coordinates import shrunk
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.interface import Conditioning
@@ -53,6 +57,34 @@ def test_a_thin_box_is_encoded_along_its_thinnest_axis_with_the_same_result(netw
     torch.testing.assert_close(found[inside], expected[inside], atol=1e-4, rtol=1e-4, check_stride=False)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_skips_voxels_and_changes_no_feature_that_is_needed(network, axis, monkeypatch):
+    volume = torch.rand(1, 1, *SHAPE, generator=torch.Generator().manual_seed(6))
+    box = (slice(1, 16), slice(2, 17), slice(3, 18))
+    # An oblique plane that contains lines along the axis, and whose distance from the corners is large.
+    k, j = np.mgrid[:15, :15]
+    needed = np.repeat(np.isin(k - j, (-1, 0))[..., None], 15, axis=2)
+    needed[[0, -1]] = needed[:, [0, -1]] = needed[:, :, [0, -1]] = False
+    needed = np.moveaxis(needed, 2, axis)
+    rows, steps = [], slabs.convolve_sums
+
+    def noted(kernel, work, count):
+        rows.append(count * kernel.scheme.made)
+        return steps(kernel, work, count)
+
+    monkeypatch.setattr(slabs, "convolve_sums", noted)
+    expected = encoded(network, volume, box, TOLD, lambda _: None, halo=None)
+    everything = sum(rows)
+    rows.clear()
+
+    found = encoded(network, volume, box, TOLD, lambda _: None, halo=None, needed=needed)
+
+    torch.testing.assert_close(found[0][:, needed], expected[0][:, needed], atol=1e-4, rtol=1e-4)
+    assert sum(rows) < 0.9 * everything
+    assert not found[0, :-1, 1, 13].any() or axis != 2
+
+
 def _valid(box):
     """Return the features of a box that are valid, relative to it."""
     inner = shrunk(box, 1, SHAPE)
@@ -76,6 +108,23 @@ def test_an_exact_feature_map_is_preferred_and_a_quick_one_never_taken_for_exact
     assert cache.found(wanted, quick.scale, exact=False) is exact
     assert cache.found((slice(1, 9), *wanted[1:]), quick.scale, exact=False) is None
     assert cache.found(wanted, (2.0, 2.0, 3.0), exact=False) is None
+
+
+def test_only_the_valid_voxels_of_a_feature_map_are_taken():
+    valid = np.zeros((6, 4, 4), dtype=bool)
+    valid[2:5, 1] = True
+    cache, box = FeatureCache(10**6), (slice(1, 5), slice(0, 4), slice(0, 4))
+    cache.keep(replace(a_map(0, size=6), valid=valid))
+
+    def served(needed):
+        return cache.found(box, (2.0, 2.0, 2.0), exact=False, needed=needed) is not None
+
+    needed = np.zeros((4, 4, 4), dtype=bool)
+    needed[1:4, 1] = True
+    assert served(needed)
+    needed[0, 1, 2] = True
+    assert not served(needed)
+    assert not served(None)
 
 
 def test_the_least_recently_used_feature_map_is_discarded_first():

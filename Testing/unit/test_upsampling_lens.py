@@ -8,49 +8,36 @@ import numpy as np
 import phantoms
 import pytest
 import torch
+from planes import oblique, plane_of, range_of
 
 from ArSSRLib.acquisition import decision
 from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
-from ArSSRLib.checkpoint import load_model
 from ArSSRLib.convolution import slabs
 from ArSSRLib.errors import InputError, MemoryLimitError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr import ArSSRConfig
+from ArSSRLib.model.arssr2 import ArSSR2Config
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
 from ArSSRLib.upsampling.lens import Lens
 from ArSSRLib.upsampling.plane import Plane
-from ArSSRLib.volume import Volume
 
 CPU = UpsamplingOptions(device="cpu", precision="fp32")
 # Rounding error relative to the intensity range.
 EXACT = 1e-5
 
 
-def plane_of(geometry: VolumeGeometry, axis: int, number: int) -> Plane:
-    """Return the centers of the voxels of one slice of a grid; ``axis`` counts i, j, k."""
-    affine = geometry.affine
-    index = np.zeros(3)
-    index[axis] = number
-    across, down = (n for n in range(3) if n != axis)
-    origin = affine[:3, :3] @ index + affine[:3, 3]
-    steps = [tuple(map(float, affine[:3, n])) for n in (across, down)]
-    return Plane(tuple(map(float, origin)), steps[0], steps[1], (geometry.size[across], geometry.size[down]))
-
-
-def oblique(geometry: VolumeGeometry, pixels: int = 12, step: float = 0.7) -> Plane:
-    """Return a small plane around the middle of a grid, rotated against all of its axes."""
-    turn = np.reshape(phantoms.rotation(33, 21, -40), (3, 3)) @ np.reshape(geometry.direction, (3, 3))
-    column, row = step * turn[:, 0], step * turn[:, 1]
-    middle = np.array(phantoms.point_at(geometry, (0.5, 0.5, 0.5)))
-    origin = middle - (pixels - 1) / 2 * (column + row)
-    return Plane(*(tuple(map(float, x)) for x in (origin, column, row)), (pixels, pixels))
-
-
-def range_of(volume: Volume) -> float:
-    return float(volume.array.max() - volume.array.min())
+@pytest.fixture(scope="module")
+def wide_model():
+    """A small arssr2 with enough channels for the faster convolutions, which skip voxels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = build_model(ArSSR2Config(channels=16, blocks=2, feature_channels=16)).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.02 if parameter.ndim == 1 else (1 / parameter[0].numel()) ** 0.5)
+    return model
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -106,89 +93,6 @@ def test_pixels_outside_the_field_of_view_are_nan(phantom, tiny_model):
     assert np.isfinite(answer[:, 3:]).all()
 
 
-def blocks(edge: int, levels: int, shape=(40, 40, 36)) -> np.ndarray:
-    """Return cubes of random intensities: sharp edges everywhere."""
-    count = [-(-n // edge) for n in shape]
-    values = np.random.default_rng(5).integers(0, levels, count) * (1000.0 / (levels - 1))
-    return np.kron(values, np.ones((edge, edge, edge)))[: shape[0], : shape[1], : shape[2]]
-
-
-def head(shape=(40, 40, 36)) -> np.ndarray:
-    """Return blobs and noise as in a magnitude image."""
-    blobs = phantoms.sample(phantoms.blobs_in(GRID), GRID).array
-    return np.abs(blobs[: shape[0]] + np.random.default_rng(6).normal(0, 20, shape))
-
-
-GRID = VolumeGeometry((36, 40, 40), (1.0, 1.0, 1.0))
-CONTRASTS = {
-    "cubes": lambda: blocks(4, 1000),
-    "black and white": lambda: blocks(3, 2),
-    "noise": lambda: np.random.default_rng(7).uniform(0, 1000, (40, 40, 36)),
-    "head": head,
-    "inverted head": lambda: 5000 - head(),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "contrast", "scale"),
-    [
-        *(("arssr3", contrast, 2.0) for contrast in CONTRASTS),
-        ("arssr3", "black and white", (1.0, 1.0, 5.0)),
-        ("arssr3", "black and white", (1.0, 1.0, 3.0)),
-        *(("arssr2", contrast, 2.0) for contrast in CONTRASTS),
-        ("arssr2", "black and white", (1.0, 1.0, 5.0)),
-        ("arssr2", "cubes", 3.3),
-        ("arssr2-deep", "black and white", 2.0),
-        ("arssr2-deep", "head", (1.0, 1.0, 4.0)),
-        ("arssr3-draft", "black and white", 2.0),
-        ("arssr3-draft", "inverted head", 4.0),
-    ],
-)
-def test_a_quick_plane_is_within_1_percent_of_the_range_at_any_position(name, contrast, scale):
-    model, volume = load_model(name), Volume(CONTRASTS[contrast]().astype(np.float32), GRID)
-    fine, lens = GRID.upsampled(scale), Lens(volume, model, CPU)
-
-    def middle_of(position: float) -> Plane:
-        """Return a lens of 12 x 12 pixels that is centered on a position along k, in coarse voxels."""
-        affine = fine.affine
-        corner = [n // 2 - 6 for n in fine.size[:2]] + [(position + 0.5) * fine.size[2] / 40 - 0.5]
-        origin = affine[:3, :3] @ corner + affine[:3, 3]
-        return replace(plane_of(fine, 2, 0), origin=tuple(map(float, origin)), size=(12, 12))
-
-    lens.answer(middle_of(15.25), scale)
-    lens.answer(middle_of(17.25), scale)  # scrolled: encoded with the planes beside it
-    quick = lens.answer(middle_of(19.75), scale)  # two coarse slices away, at the edge of the encoded part
-    exact = Lens(volume, model, CPU).answer(middle_of(19.75), scale, exact=True)
-
-    assert (quick.exact, quick.encoded, exact.exact) == (False, 0, True)
-    difference = np.abs(quick.plane - exact.plane).max()
-    assert difference < 0.01 * range_of(volume)
-    assert difference > 0 or name == "arssr3-draft"  # whose layers see less than the halo
-
-
-@pytest.mark.parametrize(("exact", "most"), [(False, 70e9), (True, 80e9)])
-def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, most, monkeypatch):
-    products = []
-
-    def counted(convolution, features, box):
-        shape = [s.stop - s.start for s in box]
-        products.append(convolution.weight.numel() * np.prod(shape))
-        yield slice(0, shape[0]), slice(0, shape[1]), features.new_zeros(*shape, len(convolution.weight))
-
-    geometry = VolumeGeometry((110, 110, 50), (1.0, 1.0, 1.0))
-    volume = Volume(np.random.default_rng(7).uniform(0, 1, (50, 110, 110)).astype(np.float32), geometry)
-    fine = geometry.upsampled(2)
-    origin = tuple(map(float, fine.affine[:3, :3] @ [46, 46, 50] + fine.affine[:3, 3]))
-    plane = replace(plane_of(fine, 2, 0), origin=origin, size=(128, 128))
-    monkeypatch.setattr(slabs, "_winograd_slabs", counted)
-    monkeypatch.setattr(slabs, "_stacked", counted)
-
-    Lens(volume, load_model("arssr2"), CPU).answer(plane, 2, exact=exact)
-
-    # Winograd's algorithm needs half of them: two cores with 55 GFLOP/s each take 0.6 s for a quick answer.
-    assert 0.9 * most < sum(products) < most
-
-
 def encoded_planes(lens, scan, steps, **options):
     """Return for planes at these distances from the center, in mm, whether they were encoded."""
     plane = replace(oblique(scan.geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.0))
@@ -233,6 +137,20 @@ def test_a_prepared_slab_answers_its_planes_exactly(scan, tiny_model):
     assert encoded_planes(lens, scan, (0, 1, 2, -1, -2, 3)) == [False] * 5 + [True]
 
 
+def test_a_prepared_oblique_slab_answers_its_planes_exactly(scan, wide_model):
+    lens = Lens(scan, wide_model, CPU)
+    plane = replace(oblique(scan.geometry), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.5))
+    above = replace(plane, origin=tuple(np.add(plane.origin, (0, -1.2, 1.2))))
+    lens.answer(plane, 2, exact=True)
+
+    lens.prepare(plane, 2)
+
+    answer = lens.answer(above, 2)
+    assert (answer.exact, answer.encoded) == (True, 0)
+    expected = Lens(scan, wide_model, CPU).answer(above, 2, exact=True)
+    np.testing.assert_allclose(answer.plane, expected.plane, atol=EXACT * range_of(scan))
+
+
 def test_a_preparation_that_is_stopped_loses_nothing(scan, tiny_model):
     lens = Lens(scan, tiny_model, CPU)
     encoded_planes(lens, scan, (0,), exact=True)
@@ -246,20 +164,47 @@ def test_a_preparation_that_is_stopped_loses_nothing(scan, tiny_model):
     assert encoded_planes(lens, scan, (0,), exact=True) == [False]
 
 
-def test_an_oblique_plane_is_encoded_in_parts_if_its_bounding_box_is_larger(tiny_model):
+@pytest.mark.parametrize("skips", [True, False])
+def test_only_the_surroundings_of_an_oblique_plane_are_encoded(wide_model, skips, monkeypatch):
     geometry = VolumeGeometry((16, 100, 100), (1.0, 1.0, 1.0))
     volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
-    whole, lens = upsample(volume, tiny_model, 2, CPU), Lens(volume, tiny_model, CPU)
+    whole, lens = upsample(volume, wide_model, 2, CPU), Lens(volume, wide_model, CPU)
     # From one edge of the box to the opposite edge; every pixel is the center of a voxel of the result.
     plane = Plane(whole.geometry.origin, (0.5, 0.0, 0.0), (0.0, 0.5, 0.5), (32, 200))
+    rows, steps = [], slabs.convolve_sums
+    monkeypatch.setattr(lens, "_skips", skips)
 
+    def noted(kernel, work, count):
+        rows.append(count * kernel.scheme.made * (work.sums.shape[2] - 2))
+        return steps(kernel, work, count)
+
+    monkeypatch.setattr(slabs, "convolve_sums", noted)
     answer = lens.answer(plane, 2, exact=True)
 
     diagonal = np.arange(200)
     np.testing.assert_allclose(answer.plane, whole.array[diagonal, diagonal], atol=EXACT * range_of(volume))
     voxels = [kept.features[0, 0].numel() for kept in lens._cache.kept]
-    assert len(voxels) > 1
-    assert sum(voxels) < 0.6 * 16 * 100 * 100
+    if skips:  # only rows near the plane
+        assert len(voxels) == 1
+        convolutions = 2 * len(wide_model.blocks) + 1
+        assert sum(rows) < 0.2 * convolutions * 16 * 100 * 100
+    else:  # in parts
+        assert len(voxels) > 1
+        assert sum(voxels) < 0.6 * 16 * 100 * 100
+
+
+def test_a_cached_oblique_plane_answers_no_plane_that_it_crosses(scan, wide_model):
+    lens = Lens(scan, wide_model, CPU)
+    plane = replace(oblique(scan.geometry, pixels=20), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.5))
+    crossing = replace(plane, origin=tuple(np.add(plane.origin, (0, 0, 9.5))), row_step=(0.0, 0.5, -0.5))
+    lens.answer(plane, 2, exact=True)
+
+    answer = lens.answer(crossing, 2, exact=True)
+
+    assert answer.encoded
+    expected = Lens(scan, wide_model, CPU).answer(crossing, 2, exact=True)
+    np.testing.assert_allclose(answer.plane, expected.plane, atol=EXACT * range_of(scan))
+    assert not lens.answer(plane, 2, exact=True).encoded
 
 
 def test_a_plane_that_does_not_fit_as_a_whole_is_encoded_in_parts(tiny_model):
