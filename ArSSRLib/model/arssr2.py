@@ -38,6 +38,9 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel, check_v
 CHUNK_VOXELS = 4096
 # The same for a GPU, which is faster with few large steps.
 DEVICE_CHUNK_VOXELS = 2**18
+# The last convolutions of an approximate answer compute all that its features depend on. Earlier ones widen their box
+# half as fast; outside it, they read the features of earlier blocks.
+WHOLE = 6
 # Sine and cosine of one and two periods per coarse voxel, and the cell size.
 AXIS_INPUTS = 5
 # Scales the residual down, as the detail channel is scaled up: both then match the usual weights and learning rates.
@@ -172,7 +175,7 @@ class ArSSR2(SuperResolutionModel):
         for number, (block, gain, shift) in enumerate(zip(self.blocks, gains, shifts, strict=True)):
             first = convolutions - 2 * number  # the convolutions after the first one of the block
             if halo is not None:
-                first = min(first, halo)
+                first = min(first, halo, (first + WHOLE) // 2)
             boxes = grown(here, first, features.shape), grown(here, first - 1, features.shape)
             folded = {"gain": gain[0, :, 0, 0, 0], "shift": shift[0, :, 0, 0, 0]}
             around = _cut(masks[first], boxes[0]), _cut(masks[first - 1], boxes[1])

@@ -38,7 +38,7 @@ from ArSSRLib.upsampling.storage import as_type
 from ArSSRLib.volume import Volume
 
 # Halo of a quick answer in coarse voxels: the distance from the interpolated features at which layers stop. With
-# arssr3, halos of 8, 9 and 10 differ from the exact result by at most 0.9, 0.9 and 0.5 % of the range in black and
+# arssr3, halos of 8, 9 and 10 differ from the exact result by at most 0.8, 0.5 and 0.4 % of the range in black and
 # white cubes, and by 0.1 % in a head.
 QUICK_HALO = 9
 # Voxels of the volume around that, for the first convolution, its detail, and the spline.

@@ -93,7 +93,7 @@ def test_a_quick_oblique_plane_is_within_1_percent_of_the_range(contrast):
     assert 0 < np.abs(quick.plane - exact.plane).max() < 0.01 * range_of(volume)
 
 
-@pytest.mark.parametrize(("exact", "most"), [(False, 70e9), (True, 80e9)])
+@pytest.mark.parametrize(("exact", "most"), [(False, 62e9), (True, 80e9)])
 def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, most, monkeypatch):
     products = []
 
@@ -112,5 +112,5 @@ def test_a_lens_of_128_pixels_needs_a_limited_number_of_multiplications(exact, m
 
     Lens(volume, load_model("arssr2"), CPU).answer(plane, 2, exact=exact)
 
-    # Winograd's algorithm needs half of them: two cores with 55 GFLOP/s each take 0.6 s for a quick answer.
+    # Winograd's algorithm needs half of them: two cores with 55 GFLOP/s each take 0.56 s for a quick answer.
     assert 0.9 * most < sum(products) < most
