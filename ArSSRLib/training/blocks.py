@@ -7,7 +7,9 @@ faces contribute to the loss.
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,9 +49,9 @@ class Block:
     """
 
     box: Box
-    positions: tuple[Tensor, Tensor, Tensor]
-    down: tuple[Tensor, Tensor, Tensor]
-    up: tuple[Tensor, Tensor, Tensor]
+    positions: tuple[Tensor, ...]
+    down: tuple[Tensor, ...]
+    up: tuple[Tensor, ...]
     agrees: bool
     inner: Box
     fine: Box
@@ -61,12 +63,9 @@ class Block:
 
     def to(self, device: torch.device) -> Block:
         """Return the block with its tensors on a device."""
-
-        def moved(k: Tensor, j: Tensor, i: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """Return the tensors of the three axes on the device."""
-            return to_device(k, device), to_device(j, device), to_device(i, device)
-
-        return replace(self, positions=moved(*self.positions), down=moved(*self.down), up=moved(*self.up))
+        of_axes = (self.positions, self.down, self.up)
+        positions, down, up = (tuple(to_device(tensor, device) for tensor in tensors) for tensors in of_axes)
+        return replace(self, positions=positions, down=down, up=up)
 
 
 def draw_blocks(  # noqa: PLR0917 - all properties of a group
@@ -96,8 +95,8 @@ def draw_blocks(  # noqa: PLR0917 - all properties of a group
         for axis, length in enumerate(lengths)
     ]
     box, positions, down, up, inner, fine = zip(*axes, strict=True)
-    k, j, i = down
-    return tuple(Block(box, positions, (k[n], j[n], i[n]), up, told, inner, fine) for n, told in enumerate(agrees))
+    pairs = zip(zip(*down, strict=True), agrees, strict=True)
+    return tuple(Block(box, positions, own, up, told, inner, fine) for own, told in pairs)
 
 
 def _box_lengths(scale: Sequence[float], config: TrainingConfig) -> list[int]:
@@ -170,10 +169,11 @@ class AgreeingBlocks(nn.Module):
             feature_map = self.model.encode(coarse, told)
         strength = self.model.correction_strength(told)
         results: list[Tensor] = []
-        for alike in _runs(blocks):
-            first = len(results)
-            rows = slice(first, first + len(alike))
-            results += self._answers(alike, feature_map[rows], coarse[rows, 0], strength[rows], _rows(told, rows))
+        for _, run in itertools.groupby(blocks, key=lambda block: (id(block.positions), block.agrees)):
+            alike = list(run)
+            rows = slice(len(results), len(results) + len(alike))
+            own = told.map(operator.itemgetter(rows))
+            results += self._answers(alike, feature_map[rows], coarse[rows, 0], strength[rows], own)
         return tuple(results)
 
     def _answers(
@@ -202,18 +202,3 @@ class AgreeingBlocks(nn.Module):
             return list(torch.func.vmap(answer)(*own))
         features, base, patch, step, (*tensors,) = own
         return [answer(features[0], base[0], patch[0], step[0], tuple(tensor[0] for tensor in tensors))]
-
-
-def _rows(told: Conditioning, rows: slice) -> Conditioning:
-    return told.map(lambda tensor: tensor[rows])
-
-
-def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Return consecutive blocks that share a position and are all corrected, or all not."""
-    runs: list[list[Block]] = []
-    for block in blocks:
-        if runs and runs[-1][0].positions is block.positions and runs[-1][0].agrees == block.agrees:
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return runs

@@ -6,7 +6,6 @@ weights takes 46 ms per layer instead of 72 to 124, and a step of Muon 30 ms ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,44 +16,26 @@ from torch.overrides import TorchFunctionMode
 _ONES, _ZEROS = [1, 1, 1], [0, 0, 0]
 
 
-class _Replacing(TorchFunctionMode):
-    """Calls the functions of PyTorch through `call`, in which a subclass replaces some of them."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
-        """Call ``func``, or its replacement."""
-        return self.call(func, *args, **(kwargs or {}))
-
-    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Call ``func``."""
-        return func(*args, **kwargs)
-
-
-class PlainWeightGradients(_Replacing):
+class PlainWeightGradients(TorchFunctionMode):
     """Computes the gradient of 3-D convolution weights from tensors in plain memory order.
 
     Activations keep their channels last, which is faster in every other part of a step. Convolutions with a stride,
     padding, dilation or groups are left to PyTorch; so is everything that is not on the CPU or not in single precision.
     """
 
-    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Call ``func``, or replace it if it is a plain 3-D convolution."""
         if func is F.conv3d and not kwargs and _is_plain(*args):
             return _Convolution.apply(*args[:3])  # type: ignore[no-untyped-call]
-        return super().call(func, *args, **kwargs)
+        return func(*args, **(kwargs or {}))
 
 
-class SinglePrecision(_Replacing):
+class SinglePrecision(TorchFunctionMode):
     """Keeps single precision where a function asks for bfloat16, which most CPUs only emulate."""
 
-    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Call ``func``, or copy the tensor if it is the conversion to bfloat16."""
-        return args[0].clone() if func is Tensor.bfloat16 else super().call(func, *args, **kwargs)
+        return args[0].clone() if func is Tensor.bfloat16 else func(*args, **(kwargs or {}))
 
 
 class _Convolution(torch.autograd.Function):

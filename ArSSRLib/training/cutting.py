@@ -51,18 +51,6 @@ class Stack:
         )
 
 
-@dataclass(frozen=True)
-class Crops:
-    """Crops of a group, shape (S, k, j, i); axes in (k, j, i) order after permutation and flips.
-
-    Each has a first fine voxel of its field of view, and lengths, of its volume, both of shape (S, 3).
-    """
-
-    voxels: Tensor
-    starts: Tensor
-    lengths: Tensor
-
-
 def draw_crops(
     stack: Stack,
     scale: Sequence[float],
@@ -71,11 +59,15 @@ def draw_crops(
     count: int,
     config: TrainingConfig,
     generator: torch.Generator,
-) -> Crops:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Cut crops around anatomy from randomly oriented volumes, as `drawing.draw_item` does for one crop.
 
     Volumes are padded with their outermost voxels. The host does not wait for the device. ``scale`` are the fine voxels
     per coarse voxel along k, j, i of all crops, ``margins`` the fine voxels around each field of view.
+
+    Returns:
+        Crops, shape (S, k, j, i); the first fine voxel of each field of view, and the lengths of each volume, both of
+        shape (S, 3). All axes are in (k, j, i) order after permutation and flips.
     """
     device = stack.voxels.device
 
@@ -107,4 +99,4 @@ def draw_crops(
         view[1 + axis] = -1
         address = address + index.view(view)
     voxels = stack.voxels[address.flatten()].view(address.shape).float() / STORED_ONE
-    return Crops(voxels, torch.stack(starts, dim=1), shape)
+    return voxels, torch.stack(starts, dim=1), shape

@@ -202,11 +202,8 @@ class Trainer:
             Mean gain over the floor in dB by setting, and overall as "mean"; empty if validation was ended.
         """
         self._log()
-        scores = []
-        for case in self.cases[self.processes.rank :: self.processes.world]:
-            if not received:
-                scores.append(score_case(self.average, case, self.device))
-        scores = self.processes.joined(scores)
+        own = self.cases[self.processes.rank :: self.processes.world]
+        scores = self.processes.joined([score_case(self.average, case, self.device) for case in own if not received])
         if len(scores) < len(self.cases):
             return {}
         self.validated = self.step

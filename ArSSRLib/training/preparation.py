@@ -100,12 +100,10 @@ def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
         return volume
     geometry = volume.geometry
     start = [(old - new) // 2 for old, new in zip(geometry.size, size, strict=True)]
-    array = np.full(tuple(reversed(size)), volume.array.min(), volume.array.dtype)
-    source, target = [], []
-    for first, new, old in zip(reversed(start), array.shape, volume.array.shape, strict=True):
-        source.append(slice(max(0, first), min(old, first + new)))
-        target.append(slice(max(0, -first), max(0, -first) + min(old, first + new) - max(0, first)))
-    array[tuple(target)] = volume.array[tuple(source)]
+    ends = [(first, first + new, old) for first, new, old in zip(start, size, geometry.size, strict=True)][::-1]
+    cropped = volume.array[tuple(slice(max(0, first), stop) for first, stop, _ in ends)]
+    widths = [(max(0, -first), max(0, stop - old)) for first, stop, old in ends]
+    array = np.pad(cropped, widths, constant_values=volume.array.min())
     corner = geometry.affine @ [*start, 1]
     origin = (float(corner[0]), float(corner[1]), float(corner[2]))
     return volume.with_array(array, replace(geometry, size=(size[0], size[1], size[2]), origin=origin))

@@ -26,7 +26,7 @@ def random_contrast(
         generator: Source of randomness, on the CPU.
         gamma: Probability of a power curve with an exponent in [0.7, 1.5].
         curve: Probability of a piecewise linear tone curve through random knots, instead of the power.
-        tissue: Probability of a tone curve that gives T1-weighted tissue another contrast, see `tissue_curve`.
+        tissue: Probability of a tone curve that gives T1-weighted tissue another contrast, see `tissue_curves`.
 
     Returns:
         A patch in the same shape.
@@ -36,7 +36,7 @@ def random_contrast(
     if draw[1] < curve:
         return _tone_curve(patch, torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]))
     if draw[1] < curve + tissue:
-        return _tone_curve(patch, tissue_curve(generator))
+        return _tone_curve(patch, tissue_curves(torch.rand((1, 8), generator=generator))[0])
     if draw[1] < curve + tissue + gamma:
         exponent = 0.7 * (1.5 / 0.7) ** draw[2]
         return patch.sign() * patch.abs().pow(exponent)
@@ -44,19 +44,23 @@ def random_contrast(
 
 
 def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiply a patch, shape (k, j, i), by a smooth field: the exponential of a quadratic polynomial per axis."""
-    terms = ((2 * torch.rand((3, 2), generator=generator) - 1) * BIAS_TERM).tolist()
-    for axis, (linear, square) in enumerate(terms):
-        shape = [1, 1, 1]
-        shape[axis] = patch.shape[axis]
-        x = torch.linspace(-1, 1, patch.shape[axis], device=patch.device).view(shape)
-        patch = patch * torch.exp(linear * x + square * x**2)
-    return patch
+    """Multiply a patch, shape (k, j, i), by a random field; see `bias_fields`."""
+    terms = (2 * torch.rand((1, 3, 2), generator=generator) - 1) * BIAS_TERM
+    return bias_fields(patch[None], to_device(terms, patch.device))[0]
 
 
-def tissue_curve(generator: torch.Generator) -> Tensor:
-    """Draw the values of a tone curve, shape (KNOTS + 1,), that gives T1-weighted tissue another contrast."""
-    return tissue_curves(torch.rand((1, 8), generator=generator))[0]
+def bias_fields(patches: Tensor, terms: Tensor) -> Tensor:
+    """Multiply patches, shape (N, k, j, i), by smooth fields: exponentials of quadratic polynomials along the axes.
+
+    ``terms`` are the linear and the quadratic coefficient of each axis, shape (N, 3, 2).
+    """
+    for axis in range(3):
+        shape = [1, 1, 1, 1]
+        shape[1 + axis] = -1
+        x = torch.linspace(-1, 1, patches.shape[1 + axis], device=patches.device).view(shape)
+        linear, square = terms[:, axis].view(-1, 2, 1, 1, 1).unbind(1)
+        patches = patches * torch.exp(linear * x + square * x**2)
+    return patches
 
 
 def tissue_curves(draw: Tensor) -> Tensor:

@@ -69,11 +69,11 @@ def step_operations(model: SuperResolutionModel, config: TrainingConfig, points:
     coarse = config.batch_items * config.patch_size**3
     fine = config.batch_items * points
     total = 0.0
-    for layer in model.modules():
+    for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv3d):
             total += layer.weight.numel() * coarse
-        # Modulators run once per patch, not once per point, and are negligible.
-        elif isinstance(layer, nn.Linear) and _answers_points(model, layer):
+        # Modulators and the strength run once per patch, not once per point, and are negligible.
+        elif isinstance(layer, nn.Linear) and "modulation" not in name and name != "strength":
             total += layer.weight.numel() * fine
     return 2.0 * PASSES * total
 
@@ -93,9 +93,3 @@ def peak_operations(device: torch.device, precision: str) -> float:
         torch.cuda.synchronize(device)
         best = max(best, 2e3 * EDGE**3 / float(start.elapsed_time(end)))
     return best
-
-
-def _answers_points(model: SuperResolutionModel, layer: nn.Linear) -> bool:
-    """Return whether a linear layer belongs to the decoder, which runs for every point."""
-    names = {module: name for name, module in model.named_modules()}
-    return "modulation" not in names[layer] and names[layer] != "strength"

@@ -36,7 +36,7 @@ from ArSSRLib.training.drawing import (
     uniform,
 )
 from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
-from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, smoothed, tissue_curves, tone_curves
+from ArSSRLib.training.synthesis import BIAS_TERM, KNOTS, bias_fields, smoothed, tissue_curves, tone_curves
 
 
 class WholeBatchSampler(BatchSampler):
@@ -72,12 +72,9 @@ class WholeBatchSampler(BatchSampler):
         groups = [self._group(own) for own in curves]
         blocks = tuple(block for group in groups for block in group.blocks)
         truths = [group.truth for group in groups]
+        fields = ("coarse", "scale", "coordinates", "placed", "acquisition")
         return Batch(
-            torch.cat([group.coarse for group in groups]),
-            torch.cat([group.scale for group in groups]),
-            torch.cat([group.coordinates for group in groups]),
-            torch.cat([group.placed for group in groups]),
-            torch.cat([group.acquisition for group in groups]),
+            *(torch.cat([getattr(group, name) for group in groups]) for name in fields),
             tuple(one for truth in truths for one in truth) if blocks else torch.cat(cast("list[Tensor]", truths)),
             blocks,
         )
@@ -89,8 +86,8 @@ class WholeBatchSampler(BatchSampler):
         stack = self._stacks[choose(config.target_weights, self._host)]
         scale = [min(s, stack.smallest / config.patch_size) for s in draw_scale(config, self._host)]
         margins = kernel_margins(scale, config)
-        crops = draw_crops(stack, scale, margins, count=count, config=config, generator=self._points)
-        fine = self._changed(crops.voxels, curves)
+        crops, starts, lengths = draw_crops(stack, scale, margins, count=count, config=config, generator=self._points)
+        fine = self._changed(crops, curves)
         factors = to_device(torch.tensor([scale]), self.device).expand(count, 3)
         agrees = draw_certainty(config, count, self._host)  # on the host: it determines which blocks are corrected
         certainty = to_device(agrees, self.device)
@@ -108,7 +105,7 @@ class WholeBatchSampler(BatchSampler):
         coordinates = 2 * (index + 0.5) / (config.patch_size * factors)[:, None] - 1
         placed = coordinates
         if config.coordinates == "volume":
-            placed = 2 * (index + crops.starts[:, None] + 0.5) / crops.lengths[:, None] - 1
+            placed = 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
         address = torch.zeros(index.shape[:2], dtype=torch.int64, device=self.device)
         for axis, extent in enumerate(fine.shape[1:]):
             address = address * extent + (index[..., axis].long() + margins[axis])
@@ -133,13 +130,8 @@ class WholeBatchSampler(BatchSampler):
         powered = torch.where(kind < tone + config.gamma_share, powered, fine)
         fine = torch.where(kind < tone, tone_curves(fine, curves[:, 1:]), powered)
         terms = (2 * self._rand(count, 3, 2) - 1) * BIAS_TERM * (self._rand(count, 1, 1) < config.bias_share)
-        for axis in range(3):
-            shape = [1, 1, 1, 1]
-            shape[1 + axis] = -1
-            x = torch.linspace(-1, 1, fine.shape[1 + axis], device=self.device).view(shape)
-            fine = fine * torch.exp(_per_item(terms[:, axis, 0]) * x + _per_item(terms[:, axis, 1]) * x**2)
         low, high = config.gain_range
-        fine = fine * _per_item(low + (high - low) * self._rand(count))
+        fine = bias_fields(fine, terms) * _per_item(low + (high - low) * self._rand(count))
         if uniform(self._host) < config.smooth_share:  # one per group: it determines the shape of the kernel
             fine = smoothed(fine, between(SMOOTH_WIDTHS, self._host))
         offset = OFFSETS[0] + (OFFSETS[1] - OFFSETS[0]) * self._rand(count)

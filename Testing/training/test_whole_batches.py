@@ -75,13 +75,14 @@ def test_crops_are_those_that_are_cut_patch_by_patch(config, augmentation):
     generator = torch.Generator().manual_seed(1)
     scale, margins = [2.0, 1.0, 1.5], [4, 0, 3]
 
-    crops = draw_crops(Stack.of(grids, 0, CPU), scale, margins, count=20, config=config, generator=generator)
+    stack = Stack.of(grids, 0, CPU)
+    crops, starts, lengths = draw_crops(stack, scale, margins, count=20, config=config, generator=generator)
 
     for number in range(20):
         turned = [
             _replicated_crop(
                 grids[0][0].stored.permute(order),
-                crops.starts[number].tolist(),
+                starts[number].tolist(),
                 [16, 8, 12],
                 margins=margins,
                 flips=list(flips),
@@ -89,9 +90,9 @@ def test_crops_are_those_that_are_cut_patch_by_patch(config, augmentation):
             / STORED_ONE
             for order in (itertools.permutations(range(3)) if augmentation else [(0, 1, 2)])
             for flips in (itertools.product((False, True), repeat=3) if augmentation else [(False,) * 3])
-            if list(grids[0][0].stored.permute(order).shape) == crops.lengths[number].tolist()
+            if list(grids[0][0].stored.permute(order).shape) == lengths[number].tolist()
         ]
-        assert any(torch.equal(crop, crops.voxels[number]) for crop in turned)
+        assert any(torch.equal(crop, crops[number]) for crop in turned)
 
 
 def test_the_volumes_of_a_grid_are_all_drawn_from(config):
@@ -100,11 +101,11 @@ def test_the_volumes_of_a_grid_are_all_drawn_from(config):
     stack = Stack.of([[one[0], other]], 0, CPU)
 
     options = {"count": 40, "config": config, "generator": torch.Generator().manual_seed(1)}
-    crops = draw_crops(stack, [1.0] * 3, [0] * 3, **options)
+    crops, _, lengths = draw_crops(stack, [1.0] * 3, [0] * 3, **options)
 
-    from_other = crops.voxels.mean((1, 2, 3)) < 0
+    from_other = crops.mean((1, 2, 3)) < 0
     assert 8 < int(from_other.sum()) < 32
-    assert torch.equal(crops.lengths.sum(1) == 70, from_other)
+    assert torch.equal(lengths.sum(1) == 70, from_other)
 
 
 def test_query_points_lie_where_their_truth_is(config):
@@ -226,10 +227,10 @@ def test_nothing_that_is_drawn_on_the_device_is_waited_for(config, monkeypatch):
     monkeypatch.setattr("ArSSRLib.training.whole_batches.uniform", lambda generator: 1.0)
 
     with NoWaiting():
-        crops = draw_crops(stack, scale, margins, count=4, config=sampler._config, generator=sampler._points)
+        crops, *_ = draw_crops(stack, scale, margins, count=4, config=sampler._config, generator=sampler._points)
         certainty = torch.full((4, 3), 0.5)
         profiles = draw_profiles(sampler._config, certainty, sampler._points)
-        coarse = sampler._acquired(sampler._changed(crops.voxels, sampler._curves(4)), scale, margins, profiles)
+        coarse = sampler._acquired(sampler._changed(crops, sampler._curves(4)), scale, margins, profiles)
         told = as_told(profiles[1], certainty, sampler._points)
         index = sampler._index(scale, 4)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NoWaiting():
