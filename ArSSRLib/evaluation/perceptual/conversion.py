@@ -46,23 +46,17 @@ def convert(source: Path) -> list[Path]:
                 f"{name} in {source} has SHA-256 {found[:12]}..., expected {expected[:12]}...; download {SOURCE} again."
             )
             raise CheckpointError(msg)
-        converted[network] = tensors_of(read_tree(content), title, network)
+        converted[network] = _tensors_of(read_tree(content), title, network)
     return [_write(weights_file(network), tensors) for network, tensors in converted.items()]
 
 
-def tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, FloatArray]:
-    """Return the tensors of a network, with the names and the layout of `networks.expected_shapes`.
-
-    Kernels in the tree have the shape (rows, columns, input channels, output channels).
-
-    Raises:
-        CheckpointError: If a tensor is missing or has another shape.
-    """
+def _tensors_of(tree: Mapping[str, Any], title: str, network: str) -> dict[str, FloatArray]:
+    """Return the tensors of a network, with the names and the layout of `networks.expected_shapes`."""
     tensors: dict[str, FloatArray] = {}
     compared = 0
     try:
         for n, layer in enumerate(NETWORKS[network]):
-            convolution = tree[title][f"Conv_{n}"]
+            convolution = tree[title][f"Conv_{n}"]  # kernels: rows, columns, input channels, output channels
             tensors[f"kernel_{n}"] = np.ascontiguousarray(convolution["kernel"].transpose(3, 2, 0, 1))
             tensors[f"bias_{n}"] = convolution["bias"]
             if layer.compared:

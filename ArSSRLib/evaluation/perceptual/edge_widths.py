@@ -96,20 +96,14 @@ def edge_pixels(image: FloatArray) -> Mask:
 
 
 def _is_peak(power: FloatArray, axis: int) -> Mask:
-    before, after = np.ones(power.shape, dtype=bool), np.ones(power.shape, dtype=bool)
-    step = np.diff(power, axis=axis)
-    inner = [slice(None), slice(None)]
-    inner[axis] = slice(1, None)
-    before[tuple(inner)] = step >= 0
-    inner[axis] = slice(None, -1)
-    after[tuple(inner)] = step < 0
-    return before & after
+    rising = np.diff(power, axis=axis, prepend=-np.inf) >= 0
+    falling = np.diff(power, axis=axis, append=-np.inf) < 0
+    return np.asarray(rising & falling)
 
 
 def _steps_down(profile: FloatArray) -> npt.NDArray[np.intp]:
     """Return the number of descending steps upward from each pixel, row by row; -1 if the image ends first."""
     rows = np.arange(len(profile))[:, None]
-    stops = np.zeros(profile.shape, dtype=bool)
-    stops[1:] = np.diff(profile, axis=0) <= 0
+    stops = np.diff(profile, axis=0, prepend=-np.inf) <= 0
     last = np.maximum.accumulate(np.where(stops, rows, -1), axis=0)
     return np.where(last >= 0, rows - last, -1)

@@ -86,10 +86,19 @@ def unit_features(images: Tensor, layers: Sequence[Convolution], weights: Mappin
             each channel of a compared layer.
 
     Returns:
-        The output of each compared layer, with the features of every pixel normalized to length 1, shape (N, C, H, W)
-        each.
+        The output of each compared layer, with the features of every pixel normalized to length 1 unless all are zero,
+        shape (N, C, H, W) each.
     """
-    return [_unit(features) for features in _features(images, layers, weights)]
+    shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
+    values, found = (images - shift) / scale, []
+    for n, layer in enumerate(layers):
+        if layer.pool:
+            values = F.max_pool2d(values, layer.pool, stride=2)
+        kernel, bias = weights[f"kernel_{n}"], weights[f"bias_{n}"]
+        values = F.relu(F.conv2d(values, kernel, bias, stride=layer.stride, padding=layer.padding))
+        if layer.compared:
+            found.append(values / (values.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+    return found
 
 
 def distance(
@@ -101,20 +110,3 @@ def distance(
     for name, one, other in zip(names, reference, result, strict=True):
         total = total + torch.einsum("nchw,c->nhw", (one - other).square(), weights[name]).mean(dim=(1, 2))
     return total
-
-
-def _features(images: Tensor, layers: Sequence[Convolution], weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    shift, scale = (torch.tensor(values)[:, None, None] for values in (SHIFT, SCALE))
-    values = (images - shift) / scale
-    for n, layer in enumerate(layers):
-        if layer.pool:
-            values = F.max_pool2d(values, layer.pool, stride=2)
-        kernel, bias = weights[f"kernel_{n}"], weights[f"bias_{n}"]
-        values = F.relu(F.conv2d(values, kernel, bias, stride=layer.stride, padding=layer.padding))
-        if layer.compared:
-            yield values
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Normalize the features of every pixel to length 1; zeros are preserved."""
-    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
