@@ -11,7 +11,7 @@ import sys
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,6 +100,37 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
         return value
     msg = f"The {kind}'s {name} = {shown(value)} must be {_named(hint)}."
     raise InputError(msg)
+
+
+def values_from(
+    make: type[DataclassInstance],
+    table: Mapping[str, Any],
+    readers: Mapping[str, Callable[[Any], Any]],
+    *,
+    kind: str,
+    origin: str,
+) -> dict[str, Any]:
+    """Return the values for a dataclass from the content of a settings file; ``kind`` and ``origin`` are for messages.
+
+    ``readers`` convert the values that have another form in the file than in the dataclass.
+
+    Raises:
+        InputError: If a key is unknown or missing, or a value has the wrong type.
+    """
+    hints = typing.get_type_hints(make)
+    refuse_unknown(table, hints, origin=origin)
+    missing = [f.name for f in dataclasses.fields(make) if f.default is dataclasses.MISSING and f.name not in table]
+    if missing:
+        way = "--init MODEL" if missing == ["model"] else f"--set {missing[0]}=VALUE"
+        msg = (
+            f"{origin} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'} to the {kind}, or use "
+            f"{way}."
+        )
+        raise InputError(msg)
+    return {
+        name: readers[name](value) if name in readers else converted(name, value, hints[name], kind=kind)
+        for name, value in table.items()
+    }
 
 
 def dataclass_from(

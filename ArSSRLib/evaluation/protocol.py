@@ -5,9 +5,7 @@ It is read from a TOML file; bundled protocols are in ``protocols``.
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from ArSSRLib.evaluation.protocol_methods import Method, check_method, entries_o
 from ArSSRLib.evaluation.scoring import METRICS
 from ArSSRLib.geometry import parse_scale, scale_label
 from ArSSRLib.io.sources import SPLITS
-from ArSSRLib.settings import converted, dataclass_from, read_settings, refuse_unknown
+from ArSSRLib.settings import dataclass_from, read_settings, values_from
 
 Scale = tuple[float, float, float]
 
@@ -124,22 +122,8 @@ def read_protocol(path: Path, overrides: Sequence[str] = ()) -> Protocol:
     shipped = PROTOCOLS / f"{path.name.removesuffix('.toml')}.toml"
     file = shipped if not path.exists() and path.parent == Path() and shipped.exists() else path
     table = read_settings(file, overrides, kind="protocol", example=f"ArSSRLib/evaluation/{PROTOCOLS.name}")
-    hints = typing.get_type_hints(Protocol)
-    refuse_unknown(table, hints, origin=str(path))
-    required = [f.name for f in dataclasses.fields(Protocol) if f.default is dataclasses.MISSING]
-    missing = [name for name in required if name not in table]
-    if missing:
-        msg = (
-            f"{path} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'} to the protocol, or use "
-            f"--set {missing[0]}=VALUE."
-        )
-        raise InputError(msg)
-    special: dict[str, Any] = {"methods": methods_from, "published": _published, "scales": _scales}
-    values: dict[str, Any] = {
-        name: special[name](value) if name in special else converted(name, value, hints[name], kind="protocol")
-        for name, value in table.items()
-    }
-    protocol = Protocol(**values)
+    readers: dict[str, Callable[[Any], Any]] = {"methods": methods_from, "published": _published, "scales": _scales}
+    protocol = Protocol(**values_from(Protocol, table, readers, kind="protocol", origin=str(path)))
     # Not in the dataclass: methods that cannot run are removed later, but not their published numbers.
     names = [method.name for method in protocol.methods]
     for row in protocol.published:

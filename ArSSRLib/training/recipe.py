@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ArSSRLib.errors import InputError
 from ArSSRLib.model.config import ModelConfig
 from ArSSRLib.model.registry import kinds, model_config_from_dict
-from ArSSRLib.settings import converted, read_settings, refuse_unknown
+from ArSSRLib.settings import read_settings, values_from
 from ArSSRLib.training.config import TrainingConfig, fixed_scale_values
 
 
@@ -67,24 +66,10 @@ def config_from_table(table: dict[str, Any], *, origin: str) -> TrainingConfig:
     Raises:
         InputError: If a key is unknown, missing, of the wrong type or impossible.
     """
-    hints = typing.get_type_hints(TrainingConfig)
-    refuse_unknown(table, hints, origin=origin)
-    required = [f.name for f in dataclasses.fields(TrainingConfig) if f.default is dataclasses.MISSING]
-    missing = [name for name in required if name not in table]
-    if missing:
-        way = "--init MODEL" if missing == ["model"] else f"--set {missing[0]}=VALUE"
-        msg = (
-            f"{origin} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'} to the recipe, or use "
-            f"{way}."
-        )
-        raise InputError(msg)
-    values = {
-        name: converted(name, value, hints[name], kind="recipe") for name, value in table.items() if name != "model"
-    }
-    model = model_config_from_dict(table["model"])
-    if model.only_scale is not None:  # so that only model.scale needs a change
-        values = fixed_scale_values(model.only_scale) | values
-    return TrainingConfig(**values, model=model)
+    values = values_from(TrainingConfig, table, {"model": model_config_from_dict}, kind="recipe", origin=origin)
+    scale = values["model"].only_scale
+    fixed = {} if scale is None else fixed_scale_values(scale)  # so that only model.scale needs a change
+    return TrainingConfig(**fixed | values)
 
 
 def table_of(config: TrainingConfig) -> dict[str, Any]:
