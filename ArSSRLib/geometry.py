@@ -123,6 +123,16 @@ class VolumeGeometry:
         index = np.array(list(itertools.product(*[(-0.5, n - 0.5) for n in self.size])))
         return np.asarray(index @ self.affine[:3, :3].T + self.affine[:3, 3])
 
+    def orientation(self) -> str:
+        """Return the dominant direction of each axis i, j, k, such as "LPS": L or R, P or A, S or I."""
+        axes = self._axes()
+        rows = np.abs(axes).argmax(axis=0)
+        return "".join(("LR", "PA", "SI")[row][int(axes[row, column] <= 0)] for column, row in enumerate(rows))
+
+    def tilt(self) -> float:
+        """Return the largest angle between an axis of the grid and the nearest axis of the patient, in degrees."""
+        return float(np.degrees(np.arccos(np.abs(self._axes()).max(axis=0).clip(0, 1))).max())
+
     def upsampled(self, scale: float | Sequence[float]) -> VolumeGeometry:
         """Return the finer grid of ``round(scale * size)`` voxels with exactly the same field of view.
 

@@ -110,13 +110,10 @@ def value_range(volume: Volume) -> str:
 
 def orientation(geometry: VolumeGeometry) -> str:
     """Return the directions of i, j and k, such as "RAS" for right, anterior, superior, with their deviation."""
-    axes = np.array(geometry.direction).reshape(3, 3)
-    nearest = [int(n) for n in np.abs(axes).argmax(axis=0)]
-    letters = ["LR", "PA", "SI"]  # an axis of LPS points to the first letter if positive
-    code = "".join(letters[row][0 if axes[row, column] > 0 else 1] for column, row in enumerate(nearest))
-    tilt = max(float(np.degrees(np.arccos(min(1.0, abs(axes[row, n]))))) for n, row in enumerate(nearest))
-    handed = "right" if np.linalg.det(axes) > 0 else "left"
-    return f"{code}, {'along the axes' if tilt < 0.01 else f'oblique by up to {tilt:.1f} degrees'}, {handed}-handed"
+    tilt = geometry.tilt()
+    lies = "along the axes" if tilt < 0.01 else f"oblique by up to {tilt:.1f} degrees"
+    handed = "right" if np.linalg.det(np.reshape(geometry.direction, (3, 3))) > 0 else "left"
+    return f"{geometry.orientation()}, {lies}, {handed}-handed"
 
 
 def describe_weights(path: Path) -> Rows:

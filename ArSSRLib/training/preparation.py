@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.resampling import resample_isotropic
@@ -36,7 +35,7 @@ class TrainingVolume:
         foreground: Indices of voxels that show anatomy, shape (M, 3), in (k, j, i) order.
         spacing: Distance between voxel centers along k, j, i, in mm.
         voxel_hash: Hash of the voxels in the file, see `ArSSRLib.volume.hash_of`.
-        orientation: Directions of the axes i, j, k, such as "LPS"; see `orientation_of`.
+        orientation: Directions of the axes i, j, k, such as "LPS"; see `VolumeGeometry.orientation`.
     """
 
     subject: str
@@ -88,7 +87,7 @@ def store(volume: Volume, *, subject: str, voxel_hash: str) -> TrainingVolume:
     stored = (array.clamp(-1.9, 1.9) * STORED_ONE).round().to(torch.int16)
     chosen = foreground[:: max(1, len(foreground) // CANDIDATES)].clone()
     i, j, k = volume.geometry.spacing
-    return TrainingVolume(subject, stored, chosen, (k, j, i), voxel_hash, orientation_of(volume.geometry))
+    return TrainingVolume(subject, stored, chosen, (k, j, i), voxel_hash, volume.geometry.orientation())
 
 
 def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
@@ -107,10 +106,3 @@ def crop_and_pad(volume: Volume, size: tuple[int, ...]) -> Volume:
     corner = geometry.affine @ [*start, 1]
     origin = (float(corner[0]), float(corner[1]), float(corner[2]))
     return volume.with_array(array, replace(geometry, size=(size[0], size[1], size[2]), origin=origin))
-
-
-def orientation_of(geometry: VolumeGeometry) -> str:
-    """Return the dominant direction of each axis i, j, k: L or R, P or A, S or I."""
-    axes = np.asarray(geometry.direction).reshape(3, 3).T
-    letters = (("R", "L"), ("A", "P"), ("I", "S"))
-    return "".join(letters[int(np.abs(axis).argmax())][int(axis[np.abs(axis).argmax()] > 0)] for axis in axes)

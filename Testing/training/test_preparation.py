@@ -18,7 +18,6 @@ from ArSSRLib.training.preparation import (
     STORED_ONE,
     Preparation,
     crop_and_pad,
-    orientation_of,
     prepare,
 )
 from ArSSRLib.volume import Volume, hash_of
@@ -59,7 +58,7 @@ def test_the_maximum_becomes_1_if_the_recipe_says_so():
 def test_an_orientation_is_named_by_where_the_axes_run(direction, letters):
     geometry = VolumeGeometry((2, 2, 2), (1.0, 1.0, 1.0), direction=tuple(map(float, direction)))
 
-    assert orientation_of(geometry) == letters
+    assert geometry.orientation() == letters
 
 
 # --- unusable volumes

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ArSSRLib.cohort.measures import GEOMETRY_TOLERANCE, measures_of
 from ArSSRLib.cohort.report.pictures import Pictures, Shown, pictures_of
 from ArSSRLib.errors import ArSSRError, one_line
@@ -152,7 +150,7 @@ def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[l
         figures["difference"] = pictures.mean_difference
     geometry = shown.result.geometry
     return Finding(
-        item, tuple(problems), figures, record, before, Extent.of(geometry), _tilt(geometry), ranges, pictures
+        item, tuple(problems), figures, record, before, Extent.of(geometry), geometry.tilt(), ranges, pictures
     )
 
 
@@ -183,9 +181,3 @@ def _measured(measures: Mapping[str, Any]) -> dict[str, float]:
     if high > low:
         figures["overshoot"] = 100 * max(0.0, low - least, largest - high) / (high - low)
     return figures
-
-
-def _tilt(geometry: VolumeGeometry) -> float:
-    """Return the largest angle between an axis of a grid and the nearest axis of the patient, in degrees."""
-    nearest = np.abs(np.reshape(geometry.direction, (3, 3))).max(axis=0)
-    return float(np.degrees(np.arccos(nearest.clip(0, 1))).max())
