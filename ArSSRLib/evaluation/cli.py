@@ -17,7 +17,6 @@ from ArSSRLib.evaluation.cases import write_inputs
 from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.methods import has_weights, weights_hash, why_missing
 from ArSSRLib.evaluation.protocol import Protocol, Scale, read_protocol
-from ArSSRLib.evaluation.protocol_methods import Method
 from ArSSRLib.evaluation.report import REPORT_NAME, write_report
 from ArSSRLib.evaluation.results import CSV_NAME, Results, write_csv
 from ArSSRLib.evaluation.runner import Cell, Problem, Task
@@ -73,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
     protocol = read_protocol(args.protocol, args.overrides)
     if protocol.figure_subjects:
         _require_matplotlib()
-    simulated, real = sources_of(protocol)
+    simulated, real = _sources_of(protocol)
     if args.inputs:
         written = write_inputs(protocol, simulated, real, args.inputs)
         print(f"{args.inputs}: {len(written)} volumes.")
         return DONE
-    protocol, left_out = what_can_run(protocol)
+    protocol, left_out = _what_can_run(protocol)
     if args.strict and left_out:
         raise InputError(" ".join(left_out))
     results = Results(protocol, weights_by_scale(protocol), left_out)
@@ -95,12 +94,8 @@ def run(args: argparse.Namespace) -> int:
     return _ended(results, args)
 
 
-def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
-    """Return the volumes that serve as truth, and the real thick-slice volumes, each with a unique name.
-
-    Raises:
-        InputError: If the protocol names volumes, but none are found.
-    """
+def _sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
+    """Return the volumes that serve as truth, and the real thick-slice volumes, each with a unique name."""
     simulated = find_sources(protocol.subjects, protocol.split) if protocol.subjects else []
     real = find_sources(protocol.real, protocol.split) if protocol.real else []
     limit = protocol.subject_limit or None
@@ -114,12 +109,8 @@ def sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
     return _named_apart(simulated[:limit]), _named_apart(real)
 
 
-def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
-    """Return the protocol without the methods and metrics that cannot run here, and a sentence about each of them.
-
-    Raises:
-        InputError: If no method remains.
-    """
+def _what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
+    """Return the protocol without the methods and metrics that cannot run here, and a sentence about each of them."""
     left_out: list[str] = []
     methods = []
     for method in protocol.methods:
@@ -129,16 +120,14 @@ def what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
             left_out.append(why_missing(method, lacking))
         if not lacking or len(lacking) < len(scales):
             methods.append(method)
-    metrics = []
-    for name in protocol.metrics:
-        reason = why_unavailable(name)
-        if reason:
-            left_out.append(f"Metric {name}: {reason}")
-        else:
-            metrics.append(name)
+    reasons = {name: why_unavailable(name) for name in protocol.metrics}
+    left_out += [f"Metric {name}: {reason}" for name, reason in reasons.items() if reason]
+    metrics = tuple(name for name, reason in reasons.items() if not reason)
     if not methods or not metrics:
         raise InputError(" ".join(["No part of the protocol can run on this computer.", *left_out]))
-    return _limited(protocol, methods, metrics), left_out
+    names = [method.name for method in methods]
+    reference = protocol.reference_name if protocol.reference_name in names else names[0]
+    return dataclasses.replace(protocol, methods=tuple(methods), metrics=metrics, reference=reference), left_out
 
 
 def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
@@ -173,12 +162,6 @@ def _scales_of(protocol: Protocol) -> Sequence[Scale]:
     return protocol.scales or ((1.0, 1.0, 1.0),)
 
 
-def _limited(protocol: Protocol, methods: Sequence[Method], metrics: Sequence[str]) -> Protocol:
-    names = [method.name for method in methods]
-    reference = protocol.reference_name if protocol.reference_name in names else names[0]
-    return dataclasses.replace(protocol, methods=tuple(methods), metrics=tuple(metrics), reference=reference)
-
-
 def _collect(results: Results, tasks: Sequence[Task], *, jobs: int, progress: bool) -> None:
     """Collect all events, and report problems immediately."""
     protocol = results.protocol
@@ -199,7 +182,9 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     output = results.protocol.output
     write_csv(results.rows(), output / CSV_NAME)
     figures = _pictures(results)
-    write_report(results, output / REPORT_NAME, command=_command(args), figures=figures)
+    overrides = [word for override in args.overrides for word in ("--set", override)]
+    command = shlex.join(["arssr", "evaluate", str(args.protocol), *overrides])
+    write_report(results, output / REPORT_NAME, command=command, figures=figures)
     cells = [cell for cell in results.cells if cell.place.method]
     computed = sum(cell.computed for cell in cells)
     failed = len(results.failures)
@@ -233,10 +218,3 @@ def _pictures(results: Results) -> list[Path]:
     from ArSSRLib.evaluation.figures import FOLDER, draw_figures  # noqa: PLC0415  only pictures need matplotlib
 
     return draw_figures(results, results.protocol.output / FOLDER)
-
-
-def _command(args: argparse.Namespace) -> str:
-    words = ["arssr", "evaluate", str(args.protocol)]
-    for override in args.overrides:
-        words += ["--set", override]
-    return shlex.join(words)

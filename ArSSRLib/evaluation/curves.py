@@ -64,7 +64,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
     if path.suffix.lower() != ".png":
         msg = f"{path}: pictures are saved as PNG; the last argument must end in .png."
         raise OutputError(msg)
-    names = [_name(run) for run in runs]
+    names = [run.parent.name if run.name == LOG else run.name or str(run) for run in runs]
     # Folders with the same name are distinguished by their paths.
     logs = {str(run) if names.count(name) > 1 else name: read_log(run) for run, name in zip(runs, names, strict=True)}
     panels = [name for name in PANELS if any(name in log for log in logs.values())]
@@ -74,10 +74,6 @@ def draw_curves(runs: Sequence[Path], path: Path) -> Figure:
         _draw_panel(axes, {run: log[name] for run, log in logs.items() if name in log}, name)
     save_figure(figure, path)
     return figure
-
-
-def _name(run: Path) -> str:
-    return run.parent.name if run.name == LOG else run.name or str(run)
 
 
 def _draw_panel(axes: Axes, curves: Mapping[str, list[tuple[int, float]]], name: str) -> None:

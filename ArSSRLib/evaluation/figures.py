@@ -112,8 +112,7 @@ def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, frameon=False)
-    save_figure(figure, path)
-    return path
+    return save_figure(figure, path)
 
 
 def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:
@@ -135,8 +134,7 @@ def draw_profile(panels: Panels, path: Path, *, axis: int) -> Path:
     curves.set_ylabel("intensity")
     curves.grid(alpha=0.25)
     curves.legend(fontsize=8, frameon=False)
-    save_figure(figure, path)
-    return path
+    return save_figure(figure, path)
 
 
 def detailed_line(array: npt.NDArray[np.floating], axis: int) -> Line:
@@ -176,16 +174,12 @@ def draw_reformat(panels: Panels, path: Path) -> Path:
     for axes, (title, volume) in zip(grid[0], panels, strict=True):
         axes.set_title(_with_ripple(title, volume, source.spacing[thick], thick), color="white", fontsize=11)
     figure.supxlabel(FOOTER, color="0.6", fontsize=8)
-    save_figure(figure, path)
-    return path
+    return save_figure(figure, path)
 
 
 def _panels(cells: Sequence[Cell], first: str) -> Panels:
-    panels = []
-    for cell in cells:
-        if cell.picture is not None and cell.picture.exists():
-            panels.append((cell.place.method or first, read_volume(cell.picture)))
-    return panels
+    stored = ((cell.place.method or first, cell.picture) for cell in cells if cell.picture is not None)
+    return [(title, read_volume(path)) for title, path in stored if path.exists()]
 
 
 def _coarsest_axis(scale: str) -> int:

@@ -124,12 +124,9 @@ def times_of(scale: str) -> str:
 
 
 def _published(protocol: Protocol, method: str, metric: str, scale: str) -> str:
-    for row in protocol.published:
-        if (row.method, row.metric) == (method, metric):
-            for factor, value in zip(row.scales, row.values, strict=True):
-                if scale_label((factor, factor, factor)) == scale:
-                    return _number(metric, value)
-    return ""
+    rows = (row for row in protocol.published if (row.method, row.metric) == (method, metric))
+    pairs = (pair for row in rows for pair in zip(row.scales, row.values, strict=True))
+    return next((_number(metric, value) for factor, value in pairs if scale_label((factor,)) == scale), "")
 
 
 def _mean(metric: str, values: Sequence[float]) -> str:

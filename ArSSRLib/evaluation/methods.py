@@ -92,11 +92,7 @@ def weights_hash(method: Method, scale: Scale) -> str:
 
 def has_weights(method: Method, scale: Scale) -> bool:
     """Return whether the weights of a method exist."""
-    try:
-        weights_hash(method, scale)
-    except MissingMethod:
-        return False
-    return True
+    return not why_missing(method, [scale])
 
 
 def why_missing(method: Method, scales: Sequence[Scale]) -> str:
@@ -115,14 +111,9 @@ def _how(method: Method, scale: Scale) -> str:
     return method.how.format(scale=scale_label(scale))
 
 
-def result_file(method: Method, case: Case) -> Path:
-    """Return the expected path of the result of another program."""
-    return Path(method.files.format(subject=case.subject, scale=scale_label(case.scale), degradation=case.degradation))
-
-
 def _made_result(method: Method, case: Case) -> Path:
     """Return the result of another program, which is run if it is available and its result is missing."""
-    path = result_file(method, case)
+    path = Path(method.files.format(subject=case.subject, scale=scale_label(case.scale), degradation=case.degradation))
     reason = ""
     if not path.is_file() and method.kind == "program":
         try:
@@ -158,19 +149,15 @@ def apply_method(method: Method, case: Case, *, device: str, precision: str) -> 
 def _upsampled(method: Method, case: Case, *, device: str, precision: str) -> tuple[Array, Array | None]:
     """Return the result of a network for a case, and its uncertainty if requested."""
     model = _loaded(weights_of(method, case.scale), weights_hash(method, case.scale))
-    volume = replace(case.coarse, header=FileHeader(profile=told_profile(method, case)))
+    volume = replace(case.coarse, header=FileHeader(profile=_told_profile(method, case)))
     options = replace(method.options, device=device, precision=precision)
     outcome = carry_out(plan_upsampling(volume, model, case.factors, options), volume, model)
     spread = outcome.uncertainty
     return np.asarray(outcome.volume.array), None if spread is None else np.asarray(spread.array)
 
 
-def told_profile(method: Method, case: Case) -> SliceProfile:
-    """Return the slice profile for a model, as if the header of the volume stated it.
-
-    Raises:
-        InputError: If the true profile is requested, but the acquisition has no slice profile.
-    """
+def _told_profile(method: Method, case: Case) -> SliceProfile:
+    """Return the slice profile for a model, as if the header of the volume stated it."""
     name = case.degradation if method.profile == TRUE else method.profile
     if not name:
         return UNKNOWN

@@ -117,8 +117,12 @@ def _truth_events(task: Task, store: CellStore) -> Iterator[Event]:
     geometry = truth.volume.geometry
     count = truth.lesions.count if truth.lesions else 0
     yield Prepared(Place(truth.subject), geometry.size, geometry.spacing, truth.voxel_hash, count)
+    rules = {name: getattr(protocol, name) for name in ("crop", "crop_margin", "crop_size", "mask")}
+    if truth.lesion_identity:
+        rules["lesions"] = truth.lesion_identity
+    of_truth = {"voxels": truth.voxel_hash, "truth_spacing": protocol.spacing, **rules}
     for case in cases_of(truth, protocol):
-        facts = _facts(protocol, truth, case)
+        facts = {**of_truth, **_case_facts(protocol, case)}
         if task.pictured:
             yield _kept_truth(store, case, truth.volume, facts)
         yield from _case_events(task, store, case, facts, truth=truth)
@@ -133,14 +137,6 @@ def _real_events(task: Task, store: CellStore) -> Iterator[Event]:
     if task.pictured:
         yield _kept_truth(store, case, case.coarse, facts)
     yield from _case_events(task, store, case, facts, truth=None)
-
-
-def _facts(protocol: Protocol, truth: GroundTruth, case: Case) -> dict[str, object]:
-    names = ("crop", "crop_margin", "crop_size", "mask")
-    rules = {name: getattr(protocol, name) for name in names}
-    if truth.lesion_identity:
-        rules["lesions"] = truth.lesion_identity
-    return {"voxels": truth.voxel_hash, "truth_spacing": protocol.spacing, **rules, **_case_facts(protocol, case)}
 
 
 def _case_facts(protocol: Protocol, case: Case) -> dict[str, object]:

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -123,14 +124,10 @@ def _psnr(scored: Scored) -> list[Value]:
     ]
 
 
-def _ssim(name: str, sigma: float | None) -> Callable[[Scored], list[Value]]:
-    def measure(scored: Scored) -> list[Value]:
-        """Return SSIM with one window."""
-        # The map is the expensive part; it is computed once for all regions.
-        index = ssim_map(scored.reference, scored.result, sigma=sigma)
-        return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in scored.regions.items()]
-
-    return measure
+def _ssim(name: str, sigma: float | None, scored: Scored) -> list[Value]:
+    # The map is the expensive part; it is computed once for all regions.
+    index = ssim_map(scored.reference, scored.result, sigma=sigma)
+    return [Value(name, where, mean_ssim(index, region, sigma=sigma)) for where, region in scored.regions.items()]
 
 
 def _lesion_contrast(scored: Scored) -> list[Value]:
@@ -155,10 +152,6 @@ def _ripple(scored: Scored) -> list[Value]:
     return [Value("ripple", WHOLE, slice_ripple(scored.result, axis, scored.scale[thick[0]]))]
 
 
-def _processor_seconds(scored: Scored) -> list[Value]:
-    return [Value("processor_seconds", WHOLE, scored.seconds)]
-
-
 def _calibration(scored: Scored) -> list[Value]:
     """Calibration of the uncertainty within the anatomy; empty without an uncertainty."""
     if scored.uncertainty is None or scored.mask is None:
@@ -169,33 +162,22 @@ def _calibration(scored: Scored) -> list[Value]:
     return [Value(name, where or IN_MASK, number) for name, where, number in found]
 
 
-def _lpips(network: str) -> Callable[[Scored], list[Value]]:
-    def measure(scored: Scored) -> list[Value]:
-        """Return LPIPS with one network."""
-        number = _room("perceptual").lpips(scored.reference, scored.result, network=network)
-        return [Value(f"lpips_{network}", WHOLE, float(number))]
-
-    return measure
+def _lpips(network: str, scored: Scored) -> list[Value]:
+    number = _room("perceptual").lpips(scored.reference, scored.result, network=network)
+    return [Value(f"lpips_{network}", WHOLE, float(number))]
 
 
-def _sharpness(name: str) -> Callable[[Scored], list[Value]]:
-    def measure(scored: Scored) -> list[Value]:
-        """Return one of the sharpness measures that need no reference."""
-        largest = float(scored.reference.max()) or 1.0
-        number = getattr(_room("perceptual"), name)((scored.result / largest).astype(np.float32))
-        return [Value(name, WHOLE, float(number))]
-
-    return measure
+def _sharpness(name: str, scored: Scored) -> list[Value]:
+    """Return one of the sharpness measures that need no reference."""
+    largest = float(scored.reference.max()) or 1.0
+    number = getattr(_room("perceptual"), name)((scored.result / largest).astype(np.float32))
+    return [Value(name, WHOLE, float(number))]
 
 
 def _segmentation(scored: Scored) -> list[Value]:
     overlaps = _room("segmentation").dice_and_iou(scored.reference, scored.result, scored.spacing)
     pairs = [(tissue, *numbers) for tissue, numbers in overlaps.items()]
     return [value for tissue, dice, iou in pairs for value in (Value("dice", tissue, dice), Value("iou", tissue, iou))]
-
-
-def _segmentation_identity() -> str:
-    return str(_room("segmentation").identity_of_ants())
 
 
 def _room(name: str) -> ModuleType:
@@ -208,18 +190,18 @@ def _room(name: str) -> ModuleType:
 
 METRICS: dict[str, Metric] = {
     "psnr": Metric(_psnr),
-    "ssim": Metric(_ssim("ssim", None)),
-    "ssim_gaussian": Metric(_ssim("ssim_gaussian", 1.5)),
+    "ssim": Metric(partial(_ssim, "ssim", None)),
+    "ssim_gaussian": Metric(partial(_ssim, "ssim_gaussian", 1.5)),
     "lesion_contrast": Metric(_lesion_contrast),
     "consistency": Metric(_consistency, needs_truth=False),
     "ripple": Metric(_ripple, needs_truth=False),
-    "lpips_alex": Metric(_lpips("alex")),
-    "lpips_vgg": Metric(_lpips("vgg")),
-    "processor_seconds": Metric(_processor_seconds, needs_truth=False),
+    "lpips_alex": Metric(partial(_lpips, "alex")),
+    "lpips_vgg": Metric(partial(_lpips, "vgg")),
+    "processor_seconds": Metric(lambda scored: [Value("processor_seconds", WHOLE, scored.seconds)], needs_truth=False),
     "uncertainty": Metric(_calibration),
-    "segmentation": Metric(_segmentation, identity=_segmentation_identity),
-    "psi": Metric(_sharpness("psi"), needs_truth=False),
-    "lpc_si": Metric(_sharpness("lpc_si"), needs_truth=False),
+    "segmentation": Metric(_segmentation, identity=lambda: str(_room("segmentation").identity_of_ants())),
+    "psi": Metric(partial(_sharpness, "psi"), needs_truth=False),
+    "lpc_si": Metric(partial(_sharpness, "lpc_si"), needs_truth=False),
 }
 
 

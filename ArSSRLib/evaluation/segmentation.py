@@ -116,12 +116,7 @@ def _checksum(path: Path, _changed: int) -> str:
 @lru_cache(maxsize=4)
 def _version_of(python: str) -> str:
     """Return the version of the ANTs package without importing it, which takes seconds."""
-    code = "from importlib.metadata import version; print(version('antspyx'))"
-    try:
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
-    except OSError as error:
-        msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
-        raise MetricUnavailable(msg) from error
+    done = _ended(python, "-c", "from importlib.metadata import version; print(version('antspyx'))")
     # Other installations may have no version here; the segmentation reports whether they are usable.
     return one_line(done.stdout)[:40] if done.returncode == 0 else "unknown"
 
@@ -225,18 +220,11 @@ def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
     """Run a job, whose files are in a folder, and return the labels that it wrote."""
     file = folder / "job.json"
     file.write_text(json.dumps(job), encoding="utf-8")
-    # Isolated, so that neither our packages nor the modules beside the script can shadow its imports.
-    command = [python, "-I", str(Path(__file__).with_name("ants_job.py")), str(file)]
     # One thread and a seed, for reproducible labels, and because other processes run at the same time.
     settings = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "ANTS_RANDOM_SEED": "1"}
     scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    try:
-        done = subprocess.run(
-            command, env={**settings, **os.environ, **scratch}, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
-        raise MetricUnavailable(msg) from error
+    script = Path(__file__).with_name("ants_job.py")
+    done = _ended(python, str(script), str(file), environment={**settings, **os.environ, **scratch})
     if done.returncode == NO_ANTS:
         msg = f"{python} has no ANTs ({one_line(done.stderr)[-120:]}); {STEPS}."
         raise MetricUnavailable(msg)
@@ -246,3 +234,14 @@ def _run(python: str, job: Mapping[str, object], folder: Path) -> Labels:
         msg = f"ANTs could not segment a volume (exit code {done.returncode}: {said}); check the volume and its mask."
         raise InputError(msg)
     return np.asarray(read_volume(labels).array).astype(np.uint8)
+
+
+def _ended(
+    python: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the Python of ANTs, isolated from our packages and from modules beside a script, until it ends."""
+    try:
+        return subprocess.run([python, "-I", *arguments], env=environment, capture_output=True, text=True, check=False)
+    except OSError as error:
+        msg = f"{python}, the Python of ANTs, cannot be started ({error.strerror}); {STEPS}."
+        raise MetricUnavailable(msg) from error

@@ -70,7 +70,9 @@ def with_synthetic_lesions(
             continue
         center = places[generator.choice(np.flatnonzero(free))]
         box, distance = _distances(array.shape, steps, center, (axes, rotation))
-        changed[box] *= 1 - darkening * _profile(distance)
+        # 1 inside, 0 outside, and a cosine of width `EDGE` in between.
+        profile = 0.5 - 0.5 * np.sin(np.pi * np.clip(distance / EDGE, -0.5, 0.5))
+        changed[box] *= 1 - darkening * profile
         lesions[box] |= distance <= 0
         taken.append((center, axes[0]))
         if len(taken) == COUNT:
@@ -130,8 +132,3 @@ def _distances(
     size, slope = (np.linalg.norm(inside / power, axis=-1) for power in (axes, axes**2))
     distance = size * (size - 1) / np.maximum(slope, 1e-9)
     return box, np.where(size < 1e-9, -axes.min(), distance)
-
-
-def _profile(distance: FloatArray) -> FloatArray:
-    """Return 1 inside, 0 outside, and a cosine of width `EDGE` in between."""
-    return np.asarray(0.5 - 0.5 * np.sin(np.pi * np.clip(distance / EDGE, -0.5, 0.5)))

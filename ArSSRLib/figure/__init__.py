@@ -91,8 +91,7 @@ def save_comparison(
     _draw_scale_bar(grid[0][0], planes[0])
     if differences is not None and difference_to is not None:
         _draw_differences(grid[-1], planes[differences], images[differences], (difference_to, panels[difference_to][0]))
-    save_figure(figure, path)
-    return path
+    return save_figure(figure, path)
 
 
 def _refuse(path: Path, panels: Sequence[object], difference_to: int | None, overwrite: bool) -> None:
@@ -239,8 +238,8 @@ def _write(on: Figure | Axes, place: tuple[float, float], text: str, *, size: fl
     on.text(*place, text, fontsize=size, parse_math=False, path_effects=[outline], **style)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, completely or not at all; an existing file is replaced.
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, completely or not at all, and return ``path``; an existing file is replaced.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -251,3 +250,4 @@ def save_figure(figure: Figure, path: Path) -> None:
         warnings.simplefilter("ignore")
         FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
     write_whole(path, content.getvalue())
+    return path
