@@ -123,11 +123,11 @@ def build_parser(called: str = "") -> argparse.ArgumentParser:
     _add_models(commands)
     _add_info(commands)
     _add_convert(commands)
+    _add_report(commands)
     for name, room, summary in (
         ("train", "ArSSRLib.training.cli", "train a model from a TOML recipe"),
         ("evaluate", "ArSSRLib.evaluation.cli", "compare methods by a TOML protocol, and write tables and figures"),
         ("bids", "ArSSRLib.cohort.cli", "upsample the scans of a BIDS data set into BIDS derivatives"),
-        ("report", "ArSSRLib.cohort.report.cli", "write HTML pages that compare results with their scans"),
     ):
         command = _add_command(commands, name, summary, (room, "run"))
         if name == called:
@@ -278,3 +278,18 @@ def _add_convert(commands: Commands[OneLineParser]) -> None:
     command.add_argument("source", metavar="SOURCE", help="checkpoint to read; nothing in it is executed")
     command.add_argument("target", metavar="TARGET", help=".safetensors file to write")
     command.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
+
+
+def _add_report(commands: Commands[OneLineParser]) -> None:
+    summary = "write HTML pages that compare results with their scans"
+    command = _add_command(commands, "report", summary, ("ArSSRLib.cohort.report.command", "run"))
+    what = (
+        "results folder of arssr bids, for one page per subject and an index; or a single result, file or DICOM series"
+    )
+    command.add_argument("results", metavar="RESULTS", help=what)
+    one = command.add_argument_group("single result")
+    one.add_argument("--source", metavar="SCAN", help="volume file or DICOM folder that the result was made from")
+    one.add_argument("--series", metavar="UID", help="series of the scan, if its DICOM folder contains several")
+    one.add_argument("--uncertainty", metavar="FILE", help="uncertainty of the result, if it was written")
+    where = "page to write, or folder for the pages (default: beside the results)"
+    command.add_argument("--output", metavar="PATH", help=where)
