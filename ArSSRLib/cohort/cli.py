@@ -50,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_place(group: argparse._ArgumentGroup) -> None:
-    """Add the arguments for distributing the work."""
     jobs = "number of processes on this machine, or of jobs with --cluster (default: 1)"
     group.add_argument("--jobs", type=_count, default=1, metavar="N", help=jobs)
     group.add_argument("--scheduler", default="", metavar="ADDRESS", help="use the workers of this Dask scheduler")

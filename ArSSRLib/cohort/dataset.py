@@ -166,30 +166,19 @@ def find_scans(root: Path, selection: Selection) -> Found:
 
 
 def _absent(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return folders of subjects, sessions and scans whose content was not fetched, and those that are merely empty.
-
-    Args:
-        root: Root of the data set.
-        folders: Folders of subjects.
-        sessions: Labels of the requested sessions; all if empty.
-    """
+    """Return folders of subjects, sessions and scans whose content was not fetched, and those that are merely empty."""
     unfetched: dict[str, str] = {}
     empty: dict[str, str] = {}
     for folder in sorted(folders):
         path = folder.relative_to(root)
+        name = path.as_posix()
         entries = list(folder.iterdir()) if folder.is_dir() else []
         if folder.is_symlink() and not folder.exists():
-            unfetched[path.as_posix()] = (
-                f"is a link to a folder that does not exist ({os.readlink(folder)}); fetch or mount it"
-            )
+            unfetched[name] = f"is a link to a folder that does not exist ({os.readlink(folder)}); fetch or mount it"
+        elif folder.is_dir() and not entries and any((root / above / ".gitmodules").exists() for above in path.parents):
+            unfetched[name] = "is empty, as a subdataset is before it is fetched; fetch it with datalad get"
         elif folder.is_dir() and not entries:
-            nested = any((root / above / ".gitmodules").exists() for above in path.parents)
-            if nested:
-                unfetched[path.as_posix()] = (
-                    "is empty, as a subdataset is before it is fetched; fetch it with datalad get"
-                )
-            else:
-                empty[path.as_posix()] = "is an empty folder"
+            empty[name] = "is an empty folder"
         deeper = [entry for entry in entries if entry.name.startswith("anat") or _is_session(entry.name, sessions)]
         for found, more in zip((unfetched, empty), _absent(root, deeper, sessions), strict=True):
             found.update(more)

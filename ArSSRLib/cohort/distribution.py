@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ArSSRLib import __version__
-from ArSSRLib.cohort.places import Place, Share, Workers, workers_of
+from ArSSRLib.cohort.places import Place, Share, workers_of
 from ArSSRLib.cohort.processing import FAILED, Outcome, Task, process
 from ArSSRLib.device import resolve_device, total_memory
 from ArSSRLib.errors import ClusterError, DependencyError, one_line
@@ -47,15 +47,15 @@ def outcomes_of(tasks: Iterable[Task], place: Place, share: Share) -> Iterator[O
     if place.is_this_process:
         yield from map(process, tasks)
         return
-    with workers_of(place, share) as workers:
-        yield from _Spreading(workers, share).outcomes(tasks)
+    with workers_of(place, share) as (client, renew):
+        yield from _Spreading(client, renew, 0 if place.scheduler else place.jobs, share).outcomes(tasks)
 
 
 class _Spreading:
     """Keeps the workers of a place busy, each within its limits, and tracks their number."""
 
-    def __init__(self, workers: Workers, share: Share) -> None:
-        self._workers, self._client, self._share = workers, workers.client, share
+    def __init__(self, client: Client, renew: Callable[[], object], expected: int, share: Share) -> None:
+        self._client, self._renew, self._expected, self._share = client, renew, expected, share
         self._ready: list[str] = []
         self._refused: dict[str, str] = {}
         # The workers that may take a scan that failed elsewhere.
@@ -68,7 +68,7 @@ class _Spreading:
         tried: set[str] = set()
         self._admit()
         while waiting or running:
-            while waiting and len(running) < max(1, self._workers.expected, len(self._ready)):
+            while waiting and len(running) < max(1, self._expected, len(self._ready)):
                 task = waiting.popleft()
                 running[self._submit(task)] = task
             for future in self._done(list(running)):
@@ -133,7 +133,7 @@ class _Spreading:
             try:
                 self._know(self._client.scheduler_info(n_workers=-1)["workers"])
                 self._seen = self._looked
-                self._workers.renew()
+                self._renew()
                 self._say_if_nobody_works()
                 return
             except OSError:

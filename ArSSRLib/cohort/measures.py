@@ -20,6 +20,7 @@ def measures_of(before: Volume, after: Volume) -> dict[str, Any]:
     shift = float(np.abs(before.geometry.corners() - after.geometry.corners()).max())
     factors = np.divide(after.geometry.size, before.geometry.size)
     axis = int(np.argmax(factors))
+    ripple = slice_ripple(after.array, 2 - axis, float(factors[axis]))
     return {
         "spacing_before": [float(v) for v in before.geometry.spacing],
         "spacing_after": [float(v) for v in after.geometry.spacing],
@@ -27,14 +28,10 @@ def measures_of(before: Volume, after: Volume) -> dict[str, Any]:
         "range_after": _range(after.array),
         "shift_mm": shift,
         "geometry_kept": shift <= GEOMETRY_TOLERANCE,
-        "ripple": _number(slice_ripple(after.array, 2 - axis, float(factors[axis]))),
+        "ripple": ripple if math.isfinite(ripple) else None,
     }
 
 
 def _range(array: npt.NDArray[Any]) -> list[float]:
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
     return [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

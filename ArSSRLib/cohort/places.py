@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -94,21 +95,6 @@ class Share:
     processes_per_gpu: int = 1
 
 
-@dataclass(frozen=True)
-class Workers:
-    """Connected workers.
-
-    Attributes:
-        client: Connection to their scheduler.
-        expected: Expected number of workers; 0 if unknown.
-        renew: Requests workers again if some were lost with their jobs.
-    """
-
-    client: Client
-    expected: int
-    renew: Callable[[], None]
-
-
 def gpu_share(place: Place, options: UpsamplingOptions) -> Share:
     """Return how the processes of this machine share its GPUs; nothing if the CPU or a single GPU was requested."""
     count = torch.cuda.device_count() if options.device in ("auto", "cuda") and place.is_this_machine else 0
@@ -116,8 +102,11 @@ def gpu_share(place: Place, options: UpsamplingOptions) -> Share:
 
 
 @contextmanager
-def workers_of(place: Place, share: Share) -> Iterator[Workers]:
+def workers_of(place: Place, share: Share) -> Iterator[tuple[Client, Callable[[], object]]]:
     """Connect to the workers of a place other than this process; workers started here end with the block.
+
+    Returns:
+        The connection to their scheduler, and a function that requests workers again if some were lost with their jobs.
 
     Raises:
         ClusterError: If there is no scheduler, or the cluster cannot be started.
@@ -136,12 +125,11 @@ def workers_of(place: Place, share: Share) -> Iterator[Workers]:
         for name in ("distributed", "distributed.client", "asyncio", "tornado.application"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if place.scheduler:
-            client = stack.enter_context(_reached(Client, place.scheduler))
-            yield Workers(client, 0, lambda: None)
+            yield stack.enter_context(_reached(Client, place.scheduler)), lambda: None
             return
         cluster = stack.enter_context(_queue(place, share) if place.cluster else _local(place, share))
-        client = stack.enter_context(Client(cluster))
-        yield Workers(client, place.jobs, lambda: cluster.scale(place.jobs) if place.cluster else None)
+        renew = partial(cluster.scale, place.jobs) if place.cluster else lambda: None
+        yield stack.enter_context(Client(cluster)), renew
 
 
 def _reached(connect: Callable[..., Client], address: str) -> Client:

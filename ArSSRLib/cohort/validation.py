@@ -54,10 +54,8 @@ def _ask(program: str, root: Path) -> None:
         errors = [issue for issue in issues if issue["severity"] == "error" and issue["code"] not in OF_ONE_SCAN]
     except (ValueError, KeyError, TypeError):
         logger.warning(
-            (
-                "%s gave no readable result (exit code %d), so the data set was not validated; run it by itself to see "
-                "why."
-            ),
+            "%s gave no readable result (exit code %d), so the data set was not validated; run it by itself to see "
+            "why.",
             program,
             answer.returncode,
         )

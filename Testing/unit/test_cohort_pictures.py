@@ -49,15 +49,15 @@ def test_the_interpolated_layer_is_cubic_at_the_voxels_of_the_result(shown):
 
 def test_every_layer_shows_the_blob_at_the_same_position(shown):
     for plane in pictures.pictures_of(shown, 10**7).planes:
-        centers = [center_of(layer, plane.count) for layer in plane.layers if layer.name != "difference"]
+        centers = [center_of(plane.layers[name], plane.count) for name in plane.layers if name != "difference"]
 
         assert len(centers) == 3
         assert np.ptp(centers, axis=0).max() < 0.02
 
 
-def center_of(layer, count):
+def center_of(picture, count):
     """Return the center of the bright voxels in the middle slice, as fractions of its edges."""
-    stored = Image.open(io.BytesIO(base64.b64decode(layer.picture.partition(",")[2])))
+    stored = Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2])))
     gray = np.asarray(stored.convert("L"), dtype=np.float64).reshape(count, -1, stored.width)[count // 2]
     gray = np.where(gray > 60, gray, 0)
     rows, columns = ((np.arange(n) + 0.5) / n for n in gray.shape)
@@ -90,7 +90,7 @@ def test_a_volume_of_another_orientation_is_shown_without_a_difference(shown):
 
     drawn = pictures.pictures_of(pictures.Shown(shown.result.with_array(shown.result.array, turned), shown.scan), 10**7)
 
-    assert [layer.name for layer in drawn.planes[0].layers] == ["scan", "result"]
+    assert list(drawn.planes[0].layers) == ["scan", "result"]
     assert drawn.mean_difference is None
 
 

@@ -83,13 +83,8 @@ def outliers_of(results: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
         values = [results[n][figure.key] for n in having]
         for n, value, score in zip(having, values, robust_scores(values), strict=True):
             if abs(score) > THRESHOLD:
-                found[n][figure.key] = _sentence(figure, value, float(np.median(values)), score)
+                found[n][figure.key] = (
+                    f"{figure.label} is unusually {'high' if score > 0 else 'low'}: {figure.text(value)}, while the "
+                    f"median is {figure.text(float(np.median(values)))} (robust z-score {score:+.1f})."
+                )
     return found
-
-
-def _sentence(figure: Figure, value: float, middle: float, score: float) -> str:
-    way = "high" if score > 0 else "low"
-    return (
-        f"{figure.label} is unusually {way}: {figure.text(value)}, while the median is {figure.text(middle)} "
-        f"(robust z-score {score:+.1f})."
-    )

@@ -72,7 +72,7 @@ def write_report(items: Sequence[Item], folder: Path, title: str) -> list[Row]:
     Raises:
         OutputError: If a page cannot be written, or would replace a file of another program.
     """
-    refuse_foreign(folder / INDEX)
+    _refuse_foreign(folder / INDEX)
     rows: list[Row] = []
     for subject, group in groupby(items, key=lambda item: item.subject):
         own = list(group)
@@ -96,7 +96,7 @@ def write_page(findings: Sequence[Finding], path: Path, title: str, *, index: st
     Raises:
         OutputError: If the page cannot be written, or would replace a file of another program.
     """
-    refuse_foreign(path)
+    _refuse_foreign(path)
     write_whole(path, _rendered("subject.html", "viewer.js", title=title, findings=findings, index=index))
 
 
@@ -123,12 +123,8 @@ def find_safely(item: Item, largest: int) -> Finding:
         return Finding(item, (problem,))
 
 
-def refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that is not a page of ArSSR.
-
-    Raises:
-        OutputError: If it is not.
-    """
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is not a page of ArSSR."""
     try:
         with path.open("rb") as file:
             start = file.read(1000)

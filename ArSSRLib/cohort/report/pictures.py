@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,14 +43,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One representation of the slices of a plane, such as "scan": one below the other, as a "data:" address."""
-
-    name: str
-    picture: str
-
-
-@dataclass(frozen=True)
 class Plane:
     """A stack of parallel slices.
 
@@ -60,7 +52,7 @@ class Plane:
         width: Width of a slice, in mm.
         height: Height of a slice, in mm.
         count: Number of slices.
-        layers: Representations of the slices.
+        layers: Representations of the slices, by name, such as "scan": one below the other, as "data:" addresses.
         columns: Other plane whose slices appear as vertical lines.
         rows: Other plane whose slices appear as horizontal lines.
     """
@@ -70,7 +62,7 @@ class Plane:
     width: float
     height: float
     count: int
-    layers: tuple[Layer, ...]
+    layers: Mapping[str, str]
     columns: Line
     rows: Line
 
@@ -96,7 +88,7 @@ class Pictures:
     @property
     def size(self) -> int:
         """Size of all pictures in a page, in bytes."""
-        return sum(len(layer.picture) for plane in self.planes for layer in plane.layers)
+        return sum(len(picture) for plane in self.planes for picture in plane.layers.values())
 
 
 @dataclass(frozen=True)
@@ -123,7 +115,7 @@ def pictures_of(shown: Shown, largest: int) -> Pictures:
         array = np.nan_to_num(shown.scan.array.astype(np.float32), posinf=0, neginf=0)
         coefficients = spline_coefficients(torch.from_numpy(array)[None])[0]
     for count, edge, quality in GRADES:
-        found = _drawn(_layers(shown, coefficients, count, edge), quality)
+        found = _drawn(*_layers(shown, coefficients, count, edge), quality)
         if found.size <= largest:
             break
     return found
@@ -135,19 +127,13 @@ def comparable(scan: VolumeGeometry, result: VolumeGeometry) -> bool:
     return not turned and bool(np.abs(scan.corners() - result.corners()).max() <= SAME_VIEW_MM)
 
 
-@dataclass(frozen=True)
-class _Stacks:
-    """Slices before they are drawn: views by plane and slice, and layers by name and plane.
+def _layers(
+    shown: Shown, coefficients: torch.Tensor | None, count: int, edge: int
+) -> tuple[list[list[View]], dict[str, list[FloatArray]]]:
+    """Return views by plane and slice, and layers by name and plane.
 
     Layers have the shape (slices, rows, columns), in scanner units; NaN outside.
     """
-
-    views: Sequence[Sequence[View]]
-    layers: dict[str, list[FloatArray]]
-
-
-def _layers(shown: Shown, coefficients: torch.Tensor | None, count: int, edge: int) -> _Stacks:
-    """Return the slices of every available layer."""
     views = parallel_views(shown.volumes, count)
     pixel = max(max(stack[0].width, stack[0].height) for stack in views) / edge
     pixel = max(pixel, min(shown.result.geometry.spacing))  # finer pixels would not show more
@@ -167,7 +153,7 @@ def _layers(shown: Shown, coefficients: torch.Tensor | None, count: int, edge: i
         layers["difference"] = [a - b for a, b in zip(layers["result"], layers["cubic"], strict=True)]
     if shown.uncertainty is not None:
         layers["uncertainty"] = cut(shown.uncertainty)
-    return _Stacks(views, layers)
+    return views, layers
 
 
 def _interpolated(
@@ -198,9 +184,8 @@ def _interpolated(
     return np.asarray(values.transpose(order)[..., 0])
 
 
-def _drawn(stacks: _Stacks, quality: int) -> Pictures:
+def _drawn(views: Sequence[Sequence[View]], layers: dict[str, list[FloatArray]], quality: int) -> Pictures:
     """Return the slices as pictures, in one gray window."""
-    layers = stacks.layers
     window = gray_window([list(stack) for name in ("scan", "result") for stack in layers.get(name, ())])
     limits = {name: _limit(layers[name]) if name in layers else 0.0 for name in ("difference", "uncertainty")}
     mean = None
@@ -208,14 +193,13 @@ def _drawn(stacks: _Stacks, quality: int) -> Pictures:
         inside = np.concatenate([np.abs(stack[np.isfinite(stack)]) for stack in layers["difference"]])
         mean = 100 * float(inside.mean()) / (window[1] - window[0]) if inside.size else None
     planes = []
-    for number, stack in enumerate(stacks.views):
-        drawn = [
-            Layer(name, _address(_colored(name, slices[number], window, limits), quality))
-            for name, slices in layers.items()
-        ]
+    for number, stack in enumerate(views):
+        drawn = {
+            name: _address(_colored(name, slices[number], window, limits), quality) for name, slices in layers.items()
+        }
         view = stack[0]
-        lines = _lines(stacks.views, number)
-        planes.append(Plane(view.name, view.letters, view.width, view.height, len(stack), tuple(drawn), *lines))
+        lines = _lines(views, number)
+        planes.append(Plane(view.name, view.letters, view.width, view.height, len(stack), drawn, *lines))
     return Pictures(tuple(planes), window, limits["difference"], limits["uncertainty"], mean)
 
 
