@@ -49,7 +49,7 @@ class Block:
     """
 
     box: Box
-    positions: tuple[Tensor, ...]
+    positions: tuple[Tensor, Tensor, Tensor]
     down: tuple[Tensor, ...]
     up: tuple[Tensor, ...]
     agrees: bool
@@ -63,9 +63,9 @@ class Block:
 
     def to(self, device: torch.device) -> Block:
         """Return the block with its tensors on a device."""
-        of_axes = (self.positions, self.down, self.up)
-        positions, down, up = (tuple(to_device(tensor, device) for tensor in tensors) for tensors in of_axes)
-        return replace(self, positions=positions, down=down, up=up)
+        k, j, i = (to_device(tensor, device) for tensor in self.positions)
+        down, up = (tuple(to_device(tensor, device) for tensor in tensors) for tensors in (self.down, self.up))
+        return replace(self, positions=(k, j, i), down=down, up=up)
 
 
 def draw_blocks(  # noqa: PLR0917 - all properties of a group

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -215,8 +215,8 @@ def _check_numbers(config: TrainingConfig) -> None:
         "gain_range": (0.25, 4),
     }
     for name, (low, high) in ranges.items():
-        expected = f"two numbers from {low} to {high}, the smaller first"
-        _require(config, name, _rising(getattr(config, name), low, high), expected)
+        values, expected = getattr(config, name), f"two numbers from {low} to {high}, the smaller first"
+        _require(config, name, len(values) == 2 and low <= values[0] <= values[1] <= high, expected)
     _require(config, "profile_weights", _weights(config.profile_weights, 4), "four weights, not all 0")
     unknown = config.unknown_profile_weights or config.profile_weights
     _require(config, "unknown_profile_weights", _weights(unknown, 4), "four weights, not all 0, or []")
@@ -278,10 +278,5 @@ def _require(config: TrainingConfig, name: str, passed: bool, expected: str) -> 
         raise InputError(msg)
 
 
-def _rising(values: tuple[float, ...], least: float, largest: float) -> bool:
-    return len(values) == 2 and least <= values[0] <= values[1] <= largest
-
-
-def _weights(values: Iterable[float], count: int) -> bool:
-    weights = list(values)
+def _weights(weights: Sequence[float], count: int) -> bool:
     return len(weights) == count and min(weights) >= 0 and 0 < sum(weights) < float("inf")

@@ -50,14 +50,9 @@ class WholeBatchSampler(BatchSampler):
         self, grids: Grids, config: TrainingConfig, *, device: torch.device | None = None, rank: int = 0, world: int = 1
     ) -> None:
         super().__init__(grids, config, device=device, rank=rank, world=world)
-        refused = {
-            "self_supervised": config.self_supervised,
-            "alignment": config.alignment == "endpoints",
-            "fixed_patches": config.fixed_patches > 0,
-        }
-        for name, asked in refused.items():
-            if asked:
-                value = getattr(config, name)
+        supported = {"self_supervised": False, "alignment": "centered", "fixed_patches": 0}
+        for name, expected in supported.items():
+            if (value := getattr(config, name)) != expected:
                 msg = f"The recipe's {name} = {value} is only possible patch by patch; set scale_groups to 0."
                 raise InputError(msg)
         self._stacks = [Stack.of(grids, number, self.device) for number in range(len(grids))]
@@ -73,11 +68,9 @@ class WholeBatchSampler(BatchSampler):
         blocks = tuple(block for group in groups for block in group.blocks)
         truths = [group.truth for group in groups]
         fields = ("coarse", "scale", "coordinates", "placed", "acquisition")
-        return Batch(
-            *(torch.cat([getattr(group, name) for group in groups]) for name in fields),
-            tuple(one for truth in truths for one in truth) if blocks else torch.cat(cast("list[Tensor]", truths)),
-            blocks,
-        )
+        joined = {name: torch.cat([getattr(group, name) for group in groups]) for name in fields}
+        truth = tuple(one for truth in truths for one in truth) if blocks else torch.cat(cast("list[Tensor]", truths))
+        return Batch(**joined, truth=truth, blocks=blocks)
 
     def _group(self, curves: Tensor) -> Batch:
         """Return one group of a batch; ``curves`` are from `_curves`."""
