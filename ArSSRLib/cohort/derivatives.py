@@ -225,31 +225,20 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
         return False
 
 
-@dataclass(frozen=True)
-class Told:
-    """The content of the BIDS sidecar of a result.
+def read_sidecar(result: Path) -> tuple[str, tuple[str, ...], str]:
+    """Return what the BIDS sidecar of a result says.
 
-    Attributes:
-        scan: Path of its scan in the data set; empty if unknown.
-        warnings: Warnings of the engine during the upsampling.
-        problem: The problem with the sidecar; empty if there is none.
+    Returns:
+        The path of its scan in the data set, empty if unknown; the warnings of the engine during the upsampling; the
+        problem with the sidecar, empty if there is none.
     """
-
-    scan: str = ""
-    warnings: tuple[str, ...] = ()
-    problem: str = ""
-
-
-def read_sidecar(result: Path) -> Told:
-    """Return the content of the sidecar of a result; problems are returned as text."""
     try:
         content = json.loads(bids_sidecar(result).read_text(encoding="utf-8"))
         (source,) = content["Sources"]
         scan = PurePosixPath(str(source).removeprefix(f"bids:{RAW}:"))
         warnings = tuple(str(text) for text in content.get(NAME, {}).get("Warnings", []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Told(problem="Its sidecar cannot be read, so its scan is unknown; run the participant level again.")
+        return "", (), "Its sidecar cannot be read, so its scan is unknown; run the participant level again."
     if scan.is_absolute() or ".." in scan.parts or not str(scan).startswith("sub-"):
-        problem = "Its sidecar names a source outside the data set; run the participant level again."
-        return Told(warnings=warnings, problem=problem)
-    return Told(str(scan), warnings)
+        return "", warnings, "Its sidecar names a source outside the data set; run the participant level again."
+    return str(scan), warnings, ""

@@ -123,11 +123,7 @@ class _Spreading:
         return done
 
     def _look(self) -> None:
-        """Update the known workers; request lost jobs again.
-
-        Raises:
-            ClusterError: If the connection to the scheduler is lost.
-        """
+        """Update the known workers; request lost jobs again; raise a `ClusterError` if the connection is lost."""
         self._looked = time.monotonic()
         if self._client.status == "running":
             try:
@@ -150,11 +146,7 @@ class _Spreading:
             logger.warning("No worker is accepting scans at present; check the queue of the cluster, or start workers.")
 
     def _admit(self) -> None:
-        """Allow workers of this version, including later ones, to take scans.
-
-        Raises:
-            DependencyError: If there are workers, but none has this version.
-        """
+        """Allow workers of this version, including later ones, to take scans; refuse to start if none has it."""
         self._client.register_plugin(admission())
         self._know(self._client.scheduler_info(n_workers=-1)["workers"])
         if self._refused and not self._ready:

@@ -54,22 +54,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Extent:
-    """A field of view: voxels along i, j, k, spacing and distance of the outer faces in mm, and center in LPS mm."""
-
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    edges: tuple[float, ...]
-    center: tuple[float, ...]
-
-    @classmethod
-    def of(cls, geometry: VolumeGeometry) -> Extent:
-        """Return the field of view of a grid."""
-        center = tuple(float(x) for x in geometry.corners().mean(axis=0))
-        return cls(geometry.size, geometry.spacing, geometry.extent, center)
-
-
-@dataclass(frozen=True)
 class Finding:
     """The findings about a result.
 
@@ -78,9 +62,8 @@ class Finding:
         problems: Its problems, each a sentence; empty if there are none.
         figures: Figures by key of `outliers.FIGURES`.
         record: Content of its record; empty if that cannot be read.
-        before: Field of view of the scan.
-        after: Field of view of the result.
-        tilt: Largest angle between the axes of the grid and those of the patient, in degrees.
+        before: Grid of the scan.
+        after: Grid of the result.
         ranges: Smallest and largest intensity before and after, in scanner units.
         pictures: Pictures of the result.
     """
@@ -89,9 +72,8 @@ class Finding:
     problems: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
-    before: Extent | None = None
-    after: Extent | None = None
-    tilt: float = 0.0
+    before: VolumeGeometry | None = None
+    after: VolumeGeometry | None = None
     ranges: tuple[tuple[float, float], tuple[float, float]] | None = None
     pictures: Pictures | None = None
 
@@ -140,7 +122,7 @@ def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[l
     if shown.scan is not None:
         measures = measures_of(shown.scan, shown.result)
         figures |= _measured(measures)
-        before, ranges = Extent.of(shown.scan.geometry), (measures["range_before"], measures["range_after"])
+        before, ranges = shown.scan.geometry, (measures["range_before"], measures["range_after"])
         if not measures["geometry_kept"]:
             problems.append(
                 f"The field of view is not that of the scan: its corners are up to {measures['shift_mm']:.3g} mm away, "
@@ -148,10 +130,7 @@ def _compared(item: Item, shown: Shown, record: Mapping[str, Any], rest: tuple[l
             )
     if pictures.mean_difference is not None:
         figures["difference"] = pictures.mean_difference
-    geometry = shown.result.geometry
-    return Finding(
-        item, tuple(problems), figures, record, before, Extent.of(geometry), geometry.tilt(), ranges, pictures
-    )
+    return Finding(item, tuple(problems), figures, record, before, shown.result.geometry, ranges, pictures)
 
 
 def _recorded(record: Mapping[str, Any]) -> dict[str, float]:

@@ -99,11 +99,6 @@ class Shown:
     scan: Volume | None = None
     uncertainty: Volume | None = None
 
-    @property
-    def volumes(self) -> list[Volume]:
-        """Scan and result; the first defines the axes and the field of view."""
-        return [self.result] if self.scan is None else [self.scan, self.result]
-
 
 def pictures_of(shown: Shown, largest: int) -> Pictures:
     """Return the pictures of a result, in the best of `GRADES` that needs at most ``largest`` bytes.
@@ -134,7 +129,7 @@ def _layers(
 
     Layers have the shape (slices, rows, columns), in scanner units; NaN outside.
     """
-    views = parallel_views(shown.volumes, count)
+    views = parallel_views([shown.result] if shown.scan is None else [shown.scan, shown.result], count)
     pixel = max(max(stack[0].width, stack[0].height) for stack in views) / edge
     pixel = max(pixel, min(shown.result.geometry.spacing))  # finer pixels would not show more
 

@@ -40,17 +40,17 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
 
 def _results(output: Path, root: Path, failures: Mapping[str, str]) -> Iterator[Item]:
     for path in sorted(output.glob(RESULTS)):
-        told = read_sidecar(path)
+        scan, warnings, problem = read_sidecar(path)
         spread = uncertainty_of(path)
-        failure = f"It was not computed again: {failures[told.scan]}" if told.scan in failures else ""
+        failure = f"It was not computed again: {failures[scan]}" if scan in failures else ""
         yield Item(
             *_labels(path.name),
-            scan=told.scan,
+            scan=scan,
             result=path,
-            source=root / told.scan if told.scan else None,
+            source=root / scan if scan else None,
             uncertainty=spread if spread.is_file() else None,
-            warnings=told.warnings,
-            problem=told.problem or failure,
+            warnings=warnings,
+            problem=problem or failure,
         )
 
 
