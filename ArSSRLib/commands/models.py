@@ -82,8 +82,7 @@ def _list(entries: Sequence[RegistryEntry]) -> None:
         default = " (default)" if entry.name == DEFAULT_MODEL else ""
         line = (
             f"{entry.name:<{width}}  {entry.title}{default}; {entry.contrast}, scales {least:g} to {largest:g} "
-            f"(one axis to {entry.trained_thick_scale:g}), "
-            f"{entry.license}"
+            f"(one axis to {entry.trained_thick_scale:g}), {entry.license}"
         )
         print(printable(line))
 

@@ -181,7 +181,11 @@ def _ended(results: Results, args: argparse.Namespace) -> int:
     """Write tables and figures, and print a summary."""
     output = results.protocol.output
     write_csv(results.rows(), output / CSV_NAME)
-    figures = _pictures(results)
+    figures: list[Path] = []
+    if results.protocol.figure_subjects:
+        from ArSSRLib.evaluation.figures import FOLDER, draw_figures  # noqa: PLC0415  only pictures need matplotlib
+
+        figures = draw_figures(results, output / FOLDER)
     overrides = [word for override in args.overrides for word in ("--set", override)]
     command = shlex.join(["arssr", "evaluate", str(args.protocol), *overrides])
     write_report(results, output / REPORT_NAME, command=command, figures=figures)
@@ -210,11 +214,3 @@ def _draw_curves(names: Sequence[Path]) -> int:
     draw_curves(runs, picture)
     print(f"{picture}: the curves of {len(runs)} runs.")
     return DONE
-
-
-def _pictures(results: Results) -> list[Path]:
-    if not results.protocol.figure_subjects:
-        return []
-    from ArSSRLib.evaluation.figures import FOLDER, draw_figures  # noqa: PLC0415  only pictures need matplotlib
-
-    return draw_figures(results, results.protocol.output / FOLDER)

@@ -149,7 +149,9 @@ def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, sl
     """Return the part of an array that is kept as truth, which must not be too small."""
     box = [(0, n) for n in mask.shape]
     if protocol.crop == "mask":
-        box = _around(mask, protocol.crop_margin)
+        margin = protocol.crop_margin
+        (filled,) = ndimage.find_objects(mask.astype(np.int8)) or [[slice(0, n) for n in mask.shape]]
+        box = [(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(filled, mask.shape, strict=True)]
     if protocol.crop_size:
         box = [_middle(pair, size) for pair, size in zip(box, reversed(protocol.crop_size), strict=True)]
     if min(stop - first for first, stop in box) < LEAST_SIZE:
@@ -161,11 +163,6 @@ def _kept_box(source: Source, mask: Mask, protocol: Protocol) -> tuple[slice, sl
         raise InputError(msg)
     k, j, i = (slice(*pair) for pair in box)
     return (k, j, i)
-
-
-def _around(mask: Mask, margin: int) -> list[tuple[int, int]]:
-    (filled,) = ndimage.find_objects(mask.astype(np.int8)) or [[slice(0, n) for n in mask.shape]]
-    return [(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(filled, mask.shape, strict=True)]
 
 
 def _middle(pair: tuple[int, int], size: int) -> tuple[int, int]:

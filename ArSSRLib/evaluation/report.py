@@ -80,26 +80,21 @@ def _statement(results: Results) -> list[str]:
         lines.append(f"- Lesions: {lesion_statement(protocol)}.")
     if protocol.real:
         lines.append(f"- Real thick slices: `{protocol.real}`.")
-    lines.append(f"- Networks in {protocol.precision}; versions: {_versions()}.")
+    packages = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    versions = f"ArSSRLib {__version__}, Python {platform.python_version()}, {packages}, {sys.platform}"
+    lines.append(f"- Networks in {protocol.precision}; versions: {versions}.")
     parts = ["\n".join(lines), markdown_table(["method", "kind", "SHA-256 of the weights"], _methods(results))]
     if results.prepared:
         parts.append(_subjects(results.prepared))
     return parts
 
 
-def _versions() -> str:
-    found = [f"{name} {metadata.version(name)}" for name in PACKAGES]
-    return ", ".join([f"ArSSRLib {__version__}", f"Python {platform.python_version()}", *found, sys.platform])
-
-
 def _methods(results: Results) -> list[list[str]]:
     lines = []
     for method in results.protocol.methods:
         hashes = results.weights.get(method.name, {})
-        one = len(set(hashes.values())) == 1
-        told = (
-            [next(iter(hashes.values()))] if one else [f"{times_of(scale)}: {found}" for scale, found in hashes.items()]
-        )
+        different = [f"{times_of(scale)}: {found}" for scale, found in hashes.items()]
+        told = list(set(hashes.values())) if len(set(hashes.values())) == 1 else different
         lines.append([method.name, method.kind, "<br>".join(told) or NOTHING])
     return lines
 

@@ -84,7 +84,8 @@ def save_comparison(
         box = detail(pictures[finest(volumes)], plane, window) if inset else None
         corner = quiet_corner(pictures, box, plane, window) if box else None
         for picture, axes in zip(pictures, row, strict=True):
-            _draw(axes, picture, plane, window)
+            axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], **_placed(plane))
+            axes.set(xlim=(0, plane.width), ylim=(plane.height, 0))
             if box and corner:
                 _draw_inset(axes, picture, plane, window, (box, corner))
         _annotate(row[0], plane)
@@ -152,11 +153,6 @@ def _canvas(rows: Sequence[View], panels: Sequence[tuple[str, Volume]]) -> tuple
         _write(figure, (center, 1 - 0.49 / height), f"{spacing} mm", size=9, color=_MUTED, ha="center", va="center")
     _write(figure, (0.5, 0.16 / height), FOOTER, size=9, color=_MUTED, ha="center", va="center")
     return figure, grid
-
-
-def _draw(axes: Axes, picture: Image, view: View, window: Window) -> None:
-    axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], **_placed(view))
-    axes.set(xlim=(0, view.width), ylim=(view.height, 0))
 
 
 def _placed(view: View) -> dict[str, Any]:

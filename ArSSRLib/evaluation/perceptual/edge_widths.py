@@ -7,13 +7,10 @@ rows of a slice are measured, as published; slices in three directions cover the
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from ArSSRLib.evaluation.perceptual.slices import mean_over_slices, stretched
-
-FloatArray = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
+from ArSSRLib.evaluation.perceptual.slices import FloatArray, Indices, mean_over_slices, one_by_one, stretched
+from ArSSRLib.metrics import Mask
 
 BLOCK = 32  # edge length in pixels
 SHARPEST = 0.22  # fraction of the blocks, the sharpest ones, that are averaged
@@ -39,13 +36,8 @@ def psi(volume: FloatArray) -> float:
     Source:
         Feichtenhofer, Fassold and Schallauer 2013, https://doi.org/10.1109/LSP.2013.2248711
     """
-    unit = stretched(volume) / 255
-
-    def _judge(axis: int, counted: npt.NDArray[np.intp]) -> FloatArray:
-        slices = np.moveaxis(unit, axis, 0)
-        return np.array([psi_of_slice(slices[n]) for n in counted])
-
-    return mean_over_slices("PSI", volume, _judge, least_side=3 * BLOCK)
+    judge = one_by_one(stretched(volume) / 255, psi_of_slice)
+    return mean_over_slices("PSI", volume, judge, least_side=3 * BLOCK)
 
 
 def psi_of_slice(image: FloatArray) -> float:
@@ -101,7 +93,7 @@ def _is_peak(power: FloatArray, axis: int) -> Mask:
     return np.asarray(rising & falling)
 
 
-def _steps_down(profile: FloatArray) -> npt.NDArray[np.intp]:
+def _steps_down(profile: FloatArray) -> Indices:
     """Return the number of descending steps upward from each pixel, row by row; -1 if the image ends first."""
     rows = np.arange(len(profile))[:, None]
     stops = np.diff(profile, axis=0, prepend=-np.inf) <= 0

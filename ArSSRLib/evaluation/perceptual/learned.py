@@ -6,16 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ArSSRLib.errors import InputError
 from ArSSRLib.evaluation.perceptual.networks import LEAST_SIDE, NETWORKS, distance, unit_features
-from ArSSRLib.evaluation.perceptual.slices import mean_over_slices
+from ArSSRLib.evaluation.perceptual.slices import FloatArray, Indices, mean_over_slices
 from ArSSRLib.evaluation.perceptual.weights import load_weights, weights_file
 from ArSSRLib.volume import hash_of
 
-FloatArray = npt.NDArray[np.floating]
 BATCH = 4  # slices at a time: VGG16 needs 50 MB per slice of 256 x 256 pixels
 # Memory limit in bytes for features of a reference that are reused: all features of VGG16 for 64^3 voxels.
 KEPT = 512 * 2**20
@@ -55,7 +53,7 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
     lowest, highest = float(reference.min()), float(reference.max())
     scale = 2 / (highest - lowest) if highest > lowest else 0.0
 
-    def _input(volume: FloatArray, axis: int, counted: npt.NDArray[np.intp]) -> torch.Tensor:
+    def _input(volume: FloatArray, axis: int, counted: Indices) -> torch.Tensor:
         slices = (np.take(volume, counted, axis=axis).astype(np.float64) - lowest) * scale - 1
         gray = np.ascontiguousarray(np.moveaxis(slices, axis, 0)[:, None], dtype=np.float32)
         return torch.from_numpy(gray)
@@ -64,7 +62,7 @@ def lpips(reference: FloatArray, result: FloatArray, *, network: str) -> float:
     file = weights_file(network)
     known = _known_features(file, file.stat().st_mtime_ns, hash_of(reference))
 
-    def _judge(axis: int, counted: npt.NDArray[np.intp]) -> FloatArray:
+    def _judge(axis: int, counted: Indices) -> FloatArray:
         parts = []
         with torch.inference_mode():
             for some in np.split(counted, range(BATCH, counted.size, BATCH)):

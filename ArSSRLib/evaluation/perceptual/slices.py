@@ -17,19 +17,20 @@ import numpy.typing as npt
 from ArSSRLib.errors import InputError
 
 FloatArray = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.intp]
+# Returns the values of slices, given an axis of the array and their positions; NaN excludes a slice.
+Judge = Callable[[int, Indices], FloatArray]
 # Smallest range of a slice as a fraction of that of the volume; noise in the air around a head stays below it.
 LEAST_CONTRAST = 0.1
 
 
-def mean_over_slices(
-    metric: str, volume: FloatArray, judge: Callable[[int, npt.NDArray[np.intp]], FloatArray], *, least_side: int
-) -> float:
+def mean_over_slices(metric: str, volume: FloatArray, judge: Judge, *, least_side: int) -> float:
     """Return the mean over the directions of the mean over the slices; NaN if no slice counts.
 
     Args:
         metric: Name of the metric, for the message.
         volume: The volume that determines the slices, shape (k, j, i).
-        judge: Returns the values of slices, given an axis of the array and their positions; NaN excludes a slice.
+        judge: Returns the values of slices.
         least_side: Smallest number of pixels along the shorter side of a slice.
 
     Raises:
@@ -48,7 +49,12 @@ def mean_over_slices(
     return float(np.mean(means)) if means else math.nan
 
 
-def counted_slices(volume: FloatArray, axis: int, least_side: int) -> npt.NDArray[np.intp]:
+def one_by_one(volume: FloatArray, measure: Callable[[FloatArray], float]) -> Judge:
+    """Return a judge that measures each slice of a volume, shape (k, j, i), by itself."""
+    return lambda axis, counted: np.array([measure(np.moveaxis(volume, axis, 0)[n]) for n in counted])
+
+
+def counted_slices(volume: FloatArray, axis: int, least_side: int) -> Indices:
     """Return the positions along an axis of the slices that are large enough and not nearly uniform."""
     across = tuple(other for other in range(3) if other != axis)
     if min(volume.shape[other] for other in across) < least_side:
