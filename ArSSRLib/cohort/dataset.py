@@ -141,12 +141,8 @@ def find_scans(root: Path, selection: Selection) -> Found:
     read_description(root)
     subjects = [entry for entry in root.iterdir() if entry.name.startswith("sub-")]
     folders = [entry.name for entry in subjects if entry.is_dir()]
-    _require(
-        selection.participants,
-        {entry.name.removeprefix("sub-") for entry in subjects if entry.is_dir() or entry.is_symlink()},
-        ("participant", "sub-"),
-        root,
-    )
+    there = {entry.name.removeprefix("sub-") for entry in subjects if entry.is_dir() or entry.is_symlink()}
+    _require(selection.participants, there, ("participant", "sub-"), root)
     wanted = [f"sub-{label}" for label in selection.participants] or None
     asked = [entry for entry in subjects if wanted is None or entry.name in wanted]
     unfetched, empty = _absent(root, asked, selection.sessions)

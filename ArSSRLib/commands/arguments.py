@@ -152,13 +152,8 @@ def _add_command(
 
 
 def _add_upsample(commands: Commands[OneLineParser]) -> None:
-    command = _add_command(
-        commands,
-        "upsample",
-        "reduce the voxel size of a volume, or of every volume in a folder",
-        ("ArSSRLib.commands.upsample", "run"),
-        usage=UPSAMPLE_USAGE,
-    )
+    summary = "reduce the voxel size of a volume, or of every volume in a folder"
+    command = _add_command(commands, "upsample", summary, ("ArSSRLib.commands.upsample", "run"), usage=UPSAMPLE_USAGE)
     command.add_argument("input", metavar="INPUT", help="volume file, folder of a DICOM series, or folder of volumes")
     command.add_argument(
         "output", metavar="OUTPUT", help="volume file to write, or folder for a DICOM series or several volumes"
@@ -168,21 +163,13 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     files.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
     files.add_argument("--force", action="store_true", help="upsample a volume even if it looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    files.add_argument(
-        "--uncertainty",
-        metavar="FILE",
-        help="also write the standard deviation over the mirror images; needs --quality best",
-    )
+    spread = "also write the standard deviation over the mirror images; needs --quality best"
+    files.add_argument("--uncertainty", metavar="FILE", help=spread)
     files.add_argument("--figure", metavar="PNG", help="also write a picture of input and result")
-    files.add_argument(
-        "--provenance", action="store_true", help="also write OUTPUT.arssr.json, a record for arssr reproduce"
-    )
-    files.add_argument(
-        "--progress",
-        default="auto",
-        choices=("auto", "json", "none"),
-        help="auto: a progress bar on a terminal; json: one JSON object per line on stdout (default: %(default)s)",
-    )
+    record = "also write OUTPUT.arssr.json, a record for arssr reproduce"
+    files.add_argument("--provenance", action="store_true", help=record)
+    shown = "auto: a progress bar on a terminal; json: one JSON object per line on stdout (default: %(default)s)"
+    files.add_argument("--progress", default="auto", choices=("auto", "json", "none"), help=shown)
 
 
 def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -197,11 +184,8 @@ def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> No
     target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
     compute = command.add_argument_group("computation")
-    compute.add_argument(
-        "--model",
-        metavar="NAME|PATH",
-        help=f"model name or weights file (default: {', '.join(f'{m} for {q}' for q, m in DEFAULT_MODELS.items())})",
-    )
+    defaults = ", ".join(f"{model} for {quality}" for quality, model in DEFAULT_MODELS.items())
+    compute.add_argument("--model", metavar="NAME|PATH", help=f"model name or weights file (default: {defaults})")
     _add_options(compute)
 
 
@@ -231,34 +215,21 @@ def options_of(args: argparse.Namespace) -> UpsamplingOptions:
 
 
 def _add_reproduce(commands: Commands[OneLineParser]) -> None:
-    command = _add_command(
-        commands,
-        "reproduce",
-        "compute a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible",
-        ("ArSSRLib.commands.reproduce", "run"),
-    )
+    summary = "compute a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible"
+    command = _add_command(commands, "reproduce", summary, ("ArSSRLib.commands.reproduce", "run"))
     command.add_argument("result", metavar="RESULT", help="result that was written with --provenance")
     command.add_argument("--input", metavar="FILE", help="volume that it was made from (default: search beside RESULT)")
     command.add_argument("--model", metavar="FILE", help="weights file, if the model is not installed")
 
 
 def _add_models(commands: Commands[OneLineParser]) -> None:
-    command = _add_command(
-        commands, "models", "list, show, verify, import or remove models", ("ArSSRLib.commands.models", "run")
-    )
-    command.add_argument(
-        "task",
-        nargs="?",
-        default="list",
-        choices=("list", "show", "verify", "import", "remove"),
-        help="list all models, show a card, verify checksums, import a weights file, or remove a model (default: list)",
-    )
-    command.add_argument(
-        "name",
-        nargs="?",
-        metavar="NAME|FILE",
-        help="name of a model; for import, a weights file (default for verify: all models)",
-    )
+    summary = "list, show, verify, import or remove models"
+    command = _add_command(commands, "models", summary, ("ArSSRLib.commands.models", "run"))
+    tasks = ("list", "show", "verify", "import", "remove")
+    what = "list all models, show a card, verify checksums, import a weights file, or remove a model (default: list)"
+    command.add_argument("task", nargs="?", default="list", choices=tasks, help=what)
+    which = "name of a model; for import, a weights file (default for verify: all models)"
+    command.add_argument("name", nargs="?", metavar="NAME|FILE", help=which)
     command.add_argument("--as", dest="alias", metavar="NAME", help="name for the imported model")
 
 
@@ -269,12 +240,8 @@ def _add_info(commands: Commands[OneLineParser]) -> None:
 
 
 def _add_convert(commands: Commands[OneLineParser]) -> None:
-    command = _add_command(
-        commands,
-        "convert-checkpoint",
-        "convert a checkpoint of the published ArSSR code to safetensors",
-        ("ArSSRLib.commands.models", "convert"),
-    )
+    summary = "convert a checkpoint of the published ArSSR code to safetensors"
+    command = _add_command(commands, "convert-checkpoint", summary, ("ArSSRLib.commands.models", "convert"))
     command.add_argument("source", metavar="SOURCE", help="checkpoint to read; nothing in it is executed")
     command.add_argument("target", metavar="TARGET", help=".safetensors file to write")
     command.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")

@@ -85,12 +85,9 @@ def _compare(before: Volume, again: Volume, record: Mapping[str, Any], path: Pat
     largest = float(np.abs(before.array.astype(np.float64) - again.array).max())
     allowed = tolerance(record, again.array)
     words = f"largest difference {largest:.6g}, tolerance {allowed:.6g} (scanner units)"
-    # Not "larger than": NaN in only one of them is also a difference.
-    if not largest <= allowed:
-        print(f"{printable(str(path))}: different: {words}")
-        return EXIT_DIFFERENT
-    print(f"{printable(str(path))}: equal within the tolerance: {words}")
-    return EXIT_EQUAL
+    equal = largest <= allowed  # False if NaN is in only one of them
+    print(f"{printable(str(path))}: {'equal within the tolerance' if equal else 'different'}: {words}")
+    return EXIT_EQUAL if equal else EXIT_DIFFERENT
 
 
 def _model_of(record: Mapping[str, Any], file: str | None) -> SuperResolutionModel:

@@ -63,13 +63,11 @@ def target_for(output: str, source: Path, args: argparse.Namespace) -> Target:
         refuse_existing(Path(output), args)
         return Target(validate_output(Path(output), overwrite=args.overwrite, source=source), None, args.overwrite)
     if source.exists() and args.series is None and not is_dicom(source):
-        path, example = Path(output), Path(output) / "result.nii.gz"
-        why = "is a folder"
+        path, why = Path(output), "is a folder"
+        example = path / "result.nii.gz"
         if not path.is_dir() and not output.endswith(("/", os.sep)):
-            why, example = (
-                "has no extension that identifies a format, so it is taken to be a folder",
-                path.with_name("result.nii.gz"),
-            )
+            why = "has no extension that identifies a format, so it is taken to be a folder"
+            example = path.with_name("result.nii.gz")
         msg = (
             f"{output}: {why}, but results are written to a folder only as a DICOM series, and {source} is not DICOM; "
             f"specify a file, such as {example}."

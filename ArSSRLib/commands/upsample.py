@@ -146,16 +146,9 @@ def _upsample_file(source: Path, output: str, batch: Batch) -> None:
         refuse_labels(volume, source)
     factors = factors_for(volume.geometry, args)
     model = batch.model()
-    logger.info(
-        "%s: %s voxels of %s mm, %s; scale %s, model %s (SHA-256 %s).",
-        source,
-        times(volume.geometry.size),
-        times(volume.geometry.spacing),
-        volume.array.dtype,
-        times(factors),
-        model.name,
-        model.sha256,
-    )
+    grid = f"{times(volume.geometry.size)} voxels of {times(volume.geometry.spacing)} mm"
+    text = "%s: %s, %s; scale %s, model %s (SHA-256 %s)."
+    logger.info(text, source, grid, volume.array.dtype, times(factors), model.name, model.sha256)
     warn_outside_training(model, factors)
     reporter.stage("upsample", str(source))
     with _larger_results_named(destination := destination_of(output)):
@@ -260,12 +253,8 @@ def warn_outside_training(model: SuperResolutionModel, factors: Factors) -> None
             seen = entry.covers(factors)
             limits = f"up to {entry.trained_scales[1]:g}, and {entry.trained_thick_scale:g} along one axis alone"
     if not seen:
-        logger.warning(
-            "Scale %s is outside the range for which model %s was trained (%s); check the result carefully.",
-            times(factors),
-            model.name,
-            limits,
-        )
+        text = "Scale %s is outside the range for which model %s was trained (%s); check the result carefully."
+        logger.warning(text, times(factors), model.name, limits)
 
 
 def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> None:

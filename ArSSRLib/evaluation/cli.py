@@ -40,13 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="device to compute on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
     )
     parser.add_argument("--strict", action="store_true", help="fail if a method or a metric is not available")
-    parser.add_argument(
-        "--curves",
-        nargs="+",
-        type=Path,
-        metavar="RUN",
-        help="only draw the training curves of each RUN; the last name is the PNG file to write",
-    )
+    curves = "only draw the training curves of each RUN; the last name is the PNG file to write"
+    parser.add_argument("--curves", nargs="+", type=Path, metavar="RUN", help=curves)
     inputs = "only write the inputs of the methods, for another program to upsample"
     parser.add_argument("--inputs", type=Path, metavar="FOLDER", help=inputs)
     parser.add_argument("--no-progress", action="store_true", help="do not show a progress bar")

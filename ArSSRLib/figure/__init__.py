@@ -141,15 +141,8 @@ def _canvas(rows: Sequence[View], panels: Sequence[tuple[str, Volume]]) -> tuple
     for n, (title, volume) in enumerate(panels):
         center = (_LEFT + n * (column + _GAP) + column / 2) / width
         spacing = " \N{MULTIPLICATION SIGN} ".join(f"{x:.3g}" for x in volume.geometry.spacing)
-        _write(
-            figure,
-            (center, 1 - 0.27 / height),
-            _short(title, int(column * 9)),
-            size=13,
-            weight="bold",
-            ha="center",
-            va="center",
-        )
+        heading = _short(title, int(column * 9))
+        _write(figure, (center, 1 - 0.27 / height), heading, size=13, weight="bold", ha="center", va="center")
         _write(figure, (center, 1 - 0.49 / height), f"{spacing} mm", size=9, color=_MUTED, ha="center", va="center")
     _write(figure, (0.5, 0.16 / height), FOOTER, size=9, color=_MUTED, ha="center", va="center")
     return figure, grid

@@ -35,14 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init", metavar="MODEL", help="start from the weights and architecture of a model, given by name or file"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a value of the recipe; can be repeated",
-    )
+    change = "override a value of the recipe; can be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
     parser.add_argument(
         "--device", default="auto", help="device to train on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
     )

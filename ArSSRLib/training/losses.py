@@ -35,9 +35,8 @@ def relative_loss(result: Points, truth: Points, cubic: Points, squared_share: f
 def _relative_errors(error: Tensor, yardstick: Tensor, squared_share: float) -> Tensor:
     """Return the ratios of the errors of items, shape (..., K), to those of cubic interpolation, shape (...)."""
     absolute = error.abs().mean(-1) / yardstick.abs().mean(-1).clamp_min(SMALLEST_CUBIC_ERROR)
-    squared = (error.square().mean(-1) + 1e-12).sqrt() / yardstick.square().mean(-1).sqrt().clamp_min(
-        SMALLEST_CUBIC_ERROR
-    )
+    smallest = yardstick.square().mean(-1).sqrt().clamp_min(SMALLEST_CUBIC_ERROR)
+    squared = (error.square().mean(-1) + 1e-12).sqrt() / smallest
     return torch.lerp(absolute, squared, squared_share)
 
 
