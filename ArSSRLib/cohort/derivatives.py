@@ -142,13 +142,10 @@ def target_of(output: Path, scan: Scan, spacing: Sequence[float]) -> Path:
     """Return the path of the result of a scan, whose name contains the spacing in mm."""
     head, _, suffix = scan.name.rpartition("_")
     folder = scan.path.rpartition("/")[0]
-    return output / folder / f"{head}_res-{resolution_label(spacing)}_desc-arssr_{suffix}.nii.gz"
-
-
-def resolution_label(spacing: Sequence[float]) -> str:
-    """Return a spacing as the value of an entity: "0p8mm" or "0p8x0p8x1mm"; only letters and digits are allowed."""
+    # Only letters and digits are allowed: "0p8mm" or "0p8x0p8x1mm".
     parts = [f"{value:.3f}".rstrip("0").rstrip(".").replace(".", "p") for value in spacing]
-    return f"{parts[0] if len(set(parts)) == 1 else 'x'.join(parts)}mm"
+    resolution = f"{parts[0] if len(set(parts)) == 1 else 'x'.join(parts)}mm"
+    return output / folder / f"{head}_res-{resolution}_desc-arssr_{suffix}.nii.gz"
 
 
 def bids_sidecar(target: Path) -> Path:

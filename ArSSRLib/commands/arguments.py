@@ -81,10 +81,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def lengths(text: str) -> tuple[float, ...]:
     """Parse one or three positive numbers, joined by commas."""
-    values = numbers(text)
-    for value in values:
-        positive(str(value))
-    return values
+    return tuple(positive(str(value)) for value in numbers(text))
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

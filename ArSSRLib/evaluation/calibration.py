@@ -12,6 +12,7 @@ from scipy import stats
 from ArSSRLib.evaluation.statistics import summary
 
 DECILES = 10
+DECILE = "decile {}"  # 1 is the most certain
 PEARSON, SPEARMAN = "uncertainty_pearson", "uncertainty_spearman"
 # Mean uncertainty and mean absolute error of a decile, in percent of the range of the truth.
 UNCERTAINTY, ERROR = "decile_uncertainty", "decile_error"
@@ -42,13 +43,8 @@ def calibration(uncertainty: FloatArray, error: FloatArray, percent: float) -> l
     for count, part in enumerate(parts, start=1):
         for name, values in ((UNCERTAINTY, uncertainty), (ERROR, error)):
             mean = percent * float(values[part].mean()) if part.size else math.nan
-            numbers.append((name, decile(count), mean))
+            numbers.append((name, DECILE.format(count), mean))
     return numbers
-
-
-def decile(count: int) -> str:
-    """Return the name of a decile; 1 is the most certain."""
-    return f"decile {count}"
 
 
 def curve(values: Sequence[tuple[str, str, float]]) -> list[tuple[float, float]]:
@@ -56,7 +52,7 @@ def curve(values: Sequence[tuple[str, str, float]]) -> list[tuple[float, float]]
     points = []
     for count in range(1, DECILES + 1):
         x, y = (
-            summary([number for name, where, number in values if (name, where) == (wanted, decile(count))]).mean
+            summary([number for name, where, number in values if (name, where) == (wanted, DECILE.format(count))]).mean
             for wanted in (UNCERTAINTY, ERROR)
         )
         points.append((x, y))

@@ -51,9 +51,8 @@ def _decile_table(rows: Sequence[Row]) -> list[str]:
     by_setting: dict[tuple[str, str, str], list[tuple[str, str, float]]] = {}
     for row in rows:
         if row.metric in (UNCERTAINTY, ERROR):
-            by_setting.setdefault((row.method, row.scale, row.degradation), []).append(
-                (row.metric, row.region, row.value)
-            )
+            values = by_setting.setdefault((row.method, row.scale, row.degradation), [])
+            values.append((row.metric, row.region, row.value))
     if not by_setting:
         return []
     lines = []
@@ -87,14 +86,10 @@ def marks_of(protocol: Protocol) -> dict[str, str]:
 def _feet(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     """Return the text below a table: the notes of its methods, and the meaning of empty cells."""
     marks, names = marks_of(protocol), {row.method for row in rows}
-    notes = dict.fromkeys(
-        f"{marks[method.name].removeprefix(method.name).strip()} {method.note}"
-        for method in protocol.methods
-        if method.note and method.name in names
-    )
-    empty = any(math.isnan(row.value) for row in rows)
-    words = [f'"{NOTHING}" in a cell that was computed: the metric is not a number there.'] if empty else []
-    lines = [*notes, *words]
+    noted = [method for method in protocol.methods if method.note and method.name in names]
+    lines = dict.fromkeys(f"{marks[m.name].removeprefix(m.name).strip()} {m.note}" for m in noted)
+    if any(math.isnan(row.value) for row in rows):
+        lines[f'"{NOTHING}" in a cell that was computed: the metric is not a number there.'] = None
     return ["<br>".join(lines)] if lines else []
 
 

@@ -22,7 +22,7 @@ import torch
 
 from ArSSRLib.errors import OutputError
 from ArSSRLib.folders import user_cache_folder
-from ArSSRLib.training.packing import ground_truth, is_packed
+from ArSSRLib.training.packing import SUFFIX, ground_truth
 from ArSSRLib.training.preparation import PREPARATION_VERSION, Preparation, TrainingVolume, store
 
 VOXELS, FOREGROUND, ABOUT = "voxels.npy", "foreground.npy", "about.json"
@@ -42,7 +42,7 @@ def prepared_volume(path: Path, preparation: Preparation, folder: Path) -> Train
         InputError: If the volume cannot be used.
         OutputError: If the cache cannot be written.
     """
-    if is_packed(path):
+    if path.suffix == SUFFIX:
         return _prepare(path, preparation)
     entry = folder / key_of(path, preparation)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, EOFError):

@@ -84,9 +84,8 @@ class Trainer:
         if config.compile:
             for layer in self.model.compilable_layers():
                 layer.compile()
-        self._wrapped = processes.wrapped(
-            AgreeingBlocks(cast("ArSSR3", self.model)) if config.block_voxels else self.model
-        )
+        network = AgreeingBlocks(cast("ArSSR3", self.model)) if config.block_voxels else self.model
+        self._wrapped = processes.wrapped(network)
         self.optimizer = make_optimizer(self.model, config)
         self.step, self.validated = 0, 0
         self.seconds = 0.0

@@ -33,11 +33,6 @@ STEP = FOREGROUND / 20.5
 ANATOMY, MARGIN = 4, 3
 
 
-def is_packed(path: Path) -> bool:
-    """Return whether a file is a packed volume, by its name."""
-    return path.suffix == SUFFIX
-
-
 def packed_sources(data: Path, split: str) -> list[Source]:
     """Return the packed volumes of a folder, or the result of `find_sources` if there are none.
 
@@ -118,7 +113,7 @@ def ground_truth(path: Path, preparation: Preparation) -> tuple[Volume, str]:
     Raises:
         InputError: If the volume cannot be used.
     """
-    if is_packed(path):
+    if path.suffix == SUFFIX:
         return unpacked(path, preparation)
     volume = read_checked(path)
     return prepare(volume, preparation), hash_of(volume.array)

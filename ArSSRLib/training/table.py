@@ -62,9 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--unknown", action="store_true", help="let the slice profile be unknown")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args(arguments)
-    table = as_markdown(
-        scores_of(args.model, args.folder, spacing=args.spacing, device=args.device, told=not args.unknown)
-    )
+    scores = scores_of(args.model, args.folder, spacing=args.spacing, device=args.device, told=not args.unknown)
+    table = as_markdown(scores)
     print(table)
     if args.output:
         args.output.write_text(table, encoding="utf-8")

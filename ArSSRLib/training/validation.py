@@ -138,13 +138,9 @@ def score_case(
         "back_projection": case.back_projected,
         "model": predict(model, case.coarse, case.truth.shape, device, profile),
     }
-    return Score(
-        case.subject,
-        case.scale,
-        case.profile,
-        {name: psnr(case.truth, result, case.mask) for name, result in results.items()},
-        {name: ssim(case.truth, result, case.mask) for name, result in results.items()} if with_ssim else {},
-    )
+    ratios = {name: psnr(case.truth, result, case.mask) for name, result in results.items()}
+    indices = {name: ssim(case.truth, result, case.mask) for name, result in results.items()} if with_ssim else {}
+    return Score(case.subject, case.scale, case.profile, ratios, indices)
 
 
 def mean_gains(scores: Iterable[Score]) -> dict[str, float]:

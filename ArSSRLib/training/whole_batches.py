@@ -149,9 +149,8 @@ class WholeBatchSampler(BatchSampler):
         for s in scale:
             first = max(0, math.ceil(config.margin * s - 0.5))
             last = math.floor((config.patch_size - config.margin) * s - 0.5)
-            parts.append(
-                first + torch.floor(self._rand(count, config.points) * (last - first + 1)).clamp_max(last - first)
-            )
+            steps = torch.floor(self._rand(count, config.points) * (last - first + 1)).clamp_max(last - first)
+            parts.append(first + steps)
         return torch.stack(parts, dim=-1)
 
     def _rand(self, *shape: int) -> Tensor:

@@ -187,8 +187,5 @@ def _environment() -> Environment:
 
 def problems_of(rows: Iterable[Row]) -> list[str]:
     """Return one line for every result with a problem."""
-    return [
-        f"{row.item.scan or row.item.title}: {' '.join(row.problems)}"
-        for row in rows
-        if row.state not in (FINISHED, LEFT)
-    ]
+    doubtful = [row for row in rows if row.state not in (FINISHED, LEFT)]
+    return [f"{row.item.scan or row.item.title}: {' '.join(row.problems)}" for row in doubtful]

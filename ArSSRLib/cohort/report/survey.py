@@ -29,11 +29,8 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
             # Results with unreadable sidecars are always shown.
             items = [item for item in items if not item.scan or item.scan in known]
         there = {item.scan for item in items}
-        items += [
-            _without_result(scan.path, problem="It has no result yet.")
-            for scan in found.scans
-            if scan.path not in there
-        ]
+        missing = [scan.path for scan in found.scans if scan.path not in there]
+        items += [_without_result(path, problem="It has no result yet.") for path in missing]
         items += [_without_result(path, left=f"It {reason}.") for path, reason in found.left.items()]
     return sorted(items, key=lambda item: (item.subject, item.scan, item.title))
 
