@@ -23,17 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     level = "participant: upsample scans; group: check that all results exist, and write the report"
     parser.add_argument("level", choices=("participant", "group"), help=level)
     chosen = parser.add_argument_group("selection of scans")
-    chosen.add_argument(
-        "--participant-label", nargs="+", default=[], metavar="LABEL", help="participants, without sub- (default: all)"
-    )
-    chosen.add_argument(
-        "--session-label", nargs="+", default=[], metavar="LABEL", help="sessions, without ses- (default: all)"
-    )
+    for name, prefix in (("participant", "sub-"), ("session", "ses-")):
+        labels = f"{name}s, without {prefix} (default: all)"
+        chosen.add_argument(f"--{name}-label", nargs="+", default=[], metavar="LABEL", help=labels)
     kinds = f"suffixes of the scans (default: {' '.join(SUFFIXES)})"
     chosen.add_argument("--suffix", nargs="+", default=list(SUFFIXES), metavar="SUFFIX", help=kinds)
-    chosen.add_argument(
-        "--bids-filter-file", type=Path, metavar="JSON", help="file with filters of BIDS entities, as for fMRIPrep"
-    )
+    filters = "file with filters of BIDS entities, as for fMRIPrep"
+    chosen.add_argument("--bids-filter-file", type=Path, metavar="JSON", help=filters)
     invalid = "do not check the data set first; the check uses the official validator if it is installed"
     chosen.add_argument("--skip-bids-validation", action="store_true", help=invalid)
     share = "process only share K of N, such as 3/40; for array jobs"
@@ -41,9 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target(parser, required=False)  # the group level does not upsample
     files = parser.add_argument_group("input and output")
     files.add_argument("--force", action="store_true", help="upsample a scan even if it looks like a label map")
-    files.add_argument(
-        "--overwrite", action="store_true", help="replace results that were made from another input, model or options"
-    )
+    replaced = "replace results that were made from another input, model or options"
+    files.add_argument("--overwrite", action="store_true", help=replaced)
     spread = "also write the standard deviation over the mirror images; needs --quality best"
     files.add_argument("--uncertainty", action="store_true", default=None, help=spread)
     _add_place(parser.add_argument_group("distribution of the work (needs the extra cluster)"))

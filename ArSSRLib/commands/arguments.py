@@ -141,9 +141,8 @@ def _add_command(
     command = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", usage=usage, allow_abbrev=False
     )
-    command.add_argument(
-        "-v", "--verbose", action="store_true", help="log every step, and show the traceback of an error"
-    )
+    verbose = "log every step, and show the traceback of an error"
+    command.add_argument("-v", "--verbose", action="store_true", help=verbose)
     command.set_defaults(action=action)
     return command
 
@@ -152,9 +151,8 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
     summary = "reduce the voxel size of a volume, or of every volume in a folder"
     command = _add_command(commands, "upsample", summary, ("ArSSRLib.commands.upsample", "run"), usage=UPSAMPLE_USAGE)
     command.add_argument("input", metavar="INPUT", help="volume file, folder of a DICOM series, or folder of volumes")
-    command.add_argument(
-        "output", metavar="OUTPUT", help="volume file to write, or folder for a DICOM series or several volumes"
-    )
+    output = "volume file to write, or folder for a DICOM series or several volumes"
+    command.add_argument("output", metavar="OUTPUT", help=output)
     add_target(command)
     files = command.add_argument_group("input and output")
     files.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
@@ -172,12 +170,9 @@ def _add_upsample(commands: Commands[OneLineParser]) -> None:
 def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the resolution, the model and the `UpsamplingOptions` to a command that upsamples."""
     target = command.add_argument_group("resolution (one of these)").add_mutually_exclusive_group(required=required)
-    target.add_argument(
-        "--scale", metavar="S", type=numbers, help="factor of at least 1, or three factors along i, j, k"
-    )
-    target.add_argument(
-        "--spacing", metavar="MM", type=lengths, help="voxel spacing in mm, or three spacings along i, j, k"
-    )
+    scale, spacing = "factor of at least 1, or three factors", "voxel spacing in mm, or three spacings"
+    target.add_argument("--scale", metavar="S", type=numbers, help=f"{scale} along i, j, k")
+    target.add_argument("--spacing", metavar="MM", type=lengths, help=f"{spacing} along i, j, k")
     target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
     compute = command.add_argument_group("computation")

@@ -85,14 +85,9 @@ def draw_figures(results: Results, folder: Path) -> list[Path]:
 
 
 def draw_calibration(rows: Sequence[Row], path: Path) -> Path:
-    """Draw the mean absolute error over the mean uncertainty, with a point per decile and a line per setting.
+    """Draw the mean absolute error over the mean uncertainty, with a point per decile; return ``path``.
 
-    Args:
-        rows: Rows with the numbers of `calibration`; other rows are ignored.
-        path: A PNG file.
-
-    Returns:
-        ``path``.
+    There is a line per setting with the numbers of `calibration` in its rows; other rows are ignored.
     """
     figure = Figure(figsize=(5.4, 4.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()

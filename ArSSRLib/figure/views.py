@@ -143,7 +143,9 @@ def _snapped(point: FloatArray, geometry: VolumeGeometry) -> FloatArray:
 def pixel_centers(view: View, pixel: float | None = None) -> tuple[FloatArray, FloatArray]:
     """Return the distances of pixel rows and columns from the corner of a view, in mm, for an approximate size."""
     edge = pixel or max(view.width, view.height) / SAMPLES
-    return _centers(view.height, edge), _centers(view.width, edge)
+    counts = ((length, max(1, round(length / edge))) for length in (view.height, view.width))
+    rows, columns = ((np.arange(count) + 0.5) * length / count for length, count in counts)
+    return rows, columns
 
 
 def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
@@ -162,12 +164,6 @@ def sample(volume: Volume, view: View, pixel: float | None = None) -> Image:
     i, j, k = np.moveaxis(index.clip(0, np.subtract(volume.geometry.size, 1)), -1, 0)
     image = np.where(inside, volume.array[k, j, i].astype(np.float64), np.nan)
     return np.where(np.isfinite(image), image, np.nan)
-
-
-def _centers(edge: float, pixel: float) -> FloatArray:
-    """Return the centers of pixels that fill an edge, in mm, for an approximate pixel size."""
-    count = max(1, round(edge / pixel))
-    return (np.arange(count) + 0.5) * edge / count
 
 
 def gray_window(images: Sequence[Sequence[Image]]) -> Window:
@@ -197,10 +193,9 @@ def detail(image: Image, view: View, window: Window) -> Box | None:
     return (float(column) * pixel, float(row) * pixel, side, side)
 
 
-def _box_mean(values: FloatArray, count: int) -> FloatArray:
-    """Return the mean over every square of ``count`` pixels, indexed by its upper left pixel."""
+def _box_mean(values: FloatArray, n: int) -> FloatArray:
+    """Return the mean over every square of ``n`` pixels along an edge, indexed by its upper left pixel."""
     total = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    n = count
     return np.asarray((total[n:, n:] - total[:-n, n:] - total[n:, :-n] + total[:-n, :-n]) / n**2)
 
 

@@ -19,18 +19,11 @@ from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.io.sources import SPLITS, subject_of
 
 
-def split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: int) -> list[tuple[Path, str, str]]:
+def _split_by_subject(folder: Path, pattern: str, counts: Sequence[int], seed: int) -> list[tuple[Path, str, str]]:
     """Return the path, split and subject of every volume in a folder whose subject was drawn.
 
-    Args:
-        folder: The folder.
-        pattern: Pattern of the files, as for `pathlib.Path.glob`. A file in a subfolder belongs to the subject with the
-            name of the subfolder; a file directly in the folder, to the subject in its own name.
-        counts: Number of subjects for training, validation and test.
-        seed: Seed of the selection.
-
-    Raises:
-        InputError: If there are too few subjects.
+    A file in a subfolder belongs to the subject with the name of the subfolder; a file directly in the folder, to the
+    subject in its own name. ``counts`` are the numbers of subjects for training, validation and test.
     """
     by_subject: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(pattern)):
@@ -60,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     try:
-        rows = split_by_subject(args.folder, args.pattern, args.counts, args.seed)
+        rows = _split_by_subject(args.folder, args.pattern, args.counts, args.seed)
         with args.table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "split", "subject"])

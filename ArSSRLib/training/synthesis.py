@@ -33,14 +33,14 @@ def random_contrast(
     """
     draw = torch.rand(4, generator=generator).tolist()
     patch = patch * (0.8 + 0.4 * draw[0])
-    if draw[1] < curve:
-        return _tone_curve(patch, torch.cat([torch.zeros(1), torch.rand(KNOTS, generator=generator)]))
-    if draw[1] < curve + tissue:
-        return _tone_curve(patch, tissue_curves(torch.rand((1, 8), generator=generator))[0])
-    if draw[1] < curve + tissue + gamma:
+    if draw[1] >= curve + tissue:
         exponent = 0.7 * (1.5 / 0.7) ** draw[2]
-        return patch.sign() * patch.abs().pow(exponent)
-    return patch
+        return patch.sign() * patch.abs().pow(exponent) if draw[1] < curve + tissue + gamma else patch
+    if draw[1] < curve:
+        heights = torch.cat([torch.zeros(1, 1), torch.rand((1, KNOTS), generator=generator)], dim=1)
+    else:
+        heights = tissue_curves(torch.rand((1, 8), generator=generator))
+    return tone_curves(patch[None], to_device(heights, patch.device))[0]
 
 
 def random_bias_field(patch: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,11 +96,6 @@ def tissue_curves(draw: Tensor) -> Tensor:
     for below, contrast in ((0.9, little), (0.75, dark), (0.4, bright)):
         heights = torch.where(draw[:, 7:] < below, torch.stack(contrast, dim=1), heights)
     return heights
-
-
-def _tone_curve(patch: Tensor, heights: Tensor) -> Tensor:
-    """Map one patch by a tone curve on the host, shape (KNOTS + 1,); see `tone_curves`."""
-    return tone_curves(patch[None], to_device(heights, patch.device)[None])[0]
 
 
 def tone_curves(patches: Tensor, heights: Tensor) -> Tensor:
