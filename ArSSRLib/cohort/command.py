@@ -43,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
         msg = "The participant level needs a target resolution; add one of --isotropic, --scale, --spacing and --size."
         raise InputError(msg)
     place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
-    selection = _selection(args)
+    selection = Selection(
+        tuple(label.removeprefix("sub-") for label in args.participant_label),
+        tuple(label.removeprefix("ses-") for label in args.session_label),
+        tuple(args.suffix),
+        read_filter(args.bids_filter_file) if args.bids_filter_file else (),
+    )
     found = find_scans(root, selection)
     if not args.skip_bids_validation:
         validate(root, selection)
@@ -58,15 +63,6 @@ def run(args: argparse.Namespace) -> int:
         decided(options)  # a missing device is one error, not one per scan
     load(args.model or DEFAULT_MODELS[options.quality])
     return _upsample(found, root, place, args)
-
-
-def _selection(args: argparse.Namespace) -> Selection:
-    return Selection(
-        tuple(label.removeprefix("sub-") for label in args.participant_label),
-        tuple(label.removeprefix("ses-") for label in args.session_label),
-        tuple(args.suffix),
-        read_filter(args.bids_filter_file) if args.bids_filter_file else (),
-    )
 
 
 def _upsample(found: Found, root: Path, place: Place, args: argparse.Namespace) -> int:

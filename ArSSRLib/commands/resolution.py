@@ -27,18 +27,13 @@ def factors_for(geometry: VolumeGeometry, args: argparse.Namespace) -> Factors:
         factors = scale_for_size(geometry, args.size)
     else:
         factors = scale_for_isotropic(geometry)
-    if args.scale is None and args.size is None:
-        _refuse_between_nothing(geometry, factors)
-    return reached_scale(geometry, factors)
-
-
-def _refuse_between_nothing(geometry: VolumeGeometry, factors: Factors) -> None:
-    """Refuse a scale along an axis with a single voxel: the network would only repeat that voxel."""
     for axis, size, factor in zip("ijk", geometry.size, factors, strict=True):
-        if size == 1 and factor > 1:
+        # The network would only repeat a single voxel.
+        if size == 1 and factor > 1 and args.scale is None and args.size is None:
             within = " ".join("1" if n == 1 else "2" for n in geometry.size)
             msg = (
                 f"The volume has a single slice along {axis}, so there is nothing to compute between slices; specify "
                 f"the whole series, or a scale within the slice, such as --scale {within}."
             )
             raise InputError(msg)
+    return reached_scale(geometry, factors)

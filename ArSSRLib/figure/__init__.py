@@ -50,16 +50,14 @@ def save_comparison(
     path: str | os.PathLike[str],
     panels: Sequence[tuple[str, Volume]],
     *,
-    inset: bool = True,
     difference_to: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Draw volumes side by side, with one column per volume and one row per plane.
+    """Draw volumes side by side, with one column per volume and one row per plane, and a detail of each enlarged.
 
     Args:
         path: A PNG file.
         panels: Titles and volumes; the first volume defines the axes and the field of view.
-        inset: Enlarge a detail in a corner of every image, and mark its position.
         difference_to: Number of the panel, from 0, with which an additional row compares the others: the absolute
             difference in the plane where it is largest.
         overwrite: Replace an existing file.
@@ -81,7 +79,7 @@ def save_comparison(
     differences = None if difference_to is None else _largest_difference(images, difference_to)
     figure, grid = _canvas([*planes, *([planes[differences]] if differences is not None else [])], panels)
     for plane, pictures, row in zip(planes, images, grid, strict=False):
-        box = detail(pictures[finest(volumes)], plane, window) if inset else None
+        box = detail(pictures[finest(volumes)], plane, window)
         corner = quiet_corner(pictures, box, plane, window) if box else None
         for picture, axes in zip(pictures, row, strict=True):
             axes.imshow(picture, cmap="gray", vmin=window[0], vmax=window[1], **_placed(plane))

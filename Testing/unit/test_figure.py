@@ -172,7 +172,7 @@ def coarse() -> Volume:
 def test_there_is_a_column_for_each_volume_and_a_row_for_the_difference(tmp_path, coarse, capfd):
     before = coarse.array.copy()
 
-    one = save_comparison(tmp_path / "1.png", [("Input", coarse)], inset=False)
+    one = save_comparison(tmp_path / "1.png", [("Input", coarse)])
     two = save_comparison(tmp_path / "2.png", [("Ein $\\Titel$ für 脳", coarse), ("Truth", coarse)], difference_to=1)
 
     (width, height), (wider, taller) = png_size(one), png_size(two)
@@ -231,7 +231,7 @@ def test_a_picture_that_cannot_be_written_is_refused(tmp_path, coarse):
         ("mine.png/a.png", "Not a directory"),
     ):
         with pytest.raises(OutputError, match=told):
-            save_comparison(tmp_path / name, [("A", coarse)], inset=False)
+            save_comparison(tmp_path / name, [("A", coarse)])
     assert os.listdir(tmp_path) == ["mine.png"]
     assert (tmp_path / "mine.png").read_text() == "mine"
 

@@ -11,7 +11,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,12 +44,6 @@ class Convolution:
     compared: bool = True
 
 
-def _vgg16() -> Iterator[Convolution]:
-    for stage, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
-        for n in range(count):
-            yield Convolution(channels, pool=2 if stage and n == 0 else 0, compared=n == count - 1)
-
-
 NETWORKS: Mapping[str, tuple[Convolution, ...]] = {
     "alex": (
         Convolution(64, kernel=11, stride=4, padding=2),
@@ -58,7 +52,11 @@ NETWORKS: Mapping[str, tuple[Convolution, ...]] = {
         Convolution(256),
         Convolution(256),
     ),
-    "vgg": tuple(_vgg16()),
+    "vgg": tuple(
+        Convolution(channels, pool=2 if stage and n == 0 else 0, compared=n == count - 1)
+        for stage, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)))
+        for n in range(count)
+    ),
 }
 
 
