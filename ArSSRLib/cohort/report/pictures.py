@@ -47,20 +47,14 @@ class Plane:
     """A stack of parallel slices.
 
     Attributes:
-        name: Name, such as "Axial".
-        letters: Patient directions at the left, right, upper and lower edge.
-        width: Width of a slice, in mm.
-        height: Height of a slice, in mm.
+        view: The first slice.
         count: Number of slices.
         layers: Representations of the slices, by name, such as "scan": one below the other, as "data:" addresses.
         columns: Other plane whose slices appear as vertical lines.
         rows: Other plane whose slices appear as horizontal lines.
     """
 
-    name: str
-    letters: str
-    width: float
-    height: float
+    view: View
     count: int
     layers: Mapping[str, str]
     columns: Line
@@ -192,9 +186,7 @@ def _drawn(views: Sequence[Sequence[View]], layers: dict[str, list[FloatArray]],
         drawn = {
             name: _address(_colored(name, slices[number], window, limits), quality) for name, slices in layers.items()
         }
-        view = stack[0]
-        lines = _lines(views, number)
-        planes.append(Plane(view.name, view.letters, view.width, view.height, len(stack), drawn, *lines))
+        planes.append(Plane(stack[0], len(stack), drawn, *_lines(views, number)))
     return Pictures(tuple(planes), window, limits["difference"], limits["uncertainty"], mean)
 
 
