@@ -20,7 +20,9 @@ STEERABLE = frozenset(
     {"training_data", "validation_data", "output", "cache", "compile", "batch_items", "steps", "learning_rate"}
     | {"warm_up_steps", "hold_share", "halve_every", "validate_every", "validation_stride", "checkpoint_every"}
 )
-_KEYS = frozenset({"model", "average", "optimizer", "step", "seconds", "best", "validated", "recipe", "items", "data"})
+# Attributes of a `Trainer` in a state: those that have a state of their own, and numbers.
+PARTS, NUMBERS = ("model", "average", "optimizer"), ("step", "seconds", "best", "validated")
+_KEYS = frozenset({*PARTS, *NUMBERS, "recipe", "items", "data"})
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

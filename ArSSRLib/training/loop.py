@@ -25,7 +25,7 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.model.registry import build_model
 from ArSSRLib.process import stop_requested
 from ArSSRLib.training.blocks import AgreeingBlocks
-from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, read_state, write_state
+from ArSSRLib.training.checkpoints import BEST, FINAL, LAST, NUMBERS, PARTS, read_state, write_state
 from ArSSRLib.training.config import TrainingConfig
 from ArSSRLib.training.cpu import PlainWeightGradients
 from ArSSRLib.training.dataset import Batch, BatchSampler
@@ -223,16 +223,8 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return the state of the run as tensors, numbers and text."""
-        return {
-            **self._identity(),
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "best": self.best,
-            "validated": self.validated,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        return self._identity() | parts | {name: getattr(self, name) for name in NUMBERS}
 
     def resume(self) -> None:
         """Continue from the last checkpoint in the output folder.
@@ -241,11 +233,10 @@ class Trainer:
             CheckpointError: If there is none, it cannot be read, or it belongs to another run.
         """
         state = read_state(self.config.output / LAST, self._identity(), self.device)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.validated = state["step"], state["validated"]
-        self.seconds, self.best = state["seconds"], state["best"]
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        for name in NUMBERS:
+            setattr(self, name, state[name])
 
     def _identity(self) -> dict[str, Any]:
         items = self.config.batch_items * self.processes.world
