@@ -36,9 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
     jobs = "number of parallel processes (default: 1)"
     parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help=jobs)
-    parser.add_argument(
-        "--device", default="auto", help="device to compute on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
-    )
+    device = "device to compute on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=device)
     parser.add_argument("--strict", action="store_true", help="fail if a method or a metric is not available")
     curves = "only draw the training curves of each RUN; the last name is the PNG file to write"
     parser.add_argument("--curves", nargs="+", type=Path, metavar="RUN", help=curves)

@@ -35,9 +35,8 @@ def simulated_tables(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         made = " Lesions are synthetic." if protocol.lesions else ""
         parts.append(f"Mean \N{PLUS-MINUS SIGN} standard deviation over subjects; {direction}.{made}")
         for degradation in protocol.degradations:
-            here = [
-                row for row in simulated if (row.metric, row.region, row.degradation) == (metric, region, degradation)
-            ]
+            wanted = (metric, region, degradation)
+            here = [row for row in simulated if (row.metric, row.region, row.degradation) == wanted]
             if here:
                 parts += [f"Degradation: {degradation}.", _means(here, protocol), *_feet(here, protocol)]
                 # The mask would repeat the numbers of the whole volume, whose table also has the paper's numbers.

@@ -119,9 +119,8 @@ HEADINGS = {
 
 
 def _psnr(scored: Scored) -> list[Value]:
-    return [
-        Value("psnr", name, psnr(scored.reference, scored.result, region)) for name, region in scored.regions.items()
-    ]
+    truth, result = scored.reference, scored.result
+    return [Value("psnr", name, psnr(truth, result, region)) for name, region in scored.regions.items()]
 
 
 def _ssim(name: str, sigma: float | None, scored: Scored) -> list[Value]:

@@ -32,14 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``arssr train`` to its parser."""
     parser.add_argument("recipe", type=Path, help="TOML recipe; examples are in ArSSRLib/training/recipes")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
-    parser.add_argument(
-        "--init", metavar="MODEL", help="start from the weights and architecture of a model, given by name or file"
-    )
+    init = "start from the weights and architecture of a model, given by name or file"
+    parser.add_argument("--init", metavar="MODEL", help=init)
     change = "override a value of the recipe; can be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=change)
-    parser.add_argument(
-        "--device", default="auto", help="device to train on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
-    )
+    device = "device to train on: auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=device)
     parser.add_argument("--no-progress", action="store_true", help="do not show a progress bar")
 
 

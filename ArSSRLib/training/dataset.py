@@ -166,9 +166,8 @@ class BatchSampler:
         patches = [to_device(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
         first_face = self._sent([item.margins for item in items])
-        kinds, widths, told, certainty = (
-            to_device(torch.cat(part), self.device) for part in zip(*profiles, strict=True)
-        )
+        parts = (torch.cat(part) for part in zip(*profiles, strict=True))
+        kinds, widths, told, certainty = (to_device(part, self.device) for part in parts)
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (kinds, widths), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])

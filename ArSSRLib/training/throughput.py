@@ -28,8 +28,7 @@ class Pace:
         device: Device of the training.
 
     Attributes:
-        is_cold: Whether the run still compiles and selects algorithms, as in its first steps on a GPU.
-        warm_up_seconds: Time of these steps.
+        warm_up_seconds: Time of the steps in which the run compiles and selects algorithms, as on a GPU.
     """
 
     def __init__(self, model: SuperResolutionModel, config: TrainingConfig, device: torch.device) -> None:
