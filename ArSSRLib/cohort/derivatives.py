@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,25 +42,6 @@ _RESULT, _UNCERTAINTY = "_desc-arssr_", "_desc-arssruncertainty_"
 RESULTS = "sub-*/**/*_desc-arssr_*.nii.gz"
 # Options that do not change a result beyond the tolerance of its record.
 _INDIFFERENT = ("device", "backend", "memory_limit")
-
-
-@dataclass(frozen=True)
-class Request:
-    """The checksum of weights, the factors along i, j, k and the options ("auto" matches any) of a finished result."""
-
-    model_sha256: str
-    scale: tuple[float, float, float]
-    options: UpsamplingOptions
-
-    def difference(self, record: Mapping[str, Any]) -> str:
-        """Return the first key in which a record differs, or an empty string."""
-        asked: dict[str, Any] = {"model_sha256": self.model_sha256, "scale": list(self.scale)}
-        for option in OPTIONS:
-            value = getattr(self.options, option.name)
-            # An uncertainty that was not requested does no harm.
-            if option.name not in _INDIFFERENT and value not in (None, "auto", False):
-                asked[option.name] = value
-        return next((key for key, value in asked.items() if record.get(key) != value), "")
 
 
 def prepare(root: Path, output: Path, command: str, *, renew: bool = False) -> None:
@@ -192,9 +172,12 @@ def as_json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
-def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite: bool) -> bool:
+def is_finished(
+    target: Path, input_sha256: str, asked: Mapping[str, Any], options: UpsamplingOptions, *, overwrite: bool
+) -> bool:
     """Return whether a complete result for this input and request exists; all of it is read.
 
+    ``asked`` are other entries of its record, and ``options`` those of the upsampling; "auto" matches any.
     A volume that does not match its record is an interrupted replacement, or damaged; it is computed again.
 
     Raises:
@@ -209,11 +192,15 @@ def is_finished(target: Path, input_sha256: str, request: Request, *, overwrite:
             return False
         msg = f"{target}: already exists and has no record of ArSSR; remove it, or add --overwrite."
         raise OutputError(msg) from error
-    different = request.difference(record) or ("input" if record["input_sha256"] != input_sha256 else "")
+    chosen = {option.name: getattr(options, option.name) for option in OPTIONS if option.name not in _INDIFFERENT}
+    # An uncertainty that was not requested does no harm.
+    asked = {**asked, **{name: value for name, value in chosen.items() if value not in (None, "auto", False)}}
+    different = next((key for key, value in asked.items() if record.get(key) != value), "")
+    different = different or ("input" if record["input_sha256"] != input_sha256 else "")
     if different and not overwrite:
         msg = f"{target}: was made with a different {different}; choose another folder, or add --overwrite."
         raise OutputError(msg)
-    wanted = [bids_sidecar(target), *([uncertainty_of(target)] if request.options.uncertainty else [])]
+    wanted = [bids_sidecar(target), *([uncertainty_of(target)] if options.uncertainty else [])]
     if different or not all(path.is_file() for path in wanted):
         return False
     try:

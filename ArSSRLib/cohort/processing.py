@@ -22,7 +22,6 @@ from ArSSRLib import __version__
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.cohort.dataset import Scan, metadata_of
 from ArSSRLib.cohort.derivatives import (
-    Request,
     bids_sidecar,
     is_finished,
     sidecar,
@@ -126,8 +125,8 @@ def _process(task: Task, warnings: Collection[str]) -> tuple[str, str]:
     model = load(task.model)
     spacing = volume.geometry.upsampled(factors).spacing
     target = target_of(output, task.scan, spacing)
-    request = Request(model.sha256, factors, task.options)
-    if is_finished(target, voxels_sha256(volume.array), request, overwrite=args.overwrite):
+    asked = {"model_sha256": model.sha256, "scale": list(factors)}
+    if is_finished(target, voxels_sha256(volume.array), asked, task.options, overwrite=args.overwrite):
         return KEPT, str(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     validate_output(target, overwrite=True, source=source)

@@ -17,10 +17,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.evaluation.lesions import SURROUND
+from ArSSRLib.evaluation.lesions import SURROUND, Array
 from ArSSRLib.metrics import Mask
 
-Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
 # Increased when the same volume gets different lesions, so that finished cells are not reused.

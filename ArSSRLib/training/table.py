@@ -19,8 +19,6 @@ from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.dataset import load_normalized
 from ArSSRLib.training.validation import Score, make_case, score_case, settings_for
 
-METHODS = ("cubic", "back_projection", "model")
-
 
 def scores_of(model_name: str, folder: Path, *, spacing: float, device: str = "auto", told: bool = True) -> list[Score]:
     """Evaluate a model on every volume of a folder in every setting.
@@ -46,7 +44,7 @@ def as_markdown(scores: Iterable[Score]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for score in scores:
-        cells = [f"{score.psnr[method]:.2f} / {score.ssim[method]:.4f}" for method in METHODS]
+        cells = [f"{score.psnr[method]:.2f} / {score.ssim[method]:.4f}" for method in score.psnr]
         row = [score.subject, times(score.scale[::-1]), score.profile, *cells, f"{score.gain:+.2f}"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
