@@ -146,7 +146,7 @@ class _Spreading:
             logger.warning("No worker is accepting scans at present; check the queue of the cluster, or start workers.")
 
     def _admit(self) -> None:
-        """Allow workers of this version, including later ones, to take scans; refuse to start if none has it."""
+        """Allow workers of this version, including later ones, to take scans; refuse to start if all have another."""
         self._client.register_plugin(admission())
         self._know(self._client.scheduler_info(n_workers=-1)["workers"])
         if self._refused and not self._ready:
