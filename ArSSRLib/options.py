@@ -74,7 +74,7 @@ class UpsamplingOptions:
     memory_limit: float | None = _option(None, "memory limit in GB (default: a part of the free memory)", unit="GB")
     quality: str = _option(
         "standard",
-        "draft: the fastest model; best: the deepest model, averaged over eight mirror images, about 11 times as long",
+        "draft: the fastest model; best: the mean over eight mirror images of the volume, about 8 times as long",
         choices=QUALITIES,
     )
     consistency: str = _option(

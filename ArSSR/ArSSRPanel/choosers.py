@@ -46,7 +46,7 @@ class Quality(enum.Enum):
         return {
             Quality.DRAFT: _("Draft"),
             Quality.STANDARD: _("Standard"),
-            Quality.BEST: _("Best: about 11 times as long"),
+            Quality.BEST: _("Best: about 8 times as long"),
         }[self]
 
 

@@ -24,7 +24,7 @@ from ArSSRLib.folders import user_data_folder
 from ArSSRLib.settings import dataclass_from
 
 # The bundled model for each quality, if no model is named.
-DEFAULT_MODELS = {"draft": "arssr3-draft", "standard": "arssr3", "best": "arssr2-deep"}
+DEFAULT_MODELS = {"draft": "arssr3-draft", "standard": "arssr3", "best": "arssr3"}
 DEFAULT_MODEL = DEFAULT_MODELS["standard"]
 # The largest network of a valid configuration has 283 MB of weights in single precision.
 MAXIMUM_FILE_BYTES = 1_000_000_000

@@ -160,7 +160,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Draft is the fastest. Best uses the deepest model and averages its results over the eight mirror images of the volume.</source>
+        <source>Draft uses the fastest model. Best averages the results of the standard model over the eight mirror images of the volume.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -486,7 +486,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Best: about 11 times as long</source>
+        <source>Best: about 8 times as long</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from row_files import read_rows, write_rows
 
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.evaluation.cases import Case, cases_of
 from ArSSRLib.evaluation.degradation import Array
 from ArSSRLib.evaluation.ground_truth import GroundTruth, prepare_ground_truth
@@ -33,7 +34,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.volume import Volume
 
 OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
-MODEL = "arssr2"
+MODEL = DEFAULT_MODEL
 CHOICES_FILE, LESIONS_FILE = "choices", "choices_lesions"
 # Spacing in mm, and the edge of the crop in voxels, a multiple of two, three and four.
 SPACING, EDGE = 1.2, 96
@@ -175,7 +176,7 @@ def report(scores: Sequence[Score], lesions: Sequence[Score]) -> str:
         "which knows the slice profile. Nothing was trained for this.",
         gain_table(scores),
         "- Profile given: the network, and the step that makes its result agree with the scan, receive the slice "
-        f"profile. {MODEL} itself has no input for it, so only the step makes a difference.\n"
+        "profile; without consistency, only the network receives it.\n"
         "- A wrong profile: Gaussian for points, and points for a Gaussian; it is ignored where it contradicts the "
         "volume.\n"
         f"- Uneven: every other slice is {100 * GAIN:g} % brighter, and the others are {100 * GAIN:g} % darker.\n"

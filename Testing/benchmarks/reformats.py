@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-from ArSSRLib.checkpoint import DEFAULT_MODELS, load_model
+from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, load_model
 from ArSSRLib.figure import FOOTER, save_figure
 from ArSSRLib.figure.views import View, orthogonal_views, sample
 from ArSSRLib.geometry import scale_for_isotropic
@@ -58,8 +58,8 @@ def network(volume: Volume, region: Sequence[Sequence[int]], *, quality: str, ev
 WAYS: dict[str, Callable[[Volume, Sequence[Sequence[int]]], Volume]] = {
     "scan": plain,
     "cubic": cubic,
-    "arssr2, slices as they are": partial(network, quality="standard", even_slices="off"),
-    "arssr2": partial(network, quality="standard"),
+    f"{DEFAULT_MODEL}, slices as they are": partial(network, quality="standard", even_slices="off"),
+    DEFAULT_MODEL: partial(network, quality="standard"),
     "best": partial(network, quality="best"),
 }
 

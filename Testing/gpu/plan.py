@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS
+from ArSSRLib.checkpoint import DEFAULT_MODEL
 
 FORMATS = ("fp16", "bf16")
 # Names of networks in `networks.network`.
-PUBLISHED, DEFAULT, DEEP = "published", DEFAULT_MODEL, DEFAULT_MODELS["best"]
+PUBLISHED, DEFAULT, DEEP = "published", DEFAULT_MODEL, "arssr2-deep"
 # Fine voxels per block, columns at once, warps; the first is intended for Hopper, the second for other GPUs.
 PUBLISHED_BLOCKS = ((128, 64, 4), (64, 64, 8), (128, 64, 8), (128, 128, 8), (64, 64, 4), (64, 128, 4), (256, 64, 8))
 # Fine voxels of a row at once.

@@ -92,14 +92,14 @@ def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
     from ArSSRPanel.lens_plane import targetOf
     from ArSSRPanel.nodes import geometryOf
 
-    from ArSSRLib.checkpoint import load_model
+    from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
     from ArSSRLib.geometry import scale_label
     from ArSSRLib.io import read_volume
     from ArSSRLib.options import UpsamplingOptions
     from ArSSRLib.upsampling import decided, lens
     from ArSSRLib.upsampling.plane import Plane
 
-    engine = lens.Lens(read_volume(path), load_model("arssr2"), decided(UpsamplingOptions(device="cpu")))
+    engine = lens.Lens(read_volume(path), load_model(DEFAULT_MODEL), decided(UpsamplingOptions(device="cpu")))
     scale = tuple(a / b for a, b in zip(before.GetSpacing(), after.GetSpacing(), strict=True))
     views.showInViews(before)
     widget = slicer.app.layoutManager().sliceWidget("Red")
