@@ -142,17 +142,12 @@ def decide(
     if text in {POINT_SAMPLES, AS_FILED} or not any(open_axes):
         return Decision(known, idle=idle, overruled=overruled)
     found = estimate(volume)
-    refuted = _contradicted(known, found, finer)
+    axes = zip(known.axes, found, finer, strict=True)
+    refuted = _selected(known, [bool(s and axis and guess and guess.contradicts(axis)) for axis, guess, s in axes])
     known = _selected(known, [axis is None for axis in refuted.axes])
     wanted = [axis is None and s for axis, s in zip(known.axes, finer, strict=True)]
     i, j, k = (profile_of(*guess) if w and guess else None for guess, w in zip(found, wanted, strict=True))
     return Decision(known.completed_by(SliceProfile((i, j, k))), refuted, idle, overruled)
-
-
-def _contradicted(known: SliceProfile, found: Predictions, finer: Sequence[bool]) -> SliceProfile:
-    """Return the profiles that the volume contradicts along axes that become finer."""
-    axes = zip(known.axes, found, finer, strict=True)
-    return _selected(known, [bool(s and axis and guess and guess.contradicts(axis)) for axis, guess, s in axes])
 
 
 def _replaced(

@@ -8,7 +8,7 @@ small crops are enough if they have the sharpest edges, where features are large
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ArSSRLib.backends.openvino_graph import Range
+from ArSSRLib.coordinates import grown
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange
 from ArSSRLib.tiling import Slices, split
@@ -60,18 +61,12 @@ def sharpest_crops(array: npt.NDArray[Any], intensities: IntensityRange) -> list
         largest[place] = max((edge.max() for edge in edges), default=0)
         mean[place] = sum(edge.mean() for edge in edges)
     chosen = {index for table in (largest, mean) for index in np.argsort(-table, axis=None, kind="stable")[:SHARPEST]}
-    places = [np.unravel_index(index, largest.shape) for index in sorted(chosen)]
-    return [_crop(blocks, [int(index) for index in place], array.shape) for place in places]
-
-
-def _crop(blocks: Sequence[Sequence[tuple[int, int]]], place: Sequence[int], shape: Sequence[int]) -> Slices:
-    """Return a block with its margin, clipped to the volume."""
-    edges = [axis[index] for axis, index in zip(blocks, place, strict=True)]
-    k, j, i = (
-        slice(max(0, start - MARGIN), min(length, stop + MARGIN))
-        for (start, stop), length in zip(edges, shape, strict=True)
-    )
-    return (k, j, i)
+    crops = []
+    for index in sorted(chosen):
+        place = np.unravel_index(index, largest.shape)
+        k, j, i = (slice(*axis[number]) for axis, number in zip(blocks, place, strict=True))
+        crops.append(grown((k, j, i), MARGIN, array.shape))
+    return crops
 
 
 @contextlib.contextmanager

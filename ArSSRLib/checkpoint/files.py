@@ -51,7 +51,7 @@ def load_model(path_or_name: str | Path, *, device: str | torch.device = "cpu") 
     with torch.random.fork_rng(devices=[]):
         model = build_model(content.config)
     expected = model.state_dict()
-    check_layout(path, content.shapes, {key: tuple(tensor.shape) for key, tensor in expected.items()})
+    check_layout(path, content.tensors, expected)
     state = {key: checked_tensor(path, key, content.tensors[key]) for key in expected}
     model.load_state_dict(state)
     model.name = entry.name if entry else path.stem

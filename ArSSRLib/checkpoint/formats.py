@@ -38,14 +38,12 @@ class Content:
 
     Attributes:
         config: Configuration of its network.
-        shapes: Name and shape of every tensor.
         metadata: Text of its header; empty for a file of the published code.
         tensors: The tensors by name, as stored.
         sha256: Checksum of the file, 64 hexadecimal digits.
     """
 
     config: ModelConfig
-    shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
     tensors: Mapping[str, Tensor]
     sha256: str
@@ -77,12 +75,13 @@ def open_checkpoint(path: Path, *, published: RegistryEntry | None = None) -> Co
     raise CheckpointError(msg)
 
 
-def check_layout(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare the names and shapes in a file with those of its network.
+def check_layout(path: Path, tensors: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> None:
+    """Compare the names and shapes of the tensors in a file with those of its network.
 
     Raises:
         CheckpointError: If a name is missing or unknown, or a shape differs.
     """
+    found, expected = _shapes(tensors), _shapes(network)
     problems = [f"lacks {key}" for key in expected if key not in found]
     problems += [f'has an unknown tensor "{key[:80]}"' for key in found if key not in expected]
     problems += [
@@ -115,6 +114,10 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
         )
         raise CheckpointError(msg)
     return tensor
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 
 
 def _stored_as(tensor: Tensor) -> str:
@@ -172,8 +175,7 @@ def _open_ours(path: Path, data: bytes, digest: str) -> Content:
     except InputError as error:
         msg = f"{path}: does not describe a network that this version of ArSSR supports: {error}"
         raise CheckpointError(msg) from error
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    return Content(config, shapes, metadata, tensors, digest)
+    return Content(config, metadata, tensors, digest)
 
 
 def _open_authors(path: Path, data: bytes, digest: str) -> Content:
@@ -195,13 +197,12 @@ def _open_authors(path: Path, data: bytes, digest: str) -> Content:
             raise CheckpointError(msg)
     if all(key.startswith("module.") for key in state):  # saved from a DataParallel wrapper
         state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     try:
-        config = published_config(shapes)
+        config = published_config(_shapes(state))
     except InputError as error:
         msg = f"{path}: is not a checkpoint of the authors of ArSSR: {error}; check which program saved it."
         raise CheckpointError(msg) from error
-    return Content(config, shapes, {}, state, digest)
+    return Content(config, {}, state, digest)
 
 
 def _one_line(error: Exception) -> str:

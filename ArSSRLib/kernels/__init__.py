@@ -8,7 +8,7 @@ real GPUs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -22,7 +22,8 @@ from ArSSRLib.model.interface import Executor, SuperResolutionModel
 
 logger = logging.getLogger(__name__)
 
-EXECUTORS: dict[type[SuperResolutionModel], type[PublishedOnGPU] | type[ResidualOnGPU]] = {
+# Their arguments are of the type of the network, which a table cannot express.
+EXECUTORS: dict[type[SuperResolutionModel], Any] = {
     ArSSR: PublishedOnGPU,
     ArSSR2: ResidualOnGPU,
     ArSSR3: ResidualOnGPU,
@@ -74,12 +75,10 @@ def measured_executor(
     """Return an executor that compares the network itself, a recorded encoder, and a fused decoder."""
     name = precision_name(number_format)
     ways: dict[str, Executor] = {f"plain {name}": model}
-    if recorded or fused:
-        executor: Callable[..., Executor] = EXECUTORS[type(model)]
-        if recorded:
-            ways[f"recorded {name}"] = executor(model, number_format, fused=False)
-        if fused:
-            ways[f"fused {name}"] = executor(model, number_format, fused=True)
+    if recorded:
+        ways[f"recorded {name}"] = EXECUTORS[type(model)](model, number_format, fused=False)
+    if fused:
+        ways[f"fused {name}"] = EXECUTORS[type(model)](model, number_format, fused=True)
     return MeasuredExecutor(
         ways,
         InFullPrecision(model),
@@ -92,5 +91,4 @@ def measured_executor(
 
 def fits(model: SuperResolutionModel) -> bool:
     """Return whether the fused kernel supports the size of a decoder; PyTorch computes larger ones."""
-    fits_into_kernel: Callable[..., bool] = EXECUTORS[type(model)].fits
-    return fits_into_kernel(model)
+    return bool(EXECUTORS[type(model)].fits(model))

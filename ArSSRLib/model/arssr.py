@@ -85,14 +85,9 @@ class ArSSR(SuperResolutionModel):
         self.decoder = Decoder(config.feature_channels + 3, config.decoder_depth, config.decoder_width)
 
     @property
-    def receptive_radius(self) -> int:
-        """Radius of the receptive field of a feature, in coarse voxels."""
-        return self.encoder.receptive_radius
-
-    @property
     def halo(self) -> int:
         """Coarse margin that makes a tile exact: the receptive radius, and one neighbor for interpolation."""
-        return self.receptive_radius + 1
+        return self.encoder.receptive_radius + 1
 
     @property
     def bytes_per_coarse_voxel(self) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -120,10 +119,7 @@ class ArSSR3(ArSSR2):
         if not isinstance(config, ArSSR3Config) or type(weights) is not ArSSR2:
             return weights.grown(config)
         shared = {name: getattr(config, name) for name in dataclasses.asdict(weights.config) if name != "kind"}
-        return cls._told(cast("ArSSR2", weights.grown(ArSSR2Config(**shared))), config)
-
-    @classmethod
-    def _told(cls, network: ArSSR2, config: ArSSR3Config) -> ArSSR3:
+        network = weights.grown(ArSSR2Config(**shared))
         told = cls(config)
         state = told.state_dict()
         with torch.no_grad():

@@ -168,20 +168,22 @@ def carry_out(plan: Plan, volume: Volume, model: SuperResolutionModel, *, progre
     report = progress or (lambda _: None)
     report(0.0)
     prepared = prepare(volume, plan.profile, plan.options)
-    with _device_errors(plan):
-        result, uncertainty, disagreement = _carry_out(plan, prepared, model, report=report)
-    report(1.0)
     # The free text of the input may name the patient and does not describe the result; the same applies to its profile.
-    header = replace(volume.header, description="", profile=UNKNOWN)
-    spread = None if uncertainty is None else Volume(uncertainty, plan.geometry, replace(header, dtype=None))
+    header, spread = replace(volume.header, description="", profile=UNKNOWN), None
+    with _device_errors(plan):
+        result, uncertainty, disagreement = _carry_out(plan, volume, prepared, model, report=report)
+        result = within_region(result, plan)
+        if uncertainty is not None:
+            spread = Volume(within_region(uncertainty, plan), plan.geometry, replace(header, dtype=None))
+    report(1.0)
     return Outcome(Volume(result, plan.geometry, header), spread, disagreement, prepared.gains)
 
 
 def _carry_out(
-    plan: Plan, prepared: Prepared, model: SuperResolutionModel, *, report: Progress
+    plan: Plan, volume: Volume, prepared: Prepared, model: SuperResolutionModel, *, report: Progress
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, float | None]:
-    """Return the voxels of the result and of its uncertainty, and the disagreement with the scan."""
-    array, fine_shape = prepared.array, prepared.geometry.upsampled(plan.scale).shape
+    """Return the computed voxels of the result and of its uncertainty, and the disagreement with the scan."""
+    array, fine_shape = prepared.array, volume.geometry.upsampled(plan.scale).shape
     result = empty(plan, plan.dtype)
     uncertainty = empty(plan, np.float32) if plan.options.uncertainty else None
     lowest, highest = array.min(), array.max()
@@ -190,8 +192,7 @@ def _carry_out(
             plane[...] = within_range(lowest, plan.dtype)
         if uncertainty is not None:
             uncertainty[...] = 0
-        spread = None if uncertainty is None else within_region(uncertainty, plan)
-        return within_region(result, plan), spread, None
+        return result, uncertainty, None
     device, number_format = torch.device(plan.options.device), PRECISIONS[plan.options.precision]
     told = Conditioning.between(array.shape, fine_shape, told_of(plan.profile))
     intensities, backend = IntensityRange.of(array), plan.options.backend
@@ -221,8 +222,7 @@ def _carry_out(
     if prepared.padding is not None:
         for _ in prepared.padding.put_back(planes_of(result), slices_of(plan.computed), fine_shape):
             pass  # every plane is changed in place
-    spread = None if uncertainty is None else within_region(uncertainty, plan)
-    return within_region(result, plan), spread, disagreement
+    return result, uncertainty, disagreement
 
 
 @contextlib.contextmanager

@@ -125,12 +125,7 @@ class Assembly:
             yield block, answer(query_grid_of(block, tile.crop, self.array.shape, self.fine_shape))
 
 
-def query_grid_of(
-    block: tuple[slice, slice, slice],
-    crop: tuple[slice, slice, slice],
-    coarse_shape: Sequence[int],
-    fine_shape: Sequence[int],
-) -> QueryGrid:
+def query_grid_of(block: Slices, crop: Slices, coarse_shape: Sequence[int], fine_shape: Sequence[int]) -> QueryGrid:
     """Return the coordinates of the fine voxels of a block, in the whole volume and in a crop of it."""
     query = [cell_centers(m)[rows] for rows, m in zip(block, fine_shape, strict=True)]
     sampling = [index_of(q, n) - c.start for q, n, c in zip(query, coarse_shape, crop, strict=True)]

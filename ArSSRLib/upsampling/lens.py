@@ -114,11 +114,6 @@ class Lens:
         self._cache = FeatureCache(most_bytes)
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
-    @property
-    def kept_bytes(self) -> int:
-        """Size of the cached feature maps in bytes."""
-        return self._cache.bytes
-
     def answer(
         self, plane: Plane, scale: float | Sequence[float], *, exact: bool = False, check: Check = lambda: None
     ) -> Answer:
@@ -146,7 +141,11 @@ class Lens:
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
             for part, here in self._visible(plane, points, exact=exact):
                 kept, more = self._feature_map(here, factors, told, exact=exact, check=check)
-                values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
+                if here.axes is not None:
+                    pixels = self._along_axes(kept, here.axes, told)
+                else:
+                    pixels = self._at_points(kept, here, told, check)
+                values[part.rows, part.columns][here.inside] = pixels
                 everywhere, count = everywhere and kept.exact, count + more
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
@@ -277,14 +276,6 @@ class Lens:
         room = DEFAULT_SHARE * free_memory(self._device)
         limit = self._options.memory_limit
         return room if limit is None else min(room, limit * 1e9)
-
-    def _normalized(
-        self, kept: FeatureMap, points: PlanePoints, told: Conditioning, check: Check
-    ) -> npt.NDArray[np.float32]:
-        """Predict the pixels inside, shape (pixels inside,)."""
-        if points.axes is not None:
-            return self._along_axes(kept, points.axes, told)
-        return self._at_points(kept, points, told, check)
 
     def _along_axes(self, kept: FeatureMap, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""

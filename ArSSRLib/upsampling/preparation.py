@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.acquisition.slice_gains import SliceGains, estimate_slice_gains, slice_axis
 from ArSSRLib.complex_parts import looks_like_wrapped_phase, warning_about
-from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.padding import Padding, find_padding, without_padding
@@ -26,15 +25,13 @@ class Prepared:
 
     Attributes:
         array: Finite intensities without padding, shape (k, j, i), in scanner units.
-        geometry: Grid of the volume.
         padding: The padding, which is restored in the result.
         gains: The removed brightness differences between slices; None if nothing was removed.
     """
 
     array: npt.NDArray[Any]
-    geometry: VolumeGeometry
-    padding: Padding | None = None
-    gains: SliceGains | None = None
+    padding: Padding | None
+    gains: SliceGains | None
 
 
 def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -> Prepared:
@@ -54,13 +51,12 @@ def prepare(volume: Volume, profile: SliceProfile, options: UpsamplingOptions) -
         logger.warning("%s", warning_about(component))
     padding = find_padding(array, volume.header.padding)
     array = without_padding(array, padding)
-    axis = slice_axis(volume.geometry.spacing, profile)
+    axis, gains = slice_axis(volume.geometry.spacing, profile), None
     # Parts of a complex image have no brightness that a gain could change.
-    if axis is None or component or options.even_slices == "off":
-        return Prepared(array, volume.geometry, padding)
-    intensities = IntensityRange.of(array)
-    gains = estimate_slice_gains(array, axis, intensities, ignored=None if padding is None else padding.mask)
-    if gains is None:
-        return Prepared(array, volume.geometry, padding)
-    logger.info("The slices differ in brightness, which is corrected: %s.", gains.described())
-    return Prepared(gains.removed_from(array, intensities.floor), volume.geometry, padding, gains)
+    if axis is not None and not component and options.even_slices == "auto":
+        intensities = IntensityRange.of(array)
+        gains = estimate_slice_gains(array, axis, intensities, ignored=None if padding is None else padding.mask)
+        if gains is not None:
+            logger.info("The slices differ in brightness, which is corrected: %s.", gains.described())
+            array = gains.removed_from(array, intensities.floor)
+    return Prepared(array, padding, gains)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 from ArSSRLib.errors import InputError, shown
 from ArSSRLib.options import OPTIONS, UpsamplingOptions
@@ -190,13 +190,9 @@ def job_from_table(table: object) -> Job:
     if task == "lens":
         return dataclass_from(LensJob, {"profile": None, **values}, kind="job")
     if isinstance(values.get("volumes"), list):
-        values["volumes"] = [_volume(entry) for entry in values["volumes"]]
+        optional = {"uncertainty": None, "profile": None}
+        values["volumes"] = [{**optional, **v} if isinstance(v, Mapping) else v for v in values["volumes"]]
     return dataclass_from(UpsampleJob, values, kind="job")
-
-
-def _volume(entry: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return an entry of the job's volumes with all of its fields, if it is a table."""
-    return {"uncertainty": None, "profile": None, **entry} if isinstance(entry, Mapping) else entry
 
 
 def _refuse_constant(name: str) -> NoReturn:

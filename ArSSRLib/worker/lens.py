@@ -20,7 +20,6 @@ from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line, shown
 from ArSSRLib.settings import dataclass_from
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
-from ArSSRLib.worker.inbox import Inbox
 from ArSSRLib.worker.job import Factors, LensJob
 from ArSSRLib.worker.packages import load_packages
 from ArSSRLib.worker.volumes import read_stated
@@ -93,13 +92,18 @@ def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellati
     """Answer one request, unless a newer one arrives."""
     from ArSSRLib.upsampling.plane import Plane  # noqa: PLC0415 - needs NumPy only, but its room is one of PyTorch
 
+    def check() -> None:
+        """Stop the computation after a cancellation or a newer request."""
+        cancellation.check()
+        if question.exact and cancellation.inbox.waiting:
+            raise _Superseded
+
     number = None
     started = time.monotonic()
     try:
         question = _question_in(line)
         number = question.number
         plane = Plane(question.origin, question.column_step, question.row_step, question.size)
-        check = _check_of(cancellation, cancellation.inbox, exact=question.exact)
         answer = lens.answer(plane, question.scale, exact=question.exact, check=check)
         file = folder / f"plane-{number}.f32"
         _write(answer.plane.astype("f4").tobytes(), file)
@@ -125,11 +129,7 @@ def _answer(line: bytes, lens: Lens, folder: Path, *, events: Events, cancellati
 
 
 def _question_in(line: bytes) -> Question:
-    """Return the request in a line.
-
-    Raises:
-        InputError: If it is malformed.
-    """
+    """Return the request in a line, and refuse a malformed one."""
     expected = "A question must be one JSON object per line, got"
     try:
         table = json.loads(line.decode("utf-8"))
@@ -140,18 +140,6 @@ def _question_in(line: bytes) -> Question:
         msg = f"{expected} {shown(line.decode(errors='replace'))}."
         raise InputError(msg)
     return dataclass_from(Question, table, kind="question")
-
-
-def _check_of(cancellation: Cancellation, inbox: Inbox, *, exact: bool) -> Any:  # noqa: ANN401 - of the lens
-    """Return the function that stops the computation of an answer: after a cancellation or a newer request."""
-
-    def check() -> None:
-        """Raise an exception in these cases."""
-        cancellation.check()
-        if exact and inbox.waiting:
-            raise _Superseded
-
-    return check
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -7,10 +7,16 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ArSSRLib import __version__
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError, DependencyError, one_line
+from ArSSRLib.geometry import VolumeGeometry
+from ArSSRLib.normalization import IntensityRange
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.timing import processor_times, taken_by_others
+from ArSSRLib.volume import Volume
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.job import ProbeJob
 from ArSSRLib.worker.packages import load_packages
@@ -157,12 +163,7 @@ def _time(
     network: SuperResolutionModel, device: torch.device, edge: int, cancellation: Cancellation
 ) -> tuple[float, float]:
     """Return the seconds for upsampling a plate, and its cost."""
-    import numpy as np  # noqa: PLC0415
-
-    from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
-    from ArSSRLib.options import UpsamplingOptions  # noqa: PLC0415
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
-    from ArSSRLib.volume import Volume  # noqa: PLC0415
 
     array = np.random.default_rng(0).random((DEPTH, edge, edge), dtype=np.float32)
     volume = Volume(array, VolumeGeometry((edge, edge, DEPTH), (1.0, 1.0, 1.0)))
@@ -174,14 +175,8 @@ def _time(
 
 def _seconds_beside(network: SuperResolutionModel) -> float | None:
     """Return the time per unit of `ArSSRLib.timing.work_beside`; None if it cannot be measured."""
-    import numpy as np  # noqa: PLC0415
-
-    from ArSSRLib.geometry import VolumeGeometry  # noqa: PLC0415
-    from ArSSRLib.normalization import IntensityRange  # noqa: PLC0415
-    from ArSSRLib.options import UpsamplingOptions  # noqa: PLC0415
     from ArSSRLib.upsampling import plan_upsampling  # noqa: PLC0415
     from ArSSRLib.upsampling.agreement import make_agree  # noqa: PLC0415
-    from ArSSRLib.volume import Volume  # noqa: PLC0415
 
     grid = VolumeGeometry(AGREEING_SIZE, AGREEING_SCALE)
     scan = np.random.default_rng(0).random(grid.shape, dtype=np.float32)

@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ArSSRLib import __version__
+from ArSSRLib.acquisition.decision import EstimatedOnce
+from ArSSRLib.acquisition.profile import SliceProfile
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import InputError, OutputError
-from ArSSRLib.geometry import parse_scale
+from ArSSRLib.geometry import VolumeGeometry, parse_scale
 from ArSSRLib.io import destination_of, read_volume, validate_output, write_volume
 from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.leftovers import hidden_name
+from ArSSRLib.record import record_of
+from ArSSRLib.volume import Volume
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events, Progress
 from ArSSRLib.worker.job import Profile, UpsampleJob, VolumeFiles
 from ArSSRLib.worker.packages import load_packages
 
 if TYPE_CHECKING:
-    from ArSSRLib.acquisition.decision import Estimate
-    from ArSSRLib.geometry import VolumeGeometry
     from ArSSRLib.model.interface import SuperResolutionModel
-    from ArSSRLib.volume import Volume
 
 
 def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellation) -> dict[str, Any]:
@@ -45,7 +46,6 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     progress = Progress(events, cancellation.check, len(job.volumes))
     progress.stage("load", 1)
     load_packages()
-    from ArSSRLib.acquisition.decision import EstimatedOnce  # noqa: PLC0415
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
     from ArSSRLib.device import device_name, peak_memory, resolve_device  # noqa: PLC0415
     from ArSSRLib.upsampling import decided  # noqa: PLC0415
@@ -86,11 +86,10 @@ def _upsample_one(
     *,
     job: UpsampleJob,
     model: SuperResolutionModel,
-    estimate: Estimate,
+    estimate: EstimatedOnce,
     progress: Progress,
 ) -> tuple[VolumeGeometry, dict[str, Any]]:
     """Upsample one file; return the grid and the record of the result. Nothing else stays in memory."""
-    from ArSSRLib.record import record_of  # noqa: PLC0415 - needs PyTorch
     from ArSSRLib.upsampling import carry_out, plan_upsampling  # noqa: PLC0415
 
     progress.stage("read", number)
@@ -111,8 +110,6 @@ def _upsample_one(
 
 def read_stated(path: Path, stated: Profile | None) -> Volume:
     """Return the volume of a file; slice profiles that the file does not state are taken from the job."""
-    from ArSSRLib.acquisition.profile import SliceProfile  # noqa: PLC0415
-
     volume = read_volume(path)
     if stated is None:
         return volume
