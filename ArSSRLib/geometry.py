@@ -313,3 +313,9 @@ def scale_label(scale: Sequence[float], digits: int = 4) -> str:
     """Return a scale as text for tables and names: "2", or "1x1x3" if the axes i, j, k differ."""
     factors = [f"{factor:.{digits}g}" for factor in scale]
     return factors[0] if len(set(factors)) == 1 else "x".join(factors)
+
+
+def times_label(scale: Sequence[float]) -> str:
+    """Return a scale as text for users: "2x", or "1x1x3" if the axes i, j, k differ."""
+    label = scale_label(scale, 3)
+    return label if "x" in label else f"{label}x"

@@ -114,11 +114,9 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 def spline_coefficients(volume: Tensor) -> Tensor:
     """Return the cubic B-spline coefficients of a volume of shape (..., D, H, W), in the same shape."""
+    matrices = [_prefilter_on(count, volume.dtype, volume.device) for count in volume.shape[-3:]]
     with in_full_precision(volume.device):
-        for axis in (-3, -2, -1):
-            matrix = _prefilter_on(volume.shape[axis], volume.dtype, volume.device)
-            volume = torch.movedim(torch.movedim(volume, axis, -1) @ matrix.T, -1, axis)
-    return volume
+        return apply_matrices(volume, matrices)
 
 
 @lru_cache(maxsize=64)

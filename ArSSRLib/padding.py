@@ -197,7 +197,8 @@ def _are_padding(
     rest, least = sample[~np.isin(sample, ends)], max(VOXELS, PART_OF_VOLUME * sample.size)
     if not ends or rest.size < least:
         return False
-    others = np.array([rest.min(), rest.max(), *_extremes(faces[~np.isin(faces, ends)])])
+    outer = faces[~np.isin(faces, ends)]
+    others = np.array([rest.min(), rest.max(), *([outer.min(), outer.max()] if outer.size else [])])
     for value in ends:
         on_faces = np.count_nonzero(faces == value)
         if np.count_nonzero(sample == value) >= least and on_faces >= PART_OF_FACES * faces.size:
@@ -207,10 +208,6 @@ def _are_padding(
         if not padding:
             return False
     return True
-
-
-def _extremes(values: npt.NDArray[Any]) -> list[Any]:
-    return [values.min(), values.max()] if values.size else []
 
 
 def _is_border(value: Any, rest: npt.NDArray[Any], array: npt.NDArray[Any]) -> bool:  # noqa: ANN401 - a voxel

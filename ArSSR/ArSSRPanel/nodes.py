@@ -14,7 +14,7 @@ import vtk
 from vtk.util import numpy_support
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import VolumeGeometry, scale_label
+from ArSSRLib.geometry import VolumeGeometry, times_label
 from ArSSRLib.volume import FileHeader, Volume
 
 HELPER_ATTRIBUTE = "ArSSR.Helper"
@@ -151,5 +151,4 @@ def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
 
 def outputName(node: slicer.vtkMRMLNode, scale: Sequence[float]) -> str:
     """Return the name of a result: "T1 ArSSR 2x", or "T1 ArSSR 1x1x4" if the axes differ (i, j, k)."""
-    label = scale_label(scale, 3)
-    return f"{node.GetName() or 'Volume'} ArSSR {label if 'x' in label else f'{label}x'}"
+    return f"{node.GetName() or 'Volume'} ArSSR {times_label(scale)}"

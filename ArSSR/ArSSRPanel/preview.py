@@ -16,7 +16,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from ArSSRLib.errors import ArSSRError, InputError
-from ArSSRLib.geometry import scale_label
+from ArSSRLib.geometry import times_label
 from ArSSRPanel.lens import Lens
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import bentTransform
@@ -177,13 +177,12 @@ class LivePreview:
 
     def _label(self, shown: Question, *, uncorrected: bool) -> str:
         """Return the label of the lens: the scale, the accuracy, and further steps of Apply."""
-        scale = scale_label(shown.target.scale, 3)
         parts = [_("exact") if shown.exact else _("quick")]
         if uncorrected:
             parts.append(_("before agreement with the scan"))
         if self._request is not None and self._request.options.mirrored:
             parts.append(_("without averaging"))
-        return _("ArSSR {scale}, {state}").format(scale=scale if "x" in scale else f"{scale}x", state=", ".join(parts))
+        return _("ArSSR {scale}, {state}").format(scale=times_label(shown.target.scale), state=", ".join(parts))
 
     def _onRefused(self, number: int, message: str) -> None:
         if self.state.refused(number):

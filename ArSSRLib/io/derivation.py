@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ArSSRLib import __version__
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import parse_scale
+from ArSSRLib.geometry import parse_scale, times_label
 
 #: Manufacturer of derived files, for formats that require one.
 MANUFACTURER = "ArSSR"
@@ -45,17 +45,14 @@ class Derivation:
     @property
     def label(self) -> str:
         """The addition to a name: "ArSSR 2x", or "ArSSR 1x1x4" if the axes differ."""
-        factors = [f"{factor:.3g}" for factor in self.scale]
-        return f"ArSSR {factors[0]}x" if len(set(factors)) == 1 else f"ArSSR {'x'.join(factors)}"
-
-    @property
-    def algorithm(self) -> str:
-        """Program, version, model and checksum of the weights."""
-        return f"ArSSR {__version__}, model {self.model}, SHA-256 {self.sha256}"
+        return f"ArSSR {times_label(self.scale)}"
 
     @property
     def text(self) -> str:
         """A description of the processing in one line."""
         factors = " x ".join(f"{factor:.6g}" for factor in self.scale)
         device = f", on {self.device}" if self.device else ""
-        return f"Super-resolution by {factors} (i, j, k): {self.algorithm}{device}. For research, not for diagnosis."
+        return (
+            f"Super-resolution by {factors} (i, j, k): ArSSR {__version__}, model {self.model}, SHA-256 {self.sha256}"
+            f"{device}. For research, not for diagnosis."
+        )

@@ -76,8 +76,7 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
         InputError: If the source is not usable; see `require_mr`.
         OutputError: If the voxels cannot be stored.
     """
-    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, folder), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, folder), warnings.catch_warnings(action="ignore"):
         slices = [part for file, header in _read_headers(files) for part in _slices(header, file)]
         common = _image_header(volume, slices, derivation)
         stored = _stored(volume)
@@ -99,8 +98,7 @@ def _read_headers(files: Sequence[Path]) -> list[tuple[Path, Dataset]]:
         msg = "has no source images; specify the files of the series from which it was made"
         raise InputError(msg)
     headers: list[tuple[Path, Dataset]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         for file in files:
             try:
                 with file.open("rb") as stream:

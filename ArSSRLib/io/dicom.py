@@ -43,8 +43,7 @@ def read(path: Path, series: str | None) -> Volume:
         InputError: If there is no series, several without a selection, or its slices are not one evenly spaced stack.
     """
     # pydicom reports every deviation from the standard, and scanners often deviate.
-    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings(action="ignore"):
         try:
             headers = headers_of(path)
             found = choose(headers, series)
@@ -107,8 +106,7 @@ def find(path: Path, series: str | None) -> list[Path]:
     Raises:
         InputError: If there is no series, or several without a selection.
     """
-    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet.forwarded("pydicom", LOGGER, logging.DEBUG, path), warnings.catch_warnings(action="ignore"):
         headers = headers_of(path)
         return without_copies(choose(headers, series), headers)
 
@@ -184,12 +182,7 @@ def _digits(groups: Sequence[Dataset], sequence: str, name: str) -> tuple[int, .
 
 
 def _voxels(headers: Mapping[Path, Dataset], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return the voxels of all slices in the order of the files, in the shape (k, j, i) given by the headers.
-
-    Args:
-        headers: Headers by file; the slices of a series may be stored differently.
-        shape: Shape of the volume.
-    """
+    """Return the voxels of all files in their order, shape (k, j, i); slices may be stored differently."""
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:
         with itk.silence():
@@ -228,14 +221,8 @@ def _by_gdcm(file: Path) -> npt.NDArray[Any]:
 def _corrected(file: Path, unused: int) -> npt.NDArray[Any]:
     """Return the stored voxels of a file that GDCM would invert, or whose highest bits GDCM would discard.
 
-    GDCM reads a copy without patient information that is labeled as MONOCHROME2, with its voxels in the lowest bits.
-
-    Args:
-        file: The file.
-        unused: Number of unused bits below the voxels.
-
-    Raises:
-        InputError: If the voxels are compressed and lie above unused bits.
+    GDCM reads a copy without patient information that is labeled as MONOCHROME2, with its voxels in the lowest bits,
+    of which ``unused`` are below them in the file.
     """
     require_package("pydicom", "Reading MONOCHROME1")
     source = pydicom.dcmread(file, force=True)

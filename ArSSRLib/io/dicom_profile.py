@@ -30,10 +30,8 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
     kinds = [word.upper() for word in image_types(headers[0])]
     if kinds[:1] == ["DERIVED"]:
         LOGGER.info(
-            (
-                "%s: is derived from other images, so what it states about the acquisition is not used; the slice "
-                "profile is unknown."
-            ),
+            "%s: is derived from other images, so what it states about the acquisition is not used; the slice "
+            "profile is unknown.",
             path,
         )
         return UNKNOWN
@@ -41,7 +39,9 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
     if not any(_all(group, "SliceThickness") for group in groups):
         return UNKNOWN
     thicknesses = {_number(value) for group in groups for value in _all(group, "SliceThickness")}
-    if len(thicknesses) > 1 and _spread(thicknesses) > _THICKNESS_AGREES_MM:
+    known = [value for value in thicknesses if value is not None]
+    alike = len(known) == len(thicknesses) and max(known) - min(known) <= _THICKNESS_AGREES_MM
+    if len(thicknesses) > 1 and not alike:
         LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown.", path)
         thicknesses = {None}
     acquisition = str(_find(groups[0], "MRAcquisitionType") or "").strip().upper()
@@ -112,8 +112,3 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - as a header has it
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _spread(values: set[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return max(known) - min(known) if len(known) == len(values) else float("inf")

@@ -72,19 +72,11 @@ def _first_dicom_file(entries: Iterable[Path], images: Container[Path]) -> Path 
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return the files of a folder that are not hidden, including broken links.
-
-    Raises:
-        InputError: If the folder cannot be listed.
-    """
+    """Return the files of a folder that are not hidden, including broken links."""
     try:
         with os.scandir(folder) as found:  # distinguishes files from folders without a call for each of them
-            return [folder / entry.name for entry in found if not entry.name.startswith(".") and _is_file(entry)]
+            shown = [entry for entry in found if not entry.name.startswith(".")]
+            return [folder / e.name for e in shown if e.is_file() or (e.is_symlink() and not os.path.exists(e))]
     except OSError as error:
         msg = f"{folder}: cannot be listed ({error.strerror}); specify an existing folder."
         raise InputError(msg) from error
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry of a folder is a file, or a broken link."""
-    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))

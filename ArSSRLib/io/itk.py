@@ -125,10 +125,6 @@ def _require_voxels(header: TextHeader, promised: int) -> None:
     """Verify that the voxels of a one-file volume, ``promised`` bytes, are complete before memory is allocated.
 
     Compressed voxels are decompressed once to verify the checksum at their end, which ITK ignores.
-
-    Raises:
-        InputError: If there are fewer bytes, or far more.
-        zlib.error: If the compressed data are damaged or incomplete.
     """
     fields = header.fields
     elsewhere = bool(header.data_files) or {"line skip", "lineskip", "byte skip", "byteskip"} & set(fields)
@@ -192,12 +188,7 @@ def _unpack(packed: IO[bytes], target: IO[bytes], most: int) -> None:
 
 
 def _decompressed(file: IO[bytes], most: int) -> Iterator[int]:
-    """Yield the number of bytes from each small step of decompressing the rest of a file.
-
-    Raises:
-        InputError: If the sum exceeds ``most``: a small file may expand to millions of times its size.
-        zlib.error: If the compressed data are damaged or incomplete.
-    """
+    """Yield the bytes of each step of decompressing a file, which may expand to millions of times its size."""
     stream, total = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0  # accepts zlib and gzip
     while not stream.eof:
         block = stream.unconsumed_tail or file.read(2**20)

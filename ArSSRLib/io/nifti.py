@@ -103,8 +103,7 @@ def write(volume: Volume, path: Path, description: str) -> None:
 @contextmanager
 def _tidy() -> Iterator[None]:
     """Suppress the warnings of nibabel, and close the files that it leaves open after an exception."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
         try:
             yield
         except BaseException as error:
@@ -141,11 +140,9 @@ def _size(shape: Sequence[int]) -> tuple[int, int, int]:
     while len(size) > 3 and size[-1] in (0, 1):  # a length of 0 means that the axis does not exist
         size.pop()
     times = " x ".join(str(n) for n in size)
-    if len(size) > 3:
-        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; split it first, for example with fslsplit"
-        raise InputError(msg)
-    if len(size) < 3:
-        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; stack the slices into a volume first"
+    advice = "split it first, for example with fslsplit" if len(size) > 3 else "stack the slices into a volume first"
+    if len(size) != 3:
+        msg = f"has {len(size)} dimensions ({times}), but 3 are needed; {advice}"
         raise InputError(msg)
     if min(size) < 1:
         msg = f"has no voxels ({times}); export it again"
@@ -170,11 +167,7 @@ def _proxy(image: Nifti1Pair | MGHImage, size: tuple[int, int, int], raw: Nifti1
 
 
 def _bytes_in(path: Path, least: int, most: int) -> int:
-    """Return the size of a file after decompression; reading to the end verifies the checksum.
-
-    Raises:
-        InputError: If it is damaged, or larger than ``most``: a small file may expand to a thousand times its size.
-    """
+    """Return the size of a file after decompression, by reading to the end, which verifies the checksum."""
     if not is_compressed(path):
         return path.stat().st_size
     total = 0

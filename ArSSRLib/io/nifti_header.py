@@ -90,10 +90,8 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
     if not isinstance(header, Nifti1Header):
         if not _has_ras(path):
             LOGGER.warning(
-                (
-                    "%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm and coronal slices are assumed, "
-                    "so check the result."
-                ),
+                "%s: states neither voxel spacing nor orientation; 1 x 1 x 1 mm and coronal slices are assumed, "
+                "so check the result.",
                 path,
             )
         return np.array(image.affine, dtype=np.float64), {}

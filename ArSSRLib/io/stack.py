@@ -60,7 +60,8 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
     if len(planes) < 2:
         msg = "has a single slice; specify the folder that contains all slices of the series"
         raise InputError(msg)
-    turn = _orientation_error(planes)
+    digits = max(max(plane.orientation_digits) for plane in planes)
+    turn = 0.5 * 10.0**-digits if digits > 1 else 0.0  # rounding error of the orientation; whole numbers are exact
     _require_alike(planes, turn)
     axes = _axes(first, turn)
     positions = np.array([plane.position for plane in planes])
@@ -76,12 +77,6 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
         direction=tuple(float(x) for x in axes.T.ravel()),
     )
     return [int(n) for n in order], geometry
-
-
-def _orientation_error(planes: Sequence[Plane]) -> float:
-    """Return the largest rounding error of a component of the orientation; whole numbers are exact."""
-    digits = max(max(plane.orientation_digits) for plane in planes)
-    return 0.5 * 10.0**-digits if digits > 1 else 0.0
 
 
 def _require_alike(planes: Sequence[Plane], orientation_error: float) -> None:
@@ -112,12 +107,9 @@ def _axes(plane: Plane, orientation_error: float) -> Vectors:
 
 
 def _spacing(depths: Vectors, error: float) -> float:
-    """Return the distance between slices in mm.
+    """Return the distance between slices at ascending ``depths`` along their normal, and refuse an uneven stack.
 
-    ``depths`` are positions along the normal in mm, in ascending order, and ``error`` is their largest rounding error.
-
-    Raises:
-        InputError: If slices are duplicated or missing, or the distance varies by more than the rounding error.
+    ``error`` is the largest rounding error of the depths; all in mm.
     """
     steps = np.diff(depths)
     apart = steps[steps > 1e-3]

@@ -102,7 +102,9 @@ def pack_published(decoder: Decoder, channels: int, number_format: torch.dtype) 
         other than features; then the bias of the features. The outputs other than features are three coordinates in
         the first stage, and the intensity in the second.
     """
-    stages = [_linear_layers(stage) for stage in (decoder.stage_one, decoder.stage_two)]
+    stages = [
+        [part for part in stage if isinstance(part, nn.Linear)] for stage in (decoder.stage_one, decoder.stage_two)
+    ]
     width, inputs = padded(stages[0][0].out_features), padded(channels)
     skip, last = stages[0][-1], stages[1][-1]
     ends = [(skip.weight[channels:], skip.bias[channels:]), (last.weight, last.bias)]
@@ -142,10 +144,6 @@ def pack_residual(hidden: Sequence[nn.Module], output: nn.Linear, number_format:
     # A decoder of one layer has no matrix, but a kernel needs a valid pointer.
     matrices = matrices or [output.weight.new_zeros(1)]
     return PackedLayers(_joined(matrices, number_format), _joined(vectors, torch.float32), channels, width, len(layers))
-
-
-def _linear_layers(stage: nn.Module) -> list[nn.Linear]:
-    return [layer for layer in stage.modules() if isinstance(layer, nn.Linear)]
 
 
 def _grown(tensor: Tensor, *shape: int) -> Tensor:

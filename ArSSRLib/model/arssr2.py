@@ -307,7 +307,8 @@ class ArSSR2(SuperResolutionModel):
             rows[:, :old] = own[name].view(2, old, self.config.channels, -1)
         deeper.load_state_dict(state)
         for block in list(deeper.blocks)[old:]:
-            cast("ResidualBlock", block).add_nothing()
+            for parameter in cast("ResidualBlock", block).second.parameters():
+                nn.init.zeros_(parameter)
         return deeper
 
 

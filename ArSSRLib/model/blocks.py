@@ -74,11 +74,6 @@ class ResidualBlock(nn.Module):
         for planes, rows, part in second.slabs(hidden, advance, box=within(boxes[1], boxes[0]), needed=needed[1]):
             features[planes, rows] += part
 
-    def add_nothing(self) -> None:
-        """Make the block return its input until it is trained."""
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(cast("Tensor", self.second.bias))
-
 
 def with_detail(volume: Tensor) -> Tensor:
     """Return a volume, shape (N, 1, D, H, W), and its amplified detail as two channels."""

@@ -164,8 +164,7 @@ class FixedScale(SuperResolutionModel):
 def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[Tensor, int]:
     """Extend an axis by up to ``radius`` fine voxels at both ends, as far as their centers lie in its ``count`` voxels.
 
-    Returns:
-        The extended vector of continuous coarse indices, and the number of voxels added at its start.
+    Returned are the extended vector of continuous coarse indices, and the number of voxels added at its start.
     """
     before = min(radius, math.floor((position[0].item() + 0.5) * scale))
     after = min(radius, math.floor((count - 0.5 - position[-1].item()) * scale))

@@ -183,11 +183,7 @@ class Lens:
                 yield part, here
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
-        """Return the parts of a plane for encoding them one by one, with the least work among those that fit.
-
-        Raises:
-            MemoryLimitError: If even the smallest parts do not fit.
-        """
+        """Return the parts of a plane for encoding them one by one, with the least work among those that fit."""
         room, needed, best, least = self._room(), math.inf, None, math.inf
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)

@@ -65,32 +65,27 @@ def probe(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
 
 
 def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, Any]:
+    import psutil  # noqa: PLC0415 - once it is known to be there, as the next two
     import torch  # noqa: PLC0415
 
-    from ArSSRLib.device import (  # noqa: PLC0415
-        available_devices,
-        device_name,
-        free_memory,
-        smoke_test,
-        total_memory,
-        used_memory,
-    )
+    from ArSSRLib import device as machine  # noqa: PLC0415
 
     devices, working = [], []
-    for device in available_devices():
+    for device in machine.available_devices():
         cancellation.check()
         # Before the memory, because a broken device may fail to report it.
-        smoke = smoke_test(device)
+        smoke = machine.smoke_test(device)
         memory = {"free_memory": 0, "total_memory": 0}
         if smoke == "ok":
             working.append(device)
-            memory = {"free_memory": free_memory(device), "total_memory": total_memory(device)}
-        devices.append({"id": str(device), "name": device_name(device), **memory, "smoke": smoke})
+            memory = {"free_memory": machine.free_memory(device), "total_memory": machine.total_memory(device)}
+        devices.append({"id": str(device), "name": machine.device_name(device), **memory, "smoke": smoke})
     models, networks = _describe_models(job.models, cancellation)
     for name in ("ArSSRLib.upsampling", "ArSSRLib.io.itk"):  # modules that a working worker loads
         import_module(name)
-    base_memory = used_memory(torch.device("cpu"))
-    start = _seconds_since_start()
+    base_memory = machine.used_memory(torch.device("cpu"))
+    # The age of this process: the time that every worker spends on loading before it computes.
+    start = round(max(0.0, time.time() - float(psutil.Process().create_time())), 3)
     before = processor_times()
     speed = {
         str(device): {name: _seconds_per_cost(network, device, cancellation) for name, network in networks.items()}
@@ -108,13 +103,6 @@ def _probe_with_torch(job: ProbeJob, cancellation: Cancellation) -> dict[str, An
         "beside": beside,
         "busy": taken_by_others(before, processor_times()),
     }
-
-
-def _seconds_since_start() -> float:
-    """Return the age of this process: the time that every worker spends on loading before it computes."""
-    import psutil  # noqa: PLC0415 - once it is known to be there
-
-    return round(max(0.0, time.time() - float(psutil.Process().create_time())), 3)
 
 
 def _describe_models(
