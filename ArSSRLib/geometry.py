@@ -90,8 +90,8 @@ class VolumeGeometry:
             raise InputError(msg)
         return cls(
             size=_three_ints(size),
-            spacing=_three(spacing),
-            origin=_three(lps[:3, 3]),
+            spacing=three(spacing),
+            origin=three(lps[:3, 3]),
             direction=tuple(float(x) for x in (lps[:3, :3] / spacing).ravel()),
         )
 
@@ -103,7 +103,7 @@ class VolumeGeometry:
     @property
     def extent(self) -> tuple[float, float, float]:
         """Edge lengths of the field of view along i, j, k, in mm, from outer face to outer face."""
-        return _three(np.multiply(self.spacing, self.size))
+        return three(np.multiply(self.spacing, self.size))
 
     @property
     def affine(self) -> FloatArray:
@@ -161,7 +161,7 @@ class VolumeGeometry:
         spacing = np.multiply(self.spacing, np.divide(self.size, size))
         # Not the old origin: the first voxel has another size, but its outer face is unchanged.
         origin = np.asarray(self.origin) + self._axes() @ (spacing - self.spacing) / 2
-        return VolumeGeometry(_three_ints(size), _three(spacing), _three(origin), self.direction)
+        return VolumeGeometry(_three_ints(size), three(spacing), three(origin), self.direction)
 
     def cropped(self, start: Sequence[int], size: Sequence[int]) -> VolumeGeometry:
         """Return the grid of a box of voxels, from a start and of a size along i, j, k; they keep their positions.
@@ -174,7 +174,7 @@ class VolumeGeometry:
         # A corner at 0 adds exact zeros: a crop from the first voxel keeps the origin to the last bit.
         origin = np.asarray(self.origin) + self._axes() @ np.multiply(self.spacing, corner)
         return VolumeGeometry(
-            _three_ints([stop - first for first, stop in box]), self.spacing, _three(origin), self.direction
+            _three_ints([stop - first for first, stop in box]), self.spacing, three(origin), self.direction
         )
 
     def matches(self, other: VolumeGeometry, tolerance_mm: float = 1e-4) -> bool:
@@ -209,7 +209,7 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
                 "module or another resampling tool."
             )
             raise InputError(msg)
-    return _three(factors * (3 // len(factors)))
+    return three(factors * (3 // len(factors)))
 
 
 def parse_region(region: Sequence[Sequence[int]], size: Sequence[int]) -> Region:
@@ -255,7 +255,7 @@ def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]
             "an axis; choose the same spacing or a finer one along every axis."
         )
         raise InputError(msg)
-    return _three(np.maximum(factors, 1.0))
+    return three(np.maximum(factors, 1.0))
 
 
 def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float, float, float]:
@@ -270,12 +270,12 @@ def scale_for_size(geometry: VolumeGeometry, size: Sequence[int]) -> tuple[float
             f"{times(size, 10)}."
         )
         raise InputError(msg)
-    return _three(np.divide(size, geometry.size))
+    return three(np.divide(size, geometry.size))
 
 
 def scale_for_isotropic(geometry: VolumeGeometry) -> tuple[float, float, float]:
     """Return the factors along i, j, k that change every axis to the finest spacing of the volume."""
-    return _three(np.divide(geometry.spacing, min(geometry.spacing)))
+    return three(np.divide(geometry.spacing, min(geometry.spacing)))
 
 
 def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[float, float, float]:
@@ -291,10 +291,11 @@ def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[f
             "a larger scale or a finer spacing."
         )
         raise InputError(msg)
-    return _three([new / old for new, old in zip(finer.size, geometry.size, strict=True)])
+    return three([new / old for new, old in zip(finer.size, geometry.size, strict=True)])
 
 
-def _three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
+def three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:
+    """Return three numbers as a tuple of floats."""
     a, b, c = (float(x) for x in values)
     return (a, b, c)
 

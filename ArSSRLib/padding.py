@@ -35,6 +35,8 @@ PART_OF_VOLUME, PART_OF_FACES, VOXELS = 0.01, 0.05, 32
 COVERED, CONNECTED, THINNED = 0.1, 0.99, 32_000_000
 # The scanner and a later program may both have padded.
 _ROUNDS = 2
+# Numbers of the lowest and of the highest values that may be padding, in the order in which they are considered.
+_EXTREMES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2))
 # Voxels around the anatomy that repeat it; farther away, padding becomes as dark as the darkest anatomy.
 _REACH = 6
 
@@ -115,18 +117,8 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
         # The evenly distributed sample may miss a face.
         values = np.concatenate([sample, faces])
         lows, highs = (_on_faces(values, faces, extreme) for extreme in (np.min, np.max))
-        sets = (
-            lows[:1],
-            highs[:1],
-            lows[:1] + highs[:1],
-            lows,
-            highs,
-            lows + highs[:1],
-            lows[:1] + highs,
-            lows + highs,
-        )
         # With fewer extremes than two, several of these are the same.
-        distinct = dict.fromkeys(map(tuple, sets))
+        distinct = dict.fromkeys(tuple(lows[:low] + highs[:high]) for low, high in _EXTREMES)
         found = next((ends for ends in distinct if _are_padding(ends, sample, faces, array)), ())
         ranges.extend((value, value) for value in found)
         sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))

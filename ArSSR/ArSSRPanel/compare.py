@@ -58,7 +58,7 @@ class Comparison:
     def __init__(self) -> None:
         self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._layout: int | None = None
-        self._states: dict[str, views.ViewState] = {}
+        self._restorers: dict[str, Callable[[Any], None]] = {}
         self._windows: LinkedWindows | None = None
         self._swipe: Swipe | None = None
         self._overlay: UncertaintyOverlay | None = None
@@ -106,13 +106,13 @@ class Comparison:
         for caption in self._captions.values():
             caption.remove()
         self._captions = {}
-        layout, states = self._layout, self._states
+        layout, restorers = self._layout, self._restorers
         self._shortcut = self._swipe = self._overlay = self._windows = self._flip = self._layout = None
-        self._states = {}
+        self._restorers = {}
         if layout is not None and slicer.app.layoutManager() is not None:
             views.setLayout(layout)
-            for name, state in states.items():
-                views.restore(slicer.app.layoutManager().sliceWidget(name), state)
+            for name, restore in restorers.items():
+                restore(slicer.app.layoutManager().sliceWidget(name))
         for node in self.helpers:
             removeHelper(node)
         self.helpers = []
@@ -171,7 +171,7 @@ class Comparison:
         number = LAYOUT_IDS[len(each)]
         if not layoutNode.IsLayoutDescription(number):
             layoutNode.AddLayoutDescription(number, layoutDescription(len(each)))
-        self._states = {name: views.stateOf(layoutManager.sliceWidget(name)) for name in VIEWS}
+        self._restorers = {name: views.restorerOf(layoutManager.sliceWidget(name)) for name in VIEWS}
         self._layout = layoutNode.GetViewArrangement()
         views.setLayout(number)
         for name, (volume, label) in zip(VIEWS, each, strict=False):

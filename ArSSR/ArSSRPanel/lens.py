@@ -26,6 +26,9 @@ class Lens:
     Args:
         like: The volume whose window, level and colors are used.
         onMoved: Called when the lens, or the slice under it, has moved.
+
+    Attributes:
+        view: Name of the slice view of the lens; "" if there is none.
     """
 
     def __init__(self, like: slicer.vtkMRMLScalarVolumeNode, onMoved: Callable[[], object]) -> None:
@@ -33,7 +36,7 @@ class Lens:
         self._like = like
         self._onMoved = onMoved
         self._widgets = dict(views.sliceWidgets())
-        self._name = next(iter(self._widgets), "")
+        self.view = next(iter(self._widgets), "")
         self._position = (0.5, 0.5)
         self._grab: tuple[float, float] | None = None
         self._layer: PlaneLayer | None = None
@@ -42,14 +45,9 @@ class Lens:
             self._watch(name, widget)
 
     @property
-    def view(self) -> str:
-        """Name of the slice view of the lens; "" if there is none."""
-        return self._name
-
-    @property
     def sliceNode(self) -> slicer.vtkMRMLSliceNode:
         """The node of that view."""
-        return self._widgets[self._name].mrmlSliceNode()
+        return self._widgets[self.view].mrmlSliceNode()
 
     @property
     def square(self) -> tuple[float, float, float]:
@@ -61,9 +59,9 @@ class Lens:
     def moveTo(self, name: str, x: float, y: float) -> None:
         """Move the center of the lens to a pixel of a slice view."""
         width, height = self._widgets[name].mrmlSliceNode().GetDimensions()[:2]
-        if name != self._name:
+        if name != self.view:
             self.clear()
-            self._name = name
+            self.view = name
         self._position = (min(max(x / max(width, 1), 0.0), 1.0), min(max(y / max(height, 1), 0.0), 1.0))
         self._onMoved()
 
@@ -76,20 +74,20 @@ class Lens:
             label: A line for the edge of the view.
         """
         if self._layer is None:
-            self._layer = PlaneLayer(self._widgets[self._name], "ArSSR preview", self._like)
+            self._layer = PlaneLayer(self._widgets[self.view], "ArSSR preview", self._like)
         display = self._like.GetDisplayNode()
         window, level = (display.GetWindow(), display.GetLevel()) if display is not None else (1.0, 0.5)
         shown = np.where(np.isfinite(plane), plane, level - window / 2).astype(np.float32)
         if min(shown.shape) >= LEAST_FRAMED:
             shown[[0, -1], :] = shown[:, [0, -1]] = level + window / 2
         self._layer.show(shown, ijkToRAS)
-        views.setLabel(self._widgets[self._name], label)
+        views.setLabel(self._widgets[self.view], label)
 
     def clear(self) -> None:
         """Show nothing until the next plane."""
         if self._layer is not None:
             self._layer.remove()
-            views.setLabel(self._widgets[self._name], "")
+            views.setLabel(self._widgets[self.view], "")
         self._layer = None
 
     def remove(self) -> None:
@@ -125,7 +123,7 @@ class Lens:
         return tag[0]
 
     def _onSlice(self, name: str) -> None:
-        if name == self._name:
+        if name == self.view:
             self._onMoved()
 
     def _onPress(self, name: str, interactor: Any) -> bool:
@@ -135,14 +133,14 @@ class Lens:
             return False
         x, y = interactor.GetEventPosition()
         centerX, centerY, edge = self.square
-        inside = name == self._name and max(abs(x - centerX), abs(y - centerY)) <= edge / 2
+        inside = name == self.view and max(abs(x - centerX), abs(y - centerY)) <= edge / 2
         self._grab = (centerX - x, centerY - y) if inside else (0.0, 0.0)
         if not inside:
             self.moveTo(name, x, y)
         return True
 
     def _onMove(self, name: str, interactor: Any) -> bool:
-        if self._grab is None or name != self._name:
+        if self._grab is None or name != self.view:
             return False
         x, y = interactor.GetEventPosition()
         self.moveTo(name, x + self._grab[0], y + self._grab[1])

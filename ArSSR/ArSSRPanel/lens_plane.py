@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry
-from ArSSRPanel.preview_state import Target, Vector
+from ArSSRLib.geometry import LPS_TO_RAS, VolumeGeometry, three
+from ArSSRPanel.preview_state import Target
 
 # Largest number of pixels along an edge; if the view is zoomed out further, the lens becomes smaller.
 MAXIMUM_EDGE = 160
@@ -56,11 +56,11 @@ def targetOf(
     pixelToLPS, pixelToLocal, size = found
     return Target(
         view=view,
-        origin=_three(pixelToLPS[:3, 3]),
-        columnStep=_three(pixelToLPS[:3, 0]),
-        rowStep=_three(pixelToLPS[:3, 1]),
+        origin=three(pixelToLPS[:3, 3]),
+        columnStep=three(pixelToLPS[:3, 0]),
+        rowStep=three(pixelToLPS[:3, 1]),
         size=size,
-        scale=_three(scale),
+        scale=three(scale),
         ijkToRAS=tuple(float(value) for value in (localToWorld @ pixelToLocal).ravel()),
     )
 
@@ -119,8 +119,3 @@ def _matrix(columns: np.ndarray, origin: np.ndarray) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = columns, origin
     return matrix
-
-
-def _three(values: Sequence[float] | np.ndarray) -> Vector:
-    a, b, c = (float(value) for value in values)
-    return (a, b, c)

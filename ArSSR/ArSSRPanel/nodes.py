@@ -13,7 +13,6 @@ import slicer.util
 import vtk
 from vtk.util import numpy_support
 
-from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry, times_label
 from ArSSRLib.volume import FileHeader, Volume
 
@@ -92,18 +91,6 @@ def bentTransform(node: slicer.vtkMRMLNode) -> str:
         f'The volume is under the non-linear transform "{transform.GetName()}". It is upsampled as it is before that '
         "transform, and so are the spacing and the scale meant; the result is put under the same transform."
     )
-
-
-def requirePresent(nodes: list[slicer.vtkMRMLNode], scene: slicer.vtkMRMLScene | None) -> None:
-    """Refuse nodes that are no longer in their scene.
-
-    Raises:
-        InputError: If there is such a node.
-    """
-    for node in nodes:
-        if scene is None or not scene.IsNodePresent(node):
-            msg = f'"{node.GetName()}" is no longer in the scene; choose another volume.'
-            raise InputError(msg)
 
 
 def copyAppearance(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:

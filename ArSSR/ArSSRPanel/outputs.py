@@ -83,14 +83,12 @@ def showSequence(request: Request, volumes: Iterable[Volume], done: Mapping[str,
         # The name without a suffix is used for the volume that shows the frames.
         target.SetName(scene.GenerateUniqueName(f"{outputName(source, request.scale)} sequence"))
 
-    def newFrame(frame: slicer.vtkMRMLScalarVolumeNode, volume: Volume) -> slicer.vtkMRMLScalarVolumeNode:
-        node = slicer.vtkMRMLScalarVolumeNode()
-        node.SetName(outputName(frame, request.scale))
-        updateNodeFromVolume(node, volume)
-        writeAttributes(node, None, done)
-        return node
-
-    frames = [newFrame(frame, volume) for frame, volume in zip(sequences.framesOf(source), volumes, strict=True)]
+    frames = []
+    for frame, volume in zip(sequences.framesOf(source), volumes, strict=True):
+        frames.append(slicer.vtkMRMLScalarVolumeNode())
+        frames[-1].SetName(outputName(frame, request.scale))
+        updateNodeFromVolume(frames[-1], volume)
+        writeAttributes(frames[-1], None, done)
     sequences.fillSequence(source, target, frames)
     writeAttributes(target, source, done)
     if isNew:

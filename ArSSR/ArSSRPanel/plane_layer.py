@@ -35,11 +35,6 @@ class PlaneLayer:
         self._before = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
         self._tags: list[tuple[Any, int]] = []
 
-    @property
-    def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        """The current volume; None if there is none."""
-        return self._node
-
     def show(self, plane: np.ndarray, ijkToRAS: np.ndarray) -> None:
         """Show a plane, shape (rows, columns), replacing the previous one.
 

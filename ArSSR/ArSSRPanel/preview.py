@@ -100,11 +100,7 @@ class LivePreview:
         self._onMoved()
 
     def _begin(self, request: Request) -> None:
-        """Start a worker for a request; the lens keeps its position.
-
-        Raises:
-            ArSSRError: If it cannot be started.
-        """
+        """Start a worker for a request; the lens keeps its position."""
         if bentTransform(request.inputVolume):
             msg = f'"{request.inputVolume.GetName()}" is under a non-linear transform; harden it to see a preview.'
             raise InputError(msg)

@@ -21,7 +21,7 @@ from ArSSRLib.io import write_volume
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange, outputs, sequences
 from ArSSRPanel.acquisition import profileOf
-from ArSSRPanel.nodes import bentTransform, requirePresent, volumeFromNode
+from ArSSRPanel.nodes import bentTransform, volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
 
@@ -80,12 +80,7 @@ class Run:
         self._grids: list[VolumeGeometry] = []
         self._failure: BaseException | None = None
         self._waiting = False
-        self._running = False
-
-    @property
-    def running(self) -> bool:
-        """Whether the run has started but not ended."""
-        return self._running
+        self.running = False
 
     def start(self) -> None:
         """Start the worker; from then on, Qt's event loop, or `wait`, drives the run.
@@ -98,8 +93,10 @@ class Run:
         global _active
         _requireIdle()
         self._scene = self.request.inputVolume.GetScene()
-        requirePresent(self._watched(), self._scene)
-        self._running, _active = True, self
+        for gone in self._gone():
+            msg = f'"{gone.GetName()}" is no longer in the scene; choose another volume.'
+            raise InputError(msg)
+        self.running, _active = True, self
         try:
             self._onStage("start", 1, 1)
             self._warn(bentTransform(self.request.inputVolume))
@@ -133,13 +130,13 @@ class Run:
 
     def cancel(self) -> None:
         """Request the run to stop; returns immediately, and `onCancelled` follows within 2 s."""
-        if self._running and self._worker is not None:
+        if self.running and self._worker is not None:
             self._worker.cancel()
 
     def abandon(self) -> None:
         """End the run immediately, without callbacks: remove all observers, processes and files."""
         global _active  # noqa: PLW0603
-        self._running = False
+        self.running = False
         if _active is self:
             _active = None
         self._unobserve()
@@ -148,11 +145,12 @@ class Run:
         if self._folder is not None:
             exchange.removeFolder(self._folder)
 
-    def _watched(self) -> list[slicer.vtkMRMLNode]:
-        """Return the nodes that the run needs."""
-        request = self.request
+    def _gone(self) -> list[slicer.vtkMRMLNode]:
+        """Return the nodes that the run needs, but that are no longer in the scene."""
+        request, scene = self.request, self._scene
         sequence = sequences.sequenceOf(request.inputVolume) if request.allFrames else None
-        return [node for node in (request.inputVolume, request.outputVolume, sequence) if node is not None]
+        needed = [node for node in (request.inputVolume, request.outputVolume, sequence) if node is not None]
+        return [node for node in needed if scene is None or not scene.IsNodePresent(node)]
 
     def _writeInputs(self, folder: Path) -> None:
         """Write all inputs to a folder, and determine the paths and the grids of the results."""
@@ -189,13 +187,12 @@ class Run:
         ]
 
     def _onNodeRemoved(self) -> None:
-        gone = [node for node in self._watched() if not self._scene.IsNodePresent(node)]
-        if gone:
-            self._stop(f'"{gone[0].GetName()}" was removed from the scene; nothing was added.')
+        for gone in self._gone()[:1]:
+            self._stop(f'"{gone.GetName()}" was removed from the scene; nothing was added.')
 
     def _stop(self, reason: str) -> None:
         """End the run immediately, for a reason other than the user."""
-        if self._running:
+        if self.running:
             self.abandon()
             self._failure = RunCancelled(f"The run was stopped. {reason}")
             self._report(self._onCancelled, reason)

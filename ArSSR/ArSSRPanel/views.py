@@ -5,8 +5,7 @@ Nothing here depends on the content itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,6 @@ from slicer.i18n import tr as _
 
 # Index of the text at the center of the upper edge; Slicer itself writes into the four corners.
 _UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
-
-
-@dataclass
-class ViewState:
-    """The content of a slice view, and its position."""
-
-    sliceToRAS: vtk.vtkMatrix4x4
-    fieldOfView: tuple[float, float, float]
-    origin: tuple[float, float, float]
-    background: str | None
-    foreground: str | None
-    opacity: float
-    linked: int
-    hotLinked: int
 
 
 def sliceWidgets() -> Iterator[tuple[str, Any]]:
@@ -47,40 +32,35 @@ def compositeOf(widget: Any) -> slicer.vtkMRMLSliceCompositeNode:
     return widget.sliceLogic().GetSliceCompositeNode()
 
 
-def stateOf(widget: Any) -> ViewState:
-    """Return the content of a slice view, and its position."""
+def restorerOf(widget: Any) -> Callable[[Any], None]:
+    """Return a function that restores the current content of a slice view, with its position and zoom, in a widget."""
     node, composite = widget.mrmlSliceNode(), compositeOf(widget)
+    # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
     sliceToRAS = vtk.vtkMatrix4x4()
     sliceToRAS.DeepCopy(node.GetSliceToRAS())
-    return ViewState(
-        sliceToRAS=sliceToRAS,
-        fieldOfView=tuple(node.GetFieldOfView()),
-        origin=tuple(node.GetXYZOrigin()),
-        background=composite.GetBackgroundVolumeID(),
-        foreground=composite.GetForegroundVolumeID(),
-        opacity=composite.GetForegroundOpacity(),
-        linked=composite.GetLinkedControl(),
-        hotLinked=composite.GetHotLinkedControl(),
-    )
+    fieldOfView, origin = tuple(node.GetFieldOfView()), tuple(node.GetXYZOrigin())
+    background, foreground = composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()
+    opacity = composite.GetForegroundOpacity()
+    linked, hotLinked = composite.GetLinkedControl(), composite.GetHotLinkedControl()
 
+    def restore(widget: Any) -> None:
+        """Restore what was current when this function was made."""
+        node, composite = widget.mrmlSliceNode(), compositeOf(widget)
+        # Unlinked first: a linked view would change the volumes of the others.
+        composite.SetLinkedControl(0)
+        composite.SetHotLinkedControl(0)
+        with slicer.util.NodeModify(node):
+            node.GetSliceToRAS().DeepCopy(sliceToRAS)
+            node.SetFieldOfView(*fieldOfView)
+            node.SetXYZOrigin(*origin)
+            node.UpdateMatrices()
+        composite.SetBackgroundVolumeID(background)
+        composite.SetForegroundVolumeID(foreground)
+        composite.SetForegroundOpacity(opacity)
+        composite.SetLinkedControl(linked)
+        composite.SetHotLinkedControl(hotLinked)
 
-def restore(widget: Any, state: ViewState) -> None:
-    """Restore the content of a slice view, with its position and zoom."""
-    node, composite = widget.mrmlSliceNode(), compositeOf(widget)
-    # Unlinked first: a linked view would change the volumes of the others.
-    composite.SetLinkedControl(0)
-    composite.SetHotLinkedControl(0)
-    with slicer.util.NodeModify(node):
-        # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
-        node.GetSliceToRAS().DeepCopy(state.sliceToRAS)
-        node.SetFieldOfView(*state.fieldOfView)
-        node.SetXYZOrigin(*state.origin)
-        node.UpdateMatrices()
-    composite.SetBackgroundVolumeID(state.background)
-    composite.SetForegroundVolumeID(state.foreground)
-    composite.SetForegroundOpacity(state.opacity)
-    composite.SetLinkedControl(state.linked)
-    composite.SetHotLinkedControl(state.hotLinked)
+    return restore
 
 
 def setLayout(number: int) -> None:

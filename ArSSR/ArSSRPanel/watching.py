@@ -10,8 +10,6 @@ import vtk
 
 # Delay in ms: dragging a region changes it many times per second, and the panel only responds to the last change.
 DELAY = 30
-_VOLUME_EVENTS = (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,)
-_MARKUPS_EVENTS = (slicer.vtkMRMLMarkupsNode.PointModifiedEvent,)
 
 
 class NodeWatch:
@@ -65,9 +63,9 @@ def _eventsOf(node: slicer.vtkMRMLNode) -> list[int]:
     if node.IsA("vtkMRMLTransformableNode"):
         events.append(slicer.vtkMRMLTransformableNode.TransformModifiedEvent)
     if node.IsA("vtkMRMLVolumeNode"):
-        events.extend(_VOLUME_EVENTS)
+        events.append(slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent)
     if node.IsA("vtkMRMLMarkupsNode"):
-        events.extend(_MARKUPS_EVENTS)
+        events.append(slicer.vtkMRMLMarkupsNode.PointModifiedEvent)
     return events
 
 

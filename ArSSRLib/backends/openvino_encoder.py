@@ -12,8 +12,6 @@ import functools
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,47 +49,9 @@ MOST_ESTIMATED = 0.95
 _compiled: OrderedDict[tuple[Any, ...], ov.CompiledModel] = OrderedDict()
 
 
-@dataclass(frozen=True)
-class _Encodable:
-    """Differences between the networks whose encoders OpenVINO computes.
-
-    Attributes:
-        values: Values per coarse voxel at the memory peak.
-        inputs: Inputs of the graph, for a volume (1, 1, D, H, W) and the conditioning of the network.
-        with_spline: Whether the spline coefficients are the last channel of the feature map.
-        in_8_bits: Whether the loss by 8 bits is known, and small.
-    """
-
-    values: Callable[[Any], int]
-    inputs: Callable[[Any, Tensor, Conditioning], list[Tensor]]
-    with_spline: bool
-    in_8_bits: bool
-
-
-def _modulated(model: ArSSR2, volume: Tensor, told: Conditioning) -> list[Tensor]:
-    """Return the inputs of the graph of arssr2 and arssr3."""
-    modulation = model.block_modulation(told.scale, told.acquisition)
-    return [with_detail(volume), *(torch.cat(table).flatten(1) for table in modulation)]
-
-
-_RESIDUAL = _Encodable(
-    values=lambda model: 4 * model.config.channels + model.config.feature_channels + 8,
-    inputs=_modulated,
-    with_spline=True,
-    in_8_bits=True,
-)
-_ENCODABLE: dict[type[SuperResolutionModel], _Encodable] = {
-    ArSSR: _Encodable(
-        # In addition to twice the feature map: peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3
-        # (SRResNet, 406) and 58^3 (RDN, 967), including compiling.
-        values=lambda model: (712 if model.config.encoder == "RDN" else 160) + 2 * model.config.feature_channels,
-        inputs=lambda _, volume, __: [volume],
-        with_spline=False,
-        in_8_bits=False,
-    ),
-    ArSSR2: _RESIDUAL,
-    ArSSR3: _RESIDUAL,
-}
+# The networks whose encoders OpenVINO computes, and whether the spline coefficients are the last channel of their
+# feature map. Only for those with the spline, to which they add a residual, the loss by 8 bits is known, and small.
+_WITH_SPLINE: dict[type[SuperResolutionModel], bool] = {ArSSR: False, ArSSR2: True, ArSSR3: True}
 
 
 class OpenVINOExecutor:
@@ -112,12 +72,17 @@ class OpenVINOExecutor:
     def __init__(
         self, model: SuperResolutionModel, precision: torch.dtype, array: npt.NDArray[Any], told: Conditioning
     ) -> None:
-        self._model, self._parts = model, _encodable(model)
-        self._precision = precision
+        self._model: Any = model
+        self._with_spline, self._precision = _has_spline(model), precision
         _require_capability(precision)
         self._ranges: dict[str, Range] = {}
         if precision == torch.int8:
-            _require_known_loss(model, self._parts)
+            if not self._with_spline:
+                msg = (
+                    f"Precision int8 was requested, but its loss of accuracy for {model.name or model.config.kind} has "
+                    "not been measured; choose bf16 or fp32, or a model of kind arssr2 or arssr3."
+                )
+                raise InputError(msg)
             self._ranges = input_ranges(model, array, told)
         self._rate = FIRST_RATE
         self._key = (_digest(model), precision, torch.get_num_threads(), *self._ranges.values())
@@ -139,10 +104,13 @@ class OpenVINOExecutor:
         Returns:
             Feature map, shape (1, C, D, H, W), float32, channels last in memory.
         """
-        tensors = self._parts.inputs(self._model, volume, told)
+        tensors = [volume]
+        if self._with_spline:
+            modulation = self._model.block_modulation(told.scale, told.acquisition)
+            tensors = [with_detail(volume), *(torch.cat(table).flatten(1) for table in modulation)]
         inputs = [np.ascontiguousarray(tensor.detach().float().numpy()) for tensor in tensors]
         features = self._infer(inputs, progress)
-        if self._parts.with_spline:
+        if self._with_spline:
             coefficients = spline_coefficients(volume.float()).permute(0, 2, 3, 4, 1)
             features = torch.cat([features, coefficients], dim=-1)
         return features.permute(0, 4, 1, 2, 3)
@@ -206,13 +174,18 @@ def openvino_bytes_per_coarse_voxel(model: SuperResolutionModel) -> int:
     Raises:
         InputError: If the network does not encode on the coarse grid.
     """
-    return 4 * _encodable(model).values(model)
+    config: Any = model.config
+    if _has_spline(model):
+        return 4 * int(4 * config.channels + config.feature_channels + 8)
+    # In addition to twice the feature map: peak resident memory of crops of 56^3 (ResCNN, 414 in all), 40^3 (SRResNet,
+    # 406) and 58^3 (RDN, 967), including compiling.
+    return 4 * int((712 if config.encoder == "RDN" else 160) + 2 * config.feature_channels)
 
 
-def _encodable(model: SuperResolutionModel) -> _Encodable:
-    """Return the properties of a network that encodes on the coarse grid, and refuse others."""
-    if type(model) in _ENCODABLE:
-        return _ENCODABLE[type(model)]
+def _has_spline(model: SuperResolutionModel) -> bool:
+    """Return whether the spline is part of the feature map, and refuse networks that encode on the fine grid."""
+    if type(model) in _WITH_SPLINE:
+        return _WITH_SPLINE[type(model)]
     msg = (
         f"{model.name or model.config.kind} runs its network on the fine grid, which the openvino backend does not "
         "support; choose the torch backend, or a model for any scale, such as arssr2."
@@ -228,15 +201,6 @@ def _require_capability(precision: torch.dtype) -> None:
             "processor; choose fp32 or auto."
         )
         raise DeviceError(msg)
-
-
-def _require_known_loss(model: SuperResolutionModel, parts: _Encodable) -> None:
-    if not parts.in_8_bits:
-        msg = (
-            f"Precision int8 was requested, but its loss of accuracy for {model.name or model.config.kind} has not "
-            "been measured; choose bf16 or fp32, or a model of kind arssr2 or arssr3."
-        )
-        raise InputError(msg)
 
 
 def _digest(model: SuperResolutionModel) -> bytes:

@@ -6,6 +6,8 @@ terminal, a file, /dev/null or closed from the start.
 
 The work is stopped at its next step. If that takes too long, because it is inside a library, the watching thread
 removes unfinished files and ends the process.
+
+Other lines on the standard input are requests, of which only the newest counts.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ArSSRLib.worker.inbox import Inbox
-
 if TYPE_CHECKING:
     from ArSSRLib.worker.events import Events
 
@@ -33,12 +33,53 @@ SECONDS_OF_GRACE = 0.5
 SECONDS_TO_SAY_SO = 0.3
 # Seconds between two checks for input on Windows, where waiting is not possible.
 SECONDS_BETWEEN_LOOKS = 0.1
+# Longer lines on the standard input are not requests.
+MAXIMUM_BYTES = 65_536
 EXIT_CANCELLED = 130
 _STDIN = 0
 
 
 class CancelledError(BaseException):
     """The work was asked to stop. Not an `Exception`, so that it is not handled as a failure."""
+
+
+class Inbox:
+    """The newest line that was not yet taken; one thread adds lines, another takes them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._unfinished = b""
+        self._newest: bytes | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a line to take."""
+        return self._newest is not None
+
+    def add(self, arrived: bytes) -> list[bytes]:
+        """Add received bytes; return the lines that they complete and the incomplete rest, for inspection."""
+        *lines, rest = (self._unfinished + arrived).split(b"\n")
+        self._unfinished = rest[-MAXIMUM_BYTES:]
+        with self._changed:
+            for line in lines:
+                if line.strip():
+                    self._newest = line.strip()
+            self._changed.notify_all()
+        return [*lines, rest]
+
+    def close(self) -> None:
+        """Mark the end of the input."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def take(self) -> bytes | None:
+        """Wait for a line and return the newest, or None at the end of the input; older lines are discarded."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._newest is not None)
+            newest, self._newest = self._newest, None
+            return None if self._closed else newest
 
 
 class Cancellation:

@@ -16,7 +16,7 @@ from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling.lens import Lens
 from ArSSRLib.worker import run
-from ArSSRLib.worker.inbox import Inbox
+from ArSSRLib.worker.cancellation import Inbox
 
 SECONDS = 30
 
