@@ -133,7 +133,8 @@ class Comparison:
         self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode, of: str
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """Add a volume on the grid of another one, for the comparison only."""
-        node = addHelperVolume(name.format(spacing=_spacingOf(like), name=of))
+        spacing = _("{spacing} mm").format(spacing=" x ".join(f"{length:.3g}" for length in like.GetSpacing()))
+        node = addHelperVolume(name.format(spacing=spacing, name=of))
         self.helpers.append(node)
         matrix = vtk.vtkMatrix4x4()
         like.GetIJKToRASMatrix(matrix)
@@ -233,10 +234,6 @@ def _turn(
     """Rotate a view to the orientation that shows the improvement, along the axes of an oblique volume."""
     node.SetOrientation(sharpenedOrientation(inputVolume, resultVolume))
     node.RotateToVolumePlane(resultVolume)
-
-
-def _spacingOf(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
-    return _("{spacing} mm").format(spacing=" x ".join(f"{length:.3g}" for length in volume.GetSpacing()))
 
 
 def _shortcut(slot: Callable[[], None]) -> Any:

@@ -43,17 +43,13 @@ class Installation:
         return self.torch is not None and not self.missing
 
 
-def smallPackages() -> list[str]:
-    """Return the requirements for the small packages in the syntax of pip."""
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
 def findInstallation() -> Installation:
     """Find the installed dependencies without importing them."""
     torch = _versionOf("torch")
     usable = _isMet(f"torch{TORCH_REQUIREMENT}")
-    missing = tuple(requirement for requirement in smallPackages() if not _isMet(requirement))
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    small = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    missing = tuple(requirement for requirement in small if not _isMet(requirement))
     return Installation(torch if usable else None, None if usable else torch, missing)
 
 

@@ -6,7 +6,6 @@ The engine defines and writes the content of the series; this file handles nodes
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import ctk
@@ -75,14 +74,9 @@ def exportResult(resultVolume: slicer.vtkMRMLScalarVolumeNode, parentFolder: Pat
     i, j, k = facts["scale"]
     derivation = Derivation(facts["model"], facts["sha256"], (i, j, k), facts["device"] or "")
     sources = sourceInstanceFiles(sourceOf(resultVolume))
-    folder = newFolder(parentFolder, facts["scale"])
+    # The name contains the scale, never patient data.
+    name = re.sub(r"[^\w.]", "_", f"ArSSR_{'x'.join(f'{factor:.3g}' for factor in (i, j, k))}")
+    candidates = (parentFolder / (name if number == 1 else f"{name}_{number}") for number in range(1, 10_000))
+    folder = next(candidate for candidate in candidates if not candidate.exists())
     files = write_derived_series(volumeFromNode(resultVolume), folder, sources=sources, derivation=derivation)
     return folder, len(files)
-
-
-def newFolder(parentFolder: Path, scale: Sequence[float]) -> Path:
-    """Return a folder that does not exist yet; its name contains the scale, never patient data."""
-    factors = "x".join(f"{factor:.3g}" for factor in scale)
-    name = re.sub(r"[^\w.]", "_", f"ArSSR_{factors}")
-    candidates = (parentFolder / (name if number == 1 else f"{name}_{number}") for number in range(1, 10_000))
-    return next(folder for folder in candidates if not folder.exists())

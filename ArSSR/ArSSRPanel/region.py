@@ -11,7 +11,7 @@ import slicer
 import vtk
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import Region, VolumeGeometry
+from ArSSRLib.geometry import Region
 from ArSSRPanel.nodes import geometryOf
 
 # Points along each axis of the region. The corners would be sufficient with linear transforms only.
@@ -33,7 +33,8 @@ def regionOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolume
         msg = f'The region of interest "{roi.GetName()}" has no extent; place its corners in a view first.'
         raise InputError(msg)
     fine = geometryOf(node).upsampled(scale)
-    index = _toIndex(_pointsOf(roi, node), fine)
+    inverse = np.linalg.inv(fine.ras_affine)
+    index = _pointsOf(roi, node) @ inverse[:3, :3].T + inverse[:3, 3]  # in voxels from the center of the first one
     box = []
     for axis, size in enumerate(fine.size):
         # Voxel n extends from n - 0.5 to n + 0.5.
@@ -60,9 +61,3 @@ def _pointsOf(roi: slicer.vtkMRMLMarkupsROINode, node: slicer.vtkMRMLScalarVolum
     return np.array(
         [toVolume.TransformPoint(objectToNode.MultiplyPoint((*point, 1.0))[:3]) for point in itertools.product(*steps)]
     )
-
-
-def _toIndex(points: np.ndarray, geometry: VolumeGeometry) -> np.ndarray:
-    """Return the positions of points in RAS mm on a grid, shape (N, 3), in voxels from the center of the first one."""
-    inverse = np.linalg.inv(geometry.ras_affine)
-    return points @ inverse[:3, :3].T + inverse[:3, 3]

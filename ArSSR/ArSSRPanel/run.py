@@ -91,7 +91,12 @@ class Run:
             DependencyError: If there is no Python interpreter for the worker.
         """
         global _active
-        _requireIdle()
+        if _active is not None:
+            msg = (
+                f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait until it is finished, or '
+                "cancel it."
+            )
+            raise InputError(msg)
         self._scene = self.request.inputVolume.GetScene()
         for gone in self._gone():
             msg = f'"{gone.GetName()}" is no longer in the scene; choose another volume.'
@@ -159,7 +164,9 @@ class Run:
             msg = f'"{self.request.inputVolume.GetName()}" has changed since it was selected; start again.'
             raise InputError(msg)
         self._grids = [self.request.outputGeometryOf(volume.geometry) for volume in volumes]
-        exchange.requireSpace(folder, sum(map(_bytesOf, volumes, self._grids)))
+        pairs = zip(volumes, self._grids, strict=True)
+        needed = sum(volume.array.nbytes + math.prod(grid.size) * volume.array.itemsize for volume, grid in pairs)
+        exchange.requireSpace(folder, needed)
         for number, volume in enumerate(volumes, start=1):
             self._files.append((folder / f"{number}.nrrd", folder / f"{number}-{exchange.RESULT_NAME}"))
             write_volume(volume, self._files[-1][0], compress=False)
@@ -271,17 +278,3 @@ def cleanup() -> None:
     """End the active run, if there is one, without a report, when the module is unloaded or reloaded."""
     if _active is not None:
         _active.abandon()
-
-
-def _requireIdle() -> None:
-    if _active is not None:
-        msg = (
-            f'"{_active.request.inputVolume.GetName()}" is still being upsampled; wait until it is finished, or '
-            "cancel it."
-        )
-        raise InputError(msg)
-
-
-def _bytesOf(volume: Volume, grid: VolumeGeometry) -> int:
-    """Return the maximum disk space for a volume and its result in bytes."""
-    return volume.array.nbytes + math.prod(grid.size) * volume.array.itemsize

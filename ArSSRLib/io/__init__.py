@@ -122,8 +122,12 @@ def write_volume(
     known = format_of(target)
     codec = _load(known, OutputError)
     options = {"compress": compress} if known is not None and known.compresses else {}
+    program = f"ArSSR {__version__}"
+    stored = volume.header.description or program
+    if description is not None:
+        stored = f"{program}: {' '.join(description.split())}"
     with replacing(target, suffix_of(target), overwrite=overwrite) as temporary:
-        codec.write(volume, temporary, _described(volume, description), **options)
+        codec.write(volume, temporary, stored, **options)
     return target
 
 
@@ -268,10 +272,3 @@ def _import(room: str, libraries: str, *, refusal: type[ArSSRError]) -> Any:  # 
     except ModuleNotFoundError as error:
         msg = f"this format needs {libraries}, and {error.name} is not installed: pip install {error.name}."
         raise refusal(msg) from error
-
-
-def _described(volume: Volume, description: str | None) -> str:
-    """Return the description to store: the new one with the name of this program, or the one of the volume."""
-    if description is not None:
-        return f"ArSSR {__version__}: {' '.join(description.split())}"
-    return volume.header.description or f"ArSSR {__version__}"

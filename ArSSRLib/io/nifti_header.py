@@ -114,7 +114,7 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
     return affine, {
         "spatial_unit": unit,
-        "description": _text(header["descrip"]),
+        "description": " ".join(header["descrip"].item().split(b"\0")[0].decode("utf-8", "replace").split()),
         # A form that was not set is written like the other one, with its code; if neither was set, neither is written.
         "qform_code": codes["qform"] or codes["sform"],
         "sform_code": codes["sform"] or codes["qform"],
@@ -211,7 +211,3 @@ def _has_ras(path: Path) -> bool:
     """Return whether an MGH file states spacing and orientation."""
     start = _first_bytes(path, _GOOD_RAS_FLAG + 2)
     return len(start) < _GOOD_RAS_FLAG + 2 or struct.unpack_from(">h", start, _GOOD_RAS_FLAG) != (0,)
-
-
-def _text(field: npt.NDArray[Any]) -> str:
-    return " ".join(bytes(field.item()).split(b"\0")[0].decode("utf-8", "replace").split())

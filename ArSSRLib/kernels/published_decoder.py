@@ -41,7 +41,7 @@ HOPPER, OTHERS = Block(128, 64, 4), Block(64, 64, 8)
 
 
 @triton.jit
-def first_columns(
+def columns_of(
     x: tl.tensor,
     k: tl.tensor,
     j: tl.tensor,
@@ -52,20 +52,25 @@ def first_columns(
     inputs: tl.constexpr,
     outputs: tl.constexpr,
     columns: tl.constexpr,
+    first: tl.constexpr,
     widen: tl.constexpr,
 ) -> tl.tensor:
-    """Return some columns of relu(x W + k r0 + j r1 + i r2 + b); ``vectors`` holds r0, r1, r2 and b."""
+    """Return some columns of relu(x W + b), float32; the ``first`` layer of a stage also adds k r0 + j r1 + i r2.
+
+    The vectors are b, or r0, r1, r2 and b.
+    """
     column = start + tl.arange(0, columns)
     total = product(x, matrix, start, inputs, outputs, columns, widen)
-    total += k[:, None] * tl.load(vectors + column)[None, :]
-    total += j[:, None] * tl.load(vectors + outputs + column)[None, :]
-    total += i[:, None] * tl.load(vectors + 2 * outputs + column)[None, :]
-    total += tl.load(vectors + 3 * outputs + column)[None, :]
-    return tl.maximum(total, 0.0).to(matrix.dtype.element_ty)
+    if first:
+        total += k[:, None] * tl.load(vectors + column)[None, :]
+        total += j[:, None] * tl.load(vectors + outputs + column)[None, :]
+        total += i[:, None] * tl.load(vectors + 2 * outputs + column)[None, :]
+        vectors += 3 * outputs
+    return tl.maximum(total + tl.load(vectors + column)[None, :], 0.0)
 
 
 @triton.jit
-def first_layer(
+def layer_of(
     x: tl.tensor,
     k: tl.tensor,
     j: tl.tensor,
@@ -76,56 +81,18 @@ def first_layer(
     inputs: tl.constexpr,
     outputs: tl.constexpr,
     columns: tl.constexpr,
+    first: tl.constexpr,
     widen: tl.constexpr,
 ) -> tl.tensor:
-    """Return the first layer of a stage, (rows, outputs), tile by tile; the outputs are 1, 2 or 4 tiles of columns."""
-    result = first_columns(x, k, j, i, matrix, vectors, 0, inputs, outputs, columns, widen)
-    if outputs > columns:
-        right = first_columns(x, k, j, i, matrix, vectors, columns, inputs, outputs, columns, widen)
-        result = catenated(result, right, rows, columns)
-    if outputs > 2 * columns:
-        third = first_columns(x, k, j, i, matrix, vectors, 2 * columns, inputs, outputs, columns, widen)
-        fourth = first_columns(x, k, j, i, matrix, vectors, 3 * columns, inputs, outputs, columns, widen)
-        result = catenated(result, catenated(third, fourth, rows, columns), rows, 2 * columns)
-    return result
-
-
-@triton.jit
-def later_columns(
-    x: tl.tensor,
-    matrix: tl.tensor,
-    bias: tl.tensor,
-    start: tl.constexpr,
-    inputs: tl.constexpr,
-    outputs: tl.constexpr,
-    columns: tl.constexpr,
-    widen: tl.constexpr,
-) -> tl.tensor:
-    """Return some columns of relu(x W + b), float32."""
-    total = product(x, matrix, start, inputs, outputs, columns, widen)
-    return tl.maximum(total + tl.load(bias + start + tl.arange(0, columns))[None, :], 0.0)
-
-
-@triton.jit
-def later_layer(
-    x: tl.tensor,
-    matrix: tl.tensor,
-    bias: tl.tensor,
-    rows: tl.constexpr,
-    inputs: tl.constexpr,
-    outputs: tl.constexpr,
-    columns: tl.constexpr,
-    widen: tl.constexpr,
-) -> tl.tensor:
-    """Return relu(x W + b), (rows, outputs), tile by tile; the outputs are 1, 2 or 4 tiles of columns."""
+    """Return a layer, (rows, outputs), see `columns_of`, tile by tile; the outputs are 1, 2 or 4 tiles of columns."""
     kind = matrix.dtype.element_ty
-    result = later_columns(x, matrix, bias, 0, inputs, outputs, columns, widen).to(kind)
+    result = columns_of(x, k, j, i, matrix, vectors, 0, inputs, outputs, columns, first, widen).to(kind)
     if outputs > columns:
-        right = later_columns(x, matrix, bias, columns, inputs, outputs, columns, widen).to(kind)
+        right = columns_of(x, k, j, i, matrix, vectors, columns, inputs, outputs, columns, first, widen).to(kind)
         result = catenated(result, right, rows, columns)
     if outputs > 2 * columns:
-        third = later_columns(x, matrix, bias, 2 * columns, inputs, outputs, columns, widen).to(kind)
-        fourth = later_columns(x, matrix, bias, 3 * columns, inputs, outputs, columns, widen).to(kind)
+        third = columns_of(x, k, j, i, matrix, vectors, 2 * columns, inputs, outputs, columns, first, widen).to(kind)
+        fourth = columns_of(x, k, j, i, matrix, vectors, 3 * columns, inputs, outputs, columns, first, widen).to(kind)
         result = catenated(result, catenated(third, fourth, rows, columns), rows, 2 * columns)
     return result
 
@@ -146,11 +113,11 @@ def hidden_layers(
     widen: tl.constexpr,
 ) -> tl.tensor:
     """Return a stage without its last layer, (rows, width)."""
-    x = first_layer(x, k, j, i, matrix, vectors, rows, inputs, width, columns, widen)
+    x = layer_of(x, k, j, i, matrix, vectors, rows, inputs, width, columns, True, widen)
     matrix += inputs * width
     for layer in range(hidden):
-        bias = vectors + (4 + layer) * width
-        x = later_layer(x, matrix + layer * width * width, bias, rows, width, width, columns, widen)
+        square, bias = matrix + layer * width * width, vectors + (4 + layer) * width
+        x = layer_of(x, k, j, i, square, bias, rows, width, width, columns, False, widen)
     return x
 
 
@@ -197,19 +164,20 @@ def decode_block(
     stage_vectors = (4 + hidden) * units + few
     h = hidden_layers(x, k, j, i, matrices, vectors, rows, inputs, units, hidden, columns, widen)
     ends, biases = matrices + stage_matrices - units * few, vectors + stage_vectors - few
-    moves = later_columns(h, ends, biases, 0, units, few, few, widen)
+    moves = columns_of(h, k, j, i, ends, biases, 0, units, few, few, False, widen)
     k += column_of(moves, 0, few)
     j += column_of(moves, 1, few)
     i += column_of(moves, 2, few)
     skip, bias = matrices + 2 * stage_matrices, vectors + 2 * stage_vectors
-    change = later_layer(h, skip, bias, rows, units, inputs, feature_columns, widen)
+    change = layer_of(h, k, j, i, skip, bias, rows, units, inputs, feature_columns, False, widen)
     x = (x.to(tl.float32) + change.to(tl.float32)).to(matrices.dtype.element_ty)
 
     matrices += stage_matrices
     vectors += stage_vectors
     h = hidden_layers(x, k, j, i, matrices, vectors, rows, inputs, units, hidden, columns, widen)
     ends, biases = matrices + stage_matrices - units * few, vectors + stage_vectors - few
-    intensity = column_of(later_columns(h, ends, biases, 0, units, few, few, widen), 0, few)
+    intensities = columns_of(h, k, j, i, ends, biases, 0, units, few, few, False, widen)
+    intensity = column_of(intensities, 0, few)
     tl.store(result + place, intensity, mask=place < count)
 
 

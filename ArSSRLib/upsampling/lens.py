@@ -139,13 +139,13 @@ class Lens:
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, count = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for part, here in self._visible(plane, points, exact=exact):
+            for rows, columns, here in self._visible(plane, points, exact=exact):
                 kept, more = self._feature_map(here, factors, told, exact=exact, check=check)
                 if here.axes is not None:
                     pixels = self._along_axes(kept, here.axes, told)
                 else:
                     pixels = self._at_points(kept, here, told, check)
-                values[part.rows, part.columns][here.inside] = pixels
+                values[rows, columns][here.inside] = pixels
                 everywhere, count = everywhere and kept.exact, count + more
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
@@ -172,22 +172,22 @@ class Lens:
         if not points.inside.any() or self._lowest == self._highest:
             return
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for _, here in self._visible(plane, points, exact=True):
+            for _, _, here in self._visible(plane, points, exact=True):
                 self._feature_map(here, factors, told, exact=True, check=check, beside=True)
 
-    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[PlanePart, PlanePoints]]:
-        """Yield the parts of a plane with pixels in the field of view, and their pixels."""
-        for part in self._parts(plane, straight=points.axes is not None, exact=exact):
-            here = PlanePoints.of(part.plane, self._volume.geometry)
+    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[slice, slice, PlanePoints]]:
+        """Yield rows, columns and pixels of the parts of a plane with pixels in the field of view."""
+        for rows, columns, part in self._parts(plane, straight=points.axes is not None, exact=exact):
+            here = PlanePoints.of(part, self._volume.geometry)
             if here.inside.any():
-                yield part, here
+                yield rows, columns, here
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
         """Return the parts of a plane for encoding them one by one, with the least work among those that fit."""
         room, needed, best, least = self._room(), math.inf, None, math.inf
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
-            blocks = [block for part in parts if (block := part.plane.box(self._volume.geometry, 0))]
+            blocks = [block for *_, part in parts if (block := part.box(self._volume.geometry, 0))]
             read = max(voxels_of(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
             needed = read * self._model.bytes_per_coarse_voxel
             work = sum(self._work(block, exact=exact) for block in blocks)
