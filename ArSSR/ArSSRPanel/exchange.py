@@ -43,11 +43,6 @@ def makeFolder() -> Path:
     return folder
 
 
-def removeFolder(folder: Path) -> None:
-    """Delete a folder and its content; files that another program has open are left to `sweepLeftOvers`."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def requireSpace(folder: Path, needed: int) -> None:
     """Refuse a run if there is too little disk space, in bytes, for the files in its folder.
 

@@ -43,7 +43,6 @@ class PreviewWorker:
         self._onPlane = onPlane
         self._onRefused = onRefused
         self._onFailed = onFailed
-        self._folder: Path | None = None
         self._source: Path | None = None
         self._process: WorkerProcess | None = None
 
@@ -53,25 +52,25 @@ class PreviewWorker:
         Raises:
             ArSSRError: If it cannot be started.
         """
-        self._folder = exchange.makeFolder()
+        folder = exchange.makeFolder()
+        self._process = WorkerProcess(folder, onEvent=self._onEvent, onEnd=self._onEnd)
         try:
             volume = volumeFromNode(self._request.inputVolume)
-            exchange.requireSpace(self._folder, volume.array.nbytes)
-            self._source = write_volume(volume, self._folder / "1.nrrd", compress=False)
-            self._process = WorkerProcess(self._job(), self._folder, onEvent=self._onEvent, onEnd=self._onEnd)
-            self._process.start()
+            exchange.requireSpace(folder, volume.array.nbytes)
+            self._source = write_volume(volume, folder / "1.nrrd", compress=False)
+            self._process.start(self._job(folder))
         except BaseException:
             self.stop()
             raise
 
-    def _job(self) -> dict[str, Any]:
+    def _job(self, folder: Path) -> dict[str, Any]:
         return {
             "format": 1,
             "task": "lens",
             "model": self._request.model,
             **self._request.options.as_table(),
             "input": str(self._source),
-            "folder": str(self._folder),
+            "folder": str(folder),
             "profile": profileOf(self._request.inputVolume).as_table(),
         }
 
@@ -96,8 +95,6 @@ class PreviewWorker:
         process, self._process = self._process, None
         if process is not None:
             process.abandon()
-        if self._folder is not None:
-            exchange.removeFolder(self._folder)
 
     def _onEvent(self, event: Event) -> None:
         if event["event"] == "ready":

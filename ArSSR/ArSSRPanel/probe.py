@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import ArSSRError
@@ -30,15 +29,13 @@ class Probe:
         self._job = {"format": 1, "task": "probe", "models": list(models), "measure": True}
         self._onDone = onDone
         self._onError = onError
-        self._folder: Path | None = None
         self._worker: WorkerProcess | None = None
 
     def start(self) -> None:
         """Start the worker; returns immediately. Errors are passed to `onError`."""
         try:
-            self._folder = exchange.makeFolder()
-            self._worker = WorkerProcess(self._job, self._folder, onEvent=lambda _event: None, onEnd=self._onEnd)
-            self._worker.start()
+            self._worker = WorkerProcess(exchange.makeFolder(), onEvent=lambda _event: None, onEnd=self._onEnd)
+            self._worker.start(self._job)
         except ArSSRError as error:
             self.cancel()
             self._onError(error)
@@ -47,8 +44,6 @@ class Probe:
         """Stop the probe; there are no further callbacks."""
         if self._worker is not None:
             self._worker.abandon()
-        if self._folder is not None:
-            exchange.removeFolder(self._folder)
 
     def _onEnd(self, end: Event | Exception) -> None:
         self.cancel()

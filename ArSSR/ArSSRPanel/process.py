@@ -49,8 +49,7 @@ class WorkerProcess:
     """One job in a separate process.
 
     Args:
-        job: Content of the job file.
-        folder: Folder for the job file, and working directory of the worker; it must outlive the worker.
+        folder: Folder for files, and working directory of the worker; `abandon` removes it.
         onEvent: Called with every message except the last.
         onEnd: Called once after the process has ended: with the message "done" or "cancelled", or with an exception
             that says what happened and what to do next.
@@ -58,14 +57,12 @@ class WorkerProcess:
 
     def __init__(
         self,
-        job: Mapping[str, Any],
         folder: Path,
         *,
         onEvent: Callable[[Event], object],
         onEnd: Callable[[Event | Exception], object],
     ) -> None:
-        self._job = dict(job)
-        self._folder = folder
+        self.folder = folder
         self._onEvent: Any = onEvent
         self._onEnd: Any = onEnd
         self._process: Any = None  # a QProcess while one runs
@@ -80,22 +77,22 @@ class WorkerProcess:
         """Whether the process was started and its end was not yet reported."""
         return self._process is not None and not self._ended
 
-    def start(self) -> None:
-        """Start the process; messages are received by the event loop, or by `wait`.
+    def start(self, job: Mapping[str, Any]) -> None:
+        """Start the process with the content of a job file; messages are received by the event loop, or by `wait`.
 
         Raises:
             OutputError: If the job file cannot be written.
             DependencyError: If there is no PythonSlicer, or it does not start.
         """
-        program, path = pythonExecutable(), self._folder / "job.json"
+        program, path = pythonExecutable(), self.folder / "job.json"
         try:
-            path.write_text(json.dumps(self._job), encoding="utf-8")
+            path.write_text(json.dumps(job), encoding="utf-8")
         except OSError as error:
             msg = f"{path} cannot be written ({error.strerror}); free some space on the disk."
             raise OutputError(msg) from error
         process = qt.QProcess()
         process.setProcessEnvironment(_environment())
-        process.setWorkingDirectory(str(self._folder))  # the first place in which `python -m` looks for packages
+        process.setWorkingDirectory(str(self.folder))  # the first place in which `python -m` looks for packages
         process.start(program, ["-m", WORKER, str(path)])
         if not process.waitForStarted(START_TIMEOUT):
             msg = f"{program} could not be started ({process.errorString()}); reinstall Slicer."
@@ -136,13 +133,17 @@ class WorkerProcess:
         qt.QTimer.singleShot(int(1000 * PATIENCE), self._onPatienceOver)
 
     def abandon(self) -> None:
-        """End the process and its children immediately; there are no further callbacks."""
+        """End the process and its children immediately, and remove the folder; there are no further callbacks.
+
+        Files that another program has open are left to `ArSSRPanel.exchange.sweepLeftOvers`.
+        """
         if self.running:
             self._ended = True
             self._process.blockSignals(True)
             self._kill()
             self._process.waitForFinished(2000)
             self._release()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _onPatienceOver(self) -> None:
         if self.running:

@@ -105,9 +105,8 @@ class VoxelEstimate:
     def __init__(self, volume: Volume, *, onEnd: Callable[[Predictions | Exception], object]) -> None:
         self._volume = volume
         self._onEnd = onEnd
-        self._folder: Any = None
         self._file: BinaryIO | None = None
-        self._worker: WorkerProcess | None = None
+        self._worker: Any = None  # a WorkerProcess once it is started
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._write)
@@ -115,9 +114,10 @@ class VoxelEstimate:
     def start(self) -> None:
         """Begin to write the voxels for the worker; returns immediately."""
         try:
-            self._folder = exchange.makeFolder()
-            exchange.requireSpace(self._folder, self._volume.array.nbytes)
-            self._file = (self._folder / "1.raw").open("wb")
+            folder = exchange.makeFolder()
+            self._worker = WorkerProcess(folder, onEvent=lambda _event: None, onEnd=self._onWorkerEnd)
+            exchange.requireSpace(folder, self._volume.array.nbytes)
+            self._file = (folder / "1.raw").open("wb")
         except (ArSSRError, OSError) as error:
             self._end(error)
             return
@@ -130,8 +130,6 @@ class VoxelEstimate:
             self._file.close()
         if self._worker is not None:
             self._worker.abandon()
-        if self._folder is not None:
-            exchange.removeFolder(self._folder)
 
     def _write(self) -> None:
         """Write some voxels, and start the worker after the last."""
@@ -144,16 +142,11 @@ class VoxelEstimate:
                 return
             self._timer.stop()
             file.close()
-            self._start()
+            array, geometry = self._volume.array, self._volume.geometry
+            grid = {"size": geometry.size, "spacing": geometry.spacing, "dtype": array.dtype.name}
+            self._worker.start({"format": 1, "task": "profile", "input": file.name, **grid})
         except (ArSSRError, OSError) as error:
             self._end(error)
-
-    def _start(self) -> None:
-        array, geometry = self._volume.array, self._volume.geometry
-        grid = {"size": geometry.size, "spacing": geometry.spacing, "dtype": array.dtype.name}
-        job = {"format": 1, "task": "profile", "input": str(self._folder / "1.raw"), **grid}
-        self._worker = WorkerProcess(job, self._folder, onEvent=lambda _event: None, onEnd=self._onWorkerEnd)
-        self._worker.start()
 
     def _onWorkerEnd(self, end: Event | Exception) -> None:
         if isinstance(end, Exception):

@@ -73,7 +73,6 @@ class Run:
         self._onCancelled = onCancelled or _ignore
         self._scene: Any = None  # a vtkMRMLScene once it is started
         self._observers: list[int] = []
-        self._folder: Path | None = None
         self._worker: WorkerProcess | None = None
         self._files: list[tuple[Path, Path]] = []
         self._uncertainty: Path | None = None
@@ -105,11 +104,10 @@ class Run:
         try:
             self._onStage("start", 1, 1)
             self._warn(bentTransform(self.request.inputVolume))
-            self._folder = exchange.makeFolder()
-            self._writeInputs(self._folder)
-            self._worker = WorkerProcess(self._job(), self._folder, onEvent=self._tell, onEnd=self._onEnd)
+            self._worker = WorkerProcess(exchange.makeFolder(), onEvent=self._tell, onEnd=self._onEnd)
+            self._writeInputs(self._worker.folder)
             self._observe()
-            self._worker.start()
+            self._worker.start(self._job())
         except BaseException:
             self.abandon()
             raise
@@ -147,8 +145,6 @@ class Run:
         self._unobserve()
         if self._worker is not None:
             self._worker.abandon()
-        if self._folder is not None:
-            exchange.removeFolder(self._folder)
 
     def _gone(self) -> list[slicer.vtkMRMLNode]:
         """Return the nodes that the run needs, but that are no longer in the scene."""

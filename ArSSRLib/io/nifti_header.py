@@ -132,25 +132,26 @@ def _affine(header: Nifti1Header, codes: dict[str, int], path: Path, *, unit: fl
             more = ", although other programs may ignore it" if codes[name] < 0 else ""
             text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s."
             LOGGER.warning(text, path, name, codes[name], more)
-    usable = [name for name in given if forms[name] is not None]
+    usable = {name: form for name in given if (form := forms[name]) is not None}
     if given and not usable:
         # Refused when the grid is created, with a message about the matrix.
         return np.asarray(header.get_sform() if "sform" in given else np.zeros((4, 4)), dtype=np.float64), codes
     if not given:
         return _spacing_alone(header, path), {"sform": 0, "qform": 0}
+    first, *others = usable
     for name in [name for name in given if name not in usable]:
-        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead.", path, name, usable[0])
-    used = forms[usable[0]]
+        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead.", path, name, first)
+    used = usable[first]
     # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
     written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
     kept = {name: code if name in usable else 0 for name, code in written.items()}
-    if len(usable) == 2 and not _same(used, forms[usable[1]], unit):
+    for other in [name for name in others if np.abs(used - usable[name]).max() * unit > _FORMS_AGREE_MM]:
         LOGGER.warning(
             "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation.",
             path,
-            usable[0],
+            first,
         )
-        kept[usable[1]] = kept[usable[0]]
+        kept[other] = kept[first]
     return np.array(used, dtype=np.float64), kept
 
 
@@ -171,11 +172,6 @@ def _sound(get: Any) -> Affine | None:  # noqa: ANN401 - a method of nibabel
     with np.errstate(all="ignore"):
         sound = np.isfinite(affine).all() and np.linalg.norm(affine[:3, :3], axis=0).all()
         return affine if sound and np.linalg.matrix_rank(affine[:3, :3]) == 3 else None
-
-
-def _same(first: Affine | None, second: Affine | None, unit: float) -> bool:
-    """Return whether two forms, in a unit of this length in mm, define the same grid."""
-    return first is not None and second is not None and bool(np.abs(first - second).max() * unit <= _FORMS_AGREE_MM)
 
 
 # Python's message about data after a gzip file, which gunzip ignores.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mrml_volumes
 import numpy as np
 import pytest
@@ -179,7 +181,9 @@ def test_the_worker_of_a_preview_gets_the_same_job_as_that_of_a_run(opened, monk
     started = run.Run(request)
     started._files = [("1.nrrd", "1-result.nrrd")]
 
-    preview = preview_worker.PreviewWorker(request, onReady=None, onPlane=None, onRefused=None, onFailed=None)._job()
+    preview = preview_worker.PreviewWorker(request, onReady=None, onPlane=None, onRefused=None, onFailed=None)._job(
+        Path()
+    )
 
     whole = started._job()
     (volume,) = whole.pop("volumes")

@@ -47,10 +47,8 @@ def start(tmp_path):
         head = "import json, os, sys, time\nwrite = sys.stdout.buffer.write\n"
         (package / "worker.py").write_text(head + textwrap.dedent(code), encoding="utf-8")
         listener = Listener()
-        process = WorkerProcess(
-            {"format": 1}, tmp_path, onEvent=onEvent or listener.events.append, onEnd=listener.ends.append
-        )
-        process.start()
+        process = WorkerProcess(tmp_path, onEvent=onEvent or listener.events.append, onEnd=listener.ends.append)
+        process.start({"format": 1})
         started.append(process)
         return process, listener
 
@@ -307,10 +305,10 @@ def test_a_python_that_does_not_start_is_reported(monkeypatch, tmp_path):
     from ArSSRPanel import process
 
     monkeypatch.setattr(process, "pythonExecutable", lambda: str(tmp_path / "gone"))
-    worker = process.WorkerProcess({}, tmp_path, onEvent=print, onEnd=print)
+    worker = process.WorkerProcess(tmp_path, onEvent=print, onEnd=print)
 
     with pytest.raises(DependencyError, match="gone could not be started"):
-        worker.start()
+        worker.start({})
 
 
 def alive(pid: int) -> bool:
