@@ -152,20 +152,18 @@ class OpenVINOExecutor:
             del _compiled[other]  # of another network, whose weights would stay in memory
         if key not in _compiled:
             graph = encoder_graph(self._model, shape, ranges=self._ranges)
-            _compiled[key] = _core().compile_model(graph, "CPU", self._options())
+            options = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+                # As many threads as PyTorch uses, on any core.
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "ENABLE_CPU_PINNING": False,
+            }
+            _compiled[key] = _core().compile_model(graph, "CPU", options)
         _compiled.move_to_end(key)
         while len(_compiled) > KEPT_GRAPHS:
             _compiled.popitem(last=False)
         return _compiled[key]
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-            # As many threads as PyTorch uses, on any core.
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "ENABLE_CPU_PINNING": False,
-        }
 
 
 def openvino_bytes_per_coarse_voxel(model: SuperResolutionModel) -> int:

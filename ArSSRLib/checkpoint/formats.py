@@ -105,7 +105,9 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
         CheckpointError: If it contains anything but finite floating-point numbers.
     """
     if tensor.layout != torch.strided or not tensor.dtype.is_floating_point:
-        msg = f"{path}: {key} is stored as {_stored_as(tensor)}; expected plain floating-point numbers."
+        layout = "" if tensor.layout == torch.strided else f", {tensor.layout}"
+        stored = f"{tensor.dtype}{layout}".replace("torch.", "")
+        msg = f"{path}: {key} is stored as {stored}; expected plain floating-point numbers."
         raise CheckpointError(msg)
     tensor = tensor.detach().to(torch.float32)
     if not torch.isfinite(tensor).all():
@@ -118,11 +120,6 @@ def checked_tensor(path: Path, key: str, tensor: Tensor) -> Tensor:
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-
-
-def _stored_as(tensor: Tensor) -> str:
-    layout = "" if tensor.layout == torch.strided else f", {tensor.layout}"
-    return f"{tensor.dtype}{layout}".replace("torch.", "")
 
 
 def _check_readable(path: Path) -> None:

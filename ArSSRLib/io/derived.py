@@ -88,8 +88,12 @@ def write(volume: Volume, folder: Path, files: Sequence[Path], derivation: Deriv
             dataset = _slice(volume, k, stored, slices)
             dataset.update(common)
             dataset.InstanceNumber = k + 1
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             names.append(SLICE_NAME.format(k + 1))
-            _save(dataset, folder / names[-1])
+            dataset.save_as(folder / names[-1], enforce_file_format=True)
     return names
 
 
@@ -234,14 +238,6 @@ def _scaled(array: npt.NDArray[Any], low: float, high: float) -> _Stored:
         steps = (source.astype(np.float64) - float(intercept)) / float(slope)
         plane[...] = np.rint(steps).clip(0, _STEPS)
     return _Stored(stored, slope, intercept)
-
-
-def _save(dataset: Dataset, path: Path) -> None:
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.save_as(path, enforce_file_format=True)
 
 
 def _decimal(values: Sequence[float] | npt.NDArray[np.float64]) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 from ArSSRLib.device import precision_name
 from ArSSRLib.kernels.choosing import MeasuredExecutor
 from ArSSRLib.kernels.paths import InFullPrecision, PublishedOnGPU, ResidualOnGPU, kernels_run_on
+from ArSSRLib.kernels.tables import LARGEST_CHANNELS, LARGEST_WIDTH, padded
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.model.arssr3 import ArSSR3
@@ -91,4 +92,6 @@ def measured_executor(
 
 def fits(model: SuperResolutionModel) -> bool:
     """Return whether the fused kernel supports the size of a decoder; PyTorch computes larger ones."""
-    return bool(EXECUTORS[type(model)].fits(model))
+    config: Any = model.config
+    widest = padded(getattr(config, "decoder_width", 0))
+    return padded(config.feature_channels) <= LARGEST_CHANNELS and widest <= LARGEST_WIDTH

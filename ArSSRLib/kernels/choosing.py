@@ -52,8 +52,8 @@ class Choice:
     wrong: Mapping[str, str]
 
 
-# The choices of this process.
-_choices: dict[Hashable, Choice] = {}
+# The choices of this process for all networks, devices and number formats.
+choices: dict[Hashable, Choice] = {}
 
 
 class MeasuredExecutor:
@@ -86,9 +86,9 @@ class MeasuredExecutor:
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile by the best implementation; all are measured first if this tile is larger than any before."""
-        choice = _choices.get(self._key)
+        choice = choices.get(self._key)
         if choice is None or volume.numel() > choice.voxels:
-            choice = _choices[self._key] = self._measured(volume, told)
+            choice = choices[self._key] = self._measured(volume, told)
             self._report(choice, volume)
         return self._ways[choice.way].encode_tile(volume, told, progress)
 
@@ -168,13 +168,3 @@ def _axis(start: int, edge: int, length: int, halo: int) -> tuple[slice, Tensor,
     crop = slice(max(0, start - halo), min(length, start + edge + halo))
     position = start + (torch.arange(edge * FACTOR, dtype=torch.float64) + 0.5) / FACTOR - 0.5
     return crop, coordinate_of(position, length), position, position - crop.start
-
-
-def choices() -> list[Choice]:
-    """Return the choices for all networks, devices and number formats."""
-    return list(_choices.values())
-
-
-def forget() -> None:
-    """Discard all choices: the next tile is measured again."""
-    _choices.clear()

@@ -14,15 +14,7 @@ from ArSSRLib.coordinates import QueryGrid
 from ArSSRLib.interpolation import in_full_precision, spline_coefficients, spline_on_grid
 from ArSSRLib.kernels.encoding import published_encoder, residual_encoder
 from ArSSRLib.kernels.graphs import Function, Repeated, cuda_graph
-from ArSSRLib.kernels.tables import (
-    LARGEST_CHANNELS,
-    LARGEST_WIDTH,
-    PackedLayers,
-    axis_tables,
-    pack_published,
-    pack_residual,
-    padded,
-)
+from ArSSRLib.kernels.tables import PackedLayers, axis_tables, pack_published, pack_residual
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.arssr import ArSSR
 from ArSSRLib.model.arssr2 import RESIDUAL_GAIN, ArSSR2
@@ -79,12 +71,6 @@ class PublishedOnGPU:
         channels = model.config.feature_channels
         self._layers = pack_published(model.decoder, channels, number_format) if fused else None
 
-    @staticmethod
-    def fits(model: ArSSR) -> bool:
-        """Return whether the kernel supports the size of the decoder."""
-        config = model.config
-        return padded(config.feature_channels) <= LARGEST_CHANNELS and padded(config.decoder_width) <= LARGEST_WIDTH
-
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile; the host does not wait for it, so no progress is reported."""
         with in_full_precision(volume.device):
@@ -102,11 +88,6 @@ class ResidualOnGPU:
         self._model = model
         self._encoder = Repeated(residual_encoder(model, number_format), record)
         self._layers = pack_residual(list(model.hidden), model.output, number_format) if fused else None
-
-    @staticmethod
-    def fits(model: ArSSR2) -> bool:
-        """Return whether the kernel supports the size of the decoder."""
-        return padded(model.config.feature_channels) <= LARGEST_CHANNELS
 
     def encode_tile(self, volume: Tensor, told: Conditioning, progress: Progress) -> Answer:
         """Encode a tile; the host does not wait for it, so no progress is reported."""

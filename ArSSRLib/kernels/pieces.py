@@ -41,22 +41,6 @@ def catenated(left: tl.tensor, right: tl.tensor, rows: tl.constexpr, columns: tl
 
 
 @triton.jit
-def accumulated(
-    total: tl.tensor,
-    features: tl.tensor,
-    voxel: tl.tensor,
-    weight: tl.tensor,
-    channels: tl.constexpr,
-    columns: tl.constexpr,
-) -> tl.tensor:
-    """Add weighted feature vectors to ``total``, (rows, columns); ``voxel`` and ``weight`` have one number per row."""
-    column = tl.arange(0, columns)[None, :]
-    # 64 bits: a large feature map has more than 2^31 values.
-    address = features + voxel.to(tl.int64)[:, None] * channels + column
-    return total + weight[:, None] * tl.load(address, mask=column < channels, other=0.0).to(tl.float32)
-
-
-@triton.jit
 def sampled(
     features: tl.tensor,
     index: tl.tensor,
@@ -72,9 +56,12 @@ def sampled(
 ) -> tl.tensor:
     """Interpolate the feature map linearly; ``k``, ``j``, ``i`` are their entries in the tables, per row or for all."""
     total = tl.zeros((rows, columns), dtype=tl.float32)
+    column = tl.arange(0, columns)[None, :]
     for corner in range(8):
         a, b, c = 2 * k + corner // 4, 2 * j + corner // 2 % 2, 2 * i + corner % 2
+        # 64 bits: a large feature map has more than 2^31 values.
         voxel = (tl.load(index + a).to(tl.int64) * height + tl.load(index + b)) * width + tl.load(index + c)
         part = tl.load(weight + a) * tl.load(weight + b) * tl.load(weight + c)
-        total = accumulated(total, features, voxel, part, channels, columns)
+        address = features + voxel[:, None] * channels + column
+        total += part[:, None] * tl.load(address, mask=column < channels, other=0.0).to(tl.float32)
     return total

@@ -112,8 +112,9 @@ class FixedScale(SuperResolutionModel):
             raise ValueError(msg)
         factor = self.config.scale
         lengths = [n * factor for n in feature_map.shape[2:]]
-        # All fine voxels with their centers inside the patch; the last one may extend beyond it.
-        positions = [(torch.arange(_centers(length), dtype=torch.float64) + 0.5) / factor - 0.5 for length in lengths]
+        # All fine voxels with their centers inside the patch, with a tolerance; the last one may extend beyond it.
+        counts = [math.floor(length - 0.5 + 1e-6) + 1 for length in lengths]
+        positions = [(torch.arange(count, dtype=torch.float64) + 0.5) / factor - 0.5 for count in counts]
         fine = self._improved(spline_on_grid(feature_map, positions), self.network)[:, 0]
         row = torch.zeros(coordinates.shape[:2], dtype=torch.int64, device=coordinates.device)
         for axis, (length, count) in enumerate(zip(lengths, fine.shape[1:], strict=True)):
@@ -171,11 +172,6 @@ def _widened(position: Tensor, scale: float, count: int, radius: int) -> tuple[T
     lower = position[0] - torch.arange(before, 0, -1, dtype=position.dtype) / scale
     upper = position[-1] + torch.arange(1, after + 1, dtype=position.dtype) / scale
     return torch.cat([lower, position, upper]), before
-
-
-def _centers(length: float) -> int:
-    """Return the number of unit voxels with their centers within ``length``, with a tolerance for rounding."""
-    return math.floor(length - 0.5 + 1e-6) + 1
 
 
 KINDS = {kind: (FixedScaleConfig, FixedScale) for kind in FixedScaleConfig.KINDS}

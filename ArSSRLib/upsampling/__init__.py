@@ -6,7 +6,6 @@ Every crop is encoded once and queried as often as needed; nothing else calls th
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,8 +43,6 @@ from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
 from ArSSRLib.volume import Volume
-
-logger = logging.getLogger(__name__)
 
 
 def upsample(

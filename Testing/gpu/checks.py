@@ -186,7 +186,7 @@ def graph(*, model: str, number_format: str, tiny: bool) -> dict[str, Any]:
 def choice(*, model: str, tiny: bool) -> dict[str, Any]:
     """Let the engine measure all of its implementations on a first tile; report the choice and the rejected ones."""
     device, on_device = device_of(tiny=tiny), network_on_device(model, tiny=tiny)
-    choosing.forget()
+    choosing.choices.clear()
     if tiny:  # without a GPU, the engine does not measure by default
         coarse, scale, _ = tile(tiny=tiny)
         with computing("bf16", device):
@@ -196,7 +196,7 @@ def choice(*, model: str, tiny: bool) -> dict[str, Any]:
         edge = math.ceil((FUSED_FROM / 8) ** (1 / 3))
         volume = script("phantom").noisy_phantom((edge, edge, edge))
         upsample(volume, on_device, 2, UpsamplingOptions(device=str(device), backend="fused"))
-    (found,) = choosing.choices()
+    (found,) = choosing.choices.values()
     times = {f"{name} ms": took for name, took in found.milliseconds.items()}
     wrong = "; ".join(f"{name} {reason}" for name, reason in found.wrong.items())
     return {"used": found.way, **times, "message": wrong, "right": not wrong}

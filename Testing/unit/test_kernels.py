@@ -124,7 +124,7 @@ def test_a_decoder_too_large_for_a_kernel_is_left_to_pytorch(config, expected):
 @pytest.mark.parametrize("name", ["published", "ours", "ours, with profile"])
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16], ids=str)
 def test_every_implementation_gives_the_same_intensities(name, number_format, fused, caplog):
-    choosing.forget()
+    choosing.choices.clear()
     if fused:
         pytest.importorskip("triton", reason="there is no Triton here (pip install triton; Linux only)")
     model = network(name)
