@@ -327,10 +327,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.engine.show(parameters)
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
         self.preview.update(parameters)
-        self._updateResultButtons(parameters.result)
-
-    def _updateResultButtons(self, result: vtkMRMLScalarVolumeNode | None) -> None:
-        source = None if result is None else sourceOf(result)
+        source = None if parameters.result is None else sourceOf(parameters.result)
         self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
 

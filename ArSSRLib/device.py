@@ -86,17 +86,13 @@ def require_backend(name: str, device: torch.device) -> None:
         DeviceError: If the backend does not support that device.
         DependencyError: If its package is not installed.
     """
-    if name == "torch":
-        return
-    if name == "fused":
-        if device.type != "cuda":
-            msg = f"The fused backend runs on a CUDA GPU, not on {device}; omit the backend."
-            raise DeviceError(msg)
-        return
-    if device.type != "cpu":
+    if name == "fused" and device.type != "cuda":
+        msg = f"The fused backend runs on a CUDA GPU, not on {device}; omit the backend."
+        raise DeviceError(msg)
+    if name == "openvino" and device.type != "cpu":
         msg = f"The openvino backend runs on the CPU, not on {device}; add --device cpu, or omit the backend."
         raise DeviceError(msg)
-    if find_spec("openvino") is None:
+    if name == "openvino" and find_spec("openvino") is None:
         msg = "The openvino backend needs the package openvino, which is not installed: pip install openvino."
         raise DependencyError(msg)
 

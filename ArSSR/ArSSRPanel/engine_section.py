@@ -13,8 +13,7 @@ from ArSSRLib.checkpoint import DEFAULT_MODELS
 from ArSSRLib.errors import DependencyError
 from ArSSRPanel import dependencies
 from ArSSRPanel.choosers import describeDevices, fillDevices, fillModels, modelCard
-from ArSSRPanel.load import LoadWatch
-from ArSSRPanel.probe import Probe
+from ArSSRPanel.probe import LoadWatch, Probe
 from ArSSRPanel.profile_section import ProfileSection
 from ArSSRPanel.run import activeRun
 

@@ -1,13 +1,22 @@
-"""Information from the worker about this computer: PyTorch, its devices, and the cost of the models on them."""
+"""What the worker finds out about this computer, its devices and models, and whether the load has changed since.
+
+The load counts if other programs use much more, or much less, of the computer than when its speed was measured.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ArSSRLib.errors import ArSSRError
+from ArSSRLib.timing import BUSY, processor_times, taken_by_others
 from ArSSRPanel import exchange
 from ArSSRPanel.process import Event, WorkerProcess
+from ArSSRPanel.watching import singleShotTimer
+
+# Time of an observation in ms, and between a measurement of the speed and the next observation in s.
+OBSERVED, SPARED = 1000, 60.0
 
 
 class Probe:
@@ -51,3 +60,40 @@ class Probe:
             self._onError(end)
         elif end["event"] == "done":
             self._onDone(end)
+
+
+class LoadWatch:
+    """Observes the computer for a moment when asked, and calls a function if the load has changed.
+
+    Args:
+        onChanged: Called from the event loop.
+    """
+
+    def __init__(self, onChanged: Callable[[], object]) -> None:
+        self._onChanged = onChanged
+        self._busy = 0.0
+        self._measured = float("-inf")
+        self._before: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._timer = singleShotTimer(OBSERVED, self._compare)
+
+    def measured(self, busy: float) -> None:
+        """Remember the fraction of the processors that other programs used while the speed was measured."""
+        self._busy, self._measured = busy, time.monotonic()
+
+    def observe(self) -> None:
+        """Begin an observation, unless one is under way or the speed was measured recently."""
+        if self._timer.active or time.monotonic() < self._measured + SPARED:
+            return
+        try:
+            self._before = processor_times()
+        except ImportError:  # without psutil the speed is not measured either
+            return
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Stop observing; there is no call."""
+        self._timer.stop()
+
+    def _compare(self) -> None:
+        if abs(taken_by_others(self._before, processor_times()) - self._busy) > BUSY:
+            self._onChanged()

@@ -103,10 +103,15 @@ class Run:
         self.running, _active = True, self
         try:
             self._onStage("start", 1, 1)
-            self._warn(bentTransform(self.request.inputVolume))
+            if message := bentTransform(self.request.inputVolume):
+                self._tell({"event": "log", "level": "warning", "message": message})
             self._worker = WorkerProcess(exchange.makeFolder(), onEvent=self._tell, onEnd=self._onEnd)
             self._writeInputs(self._worker.folder)
-            self._observe()
+            closed, removed = slicer.vtkMRMLScene.StartCloseEvent, slicer.vtkMRMLScene.NodeRemovedEvent
+            self._observers = [
+                self._scene.AddObserver(closed, lambda *_: self._stop("The scene was closed.")),
+                self._scene.AddObserver(removed, lambda *_: self._onNodeRemoved()),
+            ]
             self._worker.start(self._job())
         except BaseException:
             self.abandon()
@@ -182,13 +187,6 @@ class Run:
             "volumes": [{"input": str(source), "output": str(target), **more} for source, target in self._files],
         }
 
-    def _observe(self) -> None:
-        scene = slicer.vtkMRMLScene
-        self._observers = [
-            self._scene.AddObserver(scene.StartCloseEvent, lambda *_: self._stop("The scene was closed.")),
-            self._scene.AddObserver(scene.NodeRemovedEvent, lambda *_: self._onNodeRemoved()),
-        ]
-
     def _onNodeRemoved(self) -> None:
         for gone in self._gone()[:1]:
             self._stop(f'"{gone.GetName()}" was removed from the scene; nothing was added.')
@@ -199,11 +197,6 @@ class Run:
             self.abandon()
             self._failure = RunCancelled(f"The run was stopped. {reason}")
             self._report(self._onCancelled, reason)
-
-    def _warn(self, message: str) -> None:
-        if message:
-            logging.warning("ArSSR: %s", message)
-            self._onLog("warning", message)
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "progress":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ArSSRLib.acquisition.estimate import Prediction, predicted_axes, profile_of
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
-from ArSSRLib.acquisition.stated import axes_of_thickness, stated_profile
+from ArSSRLib.acquisition.stated import axes_of_thickness
 from ArSSRLib.complex_parts import looks_like_wrapped_phase
 from ArSSRLib.errors import InputError
 from ArSSRLib.normalization import replace_non_finite
@@ -135,8 +135,7 @@ def decide(
         return Decision()
     finer = (True, True, True) if scale is None else tuple(s > 1 for s in scale)
     filed, spacing = volume.header.profile, volume.geometry.spacing
-    known = stated_profile(filed, text, spacing, finer)
-    idle, overruled = _replaced(known, filed, text, spacing, finer)
+    known, idle, overruled = _stated(filed, text, spacing, finer)
     # The truncated k-space of a 3D acquisition is neither estimated nor questioned.
     open_axes = [s and (axis is None or axis.kind != "kspace") for axis, s in zip(known.axes, finer, strict=True)]
     if text in {POINT_SAMPLES, AS_FILED} or not any(open_axes):
@@ -150,16 +149,22 @@ def decide(
     return Decision(known.completed_by(SliceProfile((i, j, k))), refuted, idle, overruled)
 
 
-def _replaced(
-    known: SliceProfile, filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
-) -> tuple[tuple[str, ...], SliceProfile]:
-    """Return the axes for which the user needlessly states a thickness, and the statements of the file overruled."""
-    if text in {None, POINT_SAMPLES, AS_FILED}:
-        return (), UNKNOWN
+def _stated(
+    filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
+) -> tuple[SliceProfile, tuple[str, ...], SliceProfile]:
+    """Return the profiles stated by the user, or otherwise by the file, and what is idle and overruled in `Decision`."""
+    if text is None or text == AS_FILED:
+        return filed, (), UNKNOWN
+    if text == POINT_SAMPLES:
+        i, j, k = (AxisProfile("point") if wanted else None for wanted in finer)
+        return SliceProfile((i, j, k)), (), UNKNOWN
     stated = axes_of_thickness(text, spacing)
+    i, j, k = (axis if wanted else None for axis, wanted in zip(stated, finer, strict=True))
+    known = SliceProfile((i, j, k)).completed_by(filed)
     idle = tuple(n for n, axis, wanted in zip("ijk", stated, finer, strict=True) if axis is not None and not wanted)
     pairs = zip(known.axes, filed.axes, strict=True)
-    return idle, _selected(filed, [bool(used and theirs and used.width != theirs.width) for used, theirs in pairs])
+    overruled = _selected(filed, [bool(used and theirs and used.width != theirs.width) for used, theirs in pairs])
+    return known, idle, overruled
 
 
 def _selected(profile: SliceProfile, chosen: Sequence[bool]) -> SliceProfile:

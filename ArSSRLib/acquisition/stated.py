@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ArSSRLib.acquisition.profile import UNKNOWN, WIDEST, AxisProfile, SliceProfile, Source
+from ArSSRLib.acquisition.profile import WIDEST, AxisProfile, Source
 from ArSSRLib.errors import InputError
-from ArSSRLib.options import AS_FILED, POINT_SAMPLES, UNKNOWN_THICKNESS, parse_thickness
+from ArSSRLib.options import parse_thickness
 
 LOGGER = logging.getLogger(__name__)
 
@@ -123,29 +123,3 @@ def axes_of_thickness(text: str, spacing: Sequence[float]) -> tuple[AxisProfile 
         None if value is None else AxisProfile("gaussian", value / distance)
         for value, distance in zip(stated, spacing, strict=True)
     )
-
-
-def stated_profile(
-    filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
-) -> SliceProfile:
-    """Return the profiles that are known without any voxels: stated by the user, or otherwise by the file.
-
-    Args:
-        filed: Profiles stated by the file.
-        text: Statement of the user, see `ArSSRLib.options.UpsamplingOptions.slice_thickness`.
-        spacing: Spacing along i, j, k, in mm.
-        finer: Whether each of i, j, k becomes finer; a thickness along other axes is ignored.
-
-    Raises:
-        InputError: If the thickness stated by the user is impossible.
-    """
-    if text == UNKNOWN_THICKNESS:
-        return UNKNOWN
-    if text is None or text == AS_FILED:
-        return filed
-    if text == POINT_SAMPLES:
-        i, j, k = (AxisProfile("point") if wanted else None for wanted in finer)
-        return SliceProfile((i, j, k))
-    axes = zip(axes_of_thickness(text, spacing), finer, strict=True)
-    i, j, k = (axis if wanted else None for axis, wanted in axes)
-    return SliceProfile((i, j, k)).completed_by(filed)

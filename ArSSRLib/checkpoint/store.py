@@ -30,7 +30,16 @@ def import_model(source: Path, *, name: str | None = None) -> RegistryEntry:
     # A path, so that it is never interpreted as a name.
     model = load_model(Path(source))
     chosen = _checked_name(_FILE_SUFFIX.sub("", source.name) if name is None else name)
-    folder = _existing_models_folder()
+    folder = models_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = (
+            f"The models folder {folder} cannot be created ({error.strerror}); set ARSSR_MODELS_FOLDER to another "
+            "folder."
+        )
+        raise OutputError(msg) from error
+    sweep(folder)
     metadata = {"source": source.name, "source_sha256": model.sha256}
     path = save_model(model, folder / f"{chosen}.safetensors", metadata=metadata)
     description = {
@@ -66,21 +75,6 @@ def remove_model(name: str) -> Path:
         )
         raise OutputError(msg) from error
     return entry.path
-
-
-def _existing_models_folder() -> Path:
-    """Return the models folder; create it if necessary, and remove unfinished files of earlier processes."""
-    folder = models_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = (
-            f"The models folder {folder} cannot be created ({error.strerror}); set ARSSR_MODELS_FOLDER to another "
-            "folder."
-        )
-        raise OutputError(msg) from error
-    sweep(folder)
-    return folder
 
 
 def _checked_name(name: str) -> str:

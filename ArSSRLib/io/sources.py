@@ -78,9 +78,7 @@ def read_checked(path: Path) -> Volume:
         InputError: If it cannot be read, or has a voxel that is not finite.
     """
     volume = read_volume(path)
-    wrong = (
-        0 if volume.array.dtype.kind != "f" else int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
-    )
+    wrong = int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
     if wrong:
         msg = f"{path.name} contains {wrong} voxels that are NaN or infinite; repair it or omit it."
         raise InputError(msg)

@@ -26,12 +26,7 @@ def published_encoder(model: ArSSR, number_format: torch.dtype) -> Callable[[Ten
     """Return the published encoder in a number format, from intensities (1, 1, D, H, W) to features (1, C, D, H, W)."""
     encoder = copy.deepcopy(model.encoder)
     encoder.to(dtype=number_format, memory_format=LAST)  # type: ignore[call-overload]
-
-    def encode(volume: Tensor) -> Tensor:
-        """Encode a tile."""
-        return encoder.lean(volume.to(number_format), unobserved)
-
-    return encode
+    return lambda volume: encoder.lean(volume.to(number_format), unobserved)
 
 
 def residual_encoder(model: ArSSR2, number_format: torch.dtype) -> Callable[..., Tensor]:

@@ -17,6 +17,7 @@ import torch
 from ArSSRLib.acquisition.decision import Estimate, decided_profile, predicted_contrast
 from ArSSRLib.acquisition.profile import UNKNOWN, told_of
 from ArSSRLib.acquisition.slice_gains import SliceGains
+from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel
 from ArSSRLib.device import (
     PRECISIONS,
     free_memory,
@@ -39,7 +40,7 @@ from ArSSRLib.planning import NOWHERE, Destination, Plan, Work, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
-from ArSSRLib.upsampling.executor import bytes_per_coarse_voxel, choose_executor, precision_context
+from ArSSRLib.upsampling.executor import choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
 from ArSSRLib.volume import Volume
@@ -107,13 +108,16 @@ def plan_upsampling(
     options = decided(options)
     device = torch.device(options.device)
     model.check_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)
+    encoding_bytes = model.bytes_per_coarse_voxel
+    if options.backend == "openvino":
+        encoding_bytes = openvino_bytes_per_coarse_voxel(model)
     return Work(
         volume.geometry,
         result_type(volume.array),
         scale,
         options,
         halo=model.halo,
-        bytes_per_coarse_voxel=bytes_per_coarse_voxel(model, options.backend),
+        bytes_per_coarse_voxel=encoding_bytes,
         encoding_cost=model.encoding_cost,
         base_memory=used_memory(device),
         available_memory=free_memory(device),

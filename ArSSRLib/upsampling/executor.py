@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.backends.openvino_encoder import OpenVINOExecutor, openvino_bytes_per_coarse_voxel
+from ArSSRLib.backends.openvino_encoder import OpenVINOExecutor
 from ArSSRLib.kernels import gpu_executor
 from ArSSRLib.model.interface import Conditioning, Executor, SuperResolutionModel
 
@@ -42,12 +42,3 @@ def precision_context(backend: str, number_format: torch.dtype, device: torch.de
     # The parts that OpenVINO leaves to PyTorch use single precision, which is faster there.
     full = backend == "openvino" or number_format == torch.float32
     return nullcontext() if full else torch.autocast(device.type, number_format)
-
-
-def bytes_per_coarse_voxel(model: SuperResolutionModel, backend: str) -> int:
-    """Return the peak memory of encoding in bytes per coarse voxel.
-
-    Raises:
-        InputError: If the backend does not support the network.
-    """
-    return openvino_bytes_per_coarse_voxel(model) if backend == "openvino" else model.bytes_per_coarse_voxel

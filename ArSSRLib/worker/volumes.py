@@ -192,13 +192,9 @@ def _named(unfinished: VolumeFiles, files: VolumeFiles) -> Iterator[None]:
 def _publish(hidden: Sequence[VolumeFiles], volumes: Sequence[VolumeFiles]) -> None:
     """Rename all results to their final names, or none."""
     published: list[Path] = []
-    pairs = zip(
-        (output for files in hidden for output in _outputs(files)),
-        (output for files in volumes for output in _outputs(files)),
-        strict=True,
-    )
+    before, after = ([output for files in table for output in _outputs(files)] for table in (hidden, volumes))
     try:
-        for unfinished, output in pairs:
+        for unfinished, output in zip(before, after, strict=True):
             target = Path(os.path.realpath(output))
             unfinished.replace(target)
             published.append(target)

@@ -6,8 +6,8 @@ import copy
 
 import mrml_volumes
 import pytest
-from ArSSRPanel import engine_section, load
-from ArSSRPanel.load import LoadWatch
+from ArSSRPanel import engine_section, probe
+from ArSSRPanel.probe import LoadWatch
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL
 
@@ -33,9 +33,9 @@ def others(monkeypatch) -> list[float]:
         clock[0] += 10.0
         return clock[0], clock[0] * taken[0], 0.0
 
-    monkeypatch.setattr(load, "processor_times", times)
-    monkeypatch.setattr(load, "OBSERVED", 1)
-    monkeypatch.setattr(load, "SPARED", 0.0)
+    monkeypatch.setattr(probe, "processor_times", times)
+    monkeypatch.setattr(probe, "OBSERVED", 1)
+    monkeypatch.setattr(probe, "SPARED", 0.0)
     return taken
 
 
@@ -53,7 +53,7 @@ def test_only_a_large_change_of_the_load_is_reported(scene, slicerHost, others, 
 
 
 def test_the_load_is_not_observed_right_after_a_measurement(scene, slicerHost, others, monkeypatch):
-    monkeypatch.setattr(load, "SPARED", 60.0)
+    monkeypatch.setattr(probe, "SPARED", 60.0)
     told = []
     watch = LoadWatch(lambda: told.append(1))
     watch.measured(0.0)
