@@ -152,7 +152,7 @@ def decide(
 def _stated(
     filed: SliceProfile, text: str | None, spacing: Sequence[float], finer: Sequence[bool]
 ) -> tuple[SliceProfile, tuple[str, ...], SliceProfile]:
-    """Return the profiles stated by the user, or otherwise by the file, and what is idle and overruled in `Decision`."""
+    """Return the profiles stated by the user, or else by the file, and what is idle and overruled in `Decision`."""
     if text is None or text == AS_FILED:
         return filed, (), UNKNOWN
     if text == POINT_SAMPLES:

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ArSSRLib.convolution.winograd import WinogradKernel, Workspace, convolve_sums, schemes
-from ArSSRLib.coordinates import Box
 
 Padding = Literal["zeros", "replicate"]
 Slab = tuple[slice, slice, Tensor]
+# Voxels along k, j, i.
+Box = tuple[slice, slice, slice]
 # Called with the number of weights that were applied since the last call; an exception stops the work.
 Advance = Callable[[float], object]
 # Values of one of the six sums of a step on up to two threads: the sums, their results and the input planes stay in a

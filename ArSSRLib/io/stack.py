@@ -62,7 +62,12 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
         raise InputError(msg)
     digits = max(max(plane.orientation_digits) for plane in planes)
     turn = 0.5 * 10.0**-digits if digits > 1 else 0.0  # rounding error of the orientation; whole numbers are exact
-    _require_alike(planes, turn)
+    if any(np.abs(np.subtract(p.orientation, first.orientation)).max() > MAXIMUM_SHEAR + 2 * turn for p in planes):
+        msg = "has slices that are not parallel, as in a localizer; choose a series that is a single stack"
+        raise InputError(msg)
+    if any(p.size != first.size or not np.allclose(p.spacing, first.spacing, rtol=1e-4) for p in planes):
+        msg = "has slices of different sizes or pixel spacings; choose a series that is a single stack"
+        raise InputError(msg)
     axes = _axes(first, turn)
     positions = np.array([plane.position for plane in planes])
     order = np.argsort(positions @ axes[2], kind="stable")
@@ -77,18 +82,6 @@ def stack(planes: Sequence[Plane]) -> tuple[list[int], VolumeGeometry]:
         direction=tuple(float(x) for x in axes.T.ravel()),
     )
     return [int(n) for n in order], geometry
-
-
-def _require_alike(planes: Sequence[Plane], orientation_error: float) -> None:
-    """Refuse slices that differ in properties other than their position."""
-    first = planes[0]
-    turn = MAXIMUM_SHEAR + 2 * orientation_error
-    if any(np.abs(np.subtract(plane.orientation, first.orientation)).max() > turn for plane in planes):
-        msg = "has slices that are not parallel, as in a localizer; choose a series that is a single stack"
-        raise InputError(msg)
-    if any(plane.size != first.size or not np.allclose(plane.spacing, first.spacing, rtol=1e-4) for plane in planes):
-        msg = "has slices of different sizes or pixel spacings; choose a series that is a single stack"
-        raise InputError(msg)
 
 
 def _axes(plane: Plane, orientation_error: float) -> Vectors:

@@ -184,7 +184,9 @@ class Lens:
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
         """Return the parts of a plane for encoding them one by one, with the least work among those that fit."""
-        room, needed, best, least = self._room(), math.inf, None, math.inf
+        room, needed, best, least = DEFAULT_SHARE * free_memory(self._device), math.inf, None, math.inf
+        if self._options.memory_limit is not None:
+            room = min(room, self._options.memory_limit * 1e9)
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
             blocks = [block for *_, part in parts if (block := part.box(self._volume.geometry, 0))]
@@ -266,12 +268,6 @@ class Lens:
         more = grown(block, BESIDE, self._shape)
         k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
         return k, j, i
-
-    def _room(self) -> float:
-        """Return the memory for encoding in bytes."""
-        room = DEFAULT_SHARE * free_memory(self._device)
-        limit = self._options.memory_limit
-        return room if limit is None else min(room, limit * 1e9)
 
     def _along_axes(self, kept: FeatureMap, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""

@@ -559,10 +559,6 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{spacing} mm</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Side by side</source>
         <translation type="unfinished"></translation>
     </message>
@@ -580,6 +576,10 @@ SHA-256 `{checksum}`</source>
     </message>
     <message>
         <source>ArSSR, {spacing}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{spacing} mm</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
