@@ -63,30 +63,32 @@ class FeatureCache:
 
     Args:
         most_bytes: Size limit, except for the last one.
-
-    Attributes:
-        kept: The feature maps; the most recently used one is the last.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self.kept: list[FeatureMap] = []
+        self._kept: list[FeatureMap] = []
+
+    @property
+    def kept(self) -> tuple[FeatureMap, ...]:
+        """The feature maps; the most recently used one is the last."""
+        return tuple(self._kept)
 
     @property
     def bytes(self) -> int:
         """Size of all feature maps."""
-        return sum(kept.bytes for kept in self.kept)
+        return sum(kept.bytes for kept in self._kept)
 
     def found(self, box: Box, scale: Vector, *, exact: bool, needed: Mask | None = None) -> FeatureMap | None:
         """Return a feature map that serves a box, an exact one if there is one, or None."""
-        serving = [kept for kept in self.kept if kept.serves(box, scale, exact=exact, needed=needed)]
+        serving = [kept for kept in self._kept if kept.serves(box, scale, exact=exact, needed=needed)]
         return max(serving, key=lambda kept: kept.exact, default=None)
 
     def keep(self, feature_map: FeatureMap) -> None:
         """Make a feature map, cached or new, the most recently used one, and discard the oldest ones."""
-        self.kept = [*(kept for kept in self.kept if kept is not feature_map), feature_map]
-        while len(self.kept) > 1 and self.bytes > self._most_bytes:
-            del self.kept[0]
+        self._kept = [*(kept for kept in self._kept if kept is not feature_map), feature_map]
+        while len(self._kept) > 1 and self.bytes > self._most_bytes:
+            del self._kept[0]
 
 
 def encoded(

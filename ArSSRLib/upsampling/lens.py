@@ -114,6 +114,11 @@ class Lens:
         self._cache = FeatureCache(most_bytes)
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the cached feature maps in bytes."""
+        return self._cache.bytes
+
     def answer(
         self, plane: Plane, scale: float | Sequence[float], *, exact: bool = False, check: Check = lambda: None
     ) -> Answer:
@@ -139,13 +144,9 @@ class Lens:
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, count = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for rows, columns, here in self._visible(plane, points, exact=exact):
+            for part, here in self._visible(plane, points, exact=exact):
                 kept, more = self._feature_map(here, factors, told, exact=exact, check=check)
-                if here.axes is not None:
-                    pixels = self._along_axes(kept, here.axes, told)
-                else:
-                    pixels = self._at_points(kept, here, told, check)
-                values[rows, columns][here.inside] = pixels
+                values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
                 everywhere, count = everywhere and kept.exact, count + more
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
@@ -172,24 +173,26 @@ class Lens:
         if not points.inside.any() or self._lowest == self._highest:
             return
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for _, _, here in self._visible(plane, points, exact=True):
+            for _, here in self._visible(plane, points, exact=True):
                 self._feature_map(here, factors, told, exact=True, check=check, beside=True)
 
-    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[slice, slice, PlanePoints]]:
-        """Yield rows, columns and pixels of the parts of a plane with pixels in the field of view."""
-        for rows, columns, part in self._parts(plane, straight=points.axes is not None, exact=exact):
-            here = PlanePoints.of(part, self._volume.geometry)
+    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[PlanePart, PlanePoints]]:
+        """Yield the parts of a plane with pixels in the field of view, and their pixels."""
+        for part in self._parts(plane, straight=points.axes is not None, exact=exact):
+            here = PlanePoints.of(part.plane, self._volume.geometry)
             if here.inside.any():
-                yield rows, columns, here
+                yield part, here
 
     def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
-        """Return the parts of a plane for encoding them one by one, with the least work among those that fit."""
-        room, needed, best, least = DEFAULT_SHARE * free_memory(self._device), math.inf, None, math.inf
-        if self._options.memory_limit is not None:
-            room = min(room, self._options.memory_limit * 1e9)
+        """Return the parts of a plane for encoding them one by one, with the least work among those that fit.
+
+        Raises:
+            MemoryLimitError: If even the smallest parts do not fit.
+        """
+        room, needed, best, least = self._room(), math.inf, None, math.inf
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
-            blocks = [block for *_, part in parts if (block := part.box(self._volume.geometry, 0))]
+            blocks = [block for part in parts if (block := part.plane.box(self._volume.geometry, 0))]
             read = max(voxels_of(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
             needed = read * self._model.bytes_per_coarse_voxel
             work = sum(self._work(block, exact=exact) for block in blocks)
@@ -268,6 +271,20 @@ class Lens:
         more = grown(block, BESIDE, self._shape)
         k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
         return k, j, i
+
+    def _room(self) -> float:
+        """Return the memory for encoding in bytes."""
+        room = DEFAULT_SHARE * free_memory(self._device)
+        limit = self._options.memory_limit
+        return room if limit is None else min(room, limit * 1e9)
+
+    def _normalized(
+        self, kept: FeatureMap, points: PlanePoints, told: Conditioning, check: Check
+    ) -> npt.NDArray[np.float32]:
+        """Predict the pixels inside, shape (pixels inside,)."""
+        if points.axes is not None:
+            return self._along_axes(kept, points.axes, told)
+        return self._at_points(kept, points, told, check)
 
     def _along_axes(self, kept: FeatureMap, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""

@@ -52,11 +52,7 @@ class Plane:
             raise InputError(msg)
 
     def parts(self, counts: tuple[int, int]) -> list[PlanePart]:
-        """Divide the plane into a number of parts along its columns and rows, limited by its pixels.
-
-        Returns:
-            The rows and columns of each part, and the part itself.
-        """
+        """Divide the plane into a number of parts along its columns and rows, limited by its pixels."""
         edges = [
             np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist()
             for n, count in zip(self.size, counts, strict=True)
@@ -68,7 +64,7 @@ class Plane:
                 for start, column, row in zip(self.origin, self.column_step, self.row_step, strict=True)
             )
             plane = Plane((x, y, z), self.column_step, self.row_step, (right - left, bottom - top))
-            parts.append((slice(top, bottom), slice(left, right), plane))
+            parts.append(PlanePart(slice(top, bottom), slice(left, right), plane))
         return parts
 
     def box(self, geometry: VolumeGeometry, margin: int) -> Box | None:
@@ -82,7 +78,13 @@ class Plane:
         return _around(index.min(axis=0), index.max(axis=0), margin, geometry.shape)
 
 
-PlanePart = tuple[slice, slice, Plane]
+@dataclass(frozen=True)
+class PlanePart:
+    """A part of a plane, with its rows and columns."""
+
+    rows: slice
+    columns: slice
+    plane: Plane
 
 
 @dataclass(frozen=True)

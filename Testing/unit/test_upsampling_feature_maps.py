@@ -133,7 +133,7 @@ def test_the_least_recently_used_feature_map_is_discarded_first():
     for used in (first, second, first, third):
         cache.keep(used)
 
-    assert cache.kept == [first, third]
+    assert cache.kept == (first, third)
     assert cache.bytes == 2 * first.bytes
 
 
@@ -142,4 +142,4 @@ def test_the_last_feature_map_is_kept_whatever_its_size():
     cache.keep(a_map(0))
     cache.keep(large := a_map(10))
 
-    assert cache.kept == [large]
+    assert cache.kept == (large,)

@@ -240,7 +240,7 @@ def test_kept_feature_maps_stay_within_their_memory_limit(tiny_model):
     sizes = []
     for number in range(0, 60, 12):
         lens.answer(plane_of(geometry, 2, number), 2)
-        sizes.append(lens._cache.bytes)
+        sizes.append(lens.kept_bytes)
 
     assert max(sizes) <= 600_000
     assert sizes[1] > sizes[0]  # more than one is kept
@@ -256,7 +256,7 @@ def test_an_exception_from_the_callback_stops_the_work_and_the_lens_stays_usable
     with pytest.raises(KeyboardInterrupt):
         lens.answer(plane, 2, check=stop)
 
-    assert lens._cache.bytes == 0
+    assert lens.kept_bytes == 0
     assert np.isfinite(lens.answer(plane, 2).plane).all()
 
 
