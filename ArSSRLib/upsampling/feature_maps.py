@@ -63,10 +63,13 @@ class FeatureCache:
 
     Args:
         most_bytes: Size limit, except for the last one.
+
+    Attributes:
+        most_bytes: As above.
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._kept: list[FeatureMap] = []
 
     @property
@@ -87,7 +90,7 @@ class FeatureCache:
     def keep(self, feature_map: FeatureMap) -> None:
         """Make a feature map, cached or new, the most recently used one, and discard the oldest ones."""
         self._kept = [*(kept for kept in self._kept if kept is not feature_map), feature_map]
-        while len(self._kept) > 1 and self.bytes > self._most_bytes:
+        while len(self._kept) > 1 and self.bytes > self.most_bytes:
             del self._kept[0]
 
 

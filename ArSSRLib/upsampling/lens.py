@@ -198,8 +198,9 @@ class Lens:
             work = sum(self._work(block, exact=exact) for block in blocks)
             if needed <= room and work < least:
                 best, least = parts, work
-            if best is not None and (straight or self._skips):  # only voxels around the plane are computed
-                break
+                cached = sum(map(voxels_of, blocks)) * self._model.bytes_per_coarse_voxel <= self._cache.most_bytes
+                if straight or (self._skips and cached):  # only voxels around the plane are computed
+                    break
         if best is None:
             msg = (
                 f"The preview of this plane needs {needed / 1e9:.3g} GB, but only {room / 1e9:.3g} GB are available; "

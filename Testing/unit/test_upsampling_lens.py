@@ -193,6 +193,21 @@ def test_only_the_surroundings_of_an_oblique_plane_are_encoded(wide_model, skips
         assert sum(voxels) < 0.6 * 16 * 100 * 100
 
 
+def test_an_oblique_plane_whose_box_exceeds_the_cache_is_encoded_in_parts_that_fit(wide_model):
+    geometry = VolumeGeometry((16, 60, 60), (1.0, 1.0, 1.0))
+    volume = phantoms.sample(phantoms.blobs_in(geometry), geometry)
+    plane = Plane(geometry.origin, (0.5, 0.0, 0.0), (0.0, 0.5, 0.5), (32, 120))
+    lens = Lens(volume, wide_model, CPU, most_bytes=3 * 10**6)
+
+    answer = lens.answer(plane, 2, exact=True)
+
+    assert lens.kept_bytes < 3 * 10**6
+    assert len(lens._cache.kept) > 1
+    assert not lens.answer(plane, 2, exact=True).encoded
+    expected = Lens(volume, wide_model, CPU).answer(plane, 2, exact=True)
+    np.testing.assert_allclose(answer.plane, expected.plane, atol=EXACT * range_of(volume))
+
+
 def test_a_cached_oblique_plane_answers_no_plane_that_it_crosses(scan, wide_model):
     lens = Lens(scan, wide_model, CPU)
     plane = replace(oblique(scan.geometry, pixels=20), column_step=(0.5, 0.0, 0.0), row_step=(0.0, 0.5, 0.5))
