@@ -101,6 +101,14 @@ def positive(text: str) -> float:
     return float(text)
 
 
+def named(text: str) -> str:
+    """Accept a name that is not empty: an unset variable of a shell would otherwise mean the working directory."""
+    if not text.strip():
+        msg = "expected a name, got an empty text"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
 def build_parser(called: str = "") -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
@@ -150,17 +158,19 @@ def _add_command(
 def _add_upsample(commands: Commands[OneLineParser]) -> None:
     summary = "reduce the voxel size of a volume, or of every volume in a folder"
     command = _add_command(commands, "upsample", summary, ("ArSSRLib.commands.upsample", "run"), usage=UPSAMPLE_USAGE)
-    command.add_argument("input", metavar="INPUT", help="volume file, folder of a DICOM series, or folder of volumes")
+    command.add_argument(
+        "input", metavar="INPUT", type=named, help="volume file, folder of a DICOM series, or folder of volumes"
+    )
     output = "volume file to write, or folder for a DICOM series or several volumes"
-    command.add_argument("output", metavar="OUTPUT", help=output)
+    command.add_argument("output", metavar="OUTPUT", type=named, help=output)
     add_target(command)
     files = command.add_argument_group("input and output")
-    files.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
+    files.add_argument("--series", metavar="UID", type=named, help="series to read, if a DICOM folder contains several")
     files.add_argument("--force", action="store_true", help="upsample a volume even if it looks like a label map")
     files.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     spread = "also write the standard deviation over the mirror images; needs --quality best"
-    files.add_argument("--uncertainty", metavar="FILE", help=spread)
-    files.add_argument("--figure", metavar="PNG", help="also write a picture of input and result")
+    files.add_argument("--uncertainty", metavar="FILE", type=named, help=spread)
+    files.add_argument("--figure", metavar="PNG", type=named, help="also write a picture of input and result")
     record = "also write OUTPUT.arssr.json, a record for arssr reproduce"
     files.add_argument("--provenance", action="store_true", help=record)
     shown = "auto: a progress bar on a terminal; json: one JSON object per line on stdout (default: %(default)s)"
@@ -177,7 +187,9 @@ def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> No
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
     compute = command.add_argument_group("computation")
     defaults = ", ".join(f"{model} for {quality}" for quality, model in DEFAULT_MODELS.items())
-    compute.add_argument("--model", metavar="NAME|PATH", help=f"model name or weights file (default: {defaults})")
+    compute.add_argument(
+        "--model", metavar="NAME|PATH", type=named, help=f"model name or weights file (default: {defaults})"
+    )
     _add_options(compute)
 
 
@@ -209,9 +221,11 @@ def options_of(args: argparse.Namespace) -> UpsamplingOptions:
 def _add_reproduce(commands: Commands[OneLineParser]) -> None:
     summary = "compute a result again from its record and compare; exit code 0: equal, 1: different, 2: not possible"
     command = _add_command(commands, "reproduce", summary, ("ArSSRLib.commands.reproduce", "run"))
-    command.add_argument("result", metavar="RESULT", help="result that was written with --provenance")
-    command.add_argument("--input", metavar="FILE", help="volume that it was made from (default: search beside RESULT)")
-    command.add_argument("--model", metavar="FILE", help="weights file, if the model is not installed")
+    command.add_argument("result", metavar="RESULT", type=named, help="result that was written with --provenance")
+    command.add_argument(
+        "--input", metavar="FILE", type=named, help="volume that it was made from (default: search beside RESULT)"
+    )
+    command.add_argument("--model", metavar="FILE", type=named, help="weights file, if the model is not installed")
 
 
 def _add_models(commands: Commands[OneLineParser]) -> None:
@@ -227,15 +241,17 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
 
 def _add_info(commands: Commands[OneLineParser]) -> None:
     command = _add_command(commands, "info", "describe a volume or a weights file", ("ArSSRLib.commands.info", "run"))
-    command.add_argument("file", metavar="FILE", help="volume, DICOM series or weights file")
-    command.add_argument("--series", metavar="UID", help="series to read, if a DICOM folder contains several")
+    command.add_argument("file", metavar="FILE", type=named, help="volume, DICOM series or weights file")
+    command.add_argument(
+        "--series", metavar="UID", type=named, help="series to read, if a DICOM folder contains several"
+    )
 
 
 def _add_convert(commands: Commands[OneLineParser]) -> None:
     summary = "convert a checkpoint of the published ArSSR code to safetensors"
     command = _add_command(commands, "convert-checkpoint", summary, ("ArSSRLib.commands.models", "convert"))
-    command.add_argument("source", metavar="SOURCE", help="checkpoint to read; nothing in it is executed")
-    command.add_argument("target", metavar="TARGET", help=".safetensors file to write")
+    command.add_argument("source", metavar="SOURCE", type=named, help="checkpoint to read; nothing in it is executed")
+    command.add_argument("target", metavar="TARGET", type=named, help=".safetensors file to write")
     command.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
 
 
@@ -248,7 +264,9 @@ def _add_report(commands: Commands[OneLineParser]) -> None:
     command.add_argument("results", metavar="RESULTS", help=what)
     one = command.add_argument_group("single result")
     one.add_argument("--source", metavar="SCAN", help="volume file or DICOM folder that the result was made from")
-    one.add_argument("--series", metavar="UID", help="series of the scan, if its DICOM folder contains several")
-    one.add_argument("--uncertainty", metavar="FILE", help="uncertainty of the result, if it was written")
+    one.add_argument(
+        "--series", metavar="UID", type=named, help="series of the scan, if its DICOM folder contains several"
+    )
+    one.add_argument("--uncertainty", metavar="FILE", type=named, help="uncertainty of the result, if it was written")
     where = "page to write, or folder for the pages (default: beside the results)"
     command.add_argument("--output", metavar="PATH", help=where)

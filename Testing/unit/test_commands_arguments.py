@@ -51,6 +51,8 @@ def test_impossible_scales_are_refused_by_the_engine_not_the_parser(text):
         (("--isotropic", "--memory-limit", "-1"), "positive"),
         (("--isotropic", "--precision", "fp8"), "bf16"),
         (("--isotropic", "--zoom"), "--zoom"),
+        *[(("--isotropic", flag, ""), f"{flag}: expected a name") for flag in ("--model", "--series", "--figure")],
+        (("--isotropic", "--quality", "best", "--uncertainty", " "), "--uncertainty: expected a name"),
     ],
 )
 def test_an_invalid_argument_is_refused_in_one_line(arguments, found, capsys):
@@ -62,6 +64,17 @@ def test_an_invalid_argument_is_refused_in_one_line(arguments, found, capsys):
     assert len(error.splitlines()) == 1
     assert error.startswith("arssr: error: ")
     assert found in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [("upsample", "", "out.nii", "--scale", "2"), ("upsample", "in.nii", "", "--scale", "2"), ("info", "")]
+)
+def test_an_unset_variable_of_a_shell_is_not_the_working_directory(arguments, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        parse(*arguments)
+
+    assert leaving.value.code == 2
+    assert "expected a name, got an empty text" in capsys.readouterr().err
 
 
 def test_every_command_has_help(capsys):
