@@ -54,6 +54,8 @@ class VolumeGeometry:
 
     def __post_init__(self) -> None:
         """Refuse a grid that is empty, sheared, singular or not finite."""
+        for name, count in (("size", len(np.ravel(self.size))), ("spacing", 3), ("origin", 3), ("direction", 9)):
+            _require_numbers(name, getattr(self, name), count)
         if len(self.size) != 3 or min(self.size) < 1:
             msg = (
                 f"The volume has size {times(self.size, 10)}; at least one voxel along each of three axes is needed; "
@@ -292,6 +294,18 @@ def reached_scale(geometry: VolumeGeometry, factors: Sequence[float]) -> tuple[f
         )
         raise InputError(msg)
     return three([new / old for new, old in zip(finer.size, geometry.size, strict=True)])
+
+
+def _require_numbers(name: str, given: object, count: int) -> None:
+    """Refuse a property of a grid that is not a flat sequence of so many numbers, which are integers for a size."""
+    try:
+        values = np.asarray(given)
+    except ValueError:  # sequences of different lengths
+        values = np.array("")
+    if values.shape != (count,) or values.dtype.kind not in ("iu" if name == "size" else "iuf"):
+        numbers = "three whole numbers" if name == "size" else f"{count} numbers in a flat sequence"
+        msg = f"The {name} of a grid must be {numbers}, got {' '.join(str(given).split())[:80]}; pass it in this form."
+        raise InputError(msg)
 
 
 def three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:

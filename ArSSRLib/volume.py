@@ -59,7 +59,7 @@ class Volume:
         header: Further content of the file.
 
     Raises:
-        InputError: If the array is not 3-D or not real, or if its shape does not match the geometry.
+        InputError: If the array is not a plain NumPy array, 3-D and real, or if its shape does not match the geometry.
     """
 
     array: npt.NDArray[Any]
@@ -67,7 +67,13 @@ class Volume:
     header: FileHeader = FileHeader()
 
     def __post_init__(self) -> None:
-        """Refuse an array that does not match the geometry."""
+        """Refuse an array that does not match the geometry, or whose mask would be ignored."""
+        if not isinstance(self.array, np.ndarray) or isinstance(self.array, np.ma.MaskedArray):
+            msg = (
+                f"The array of a volume must be a NumPy array, got {type(self.array).__name__}; convert it first, for "
+                "example with numpy.asarray, or a masked array with its method filled."
+            )
+            raise InputError(msg)
         if self.array.ndim != 3 or self.array.dtype.kind not in "biuf":
             msg = (
                 f"A volume has three axes and real numbers, got {self.array.ndim} axes of type {self.array.dtype}; "

@@ -28,6 +28,35 @@ def geometries(draw) -> VolumeGeometry:
 # --- refusals
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", "abc"),
+        ("size", None),
+        ("size", (5.0, 4.0, 3.0)),
+        ("spacing", 1.0),
+        ("spacing", (1, 1)),
+        ("spacing", ("1", "1", "2")),
+        ("spacing", (1, (1, 2), 3)),
+        ("origin", (0, 0)),
+        ("direction", np.eye(3)),
+        ("direction", (1, 0, 0, 0, 1, 0)),
+        ("direction", None),
+    ],
+)
+def test_a_property_in_another_form_is_named(name, value):
+    with pytest.raises(InputError, match=f"The {name} of a grid must be .* numbers") as error:
+        VolumeGeometry(**{"size": (5, 4, 3), "spacing": (1.0, 1.0, 2.0), name: value})
+
+    assert one_line(error)
+
+
+def test_lists_and_arrays_of_numbers_are_accepted():
+    grid = VolumeGeometry(np.array([5, 4, 3]), [1, 1, np.float32(2)], np.zeros(3), np.eye(3).ravel())
+
+    assert grid.upsampled((1, 1, 2)).size == (5, 4, 6)
+
+
 @pytest.mark.parametrize("scale", [0, -2, 0.5, 0.999, (2, 2, 0.5)])
 def test_a_scale_below_1_is_refused(oblique_geometry, scale):
     with pytest.raises(InputError, match="at least 1") as error:

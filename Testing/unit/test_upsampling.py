@@ -338,3 +338,10 @@ def test_progress_of_a_constant_volume_ends_at_1(tiny_model):
     run(np.ones((3, 3, 3), np.float32), tiny_model, progress=fractions.append)
 
     assert fractions == [0, 1]
+
+
+@pytest.mark.parametrize(("volume", "model", "found"), [("array", "tiny", "ndarray"), ("phantom", "name", "str")])
+def test_an_array_or_the_name_of_a_model_is_refused(volume, model, found, phantom, tiny_model):
+    given = phantom if volume == "phantom" else phantom.array
+    with pytest.raises(InputError, match=rf"needs a .*, got {found}; see the page"):
+        upsample(given, tiny_model if model == "tiny" else "arssr3", 2.0)

@@ -31,6 +31,12 @@ def test_an_array_without_three_axes_is_refused(shape):
         Volume(np.zeros(shape, np.float32), GEOMETRY)
 
 
+@pytest.mark.parametrize("array", [None, [[[1.0]]], np.ma.masked_less(np.zeros((3, 4, 5)), 1)])
+def test_anything_but_a_plain_array_is_refused(array):
+    with pytest.raises(InputError, match=rf"NumPy array, got {type(array).__name__}; convert it first"):
+        Volume(array, GEOMETRY)
+
+
 def test_an_array_in_ijk_order_is_refused():
     with pytest.raises(InputError, match=r"\(5, 4, 3\).*\(3, 4, 5\)"):
         Volume(np.zeros((5, 4, 3), np.float32), GEOMETRY)
