@@ -55,7 +55,7 @@ class Protocol:
         split: Selects rows of a CSV file: "train", "val" or "test".
         subject_limit: Largest number of subjects, ordered by name; 0 for all.
         scales: One factor, or three along i, j, k, per scale.
-        degradations: Simulated acquisitions, see `degradation`: "point", "gaussian", "box", "endpoints".
+        degradations: Simulated acquisitions, the names in `ArSSRLib.evaluation.degradation.DEGRADATIONS`.
         spacing: Isotropic spacing in mm to which truths are first resampled, without aliasing; 0 keeps their grid.
         crop: "mask" crops a truth to the bounding box of its mask with ``crop_margin``; "none" does not.
         crop_margin: Voxels around that box, as far as available.
