@@ -113,7 +113,6 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
     affine[:3] *= _MILLIMETERS[unit]
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
     return affine, {
-        "spatial_unit": unit,
         "description": " ".join(header["descrip"].item().split(b"\0")[0].decode("utf-8", "replace").split()),
         # A form that was not set is written like the other one, with its code; if neither was set, neither is written.
         "qform_code": codes["qform"] or codes["sform"],

@@ -269,7 +269,6 @@ def test_a_format_keeps_what_its_record_says_and_nothing_else(tmp_path, oblique_
     keeps = next(known.keeps for known in FORMATS if suffix in known.suffixes)
 
     differ = {name for name in FileHeader.__dataclass_fields__ if getattr(found, name) != getattr(said, name)}
-    default = {"spatial_unit"}  # always mm
-    if "scaled" not in keeps:  # integers with a slope become floating-point numbers in formats without slopes
-        default |= {"dtype"}
-    assert differ - default == set(FileHeader.__dataclass_fields__) - keeps - {"spatial_unit", "dtype"}
+    # Integers with a slope become floating-point numbers in formats without slopes.
+    default = set() if "scaled" in keeps else {"dtype"}
+    assert differ - default == set(FileHeader.__dataclass_fields__) - keeps - {"dtype"}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ArSSRLib.io.formats import FORMATS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 # Elements that a browser loads by itself, and the attribute with the address; links (`a`) wait for a click.
@@ -75,6 +77,16 @@ def test_every_page_of_docs_is_built(site):
     for page in PAGES:
         name = page.relative_to(ROOT / "docs").with_suffix("").as_posix().removesuffix("index").strip("/")
         assert f"{name}/index.html" in built, page
+
+
+def test_every_file_format_is_listed(site):
+    page = (site / "reference" / "command-line" / "index.html").read_text(encoding="utf-8")
+    rows = [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr>.*?</tr>", page, flags=re.DOTALL)]
+
+    for known in FORMATS:
+        row = next(row for row in rows if row.split()[:1] == [known.name])
+        assert set(known.suffixes) <= set(re.findall(r"\.[\w.]+", row))
+        assert ("description" in row) == ("description" in known.keeps)
 
 
 def test_no_page_loads_anything_from_another_machine(site):
