@@ -8,11 +8,12 @@ rather than stretched over. Nothing that identifies a patient leaves this room.
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,9 @@ LOGGER = logging.getLogger(__name__)
 
 # Groups in the copy of a file for the decoder; they do not contain names of people.
 _DECODED_GROUPS = (0x0018, 0x0020, 0x0028, 0x5200, 0x7FE0)
+# Messages of libjpeg, which continues with wrong voxels after them. Superfluous bytes, of which it also complains, do
+# no harm.
+_DAMAGE = re.compile(rb"Corrupt JPEG data: (?:premature|bad|found)[ -~]{0,60}|Premature end of JPEG file")
 
 
 def read(path: Path, series: str | None) -> Volume:
@@ -185,8 +189,8 @@ def _voxels(headers: Mapping[Path, Dataset], shape: tuple[int, int, int]) -> npt
     """Return the voxels of all files in their order, shape (k, j, i); slices may be stored differently."""
     undecoded = "has voxels that cannot be decoded; copy or export it again"
     try:
-        with itk.silence():
-            arrays = [_decoded(file, header) for file, header in headers.items()]
+        with itk.silence() as written:
+            arrays = [_checked(_decoded(file, header), file, written) for file, header in headers.items()]
     except RuntimeError as error:
         raise InputError(undecoded) from error
     if any(array.shape[1:] != shape[1:] for array in arrays) or sum(map(len, arrays)) != shape[0]:
@@ -194,6 +198,17 @@ def _voxels(headers: Mapping[Path, Dataset], shape: tuple[int, int, int]) -> npt
     # Slices with different slopes may differ in type; concatenation uses the widest type.
     together: npt.NDArray[Any] = np.concatenate(arrays)
     return together
+
+
+def _checked(array: npt.NDArray[Any], file: Path, written: IO[bytes]) -> npt.NDArray[Any]:
+    """Refuse an array whose decoder wrote, instead of failing, that the compressed voxels are damaged."""
+    written.seek(0)
+    damage = _DAMAGE.search(written.read())
+    if damage:
+        said = damage[0].decode("ascii")
+        msg = f"has damaged voxels in {file.name}, according to the JPEG decoder ({said}); copy or export it again"
+        raise InputError(msg)
+    return array
 
 
 def _decoded(file: Path, header: Dataset) -> npt.NDArray[Any]:

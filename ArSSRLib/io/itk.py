@@ -95,13 +95,13 @@ def write(volume: Volume, path: Path, description: str, *, compress: bool = True
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Prevent ITK, GDCM and MetaIO from writing to the standard error."""
+def silence() -> Iterator[IO[bytes]]:
+    """Prevent ITK, GDCM and MetaIO from writing to the standard error; yields what they wrote."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        with quiet.native_stderr():
-            yield
+        with quiet.native_stderr() as written:
+            yield written
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 

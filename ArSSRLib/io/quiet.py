@@ -9,8 +9,10 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 from ArSSRLib.process import LogReceiver
 
@@ -20,9 +22,10 @@ _LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
-def native_stderr() -> Iterator[None]:
-    """Discard the output of C and C++ code on the standard error, which Python settings do not affect."""
+def native_stderr() -> Iterator[IO[bytes]]:
+    """Hide the output of C and C++ code on the standard error, which Python settings do not affect; yields it."""
     with _LOCK, contextlib.ExitStack() as stack:
+        hidden = stack.enter_context(_temporary())
         # A program without a console, as on Windows, has no descriptor to save, and nothing to hide.
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None:
@@ -30,9 +33,16 @@ def native_stderr() -> Iterator[None]:
             saved = os.dup(_STDERR)
             stack.callback(os.close, saved)
             stack.callback(os.dup2, saved, _STDERR)
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), _STDERR)
-        yield
+            os.dup2(hidden.fileno(), _STDERR)
+        yield hidden
+
+
+def _temporary() -> IO[bytes]:
+    """Return a temporary file, or without space for it, the null device."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError:
+        return open(os.devnull, "r+b", buffering=0)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import phantoms
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from derived_series import as_scanned, write_to
 from dicom_series import write_frames, write_series
+from messages import one_line
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
@@ -62,6 +66,35 @@ def test_compressed_inverted_storage_keeps_its_values(tmp_path):
     assert dcmread(next((tmp_path / "s").iterdir())).file_meta.TransferSyntaxUID.is_compressed
 
     np.testing.assert_array_equal(read_volume(tmp_path / "s").array, volume.array)
+
+
+def jpeg_with_end_inside(k, dataset):
+    """Compress a slice as JPEG Lossless; in slice 1, two bytes look like the end, so the decoder fills the rest."""
+    words = np.frombuffer(dataset.PixelData, "<u2").reshape(1, dataset.Rows, dataset.Columns)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = sitk.ImageFileWriter()
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        writer.SetFileName(str(Path(folder) / "packed.dcm"))
+        writer.Execute(sitk.GetImageFromArray(words))
+        packed = dcmread(writer.GetFileName())
+    middle = len(packed.PixelData) // 2
+    ended = packed.PixelData[:middle] + b"\xff\xd9" + packed.PixelData[middle + 2 :]
+    dataset.PixelData, dataset.PixelRepresentation = (ended if k == 1 else packed.PixelData), 0
+    dataset.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+    dataset["PixelData"].is_undefined_length = True
+
+
+def test_damage_that_the_jpeg_decoder_only_mentions_is_refused(tmp_path, capfd):
+    volume = series_of(geometry=VolumeGeometry((72, 68, 3), (0.9, 0.9, 5.5)))
+    write_series(tmp_path / "s", volume, edit=jpeg_with_end_inside)
+
+    with pytest.raises(
+        InputError, match=r"damaged voxels in \w+, according to the JPEG decoder \(.*premature end"
+    ) as error:
+        read_volume(tmp_path / "s")
+    one_line(error)
+    assert capfd.readouterr().err == ""
 
 
 def test_run_length_encoded_slices_keep_their_values(tmp_path):
