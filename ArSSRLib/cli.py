@@ -4,7 +4,7 @@ The actions are in `commands`, which is only imported when a command is called, 
 PyTorch nor numpy. Training and evaluation also load their packages only when called.
 
 Exit codes: 0 success; 1 some volumes of a folder or cells of a table failed, or an internal error; 2 the request cannot
-be fulfilled; 130 interrupted; 143 terminated.
+be fulfilled; 130 interrupted; 129 terminal closed; 143 terminated.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ from typing import NoReturn
 
 from ArSSRLib.commands.arguments import EXIT_REFUSED, build_parser, join_numbers
 from ArSSRLib.errors import ArSSRError, one_line, printable
-from ArSSRLib.process import engine_log_to, let_threads_sleep, return_freed_memory, use_large_pages
+from ArSSRLib.process import (
+    ending_signals,
+    engine_log_to,
+    ignore_hangups,
+    let_threads_sleep,
+    return_freed_memory,
+    use_large_pages,
+)
 from ArSSRLib.streams import forgiving_streams, lead_nowhere, open_standard_streams
 
-EXIT_DEFECT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
+EXIT_DEFECT, EXIT_INTERRUPTED = 1, 130
 
 logger = logging.getLogger("ArSSRLib.cli")
 
@@ -100,21 +107,23 @@ def logging_to_stderr(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, as Ctrl-C does, so that partially written files are removed."""
+    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that partially written files are removed."""
 
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
         """Exit as sys.exit does."""
-        raise SystemExit(EXIT_TERMINATED)
+        ignore_hangups()
+        raise SystemExit(128 + number)
 
     try:
-        previous = signal.signal(signal.SIGTERM, leave)
+        previous = {number: signal.signal(number, leave) for number in ending_signals()}
     except ValueError:  # not the main thread, which handles signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _LowerCaseLevel(logging.Formatter):

@@ -116,19 +116,40 @@ def engine_log_to(handler: logging.Handler, level: int) -> Iterator[None]:
         engine.propagate = propagate
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals besides SIGINT that end a process: SIGTERM, and SIGHUP from a closed terminal.
+
+    SIGHUP is absent if it is ignored, as under nohup, and on Windows.
+    """
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, hangup]
+
+
+def ignore_hangups() -> None:
+    """Ignore SIGHUP from now on: a closed terminal sends it twice, and the second one would interrupt the cleanup."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Collect the first SIGTERM or SIGINT, so that a step is finished and saved; a second one exits immediately."""
+    """Collect the first signal that ends the process, so that a step is finished and saved.
+
+    A second SIGTERM or SIGINT exits immediately.
+    """
     received: list[int] = []
     previous: dict[int, Any] = {}
 
     def note(number: int, _: FrameType | None) -> None:
-        """Record the signal, and restore the previous handler for the next one."""
+        """Record the signal, and restore the previous handlers for the next one."""
         received.append(number)
         for other, handler in previous.items():
             signal.signal(other, handler)
+        ignore_hangups()
 
-    previous.update({number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)})
+    previous.update({number: signal.signal(number, note) for number in (*ending_signals(), signal.SIGINT)})
     try:
         yield received
     finally:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the evaluation or draw the curves; finished cells are kept after any interruption.
 
     Returns:
-        0; 1 if a cell failed, or was left out with ``--strict``; 130 or 143 if interrupted or terminated.
+        0; 1 if a cell failed, or was left out with ``--strict``; 128 plus the number of the signal if it was ended.
 
     Raises:
         ArSSRError: If the protocol is not usable, or nothing can be evaluated.
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         _collect(results, tasks, jobs=args.jobs, progress=not args.no_progress)
     except (KeyboardInterrupt, SystemExit) as stop:
         print(f"{protocol.output}: stopped; finished cells are kept, and the same command continues from there.")
-        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or TERMINATED)
     return _ended(results, args)
 
 

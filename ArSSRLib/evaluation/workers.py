@@ -18,6 +18,7 @@ import torch
 
 from ArSSRLib.evaluation.ground_truth import subject_name
 from ArSSRLib.evaluation.runner import Event, Place, Problem, Task, evaluate
+from ArSSRLib.process import ignore_hangups
 
 TERMINATED = 143
 # Seconds for a process to end by itself.
@@ -86,6 +87,7 @@ def _received(receiver: Connection, running: dict[Connection, tuple[BaseProcess,
 
 def _work(task: Task, sender: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which then ends this process
+    ignore_hangups()  # for the same reason
     stopped = []
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:

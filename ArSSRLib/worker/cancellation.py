@@ -1,8 +1,8 @@
 """Stopping the worker at any time, without leaving files behind.
 
 There are three ways to stop it: the line "cancel" on the standard input, the end of the standard input (the caller has
-ended), or a signal, SIGTERM or SIGINT. The standard input is only watched if it is a pipe or a socket, not if it is a
-terminal, a file, /dev/null or closed from the start.
+ended), or a signal: SIGTERM, SIGINT or SIGHUP. The standard input is only watched if it is a pipe or a socket, not if
+it is a terminal, a file, /dev/null or closed from the start.
 
 The work is stopped at its next step. If that takes too long, because it is inside a library, the watching thread
 removes unfinished files and ends the process.
@@ -23,6 +23,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ArSSRLib.process import ending_signals
 
 if TYPE_CHECKING:
     from ArSSRLib.worker.events import Events
@@ -134,7 +136,7 @@ class Cancellation:
 
     def watch(self) -> None:
         """Start listening, in a daemon thread. Only call this in the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (*ending_signals(), signal.SIGINT):
             signal.signal(number, lambda *_: self.request())
         if sys.platform != "win32":
             os.set_blocking(self._wake_end, False)

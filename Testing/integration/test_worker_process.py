@@ -138,10 +138,11 @@ def test_a_job_runs_from_file_to_file_with_any_file_names(start, brain, folder, 
     [
         ("ArSSRLib.worker.volumes:load_packages", "closing"),
         ("ArSSRLib.worker.volumes:read_volume", "SIGTERM"),
+        ("ArSSRLib.worker.volumes:read_volume", "SIGHUP"),
         ("ArSSRLib.model.arssr2:ArSSR2.encode_lean", "line"),
         ("ArSSRLib.worker.volumes:write_volume", "line"),
     ],
-    ids=["loading, input closed", "reading, SIGTERM", "encoding one tile, line", "writing, line"],
+    ids=["loading, input closed", "reading, SIGTERM", "reading, SIGHUP", "encoding one tile, line", "writing, line"],
 )
 def test_a_stuck_worker_ends_in_two_seconds_and_leaves_nothing_behind(start, brain, folder, tiny_weights, where, way):
     process = start(upsample_job(tiny_weights, (brain, folder / "sharp.nrrd")), code=STUCK.format(where=where))
@@ -158,7 +159,7 @@ def test_a_stuck_worker_ends_in_two_seconds_and_leaves_nothing_behind(start, bra
     elif way == "closing":
         process.stdin.close()
     else:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(getattr(signal, way))
     code = process.wait(timeout=60)
     seconds = time.monotonic() - asked
 

@@ -95,22 +95,41 @@ def test_an_interruption_exits_with_130(monkeypatch, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_termination_unwinds_the_stack(monkeypatch):
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_termination_and_a_closed_terminal_unwind_the_stack(monkeypatch, name, code):
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("this system has no such signal")
     unwound = []
 
     def action(_args):
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         finally:
+            if name == "SIGHUP":  # the shell and the system both send it
+                os.kill(os.getpid(), number)
             unwound.append(True)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     with pytest.raises(SystemExit) as leaving:
         run_action(action, monkeypatch)
 
-    assert leaving.value.code == 143
+    assert leaving.value.code == code
     assert unwound == [True]
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs a system with SIGHUP")
+def test_a_command_under_nohup_continues_after_its_terminal_was_closed(monkeypatch):
+    def action(_args):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_action(action, monkeypatch) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_warnings_of_the_engine_are_shown_and_details_are_not(monkeypatch, capsys):

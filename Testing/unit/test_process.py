@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from ArSSRLib.process import LARGE_PAGES, return_freed_memory, use_large_pages
+from ArSSRLib.process import LARGE_PAGES, return_freed_memory, stop_requested, use_large_pages
 
 # The value when PyTorch is loaded.
 WATCH = """
@@ -75,3 +76,14 @@ def test_an_allocator_setting_of_the_user_is_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "33554432")
 
     assert return_freed_memory() is False
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs a system with SIGHUP")
+def test_a_closed_terminal_requests_a_stop_and_never_interrupts_it():
+    before = signal.getsignal(signal.SIGHUP)
+    with stop_requested() as received:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert received == [signal.SIGHUP]
+
+    assert signal.getsignal(signal.SIGHUP) == before
