@@ -44,6 +44,19 @@ class InputError(ArSSRError, ValueError):
     """A volume, a scale or an argument is not usable."""
 
 
+def require(user: str, given: object, kind: type, noun: str = "") -> None:
+    """Refuse an argument of the Python API that is not of a type, which errors call by its name or by ``noun``.
+
+    Raises:
+        InputError: If it has another type.
+    """
+    if not isinstance(given, kind):
+        msg = (
+            f"{user} needs a {noun or kind.__name__}, got {type(given).__name__}; see the page on the use from Python."
+        )
+        raise InputError(msg)
+
+
 class OutputError(ArSSRError, OSError):
     """A result cannot be written."""
 

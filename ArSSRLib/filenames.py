@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+
+from ArSSRLib.errors import ArSSRError
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x01-\x1f\x7f]')
+
+
+def path_of(given: object, refusal: type[ArSSRError]) -> Path:
+    """Return an argument of the Python API as a path.
+
+    Raises:
+        ArSSRError: If it is not a path, or empty, which would mean the working directory; of the type ``refusal``.
+    """
+    if isinstance(given, str | os.PathLike) and given != "":
+        path = os.fspath(given)
+        if isinstance(path, str):
+            return Path(path)
+    found = '""' if given == "" else type(given).__name__
+    msg = f"A path must be a text that is not empty, or a pathlib.Path, got {found}; pass the name of a file or folder."
+    raise refusal(msg)
 
 
 def portable_name(name: str) -> str:

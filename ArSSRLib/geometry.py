@@ -84,6 +84,11 @@ class VolumeGeometry:
         Raises:
             InputError: If the affine is not finite, singular or sheared.
         """
+        if np.shape(affine) != (4, 4) or np.asarray(affine).dtype.kind not in "iuf":
+            msg = (
+                f"The affine of a grid must be a 4 x 4 matrix of numbers, got {_one_line(affine)}; pass such a matrix."
+            )
+            raise InputError(msg)
         with np.errstate(over="ignore", invalid="ignore"):  # the results are refused below
             lps = LPS_TO_RAS @ np.asarray(affine, dtype=np.float64)
             spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -193,11 +198,10 @@ def parse_scale(scale: float | Sequence[float]) -> tuple[float, float, float]:
     Raises:
         InputError: If there are not one or three factors, or one is below 1 or not finite.
     """
-    try:
-        factors = np.atleast_1d(np.asarray(scale, dtype=np.float64)).tolist()
-    except (TypeError, ValueError) as error:
-        msg = f'Scale must be one factor or three (i, j, k), got "{scale}".'
-        raise InputError(msg) from error
+    factors = _numbers_of(scale)
+    if factors is None:
+        msg = f'Scale must be one factor or three (i, j, k), got "{_one_line(scale)}".'
+        raise InputError(msg)
     if len(factors) not in (1, 3):
         msg = f"Scale must be one factor or three (i, j, k), got {len(factors)} factors."
         raise InputError(msg)
@@ -245,9 +249,10 @@ def scale_for_spacing(geometry: VolumeGeometry, spacing: float | Sequence[float]
     Raises:
         InputError: If a spacing is not positive, or coarser than that of the volume.
     """
-    given = [spacing] if isinstance(spacing, int | float | np.number) else list(spacing)
-    if len(given) not in (1, 3) or not all(math.isfinite(x) and x > 0 for x in given):
-        msg = f"Spacing must be one positive length in mm, or three (i, j, k), got {' '.join(map(str, given))}."
+    given = _numbers_of(spacing)
+    if given is None or len(given) not in (1, 3) or not all(math.isfinite(x) and x > 0 for x in given):
+        shown = _one_line(spacing) if given is None else " ".join(f"{x:g}" for x in given)
+        msg = f"Spacing must be one positive length in mm, or three (i, j, k), got {shown}."
         raise InputError(msg)
     target = np.asarray(given * (3 // len(given)), dtype=np.float64)
     factors = np.asarray(geometry.spacing) / target
@@ -304,8 +309,21 @@ def _require_numbers(name: str, given: object, count: int) -> None:
         values = np.array("")
     if values.shape != (count,) or values.dtype.kind not in ("iu" if name == "size" else "iuf"):
         numbers = "three whole numbers" if name == "size" else f"{count} numbers in a flat sequence"
-        msg = f"The {name} of a grid must be {numbers}, got {' '.join(str(given).split())[:80]}; pass it in this form."
+        msg = f"The {name} of a grid must be {numbers}, got {_one_line(given)}; pass it in this form."
         raise InputError(msg)
+
+
+def _numbers_of(given: object) -> list[float] | None:
+    """Return a number, or a flat sequence of numbers, as a list; None for anything else."""
+    try:
+        values = np.atleast_1d(np.asarray(given, dtype=np.float64))
+    except (TypeError, ValueError):
+        return None
+    return values.tolist() if values.ndim == 1 else None
+
+
+def _one_line(given: object) -> str:
+    return " ".join(str(given).split())[:80]
 
 
 def three(values: Sequence[float] | FloatArray) -> tuple[float, float, float]:

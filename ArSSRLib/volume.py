@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
-from ArSSRLib.errors import InputError
+from ArSSRLib.errors import InputError, require
 from ArSSRLib.geometry import VolumeGeometry
 
 
@@ -26,7 +26,6 @@ class FileHeader:
     Attributes:
         dtype: Voxel type in the file; None if the volume is not from a file.
         scaled: Whether the file had a slope or an intercept, so that its integers were not intensities.
-        spatial_unit: Unit in the file; the geometry itself is always in mm.
         description: Free text of the file.
         qform_code: NIfTI code of the qform, up to 5; if both codes are 0, the file does not define a position. Many
             programs treat a negative code like 0.
@@ -39,7 +38,6 @@ class FileHeader:
 
     dtype: np.dtype[Any] | None = None
     scaled: bool = False
-    spatial_unit: str = "mm"
     description: str = ""
     qform_code: int = 1
     sform_code: int = 1
@@ -80,6 +78,8 @@ class Volume:
                 "pass a single 3-D grayscale volume."
             )
             raise InputError(msg)
+        require("A volume", self.geometry, VolumeGeometry)
+        require("A volume", self.header, FileHeader)
         if self.array.shape != self.geometry.shape:
             msg = f"The array has shape {self.array.shape}, its geometry {self.geometry.shape}; both are (k, j, i)."
             raise InputError(msg)

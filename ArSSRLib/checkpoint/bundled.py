@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ArSSRLib.errors import CheckpointError
+from ArSSRLib.filenames import path_of
 from ArSSRLib.folders import user_data_folder
 from ArSSRLib.settings import dataclass_from
 
@@ -131,8 +132,9 @@ def find_entry(path_or_name: str | Path) -> RegistryEntry | None:
     """Return the model with a name, or None if the argument is a file.
 
     Raises:
-        CheckpointError: If it is neither a known name nor a file name.
+        CheckpointError: If it is neither a known name nor a path.
     """
+    path_of(path_or_name, CheckpointError)
     text = str(path_or_name)
     if isinstance(path_or_name, Path) or "/" in text or "\\" in text:
         return None

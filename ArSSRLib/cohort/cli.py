@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ArSSRLib.cohort.dataset import SUFFIXES
-from ArSSRLib.commands.arguments import add_target
+from ArSSRLib.commands.arguments import add_target, named
 
 CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 
@@ -18,8 +18,9 @@ CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``arssr bids``, with the names that BIDS Apps have in common."""
     parser.set_defaults(action=("ArSSRLib.cohort.command", "run"))
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", help="root of a BIDS data set; its scans are never changed")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder to write the derivatives to")
+    root = "root of a BIDS data set; its scans are never changed"
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=named, help=root)
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", type=named, help="folder to write the derivatives to")
     level = "participant: upsample scans; group: check that all results exist, and write the report"
     parser.add_argument("level", choices=("participant", "group"), help=level)
     chosen = parser.add_argument_group("selection of scans")

@@ -261,12 +261,14 @@ def _add_report(commands: Commands[OneLineParser]) -> None:
     what = (
         "results folder of arssr bids, for one page per subject and an index; or a single result, file or DICOM series"
     )
-    command.add_argument("results", metavar="RESULTS", help=what)
+    command.add_argument("results", metavar="RESULTS", type=named, help=what)
     one = command.add_argument_group("single result")
-    one.add_argument("--source", metavar="SCAN", help="volume file or DICOM folder that the result was made from")
+    one.add_argument(
+        "--source", metavar="SCAN", type=named, help="volume file or DICOM folder that the result was made from"
+    )
     one.add_argument(
         "--series", metavar="UID", type=named, help="series of the scan, if its DICOM folder contains several"
     )
     one.add_argument("--uncertainty", metavar="FILE", type=named, help="uncertainty of the result, if it was written")
     where = "page to write, or folder for the pages (default: beside the results)"
-    command.add_argument("--output", metavar="PATH", help=where)
+    command.add_argument("--output", metavar="PATH", type=named, help=where)

@@ -20,7 +20,8 @@ from typing import Any
 
 from ArSSRLib import __version__
 from ArSSRLib.complex_parts import component_by_name
-from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError
+from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError, OutputError, require
+from ArSSRLib.filenames import path_of
 from ArSSRLib.io.content import is_dicom_file, refuse_misnamed, refuse_unfetched
 from ArSSRLib.io.derivation import Derivation
 from ArSSRLib.io.files import replacing, replacing_folder, validate_output, validate_series_folder
@@ -75,7 +76,7 @@ def read_volume(path: str | os.PathLike[str], *, series: str | None = None) -> V
             rectangular grid. The message is one line: what was found, what was expected, what to do next.
         MemoryLimitError: If the voxels do not fit into memory.
     """
-    path = Path(path)
+    path = path_of(path, InputError)
     with _reading(path):
         known = _format_for(path)
         if series is not None and known is not None:
@@ -116,8 +117,10 @@ def write_volume(
         ``path``.
 
     Raises:
+        InputError: If it is not a volume.
         OutputError: If the file cannot be written, or not in that format. Nothing is left behind.
     """
+    require("Writing", volume, Volume)
     target = validate_output(path, overwrite=overwrite)
     known = format_of(target)
     codec = _load(known, OutputError)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ArSSRLib.errors import ArSSRError, OutputError
-from ArSSRLib.filenames import reserved_name
+from ArSSRLib.filenames import path_of, reserved_name
 from ArSSRLib.io.content import is_dicom_file
 from ArSSRLib.io.formats import DICOM_SUFFIXES, WRITABLE_SUFFIXES, format_of, single_file_suffix, suffix_of
 from ArSSRLib.leftovers import hidden_name, sweep
@@ -34,7 +34,7 @@ def validate_output(
         OutputError: If the format cannot be written, the folder is missing or not writable, the file exists, or it is
             the input.
     """
-    path = Path(path)
+    path = path_of(path, OutputError)
     refuse_name(path)
     _refuse_format(path)
     try:
@@ -67,7 +67,7 @@ def validate_series_folder(
     Raises:
         OutputError: If it is a file, contains other files, is that of the input, or its parent is not writable.
     """
-    path = Path(path)
+    path = path_of(path, OutputError)
     refuse_name(path)
     try:
         if path.exists():

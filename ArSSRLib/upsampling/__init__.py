@@ -29,7 +29,7 @@ from ArSSRLib.device import (
     resolve_precision,
     used_memory,
 )
-from ArSSRLib.errors import ArSSRError, DeviceError, InputError, MemoryLimitError, one_line
+from ArSSRLib.errors import ArSSRError, DeviceError, MemoryLimitError, one_line, require
 from ArSSRLib.geometry import parse_scale
 from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
@@ -105,10 +105,9 @@ def plan_upsampling(
         DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job exceeds the limit or the free memory.
     """
-    for given, kind, advice in ((volume, Volume, "Volume"), (model, SuperResolutionModel, "model from load_model")):
-        if not isinstance(given, kind):
-            msg = f"Upsampling needs a {advice}, got {type(given).__name__}; see the page on the use from Python."
-            raise InputError(msg)
+    require("Upsampling", volume, Volume)
+    require("Upsampling", model, SuperResolutionModel, "model from load_model")
+    require("Upsampling", options, UpsamplingOptions)
     options = decided(options)
     device = torch.device(options.device)
     model.check_scale(volume.geometry.shape, volume.geometry.upsampled(scale).shape)

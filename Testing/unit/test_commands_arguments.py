@@ -8,7 +8,7 @@ from ArSSRLib.commands.arguments import build_parser, join_numbers
 
 
 def parse(*arguments):
-    return build_parser().parse_args(join_numbers(arguments))
+    return build_parser(arguments[0]).parse_args(join_numbers(arguments))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,16 @@ def test_an_invalid_argument_is_refused_in_one_line(arguments, found, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("upsample", "", "out.nii", "--scale", "2"), ("upsample", "in.nii", "", "--scale", "2"), ("info", "")]
+    "arguments",
+    [
+        ("upsample", "", "out.nii", "--scale", "2"),
+        ("upsample", "in.nii", "", "--scale", "2"),
+        ("info", ""),
+        ("report", ""),
+        ("bids", "", "out", "participant", "--isotropic"),
+        ("bids", "in", "", "participant", "--isotropic"),
+        *[("report", "result.nii", flag, "") for flag in ("--source", "--series", "--uncertainty", "--output")],
+    ],
 )
 def test_an_unset_variable_of_a_shell_is_not_the_working_directory(arguments, capsys):
     with pytest.raises(SystemExit) as leaving:

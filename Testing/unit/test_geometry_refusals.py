@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from messages import one_line
 
 from ArSSRLib.errors import InputError
-from ArSSRLib.geometry import VolumeGeometry, parse_scale
+from ArSSRLib.geometry import VolumeGeometry, parse_scale, scale_for_spacing
 
 
 @st.composite
@@ -172,7 +172,29 @@ def test_an_unusable_spacing_is_refused(spacing):
     assert one_line(error)
 
 
-@pytest.mark.parametrize("scale", ["abc", ["a", "b", "c"], {}])
+@pytest.mark.parametrize("scale", ["abc", ["a", "b", "c"], {}, [[1, 1, 2]], np.ones((3, 1))])
 def test_a_scale_that_is_not_a_number_is_refused(scale):
-    with pytest.raises(InputError, match="Scale must be one"):
+    with pytest.raises(InputError, match="Scale must be one") as error:
         parse_scale(scale)
+
+    assert one_line(error)
+
+
+@pytest.mark.parametrize("spacing", ["abc", None, [[1, 1, 1]], ["a", 1, 1], object(), {}])
+def test_a_target_spacing_in_another_form_is_refused(oblique_geometry, spacing):
+    with pytest.raises(InputError, match="Spacing must be one positive length in mm") as error:
+        scale_for_spacing(oblique_geometry, spacing)
+
+    assert one_line(error)
+
+
+def test_numbers_of_any_numeric_type_are_a_target_spacing(oblique_geometry):
+    assert scale_for_spacing(oblique_geometry, np.array(0.1)) == scale_for_spacing(oblique_geometry, [0.1] * 3)
+
+
+@pytest.mark.parametrize("affine", [None, np.eye(3), "abc", np.eye(4).astype(str)])
+def test_an_affine_in_another_form_is_refused(affine):
+    with pytest.raises(InputError, match="affine of a grid must be a 4 x 4 matrix") as error:
+        VolumeGeometry.from_ras_affine((5, 4, 3), affine)
+
+    assert one_line(error)

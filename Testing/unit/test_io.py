@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from messages import one_line
 
-from ArSSRLib.errors import InputError, MemoryLimitError, OutputError
+from ArSSRLib.checkpoint import load_model
+from ArSSRLib.errors import CheckpointError, InputError, MemoryLimitError, OutputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.io import (
     SUPPORTED_SUFFIXES,
@@ -42,6 +43,23 @@ def test_a_volume_is_read_and_written_under_any_file_name(tmp_path, volume, name
 
     assert os.listdir(folder) == [written.name]
     np.testing.assert_array_equal(read_volume(written).array, volume.array)
+
+
+@pytest.mark.parametrize("path", [None, 1, 2.5, True, b"a.nii", ["a.nii"], object(), ""])
+def test_a_path_of_another_type_is_refused(volume, path):
+    for refusal, use in (
+        (InputError, lambda: read_volume(path)),
+        (OutputError, lambda: write_volume(volume, path)),
+        (CheckpointError, lambda: load_model(path)),
+    ):
+        with pytest.raises(refusal, match=r"A path must be a text that is not empty, or a pathlib\.Path, got") as error:
+            use()
+        one_line(error)
+
+
+def test_only_volumes_are_written(volume, tmp_path):
+    with pytest.raises(InputError, match="Writing needs a Volume, got ndarray; see the page"):
+        write_volume(volume.array, tmp_path / "a.nii")
 
 
 def test_volumes_are_found_by_name_and_sorted(tmp_path):

@@ -345,3 +345,9 @@ def test_an_array_or_the_name_of_a_model_is_refused(volume, model, found, phanto
     given = phantom if volume == "phantom" else phantom.array
     with pytest.raises(InputError, match=rf"needs a .*, got {found}; see the page"):
         upsample(given, tiny_model if model == "tiny" else "arssr3", 2.0)
+
+
+@pytest.mark.parametrize("options", [None, {"quality": "best"}, "best"])
+def test_options_in_another_form_are_refused(options, phantom, tiny_model):
+    with pytest.raises(InputError, match=f"needs a UpsamplingOptions, got {type(options).__name__}; see the page"):
+        upsample(phantom, tiny_model, 2.0, options)

@@ -37,6 +37,14 @@ def test_anything_but_a_plain_array_is_refused(array):
         Volume(array, GEOMETRY)
 
 
+@pytest.mark.parametrize(("geometry", "header"), [(None, FileHeader()), ((5, 4, 3), FileHeader()), (GEOMETRY, None)])
+def test_anything_but_a_grid_and_a_header_is_refused(geometry, header):
+    with pytest.raises(
+        InputError, match=r"A volume needs a (VolumeGeometry|FileHeader), got (NoneType|tuple); see the"
+    ):
+        Volume(np.zeros((3, 4, 5)), geometry, header)
+
+
 def test_an_array_in_ijk_order_is_refused():
     with pytest.raises(InputError, match=r"\(5, 4, 3\).*\(3, 4, 5\)"):
         Volume(np.zeros((5, 4, 3), np.float32), GEOMETRY)
