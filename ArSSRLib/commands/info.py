@@ -11,14 +11,15 @@ import numpy as np
 
 from ArSSRLib.acquisition.decision import decided_profile, described
 from ArSSRLib.acquisition.profile import SliceProfile
-from ArSSRLib.acquisition.slice_gains import estimate_slice_gains, slice_axis
+from ArSSRLib.acquisition.slice_gains import LEAST_SLICES, estimate_slice_gains, slice_axis
 from ArSSRLib.checkpoint import load_model, read_metadata
-from ArSSRLib.errors import ArSSRError, one_line, printable
-from ArSSRLib.geometry import VolumeGeometry, times
+from ArSSRLib.errors import ArSSRError, InputError, one_line, printable
+from ArSSRLib.geometry import VolumeGeometry, three, times
 from ArSSRLib.io import find_inputs, read_volume
 from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.options import DEFAULT_OPTIONS
 from ArSSRLib.padding import find_padding, without_padding
+from ArSSRLib.record import read_record, sidecar_of
 from ArSSRLib.volume import Volume
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".ckpt", ".bin")
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     for source in sources:
         try:
-            rows = describe_volume(read_volume(source, series=args.series))
+            volume = read_volume(source, series=args.series)
+            rows = [*describe_volume(volume), *describe_record(source, volume.geometry)]
         except (ArSSRError, OSError, MemoryError) as error:
             if len(sources) == 1:
                 raise
@@ -85,11 +87,41 @@ def describe_volume(volume: Volume) -> Rows:
     return [(name, text) for name, text in rows if text]
 
 
+def describe_record(path: Path, geometry: VolumeGeometry) -> Rows:
+    """Return how a result was made, according to the record beside it, as (name, text); empty without a record."""
+    beside = sidecar_of(path)
+    if not beside.is_file():
+        return []
+    try:
+        record = read_record(beside)
+    except InputError as error:
+        logger.warning("%s", one_line(error))
+        return []
+    if tuple(record["size"]) != geometry.size:
+        logger.warning("%s: describes a volume of %s voxels, so it is ignored.", beside, times(record["size"]))
+        return []
+    agreement, gains = record["disagreement"], record["slice_gains"]
+    scan_spacing = three(np.multiply(geometry.spacing, record["scale"]))
+    evened = "none" if gains is None else "along {axis}: {rms:.2g} % RMS, at most {largest:.2g} %".format(**gains)
+    return [
+        ("made with", f"{record['model']}, scale {times(record['scale'])}, quality {record['quality']}"),
+        ("profile of scan", described(SliceProfile.from_table(record["profile"]), scan_spacing)),
+        ("agreement", "not corrected to agree with the scan" if agreement is None else _difference(agreement)),
+        ("evened slices", "off" if record["even_slices"] == "off" else evened),
+    ]
+
+
+def _difference(percent: float) -> str:
+    return f"acquired again, it differs from the scan by {percent:.2g} % of the range"
+
+
 def slice_brightness(volume: Volume, profile: SliceProfile) -> str:
     """Return the brightness differences between slices; empty for a volume that was not acquired slice by slice."""
     axis = slice_axis(volume.geometry.spacing, profile)
     if axis is None or volume.header.component or not np.isfinite(volume.array).any():
         return ""
+    if volume.array.shape[axis] < LEAST_SLICES:
+        return f"not measured, because that needs at least {LEAST_SLICES} slices"
     array, _ = replace_non_finite(volume.array)
     padding = find_padding(array, volume.header.padding)
     array, ignored = without_padding(array, padding), None if padding is None else padding.mask

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nibabel as nib
 import numpy as np
 import phantoms
@@ -95,3 +97,62 @@ def test_a_volume_that_cannot_be_read_does_not_hide_the_others(phantom, tmp_path
     ]
     assert printed.err.startswith(f"arssr: error: {tmp_path / 'b.nii'}: ")
     assert printed.err.count("\n") == 1
+
+
+@pytest.fixture
+def recorded(tmp_path, tiny_weights, monkeypatch):
+    """A result of 3 mm slices with its record, and the options of its run."""
+
+    def make(*options):
+        geometry = VolumeGeometry((20, 18, 9), (0.7, 0.7, 3.0))
+        array = np.random.default_rng(1).normal(100, 30, geometry.shape).astype(np.float32)
+        write_volume(Volume(array, geometry), tmp_path / "thick.nii", overwrite=True)
+        command = ["upsample", tmp_path / "thick.nii", tmp_path / "fine.nii", "--scale", "1", "1", "2.3"]
+        options = ["--model", tiny_weights, "--provenance", "--overwrite", "--progress", "none", *options]
+        assert main([str(word) for word in (*command, *options)]) == 0
+        return tmp_path / "fine.nii"
+
+    return make
+
+
+def described(path, capsys):
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 0
+    return {line[2:19].strip(): line[19:].strip() for line in capsys.readouterr().out.splitlines()[1:]}
+
+
+def test_a_result_is_described_as_its_record_says(recorded, capsys):
+    rows = described(recorded("--slice-thickness", "2.4", "--even-slices", "off"), capsys)
+
+    assert rows["made with"] == "tiny, scale 1 x 1 x 2.33333, quality standard"
+    assert rows["profile of scan"] == "i: unknown; j: unknown; k: Gaussian of 2.4 mm (stated)"
+    assert re.fullmatch(r"acquired again, it differs from the scan by [\d.e+-]+ % of the range", rows["agreement"])
+    assert rows["evened slices"] == "off"
+
+
+def test_a_result_that_was_not_made_to_agree_says_so(recorded, capsys):
+    rows = described(recorded("--slice-thickness", "unknown"), capsys)
+
+    assert rows["profile of scan"] == "i: unknown; j: unknown; k: unknown"
+    assert rows["agreement"] == "not corrected to agree with the scan"
+    assert rows["evened slices"] == "none"
+
+
+def test_a_record_of_another_volume_or_a_damaged_one_is_ignored_with_a_warning(recorded, capsys):
+    result = recorded()
+    record = result.with_name("fine.nii.arssr.json")
+    record.rename(result.with_name("thick.nii.arssr.json"))
+
+    assert "made with" not in described(result, capsys)
+    assert main(["info", str(result.with_name("thick.nii"))]) == 0
+    assert "describes a volume of 20 x 18 x 21 voxels, so it is ignored" in capsys.readouterr().err
+    record.write_text("{}", encoding="utf-8")
+    assert main(["info", str(result)]) == 0
+    assert "cannot be read as a record" in capsys.readouterr().err
+
+
+def test_the_brightness_of_few_slices_is_not_called_even():
+    geometry = VolumeGeometry((9, 8, 7), (1, 1, 3))
+    array = np.random.default_rng(0).random(geometry.shape)
+
+    assert "at least 8 slices" in dict(describe_volume(Volume(array, geometry)))["slice brightness"]
