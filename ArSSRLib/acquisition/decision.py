@@ -78,7 +78,7 @@ class Decision:
         """Report in the log what a user may not expect; ``spacing`` is along i, j, k, in mm."""
         if self.idle:
             logger.warning(
-                "The slice thickness along %s is ignored, because the resolution along this axis does not change.",
+                "The slice thickness along %s is ignored, because the resolution does not change there.",
                 ", ".join(self.idle),
             )
         for name, axis in zip("ijk", self.overruled.axes, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 
 from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
@@ -36,21 +37,24 @@ def profile_of(headers: Sequence[Dataset], geometry: VolumeGeometry, path: Path)
         )
         return UNKNOWN
     groups = [_groups(header) for header in headers]
-    if not any(_all(group, "SliceThickness") for group in groups):
-        return UNKNOWN
-    thicknesses = {_number(value) for group in groups for value in _all(group, "SliceThickness")}
-    known = [value for value in thicknesses if value is not None]
-    alike = len(known) == len(thicknesses) and max(known) - min(known) <= _THICKNESS_AGREES_MM
-    if len(thicknesses) > 1 and not alike:
-        LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown.", path)
-        thicknesses = {None}
     acquisition = str(_find(groups[0], "MRAcquisitionType") or "").strip().upper()
-    thickness = next(iter(thicknesses), None)
+    thickness = _thickness(groups, path)
     rows, columns = _acquired(groups[0], path)
     i = in_plane(rows, geometry.size[0], "i", source="DICOM", origin=path)
     j = in_plane(columns, geometry.size[1], "j", source="DICOM", origin=path)
     k = along_slices(thickness, geometry.spacing[2], acquisition, source="DICOM", origin=path)
     return SliceProfile((i, j, k))
+
+
+def _thickness(groups: Sequence[Sequence[Dataset]], path: Path) -> float | None:
+    """Return the slice thickness that all files state, in mm; None if there is none, or they differ."""
+    texts = {str(value): _number(value) for group in groups for value in _all(group, "SliceThickness")}
+    values = [value for value in texts.values() if value is not None]
+    alike = len(values) == len(texts) and np.ptp(values or [0]) <= _THICKNESS_AGREES_MM
+    if len(texts) > 1 and not alike:
+        LOGGER.warning("%s: states different slice thicknesses; the slice profile is unknown.", path)
+        return None
+    return values[0] if values else None
 
 
 def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | None]:

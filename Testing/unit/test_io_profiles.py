@@ -64,12 +64,14 @@ def test_the_in_plane_profile_is_derived_from_the_acquisition_matrix(tmp_path, m
     assert profile.axes[:2] == (kspace(2.0, "DICOM"), kspace(1.0, "DICOM"))
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS:UserWarning")
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
         ({**TWO_D, "SliceThickness": "0"}, "0 mm at a slice spacing of 4 mm, which is impossible"),
         ({**TWO_D, "SliceThickness": "-3"}, "impossible"),
         ({**TWO_D, "SliceThickness": "65"}, "impossible"),
+        ({**TWO_D, "SliceThickness": "nan"}, "nan mm at a slice spacing of 4 mm, which is impossible"),
         ({"SliceThickness": "2", "MRAcquisitionType": "3D"}, "contradict each other; the positions are used"),
         ({**TWO_D, "SliceThickness": ("3", "3", "3", "4", "3", "3")}, "different slice thicknesses"),
         ({"SliceThickness": "3"}, "or whether the acquisition is 2D or 3D"),
@@ -81,6 +83,12 @@ def test_impossible_contradictory_or_missing_values_leave_the_slice_axis_unknown
         assert read_series(tmp_path, attributes).axes[2] is None
 
     assert words in caplog.text
+
+
+def test_the_acquisition_matrix_counts_without_a_slice_thickness(tmp_path):
+    attributes = {"MRAcquisitionType": "2D", "AcquisitionMatrix": [10, 0, 0, 16], "SliceThickness": None}
+
+    assert read_series(tmp_path, attributes) == SliceProfile((kspace(2.0, "DICOM"), kspace(1.0, "DICOM"), None))
 
 
 def test_contradictory_matrices_leave_the_plane_unknown(tmp_path, caplog):
