@@ -32,17 +32,16 @@ class Lens:
     """
 
     def __init__(self, like: slicer.vtkMRMLScalarVolumeNode, onMoved: Callable[[], object]) -> None:
-        """Place the lens at the center of the first view."""
+        """Place the lens at the center of the first visible view."""
         self._like = like
         self._onMoved = onMoved
-        self._widgets = dict(views.sliceWidgets())
-        self.view = next(iter(self._widgets), "")
+        self._widgets: dict[str, Any] = {}
+        self.view = ""
         self._position = (0.5, 0.5)
         self._grab: tuple[float, float] | None = None
         self._layer: PlaneLayer | None = None
         self._tags: list[tuple[Any, int]] = []
-        for name, widget in self._widgets.items():
-            self._watch(name, widget)
+        self.refresh()
 
     @property
     def sliceNode(self) -> slicer.vtkMRMLSliceNode:
@@ -55,6 +54,16 @@ class Lens:
         width, height = self.sliceNode.GetDimensions()[:2]
         edge = min(max(PART_OF_VIEW * min(width, height), LEAST_EDGE), LARGEST_EDGE)
         return (self._position[0] * width, self._position[1] * height, edge)
+
+    def refresh(self) -> None:
+        """Observe new views, and move from a hidden view to a visible one; the user may have changed the layout."""
+        known, self._widgets = self._widgets, dict(views.sliceWidgets())
+        for name in self._widgets.keys() - known.keys():
+            self._watch(name, self._widgets[name])
+        visible = [name for name, widget in self._widgets.items() if widget.mrmlSliceNode().IsMappedInLayout()]
+        if self.view not in (visible or self._widgets):
+            self.clear()
+            self.view = next(iter(visible or self._widgets), "")
 
     def moveTo(self, name: str, x: float, y: float) -> None:
         """Move the center of the lens to a pixel of a slice view."""
@@ -85,10 +94,10 @@ class Lens:
 
     def clear(self) -> None:
         """Show nothing until the next plane."""
-        if self._layer is not None:
-            self._layer.remove()
-            views.setLabel(self._widgets[self.view], "")
-        self._layer = None
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            layer.remove()
+            views.setLabel(layer.widget, "")
 
     def remove(self) -> None:
         """Remove the lens from the views; nothing of it is left."""

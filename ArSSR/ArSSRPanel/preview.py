@@ -25,8 +25,9 @@ from ArSSRPanel.preview_worker import PreviewWorker
 from ArSSRPanel.request import Request
 from ArSSRPanel.watching import singleShotTimer
 
-# Delay between a movement and its request, and until a view counts as at rest, in ms.
-DELAY, REST = 30, 300
+# Delay between a movement and its request, until a view counts as at rest, and from a change that needs another worker
+# to its start, in ms; a sequence that is played, or a number that is typed, changes several times.
+DELAY, REST, SETTLE = 30, 300, 400
 
 
 class LivePreview:
@@ -46,6 +47,7 @@ class LivePreview:
         self.state = PreviewState()
         self._moved = singleShotTimer(DELAY, self._look)
         self._rested = singleShotTimer(REST, self._rest)
+        self._settled = singleShotTimer(SETTLE, self._startWorker)
         ui.previewButton.toggled.connect(self._onToggled)
         ui.applyButton.clicked.connect(self._onOther)
         ui.compareButton.toggled.connect(self._onOther)
@@ -60,8 +62,8 @@ class LivePreview:
 
     def stop(self, message: str = "") -> None:
         """Stop the preview; only a message with the reason, if any, remains."""
-        self._moved.stop()
-        self._rested.stop()
+        for timer in (self._moved, self._rested, self._settled):
+            timer.stop()
         self.state.stop()
         self._endWorker()
         if self._lens is not None:
@@ -77,9 +79,11 @@ class LivePreview:
             self.stop()
             return
         try:
-            self._begin(self._parameters.request())
+            self._begin(_requestOf(self._parameters))
         except ArSSRError as error:
             self.stop(str(error))
+            return
+        self._startWorker()
 
     def _onOther(self, checked: bool = False) -> None:
         """Stop for a run or a comparison."""
@@ -87,23 +91,21 @@ class LivePreview:
             self.stop()
 
     def _follow(self) -> None:
-        """Send a new request if only the scale has changed; otherwise, restart."""
+        """Send a new request if only the scale has changed; otherwise, restart once nothing changes any more."""
         try:
-            request = self._parameters.request()
-            if _identity(request) != self._started:
-                self._begin(request)
-                return
+            request = _requestOf(self._parameters)
         except ArSSRError as error:
             self.stop(str(error))
+            return
+        if _identity(request) != self._started:
+            self._begin(request)
+            self._settled.start()
             return
         self._request = request
         self._onMoved()
 
     def _begin(self, request: Request) -> None:
-        """Start a worker for a request; the lens keeps its position."""
-        if bentTransform(request.inputVolume):
-            msg = f'"{request.inputVolume.GetName()}" is under a non-linear transform; harden it to see a preview.'
-            raise InputError(msg)
+        """End the preview of another request; the lens keeps its position."""
         self._endWorker()
         if self._lens is None or self._request is None or self._request.inputVolume is not request.inputVolume:
             if self._lens is not None:
@@ -113,10 +115,19 @@ class LivePreview:
         self._request, self._started = request, _identity(request)
         self.state.start()
         self._say(_("Loading the preview..."))
+
+    def _startWorker(self) -> None:
         self._worker = PreviewWorker(
-            request, onReady=self._onReady, onPlane=self._onPlane, onRefused=self._onRefused, onFailed=self._onFailed
+            self._request,
+            onReady=self._onReady,
+            onPlane=self._onPlane,
+            onRefused=self._onRefused,
+            onFailed=self._onFailed,
         )
-        self._worker.start()
+        try:
+            self._worker.start()
+        except ArSSRError as error:
+            self.stop(str(error))
 
     def _endWorker(self) -> None:
         worker, self._worker = self._worker, None
@@ -136,7 +147,10 @@ class LivePreview:
 
     def _look(self) -> None:
         """Request the plane under the lens."""
-        if self._lens is None or self._request is None or not self._lens.view:
+        if self._lens is None or self._request is None:
+            return
+        self._lens.refresh()
+        if not self._lens.view:
             return
         toWorld = _toWorld(self._request.inputVolume)
         xyToRAS = slicer.util.arrayFromVTKMatrix(self._lens.sliceNode.GetXYToRAS())
@@ -190,6 +204,15 @@ class LivePreview:
     def _say(self, message: str) -> None:
         self._ui.previewLabel.text = message
         self._ui.previewLabel.visible = bool(message)
+
+
+def _requestOf(parameters: Any) -> Request:
+    """Return the request of the panel; a volume that cannot be previewed is refused."""
+    request: Request = parameters.request()
+    if bentTransform(request.inputVolume):
+        msg = f'"{request.inputVolume.GetName()}" is under a non-linear transform; harden it to see a preview.'
+        raise InputError(msg)
+    return request
 
 
 def _identity(request: Request) -> tuple[object, ...]:

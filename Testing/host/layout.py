@@ -131,7 +131,10 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _set_layout(self, layout: int) -> None:
         changed = layout != self._layout()
         self._logic.GetLayoutNode().SetViewArrangement(layout)
-        self._views()
+        nodes = self._logic.GetViewNodes()  # those of the displayed layout
+        mapped = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+        for widget in self._views().values():
+            widget.mrmlSliceNode().SetMappedInLayout(int(widget.mrmlSliceNode() in mapped))
         if changed:
             self.layoutChanged.emit(layout)
             QtCore.QTimer.singleShot(0, self, self._resize)
@@ -139,9 +142,7 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _resize(self) -> None:
         if self._logic is None:
             return
-        nodes = self._logic.GetViewNodes()  # those of the displayed layout
-        mapped = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-        shown = [widget for widget in self._views().values() if widget.mrmlSliceNode() in mapped]
+        shown = [widget for widget in self._views().values() if widget.mrmlSliceNode().IsMappedInLayout()]
         for widget in shown:
             widget.sliceLogic().ResizeSliceNode(SCREEN[0] // len(shown), SCREEN[1])
 

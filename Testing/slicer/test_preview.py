@@ -13,7 +13,8 @@ import vtk
 from ArSSRPanel import preview_worker, run, views
 from ArSSRPanel.choosers import ThicknessSource
 from ArSSRPanel.lens_plane import targetOf
-from ArSSRPanel.nodes import HELPER_ATTRIBUTE, volumeFromNode
+from ArSSRPanel.nodes import volumeFromNode
+from slice_views import helpers
 from slicer_runs import temporary_folder, worker_processes
 
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
@@ -31,11 +32,6 @@ def red():
 
 def label() -> str:
     return red().sliceView().cornerAnnotation().GetText(UPPER_EDGE) or ""
-
-
-def helpers() -> list:
-    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return [node for node in nodes if node.GetAttribute(HELPER_ATTRIBUTE)]
 
 
 def press(x: int, y: int, widget=None) -> None:
