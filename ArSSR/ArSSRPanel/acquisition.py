@@ -15,14 +15,15 @@ from ArSSRLib.volume import Volume
 from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.request import Request
-from ArSSRPanel.sequences import sequenceOf
+from ArSSRPanel.sequences import shownFrameOf
 
 # Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
 _NIFTI = (".nii", ".nii.gz")
 # Cached profiles of nodes, by file and grid.
 _known: dict[tuple[object, ...], SliceProfile] = {}
-# What was predicted from the voxels of a node.
+# What was predicted from the voxels of nodes; a limit, because a sequence has many frames.
+KEPT_PREDICTIONS = 200
 _predicted: dict[tuple[object, ...], Predictions] = {}
 
 
@@ -64,15 +65,18 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
 
 
 def keyOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
-    """Return what identifies the voxels of a node and their positions; the frames of a sequence share one estimate."""
-    state = None if sequenceOf(node) else node.GetImageData().GetMTime()
-    return node.GetID(), state, geometryOf(node)
+    """Return what identifies the voxels of a node and their positions."""
+    # The browser of a sequence makes a new copy of a frame whenever it shows it, so the frame itself counts.
+    frame = shownFrameOf(node)
+    image = (frame and frame.GetImageData()) or node.GetImageData()
+    return image.GetMTime(), geometryOf(node)
 
 
 def remember(key: tuple[object, ...], found: Predictions) -> None:
-    """Keep what was predicted along i, j, k from the voxels with a key; those of other voxels are forgotten."""
-    _predicted.clear()
+    """Keep what was predicted along i, j, k from the voxels with a key."""
     _predicted[key] = found
+    while len(_predicted) > KEPT_PREDICTIONS:
+        del _predicted[next(iter(_predicted))]
 
 
 def _read(node: slicer.vtkMRMLScalarVolumeNode, path: str, geometry: VolumeGeometry) -> SliceProfile:

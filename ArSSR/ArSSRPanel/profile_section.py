@@ -22,7 +22,10 @@ from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
 from ArSSRPanel.run import activeRun
+from ArSSRPanel.watching import singleShotTimer
 
+# Delay before an estimate, in ms; a sequence that is played shows each frame only briefly.
+DELAY = 300
 # Bytes that are written to a file at once, between events of the window.
 CHUNK = 4_000_000
 NOTHING: Predictions = (None, None, None)
@@ -43,6 +46,7 @@ class ProfileSection:
         self._log = log
         self._key: tuple[object, ...] | None = None
         self._estimate: VoxelEstimate | None = None
+        self._rested = singleShotTimer(DELAY, self._start)
 
     @property
     def running(self) -> bool:
@@ -70,6 +74,7 @@ class ProfileSection:
 
     def stop(self) -> None:
         """Stop estimating; there are no further calls."""
+        self._rested.stop()
         if self._estimate is not None:
             self._estimate.cancel()
         self._estimate = self._key = None
@@ -82,7 +87,11 @@ class ProfileSection:
         self.stop()
         self._key = key
         self._estimate = VoxelEstimate(volumeFromNode(node), onEnd=self._onEnd)
-        self._estimate.start()
+        self._rested.start()
+
+    def _start(self) -> None:
+        if self._estimate is not None:
+            self._estimate.start()
 
     def _onEnd(self, found: Predictions | Exception) -> None:
         key, self._key, self._estimate = self._key, None, None

@@ -43,6 +43,15 @@ def sequenceOf(node: Any) -> Any:
     return browser.GetSequenceNode(node) if browser else None
 
 
+def shownFrameOf(node: Any) -> slicer.vtkMRMLNode | None:
+    """Return the frame that a proxy shows; None for other nodes."""
+    browser = browserOf(node)
+    if browser is None or isSequence(node) or browser.GetSelectedItemNumber() < 0:
+        return None
+    index = browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
+    return browser.GetSequenceNode(node).GetDataNodeAtValue(index, False)
+
+
 def numberOfFrames(node: slicer.vtkMRMLNode | None) -> int:
     """Return the number of frames of a sequence or of the sequence of a proxy; 0 for other nodes."""
     sequence = sequenceOf(node)

@@ -109,3 +109,43 @@ def test_all_frames_are_judged_by_the_first_one_and_a_single_frame_by_itself(sce
     remember(keyOf(request.frames[0]), predicted_contrast(frames[0]))
     decision, missing = plannedDecision(request)
     assert (decision.profile, missing) == (UNKNOWN, False)
+
+
+@pytest.mark.parametrize("saveChanges", [True, False])
+def test_each_frame_that_is_chosen_is_judged_by_itself_once(scene, tiny_model, saveChanges):
+    frames = [slices(POINTS), slices(WIDE)]
+    sequence, browser, proxy = mrml_volumes.add_sequence(GRID, [frame.array for frame in frames], ["0", "1"])
+    browser.SetSaveChanges(sequence, saveChanges)
+    examined = []
+    for number in (0, 1, 0, 1):
+        browser.SetSelectedItemNumber(number)
+        request = makeRequest(proxy, scale=(1, 1, 4))
+        if plannedDecision(request)[1]:
+            remember(keyOf(proxy), predicted_contrast(frames[number]))
+            examined.append(number)
+
+        decision, missing = plannedDecision(request)
+
+        plan = plan_upsampling(frames[number], tiny_model, request.scale, request.options)
+        assert (decision.profile, missing) == (plan.profile, False)
+    assert examined == [0, 1]
+
+
+def test_no_frame_of_a_sequence_that_is_played_is_examined(scene, module, slicerHost, quick, temporary, monkeypatch):
+    started = []
+    monkeypatch.setattr(VoxelEstimate, "start", lambda estimate: started.append(estimate._volume.array.max()))
+    frames = [slices(WIDE).array + number for number in range(5)]
+    _, browser, proxy = mrml_volumes.add_sequence(GRID, frames, list("01234"))
+    panel = slicerHost.makeWidget(module)
+    panel._parameterNode.inputVolume = proxy
+    panel.engine.facts = panel.engine.facts or {"devices": [], "models": {}, "speed": {}}
+
+    for number in range(5):
+        browser.SetSelectedItemNumber(number)
+        slicerHost.process_events(0.08)
+    assert started == []
+    assert slicerHost.wait_until(lambda: started, timeout=5)
+
+    slicerHost.process_events(0.1)
+    assert started == [frames[4].max()]
+    panel.cleanup()
