@@ -249,7 +249,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.roiSelector.nodeAddedByUser.connect(placeRegion)
         coupleScale(ui.scaleSlider, ui.scaleSpinBox)
         ui.applyButton.clicked.connect(self.onApply)
-        ui.cancelButton.clicked.connect(self.onCancel)
         ui.compareButton.toggled.connect(self.onCompare)
         ui.differenceCheckBox.toggled.connect(self.onCompareChoice)
         ui.compareModeComboBox.currentIndexChanged.connect(self.onCompareChoice)
@@ -328,7 +327,9 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
         self.preview.update(parameters)
         source = None if parameters.result is None else sourceOf(parameters.result)
-        self.ui.compareButton.enabled = source is not None or self.ui.compareButton.checked
+        if source is None:
+            self.ui.compareButton.checked = False
+        self.ui.compareButton.enabled = source is not None
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
 
     def onApply(self, checked: bool = False) -> None:
@@ -336,10 +337,6 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.compareButton.checked = False
         self.profile.stop()
         self.controller.start(self.logic, self._parameterNode)
-
-    def onCancel(self, checked: bool = False) -> None:
-        """Cancel the run."""
-        self.controller.cancel()
 
     def onResult(self, node: vtkMRMLScalarVolumeNode) -> None:
         """Show a result in place of the volume in the slice views; its field of view is the same."""

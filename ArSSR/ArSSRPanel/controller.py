@@ -38,6 +38,7 @@ class RunController:
         self._facts: Mapping[str, Any] | None = None
         self._stage = ""
         self._ready = False
+        ui.cancelButton.clicked.connect(self.cancel)
 
     def showEstimate(self, parameters: Any, facts: Mapping[str, Any] | None, *, installed: bool) -> None:
         """Show the expected result of Apply, and whether it is possible; otherwise, its tool tip states the reason."""
@@ -75,7 +76,7 @@ class RunController:
         self._log(_("Started: {name}").format(name=self._ui.resultLabel.text.replace("\n", ", ")))
         self._showButtons()
 
-    def cancel(self) -> None:
+    def cancel(self, checked: bool = False) -> None:
         """Request the run to stop."""
         if self._run is not None:
             self._ui.statusLabel.text = _("Canceling...")

@@ -80,9 +80,9 @@ class Swipe:
             self._layer.hide()
             return
         plane = planeOf(self._after, toRAS, (first, right, low, high))
-        # A bright line makes the divider visible if both sides look alike.
         display = self._after.GetDisplayNode()
-        plane[:, 0] = display.GetLevel() + display.GetWindow() / 2
+        if display is not None:  # a bright line makes the divider visible if both sides look alike
+            plane[:, 0] = display.GetLevel() + display.GetWindow() / 2
         shift = np.eye(4)
         shift[:2, 3] = first, low
         self._layer.show(plane, toRAS @ shift)

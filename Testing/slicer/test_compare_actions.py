@@ -1,0 +1,156 @@
+"""The comparison in the panel: whatever a user does meanwhile, its end restores the views."""
+
+from __future__ import annotations
+
+import mrml_volumes
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+import vtk
+from ArSSRPanel import views
+from ArSSRPanel.attributes import linkInput
+from ArSSRPanel.swipe import crosshairNode
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from slice_views import helpers, labels, slice_widgets
+
+LAYOUTS = (
+    slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView,
+    slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpYellowSliceView,
+    slicer.vtkMRMLLayoutNode.SlicerLayoutDual3DView,
+)
+
+
+class User:
+    """What users do during a comparison; each method takes a number from 0 to 9."""
+
+    def __init__(self, panel, host, before, after):
+        self.panel, self.host = panel, host
+        self.pair = (before, after)
+
+    @property
+    def red(self):
+        return slice_widgets()["Red"]
+
+    def volume(self, number: int):
+        return self.pair[number % 2]
+
+    def remove(self, number: int) -> None:
+        display = self.volume(number).GetDisplayNode()
+        for node in (self.volume(number), display) if number > 4 else (display, self.volume(number)):
+            if node is not None:
+                slicer.mrmlScene.RemoveNode(node)
+
+    def hide(self, number: int) -> None:
+        display = self.volume(number).GetDisplayNode()
+        if display is not None:
+            slicer.mrmlScene.RemoveNode(display)
+
+    def rename(self, number: int) -> None:
+        self.volume(number).SetName("Renamed")
+
+    def fill(self, number: int) -> None:
+        if self.volume(number).GetScene() is not None:
+            grid = mrml_volumes.grid("axial")
+            mrml_volumes.fill(self.volume(number), grid, mrml_volumes.blob(grid))
+
+    def window(self, number: int) -> None:
+        display = self.volume(number).GetDisplayNode()
+        if display is not None:
+            display.SetWindowLevel(100 + number, 50)
+
+    def move(self, number: int) -> None:
+        matrix = np.eye(4)
+        matrix[:3, 3] = number
+        if self.volume(number).GetScene() is not None:
+            self.volume(number).SetAndObserveTransformNodeID(mrml_volumes.add_transform(matrix).GetID())
+
+    def point(self, number: int) -> None:
+        crosshairNode().SetCursorPositionXYZ([40.0 * number, 100.0, 0.0], self.red.mrmlSliceNode())
+
+    def flip(self, number: int) -> None:
+        self.panel.comparison.flip()
+
+    def scroll(self, number: int) -> None:
+        self.red.sliceLogic().SetSliceOffset(self.red.sliceLogic().GetSliceOffset() + number - 4)
+
+    def rotate(self, number: int) -> None:
+        node = self.red.mrmlSliceNode()
+        turn = vtk.vtkTransform()
+        turn.Concatenate(node.GetSliceToRAS())
+        turn.RotateX(4.0 * number)
+        node.GetSliceToRAS().DeepCopy(turn.GetMatrix())
+        node.UpdateMatrices()
+
+    def mode(self, number: int) -> None:
+        self.panel.ui.compareModeComboBox.currentIndex = number % 3
+
+    def difference(self, number: int) -> None:
+        self.panel.ui.differenceCheckBox.checked = bool(number % 2)
+
+    def toggle(self, number: int) -> None:
+        if self.panel.ui.compareButton.enabled:
+            self.host.click(self.panel.ui.compareButton)
+
+    def layout(self, number: int) -> None:
+        slicer.app.layoutManager().setLayout(LAYOUTS[number % len(LAYOUTS)])
+
+    def undo(self, number: int) -> None:
+        slicer.mrmlScene.Undo()
+
+    def leave(self, number: int) -> None:
+        self.panel.exit()
+        self.panel.enter()
+
+    def wait(self, number: int) -> None:
+        self.host.process_events(0.01 * number)
+
+
+ACTIONS = sorted(name for name in vars(User) if not name.startswith("_") and name not in ("red", "volume"))
+
+
+@pytest.fixture
+def opened(scene, module, slicerHost, quick):
+    panel = slicerHost.makeWidget(module)
+    panel.engine.stop()
+    return panel, slicerHost
+
+
+@settings(max_examples=20)
+@example(actions=[("mode", 1), ("remove", 1), ("point", 3)])
+@given(actions=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 9)), max_size=10))
+def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened, actions):
+    panel, host = opened
+    host.closeScene()
+    slicer.app.layoutManager().setLayout(LAYOUTS[0])
+    coarse = mrml_volumes.grid("thick")
+    fine = coarse.upsampled((1, 1, 4))
+    before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="Scan")
+    after = mrml_volumes.add_volume(fine, mrml_volumes.blob(fine, height=310), name="Result")
+    other = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse), name="Other")
+    after.SetAttribute("ArSSR.Model", "arssr3")
+    linkInput(after, before)
+    views.showInViews(other)
+    host.process_events(0.02)
+    panel._parameterNode.result = after
+    panel.ui.compareModeComboBox.currentIndex = 0
+    looks = {name: tuple(widget.mrmlSliceNode().GetFieldOfView()) for name, widget in slice_widgets().items()}
+    host.click(panel.ui.compareButton)
+    someone = User(panel, host, before, after)
+    restored = not {"layout", "scroll", "rotate", "undo"} & {name for name, _ in actions}
+
+    for name, number in actions:
+        getattr(someone, name)(number)
+    host.process_events(0.05)
+    panel.ui.compareButton.checked = False
+
+    assert (helpers(), labels()) == ([], {})
+    for name, widget in slice_widgets().items():
+        composite = views.compositeOf(widget)
+        if restored and name in looks:
+            assert composite.GetBackgroundVolumeID() == other.GetID()
+            assert composite.GetForegroundVolumeID() is None
+            np.testing.assert_allclose(widget.mrmlSliceNode().GetFieldOfView(), looks[name])
+    assert not host.records.complaints()
+    assert not [message for message in host.records.messages if message.kind == "error"]
