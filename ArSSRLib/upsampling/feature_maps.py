@@ -61,37 +61,30 @@ class FeatureMap:
 class FeatureCache:
     """The last feature maps, up to a size.
 
-    Args:
-        most_bytes: Size limit, except for the last one.
-
     Attributes:
-        most_bytes: As above.
+        most_bytes: Size limit, except for the last one.
+        kept: The feature maps; the most recently used one is the last.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._kept: list[FeatureMap] = []
-
-    @property
-    def kept(self) -> tuple[FeatureMap, ...]:
-        """The feature maps; the most recently used one is the last."""
-        return tuple(self._kept)
+        self.kept: tuple[FeatureMap, ...] = ()
 
     @property
     def bytes(self) -> int:
         """Size of all feature maps."""
-        return sum(kept.bytes for kept in self._kept)
+        return sum(kept.bytes for kept in self.kept)
 
     def found(self, box: Box, scale: Vector, *, exact: bool, needed: Mask | None = None) -> FeatureMap | None:
         """Return a feature map that serves a box, an exact one if there is one, or None."""
-        serving = [kept for kept in self._kept if kept.serves(box, scale, exact=exact, needed=needed)]
+        serving = [kept for kept in self.kept if kept.serves(box, scale, exact=exact, needed=needed)]
         return max(serving, key=lambda kept: kept.exact, default=None)
 
     def keep(self, feature_map: FeatureMap) -> None:
         """Make a feature map, cached or new, the most recently used one, and discard the oldest ones."""
-        self._kept = [*(kept for kept in self._kept if kept is not feature_map), feature_map]
-        while len(self._kept) > 1 and self.bytes > self.most_bytes:
-            del self._kept[0]
+        self.kept = (*(kept for kept in self.kept if kept is not feature_map), feature_map)
+        while len(self.kept) > 1 and self.bytes > self.most_bytes:
+            self.kept = self.kept[1:]
 
 
 def encoded(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
 from ArSSRLib.upsampling.executor import precision_context
 from ArSSRLib.upsampling.feature_maps import FeatureCache, FeatureMap, Mask, encoded
-from ArSSRLib.upsampling.plane import AxisVectors, Plane, PlanePart, PlanePoints, Vector
+from ArSSRLib.upsampling.plane import AxisVectors, Pixels, Plane, PlanePoints, Vector
 from ArSSRLib.upsampling.preparation import prepare
 from ArSSRLib.upsampling.storage import as_type
 from ArSSRLib.volume import Volume
@@ -114,11 +114,6 @@ class Lens:
         self._cache = FeatureCache(most_bytes)
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
 
-    @property
-    def kept_bytes(self) -> int:
-        """Size of the cached feature maps in bytes."""
-        return self._cache.bytes
-
     def answer(
         self, plane: Plane, scale: float | Sequence[float], *, exact: bool = False, check: Check = lambda: None
     ) -> Answer:
@@ -144,9 +139,13 @@ class Lens:
             return Answer(values, exact=True, uncorrected=uncorrected, encoded=0)
         everywhere, count = True, 0
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for part, here in self._visible(plane, points, exact=exact):
-                kept, more = self._feature_map(here, factors, told, exact=exact, check=check)
-                values[part.rows, part.columns][here.inside] = self._normalized(kept, here, told, check)
+            for where, part in self._parts(plane, points, exact=exact):
+                kept, more = self._feature_map(part, factors, told, exact=exact, check=check)
+                if part.axes is not None:
+                    predicted = self._along_axes(kept, part.axes, told)
+                else:
+                    predicted = self._at_points(kept, part, told, check)
+                values[where][part.inside] = predicted
                 everywhere, count = everywhere and kept.exact, count + more
         restored = self._intensities.restore(values[points.inside])
         # A contrast on a high offset takes double precision.
@@ -173,33 +172,29 @@ class Lens:
         if not points.inside.any() or self._lowest == self._highest:
             return
         with torch.inference_mode(), precision_context("torch", PRECISIONS[self._options.precision], self._device):
-            for _, here in self._visible(plane, points, exact=True):
-                self._feature_map(here, factors, told, exact=True, check=check, beside=True)
+            for _, part in self._parts(plane, points, exact=True):
+                self._feature_map(part, factors, told, exact=True, check=check, beside=True)
 
-    def _visible(self, plane: Plane, points: PlanePoints, *, exact: bool) -> Iterator[tuple[PlanePart, PlanePoints]]:
-        """Yield the parts of a plane with pixels in the field of view, and their pixels."""
-        for part in self._parts(plane, straight=points.axes is not None, exact=exact):
-            here = PlanePoints.of(part.plane, self._volume.geometry)
-            if here.inside.any():
-                yield part, here
-
-    def _parts(self, plane: Plane, *, straight: bool, exact: bool) -> list[PlanePart]:
-        """Return the parts of a plane for encoding them one by one, with the least work among those that fit.
+    def _parts(self, plane: Plane, points: PlanePoints, *, exact: bool) -> list[tuple[Pixels, PlanePoints]]:
+        """Return the parts of a plane, without those outside, with the least work among those that fit.
 
         Raises:
             MemoryLimitError: If even the smallest parts do not fit.
         """
-        room, needed, best, least = self._room(), math.inf, None, math.inf
+        room = DEFAULT_SHARE * free_memory(self._device)
+        if self._options.memory_limit is not None:
+            room = min(room, self._options.memory_limit * 1e9)
+        needed, best, least = math.inf, None, math.inf
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
-            blocks = [block for part in parts if (block := part.plane.box(self._volume.geometry, 0))]
+            blocks = [block for _, part in parts if (block := part.box(self._volume.geometry))]
             read = max(voxels_of(grown(block, self._margin(exact=exact), self._shape)) for block in blocks)
             needed = read * self._model.bytes_per_coarse_voxel
             work = sum(self._work(block, exact=exact) for block in blocks)
             if needed <= room and work < least:
                 best, least = parts, work
                 cached = sum(map(voxels_of, blocks)) * self._model.bytes_per_coarse_voxel <= self._cache.most_bytes
-                if straight or (self._skips and cached):  # only voxels around the plane are computed
+                if points.axes is not None or (self._skips and cached):  # only voxels around the plane are computed
                     break
         if best is None:
             msg = (
@@ -207,7 +202,8 @@ class Lens:
                 "make the lens smaller, or zoom in."
             )
             raise MemoryLimitError(msg)
-        return best
+        located = ((where, PlanePoints.of(part, self._volume.geometry)) for where, part in best)
+        return [(where, part) for where, part in located if part.inside.any()]
 
     def _work(self, block: Box, *, exact: bool) -> float:
         """Return the approximate number of coarse voxels of all layers for the features of a block."""
@@ -240,13 +236,12 @@ class Lens:
         With ``beside``, it also covers the planes beside them; so does a new, quick one if the user has scrolled.
         """
         block, encoded_voxels = points.block(self._shape, TAPS), 0
-        slab = self._slab(block, points)
-        wanted = slab if beside else block
-        needed = self._needed(points, wanted, margin=BESIDE if beside else 0)
+        wanted, needed = self._wanted(block, points, beside=beside)
         found = self._cache.found(wanted, scale, exact=exact, needed=needed)
         if found is None:
-            if not exact and self._was_scrolled(block, points, scale):
-                wanted, needed = slab, self._needed(points, slab, margin=BESIDE)
+            slabs = (self._slab(kept.box, points) for kept in self._cache.kept if kept.scale == scale)
+            if not exact and any(is_inside(block, slab) for slab in slabs):
+                wanted, needed = self._wanted(block, points, beside=True)
             crop = grown(wanted, self._margin(exact=exact) - TAPS, self._shape)
             check()
             coarse = torch.from_numpy(self._intensities.normalize(self._array[crop])).to(self._device)
@@ -257,35 +252,20 @@ class Lens:
         self._cache.keep(found)
         return found, encoded_voxels
 
-    def _needed(self, points: PlanePoints, box: Box, *, margin: int) -> Mask | None:
-        """Return the voxels of a box around oblique points, with a margin, if others are skipped; None for all."""
-        return None if points.axes is not None or not self._skips else points.voxels(box, margin)
-
-    def _was_scrolled(self, block: Box, points: PlanePoints, scale: Vector) -> bool:
-        """Return whether a block that no cached feature map serves is close to one of them."""
-        return any(kept.scale == scale and is_inside(block, self._slab(kept.box, points)) for kept in self._cache.kept)
+    def _wanted(self, block: Box, points: PlanePoints, *, beside: bool) -> tuple[Box, Mask | None]:
+        """Return the box to encode for a block, and its voxels around oblique points if others are skipped."""
+        wanted = self._slab(block, points) if beside else block
+        skips = self._skips and points.axes is None
+        return wanted, points.voxels(wanted, BESIDE if beside else 0) if skips else None
 
     def _slab(self, block: Box, points: PlanePoints) -> Box:
         """Return a block for points and the planes beside it."""
-        # Straight planes are scrolled along one axis; dragging the lens leaves any margin immediately.
-        scrolled = range(3) if points.axes is None else points.axes.order[2:]
         more = grown(block, BESIDE, self._shape)
-        k, j, i = (more[axis] if axis in scrolled else block[axis] for axis in range(3))
+        if points.axes is None:
+            return more
+        # Straight planes are scrolled along one axis; dragging the lens leaves any margin immediately.
+        k, j, i = (more[axis] if axis == points.axes.order[2] else block[axis] for axis in range(3))
         return k, j, i
-
-    def _room(self) -> float:
-        """Return the memory for encoding in bytes."""
-        room = DEFAULT_SHARE * free_memory(self._device)
-        limit = self._options.memory_limit
-        return room if limit is None else min(room, limit * 1e9)
-
-    def _normalized(
-        self, kept: FeatureMap, points: PlanePoints, told: Conditioning, check: Check
-    ) -> npt.NDArray[np.float32]:
-        """Predict the pixels inside, shape (pixels inside,)."""
-        if points.axes is not None:
-            return self._along_axes(kept, points.axes, told)
-        return self._at_points(kept, points, told, check)
 
     def _along_axes(self, kept: FeatureMap, axes: AxisVectors, told: Conditioning) -> npt.NDArray[np.float32]:
         """Predict pixels along axes of the volume in the same way as the whole result, shape (pixels inside,)."""

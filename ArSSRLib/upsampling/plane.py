@@ -19,6 +19,8 @@ MAXIMUM_PIXELS = 2**24
 ROUNDING = 1e-6
 
 Vector = tuple[float, float, float]
+# Rows and columns of a part of a plane.
+Pixels = tuple[slice, slice]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -51,7 +53,7 @@ class Plane:
             )
             raise InputError(msg)
 
-    def parts(self, counts: tuple[int, int]) -> list[PlanePart]:
+    def parts(self, counts: tuple[int, int]) -> list[tuple[Pixels, Plane]]:
         """Divide the plane into a number of parts along its columns and rows, limited by its pixels."""
         edges = [
             np.linspace(0, n, min(count, n) + 1).round().astype(int).tolist()
@@ -64,27 +66,18 @@ class Plane:
                 for start, column, row in zip(self.origin, self.column_step, self.row_step, strict=True)
             )
             plane = Plane((x, y, z), self.column_step, self.row_step, (right - left, bottom - top))
-            parts.append(PlanePart(slice(top, bottom), slice(left, right), plane))
+            parts.append(((slice(top, bottom), slice(left, right)), plane))
         return parts
 
-    def box(self, geometry: VolumeGeometry, margin: int) -> Box | None:
-        """Return the voxels of a grid around the plane, with a margin, along k, j, i; None if it is outside."""
+    def box(self, geometry: VolumeGeometry) -> Box | None:
+        """Return the voxels of a grid around the plane, along k, j, i; None if it is outside."""
         inverse = np.linalg.inv(geometry.affine[:3, :3])[::-1]
         ends = np.array([[a * (self.size[0] - 1), b * (self.size[1] - 1)] for a in (0, 1) for b in (0, 1)])
         points = self.origin + ends @ [self.column_step, self.row_step]
         index = (points - geometry.origin) @ inverse.T
         if ((index < -0.5).all(axis=0) | (index > np.array(geometry.shape) - 0.5).all(axis=0)).any():
             return None
-        return _around(index.min(axis=0), index.max(axis=0), margin, geometry.shape)
-
-
-@dataclass(frozen=True)
-class PlanePart:
-    """A part of a plane, with its rows and columns."""
-
-    rows: slice
-    columns: slice
-    plane: Plane
+        return _around(index.min(axis=0), index.max(axis=0), 0, geometry.shape)
 
 
 @dataclass(frozen=True)

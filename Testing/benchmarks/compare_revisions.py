@@ -3,9 +3,9 @@
     python Testing/benchmarks/compare_revisions.py OLD_REVISION
 
 Every bundled model, and small networks of every published kind with seeded weights, upsample a few phantoms: at several
-scales, whole and in tiles, a region, and made isotropic. The same is done in a work tree of the old revision, with the
-same interpreter and packages; the checksums of the results are compared. The exit code is 0 if all are identical,
-otherwise 1, with a list of the differences.
+scales, whole and in tiles, a region, and made isotropic; and they compute planes of the live preview. The same is done
+in a work tree of the old revision, with the same interpreter and packages; the checksums of the results are compared.
+The exit code is 0 if all are identical, otherwise 1, with a list of the differences.
 """
 
 from __future__ import annotations
@@ -117,6 +117,24 @@ def jobs(model: Any) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     if not fixed:
         yield "isotropic", lambda: upsampled(volumes["thick"], model, (1.0, 1.0, 4.0))
     yield "in tiles", lambda: in_tiles(model)
+    if getattr(model, "answers_locally", False):
+        yield "preview", lambda: previewed(volumes["cubic"], model)
+
+
+def previewed(volume: Any, model: Any) -> np.ndarray:
+    """Return planes of the live preview, straight and oblique, and how many voxels were encoded for each."""
+    upsampling, room = import_module("ArSSRLib.upsampling"), import_module("ArSSRLib.upsampling.lens")
+    options = import_module("ArSSRLib.options").UpsamplingOptions(device="cpu", precision="fp32")
+    lens, found = room.Lens(volume, model, upsampling.decided(options)), []
+    for turn in (0.0, 0.5):
+        row_step = (0.0, 0.5 * np.cos(turn), 0.5 * np.sin(turn))
+        for height, exact in ((5.0, False), (5.5, False), (5.5, True), (6.0, True), (2.0, False)):
+            plane = room.Plane((0.0, 1.0, height), (0.5, 0.0, 0.0), row_step, (24, 18))
+            answer = lens.answer(plane, (2.0, 2.0, 2.0), exact=exact)
+            found += [np.nan_to_num(answer.plane, nan=-1.0).ravel(), np.array([answer.encoded], np.float32)]
+            if exact:
+                lens.prepare(plane, (2.0, 2.0, 2.0))
+    return np.concatenate(found)
 
 
 def in_tiles(model: Any) -> np.ndarray:

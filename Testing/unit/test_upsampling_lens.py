@@ -201,7 +201,7 @@ def test_an_oblique_plane_whose_box_exceeds_the_cache_is_encoded_in_parts_that_f
 
     answer = lens.answer(plane, 2, exact=True)
 
-    assert lens.kept_bytes < 3 * 10**6
+    assert lens._cache.bytes < 3 * 10**6
     assert len(lens._cache.kept) > 1
     assert not lens.answer(plane, 2, exact=True).encoded
     expected = Lens(volume, wide_model, CPU).answer(plane, 2, exact=True)
@@ -255,7 +255,7 @@ def test_kept_feature_maps_stay_within_their_memory_limit(tiny_model):
     sizes = []
     for number in range(0, 60, 12):
         lens.answer(plane_of(geometry, 2, number), 2)
-        sizes.append(lens.kept_bytes)
+        sizes.append(lens._cache.bytes)
 
     assert max(sizes) <= 600_000
     assert sizes[1] > sizes[0]  # more than one is kept
@@ -271,7 +271,7 @@ def test_an_exception_from_the_callback_stops_the_work_and_the_lens_stays_usable
     with pytest.raises(KeyboardInterrupt):
         lens.answer(plane, 2, check=stop)
 
-    assert lens.kept_bytes == 0
+    assert lens._cache.bytes == 0
     assert np.isfinite(lens.answer(plane, 2).plane).all()
 
 
