@@ -1,4 +1,7 @@
-"""The section of the panel for the model and the device: choices, descriptions, and missing dependencies."""
+"""The section of the panel for the model and the device: choices, descriptions, and missing dependencies.
+
+It is folded until something is missing or has failed.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,9 @@ class EngineSection:
         ui = self._ui
         ui.environmentLabel.text = dependencies.describeInstallation(found)
         ui.installButton.visible = not found.complete
-        if found.complete:
+        if not found.complete:
+            ui.engineButton.collapsed = False
+        else:
             ui.environmentLabel.text += " " + _("Testing the devices...")
             self._startProbe()
         self._onChanged()
@@ -115,6 +120,8 @@ class EngineSection:
         self.installed = facts["torch"] is not None
         self._ui.installButton.visible = not self.installed
         self._ui.environmentLabel.text = describeDevices(facts, "auto")
+        if not self.installed or any(device["smoke"] != "ok" for device in facts["devices"]):
+            self._ui.engineButton.collapsed = False
         self._log(self._ui.environmentLabel.text)
         self._onChanged()
 
@@ -123,6 +130,7 @@ class EngineSection:
         message = _("The devices could not be tested: {reason}").format(reason=error)
         if self.facts is None:
             self._ui.environmentLabel.text = message
+            self._ui.engineButton.collapsed = False
         self._log(message)
 
     def _onModel(self, index: int) -> None:

@@ -72,7 +72,8 @@ def estimateRun(request: Request, facts: Mapping[str, Any] | None) -> Estimate:
     device = chosenDevice(request.options.device, facts)
     seconds = promised_seconds(cost, facts, beside=beside, device=device["id"], model=request.model)
     if seconds is not None:
-        lines[1] += _(", {time}").format(time=describeTime(seconds))
+        kind = _("CPU") if device["id"] == "cpu" else _("GPU")
+        lines[1] += _(", {time} on the {device}").format(time=describeTime(seconds), device=kind)
         if facts.get("busy", 0.0) > BUSY:
             lines.append(_("Other programs are keeping this computer busy; the run is faster without them."))
     return Estimate("\n".join(lines), warning, cost=cost, beside=beside)

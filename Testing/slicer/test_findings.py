@@ -85,6 +85,21 @@ def test_the_panel_fits_a_narrow_dock(scene, module, slicerHost):
     assert panel.parent.minimumSizeHint.width() <= 350
 
 
+@pytest.mark.parametrize(
+    ("torch", "smoke", "folded"), [("2.9.0", "ok", True), ("2.9.0", "no kernel image", False), (None, "ok", False)]
+)
+def test_model_and_device_are_folded_unless_something_is_wrong(scene, panel, torch, smoke, folded):
+    devices = [{"id": "cpu", "name": "CPU", "free_memory": 16e9, "total_memory": 16e9, "smoke": smoke}]
+    panel.engine.stop()
+    panel.ui.engineButton.collapsed = True
+
+    panel.engine._onProbed(
+        {"torch": torch, "problem": "Broken.", "cuda_build": None, "devices": devices, "models": {}, "speed": {}}
+    )
+
+    assert panel.ui.engineButton.collapsed == folded
+
+
 def test_a_result_is_fitted_to_views_that_were_empty(scene):
     from ArSSRPanel.views import showInViews
 
@@ -131,6 +146,7 @@ def test_wrapped_labels_are_complete_after_a_reload(scene, panel, slicerHost):
     panel.onReload()
 
     reloaded = slicer.modules.ArSSRWidget
+    reloaded.ui.engineButton.collapsed = False
     reloaded.parent.resize(400, 1400)
     slicerHost.process_events(0.1)
     labels = [reloaded.ui.noticeLabel, reloaded.ui.resultLabel, reloaded.ui.environmentLabel]

@@ -154,7 +154,7 @@ def test_memory_and_time_are_shown_once_the_devices_are_tested(parameters, panel
     assert slicerHost.wait_until(lambda: panel.engine.facts is not None, timeout=60)
 
     assert "of memory" in panel.ui.resultLabel.text
-    assert panel.ui.resultLabel.text.splitlines()[1].endswith((" s", " min"))
+    assert panel.ui.resultLabel.text.splitlines()[1].endswith((" s on the CPU", " min on the CPU"))
 
 
 def test_every_device_is_listed_and_the_cpu_causes_a_warning(parameters, panel, slicerHost):
@@ -355,7 +355,7 @@ def test_the_estimate_uses_the_time_of_the_last_run(parameters):
 
     learnSpeed(facts, {"device": "cpu", "sha256": "ab", "results": [{"seconds": 200.0}]}, before)
 
-    assert estimateRun(parameters.request(), facts).text.endswith("3 min")
+    assert estimateRun(parameters.request(), facts).text.endswith("3 min on the CPU")
 
 
 def test_the_estimate_ignores_time_spent_outside_the_network(parameters):

@@ -49,6 +49,13 @@ def test_no_two_labels_share_a_key():
     assert len(keys) == len(set(keys))
 
 
+def test_only_the_sections_of_every_run_are_open():
+    sections = {name: widget for name, widget in WIDGETS.items() if widget.get("class") == "ctkCollapsibleButton"}
+    folded = {name for name, widget in sections.items() if value(widget, "collapsed") == "true"}
+
+    assert sections.keys() - folded == {"volumesButton", "resolutionButton", "compareCollapsibleButton"}
+
+
 def test_every_bound_widget_has_its_parameter():
     tree = ast.parse((MODULE / "ArSSR.py").read_text(encoding="utf-8"))
     node = next(item for item in tree.body if getattr(item, "name", "") == "ArSSRParameterNode")
