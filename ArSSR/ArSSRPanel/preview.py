@@ -6,7 +6,7 @@ the end of the scene, the module or the worker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.geometry import times_label
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRPanel.lens import Lens
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import bentTransform
@@ -117,6 +118,8 @@ class LivePreview:
         self._say(_("Loading the preview..."))
 
     def _startWorker(self) -> None:
+        if self._request is None:
+            return
         self._worker = PreviewWorker(
             self._request,
             onReady=self._onReady,
@@ -177,22 +180,15 @@ class LivePreview:
 
     def _onPlane(self, answer: Mapping[str, Any], plane: np.ndarray) -> None:
         shown = self.state.answered(answer["number"], exact=answer["exact"])
-        if shown is None or self._lens is None:
+        if shown is None or self._lens is None or self._request is None:
             return
         matrix = np.reshape(shown.target.ijkToRAS, (4, 4))
-        self._lens.show(plane, matrix, self._label(shown, uncorrected=answer["uncorrected"]))
+        options = self._request.options
+        label = labelOf(shown.target.scale, exact=shown.exact, uncorrected=answer["uncorrected"], options=options)
+        self._lens.show(plane, matrix, label)
         self._say("")
         if not shown.exact and not self._moved.active:
             self._rested.start()
-
-    def _label(self, shown: Question, *, uncorrected: bool) -> str:
-        """Return the label of the lens: the scale, the accuracy, and further steps of Apply."""
-        parts = [_("exact") if shown.exact else _("quick")]
-        if uncorrected:
-            parts.append(_("before agreement with the scan"))
-        if self._request is not None and self._request.options.mirrored:
-            parts.append(_("without averaging"))
-        return _("ArSSR {scale}, {state}").format(scale=times_label(shown.target.scale), state=", ".join(parts))
 
     def _onRefused(self, number: int, message: str) -> None:
         if self.state.refused(number):
@@ -204,6 +200,16 @@ class LivePreview:
     def _say(self, message: str) -> None:
         self._ui.previewLabel.text = message
         self._ui.previewLabel.visible = bool(message)
+
+
+def labelOf(scale: Sequence[float], *, exact: bool, uncorrected: bool, options: UpsamplingOptions) -> str:
+    """Return the label of the lens: the scale, the accuracy, and further steps of Apply."""
+    parts = [_("exact") if exact else _("quick")]
+    if uncorrected:
+        parts.append(_("before agreement with the scan"))
+    if options.mirrored:
+        parts.append(_("without averaging"))
+    return _("ArSSR {scale}, {state}").format(scale=times_label(scale), state=", ".join(parts))
 
 
 def _requestOf(parameters: Any) -> Request:

@@ -784,6 +784,14 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>CPU</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>GPU</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>A factor of {factor} is beyond what the model was trained for (up to {largest}, and {thick} along one axis alone): check the result carefully.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -800,7 +808,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>, {time}</source>
+        <source>, {time} on the {device}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

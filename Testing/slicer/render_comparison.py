@@ -21,6 +21,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ArSSR"), str(ROOT / "Testing")]
 
 STILL, MOVING = (420, 300), (600, 420)
 FRAME_MS = 120
+# Height of legible letters, in pixels.
+LEAST_LETTERS = 15
 # Positions of the lens in the frames of the animation, as fractions of the width and the height of the view.
 LENS_PLACES = [(0.4 + 0.04 * step, 0.5 + 0.05 * np.sin(step)) for step in range(6)]
 DIVIDER_PLACES = [*np.linspace(0.1, 0.9, 12), *np.linspace(0.9, 0.1, 12)]
@@ -41,7 +43,7 @@ def main() -> None:
     session.process_events(0.1)
     swipe = comparison_frames(session, before, after, args.folder / "compare.png")
     lens = lens_frames(session, args.input, before, after)
-    lens[len(lens) // 2].save(args.folder / "lens.png", optimize=True)
+    lens[-1].save(args.folder / "lens.png", optimize=True)
     save_animation([*lens, *swipe], args.folder / "lens_and_swipe.gif")
 
 
@@ -83,7 +85,7 @@ def comparison_frames(session: Any, before: Any, after: Any, still: Path) -> lis
 
 
 def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
-    """Return the frames of a lens that is moved over a view of the input."""
+    """Return the frames of a lens that is moved over a view of the input, and rests at its last place."""
     import slicer
     import slicer.util
     from ArSSRPanel import views
@@ -91,28 +93,30 @@ def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
     from ArSSRPanel.lens import Lens
     from ArSSRPanel.lens_plane import targetOf
     from ArSSRPanel.nodes import geometryOf
+    from ArSSRPanel.preview import labelOf
 
     from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
-    from ArSSRLib.geometry import scale_label
     from ArSSRLib.io import read_volume
     from ArSSRLib.options import UpsamplingOptions
     from ArSSRLib.upsampling import decided, lens
     from ArSSRLib.upsampling.plane import Plane
 
-    engine = lens.Lens(read_volume(path), load_model(DEFAULT_MODEL), decided(UpsamplingOptions(device="cpu")))
+    options = decided(UpsamplingOptions(device="cpu"))
+    engine = lens.Lens(read_volume(path), load_model(DEFAULT_MODEL), options)
     scale = tuple(a / b for a, b in zip(before.GetSpacing(), after.GetSpacing(), strict=True))
     views.showInViews(before)
     widget = slicer.app.layoutManager().sliceWidget("Red")
     _turn(widget.mrmlSliceNode(), before, after)
     picture(session, "Red", MOVING)
     shown, frames = Lens(before, lambda: None), []
-    for x, y in LENS_PLACES:
+    for (x, y), rests in zip(LENS_PLACES, [*[False] * (len(LENS_PLACES) - 1), True], strict=True):
         shown.moveTo("Red", x * MOVING[0], y * MOVING[1])
         toRAS = slicer.util.arrayFromVTKMatrix(widget.mrmlSliceNode().GetXYToRAS())
         target = targetOf("Red", toRAS, shown.square, fine=geometryOf(after), scale=scale, localToWorld=np.eye(4))
-        answer = engine.answer(Plane(target.origin, target.columnStep, target.rowStep, target.size), scale)
-        state = "exact" if answer.exact else "quick"
-        shown.show(answer.plane, np.reshape(target.ijkToRAS, (4, 4)), f"ArSSR {scale_label(scale, 3)}, {state}")
+        plane = Plane(target.origin, target.columnStep, target.rowStep, target.size)
+        answer = engine.answer(plane, scale, exact=rests)
+        label = labelOf(scale, exact=answer.exact, uncorrected=answer.uncorrected, options=options)
+        shown.show(answer.plane, np.reshape(target.ijkToRAS, (4, 4)), label)
         frames.append(picture(session, "Red", MOVING, fit=False))
     shown.remove()
     return frames
@@ -127,7 +131,7 @@ def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True)
     image = Image.fromarray(session.view_image(name, size=size, fit=fit))
     annotation = slicer.app.layoutManager().sliceWidget(name).sliceView().cornerAnnotation()
     text = annotation.GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
-    font = ImageFont.load_default(size=size[1] // 26)
+    font = ImageFont.load_default(size=max(size[1] // 26, LEAST_LETTERS))
     draw = ImageDraw.Draw(image)
     place = ((size[0] - draw.textlength(text, font=font)) / 2, 6)
     draw.text(place, text, fill=(255, 255, 160), font=font, stroke_width=2, stroke_fill=(0, 0, 0))

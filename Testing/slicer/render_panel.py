@@ -42,7 +42,9 @@ def render_states(session, panel, module, args) -> None:
         session.render(panel.parent, args.folder / f"panel_{name}.png")
 
     session.wait_until(lambda: panel.engine.facts is not None, timeout=120)
+    panel.ui.engineButton.collapsed = False
     shoot("empty")
+    panel.ui.engineButton.collapsed = True
     volume = load(args.volume)
     parameters = panel._parameterNode
     parameters.inputVolume = volume
@@ -92,11 +94,12 @@ def load(path):
 
 
 def show_error(session, panel, path: Path) -> None:
-    """Request weights that cannot be read."""
+    """Request weights that cannot be read, and show the path that a user might have."""
     path.write_bytes(b"not weights")
     panel._parameterNode.model = str(path)
     session.click(panel.ui.applyButton)
     session.wait_until(lambda: not panel.ui.cancelButton.enabled, timeout=120)
+    panel.ui.statusLabel.text = panel.ui.statusLabel.text.replace(str(path.parent.absolute()), "/home/anna")
     path.unlink()
 
 
