@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, AxisProfile
+from ArSSRLib.acquisition.smoothness import is_smooth
 from ArSSRLib.acquisition.spectra import axis_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,10 +48,12 @@ class Prediction(NamedTuple):
     Attributes:
         kept: Contrast that the axis preserves at Nyquist, unitless.
         error: Expected absolute error of the contrast; infinite if the volume differs from those used for the fit.
+        smooth: Whether the volume is smooth by nature, so that its voxels count as point samples.
     """
 
     kept: float
     error: float
+    smooth: bool = False
 
     def excess(self, stated: AxisProfile) -> float:
         """Return the difference to the contrast that a stated profile preserves, minus the expected error."""
@@ -117,17 +120,21 @@ def fitted() -> Regression:
 
 
 def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[Prediction | None, ...]:
-    """Return what is predicted along each of k, j, i; None if an axis is too short, or if there is no contrast.
+    """Return what is predicted along each of k, j, i; None if one of the axes is too short, or without contrast.
 
     ``array`` holds finite intensities without padding, shape (k, j, i); ``spacing`` is along k, j, i, in mm.
     """
-    return tuple(
-        None if features is None else fitted().predicted(features) for features in axis_features(array, spacing)
-    )
+    features = [axis for axis in axis_features(array, spacing) if axis is not None]
+    if not features:
+        return (None,) * 3
+    smooth = is_smooth(array, features)
+    return tuple(fitted().predicted(axis)._replace(smooth=smooth) for axis in features)
 
 
-def profile_of(kept: float, error: float) -> AxisProfile | None:
-    """Return the profile that preserves a contrast at Nyquist, or None if its expected error is too large."""
+def profile_of(kept: float, error: float, smooth: bool = False) -> AxisProfile | None:
+    """Return the profile for a `Prediction`, or None if its expected error is too large."""
+    if smooth:
+        return AxisProfile("point", source="estimated")
     if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):
         return None
     # Two digits, which is more than the accuracy, so that all machines compute the same profile.

@@ -19,12 +19,16 @@ FloatArray = npt.NDArray[np.float64]
 # Bands of equal width between 0 and Nyquist.
 BANDS = 8
 FEATURES = 3 * (BANDS - 1) + 4
+# Number of the first features of an axis, which depend on this axis alone: its spectrum, its spacing and the noise.
+OWN_FEATURES = BANDS + 1
 # Smallest length of an axis; shorter axes have too few frequencies.
 SHORTEST = 12
 # Largest number of lines per axis that are transformed, and of voxels for the intensity range.
 LINES, SAMPLED = 4096, 500_000
 # Largest edge of the block for measuring the noise, in voxels.
 NOISE_BLOCK = 80
+# Quantile of the differences of neighboring voxels that counts as an edge.
+EDGES = 0.99
 # Fraction of the range above which a voxel is anatomy.
 ANATOMY = 0.1
 # Added before logarithms: power and noise relative to the range; smaller values are indistinguishable.
@@ -111,10 +115,47 @@ def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
     return np.asarray(np.log(mean / length + _LEAST_POWER))
 
 
+def _center(anatomy: _Anatomy) -> FloatArray:
+    """Return the normalized block at the center of the anatomy in which noise and edges are measured."""
+    middle = tuple(slice(max(0, n - NOISE_BLOCK) // 2, (n + NOISE_BLOCK) // 2) for n in anatomy.voxels.shape)
+    return anatomy.normalized(anatomy.voxels[middle])
+
+
 def _noise(anatomy: _Anatomy) -> float:
     """Return a robust standard deviation of second differences along all axes, at the center of the anatomy."""
-    middle = tuple(slice(max(0, n - NOISE_BLOCK) // 2, (n + NOISE_BLOCK) // 2) for n in anatomy.voxels.shape)
-    left = anatomy.normalized(anatomy.voxels[middle])
+    left = _center(anatomy)
     for axis in range(3):
         left = np.diff(left, n=2, axis=axis) / math.sqrt(6)
-    return float(np.median(np.abs(left))) / _MEDIAN_OF_NORMAL
+    return _deviation(left)
+
+
+def _deviation(values: FloatArray) -> float:
+    """Return a robust standard deviation of values around 0."""
+    return float(np.median(np.abs(values))) / _MEDIAN_OF_NORMAL
+
+
+def edge_features(array: npt.NDArray[Any]) -> FloatArray:
+    """Return how steep and how curved the edges of a volume are.
+
+    Args:
+        array: As for `axis_features`, which must have found features.
+
+    Returns:
+        For each of k, j, i the logarithms of: the robust standard deviation of second differences; that of second
+        differences over twice the distance, relative to it; the standard deviation that is not robust, relative to it;
+        the 99th percentile of first differences; that of second differences, relative to it. Shape (3, 5).
+    """
+    anatomy = _anatomy_of(array)
+    if anatomy is None:
+        msg = "expected a volume with contrast"
+        raise ValueError(msg)
+    center, rows = _center(anatomy), []
+    for axis in range(3):
+        lines = np.moveaxis(center, axis, -1)
+        steep, curved = np.abs(np.diff(lines)), np.diff(lines, n=2)
+        far = lines[..., 4:] - 2 * lines[..., 2:-2] + lines[..., :-4]
+        values = [_deviation(curved), _deviation(far), curved.std()]
+        values += [np.quantile(steep, EDGES), np.quantile(np.abs(curved), EDGES)]
+        small, wide, all_of_them, edges, corners = np.log(np.array(values) + _LEAST_NOISE)
+        rows.append([small, wide - small, all_of_them - small, edges, corners - edges])
+    return np.array(rows)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.acquisition.estimate import Prediction
 from ArSSRLib.errors import InputError, reason_of, shown
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
@@ -15,14 +16,21 @@ from ArSSRLib.worker.job import ProfileJob
 
 
 def estimate_profile(job: ProfileJob) -> dict[str, Any]:
-    """Return the predictions along i, j, k: each the contrast and its expected error, or None, which decides nothing.
+    """Return the predictions along i, j, k: each as a list of its fields, or None, which decides nothing.
 
     Raises:
         InputError: If the file cannot be read, or does not hold a volume of that size and type.
     """
     found = predicted_contrast(_volume_of(job))
-    pairs = (None if one is None or not math.isfinite(one.kept + one.error) else [*one] for one in found)
-    return {"predictions": list(pairs)}
+    return {"predictions": [None if one is None else _as_list(one) for one in found]}
+
+
+def _as_list(one: Prediction) -> list[float | bool] | None:
+    """Return the fields of a prediction as JSON can hold them, or None if it decides nothing."""
+    if math.isfinite(one.kept + one.error):
+        return [*one]
+    # With the largest possible error of a contrast, it contradicts nothing that is stated, as with an infinite one.
+    return [one.kept, 1.0, True] if one.smooth and math.isfinite(one.kept) else None
 
 
 def _volume_of(job: ProfileJob) -> Volume:

@@ -21,6 +21,7 @@ from profile_samples import samples_of
 from torch import Tensor, nn
 
 from ArSSRLib.acquisition.estimate import CLIPPED, COEFFICIENTS, Regression
+from ArSSRLib.acquisition.smoothness import Classifier
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def fit(features: FloatArray, kept: FloatArray) -> Regression:
     values = (features - mean) / deviation
     inputs, wanted = (torch.from_numpy(x).float() for x in (values.clip(-CLIPPED, CLIPPED), kept))
     networks = [_trained(inputs, wanted, seed) for seed in range(NETWORKS)]
-    first, second, last = (np.stack([_layer(network[n]) for network in networks]) for n in (0, 2, 4))
+    first, second, last = (np.stack([layer_of(network[n]) for network in networks]) for n in (0, 2, 4))
     return Regression(
         mean=mean,
         deviation=deviation,
@@ -87,7 +88,7 @@ def _trained(inputs: Tensor, wanted: Tensor, seed: int) -> nn.Sequential:
     return network
 
 
-def _layer(layer: nn.Module) -> FloatArray:
+def layer_of(layer: nn.Module) -> FloatArray:
     """Return weights and biases of a linear layer, shape (F + 1, H)."""
     if not isinstance(layer, nn.Linear):
         msg = f"expected a linear layer, got {type(layer).__name__}"
@@ -95,8 +96,8 @@ def _layer(layer: nn.Module) -> FloatArray:
     return torch.cat([layer.weight.detach().T, layer.bias.detach()[None]]).double().numpy()
 
 
-def as_json(regression: Regression) -> str:
-    """Return a regression as the text of its file, one array per line."""
+def as_json(regression: Regression | Classifier) -> str:
+    """Return fitted coefficients as the text of its file, one array per line."""
     rows = []
     for field in fields(regression):
         array = getattr(regression, field.name)

@@ -132,11 +132,11 @@ def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:
     for volume in (native, resample_isotropic(native, SPACING)):
         fine = torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32))
         for _ in range(count):
-            truth = _other_contrast(fine, rng) if rng.random() < OTHER_CONTRAST else fine
+            truth = other_contrast(fine, rng) if rng.random() < OTHER_CONTRAST else fine
             if rng.random() < SMOOTH:
                 blur = gaussian_kernel(rng.uniform(*SMOOTH_WIDTHS))
                 truth = apply_matrices(truth, [kernel_matrix(n, blur) for n in truth.shape])
-            scale, axis = _drawn_scale(rng), _drawn_profile(rng)
+            scale, axis = drawn_scale(rng), drawn_profile(rng)
             coarse = coarse_shape(truth.shape, scale)
             down = profile_matrices(truth.shape, coarse, SliceProfile((axis,) * 3))
             measured = apply_matrices(truth, down).numpy()
@@ -156,14 +156,14 @@ def noisy(array: npt.NDArray[np.float32], noise: float, rng: np.random.Generator
     return np.hypot(array + real, imaginary)
 
 
-def _other_contrast(fine: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def other_contrast(fine: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Return a volume with different intensities of its tissues, in any order."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**30)))
     heights = tissue_curves(torch.rand((1, 8), generator=generator))
     return tone_curves(fine[None], heights)[0]
 
 
-def _drawn_scale(rng: np.random.Generator) -> Sequence[float]:
+def drawn_scale(rng: np.random.Generator) -> Sequence[float]:
     """Return factors along k, j, i."""
     if rng.random() >= THICK:
         return [rng.uniform(*SCALES)] * 3
@@ -172,7 +172,7 @@ def _drawn_scale(rng: np.random.Generator) -> Sequence[float]:
     return scale
 
 
-def _drawn_profile(rng: np.random.Generator) -> AxisProfile:
+def drawn_profile(rng: np.random.Generator) -> AxisProfile:
     """Return a profile; every fourth Gaussian or box is as wide as the voxel spacing."""
     kinds = list(KINDS)
     kind = kinds[rng.choice(len(kinds), p=list(KINDS.values()))]

@@ -58,7 +58,7 @@ def test_wide_slices_are_recognized(fine):
 
 
 def test_points_are_left_unknown_because_narrow_slices_look_like_them(fine):
-    kept, error = fitted().predicted(axis_features(acquired(fine, "point"), SPACING)[0])
+    kept, error, _ = fitted().predicted(axis_features(acquired(fine, "point"), SPACING)[0])
 
     assert error <= LARGEST_ERROR
     assert kept > MOST_KEPT
@@ -70,7 +70,7 @@ def test_the_contrast_that_gaussian_slices_keep_is_predicted(width):
     like_anatomy = torch.from_numpy(texture(steepness=1.5))
     features = axis_features(acquired(like_anatomy, "gaussian", width), SPACING)[0]
 
-    kept, _ = fitted().predicted(features)
+    kept, *_ = fitted().predicted(features)
 
     assert kept == pytest.approx(AxisProfile("gaussian", width).transfer()[1], abs=0.12)
 
@@ -92,7 +92,7 @@ def test_the_profile_of_noise_is_unknown():
 def test_a_smooth_volume_is_not_mistaken_for_thick_slices():
     smooth = ndimage.gaussian_filter(texture(64), 3)
 
-    assert estimated_axes(smooth, (1.0, 1.0, 1.0)) == (None, None, None)
+    assert {axis and axis.kind for axis in estimated_axes(smooth, (1.0, 1.0, 1.0))} <= {None, "point"}
 
 
 def test_the_profile_of_identical_slices_is_unknown(fine):

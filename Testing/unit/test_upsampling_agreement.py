@@ -69,7 +69,7 @@ def test_the_reported_difference_is_that_of_the_result(tiny_model):
 )
 def test_an_unknown_profile_is_not_assumed(tiny_model, profile):
     volume = scan(profile=profile)
-    plan = plan_upsampling(volume, tiny_model, SCALE, CPU)
+    plan = plan_upsampling(volume, tiny_model, SCALE, replace(CPU, slice_thickness="file"))  # without an estimate
     outcome = carry_out(plan, volume, tiny_model)
 
     assert outcome.disagreement is None
@@ -120,11 +120,12 @@ def test_no_voxel_is_darker_than_the_darkest_of_the_input(tiny_model):
 
 
 def test_the_best_quality_is_the_mean_over_the_mirror_images(tiny_model):
-    volume, options = scan(profile=SliceProfile()), replace(CPU, quality="best", uncertainty=True)
+    volume, alone = scan(profile=SliceProfile()), replace(CPU, slice_thickness="unknown")
+    options = replace(alone, quality="best", uncertainty=True)
     answers = []
     for axes in MIRROR_IMAGES:
         image = volume.with_array(np.ascontiguousarray(np.flip(volume.array, axes)))
-        answers.append(np.flip(upsample(image, tiny_model, SCALE, CPU).array, axes))
+        answers.append(np.flip(upsample(image, tiny_model, SCALE, alone).array, axes))
 
     outcome = carry_out(plan_upsampling(volume, tiny_model, SCALE, options), volume, tiny_model)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 from messages import one_line
 from phantoms import texture
 
 from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.acquisition.estimate import Prediction, profile_of
+from ArSSRLib.acquisition.profile import AxisProfile
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
@@ -38,6 +43,17 @@ def test_the_estimate_equals_that_of_the_engine(slices):
 
     assert any(found)
     assert found == [list(one) if one and np.isfinite(one.error) else None for one in expected]
+
+
+@pytest.mark.parametrize("error", [0.02, math.inf])
+def test_a_smooth_volume_is_told_to_the_panel_in_numbers_that_json_has(slices, monkeypatch, error):
+    found = Prediction(0.1, error, smooth=True)
+    monkeypatch.setattr("ArSSRLib.worker.estimating.predicted_contrast", lambda _: (found, None, found))
+
+    told = json.loads(json.dumps(estimate_profile(job(*slices)), allow_nan=False))["predictions"]
+
+    assert told == [[0.1, min(error, 1.0), True], None, [0.1, min(error, 1.0), True]]
+    assert profile_of(*Prediction(*told[0])) == AxisProfile("point", source="estimated")
 
 
 def test_a_volume_without_contrast_has_no_estimate(tmp_path):
