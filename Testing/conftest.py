@@ -16,6 +16,9 @@ os.environ["ARSSR_MODELS_FOLDER"] = str(Path(__file__).parent / "no-such-folder"
 # A shell lets background processes ignore Ctrl-C, and so would the processes that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same for a closed terminal, which `nohup` lets all processes ignore.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import phantoms
 import pytest
