@@ -87,7 +87,8 @@ def _normalized(path: Path) -> sitk.Image:
     """Return a volume in a common orientation, with the intensity 1 for its brightest tissue."""
     image = sitk.DICOMOrient(sitk.ReadImage(str(path), sitk.sitkFloat32), "LPS")
     voxels = sitk.GetArrayViewFromImage(image)
-    return image / float(np.percentile(voxels[voxels > 0], 99))
+    # Division by a number returns 64-bit voxels, which HistogramMatching refuses beside 32-bit ones.
+    return sitk.Cast(image / float(np.percentile(voxels[voxels > 0], 99)), sitk.sitkFloat32)
 
 
 def _grid(image: sitk.Image, spacing: float) -> sitk.Image:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 from phantoms import Blob, centroid, sample, texture
 
 from ArSSRLib.geometry import VolumeGeometry
@@ -75,6 +76,21 @@ def test_training_takes_the_averages_beside_the_volumes(averaged):
         "a_mean-coarse.nii.gz",
         "field.nii.gz",
     ]
+
+
+def test_many_volumes_yield_further_averages_and_a_warped_one_keeps_more_detail(subjects, monkeypatch):
+    import templates
+
+    monkeypatch.setattr(templates, "FEW", slice(0, 2))
+    monkeypatch.setattr(templates, "MORE", slice(1, 3))
+    monkeypatch.setattr(templates, "WARPED_VOLUMES", slice(0, 2))
+
+    found = {name: image for name, (image, _) in templates.averages(sorted(subjects.iterdir())).items()}
+
+    assert set(found) == {"mean", "mean-coarse", "mean-few", "mean-more", "warped", "warped-coarse"}
+    warped, mean = (sitk.GetArrayFromImage(found[name]) for name in ("warped", "mean"))
+    assert np.corrcoef(warped.ravel(), mean.ravel())[0, 1] > 0.95
+    assert detail_of(warped) > detail_of(mean)
 
 
 def test_a_random_field_is_smooth_and_lies_in_an_ellipsoid(averaged):
