@@ -150,7 +150,7 @@ def decide(
     refuted = _selected(known, [bool(s and axis and guess and guess.contradicts(axis)) for axis, guess, s in axes])
     known = _selected(known, [axis is None for axis in refuted.axes])
     wanted = [axis is None and s for axis, s in zip(known.axes, finer, strict=True)]
-    i, j, k = (profile_of(*guess) if w and guess else None for guess, w in zip(found, wanted, strict=True))
+    i, j, k = (profile_of(guess) if w and guess else None for guess, w in zip(found, wanted, strict=True))
     return Decision(known.completed_by(SliceProfile((i, j, k))), refuted, idle, overruled)
 
 

@@ -9,10 +9,9 @@ The coefficients are in `estimate.json`, written by `Testing/benchmarks/profile_
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ArSSRLib.acquisition.networks import FittedNetworks, FloatArray, affine
 from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, AxisProfile
 from ArSSRLib.acquisition.smoothness import is_smooth
-from ArSSRLib.acquisition.spectra import axis_features
-
-FloatArray = npt.NDArray[np.float64]
+from ArSSRLib.acquisition.spectra import features_of
 
 COEFFICIENTS = Path(__file__).with_name("estimate.json")
 # Features are clipped at this number of standard deviations of the fit, and may exceed its range by this number.
@@ -65,12 +63,10 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Regression:
-    """Networks with two hidden layers that predict the contrast and its error; H values per layer, M networks.
+class Regression(FittedNetworks):
+    """Networks with two hidden layers that predict contrast and error; F features, H values per layer, M networks.
 
     Attributes:
-        mean: Mean of each of the F features in the fit, shape (F,).
-        deviation: Standard deviation of each feature, shape (F,).
         least: Least standardized value of each feature in the fit, shape (F,).
         most: Largest standardized value of each feature in the fit, shape (F,).
         first: Weights and biases of the first layer, shape (M, F + 1, H).
@@ -79,22 +75,11 @@ class Regression:
             2).
     """
 
-    mean: FloatArray
-    deviation: FloatArray
     least: FloatArray
     most: FloatArray
     first: FloatArray
     second: FloatArray
     last: FloatArray
-
-    @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> Regression:
-        """Return the regression with the coefficients of a JSON table."""
-        return cls(**{field.name: np.array(table[field.name], dtype=np.float64) for field in fields(cls)})
-
-    def standardized(self, features: FloatArray) -> FloatArray:
-        """Return features standardized as in the fit, same shape (..., F)."""
-        return np.asarray((features - self.mean) / self.deviation)
 
     def predicted(self, features: FloatArray) -> Prediction:
         """Return the contrast at Nyquist and its expected absolute error, averaged over the networks, both unitless.
@@ -103,20 +88,15 @@ class Regression:
         """
         values = self.standardized(features)
         alike = np.all((values >= self.least - OUTSIDE) & (values <= self.most + OUTSIDE))
-        hidden = np.tanh(_affine(np.clip(values, -CLIPPED, CLIPPED)[None, None], self.first))
-        kept, log_error = _affine(np.tanh(_affine(hidden, self.second)), self.last).mean(axis=(0, 1))
+        hidden = np.tanh(affine(np.clip(values, -CLIPPED, CLIPPED)[None, None], self.first))
+        kept, log_error = affine(np.tanh(affine(hidden, self.second)), self.last).mean(axis=(0, 1))
         return Prediction(float(kept), math.exp(log_error) if alike else math.inf)
-
-
-def _affine(values: FloatArray, layer: FloatArray) -> FloatArray:
-    """Apply layers of weights and biases, shape (M, F + 1, H), to values, shape (1 or M, N, F)."""
-    return np.asarray(values @ layer[:, :-1] + layer[:, -1:])
 
 
 @cache
 def fitted() -> Regression:
     """Return the regression that is included in ArSSR."""
-    return Regression.from_table(json.loads(COEFFICIENTS.read_text(encoding="utf-8")))
+    return Regression.read(COEFFICIENTS)
 
 
 def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[Prediction | None, ...]:
@@ -124,21 +104,21 @@ def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[P
 
     ``array`` holds finite intensities without padding, shape (k, j, i); ``spacing`` is along k, j, i, in mm.
     """
-    features = [axis for axis in axis_features(array, spacing) if axis is not None]
-    if not features:
+    features = features_of(array, spacing)
+    if features is None:
         return (None,) * 3
-    smooth = is_smooth(array, features)
-    return tuple(fitted().predicted(axis)._replace(smooth=smooth) for axis in features)
+    smooth = is_smooth(features)
+    return tuple(fitted().predicted(axis)._replace(smooth=smooth) for axis in features.axes)
 
 
-def profile_of(kept: float, error: float, smooth: bool = False) -> AxisProfile | None:
-    """Return the profile for a `Prediction`, or None if its expected error is too large."""
-    if smooth:
+def profile_of(prediction: Prediction) -> AxisProfile | None:
+    """Return the predicted profile, or None if its expected error is too large."""
+    if prediction.smooth:
         return AxisProfile("point", source="estimated")
-    if not (error <= LARGEST_ERROR and LEAST_KEPT <= kept <= MOST_KEPT):
+    if not (prediction.error <= LARGEST_ERROR and LEAST_KEPT <= prediction.kept <= MOST_KEPT):
         return None
     # Two digits, which is more than the accuracy, so that all machines compute the same profile.
-    return AxisProfile("gaussian", round(gaussian_width(kept - CAUTION), 2), "estimated")
+    return AxisProfile("gaussian", round(gaussian_width(prediction.kept - CAUTION), 2), "estimated")
 
 
 def gaussian_width(kept: float) -> float:

@@ -1,4 +1,4 @@
-"""Spectra along the axes of a volume, from which its slice profile is estimated.
+"""Spectra, noise and edges along the axes of a volume, from which its slice profile is estimated.
 
 All values are relative to the intensity range, so offset and gain have no effect. A limited number of lines and voxels
 is sampled, so time and memory hardly depend on the size of the volume.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,33 +50,45 @@ class _Anatomy:
         return np.asarray((part.astype(np.float64) - self.low) / self.width)
 
 
-def axis_features(array: npt.NDArray[Any], spacing: Sequence[float]) -> list[FloatArray | None]:
-    """Return the features of each axis of a volume.
+class Features(NamedTuple):
+    """Features of a volume: for each of k, j, i a vector of logarithms, unitless.
+
+    Attributes:
+        axes: The spectrum of the axis in bands, relative to the lowest band; its spacing; the noise; and for the two
+            other axes, the finer one first, the spectrum at the same frequencies in mm and the ratio of the spacings.
+            Shape (3, `FEATURES`).
+        edges: The robust standard deviation of second differences; that of second differences over twice the distance,
+            relative to it; the standard deviation that is not robust, relative to it; the 99th percentile of first
+            differences; that of second differences, relative to it. Shape (3, 5).
+    """
+
+    axes: FloatArray
+    edges: FloatArray
+
+
+def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features | None:
+    """Return the features of a volume; None if its anatomy is too short along an axis, or without contrast.
 
     Args:
         array: Finite intensities without padding, shape (k, j, i).
         spacing: Spacing along k, j, i, in mm.
-
-    Returns:
-        For each of k, j, i a vector of `FEATURES` logarithms, unitless: the spectrum of the axis in bands, relative to
-        the lowest band; its spacing; the noise; and for the two other axes, the finer one first, the spectrum at the
-        same frequencies in mm and the ratio of the spacings. None if one of the axes is too short, or without contrast.
     """
     anatomy = _anatomy_of(array)
     if anatomy is None or min(anatomy.voxels.shape) < SHORTEST:
-        return [None] * 3
-    spectra = [_spectrum(anatomy, axis) for axis in range(3)]
-    noise = math.log(_noise(anatomy) + _LEAST_NOISE)
-    return [_features(axis, spectra, spacing, noise) for axis in range(3)]
+        return None
+    spectra, center = [_spectrum(anatomy, axis) for axis in range(3)], _center(anatomy)
+    noise = math.log(_noise(center) + _LEAST_NOISE)
+    axes = [_axis_features(axis, spectra, spacing, noise) for axis in range(3)]
+    return Features(np.array(axes), np.array([_edge_features(center, axis) for axis in range(3)]))
 
 
-def _features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> FloatArray:
+def _axis_features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> list[float]:
     frequency = (np.arange(BANDS) + 0.5) * 0.5 / BANDS
     values = [*_in_bands(spectra[axis], frequency), math.log(spacing[axis]), noise]
     for other in sorted((n for n in range(3) if n != axis), key=lambda n: spacing[n]):
         ratio = spacing[other] / spacing[axis]
         values += [*_in_bands(spectra[other], np.minimum(frequency * ratio, 0.5)), -math.log(ratio)]
-    return np.array(values)
+    return values
 
 
 def _in_bands(spectrum: FloatArray, frequency: FloatArray) -> FloatArray:
@@ -121,9 +133,8 @@ def _center(anatomy: _Anatomy) -> FloatArray:
     return anatomy.normalized(anatomy.voxels[middle])
 
 
-def _noise(anatomy: _Anatomy) -> float:
-    """Return a robust standard deviation of second differences along all axes, at the center of the anatomy."""
-    left = _center(anatomy)
+def _noise(left: FloatArray) -> float:
+    """Return a robust standard deviation of second differences along all axes."""
     for axis in range(3):
         left = np.diff(left, n=2, axis=axis) / math.sqrt(6)
     return _deviation(left)
@@ -134,28 +145,12 @@ def _deviation(values: FloatArray) -> float:
     return float(np.median(np.abs(values))) / _MEDIAN_OF_NORMAL
 
 
-def edge_features(array: npt.NDArray[Any]) -> FloatArray:
-    """Return how steep and how curved the edges of a volume are.
-
-    Args:
-        array: As for `axis_features`, which must have found features.
-
-    Returns:
-        For each of k, j, i the logarithms of: the robust standard deviation of second differences; that of second
-        differences over twice the distance, relative to it; the standard deviation that is not robust, relative to it;
-        the 99th percentile of first differences; that of second differences, relative to it. Shape (3, 5).
-    """
-    anatomy = _anatomy_of(array)
-    if anatomy is None:
-        msg = "expected a volume with contrast"
-        raise ValueError(msg)
-    center, rows = _center(anatomy), []
-    for axis in range(3):
-        lines = np.moveaxis(center, axis, -1)
-        steep, curved = np.abs(np.diff(lines)), np.diff(lines, n=2)
-        far = lines[..., 4:] - 2 * lines[..., 2:-2] + lines[..., :-4]
-        values = [_deviation(curved), _deviation(far), curved.std()]
-        values += [np.quantile(steep, EDGES), np.quantile(np.abs(curved), EDGES)]
-        small, wide, all_of_them, edges, corners = np.log(np.array(values) + _LEAST_NOISE)
-        rows.append([small, wide - small, all_of_them - small, edges, corners - edges])
-    return np.array(rows)
+def _edge_features(center: FloatArray, axis: int) -> FloatArray:
+    """Return how steep and how curved the edges along an axis are, shape (5,)."""
+    lines = np.moveaxis(center, axis, -1)
+    steep, curved = np.abs(np.diff(lines)), np.diff(lines, n=2)
+    far = lines[..., 4:] - 2 * lines[..., 2:-2] + lines[..., :-4]
+    values = [_deviation(curved), _deviation(far), curved.std()]
+    values += [np.quantile(steep, EDGES), np.quantile(np.abs(curved), EDGES)]
+    small, wide, all_of_them, edges, corners = np.log(np.array(values) + _LEAST_NOISE)
+    return np.array([small, wide - small, all_of_them - small, edges, corners - edges])

@@ -21,7 +21,7 @@ from profile_samples import samples_of
 from torch import Tensor, nn
 
 from ArSSRLib.acquisition.estimate import CLIPPED, COEFFICIENTS, Regression
-from ArSSRLib.acquisition.smoothness import Classifier
+from ArSSRLib.acquisition.networks import FittedNetworks
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -96,11 +96,11 @@ def layer_of(layer: nn.Module) -> FloatArray:
     return torch.cat([layer.weight.detach().T, layer.bias.detach()[None]]).double().numpy()
 
 
-def as_json(regression: Regression | Classifier) -> str:
+def as_json(fitted: FittedNetworks) -> str:
     """Return fitted coefficients as the text of its file, one array per line."""
     rows = []
-    for field in fields(regression):
-        array = getattr(regression, field.name)
+    for field in fields(fitted):
+        array = getattr(fitted, field.name)
         rounded = np.array([float(f"{x:.{DIGITS}g}") for x in array.ravel()]).reshape(array.shape)
         rows.append(f"{json.dumps(field.name)}: {json.dumps(rounded.tolist(), separators=(',', ':'))}")
     return "{\n" + ",\n".join(rows) + "\n}\n"

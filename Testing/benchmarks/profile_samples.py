@@ -13,7 +13,7 @@ import torch
 
 from ArSSRLib.acquisition.matrices import coarse_shape, gaussian_kernel, kernel_matrix, profile_matrices
 from ArSSRLib.acquisition.profile import AxisProfile, Kind, SliceProfile
-from ArSSRLib.acquisition.spectra import axis_features
+from ArSSRLib.acquisition.spectra import features_of
 from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.dataset import load_normalized
@@ -59,7 +59,7 @@ class Sample:
 
     Attributes:
         subject: Name of the volume.
-        features: From `axis_features`.
+        features: Of one axis, from `spectra.features_of`, shape (`FEATURES`,).
         profile: The true profile.
     """
 
@@ -142,9 +142,11 @@ def samples_of(path: Path, count: int, seed: int) -> Iterator[Sample]:
             measured = apply_matrices(truth, down).numpy()
             spacing = [s * n / m for s, n, m in zip(volume.geometry.spacing[::-1], truth.shape, coarse, strict=True)]
             for noise in (0.0, rng.uniform(0, LARGEST_NOISE)):
-                found = axis_features(noisy(measured, noise, rng), spacing)
-                for factor, features in zip(scale, found, strict=True):
-                    if factor > 1 and features is not None:
+                found = features_of(noisy(measured, noise, rng), spacing)
+                if found is None:
+                    continue
+                for factor, features in zip(scale, found.axes, strict=True):
+                    if factor > 1:
                         yield Sample(path.name, features, axis)
 
 

@@ -137,7 +137,7 @@ def _estimated(scan: Array, scale: Sequence[int]) -> tuple[SliceProfile, float]:
     predicted = predicted_axes(scan, [s * SPACING for s in scale])
     if None in predicted:
         return UNKNOWN, float("inf")
-    k, j, i = (found and profile_of(found.kept, 0.0) for found in predicted)
+    k, j, i = (found and profile_of(found._replace(error=0.0)) for found in predicted)
     return SliceProfile((i, j, k)), max(
         found.error for found, s in zip(predicted, scale, strict=True) if found and s > 1
     )

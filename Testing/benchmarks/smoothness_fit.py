@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         samples += smooth_volumes(path, AVERAGES, 2000 + number, average=True)
     classifier = fit(samples)
     COEFFICIENTS.write_text(as_json(classifier), encoding="utf-8")
-    report("Training", samples, Classifier.from_table(vars(classifier)))
+    report("Training", samples, classifier)
     judged = [one for n, path in enumerate(volumes_of(args.validation)) for one in scans(path, VALIDATED, 3000 + n)]
     report("Validation", judged, classifier)
 

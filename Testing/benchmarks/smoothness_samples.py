@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from ArSSRLib.acquisition.matrices import coarse_shape, profile_matrices
 from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA, AxisProfile
-from ArSSRLib.acquisition.smoothness import features_of
-from ArSSRLib.acquisition.spectra import axis_features
+from ArSSRLib.acquisition.smoothness import as_vector
+from ArSSRLib.acquisition.spectra import features_of
 from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.resampling import resample_isotropic
 from ArSSRLib.training.dataset import load_normalized
@@ -103,9 +103,9 @@ def _judged(
     """Yield the features of a volume or of a crop of it, unless it is too short or without contrast."""
     if rng.random() < CROPPED:
         array = _crop(array, rng)
-    axes = [axis for axis in axis_features(array, spacing) if axis is not None]
-    if axes:
-        yield Judged(features_of(array, axes), smooth, label)
+    features = features_of(array, spacing)
+    if features is not None:
+        yield Judged(as_vector(features), smooth, label)
 
 
 def _crop(array: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:

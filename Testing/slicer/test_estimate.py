@@ -75,4 +75,4 @@ def test_a_profile_estimated_from_the_voxels_is_planned_for_once_it_is_known(sce
     node.GetImageData().Modified()
     estimateRun(makeRequest(node, scale=(1, 1, 2), model="arssr2"), facts)
 
-    assert planned == [SliceProfile(), SliceProfile((None, None, profile_of(*found))), SliceProfile()]
+    assert planned == [SliceProfile(), SliceProfile((None, None, profile_of(found))), SliceProfile()]

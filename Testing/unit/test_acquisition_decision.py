@@ -216,7 +216,7 @@ def with_estimate(axis: AxisProfile | None, scale: int, guess: Prediction | None
     """Return the profile of one axis, decided with an estimate."""
     if scale == 1 or guess is None or (axis and not guess.contradicts(axis)):
         return axis
-    return profile_of(*guess)
+    return profile_of(guess)
 
 
 @pytest.mark.parametrize("found", list(permutations(PREDICTIONS, 3)))

@@ -15,6 +15,7 @@ from ArSSRLib.acquisition.estimate import (
     LARGEST_ERROR,
     LEAST_KEPT,
     MOST_KEPT,
+    Prediction,
     fitted,
     gaussian_width,
     predicted_axes,
@@ -22,7 +23,7 @@ from ArSSRLib.acquisition.estimate import (
 )
 from ArSSRLib.acquisition.matrices import profile_matrices
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
-from ArSSRLib.acquisition.spectra import axis_features
+from ArSSRLib.acquisition.spectra import features_of
 from ArSSRLib.interpolation import apply_matrices
 
 SPACING = (4.0, 1.0, 1.0)
@@ -42,7 +43,7 @@ def acquired(fine, kind, width=1.0) -> np.ndarray:
 
 def estimated_axes(array, spacing) -> tuple[AxisProfile | None, ...]:
     """Return the estimates along k, j, i."""
-    return tuple(None if found is None else profile_of(*found) for found in predicted_axes(array, spacing))
+    return tuple(None if found is None else profile_of(found) for found in predicted_axes(array, spacing))
 
 
 def estimated(array, spacing=SPACING) -> AxisProfile | None:
@@ -58,7 +59,7 @@ def test_wide_slices_are_recognized(fine):
 
 
 def test_points_are_left_unknown_because_narrow_slices_look_like_them(fine):
-    kept, error, _ = fitted().predicted(axis_features(acquired(fine, "point"), SPACING)[0])
+    kept, error, _ = fitted().predicted(features_of(acquired(fine, "point"), SPACING).axes[0])
 
     assert error <= LARGEST_ERROR
     assert kept > MOST_KEPT
@@ -68,7 +69,7 @@ def test_points_are_left_unknown_because_narrow_slices_look_like_them(fine):
 @pytest.mark.parametrize("width", [0.7, 1.0])
 def test_the_contrast_that_gaussian_slices_keep_is_predicted(width):
     like_anatomy = torch.from_numpy(texture(steepness=1.5))
-    features = axis_features(acquired(like_anatomy, "gaussian", width), SPACING)[0]
+    features = features_of(acquired(like_anatomy, "gaussian", width), SPACING).axes[0]
 
     kept, *_ = fitted().predicted(features)
 
@@ -76,7 +77,7 @@ def test_the_contrast_that_gaussian_slices_keep_is_predicted(width):
 
 
 def test_a_predicted_contrast_gives_a_gaussian_that_keeps_slightly_less():
-    axis = profile_of(0.5, 0.01)
+    axis = profile_of(Prediction(0.5, 0.01))
 
     assert axis is not None
     assert (axis.kind, axis.source) == ("gaussian", "estimated")
@@ -137,7 +138,7 @@ def test_the_width_is_that_of_the_gaussian_that_keeps_the_same_contrast(width):
     ],
 )
 def test_an_uncertain_estimate_leaves_the_profile_unknown(kept, error):
-    assert profile_of(kept, error) is None
+    assert profile_of(Prediction(kept, error)) is None
 
 
 def test_features_unlike_those_of_the_fit_have_infinite_uncertainty():

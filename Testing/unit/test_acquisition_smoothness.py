@@ -16,8 +16,8 @@ from ArSSRLib.acquisition.decision import decide
 from ArSSRLib.acquisition.estimate import Prediction, predicted_axes, profile_of
 from ArSSRLib.acquisition.matrices import coarse_shape, profile_matrices
 from ArSSRLib.acquisition.profile import FWHM_TO_SIGMA, AxisProfile, SliceProfile
-from ArSSRLib.acquisition.smoothness import CLIPPED, OUTSIDE, features_of, fitted
-from ArSSRLib.acquisition.spectra import axis_features, edge_features
+from ArSSRLib.acquisition.smoothness import CLIPPED, OUTSIDE, as_vector, fitted
+from ArSSRLib.acquisition.spectra import features_of
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.options import UpsamplingOptions
@@ -56,7 +56,7 @@ def acquired(truth, kind, scale) -> np.ndarray:
 
 
 def features(array, spacing=ISOTROPIC) -> np.ndarray:
-    return features_of(array, axis_features(array, spacing))
+    return as_vector(features_of(array, spacing))
 
 
 def test_a_smooth_volume_is_recognized(smooth):
@@ -114,7 +114,8 @@ def test_the_order_of_the_axes_changes_nothing(smooth, order):
 def test_a_steeper_edge_has_larger_differences():
     lines = (np.sin(2 * np.pi * np.arange(40) / period) for period in (20, 5))
 
-    gentle, steep = (edge_features(np.broadcast_to(line, (40, 40, 40)))[2] for line in lines)
+    volumes = (np.broadcast_to(line, (40, 40, 40)) for line in lines)
+    gentle, steep = (features_of(volume, ISOTROPIC).edges[2] for volume in volumes)
 
     assert steep[3] > gentle[3] + 1
 
@@ -147,5 +148,5 @@ def test_the_voxels_of_a_smooth_volume_count_as_points_where_nothing_is_stated(c
 
 
 def test_a_smooth_volume_counts_as_points_although_its_contrast_cannot_be_predicted():
-    assert profile_of(*Prediction(0.1, math.inf, smooth=True)) == POINTS
-    assert profile_of(*Prediction(0.1, math.inf)) is None
+    assert profile_of(Prediction(0.1, math.inf, smooth=True)) == POINTS
+    assert profile_of(Prediction(0.1, math.inf)) is None
