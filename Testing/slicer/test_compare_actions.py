@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
-import vtk
 from ArSSRPanel import views
 from ArSSRPanel.attributes import linkInput
 from ArSSRPanel.swipe import crosshairNode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from panel_user import PanelUser
 from slice_views import helpers, labels, slice_widgets
 
 LAYOUTS = (
@@ -22,66 +22,56 @@ LAYOUTS = (
 )
 
 
-class User:
-    """What users do during a comparison; each method takes a number from 0 to 9."""
+class User(PanelUser):
+    """What users do during a comparison."""
+
+    layouts = LAYOUTS
 
     def __init__(self, panel, host, before, after):
-        self.panel, self.host = panel, host
+        super().__init__(panel, host)
         self.pair = (before, after)
 
-    @property
-    def red(self):
+    def view(self):
         return slice_widgets()["Red"]
 
-    def volume(self, number: int):
+    def _volume(self, number: int):
         return self.pair[number % 2]
 
     def remove(self, number: int) -> None:
-        display = self.volume(number).GetDisplayNode()
-        for node in (self.volume(number), display) if number > 4 else (display, self.volume(number)):
+        display = self._volume(number).GetDisplayNode()
+        for node in (self._volume(number), display) if number > 4 else (display, self._volume(number)):
             if node is not None:
                 slicer.mrmlScene.RemoveNode(node)
 
     def hide(self, number: int) -> None:
-        display = self.volume(number).GetDisplayNode()
+        display = self._volume(number).GetDisplayNode()
         if display is not None:
             slicer.mrmlScene.RemoveNode(display)
 
     def rename(self, number: int) -> None:
-        self.volume(number).SetName("Renamed")
+        self._volume(number).SetName("Renamed")
 
     def fill(self, number: int) -> None:
-        if self.volume(number).GetScene() is not None:
+        if self._volume(number).GetScene() is not None:
             grid = mrml_volumes.grid("axial")
-            mrml_volumes.fill(self.volume(number), grid, mrml_volumes.blob(grid))
+            mrml_volumes.fill(self._volume(number), grid, mrml_volumes.blob(grid))
 
     def window(self, number: int) -> None:
-        display = self.volume(number).GetDisplayNode()
+        display = self._volume(number).GetDisplayNode()
         if display is not None:
             display.SetWindowLevel(100 + number, 50)
 
     def move(self, number: int) -> None:
         matrix = np.eye(4)
         matrix[:3, 3] = number
-        if self.volume(number).GetScene() is not None:
-            self.volume(number).SetAndObserveTransformNodeID(mrml_volumes.add_transform(matrix).GetID())
+        if self._volume(number).GetScene() is not None:
+            self._volume(number).SetAndObserveTransformNodeID(mrml_volumes.add_transform(matrix).GetID())
 
     def point(self, number: int) -> None:
-        crosshairNode().SetCursorPositionXYZ([40.0 * number, 100.0, 0.0], self.red.mrmlSliceNode())
+        crosshairNode().SetCursorPositionXYZ([40.0 * number, 100.0, 0.0], self.view().mrmlSliceNode())
 
     def flip(self, number: int) -> None:
         self.panel.comparison.flip()
-
-    def scroll(self, number: int) -> None:
-        self.red.sliceLogic().SetSliceOffset(self.red.sliceLogic().GetSliceOffset() + number - 4)
-
-    def rotate(self, number: int) -> None:
-        node = self.red.mrmlSliceNode()
-        turn = vtk.vtkTransform()
-        turn.Concatenate(node.GetSliceToRAS())
-        turn.RotateX(4.0 * number)
-        node.GetSliceToRAS().DeepCopy(turn.GetMatrix())
-        node.UpdateMatrices()
 
     def mode(self, number: int) -> None:
         self.panel.ui.compareModeComboBox.currentIndex = number % 3
@@ -93,22 +83,6 @@ class User:
         if self.panel.ui.compareButton.enabled:
             self.host.click(self.panel.ui.compareButton)
 
-    def layout(self, number: int) -> None:
-        slicer.app.layoutManager().setLayout(LAYOUTS[number % len(LAYOUTS)])
-
-    def undo(self, number: int) -> None:
-        slicer.mrmlScene.Undo()
-
-    def leave(self, number: int) -> None:
-        self.panel.exit()
-        self.panel.enter()
-
-    def wait(self, number: int) -> None:
-        self.host.process_events(0.01 * number)
-
-
-ACTIONS = sorted(name for name in vars(User) if not name.startswith("_") and name not in ("red", "volume"))
-
 
 @pytest.fixture
 def opened(scene, module, slicerHost, quick):
@@ -119,7 +93,7 @@ def opened(scene, module, slicerHost, quick):
 
 @settings(max_examples=20)
 @example(actions=[("mode", 1), ("remove", 1), ("point", 3)])
-@given(actions=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 9)), max_size=10))
+@given(actions=st.lists(st.tuples(st.sampled_from(User.actions()), st.integers(0, 9)), max_size=10))
 def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened, actions):
     panel, host = opened
     host.closeScene()

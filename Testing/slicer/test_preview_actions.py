@@ -15,6 +15,7 @@ from ArSSRPanel.choosers import Quality
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from panel_user import PanelUser
 from slice_views import displayed_views, helpers, labels, slice_widgets
 
 LAYOUTS = (
@@ -72,11 +73,13 @@ def valueOf(request) -> float:
     return voxels + 0.25 * (request.options.quality == "draft")
 
 
-class User:
-    """Everything that users do while a preview is on; each method takes a number from 0 to 9."""
+class User(PanelUser):
+    """Everything that users do while a preview is on."""
 
-    def __init__(self, panel, slicerHost):
-        self.panel, self.host = panel, slicerHost
+    layouts = LAYOUTS
+
+    def __init__(self, panel, host):
+        super().__init__(panel, host)
         self.volumes = []
         self.count = 0
 
@@ -84,18 +87,17 @@ class User:
     def volume(self):
         return self.panel._parameterNode.inputVolume
 
-    @property
-    def lensView(self):
+    def view(self):
         lens = self.panel.preview._lens
         return slice_widgets().get(lens.view if lens is not None else "Red") or slice_widgets()["Red"]
 
-    def content(self, number: int) -> np.ndarray:
+    def _content(self, number: int) -> np.ndarray:
         self.count += 1
         return mrml_volumes.blob(mrml_volumes.grid("thick"), height=1000 + 10 * self.count + number)
 
     def add(self, number: int = 0) -> None:
         grid = mrml_volumes.grid("thick")
-        volume = mrml_volumes.add_volume(grid, self.content(number), name=f"V{self.count}")
+        volume = mrml_volumes.add_volume(grid, self._content(number), name=f"V{self.count}")
         volume.SetUndoEnabled(True)
         self.volumes.append(volume)
 
@@ -106,7 +108,7 @@ class User:
 
     def change(self, number: int) -> None:
         if self.volume is not None:
-            mrml_volumes.fill(self.volume, mrml_volumes.grid("thick"), self.content(number))
+            mrml_volumes.fill(self.volume, mrml_volumes.grid("thick"), self._content(number))
 
     def edit(self, number: int) -> None:
         if self.volume is not None:
@@ -144,19 +146,8 @@ class User:
     def scale(self, number: int) -> None:
         self.panel._parameterNode.scale = 1.5 + number / 4
 
-    def scroll(self, number: int) -> None:
-        logic = self.lensView.sliceLogic()
-        logic.SetSliceOffset(logic.GetSliceOffset() + (number - 4.5) / 2)
-
-    def rotate(self, number: int) -> None:
-        turn = vtk.vtkTransform()
-        turn.Concatenate(self.lensView.mrmlSliceNode().GetSliceToRAS())
-        turn.RotateX(4.0 * number)
-        self.lensView.mrmlSliceNode().GetSliceToRAS().DeepCopy(turn.GetMatrix())
-        self.lensView.mrmlSliceNode().UpdateMatrices()
-
     def zoom(self, number: int) -> None:
-        node = self.lensView.mrmlSliceNode()
+        node = self.view().mrmlSliceNode()
         node.SetFieldOfView(*(length * (0.5 + number / 6) for length in node.GetFieldOfView()[:2]), 1)
 
     def click(self, number: int) -> None:
@@ -168,19 +159,13 @@ class User:
             interactor.InvokeEvent("LeftButtonPressEvent")
 
     def drag(self, number: int) -> None:
-        interactor = self.lensView.sliceView().interactor()
+        interactor = self.view().sliceView().interactor()
         interactor.SetEventInformation(100 + 10 * number, 150, 0, 0)
         interactor.InvokeEvent("MouseMoveEvent")
         interactor.InvokeEvent("LeftButtonReleaseEvent")
 
-    def layout(self, number: int) -> None:
-        slicer.app.layoutManager().setLayout(LAYOUTS[number % len(LAYOUTS)])
-
     def remember(self, number: int) -> None:
         slicer.mrmlScene.SaveStateForUndo()
-
-    def undo(self, number: int) -> None:
-        slicer.mrmlScene.Undo()
 
     def toggle(self, number: int) -> None:
         if self.panel.ui.previewButton.enabled:
@@ -192,13 +177,6 @@ class User:
         self.add()
         self.choose(0)
 
-    def leave(self, number: int) -> None:
-        self.panel.exit()
-        self.panel.enter()
-
-    def wait(self, number: int) -> None:
-        self.host.process_events(0.004 * number)
-
     def answer(self, number: int) -> None:
         for worker in list(Worker.running):
             worker.act() if number else worker.refuse()
@@ -207,10 +185,6 @@ class User:
         for worker in list(Worker.running):
             worker.stop()
             worker.onFailed(RuntimeError("It has crashed."))
-
-
-ACTIONS = sorted(name for name in vars(User) if not name.startswith("_") and callable(getattr(User, name)))
-ACTIONS = [name for name in ACTIONS if name != "content"]
 
 
 @pytest.fixture
@@ -286,7 +260,7 @@ def check(panel) -> None:
 @settings(max_examples=40)
 @example(actions=[("layout", 1)])
 @example(actions=[("bend", 0)])
-@given(actions=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 9)), max_size=12))
+@given(actions=st.lists(st.tuples(st.sampled_from(User.actions()), st.integers(0, 9)), max_size=12))
 def test_whatever_a_user_does_the_lens_is_right_or_gone(quickly, user, actions):
     panel, host = user
     host.closeScene()
