@@ -389,5 +389,5 @@ class ArSSRTest(ScriptedLoadableModuleTest):
 
     def test_ResultLiesOverItsInput(self) -> None:
         """A phantom becomes twice as fine at an unchanged position; the input is not changed."""
-        self.delayDisplay("ArSSR: sharpening a phantom")
+        self.delayDisplay("ArSSR: upsampling a phantom")
         self.delayDisplay(resultLiesOverItsInput(slicer.util.getModuleLogic("ArSSR")))

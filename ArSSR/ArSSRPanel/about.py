@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 def helpText() -> str:
     """Return the purpose and the limits of the module."""
     return _(
-        "Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each "
-        "axis. The result lies exactly over the original. For research, not for diagnosis."
+        "Reduces the voxel size of MR volumes with a neural network, by one factor for all axes or a different one for "
+        "each. The result is exactly aligned with the original. For research, not for diagnosis."
     )
 
 

@@ -65,7 +65,7 @@ class ThicknessSource(enum.Enum):
             ThicknessSource.AUTOMATIC: _("As stated in the file, or estimated"),
             ThicknessSource.FILE: _("As stated in the file"),
             ThicknessSource.STATED: _("As stated here:"),
-            ThicknessSource.POINTS: _("Points, for smooth volumes"),
+            ThicknessSource.POINTS: _("Point samples, for smooth volumes"),
             ThicknessSource.UNKNOWN: _("Unknown"),
         }[self]
 
@@ -175,7 +175,7 @@ def modelCard(name: str) -> str:
         )
     least, largest = entry.trained_scales
     head = _(
-        "License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; "
+        "License {license}; made for {contrast}; factors {least} to {largest}, up to {thick} along one axis; "
         "SHA-256 `{checksum}`"
     ).format(
         license=entry.license,

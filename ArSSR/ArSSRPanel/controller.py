@@ -52,7 +52,7 @@ class RunController:
         if not reason and not installed:
             reason = _("Install PyTorch first: see Model and device.")
         self._ready = not reason
-        ui.applyButton.toolTip = reason or _("Create the sharper volume. The input is not changed.")
+        ui.applyButton.toolTip = reason or _("Create the upsampled volume. The input is not changed.")
         self._showButtons()
 
     def start(self, logic: Any, parameters: Any) -> None:
@@ -93,7 +93,7 @@ class RunController:
             "start": _("Starting"),
             "load": _("Loading the model"),
             "read": _("Reading the volume"),
-            "upsample": _("Sharpening"),
+            "upsample": _("Upsampling"),
             "write": _("Writing the result"),
             "show": _("Adding the result to the scene"),
         }
@@ -117,7 +117,7 @@ class RunController:
             learnSpeed(self._facts, self._run.result, self._expected)
         message, difference = _("Done: {name}").format(name=node.GetName()), disagreementOf(node)
         if difference is not None:
-            agrees = _("Agrees with the scan within {percent} % of its range")
+            agrees = _("Agrees with the scan to within {percent} % of its range")
             message += "\n" + agrees.format(percent=f"{difference:.2g}")
         self._end(message)
         self._onResult(node)

@@ -46,7 +46,7 @@ def offerDatabase(folder: Path) -> str:
     """
     question = _(
         "The derived DICOM series was written to {folder}.\n\nAdd it to Slicer's DICOM database, beside the series "
-        "that it was made of? The database refers to the files in that folder; they are not copied."
+        "that it was made from? The database refers to the files in that folder; they are not copied."
     ).format(folder=folder)
     if not slicer.util.confirmYesNoDisplay(question, _("ArSSR: new DICOM series")):
         return ""

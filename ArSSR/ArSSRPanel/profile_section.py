@@ -201,7 +201,7 @@ def _describeAxis(axis: AxisProfile, spacing: float) -> str:
         "gaussian": slices,
         "box": slices,
         "kspace": _("acquired voxels of {width} mm, stored every {spacing} mm ({source})"),
-        "point": _("points every {spacing} mm ({source})"),
+        "point": _("point samples every {spacing} mm ({source})"),
     }
     return words[axis.kind].format(
         width=f"{axis.width * spacing:.3g}",

@@ -157,7 +157,9 @@ def _addUncertainty(result: slicer.vtkMRMLScalarVolumeNode, path: Path) -> str:
 
 def _link(result: slicer.vtkMRMLScalarVolumeNode, node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> str:
     if not geometryOf(node).matches(geometryOf(result)):
-        return _("{path}: is not on the grid of its result, and was not linked to it.").format(path=path)
+        return _("{path}: this uncertainty map is not on the grid of its result, so it was not linked to it.").format(
+            path=path
+        )
     linkUncertainty(result, node)
     return ""
 

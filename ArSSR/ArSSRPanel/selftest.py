@@ -42,7 +42,7 @@ def resultLiesOverItsInput(logic: Any) -> str:
     """
     found = findInstallation()
     if not found.complete:
-        return _("ArSSR: nothing was sharpened. {state}").format(state=describeInstallation(found))
+        return _("ArSSR: nothing was upsampled. {state}").format(state=describeInstallation(found))
     phantom = makePhantom()
     before = slicer.util.arrayFromVolume(phantom).copy()
     with tempfile.TemporaryDirectory(prefix="ArSSR-test-") as folder:
@@ -61,7 +61,7 @@ def resultLiesOverItsInput(logic: Any) -> str:
     blocks = fine.reshape(before.shape[0], 3, before.shape[1], 2, before.shape[2], 2).mean(axis=(1, 3, 5))
     likeness = float(np.corrcoef(blocks.ravel(), before.ravel())[0, 1])
     _check(likeness > 0.95, f"the result is unlike its input (correlation {likeness:.3f})")
-    return _("ArSSR: a phantom was sharpened; its corners moved by {moved} mm.").format(moved=f"{moved:.1e}")
+    return _("ArSSR: a phantom was upsampled; its corners moved by {moved} mm.").format(moved=f"{moved:.1e}")
 
 
 def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:

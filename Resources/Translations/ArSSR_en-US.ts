@@ -4,7 +4,7 @@
 <context>
     <name>ArSSR</name>
     <message>
-        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are smooth by nature (templates, smoothed data, EPI, statistical maps), choose points as the slice thickness.</source>
+        <source>For research, not for diagnosis: added detail is an estimate, not a measurement. Trained on T1-weighted brains; for volumes that are smooth by nature (templates, smoothed data, EPI, statistical maps), set the slice thickness to point samples.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -16,11 +16,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The volume to sharpen. It is never changed.</source>
+        <source>The volume to upsample. It is never changed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The volume to sharpen. It is never changed. Label maps are not listed, because labels must not be interpolated.</source>
+        <source>The volume to upsample. It is never changed. Label maps are not listed, because labels must not be interpolated.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -28,11 +28,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Sharpen only the part inside a Markups ROI.</source>
+        <source>Upsample only the part inside a Markups ROI.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Sharpen only the part inside a Markups ROI. The voxels around it are still taken into account.</source>
+        <source>Upsample only the part inside a Markups ROI. The voxels around it are still taken into account.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -68,7 +68,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Sharpen every frame of the sequence that the input volume belongs to, into a new sequence.</source>
+        <source>Upsample every frame of the sequence that the input volume belongs to, into a new sequence.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -120,15 +120,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Target voxel spacing along axis I of the volume, in mm. An axis that is finer already is kept.</source>
+        <source>Target voxel spacing along axis I of the volume, in mm. An axis that is already finer is kept.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Target voxel spacing along axis J of the volume, in mm. An axis that is finer already is kept.</source>
+        <source>Target voxel spacing along axis J of the volume, in mm. An axis that is already finer is kept.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Target voxel spacing along axis K of the volume, in mm. An axis that is finer already is kept.</source>
+        <source>Target voxel spacing along axis K of the volume, in mm. An axis that is already finer is kept.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -172,7 +172,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>By default, the thickness stated in the file is used; if there is none, it is estimated from the volume. Choose points for volumes that are smooth by nature, such as templates and smoothed data; otherwise, edges may be added to them.</source>
+        <source>By default, the thickness stated in the file is used; if there is none, it is estimated from the volume. Choose point samples for volumes that are smooth by nature, such as templates and smoothed data; otherwise, edges may be added to them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -192,7 +192,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Slice profile that is used for the result, and its source: the scan protocol, the DICOM files or the sidecar of the volume, or an estimate from its voxels.</source>
+        <source>Slice profile that is used for the result, and its source: the thickness stated above, the DICOM files or the sidecar of the volume, or an estimate from its voxels.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -204,7 +204,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>E&amp;ven slices</source>
+        <source>E&amp;ven out slice brightness</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -427,7 +427,7 @@
 <context>
     <name>ArSSRPanel.about</name>
     <message>
-        <source>Sharpens MR volumes with a neural network: to any smaller voxel size, isotropic or different along each axis. The result lies exactly over the original. For research, not for diagnosis.</source>
+        <source>Reduces the voxel size of MR volumes with a neural network, by one factor for all axes or a different one for each. The result is exactly aligned with the original. For research, not for diagnosis.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -458,7 +458,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>License {license}; made for {contrast}; factors {least} to {largest}, {thick} along one axis; SHA-256 `{checksum}`</source>
+        <source>License {license}; made for {contrast}; factors {least} to {largest}, up to {thick} along one axis; SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -502,7 +502,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Points, for smooth volumes</source>
+        <source>Point samples, for smooth volumes</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -598,7 +598,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Create the sharper volume. The input is not changed.</source>
+        <source>Create the upsampled volume. The input is not changed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -618,7 +618,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Sharpening</source>
+        <source>Upsampling</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -630,7 +630,7 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Agrees with the scan within {percent} % of its range</source>
+        <source>Agrees with the scan to within {percent} % of its range</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -742,7 +742,7 @@ SHA-256 `{checksum}`</source>
     <message>
         <source>The derived DICOM series was written to {folder}.
 
-Add it to Slicer&apos;s DICOM database, beside the series that it was made of? The database refers to the files in that folder; they are not copied.</source>
+Add it to Slicer&apos;s DICOM database, beside the series that it was made from? The database refers to the files in that folder; they are not copied.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -866,7 +866,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>points every {spacing} mm ({source})</source>
+        <source>point samples every {spacing} mm ({source})</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -905,7 +905,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{path}: is not on the grid of its result, and was not linked to it.</source>
+        <source>{path}: this uncertainty map is not on the grid of its result, so it was not linked to it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -931,11 +931,11 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made of? T
 <context>
     <name>ArSSRPanel.selftest</name>
     <message>
-        <source>ArSSR: a phantom was sharpened; its corners moved by {moved} mm.</source>
+        <source>ArSSR: a phantom was upsampled; its corners moved by {moved} mm.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>ArSSR: nothing was sharpened. {state}</source>
+        <source>ArSSR: nothing was upsampled. {state}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
