@@ -67,14 +67,15 @@ class UpsamplingOptions:
     slice_thickness: str | None = _option(
         None,
         "slice thickness in mm of the thickest axis, or three along i, j, k; points: every voxel is a point "
-        "sample, for volumes that are smooth by nature; file: only what the file states; unknown: not even that "
+        "sample, for volumes that are smooth by nature; file: only what the file states; unknown: ignore the file, too "
         "(default: what the file states, otherwise an estimate from the volume)",
         unit="MM",
     )
     memory_limit: float | None = _option(None, "memory limit in GB (default: a part of the free memory)", unit="GB")
     quality: str = _option(
         "standard",
-        "draft: the fastest model; best: the mean over eight mirror images of the volume, about 8 times as long",
+        "draft: the fastest model; best: the mean over eight mirror images of the volume, which takes about 8 times "
+        "as long",
         choices=QUALITIES,
     )
     consistency: str = _option(

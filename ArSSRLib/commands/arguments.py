@@ -149,7 +149,7 @@ def _add_command(
     command = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", usage=usage, allow_abbrev=False
     )
-    verbose = "log every step, and show the traceback of an error"
+    verbose = "log more details, and show the traceback of an error"
     command.add_argument("-v", "--verbose", action="store_true", help=verbose)
     command.set_defaults(action=action)
     return command
@@ -186,7 +186,9 @@ def add_target(command: argparse.ArgumentParser, *, required: bool = True) -> No
     target.add_argument("--size", metavar="I J K", type=whole_numbers, help="number of voxels along i, j, k")
     target.add_argument("--isotropic", action="store_true", help="bring every axis to the finest spacing of the volume")
     compute = command.add_argument_group("computation")
-    defaults = ", ".join(f"{model} for {quality}" for quality, model in DEFAULT_MODELS.items())
+    # One entry per model: "arssr3 for --quality standard or best".
+    qualities = {model: [q for q, used in DEFAULT_MODELS.items() if used == model] for model in DEFAULT_MODELS.values()}
+    defaults = ", ".join(f"{model} for --quality {' or '.join(names)}" for model, names in qualities.items())
     compute.add_argument(
         "--model", metavar="NAME|PATH", type=named, help=f"model name or weights file (default: {defaults})"
     )
@@ -241,7 +243,9 @@ def _add_models(commands: Commands[OneLineParser]) -> None:
 
 def _add_info(commands: Commands[OneLineParser]) -> None:
     command = _add_command(commands, "info", "describe a volume or a weights file", ("ArSSRLib.commands.info", "run"))
-    command.add_argument("file", metavar="FILE", type=named, help="volume, DICOM series or weights file")
+    command.add_argument(
+        "file", metavar="FILE", type=named, help="volume file, folder of a DICOM series or of volumes, or weights file"
+    )
     command.add_argument(
         "--series", metavar="UID", type=named, help="series to read, if a DICOM folder contains several"
     )

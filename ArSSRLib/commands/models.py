@@ -91,7 +91,7 @@ def _verify(entries: Sequence[RegistryEntry]) -> int:
     wrong = 0
     for entry in entries:
         try:
-            print(f"{entry.name}: {verify(entry)} is what was published, SHA-256 {entry.sha256}")
+            print(f"{entry.name}: {verify(entry)} matches its checksum, SHA-256 {entry.sha256}")
         except CheckpointError as error:
             print(f"arssr: error: {error}", file=sys.stderr)
             wrong += 1
