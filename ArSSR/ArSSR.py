@@ -45,6 +45,7 @@ from ArSSRPanel.dicom import exportWhereAsked
 from ArSSRPanel.dicom_source import isFromDicom
 from ArSSRPanel.engine_section import EngineSection
 from ArSSRPanel.exchange import sweepLeftOvers
+from ArSSRPanel.kept_state import restoreWhenLoaded
 from ArSSRPanel.nodes import grayVolumes
 from ArSSRPanel.preview import LivePreview
 from ArSSRPanel.profile_section import ProfileSection
@@ -73,7 +74,8 @@ class ArSSR(ScriptedLoadableModule):
         parent.contributors = ["The ArSSR extension authors"]
         parent.helpText = helpText()
         parent.acknowledgementText = acknowledgementText()
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        for onStartup in (registerSampleData, restoreWhenLoaded):
+            slicer.app.connect("startupCompleted()", onStartup)
 
 
 @parameterNodeWrapper
@@ -236,9 +238,9 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.engine = EngineSection(self.ui, self.profile, onChanged=self.updatePanel, log=self.log.add)
         self.preview = LivePreview(self.ui)
         self.watch = NodeWatch(self.updatePanel)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEnd)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEnd)
+        for change in ("Close", "Import", "Restore"):
+            self.addObserver(slicer.mrmlScene, getattr(slicer.mrmlScene, f"Start{change}Event"), self.onSceneStart)
+            self.addObserver(slicer.mrmlScene, getattr(slicer.mrmlScene, f"End{change}Event"), self.onSceneEnd)
         self._connect()
         sweepLeftOvers()
         self.initializeParameterNode()
@@ -277,8 +279,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
-    def onSceneStartClose(self, caller: Any, event: Any) -> None:
-        """Release the nodes of a scene that is about to be closed."""
+    def onSceneStart(self, caller: Any, event: Any) -> None:
+        """Release the nodes and the views of a scene that is about to be closed, or to get others from a file."""
         self.ui.compareButton.checked = False
         self.setParameterNode(None)
 

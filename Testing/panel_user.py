@@ -15,6 +15,7 @@ class PanelUser:
 
     def __init__(self, panel, host):
         self.panel, self.host = panel, host
+        self.saved = ""  # the scene as it was saved last
 
     @classmethod
     def actions(cls) -> list[str]:
@@ -43,12 +44,27 @@ class PanelUser:
     def undo(self, number: int) -> None:
         slicer.mrmlScene.Undo()
 
+    def save(self, number: int) -> None:
+        slicer.mrmlScene.SetSaveToXMLString(1)
+        slicer.mrmlScene.Commit()
+        self.saved = slicer.mrmlScene.GetSceneXMLString()
+        slicer.mrmlScene.SetSaveToXMLString(0)
+
     def leave(self, number: int) -> None:
         self.panel.exit()
         self.panel.enter()
 
     def wait(self, number: int) -> None:
         self.host.process_events(0.01 * number)
+
+
+def open_scene(text: str) -> None:
+    """Close the scene, and open one that was saved."""
+    scene = slicer.mrmlScene
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    scene.Connect()
+    scene.SetLoadFromXMLString(0)
 
 
 def _arguments(cls: type, name: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Comparison of before and after: side by side, with a divider that follows the mouse, or by flipping with a key.
 
 Each view is labeled. Side by side, the uncertainty of the result, if any, is shown over it. The previous state of the
-views is restored afterwards. Volumes created for the comparison are removed with it, and are never saved with the
-scene.
+views is restored afterwards, or when a scene that was saved meanwhile is loaded. Volumes created for the comparison are
+removed with it, and are never saved with the scene.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from slicer.i18n import tr as _
 
 from ArSSRPanel import views
 from ArSSRPanel.cubic import cubicArray
+from ArSSRPanel.kept_state import forget, keep, restore
 from ArSSRPanel.nodes import addHelperVolume
 from ArSSRPanel.plane_layer import removeHelper
 from ArSSRPanel.swipe import Swipe
@@ -58,7 +59,7 @@ class Comparison:
     def __init__(self) -> None:
         self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._layout: int | None = None
-        self._restorers: dict[str, Callable[[Any], None]] = {}
+        self._kept: list[slicer.vtkMRMLNode] = []
         self._windows: LinkedWindows | None = None
         self._swipe: Swipe | None = None
         self._overlay: UncertaintyOverlay | None = None
@@ -106,13 +107,14 @@ class Comparison:
         for caption in self._captions.values():
             caption.remove()
         self._captions = {}
-        layout, restorers = self._layout, self._restorers
+        layout, kept = self._layout, self._kept
         self._shortcut = self._swipe = self._overlay = self._windows = self._flip = self._layout = None
-        self._restorers = {}
+        self._kept = []
         if layout is not None and slicer.app.layoutManager() is not None:
+            forget(slicer.app.layoutManager().layoutLogic().GetLayoutNode())
             views.setLayout(layout)
-            for name, restore in restorers.items():
-                restore(slicer.app.layoutManager().sliceWidget(name))
+        for node in kept:
+            restore(node)
         for node in self.helpers:
             removeHelper(node)
         self.helpers = []
@@ -172,7 +174,10 @@ class Comparison:
         number = LAYOUT_IDS[len(each)]
         if not layoutNode.IsLayoutDescription(number):
             layoutNode.AddLayoutDescription(number, layoutDescription(len(each)))
-        self._restorers = {name: views.restorerOf(layoutManager.sliceWidget(name)) for name in VIEWS}
+        for widget in map(layoutManager.sliceWidget, VIEWS):
+            self._kept += [widget.mrmlSliceNode(), views.compositeOf(widget)]
+        for node in (layoutNode, *self._kept):
+            keep(node)
         self._layout = layoutNode.GetViewArrangement()
         views.setLayout(number)
         for name, (volume, label) in zip(VIEWS, each, strict=False):

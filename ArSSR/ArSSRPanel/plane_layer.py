@@ -1,7 +1,7 @@
 """A temporary plane of voxels over a slice view: the lens of the preview, or one side of a swipe comparison.
 
 It is a volume with a single slice in the foreground of one view. It is hidden from lists and never saved, and the
-previous foreground of the view is restored afterwards.
+previous foreground of the view is restored afterwards, or when a scene that was saved meanwhile is loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import slicer
 import slicer.util
 import vtk
 
+from ArSSRPanel.kept_state import forget, keep
 from ArSSRPanel.nodes import addHelperVolume
 from ArSSRPanel.views import compositeOf
 
@@ -33,6 +34,7 @@ class PlaneLayer:
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         composite = compositeOf(widget)
         self._before = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
+        self._keeps = False
         self._tags: list[tuple[Any, int]] = []
 
     def show(self, plane: np.ndarray, ijkToRAS: np.ndarray) -> None:
@@ -43,6 +45,7 @@ class PlaneLayer:
         if self._node is None:
             self._node = addHelperVolume(self._name)
             self._follow()
+            self._keeps = keep(compositeOf(self.widget), "Foreground", "ForegroundOpacity")
         with slicer.util.NodeModify(self._node):
             slicer.util.updateVolumeFromArray(self._node, np.ascontiguousarray(plane)[None])
             self._node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRAS))
@@ -70,6 +73,8 @@ class PlaneLayer:
             volume, opacity = self._before
             composite.SetForegroundVolumeID(volume)
             composite.SetForegroundOpacity(opacity)
+        if composite is not None and self._keeps:
+            forget(composite)
         removeHelper(node)
 
     def _follow(self) -> None:

@@ -12,6 +12,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ArSSRPanel import views
+from ArSSRPanel.kept_state import keep, restore
 from ArSSRPanel.outputs import UNCERTAINTY_ROLE
 
 OPACITY = 0.7
@@ -31,8 +32,7 @@ class UncertaintyOverlay:
         self._widget = widget
         self._volume = volume
         display = volume.GetDisplayNode()
-        self._before = (display.GetApplyThreshold(), display.GetLowerThreshold(), display.GetUpperThreshold())
-        self._automatic = display.GetAutoThreshold()
+        keep(display, "ApplyThreshold", "LowerThreshold", "UpperThreshold", "AutoThreshold")
         self.highest = display.GetLevel() + display.GetWindow() / 2
         self.lowest = LEAST_PART * self.highest
         with slicer.util.NodeModify(display):
@@ -56,13 +56,8 @@ class UncertaintyOverlay:
     def remove(self) -> None:
         """Restore the display of the volume; the caller restores the foreground of the view."""
         display = self._volume.GetDisplayNode()
-        if display is None:  # removed with its scene
-            return
-        applied, lowest, highest = self._before
-        with slicer.util.NodeModify(display):
-            display.SetThreshold(lowest, highest)
-            display.SetApplyThreshold(applied)
-            display.SetAutoThreshold(self._automatic)
+        if display is not None:  # not removed with its scene
+            restore(display)
 
 
 def uncertaintyOf(result: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:

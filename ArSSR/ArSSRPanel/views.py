@@ -1,11 +1,11 @@
-"""The slice views: their content, its restoration, and their labels.
+"""The slice views: their content, and their labels.
 
 Nothing here depends on the content itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,37 +30,6 @@ def sliceWidgets() -> Iterator[tuple[str, Any]]:
 def compositeOf(widget: Any) -> slicer.vtkMRMLSliceCompositeNode:
     """Return the node that defines the volumes in a slice view."""
     return widget.sliceLogic().GetSliceCompositeNode()
-
-
-def restorerOf(widget: Any) -> Callable[[Any], None]:
-    """Return a function that restores the current content of a slice view, with its position and zoom, in a widget."""
-    node, composite = widget.mrmlSliceNode(), compositeOf(widget)
-    # The matrix, not the name of the orientation: the name of an oblique view, "Reformat", is ambiguous.
-    sliceToRAS = vtk.vtkMatrix4x4()
-    sliceToRAS.DeepCopy(node.GetSliceToRAS())
-    fieldOfView, origin = tuple(node.GetFieldOfView()), tuple(node.GetXYZOrigin())
-    background, foreground = composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()
-    opacity = composite.GetForegroundOpacity()
-    linked, hotLinked = composite.GetLinkedControl(), composite.GetHotLinkedControl()
-
-    def restore(widget: Any) -> None:
-        """Restore what was current when this function was made."""
-        node, composite = widget.mrmlSliceNode(), compositeOf(widget)
-        # Unlinked first: a linked view would change the volumes of the others.
-        composite.SetLinkedControl(0)
-        composite.SetHotLinkedControl(0)
-        with slicer.util.NodeModify(node):
-            node.GetSliceToRAS().DeepCopy(sliceToRAS)
-            node.SetFieldOfView(*fieldOfView)
-            node.SetXYZOrigin(*origin)
-            node.UpdateMatrices()
-        composite.SetBackgroundVolumeID(background)
-        composite.SetForegroundVolumeID(foreground)
-        composite.SetForegroundOpacity(opacity)
-        composite.SetLinkedControl(linked)
-        composite.SetHotLinkedControl(hotLinked)
-
-    return restore
 
 
 def setLayout(number: int) -> None:

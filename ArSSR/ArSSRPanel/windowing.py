@@ -13,6 +13,8 @@ import slicer
 import slicer.util
 import vtk
 
+from ArSSRPanel.kept_state import keep, restore
+
 # Number of evenly distributed sample voxels.
 SAMPLED_VOXELS = 500_000
 # Fraction of the range above which a voxel is tissue, not air.
@@ -74,7 +76,8 @@ class LinkedWindows:
     def __init__(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> None:
         """Start observing, and store the current settings of each volume."""
         self._displays = [volume.GetDisplayNode() for volume in volumes]
-        self._before = [(d.GetAutoWindowLevel(), d.GetWindow(), d.GetLevel()) for d in self._displays]
+        for display in self._displays:
+            keep(display, "Window", "Level", "AutoWindowLevel")
         self._busy = False
         self._tags = [(d, d.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)) for d in self._displays]
 
@@ -92,10 +95,9 @@ class LinkedWindows:
         """Stop observing, and restore the settings of each volume."""
         for display, tag in self._tags:
             display.RemoveObserver(tag)
-        for display, (automatic, window, level) in zip(self._displays, self._before, strict=True):
-            display.SetWindowLevel(window, level)
-            display.SetAutoWindowLevel(automatic)
-        self._displays, self._before, self._tags = [], [], []
+        for display in self._displays:
+            restore(display)
+        self._displays, self._tags = [], []
 
     def _onModified(self, caller: slicer.vtkMRMLScalarVolumeDisplayNode, event: str) -> None:
         if not self._busy:

@@ -12,7 +12,7 @@ from ArSSRPanel.attributes import linkInput
 from ArSSRPanel.swipe import crosshairNode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from panel_user import PanelUser
+from panel_user import PanelUser, open_scene
 from slice_views import helpers, labels, slice_widgets
 
 LAYOUTS = (
@@ -88,11 +88,23 @@ class User(PanelUser):
 def opened(scene, module, slicerHost, quick):
     panel = slicerHost.makeWidget(module)
     panel.engine.stop()
+    slicer.app.startupCompleted.emit()
     return panel, slicerHost
+
+
+def check(looks) -> None:
+    """The views show the volume and the field of view that the user has chosen."""
+    for name, widget in slice_widgets().items():
+        if name in looks:
+            composite = views.compositeOf(widget)
+            shown = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
+            assert (shown and shown.GetName(), composite.GetForegroundVolumeID()) == ("Other", None)
+            np.testing.assert_allclose(widget.mrmlSliceNode().GetFieldOfView(), looks[name], rtol=1e-4)
 
 
 @settings(max_examples=20)
 @example(actions=[("mode", 1), ("remove", 1), ("point", 3)])
+@example(actions=[("save", 0)])
 @given(actions=st.lists(st.tuples(st.sampled_from(User.actions()), st.integers(0, 9)), max_size=10))
 def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened, actions):
     panel, host = opened
@@ -120,11 +132,12 @@ def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened,
     panel.ui.compareButton.checked = False
 
     assert (helpers(), labels()) == ([], {})
-    for name, widget in slice_widgets().items():
-        composite = views.compositeOf(widget)
-        if restored and name in looks:
-            assert composite.GetBackgroundVolumeID() == other.GetID()
-            assert composite.GetForegroundVolumeID() is None
-            np.testing.assert_allclose(widget.mrmlSliceNode().GetFieldOfView(), looks[name])
+    if restored:
+        check(looks)
+    if someone.saved:
+        open_scene(someone.saved)
+        host.process_events(0.02)
+        if restored:
+            check(looks)
     assert not host.records.complaints()
     assert not [message for message in host.records.messages if message.kind == "error"]

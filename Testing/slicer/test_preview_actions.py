@@ -15,7 +15,7 @@ from ArSSRPanel.choosers import Quality
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from panel_user import PanelUser
+from panel_user import PanelUser, open_scene
 from slice_views import displayed_views, helpers, labels, slice_widgets
 
 LAYOUTS = (
@@ -193,6 +193,7 @@ def user(scene, monkeypatch, module, slicerHost, quick):
     monkeypatch.setattr(Worker, "running", [])
     panel = slicerHost.makeWidget(module)
     panel.engine.stop()
+    slicer.app.startupCompleted.emit()
     return panel, slicerHost
 
 
@@ -258,6 +259,7 @@ def check(panel) -> None:
 
 
 @settings(max_examples=40)
+@example(actions=[("answer", 1), ("answer", 1), ("save", 0)])
 @example(actions=[("layout", 1)])
 @example(actions=[("bend", 0)])
 @given(actions=st.lists(st.tuples(st.sampled_from(User.actions()), st.integers(0, 9)), max_size=12))
@@ -282,6 +284,10 @@ def test_whatever_a_user_does_the_lens_is_right_or_gone(quickly, user, actions):
     check(panel)
     panel.preview.stop()
     check(panel)
+    if someone.saved:
+        open_scene(someone.saved)
+        composites = [views.compositeOf(widget) for widget in slice_widgets().values()]
+        assert {(node.GetForegroundVolumeID(), node.GetForegroundOpacity()) for node in composites} == {(None, 0.0)}
     assert not host.records.complaints()
 
 
