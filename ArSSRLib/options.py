@@ -39,8 +39,8 @@ class UpsamplingOptions:
             kernels that are compared with PyTorch on the first tile.
         precision: "auto", "fp32", "bf16", "fp16", or with OpenVINO "int8".
         slice_thickness: In mm, "3" for the thickest axis, or "1x1x3" along i, j, k; "points" means point samples,
-            without averaging; "file" uses the statement of the file, and "unknown" uses none. None uses the statement
-            of the file, and estimates the rest from the volume.
+            without averaging; "file" uses only what the file states, and "unknown" ignores the file, too. None uses
+            what the file states, and estimates the rest from the volume.
         memory_limit: Memory limit of the process on the device, in GB (1e9 bytes); None uses a part of the free memory.
         quality: "draft", "standard" or "best". It selects the bundled model if none is named; "best" also averages the
             results for the eight mirror images of the volume.

@@ -112,7 +112,7 @@ def describe_record(path: Path, geometry: VolumeGeometry) -> Rows:
 
 
 def _difference(percent: float) -> str:
-    return f"acquired again, it differs from the scan by {percent:.2g} % of the range"
+    return f"a simulated acquisition of it differs from the scan by {percent:.2g} % of the range"
 
 
 def slice_brightness(volume: Volume, profile: SliceProfile) -> str:

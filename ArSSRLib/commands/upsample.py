@@ -276,7 +276,7 @@ def _report(outcome: Outcome, output: str, batch: Batch, *, seconds: float) -> N
         f"in {seconds:.1f} s on {describe_device(device)}, model {model.name}"
     )
     if outcome.disagreement is not None:
-        line += f"; acquired again, it differs from the scan by {outcome.disagreement:.2g} % of the range"
+        line += f"; a simulated acquisition of it differs from the scan by {outcome.disagreement:.2g} % of the range"
     if outcome.gains is not None:
         line += f"; uneven brightness was removed from {outcome.gains.described()}"
     batch.reporter.done(fields, line)

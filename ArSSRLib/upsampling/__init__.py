@@ -70,11 +70,11 @@ def upsample(
 
     Returns:
         The finer volume. Integer types are kept by rounding and clipping; all others become float32, or remain float64
-        if float32 would lose contrast. Nothing is darker than the darkest voxel. Padding keeps its place and value. The
-        description of the input is not copied, because it may contain names of people.
+        if float32 would lose contrast. No voxel is darker than the darkest one of the input. Padding keeps its place
+        and value. The description of the input is not copied, because it may contain names of people.
 
     Raises:
-        InputError: If the scale or the region is impossible, the model was trained for another scale, or no voxel is
+        InputError: If the scale or the region is impossible, the model supports only another scale, or no voxel is
             a finite number.
         DeviceError: If the device, the backend or the precision is not available, or the device fails during the work.
         DependencyError: If the package of the backend is not installed.
@@ -100,7 +100,7 @@ def plan_upsampling(
     ``estimate`` estimates the slice profile if neither the user nor the file states it.
 
     Raises:
-        InputError: If the scale or the region is impossible, or the model was trained for another scale.
+        InputError: If the scale or the region is impossible, or the model supports only another scale.
         DeviceError: If the device, the backend or the precision is not available.
         DependencyError: If the package of the backend is not installed.
         MemoryLimitError: If the job exceeds the limit or the free memory.

@@ -126,7 +126,9 @@ def test_a_result_is_described_as_its_record_says(recorded, capsys):
 
     assert rows["made with"] == "tiny, scale 1 x 1 x 2.33333, quality standard"
     assert rows["profile of scan"] == "i: unknown; j: unknown; k: Gaussian of 2.4 mm (stated)"
-    assert re.fullmatch(r"acquired again, it differs from the scan by [\d.e+-]+ % of the range", rows["agreement"])
+    assert re.fullmatch(
+        r"a simulated acquisition of it differs from the scan by [\d.e+-]+ % of the range", rows["agreement"]
+    )
     assert rows["evened slices"] == "off"
 
 
