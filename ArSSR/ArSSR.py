@@ -141,7 +141,7 @@ class ArSSRParameterNode:
 
 
 class ArSSRLogic(ScriptedLoadableModuleLogic):
-    """Sharpens volume nodes, for scripts and the panel."""
+    """Upsamples volume nodes, for scripts and the panel."""
 
     def getParameterNode(self) -> Any:
         """Return the state of the panel, an `ArSSRParameterNode`."""
@@ -161,17 +161,17 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         options: UpsamplingOptions = DEFAULT_OPTIONS,
         onProgress: Callable[[float, float | None], object] | None = None,
     ) -> vtkMRMLScalarVolumeNode:
-        """Sharpen a volume and wait for it; no dialog is shown.
+        """Upsample a volume and wait for it; no dialog is shown.
 
         Args:
-            inputVolume: The volume, which is not changed. A sequence node is sharpened frame by frame.
+            inputVolume: The volume, which is not changed. A sequence node is upsampled frame by frame.
             outputVolume: Node for the result; a new one is created if None.
             scale: Factor of at least 1, or one along each of i, j, k. Exactly one of this and the next two is required.
             spacing: Target voxel spacing in mm, or one along each of i, j, k.
             isotropic: Change every axis to the finest spacing of the volume.
             roi: Region of interest, to which the result is restricted.
             model: Name of a model or a file of weights; None for the default.
-            allFrames: Sharpen the whole sequence of the volume.
+            allFrames: Upsample the whole sequence of the volume.
             options: Device, precision, memory limit and other options.
             onProgress: Called with the finished fraction and the remaining seconds, None while unknown.
 
@@ -195,7 +195,7 @@ class ArSSRLogic(ScriptedLoadableModuleLogic):
         return self.processAsync(request, onProgress=onProgress).wait()
 
     def processAsync(self, request: Request, **callbacks: Callable[..., object] | None) -> run.Run:
-        """Start sharpening a volume and return immediately.
+        """Start upsampling a volume and return immediately.
 
         Args:
             request: From `ArSSRPanel.request.makeRequest`, which has the arguments of `process`.

@@ -200,7 +200,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Correct the result so that it agrees with the scan when it is averaged back to the voxels of the scan. Done only if the slice profile is known.</source>
+        <source>Correct the result so that it agrees with the scan when it is averaged back to the voxels of the scan (data consistency). Done only if the slice profile is known.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
