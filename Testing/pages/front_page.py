@@ -60,8 +60,8 @@ def quality() -> str:
         "The table shows the mean agreement with the original inside the brain mask, as PSNR in dB / SSIM; higher is "
         "better. The slice profile says how the coarse slices were simulated: *point* takes single samples, "
         "*gaussian* averages over the slice thickness. *Back-projection* corrects the interpolated volume until it "
-        "agrees with the input, and is given the true slice profile. The gain is over the better of these two "
-        "methods.\n\n",
+        "agrees with the input, and is given the true slice profile; "
+        f"`{model}` is not. The gain is over the better of cubic and back-projection.\n\n",
         f"| scale, slice profile | cubic | cubic + 10 back-projections | {model} | gain, dB: mean (smallest) |\n",
         "| --- | --- | --- | --- | --- |\n",
     ]
