@@ -40,7 +40,7 @@ FIGURES = (
         "ripple",
         "Ripple",
         "",
-        "How visible the original slices still are along the axis with the largest scale: 0 is not at all.",
+        "How visible the original slices still are along the axis with the largest scale: 0 means not at all.",
     ),
     Figure("shift", "Shift", "mm", "The largest distance between the corners of the two fields of view."),
     Figure(
