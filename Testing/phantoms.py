@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
 
@@ -116,3 +117,15 @@ def padded(array: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]:
     _, j, i = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in array.shape], indexing="ij")
     inside = np.hypot(j / array.shape[1], i / array.shape[2]) < 0.45
     return np.where(inside, array, value), inside
+
+
+def texture_in_slices(grid: VolumeGeometry, axis: AxisProfile) -> np.ndarray:
+    """Return a texture that was acquired on a grid with a profile along k, shape (K, J, I), float32."""
+    import torch  # noqa: PLC0415 - most tests with phantoms need none
+
+    from ArSSRLib.acquisition.matrices import profile_matrices  # noqa: PLC0415
+    from ArSSRLib.interpolation import apply_matrices  # noqa: PLC0415
+
+    fine = torch.from_numpy(texture())
+    acquired = apply_matrices(fine, profile_matrices(fine.shape, grid.shape, SliceProfile((None, None, axis))))
+    return np.ascontiguousarray(acquired.numpy(), np.float32)

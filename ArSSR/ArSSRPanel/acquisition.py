@@ -12,10 +12,10 @@ from ArSSRLib.acquisition.profile import UNKNOWN, SliceProfile
 from ArSSRLib.errors import ArSSRError
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
+from ArSSRPanel import sequences
 from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.request import Request
-from ArSSRPanel.sequences import shownFrameOf
 
 # Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
@@ -44,6 +44,21 @@ def profileOf(node: slicer.vtkMRMLNode) -> SliceProfile:
     return _known[key]
 
 
+def estimatedFrom(request: Request) -> slicer.vtkMRMLScalarVolumeNode:
+    """Return the volume whose voxels a run examines for the slice profile of the volume on display.
+
+    For all frames of a sequence, that is the first frame on the same grid.
+    """
+    if not request.allFrames:
+        return request.inputVolume
+    frames, shown = request.frames, geometryOf(sequences.placeOf(request.inputVolume))
+    for frame in frames:
+        geometry = geometryOf(frame)
+        if (geometry.size, geometry.spacing) == (shown.size, shown.spacing):
+            return frame
+    return frames[0]
+
+
 def plannedDecision(request: Request) -> tuple[Decision, bool]:
     """Return the decision of the worker on the slice profile, and whether an estimate of the voxels is missing.
 
@@ -52,7 +67,7 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
     Raises:
         InputError: If the thickness stated by the user is impossible, or the volume has no voxels.
     """
-    node, missing = request.frames[0], False
+    node, missing = estimatedFrom(request), False
 
     def estimate(_volume: Volume) -> Predictions:
         nonlocal missing
@@ -67,7 +82,7 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
 def keyOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
     """Return what identifies the voxels of a node and their positions."""
     # The browser of a sequence makes a new copy of a frame whenever it shows it, so the frame itself counts.
-    frame = shownFrameOf(node)
+    frame = sequences.shownFrameOf(node)
     image = (frame and frame.GetImageData()) or node.GetImageData()
     return image.GetMTime(), geometryOf(node)
 

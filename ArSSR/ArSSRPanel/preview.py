@@ -18,9 +18,10 @@ from slicer.i18n import tr as _
 from ArSSRLib.errors import ArSSRError, InputError
 from ArSSRLib.geometry import times_label
 from ArSSRLib.options import UpsamplingOptions
+from ArSSRPanel.acquisition import estimatedFrom, keyOf
 from ArSSRPanel.lens import Lens
 from ArSSRPanel.lens_plane import targetOf
-from ArSSRPanel.nodes import bentTransform
+from ArSSRPanel.nodes import bentTransform, geometryOf
 from ArSSRPanel.preview_state import PreviewState, Question
 from ArSSRPanel.preview_worker import PreviewWorker
 from ArSSRPanel.request import Request
@@ -161,7 +162,7 @@ class LivePreview:
             self._lens.view,
             np.linalg.inv(toWorld) @ xyToRAS,
             self._lens.square,
-            fine=self._request.inputGeometry.upsampled(self._request.scale),
+            fine=geometryOf(self._request.inputVolume).upsampled(self._request.scale),
             scale=self._request.scale,
             localToWorld=toWorld,
         )
@@ -223,8 +224,10 @@ def _requestOf(parameters: Any) -> Request:
 
 def _identity(request: Request) -> tuple[object, ...]:
     """Return the properties that determine a worker: if they change, another one is needed."""
-    image = request.inputVolume.GetImageData()
-    return (request.inputVolume.GetID(), request.inputGeometry, image.GetMTime(), request.model, request.options)
+    volume = request.inputVolume
+    examined = keyOf(estimatedFrom(request))
+    shown = (volume.GetID(), geometryOf(volume), volume.GetImageData().GetMTime())
+    return (*shown, examined, request.model, request.options)
 
 
 def _toWorld(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 
 from ArSSRLib.io import write_volume
 from ArSSRPanel import exchange
-from ArSSRPanel.acquisition import profileOf
+from ArSSRPanel.acquisition import estimatedFrom, profileOf
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.preview_state import Question
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
+from ArSSRPanel.sequences import shownFrameOf
 
 
 class PreviewWorker:
@@ -43,7 +45,7 @@ class PreviewWorker:
         self._onPlane = onPlane
         self._onRefused = onRefused
         self._onFailed = onFailed
-        self._source: Path | None = None
+        self._sources: list[Path] = []  # the volume, and the frame from which its profile is estimated
         self._process: WorkerProcess | None = None
 
     def start(self) -> None:
@@ -55,13 +57,19 @@ class PreviewWorker:
         folder = exchange.makeFolder()
         self._process = WorkerProcess(folder, onEvent=self._onEvent, onEnd=self._onEnd)
         try:
-            volume = volumeFromNode(self._request.inputVolume)
-            exchange.requireSpace(folder, volume.array.nbytes)
-            self._source = write_volume(volume, folder / "1.nrrd", compress=False)
+            volumes = [volumeFromNode(node) for node in self._nodes()]
+            exchange.requireSpace(folder, sum(volume.array.nbytes for volume in volumes))
+            for number, volume in enumerate(volumes, start=1):
+                self._sources.append(write_volume(volume, folder / f"{number}.nrrd", compress=False))
             self._process.start(self._job(folder))
         except BaseException:
             self.stop()
             raise
+
+    def _nodes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
+        """Return the volume on display, and the frame from which its slice profile is estimated if that is another."""
+        shown, examined = self._request.inputVolume, estimatedFrom(self._request)
+        return [shown] if examined in (shown, shownFrameOf(shown)) else [shown, examined]
 
     def _job(self, folder: Path) -> dict[str, Any]:
         return {
@@ -69,7 +77,8 @@ class PreviewWorker:
             "task": "lens",
             "model": self._request.model,
             **self._request.options.as_table(),
-            "input": str(self._source),
+            "input": str(self._sources[0]),
+            "estimated_from": str(self._sources[1]) if len(self._sources) > 1 else None,
             "folder": str(folder),
             "profile": profileOf(self._request.inputVolume).as_table(),
         }
@@ -98,9 +107,9 @@ class PreviewWorker:
 
     def _onEvent(self, event: Event) -> None:
         if event["event"] == "ready":
-            if self._source is not None:
+            for source in self._sources:
                 with contextlib.suppress(OSError):  # raised by Windows while another program has it open
-                    self._source.unlink()
+                    source.unlink()
             self._onReady()
         elif event["event"] == "plane":
             path = Path(event["file"])

@@ -16,9 +16,9 @@ from ArSSRLib.errors import ArSSRError
 from ArSSRLib.planning import must_agree
 from ArSSRLib.volume import Volume
 from ArSSRPanel import exchange
-from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import estimatedFrom, keyOf, plannedDecision, remember
 from ArSSRPanel.choosers import ThicknessSource
-from ArSSRPanel.nodes import volumeFromNode
+from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.process import Event, WorkerProcess
 from ArSSRPanel.request import Request
 from ArSSRPanel.run import activeRun
@@ -80,7 +80,7 @@ class ProfileSection:
         self._estimate = self._key = None
 
     def _begin(self, request: Request) -> None:
-        node = request.frames[0]
+        node = estimatedFrom(request)
         key = keyOf(node)
         if key == self._key:
             return
@@ -171,7 +171,7 @@ class VoxelEstimate:
 
 def describeDecision(decision: Decision, request: Request, *, missing: bool = False) -> str:
     """Return the slice profile that a run will use as text: each axis and its source, and what it is used for."""
-    spacing, names = request.inputGeometry.spacing, "IJK"
+    spacing, names = geometryOf(estimatedFrom(request)).spacing, "IJK"
     lines = [
         f"{name}: {_describeAxis(axis, distance)}"
         for name, axis, distance in zip(names, decision.profile.axes, spacing, strict=True)

@@ -62,7 +62,7 @@ class Request:
 
     @property
     def frames(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
-        """The volumes to upsample: all frames, or the input alone; the slice profile is estimated from the first."""
+        """The volumes to upsample: all frames, or the input alone."""
         return sequences.framesOf(self.inputVolume) if self.allFrames else [self.inputVolume]
 
     @property

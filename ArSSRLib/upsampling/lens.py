@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.acquisition.decision import EstimatedOnce, decided_profile
+from ArSSRLib.acquisition.decision import Estimate, EstimatedOnce, decided_profile
 from ArSSRLib.acquisition.profile import told_of
 from ArSSRLib.coordinates import Box, QueryGrid, coordinate_of, grown, is_inside, voxels_of, within
 from ArSSRLib.device import PRECISIONS, free_memory
@@ -83,6 +83,8 @@ class Lens:
         volume: The input; it is not changed.
         model: From `load_model`; it is moved to the device.
         options: From `ArSSRLib.upsampling.decided`. The lens computes with PyTorch, regardless of the backend.
+        examined: The volume from which the slice profile is estimated, such as an earlier frame on the same grid; None
+            for the input.
         most_bytes: Size limit of the cached feature maps in bytes.
 
     Raises:
@@ -90,7 +92,13 @@ class Lens:
     """
 
     def __init__(
-        self, volume: Volume, model: SuperResolutionModel, options: UpsamplingOptions, *, most_bytes: int = KEPT_BYTES
+        self,
+        volume: Volume,
+        model: SuperResolutionModel,
+        options: UpsamplingOptions,
+        *,
+        examined: Volume | None = None,
+        most_bytes: int = KEPT_BYTES,
     ) -> None:
         if not model.answers_locally:
             msg = (
@@ -101,7 +109,8 @@ class Lens:
         self._volume, self._options = volume, options
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
-        self._estimate = EstimatedOnce()  # regardless of the scale
+        estimate = EstimatedOnce()  # regardless of the scale
+        self._estimate: Estimate = estimate if examined is None else lambda _volume: estimate(examined)
         prepared = prepare(volume, decided_profile(volume, options, estimate=self._estimate), options)
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape

@@ -87,6 +87,8 @@ class LensJob:
         input: The input file, which is not changed.
         folder: Existing folder for the planes.
         profile: As in `VolumeFiles`.
+        estimated_from: File of the frame from which a run of all frames estimates the slice profile of this one; None
+            for the input itself.
     """
 
     model: str
@@ -94,6 +96,7 @@ class LensJob:
     input: Path
     folder: Path
     profile: Profile | None = None
+    estimated_from: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse a job without a model."""
@@ -188,7 +191,7 @@ def job_from_table(table: object) -> Job:
     names = [option.name for option in OPTIONS]
     values["options"] = {name: values.pop(name) for name in names if name in values}
     if task == "lens":
-        return dataclass_from(LensJob, {"profile": None, **values}, kind="job")
+        return dataclass_from(LensJob, {"profile": None, "estimated_from": None, **values}, kind="job")
     if isinstance(values.get("volumes"), list):
         optional = {"uncertainty": None, "profile": None}
         values["volumes"] = [{**optional, **v} if isinstance(v, Mapping) else v for v in values["volumes"]]

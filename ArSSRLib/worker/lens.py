@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError, InputError, OutputError, one_line, shown
+from ArSSRLib.io import read_volume
 from ArSSRLib.settings import dataclass_from
 from ArSSRLib.worker.cancellation import Cancellation
 from ArSSRLib.worker.events import Events
@@ -65,8 +66,8 @@ def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> d
         ArSSRError: If the volume or the model is not usable, or the model does not support the lens.
         CancelledError: If the work was asked to stop.
     """
-    if not job.input.exists() or not job.folder.is_dir():
-        missing = job.folder if job.input.exists() else job.input
+    paths = [job.input, job.folder] if job.estimated_from is None else [job.input, job.folder, job.estimated_from]
+    for missing in (path for path in paths if not path.exists()):
         msg = f"{missing}: does not exist; check the paths of the job."
         raise InputError(msg)
     find_entry(job.model)
@@ -78,7 +79,10 @@ def answer_planes(job: LensJob, events: Events, cancellation: Cancellation) -> d
 
     options = decided(job.options)
     lens = Lens(
-        read_stated(job.input, job.profile), load_model(job.model, device=resolve_device(options.device)), options
+        read_stated(job.input, job.profile),
+        load_model(job.model, device=resolve_device(options.device)),
+        options,
+        examined=None if job.estimated_from is None else read_volume(job.estimated_from),
     )
     cancellation.check()
     events.send("ready", device=options.device)

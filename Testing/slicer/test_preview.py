@@ -11,16 +11,21 @@ import slicer
 import slicer.util
 import vtk
 from ArSSRPanel import preview_worker, run, views
-from ArSSRPanel.choosers import ThicknessSource
+from ArSSRPanel.acquisition import keyOf, remember
+from ArSSRPanel.choosers import ScaleMode, ThicknessSource
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import volumeFromNode
+from phantoms import texture_in_slices
 from slice_views import helpers
 from slicer_runs import temporary_folder, worker_processes
 
+from ArSSRLib.acquisition.decision import predicted_contrast
 from ArSSRLib.acquisition.profile import AxisProfile, SliceProfile
 from ArSSRLib.checkpoint import load_model
+from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import upsample
+from ArSSRLib.volume import Volume
 
 UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
 SECONDS = 60
@@ -176,10 +181,10 @@ def test_the_worker_of_a_preview_gets_the_same_job_as_that_of_a_run(opened, monk
     request = opened._parameterNode.request()
     started = run.Run(request)
     started._files = [("1.nrrd", "1-result.nrrd")]
+    worker = preview_worker.PreviewWorker(request, onReady=None, onPlane=None, onRefused=None, onFailed=None)
+    worker._sources = [Path("1.nrrd")]
 
-    preview = preview_worker.PreviewWorker(request, onReady=None, onPlane=None, onRefused=None, onFailed=None)._job(
-        Path()
-    )
+    preview = worker._job(Path())
 
     whole = started._job()
     (volume,) = whole.pop("volumes")
@@ -187,7 +192,37 @@ def test_the_worker_of_a_preview_gets_the_same_job_as_that_of_a_run(opened, monk
     assert {key: preview[key] for key in told if key not in ("task", "scale", "region")} == {
         key: value for key, value in told.items() if key not in ("task", "scale", "region")
     }
-    assert set(preview) - set(told) == {"input", "folder"}
+    assert set(preview) - set(told) == {"input", "folder", "estimated_from"}
+
+
+@pytest.mark.parametrize("first", [AxisProfile("point"), AxisProfile("gaussian", 1.3)], ids=lambda axis: axis.kind)
+def test_the_preview_of_a_frame_uses_the_profile_that_the_panel_shows(opened, slicerHost, first):
+    grid = VolumeGeometry((96, 96, 24), (1.0, 1.0, 4.0))
+    kinds = {"point": AxisProfile("point"), "gaussian": AxisProfile("gaussian", 1.3)}
+    second = kinds["gaussian" if first.kind == "point" else "point"]
+    arrays = [texture_in_slices(grid, axis) for axis in (first, second)]
+    sequence, browser, proxy = mrml_volumes.add_sequence(grid, arrays, ["0", "1"])
+    browser.SetSelectedItemNumber(1)
+    slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
+    for number, array in enumerate(arrays):
+        node = sequence.GetNthDataNode(number)
+        remember(keyOf(node), predicted_contrast(Volume(array, grid)))
+    parameters = opened._parameterNode
+    parameters.inputVolume, parameters.mode, parameters.scaleK = proxy, ScaleMode.AXES, 4.0
+    views.showInViews(proxy)
+    red().sliceLogic().FitSliceToBackground()
+    slicerHost.click(opened.ui.previewButton)
+
+    told = []
+    for allFrames in (False, True):
+        parameters.allFrames = allFrames
+        slicerHost.process_events(0.1)
+        rest(opened, slicerHost)
+        agrees = "The result is made to agree" in opened.ui.profileLabel.text
+        assert ("before agreement with the scan" in label()) == agrees
+        told.append(agrees)
+
+    assert told == [second.kind == "gaussian", first.kind == "gaussian"]
 
 
 def test_a_worker_that_ends_unexpectedly_ends_the_preview_with_a_message(previewing, slicerHost):

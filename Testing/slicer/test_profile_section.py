@@ -7,19 +7,17 @@ from dataclasses import replace
 import mrml_volumes
 import numpy as np
 import pytest
-import torch
+import slicer
 from ArSSRPanel import acquisition
-from ArSSRPanel.acquisition import keyOf, plannedDecision, remember
+from ArSSRPanel.acquisition import estimatedFrom, keyOf, plannedDecision, remember
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.profile_section import CHUNK, VoxelEstimate, describeDecision
 from ArSSRPanel.request import makeRequest
-from phantoms import texture
+from phantoms import texture_in_slices
 
 from ArSSRLib.acquisition.decision import predicted_contrast
-from ArSSRLib.acquisition.matrices import profile_matrices
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
 from ArSSRLib.geometry import VolumeGeometry
-from ArSSRLib.interpolation import apply_matrices
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling import plan_upsampling
 from ArSSRLib.volume import FileHeader, Volume
@@ -31,11 +29,10 @@ AGREES, DOES_NOT = "The result is made to agree", "is not made to agree with the
 
 def slices(axis: AxisProfile, *, padded: bool = False) -> Volume:
     """Return a texture in thick slices, with a distant value around it if ``padded``."""
-    fine = torch.from_numpy(texture())
-    array = apply_matrices(fine, profile_matrices(fine.shape, GRID.shape, SliceProfile((None, None, axis)))).numpy()
+    array = texture_in_slices(GRID, axis)
     if padded:
         array[:, :8] = array[:, -8:] = -2000
-    return Volume(np.ascontiguousarray(array, np.float32), GRID)
+    return Volume(array, GRID)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +106,21 @@ def test_all_frames_are_judged_by_the_first_one_and_a_single_frame_by_itself(sce
     remember(keyOf(request.frames[0]), predicted_contrast(frames[0]))
     decision, missing = plannedDecision(request)
     assert (decision.profile, missing) == (UNKNOWN, False)
+
+
+def test_a_frame_on_another_grid_is_judged_by_the_first_one_on_that_grid(scene):
+    frames = [slices(POINTS), slices(WIDE)]
+    sequence, browser, proxy = mrml_volumes.add_sequence(GRID, [frame.array for frame in frames] * 2, list("0123"))
+    for number in (1, 3):
+        sequence.GetNthDataNode(number).SetSpacing(1, 1, 5)
+    judges = []
+    for number in range(4):
+        browser.SetSelectedItemNumber(number)
+        slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
+        request = makeRequest(proxy, scale=(1, 1, 4), allFrames=True)
+        judges.append(request.frames.index(estimatedFrom(request)))
+
+    assert judges == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("saveChanges", [True, False])

@@ -8,13 +8,17 @@ import time
 
 import numpy as np
 import pytest
+from phantoms import texture_in_slices
 from worker_events import Told, lens_job, question_about
 
 from ArSSRLib import upsample, write_volume
+from ArSSRLib.acquisition.profile import AxisProfile
 from ArSSRLib.checkpoint import load_model
+from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.model.arssr2 import ArSSR2
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.upsampling.lens import Lens
+from ArSSRLib.volume import Volume
 from ArSSRLib.worker import run
 from ArSSRLib.worker.cancellation import Inbox
 
@@ -89,6 +93,23 @@ def test_the_lens_uses_the_slice_profile_of_the_job(source, phantom, tiny_weight
     worker.ask(question_about(phantom.geometry, 1))
 
     assert worker.next("plane")["uncorrected"]
+    worker.end()
+
+
+@pytest.mark.parametrize(("first", "uncorrected"), [("sharp", False), ("smooth", True)])
+def test_the_profile_is_estimated_from_the_frame_that_the_job_names(tiny_weights, tmp_path, first, uncorrected):
+    (tmp_path / "planes").mkdir()
+    grid = VolumeGeometry((96, 96, 24), (1.0, 1.0, 4.0))
+    files = {
+        name: write_volume(Volume(texture_in_slices(grid, axis), grid), tmp_path / f"{name}.nrrd", compress=False)
+        for name, axis in (("sharp", AxisProfile("point")), ("smooth", AxisProfile("gaussian", 1.3)))
+    }
+    job = lens_job(tiny_weights, files["sharp"], tmp_path / "planes") | {"estimated_from": str(files[first])}
+    worker = Worker(tmp_path, job)
+
+    worker.ask(question_about(grid, 1) | {"scale": [1, 1, 4]})
+
+    assert worker.next("plane")["uncorrected"] == uncorrected
     worker.end()
 
 
