@@ -331,6 +331,8 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         source = None if parameters.result is None else sourceOf(parameters.result)
         if source is None:
             self.ui.compareButton.checked = False
+        elif self.ui.compareButton.checked and self.comparison.pair != (source, parameters.result):
+            self.onCompare(True)
         self.ui.compareButton.enabled = source is not None
         self.ui.exportDicomButton.enabled = source is not None and isFromDicom(source)
 
@@ -342,6 +344,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onResult(self, node: vtkMRMLScalarVolumeNode) -> None:
         """Show a result in place of the volume in the slice views; its field of view is the same."""
+        self.ui.compareButton.checked = False
         self.logic.getParameterNode().result = node  # the panel may have been closed meanwhile
         showInViews(node)
 

@@ -16,6 +16,21 @@ def slice_widgets() -> dict[str, Any]:
     return dict(views.sliceWidgets())
 
 
+def widget(name: str) -> Any:
+    """Return a slice view by its name."""
+    return slicer.app.layoutManager().sliceWidget(name)
+
+
+def label(name: str) -> str:
+    """Return the line at the upper edge of a view."""
+    return widget(name).sliceView().cornerAnnotation().GetText(vtk.vtkCornerAnnotation.UpperEdge)
+
+
+def shown(name: str) -> Any:
+    """Return the volume in the background of a view."""
+    return slicer.mrmlScene.GetNodeByID(views.compositeOf(widget(name)).GetBackgroundVolumeID())
+
+
 def displayed_views() -> list[str]:
     """Return the names of the slice views of the layout."""
     return [name for name, widget in slice_widgets().items() if widget.mrmlSliceNode().IsMappedInLayout()]

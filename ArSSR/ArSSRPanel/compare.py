@@ -54,10 +54,12 @@ class Comparison:
 
     Attributes:
         helpers: The volumes created for it: the interpolated input, and optionally the difference.
+        pair: The input and the result; None if there is no comparison.
     """
 
     def __init__(self) -> None:
         self.helpers: list[slicer.vtkMRMLScalarVolumeNode] = []
+        self.pair: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode] | None = None
         self._layout: int | None = None
         self._kept: list[slicer.vtkMRMLNode] = []
         self._windows: LinkedWindows | None = None
@@ -78,10 +80,14 @@ class Comparison:
     ) -> None:
         """Show the interpolated input beside the result, and optionally, side by side only, their difference.
 
-        ``onProgress`` is called with the finished fraction of the interpolation.
+        ``onProgress`` is called with the finished fraction of the interpolation; if it stops the comparison, or starts
+        another one, that counts.
         """
         self.stop()
+        self.pair = pair = (inputVolume, resultVolume)
         cubic = cubicArray(inputVolume, resultVolume, onProgress=onProgress)
+        if self.pair is not pair:
+            return
         before = self._helper(_("Cubic {spacing}: {name}"), cubic, resultVolume, inputVolume.GetName())
         shown = [(before, _("Cubic spline, {spacing}")), (resultVolume, _("ArSSR, {spacing}"))]
         if resultVolume.GetDisplayNode() is None:
@@ -107,6 +113,7 @@ class Comparison:
         for caption in self._captions.values():
             caption.remove()
         self._captions = {}
+        self.pair = None
         layout, kept = self._layout, self._kept
         self._shortcut = self._swipe = self._overlay = self._windows = self._flip = self._layout = None
         self._kept = []

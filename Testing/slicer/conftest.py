@@ -50,3 +50,15 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     import slicer_runs
 
     return slicer_runs.asker(slicer_runs.use_quick_worker(tmp_path, monkeypatch))
+
+
+@pytest.fixture
+def pair(scene: Any) -> tuple[Any, Any]:
+    """A volume with thick slices, and a finer one with the same field of view."""
+    import mrml_volumes
+
+    coarse = mrml_volumes.grid("thick")
+    fine = coarse.upsampled((1, 1, 4))
+    before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="A very long name of a volume")
+    after = mrml_volumes.add_volume(fine, mrml_volumes.blob(fine, height=310), name="Result")
+    return before, after

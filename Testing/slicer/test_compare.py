@@ -7,41 +7,16 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
-import vtk
 from ArSSRPanel import views
-from ArSSRPanel.attributes import linkInput
 from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.outputs import showUncertainty
 from ArSSRPanel.swipe import crosshairNode
 from ArSSRPanel.windowing import anatomyWindow
+from slice_views import label, shown, widget
 
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
-
-UPPER_EDGE = vtk.vtkCornerAnnotation.UpperEdge
-
-
-def widget(name):
-    return slicer.app.layoutManager().sliceWidget(name)
-
-
-def label(name):
-    return widget(name).sliceView().cornerAnnotation().GetText(UPPER_EDGE)
-
-
-def shown(name):
-    return slicer.mrmlScene.GetNodeByID(views.compositeOf(widget(name)).GetBackgroundVolumeID())
-
-
-@pytest.fixture
-def pair(scene):
-    """A volume with thick slices, and a finer one with the same field of view."""
-    coarse = mrml_volumes.grid("thick")
-    fine = coarse.upsampled((1, 1, 4))
-    before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="A very long name of a volume")
-    after = mrml_volumes.add_volume(fine, mrml_volumes.blob(fine, height=310), name="Result")
-    return before, after
 
 
 @pytest.fixture
@@ -306,23 +281,3 @@ def test_a_swipe_leaves_nothing_behind(pair, comparison):
 
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
     assert views.compositeOf(widget("Red")).GetForegroundVolumeID() is None
-
-
-@pytest.mark.parametrize("mode", list(CompareMode))
-def test_reloading_the_module_during_a_comparison_leaves_nothing_behind(pair, panel, mode, slicerHost):
-    before, after = pair
-    after.SetAttribute("ArSSR.Model", "arssr2")
-    linkInput(after, before)
-    layout, nodes = slicer.app.layoutManager().layout, slicer.mrmlScene.GetNumberOfNodes()
-    panel._parameterNode.result = after
-    panel._parameterNode.compareMode = mode
-    slicerHost.click(panel.ui.compareButton)
-    assert label("Red")
-    assert slicer.app.layoutManager().layout != layout
-
-    panel.onReload()
-
-    assert slicer.app.layoutManager().layout == layout
-    assert not label("Red")
-    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
-    assert not slicer.modules.ArSSRWidget.ui.compareButton.checked

@@ -27,9 +27,10 @@ class User(PanelUser):
 
     layouts = LAYOUTS
 
-    def __init__(self, panel, host, before, after):
+    def __init__(self, panel, host, pair, results):
         super().__init__(panel, host)
-        self.pair = (before, after)
+        self.pair = pair
+        self.results = results
 
     def view(self):
         return slice_widgets()["Red"]
@@ -79,6 +80,10 @@ class User(PanelUser):
     def difference(self, number: int) -> None:
         self.panel.ui.differenceCheckBox.checked = bool(number % 2)
 
+    def result(self, number: int) -> None:
+        results = [node for node in self.results if node is None or node.GetScene() is not None]
+        self.panel._parameterNode.result = results[number % len(results)]
+
     def toggle(self, number: int) -> None:
         if self.panel.ui.compareButton.enabled:
             self.host.click(self.panel.ui.compareButton)
@@ -105,6 +110,7 @@ def check(looks) -> None:
 @settings(max_examples=20)
 @example(actions=[("mode", 1), ("remove", 1), ("point", 3)])
 @example(actions=[("save", 0)])
+@example(actions=[("result", 0)])
 @given(actions=st.lists(st.tuples(st.sampled_from(User.actions()), st.integers(0, 9)), max_size=10))
 def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened, actions):
     panel, host = opened
@@ -115,20 +121,26 @@ def test_whatever_a_user_does_the_end_of_a_comparison_restores_the_views(opened,
     before = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse, height=300), name="Scan")
     after = mrml_volumes.add_volume(fine, mrml_volumes.blob(fine, height=310), name="Result")
     other = mrml_volumes.add_volume(coarse, mrml_volumes.blob(coarse), name="Other")
-    after.SetAttribute("ArSSR.Model", "arssr3")
-    linkInput(after, before)
+    half = coarse.upsampled((1, 1, 2))
+    another = mrml_volumes.add_volume(half, mrml_volumes.blob(half), name="Another result")
+    for result in (after, another):
+        result.SetAttribute("ArSSR.Model", "arssr3")
+        linkInput(result, before)
     views.showInViews(other)
     host.process_events(0.02)
     panel._parameterNode.result = after
     panel.ui.compareModeComboBox.currentIndex = 0
     looks = {name: tuple(widget.mrmlSliceNode().GetFieldOfView()) for name, widget in slice_widgets().items()}
     host.click(panel.ui.compareButton)
-    someone = User(panel, host, before, after)
+    someone = User(panel, host, (before, after), (another, after, other, None))
     restored = not {"layout", "scroll", "rotate", "undo"} & {name for name, _ in actions}
 
     for name, number in actions:
         getattr(someone, name)(number)
     host.process_events(0.05)
+    if panel.ui.compareButton.checked and "fill" not in {name for name, _ in actions}:
+        size = panel._parameterNode.result.GetImageData().GetDimensions()
+        assert {node.GetImageData().GetDimensions() for node in helpers() if "ubic" in node.GetName()} == {size}
     panel.ui.compareButton.checked = False
 
     assert (helpers(), labels()) == ([], {})
