@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,9 +70,9 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
     """
     node, missing = estimatedFrom(request), False
 
-    def estimate(_volume: Volume) -> Predictions:
+    def estimate(_volume: Volume, _unknown: Sequence[bool]) -> Predictions:
         nonlocal missing
-        missing = (key := keyOf(node)) not in _predicted
+        missing = (key := keyOf(node, request.model)) not in _predicted
         return _predicted.get(key, (None,) * 3)
 
     volume = volumeFromNode(node)
@@ -79,12 +80,12 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
     return decide(volume, request.options, request.scale, estimate=estimate), missing
 
 
-def keyOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
-    """Return what identifies the voxels of a node and their positions."""
+def keyOf(node: slicer.vtkMRMLScalarVolumeNode, model: str) -> tuple[object, ...]:
+    """Return what identifies the voxels of a node, their positions, and a model by name or file."""
     # The browser of a sequence makes a new copy of a frame whenever it shows it, so the frame itself counts.
     frame = sequences.shownFrameOf(node)
     image = (frame and frame.GetImageData()) or node.GetImageData()
-    return image.GetMTime(), geometryOf(node)
+    return image.GetMTime(), geometryOf(node), model
 
 
 def remember(key: tuple[object, ...], found: Predictions) -> None:

@@ -225,7 +225,7 @@ def _requestOf(parameters: Any) -> Request:
 def _identity(request: Request) -> tuple[object, ...]:
     """Return the properties that determine a worker: if they change, another one is needed."""
     volume = request.inputVolume
-    examined = keyOf(estimatedFrom(request))
+    examined = keyOf(estimatedFrom(request), request.model)
     shown = (volume.GetID(), geometryOf(volume), volume.GetImageData().GetMTime())
     return (*shown, examined, request.model, request.options)
 

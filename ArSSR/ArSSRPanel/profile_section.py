@@ -81,12 +81,12 @@ class ProfileSection:
 
     def _begin(self, request: Request) -> None:
         node = estimatedFrom(request)
-        key = keyOf(node)
+        key = keyOf(node, request.model)
         if key == self._key:
             return
         self.stop()
         self._key = key
-        self._estimate = VoxelEstimate(volumeFromNode(node), onEnd=self._onEnd)
+        self._estimate = VoxelEstimate(volumeFromNode(node), request.model, onEnd=self._onEnd)
         self._rested.start()
 
     def _start(self) -> None:
@@ -108,11 +108,12 @@ class VoxelEstimate:
 
     Args:
         volume: The volume, whose voxels must not change meanwhile.
+        model: Name or file of the weights that are tried for the profile.
         onEnd: Called once with the predictions, or with the exception after a failure; not after a cancellation.
     """
 
-    def __init__(self, volume: Volume, *, onEnd: Callable[[Predictions | Exception], object]) -> None:
-        self._volume = volume
+    def __init__(self, volume: Volume, model: str, *, onEnd: Callable[[Predictions | Exception], object]) -> None:
+        self._volume, self._model = volume, model
         self._onEnd = onEnd
         self._file: BinaryIO | None = None
         self._worker: Any = None  # a WorkerProcess once it is started
@@ -153,7 +154,8 @@ class VoxelEstimate:
             file.close()
             array, geometry = self._volume.array, self._volume.geometry
             grid = {"size": geometry.size, "spacing": geometry.spacing, "dtype": array.dtype.name}
-            self._worker.start({"format": 1, "task": "profile", "input": file.name, **grid})
+            job = {"format": 1, "task": "profile", "input": file.name, "model": self._model, **grid}
+            self._worker.start(job)
         except (ArSSRError, OSError) as error:
             self._end(error)
 

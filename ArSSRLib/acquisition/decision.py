@@ -25,12 +25,13 @@ if TYPE_CHECKING:  # a volume knows its profile, so its file imports this room
 logger = logging.getLogger(__name__)
 
 Predictions = tuple[Prediction | None, ...]
-# Predicts the contrast along i, j, k of a volume; None where it cannot.
-Estimate: TypeAlias = "Callable[[Volume], Predictions]"
+# Predicts the contrast along i, j, k of a volume; None where it cannot. The second argument tells for each axis whether
+# a width is of use, because nobody states its profile.
+Estimate: TypeAlias = "Callable[[Volume, Sequence[bool]], Predictions]"
 
 
-def predicted_contrast(volume: Volume) -> Predictions:
-    """Return the predictions along i, j, k, but none for parts of complex images."""
+def predicted_contrast(volume: Volume, unknown: Sequence[bool] = ()) -> Predictions:
+    """Return the predictions along i, j, k from the spectra alone, but none for parts of complex images."""
     try:
         array, _ = replace_non_finite(volume.array)
     except InputError:  # no voxel is a finite number
@@ -45,16 +46,20 @@ class EstimatedOnce:
     """An estimate from the first volume on each grid, reused for later ones, because frames were acquired alike.
 
     Different profiles would make frames flicker.
+
+    Args:
+        estimate: The estimate.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, estimate: Estimate) -> None:
+        self._estimate = estimate
         self._known: dict[tuple[tuple[int, ...], tuple[float, ...]], Predictions] = {}
 
-    def __call__(self, volume: Volume) -> Predictions:
+    def __call__(self, volume: Volume, unknown: Sequence[bool]) -> Predictions:
         """Return the estimate for the first volume on the grid of a volume."""
         grid = volume.geometry.size, volume.geometry.spacing
         if grid not in self._known:
-            self._known[grid] = predicted_contrast(volume)
+            self._known[grid] = self._estimate(volume, unknown)
         return self._known[grid]
 
 
@@ -145,7 +150,7 @@ def decide(
     open_axes = [s and (axis is None or axis.kind != "kspace") for axis, s in zip(known.axes, finer, strict=True)]
     if text in {POINT_SAMPLES, AS_FILED} or not any(open_axes):
         return Decision(known, idle=idle, overruled=overruled)
-    found = estimate(volume)
+    found = estimate(volume, [axis is None and s for axis, s in zip(known.axes, finer, strict=True)])
     axes = zip(known.axes, found, finer, strict=True)
     refuted = _selected(known, [bool(s and axis and guess and guess.contradicts(axis)) for axis, guess, s in axes])
     known = _selected(known, [axis is None for axis in refuted.axes])

@@ -47,11 +47,15 @@ class Prediction(NamedTuple):
         kept: Contrast that the axis preserves at Nyquist, unitless.
         error: Expected absolute error of the contrast; infinite if the volume differs from those used for the fit.
         smooth: Whether the volume is smooth by nature, so that its voxels count as point samples.
+        tried: Whether a network was tried for the profile, too; see `ArSSRLib.upsampling.blind`.
+        width: Full width at half maximum in voxels that the network indicates; None if it indicates none.
     """
 
     kept: float
     error: float
     smooth: bool = False
+    tried: bool = False
+    width: float | None = None
 
     def excess(self, stated: AxisProfile) -> float:
         """Return the difference to the contrast that a stated profile preserves, minus the expected error."""
@@ -115,10 +119,14 @@ def profile_of(prediction: Prediction) -> AxisProfile | None:
     """Return the predicted profile, or None if its expected error is too large."""
     if prediction.smooth:
         return AxisProfile("point", source="estimated")
-    if not (prediction.error <= LARGEST_ERROR and LEAST_KEPT <= prediction.kept <= MOST_KEPT):
-        return None
-    # Two digits, which is more than the accuracy, so that all machines compute the same profile.
-    return AxisProfile("gaussian", round(gaussian_width(prediction.kept - CAUTION), 2), "estimated")
+    width = None
+    if prediction.error <= LARGEST_ERROR and LEAST_KEPT <= prediction.kept <= MOST_KEPT:
+        # Two digits, which is more than the accuracy, so that all machines compute the same profile.
+        width = round(gaussian_width(prediction.kept - CAUTION), 2)
+    if prediction.tried:
+        # A network does not recognize profiles that are much wider than usual.
+        width = prediction.width and max(prediction.width, width or 0.0)
+    return None if width is None else AxisProfile("gaussian", width, "estimated")
 
 
 def gaussian_width(kept: float) -> float:

@@ -24,7 +24,7 @@ COEFFICIENTS = Path(__file__).with_name("smoothness.json")
 # all those of the fit, such as one with repeated slices, and does not count as smooth.
 CLIPPED, OUTSIDE = 4.0, 10.0
 # Log odds above which a volume counts as smooth. A sharp volume that counts as smooth keeps the blur of its slices.
-LEAST_ODDS = 1.5
+LEAST_ODDS = 1.8
 
 
 @dataclass(frozen=True)

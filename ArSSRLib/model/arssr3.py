@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,7 @@ class ArSSR3(ArSSR2):
     """Encoder and decoder as one network; see the module docstring."""
 
     config: ArSSR3Config
+    uses_profile: ClassVar[bool] = True
 
     def __init__(self, config: ArSSR3Config) -> None:
         super().__init__(config)

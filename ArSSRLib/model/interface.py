@@ -93,6 +93,7 @@ class SuperResolutionModel(nn.Module, ABC):
     sha256: str = ""
     config: ModelConfig
     slabs_independent: ClassVar[bool] = True
+    uses_profile: ClassVar[bool] = False
     answers_locally: ClassVar[bool] = False
     encoding_cost: ClassVar[float] = 40.0
 

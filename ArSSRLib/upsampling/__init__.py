@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ArSSRLib.acquisition.decision import Estimate, decided_profile, predicted_contrast
+from ArSSRLib.acquisition.decision import Estimate, decided_profile
 from ArSSRLib.acquisition.profile import UNKNOWN, told_of
 from ArSSRLib.acquisition.slice_gains import SliceGains
 from ArSSRLib.backends.openvino_encoder import openvino_bytes_per_coarse_voxel
@@ -40,6 +40,7 @@ from ArSSRLib.planning import NOWHERE, Destination, Plan, Work, slices_of
 from ArSSRLib.scratch import planes_of
 from ArSSRLib.upsampling.agreement import make_agree
 from ArSSRLib.upsampling.assembly import Assembly, Progress
+from ArSSRLib.upsampling.blind import BlindEstimate
 from ArSSRLib.upsampling.executor import choose_executor, precision_context
 from ArSSRLib.upsampling.preparation import Prepared, prepare
 from ArSSRLib.upsampling.storage import empty, within_range, within_region
@@ -93,11 +94,11 @@ def plan_upsampling(
     *,
     region: Sequence[Sequence[int]] | None = None,
     destination: Destination = NOWHERE,
-    estimate: Estimate = predicted_contrast,
+    estimate: Estimate | None = None,
 ) -> Plan:
-    """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing any voxels.
+    """Return the plan of `upsample` for the same arguments, for `carry_out`, without computing the result.
 
-    ``estimate`` estimates the slice profile if neither the user nor the file states it.
+    ``estimate`` estimates the slice profile if neither the user nor the file states it; by default, `BlindEstimate`.
 
     Raises:
         InputError: If the scale or the region is impossible, or the model supports only another scale.
@@ -125,7 +126,7 @@ def plan_upsampling(
         base_memory=used_memory(device),
         available_memory=free_memory(device),
         host_memory=None if device.type == "cpu" else free_memory(torch.device("cpu")),
-        profile=decided_profile(volume, options, parse_scale(scale), estimate=estimate),
+        profile=decided_profile(volume, options, parse_scale(scale), estimate=estimate or BlindEstimate(model, device)),
         region=region,
         destination=destination,
     ).plan()

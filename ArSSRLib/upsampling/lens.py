@@ -30,6 +30,7 @@ from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
 from ArSSRLib.normalization import IntensityRange, result_type
 from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.planning import DEFAULT_SHARE, must_agree
+from ArSSRLib.upsampling.blind import BlindEstimate
 from ArSSRLib.upsampling.executor import precision_context
 from ArSSRLib.upsampling.feature_maps import FeatureCache, FeatureMap, Mask, encoded
 from ArSSRLib.upsampling.plane import AxisVectors, Pixels, Plane, PlanePoints, Vector
@@ -109,8 +110,10 @@ class Lens:
         self._volume, self._options = volume, options
         self._device = torch.device(options.device)
         self._model = model.to(self._device).eval()
-        estimate = EstimatedOnce()  # regardless of the scale
-        self._estimate: Estimate = estimate if examined is None else lambda _volume: estimate(examined)
+        estimate = EstimatedOnce(BlindEstimate(self._model, self._device))  # regardless of the scale
+        self._estimate: Estimate = estimate
+        if examined is not None:
+            self._estimate = lambda _volume, unknown: estimate(examined, unknown)
         prepared = prepare(volume, decided_profile(volume, options, estimate=self._estimate), options)
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape

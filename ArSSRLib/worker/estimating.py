@@ -1,4 +1,4 @@
-"""The task "profile": what the voxels of a volume say about its slice profile; PyTorch is not needed."""
+"""The task "profile": what the voxels of a volume say about its slice profile; without a model, without PyTorch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ArSSRLib.acquisition.decision import predicted_contrast
+from ArSSRLib.acquisition.decision import Predictions, predicted_contrast
 from ArSSRLib.acquisition.estimate import Prediction
-from ArSSRLib.errors import InputError, reason_of, shown
+from ArSSRLib.errors import DependencyError, InputError, reason_of, shown
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.volume import Volume
 from ArSSRLib.worker.job import ProfileJob
+from ArSSRLib.worker.packages import load_packages
 
 
 def estimate_profile(job: ProfileJob) -> dict[str, Any]:
@@ -21,16 +22,33 @@ def estimate_profile(job: ProfileJob) -> dict[str, Any]:
     Raises:
         InputError: If the file cannot be read, or does not hold a volume of that size and type.
     """
-    found = predicted_contrast(_volume_of(job))
+    volume = _volume_of(job)
+    found = predicted_contrast(volume) if job.model is None else _tried(volume, job.model)
     return {"predictions": [None if one is None else _as_list(one) for one in found]}
 
 
-def _as_list(one: Prediction) -> list[float | bool] | None:
+def _tried(volume: Volume, name: str) -> Predictions:
+    """Return the predictions for which a model is tried, too; the CPU is sufficient for a part of a volume."""
+    try:
+        load_packages()
+    except DependencyError:
+        return predicted_contrast(volume)
+    import torch  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
+
+    from ArSSRLib.checkpoint import load_model  # noqa: PLC0415
+    from ArSSRLib.upsampling.blind import BlindEstimate  # noqa: PLC0415
+
+    device = torch.device("cpu")
+    return BlindEstimate(load_model(name, device=device), device)(volume, (True,) * 3)
+
+
+def _as_list(one: Prediction) -> list[float | None] | None:
     """Return the fields of a prediction as JSON can hold them, or None if it decides nothing."""
     if math.isfinite(one.kept + one.error):
         return [*one]
     # With the largest possible error of a contrast, it contradicts nothing that is stated, as with an infinite one.
-    return [one.kept, 1.0, True] if one.smooth and math.isfinite(one.kept) else None
+    decides = (one.smooth or one.width is not None) and math.isfinite(one.kept)
+    return [*one._replace(error=1.0)] if decides else None
 
 
 def _volume_of(job: ProfileJob) -> Volume:

@@ -127,12 +127,14 @@ class ProfileJob:
         dtype: Type of the intensities, as NumPy names it.
         size: Voxels along i, j, k.
         spacing: Spacing along i, j, k, in mm.
+        model: Name or file of the weights that are tried for the profile; None for none.
     """
 
     input: Path
     dtype: str
     size: tuple[int, int, int]
     spacing: Factors
+    model: str | None
 
 
 Job: TypeAlias = UpsampleJob | LensJob | ProbeJob | ProfileJob
@@ -184,7 +186,7 @@ def job_from_table(table: object) -> Job:
     if task == "probe":
         return dataclass_from(ProbeJob, values, kind="job")
     if task == "profile":
-        return dataclass_from(ProfileJob, values, kind="job")
+        return dataclass_from(ProfileJob, {"model": None, **values}, kind="job")
     if task not in ("upsample", "lens"):
         msg = f"The job's task = {shown(task)} must be upsample, lens, profile or probe."
         raise InputError(msg)

@@ -49,11 +49,12 @@ def upsample_volumes(job: UpsampleJob, events: Events, cancellation: Cancellatio
     from ArSSRLib.checkpoint import load_model  # noqa: PLC0415 - what needs PyTorch, once it is known to be there
     from ArSSRLib.device import device_name, peak_memory, resolve_device  # noqa: PLC0415
     from ArSSRLib.upsampling import decided  # noqa: PLC0415
+    from ArSSRLib.upsampling.blind import BlindEstimate  # noqa: PLC0415
 
     job = replace(job, options=decided(job.options))
     device = resolve_device(job.options.device)
     model = load_model(job.model, device=device)
-    results, estimate = [], EstimatedOnce()
+    results, estimate = [], EstimatedOnce(BlindEstimate(model, device))
     with _hidden_folders(job.volumes, cancellation) as hidden:
         for number, (files, unfinished) in enumerate(zip(job.volumes, hidden, strict=True), start=1):
             begun = time.monotonic()

@@ -2,17 +2,16 @@
 
     python Testing/benchmarks/profile_table.py FOLDER TRAINING
 
-FOLDER contains volumes to which neither the estimate nor the network was fitted; TRAINING contains those for choosing
-the largest expected error with which an estimate is used (every tenth volume). Each volume is resampled to 1.2 mm, and
-its acquisition is simulated with one of three noise levels. The profile is estimated from the whole acquisition, and a
-crop is upsampled without a profile, with the estimate (even if it would not be used), and with the true profile. A
-subject that has rows in the CSV files is not computed again.
+FOLDER contains volumes to which neither the estimate nor the network was fitted; TRAINING contains those that show
+which width the network's own result indicates (every tenth volume). Each volume is resampled to 1.2 mm, and its
+acquisition is simulated with one of three noise levels. The profile is estimated from the whole acquisition, and a crop
+is upsampled without a profile, with the estimate, and with the true profile. A subject that has rows in the CSV files
+is not computed again.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,27 +26,31 @@ from profile_samples import (
     PROFILES,
     SMOOTH_WIDTH,
     SPACING,
-    Array,
     acquisitions,
     along,
 )
 from row_files import read_rows, write_rows
 
-from ArSSRLib.acquisition.estimate import LARGEST_ERROR, predicted_axes, profile_of
-from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
+from ArSSRLib.acquisition.decision import decide
+from ArSSRLib.acquisition.estimate import gaussian_width
+from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile
 from ArSSRLib.checkpoint import load_model
 from ArSSRLib.checkpoint.bundled import DEFAULT_MODEL
 from ArSSRLib.evaluation.markdown import NOTHING, markdown_table
+from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.metrics import brain_mask, psnr
 from ArSSRLib.model.interface import SuperResolutionModel
+from ArSSRLib.options import UpsamplingOptions
 from ArSSRLib.training.validation import predict
+from ArSSRLib.upsampling.blind import WIDTHS, BlindEstimate, tried_scale
+from ArSSRLib.volume import Volume
 
 OUTPUT = Path(__file__).resolve().parents[2] / "Resources" / "Evaluation"
 NAME, CHOICE = "slice_profile", "slice_profile_choice"
-# Every n-th training volume is used, and these errors are compared on them.
-EVERY, ERRORS = 10, (0.05, 0.06, 0.07, 0.08, 0.1)
-# Estimates with more contrast counted as points when the choice was made; since then, they are unknown.
-POINTS = 0.9
+# Every n-th training volume is used.
+EVERY = 10
+# The scale that coarsens one axis alone.
+THICK = "1x1x4"
 
 
 class SubjectRow(Protocol):
@@ -73,9 +76,8 @@ class Row:
         smooth: Whether the truth was blurred before.
         noise: Standard deviation as a fraction of the range.
         kept: Contrast that the true profile preserves at Nyquist.
-        estimated: The same for the estimates along the coarsened axes, on average, even if they would not be used; NaN
-            if there is none, or if it is impossible.
-        expected: The largest of their expected errors.
+        estimated: The same for the estimates along the coarsened axes, on average; NaN if one of them is unknown.
+        tried: Width with which the network's own result reproduces the acquisition, in coarse voxels; 0 for points.
         unknown: PSNR in dB of the result without a profile, in the brain mask of the crop.
         gain_estimated: PSNR with the estimate over that, in dB; NaN without one.
         gain_told: PSNR with the true profile over that, in dB.
@@ -89,7 +91,7 @@ class Row:
     noise: float
     kept: float
     estimated: float
-    expected: float
+    tried: float
     unknown: float
     gain_estimated: float
     gain_told: float
@@ -99,21 +101,30 @@ class Row:
         """Estimated minus true contrast at Nyquist; NaN without an estimate."""
         return self.estimated - self.kept
 
-    def trusted(self, largest: float = LARGEST_ERROR) -> bool:
-        """Return whether the estimate is used with a limit of its expected error."""
-        return not np.isnan(self.estimated) and self.expected <= largest
+    @property
+    def known(self) -> bool:
+        """Whether there is an estimate."""
+        return not np.isnan(self.estimated)
+
+    @property
+    def true_width(self) -> float:
+        """Width of the Gaussian that preserves the same contrast, in coarse voxels; 0 for points."""
+        return gaussian_width(self.kept) if self.kept < 1 else 0.0
 
 
 def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
     """Yield the rows of a volume."""
+    blind = BlindEstimate(model, torch.device("cpu"))
     for acquired in acquisitions(path):
-        estimate, expected = _estimated(acquired.scan, acquired.scale)
+        factors = [float(s) for s in reversed(acquired.scale)]
+        grid = VolumeGeometry(acquired.scan.shape[::-1], tuple(s * SPACING for s in factors))
+        volume = Volume(acquired.scan, grid)
+        estimate = decide(volume, UpsamplingOptions(), factors, estimate=blind).profile
         mask, crop = brain_mask(acquired.truth), torch.from_numpy(acquired.coarse)
         base, estimated, told = (
             psnr(acquired.truth, predict(model, crop, acquired.truth.shape, torch.device("cpu"), known), mask)
             for known in (UNKNOWN, estimate, along(acquired.profile))
         )
-        factors = [float(s) for s in reversed(acquired.scale)]
         covered = estimate.covers(factors)
         guesses = [_kept(axis) for axis, s in zip(estimate.axes, factors, strict=True) if s > 1]
         yield Row(
@@ -125,22 +136,11 @@ def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
             noise=acquired.noise,
             kept=_kept(acquired.profile),
             estimated=float(np.mean(guesses)) if covered else float("nan"),
-            expected=expected,
+            tried=blind.tried_width(acquired.scan, tried_scale(grid.spacing)[::-1]) or 0.0,
             unknown=base,
             gain_estimated=estimated - base if covered else float("nan"),
             gain_told=told - base,
         )
-
-
-def _estimated(scan: Array, scale: Sequence[int]) -> tuple[SliceProfile, float]:
-    """Return the estimates, however uncertain, and the largest expected error along the coarsened axes."""
-    predicted = predicted_axes(scan, [s * SPACING for s in scale])
-    if None in predicted:
-        return UNKNOWN, float("inf")
-    k, j, i = (found and profile_of(found._replace(error=0.0)) for found in predicted)
-    return SliceProfile((i, j, k)), max(
-        found.error for found, s in zip(predicted, scale, strict=True) if found and s > 1
-    )
 
 
 def _kept(axis: AxisProfile | None) -> float:
@@ -149,7 +149,7 @@ def _kept(axis: AxisProfile | None) -> float:
 
 def _line(rows: Sequence[Row]) -> list[str]:
     """Return the cells of a row of the table."""
-    known = [row for row in rows if row.trusted()]
+    known = [row for row in rows if row.known]
     error, gains = np.abs([row.error for row in known]), [row.gain_estimated for row in known]
     cells = [
         str(len(rows)),
@@ -170,16 +170,18 @@ def _table(first: str, groups: Sequence[Group], rows: Sequence[Row]) -> str:
     return markdown_table((first, *HEAD), [[name, *_line(some)] for name, some in chosen if some])
 
 
-def _choices(rows: Sequence[Row]) -> str:
-    """Return the table by which the largest expected error was chosen, with and without estimates of points."""
+def _indicated(rows: Sequence[Row]) -> str:
+    """Return the table of the true widths for each tried width."""
     lines = []
-    for points, largest in itertools.product((True, False), ERRORS):
-        gains = [row.gain_estimated for row in rows if row.trusted(largest) and (points or row.estimated < POINTS)]
-        worst = f"{min(gains):+.2f}" if gains else NOTHING
-        known = 100 * len(gains) / len(rows)
-        cells = ("used" if points else "unknown", f"{largest:g}", f"{100 - known:.0f} %")
-        lines.append([*cells, f"{sum(gains) / len(rows):+.3f}", worst])
-    return markdown_table(("points", "largest expected error", "unknown", "estimated", "worst"), lines)
+    for tried, indicated in WIDTHS.items():
+        cells = ["points" if tried is None else f"{tried:g}"]
+        for thick, used in zip((False, True), indicated, strict=True):
+            widths = [r.true_width for r in rows if (r.scale == THICK) == thick and r.tried == (tried or 0)]
+            spread = " / ".join(f"{np.quantile(widths, part):.2f}" for part in (0.1, 0.5, 0.9)) if widths else NOTHING
+            cells += [str(len(widths)), spread, "unknown" if used is None else f"{used:g}"]
+        lines.append(cells)
+    axes = [f"{text}, {axes}" for axes in ("all axes", "thick axis") for text in ("cases", "true width", "estimate")]
+    return markdown_table(("tried", *axes), lines)
 
 
 def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
@@ -187,7 +189,7 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
 
     Args:
         rows: Rows of the volumes for the evaluation.
-        choice: Rows of the volumes for choosing the largest expected error.
+        choice: Rows of training volumes.
         model: Name of the network.
     """
     sharp = [row for row in rows if not row.smooth]
@@ -222,10 +224,12 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
                 _table("scale", by_scale, sharp),
                 f"Point sampling of volumes smoothed by a Gaussian of {SMOOTH_WIDTH:g} voxels before the acquisition:",
                 _table("scale", by_scale, [row for row in rows if row.smooth]),
-                f"An estimate is used if its expected error is at most {LARGEST_ERROR:g}, and if it is not a point, "
-                "because points cannot be distinguished from narrow slices. Both rules were chosen on "
-                f"{len({row.subject for row in choice})} training volumes, including smooth ones:",
-                _choices(choice),
+                "The network upsamples the center of a volume without a profile. The result is acquired again with "
+                "profiles of several widths, and the table shows the true widths (10 % / median / 90 % of the cases) "
+                "where each tried width reproduces the volume best, and the estimate that is made, on "
+                f"{len({row.subject for row in choice})} training volumes. With about 1 along all axes, nothing is "
+                "estimated: volumes that are smooth by nature show the same, and would become worse.",
+                _indicated(choice),
                 "Made by `python Testing/benchmarks/profile_table.py data/val data/train`; every case is in "
                 f"[{NAME}.csv]({NAME}.csv) and [{CHOICE}.csv]({CHOICE}.csv).",
             ]

@@ -45,7 +45,7 @@ def test_the_panel_plans_what_the_worker_plans(scene, tiny_model, facts, region,
     roi = mrml_volumes.add_roi(GRID.ras_affine[:3] @ (10, 9, 3, 1), (4, 4, 3)) if region else None
     options = UpsamplingOptions(device="cpu", slice_thickness=thickness)
     request = makeRequest(node, scale=(1, 1, 2), roi=roi, model="arssr2", options=options)
-    remember(keyOf(node), predicted_contrast(volume))
+    remember(keyOf(node, "arssr2"), predicted_contrast(volume))
 
     shown = estimateRun(request, facts)
 
@@ -71,7 +71,7 @@ def test_a_profile_estimated_from_the_voxels_is_planned_for_once_it_is_known(sce
     found = Prediction(0.6, 0.01)
     for place in (None, roi):
         estimateRun(makeRequest(node, scale=(1, 1, 2), roi=place, model="arssr2"), facts)
-        remember(keyOf(node), (found,) * 3)
+        remember(keyOf(node, "arssr2"), (found,) * 3)
     node.GetImageData().Modified()
     estimateRun(makeRequest(node, scale=(1, 1, 2), model="arssr2"), facts)
 

@@ -206,7 +206,7 @@ def test_the_preview_of_a_frame_uses_the_profile_that_the_panel_shows(opened, sl
     slicer.app.applicationLogic().GetModuleLogic("Sequences").UpdateProxyNodesFromSequences(browser)
     for number, array in enumerate(arrays):
         node = sequence.GetNthDataNode(number)
-        remember(keyOf(node), predicted_contrast(Volume(array, grid)))
+        remember(keyOf(node, opened._parameterNode.model), predicted_contrast(Volume(array, grid)))
     parameters = opened._parameterNode
     parameters.inputVolume, parameters.mode, parameters.scaleK = proxy, ScaleMode.AXES, 4.0
     views.showInViews(proxy)

@@ -54,7 +54,7 @@ def test_the_panel_says_what_the_record_says(scene, tiny_model, monkeypatch, cap
     node = mrml_volumes.add_volume(GRID, volume.array)
     options = UpsamplingOptions(device="cpu", slice_thickness=thickness)
     request = makeRequest(node, scale=(1, 1, 4), options=options)
-    remember(keyOf(node), predicted_contrast(volume))
+    remember(keyOf(node, request.model), predicted_contrast(volume))
 
     decision, missing = plannedDecision(request)
 
@@ -72,7 +72,7 @@ def test_the_panel_says_what_the_record_says(scene, tiny_model, monkeypatch, cap
 def test_a_worker_estimates_what_the_engine_does_without_blocking_the_window(scene, temporary, slicerHost):
     volume, found = slices(WIDE), []
     assert volume.array.nbytes > CHUNK / 8
-    estimate = VoxelEstimate(volume, onEnd=found.append)
+    estimate = VoxelEstimate(volume, "arssr2", onEnd=found.append)
 
     estimate.start()
 
@@ -103,7 +103,7 @@ def test_all_frames_are_judged_by_the_first_one_and_a_single_frame_by_itself(sce
 
     np.testing.assert_array_equal(volumeFromNode(request.frames[0]).array, frames[0].array)
     assert makeRequest(proxy, scale=(1, 1, 4)).frames[0] is proxy
-    remember(keyOf(request.frames[0]), predicted_contrast(frames[0]))
+    remember(keyOf(request.frames[0], request.model), predicted_contrast(frames[0]))
     decision, missing = plannedDecision(request)
     assert (decision.profile, missing) == (UNKNOWN, False)
 
@@ -133,7 +133,7 @@ def test_each_frame_that_is_chosen_is_judged_by_itself_once(scene, tiny_model, s
         browser.SetSelectedItemNumber(number)
         request = makeRequest(proxy, scale=(1, 1, 4))
         if plannedDecision(request)[1]:
-            remember(keyOf(proxy), predicted_contrast(frames[number]))
+            remember(keyOf(proxy, request.model), predicted_contrast(frames[number]))
             examined.append(number)
 
         decision, missing = plannedDecision(request)

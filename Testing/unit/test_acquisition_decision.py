@@ -12,7 +12,7 @@ from messages import one_line
 from phantoms import texture
 
 from ArSSRLib.acquisition import decision
-from ArSSRLib.acquisition.decision import EstimatedOnce, decide, decided_profile
+from ArSSRLib.acquisition.decision import EstimatedOnce, decide, decided_profile, predicted_contrast
 from ArSSRLib.acquisition.estimate import Prediction, profile_of
 from ArSSRLib.acquisition.matrices import profile_matrices
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile
@@ -222,13 +222,13 @@ def with_estimate(axis: AxisProfile | None, scale: int, guess: Prediction | None
 @pytest.mark.parametrize("found", list(permutations(PREDICTIONS, 3)))
 def test_skipping_the_estimate_never_changes_the_decision(found):
     for profile, scale in CASES:
-        decision = decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=lambda _: found)
+        decision = decide(volume(profile), DEFAULT_OPTIONS, scale, estimate=lambda *_: found)
 
         assert decision.profile.axes == tuple(map(with_estimate, profile.axes, scale, found))
 
 
 def test_nothing_is_estimated_if_the_estimate_cannot_change_the_decision():
-    def refuse(_volume):
+    def refuse(_volume, _unknown):
         raise AssertionError
 
     closed = [
@@ -275,8 +275,8 @@ def test_info_says_that_a_profile_is_estimated():
 def test_one_estimate_is_used_for_all_volumes_on_the_same_grid():
     first, later, other = slices(), slices(), slices(spacing=(1.0, 1.0, 3.0))
     later.array[:] = 0  # a frame without contrast
-    estimate = EstimatedOnce()
+    estimate = EstimatedOnce(predicted_contrast)
 
-    assert estimate(first) == estimate(later) == decision.predicted_contrast(first)
+    assert estimate(first, ()) == estimate(later, ()) == decision.predicted_contrast(first)
     assert decision.predicted_contrast(later) == (None, None, None)
-    assert estimate(other) == decision.predicted_contrast(other)
+    assert estimate(other, ()) == decision.predicted_contrast(other)

@@ -140,7 +140,7 @@ def test_the_voxels_of_a_smooth_volume_count_as_points_where_nothing_is_stated(c
     volume = Volume(np.zeros((8, 8, 8), np.float32), geometry, header)
 
     with caplog.at_level(logging.INFO):
-        decision = decide(volume, UpsamplingOptions(), (2, 2, 1), estimate=lambda _: (guess,) * 3)
+        decision = decide(volume, UpsamplingOptions(), (2, 2, 1), estimate=lambda *_: (guess,) * 3)
         decision.log(geometry.spacing)
 
     assert decision.profile == SliceProfile((stated, POINTS, None))

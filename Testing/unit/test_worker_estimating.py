@@ -52,7 +52,7 @@ def test_a_smooth_volume_is_told_to_the_panel_in_numbers_that_json_has(slices, m
 
     told = json.loads(json.dumps(estimate_profile(job(*slices)), allow_nan=False))["predictions"]
 
-    assert told == [[0.1, min(error, 1.0), True], None, [0.1, min(error, 1.0), True]]
+    assert told == [[0.1, min(error, 1.0), True, False, None], None, [0.1, min(error, 1.0), True, False, None]]
     assert profile_of(Prediction(*told[0])) == AxisProfile("point", source="estimated")
 
 
