@@ -38,7 +38,7 @@ _MEDIAN_OF_NORMAL = 0.6745
 
 
 @dataclass(frozen=True)
-class _Anatomy:
+class Anatomy:
     """The part of a volume, shape (k, j, i), with anatomy: a view, and the intensity ``low`` and range ``width``."""
 
     voxels: npt.NDArray[Any]
@@ -73,7 +73,7 @@ def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features |
         array: Finite intensities without padding, shape (k, j, i).
         spacing: Spacing along k, j, i, in mm.
     """
-    anatomy = _anatomy_of(array)
+    anatomy = anatomy_of(array)
     if anatomy is None or min(anatomy.voxels.shape) < SHORTEST:
         return None
     spectra, center = [_spectrum(anatomy, axis) for axis in range(3)], _center(anatomy)
@@ -97,7 +97,7 @@ def _in_bands(spectrum: FloatArray, frequency: FloatArray) -> FloatArray:
     return np.asarray(at[1:] - at[0])
 
 
-def _anatomy_of(array: npt.NDArray[Any]) -> _Anatomy | None:
+def anatomy_of(array: npt.NDArray[Any]) -> Anatomy | None:
     """Return the bounding box of the anatomy, or None if the volume has no contrast."""
     step = max(1, math.ceil((array.size / SAMPLED) ** (1 / 3)))
     sample = array[::step, ::step, ::step].astype(np.float64)
@@ -110,10 +110,10 @@ def _anatomy_of(array: npt.NDArray[Any]) -> _Anatomy | None:
     for axis, length in enumerate(array.shape):
         inside = np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis)))
         box.append(slice(step * int(inside[0]), min(length, step * int(inside[-1]) + 1)))
-    return _Anatomy(array[tuple(box)], low, high - low)
+    return Anatomy(array[tuple(box)], low, high - low)
 
 
-def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
+def _spectrum(anatomy: Anatomy, axis: int) -> FloatArray:
     """Return the log mean power, from 0 to Nyquist, of the half of the lines with the most contrast."""
     lines = np.moveaxis(anatomy.voxels, axis, -1)
     step = math.ceil(math.sqrt(lines.shape[0] * lines.shape[1] / LINES))
@@ -127,7 +127,7 @@ def _spectrum(anatomy: _Anatomy, axis: int) -> FloatArray:
     return np.asarray(np.log(mean / length + _LEAST_POWER))
 
 
-def _center(anatomy: _Anatomy) -> FloatArray:
+def _center(anatomy: Anatomy) -> FloatArray:
     """Return the normalized block at the center of the anatomy in which noise and edges are measured."""
     middle = tuple(slice(max(0, n - NOISE_BLOCK) // 2, (n + NOISE_BLOCK) // 2) for n in anatomy.voxels.shape)
     return anatomy.normalized(anatomy.voxels[middle])

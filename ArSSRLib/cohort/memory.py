@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ArSSRLib.acquisition.decision import Estimate, EstimatedOnce
 from ArSSRLib.cohort.places import Place, Share, gpu_share
 from ArSSRLib.cohort.processing import Task, load, read_scan
 from ArSSRLib.commands.resolution import factors_for
@@ -18,6 +19,7 @@ from ArSSRLib.errors import ArSSRError, InputError, MemoryLimitError
 from ArSSRLib.io import destination_of
 from ArSSRLib.planning import DEFAULT_SHARE, Plan
 from ArSSRLib.upsampling import plan_upsampling
+from ArSSRLib.upsampling.blind import BlindEstimate
 from ArSSRLib.volume import Volume
 
 # Candidate limits for a worker of a cluster, in GB, and the accepted extra work compared with the highest limit.
@@ -56,10 +58,10 @@ def least_limit(task: Task, volume: Volume) -> float:
     Raises:
         MemoryLimitError: If it does not fit into any limit, or into the free memory of this machine.
     """
-    costs = {}
+    costs, estimate = {}, EstimatedOnce(BlindEstimate(load(task.model), torch.device("cpu")))
     for limit in reversed(LIMITS):
         try:
-            costs[limit] = plan_of(task, volume, limit).cost
+            costs[limit] = plan_of(task, volume, limit, estimate).cost
         except MemoryLimitError:
             if not costs:
                 raise
@@ -68,7 +70,7 @@ def least_limit(task: Task, volume: Volume) -> float:
     return min(limit for limit, cost in costs.items() if cost <= ACCEPTED_WORK * least)
 
 
-def plan_of(task: Task, volume: Volume, limit: float) -> Plan:
+def plan_of(task: Task, volume: Volume, limit: float, estimate: Estimate | None = None) -> Plan:
     """Return the plan of a scan on a CPU within a limit in GB.
 
     Raises:
@@ -76,7 +78,8 @@ def plan_of(task: Task, volume: Volume, limit: float) -> Plan:
     """
     options = replace(task.options, device="cpu", backend="torch", precision="auto", memory_limit=limit)
     factors = factors_for(volume.geometry, Namespace(**task.how))
-    return plan_upsampling(volume, load(task.model), factors, options, destination=destination_of(Path("scan.nii.gz")))
+    model, destination = load(task.model), destination_of(Path("scan.nii.gz"))
+    return plan_upsampling(volume, model, factors, options, destination=destination, estimate=estimate)
 
 
 def _require_room(tasks: Sequence[Task], limit: float, jobs: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ArSSRLib.acquisition.consistency import Agreement
 from ArSSRLib.acquisition.decision import Predictions, predicted_contrast
 from ArSSRLib.acquisition.profile import UNKNOWN, AxisProfile, SliceProfile, told_of
+from ArSSRLib.acquisition.spectra import anatomy_of
 from ArSSRLib.convolution.slabs import unobserved
 from ArSSRLib.coordinates import whole_grid
 from ArSSRLib.model.interface import Conditioning, SuperResolutionModel
@@ -81,9 +82,11 @@ class BlindEstimate:
         return along_all if min(scale) > 1 else along_thick
 
     def tried_width(self, array: npt.NDArray[Any], scale: Sequence[float]) -> float | None:
-        """Return which of `WIDTHS` reproduces a volume best; None for points or few slices. Arguments as above."""
-        intensities = IntensityRange.of(array)
-        part = torch.from_numpy(intensities.normalize(central_part(array, scale)))
+        """Return which of `WIDTHS` reproduces the volume best; None also for few slices. Arguments as above."""
+        anatomy = anatomy_of(array)
+        if anatomy is None:
+            return None
+        part = torch.from_numpy(IntensityRange.of(array).normalize(central_part(anatomy.voxels, scale)))
         if min(n for n, s in zip(part.shape, scale, strict=True) if s > 1) < SHORTEST:
             return None
         shape = [math.floor(n * s + 0.5) for n, s in zip(part.shape, scale, strict=True)]
@@ -115,7 +118,7 @@ def central_part(array: npt.NDArray[Any], scale: Sequence[float]) -> npt.NDArray
 
 
 def _difference(part: Tensor, fine: Tensor, width: float | None) -> float:
-    """Return the root mean square difference between a part and its acquired result."""
+    """Return the mean squared difference between a part and its acquired result."""
     axis = AxisProfile("point") if width is None else AxisProfile("gaussian", width)
     agreement = Agreement.of(fine.shape, part.shape, SliceProfile((axis,) * 3))
     left = part - agreement.simulated(fine, [slice(None)] * 3)

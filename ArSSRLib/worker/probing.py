@@ -14,7 +14,7 @@ from ArSSRLib.checkpoint import find_entry
 from ArSSRLib.errors import ArSSRError, DependencyError, one_line
 from ArSSRLib.geometry import VolumeGeometry
 from ArSSRLib.normalization import IntensityRange
-from ArSSRLib.options import UpsamplingOptions
+from ArSSRLib.options import UNKNOWN_THICKNESS, UpsamplingOptions
 from ArSSRLib.timing import processor_times, taken_by_others
 from ArSSRLib.volume import Volume
 from ArSSRLib.worker.cancellation import Cancellation
@@ -155,7 +155,8 @@ def _time(
 
     array = np.random.default_rng(0).random((DEPTH, edge, edge), dtype=np.float32)
     volume = Volume(array, VolumeGeometry((edge, edge, DEPTH), (1.0, 1.0, 1.0)))
-    plan = plan_upsampling(volume, network, MEASURED_SCALE, UpsamplingOptions(device=str(device)))
+    options = UpsamplingOptions(device=str(device), slice_thickness=UNKNOWN_THICKNESS)  # noise has no profile
+    plan = plan_upsampling(volume, network, MEASURED_SCALE, options)
     started = time.perf_counter()
     carry_out(plan, volume, network, progress=lambda _: cancellation.check())
     return time.perf_counter() - started, plan.cost

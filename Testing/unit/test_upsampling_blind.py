@@ -53,7 +53,7 @@ class Oracle:
 @pytest.fixture(scope="module")
 def truth():
     """A texture from 0 to 1, shape (60, 60, 60)."""
-    array = texture(60)
+    array = texture(128)[34:94, 34:94, 34:94]  # without the background
     return ((array - array.min()) / np.ptp(array)).astype(np.float32)
 
 
@@ -190,11 +190,17 @@ def test_the_part_is_at_the_center_and_limited(scale):
     assert edges.max() < 1.1 * edges.min()
 
 
-def test_the_default_model_recognizes_narrow_slices_and_points(truth):
-    estimate = BlindEstimate(load_model("arssr3"), CPU)
+def test_the_default_model_recognizes_narrow_slices_and_points():
+    estimate, head = BlindEstimate(load_model("arssr3"), CPU), texture(64)
 
-    assert estimate.width(acquired(truth, ALL, None), ALL) is None
-    assert 0.5 <= estimate.width(acquired(truth, ALL, 0.7), ALL) <= 0.9
+    assert estimate.width(acquired(head, ALL, None), ALL) is None
+    assert 0.5 <= estimate.width(acquired(head, ALL, 0.7), ALL) <= 0.9
+
+
+def test_anatomy_away_from_the_center_is_found():
+    scan = np.pad(acquired(texture(64), ALL, 0.7), ((60, 0), (0, 60), (60, 0)))
+
+    assert BlindEstimate(load_model("arssr3"), CPU).width(scan, ALL) is not None
 
 
 def test_frames_share_the_estimate_of_the_first_one(truth, unsure):
