@@ -126,17 +126,23 @@ def predict(
 
 
 def score_case(
-    model: SuperResolutionModel, case: Case, device: torch.device, *, with_ssim: bool = False, told: bool = True
+    model: SuperResolutionModel,
+    case: Case,
+    device: torch.device,
+    *,
+    with_ssim: bool = False,
+    profile: SliceProfile | None = None,
 ) -> Score:
     """Evaluate the model on one case; SSIM, which takes longer, is only computed on request.
 
-    With ``told``, the network receives the slice profile, and its result is made to agree with the coarse volume.
+    ``profile`` is what is known of the slice profile; by default, all of it.
     """
-    profile = case.slice_profile if told else UNKNOWN
     results = {
         "cubic": case.cubic,
         "back_projection": case.back_projected,
-        "model": predict(model, case.coarse, case.truth.shape, device, profile),
+        "model": predict(
+            model, case.coarse, case.truth.shape, device, case.slice_profile if profile is None else profile
+        ),
     }
     ratios = {name: psnr(case.truth, result, case.mask) for name, result in results.items()}
     indices = {name: ssim(case.truth, result, case.mask) for name, result in results.items()} if with_ssim else {}
