@@ -27,16 +27,16 @@ from ArSSRLib.normalization import IntensityRange, replace_non_finite
 from ArSSRLib.padding import find_padding, without_padding
 from ArSSRLib.volume import Volume
 
-# Tried widths in voxels, with the width that each indicates along all axes, and along a thick axis; None is points. The
-# networks themselves assume about 1 voxel along all axes, which also fits volumes that are smooth by nature: nothing is
-# estimated then, nor for points.
+# Tried widths in voxels, with the width that each indicates along all axes, and along a thick axis; see
+# Resources/Evaluation/slice_profile.md. None is points, for which nothing is estimated. Larger widths along all axes
+# also fit volumes that are smooth by nature, which would become worse.
 WIDTHS: dict[float | None, tuple[float | None, float | None]] = {
     None: (None, None),
     0.4: (0.5, 0.5),
     0.5: (0.6, 0.6),
     0.6: (0.7, 0.7),
-    0.7: (0.9, 0.9),
-    0.8: (0.9, 0.9),
+    0.7: (None, 0.9),
+    0.8: (None, 0.9),
     0.9: (None, 1.0),
     1.0: (None, 1.1),
     1.1: (None, 1.1),

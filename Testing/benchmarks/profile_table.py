@@ -227,8 +227,8 @@ def report(rows: Sequence[Row], choice: Sequence[Row], model: str) -> str:
                 "The network upsamples the center of a volume without a profile. The result is acquired again with "
                 "profiles of several widths, and the table shows the true widths (10 % / median / 90 % of the cases) "
                 "where each tried width reproduces the volume best, and the estimate that is made, on "
-                f"{len({row.subject for row in choice})} training volumes. With about 1 along all axes, nothing is "
-                "estimated: volumes that are smooth by nature show the same, and would become worse.",
+                f"{len({row.subject for row in choice})} training volumes. With 0.7 or more along all axes, "
+                "nothing is estimated: volumes that are smooth by nature show the same, and would become worse.",
                 _indicated(choice),
                 "Made by `python Testing/benchmarks/profile_table.py data/val data/train`; every case is in "
                 f"[{NAME}.csv]({NAME}.csv) and [{CHOICE}.csv]({CHOICE}.csv).",
