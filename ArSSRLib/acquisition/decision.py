@@ -96,12 +96,7 @@ class Decision:
             )
         sources = [None if axis is None else axis.source for axis in self.profile.axes]
         estimated = _selected(self.profile, [source == "estimated" for source in sources])
-        if any(axis is not None and axis.kind == "point" for axis in estimated.axes):
-            logger.info(
-                "The volume is as smooth as an average of many brains or a statistical map, so its voxels count as "
-                "point samples; state the slice thickness if it is a scan."
-            )
-        elif estimated != UNKNOWN:
+        if estimated != UNKNOWN:
             words = described(estimated, spacing, only_known=True)
             logger.info("The slice profile is estimated from the volume: %s.", words)
 

@@ -35,6 +35,9 @@ CAUTION = 0.05
 # be distinguished from narrow slices: with points, an estimate gains nothing; with other slices, it costs up to 0.11 dB
 # at 3x.
 LEAST_KEPT, MOST_KEPT = 0.2, 0.95
+# Width assumed for volumes that are smooth by nature, in voxels; see docs/field.md. Larger ones would add edges that
+# are not there.
+WIDTH_OF_SMOOTH = 0.7
 # Difference in contrast, beyond the expected error, by which a volume contradicts a stated thickness; see
 # Resources/Evaluation/stated_profile.md. A wrong profile costs up to several dB, a missing one 0.1 to 0.4 dB.
 EXCESS = 0.1
@@ -46,7 +49,7 @@ class Prediction(NamedTuple):
     Attributes:
         kept: Contrast that the axis preserves at Nyquist, unitless.
         error: Expected absolute error of the contrast; infinite if the volume differs from those used for the fit.
-        smooth: Whether the volume is smooth by nature, so that its voxels count as point samples.
+        smooth: Whether the volume is smooth by nature, so that its profile cannot be predicted.
         tried: Whether a network was tried for the profile, too; see `ArSSRLib.upsampling.blind`.
         width: Full width at half maximum in voxels that the network indicates; None if it indicates none.
     """
@@ -118,7 +121,7 @@ def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[P
 def profile_of(prediction: Prediction) -> AxisProfile | None:
     """Return the predicted profile, or None if its expected error is too large."""
     if prediction.smooth:
-        return AxisProfile("point", source="estimated")
+        return AxisProfile("gaussian", WIDTH_OF_SMOOTH, "estimated")
     width = None
     if prediction.error <= LARGEST_ERROR and LEAST_KEPT <= prediction.kept <= MOST_KEPT:
         # Two digits, which is more than the accuracy, so that all machines compute the same profile.

@@ -65,8 +65,8 @@ class AxisProfile:
 
     @property
     def certainty(self) -> float:
-        """Certainty as a network receives it: 1 for a fact and for points of a smooth volume, 0.5 for an estimate."""
-        return ESTIMATED if self.source == "estimated" and self.kind != "point" else STATED
+        """Certainty of the source as a network receives it: 1 for a fact, 0.5 for an estimate."""
+        return ESTIMATED if self.source == "estimated" else STATED
 
     def transfer(self) -> tuple[float, ...]:
         """Return the contrast that the profile preserves at each of `FREQUENCIES`; 1 is all of it."""

@@ -1,8 +1,8 @@
 """Whether a volume is smooth by nature: an average of many brains, a statistical map, or smoothed data.
 
 A network that does not know the slice profile takes such a volume for one with thick slices, and adds edges that are
-not there. Small networks recognize it by its spectra, its noise and its edges. Its voxels then count as point samples,
-with which the result gains instead of losing; see docs/field.md.
+not there. Small networks recognize it by its spectra, its noise and its edges. A narrow profile is then
+assumed, with which the result gains instead of losing; see docs/field.md.
 
 The coefficients are in `smoothness.json`, written by `Testing/benchmarks/smoothness_fit.py`.
 """

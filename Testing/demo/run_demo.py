@@ -20,6 +20,7 @@ from ArSSRLib.checkpoint import DEFAULT_MODEL
 from ArSSRLib.figure import save_comparison
 from ArSSRLib.interpolation import apply_matrices, cubic_upsample
 from ArSSRLib.metrics import brain_mask, psnr, ssim
+from ArSSRLib.options import UpsamplingOptions
 
 COLIN27 = Path("/usr/share/mricron/templates/ch2bet.nii.gz")
 SCALE = 2
@@ -27,10 +28,12 @@ OUTPUT = Path("demo_output")
 
 
 def sharpen(source: Path, target: Path, *, model: str | Path = DEFAULT_MODEL) -> None:
-    """Upsample from file to file: read, upsample, write."""
+    """Upsample from file to file: read, upsample, write. The slices are as thick as the voxels are long."""
     volume = read_volume(source)
+    options = UpsamplingOptions(slice_thickness="x".join(f"{length:g}" for length in volume.geometry.spacing))
     with tqdm(total=1.0, desc="Upsampling", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}") as bar:
-        result = upsample(volume, load_model(model), SCALE, progress=lambda fraction: bar.update(fraction - bar.n))
+        network, report = load_model(model), lambda fraction: bar.update(fraction - bar.n)
+        result = upsample(volume, network, SCALE, options, progress=report)
     write_volume(result, target, overwrite=True, description=f"demo, {SCALE}x")
 
 

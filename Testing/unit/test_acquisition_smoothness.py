@@ -1,4 +1,4 @@
-"""Volumes that are smooth by nature are recognized, and their voxels count as point samples; sharp ones are not."""
+"""Volumes that are smooth by nature are recognized, and have a narrow profile; sharp ones are not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ArSSRLib.volume import FileHeader, Volume
 
 VALIDATION = Path(__file__).resolve().parents[3] / "shared" / "data" / "val"
 ISOTROPIC = (1.2, 1.2, 1.2)
-POINTS = AxisProfile("point", source="estimated")
+NARROW = AxisProfile("gaussian", 0.7, "estimated")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_repeated_slices_are_not(smooth):
     assert counts_as_smooth(np.repeat(smooth[48:49], 24, axis=0), (4.8, 1.2, 1.2)) == [False] * 3
 
 
-def test_the_voxels_of_a_smooth_volume_count_as_points_where_nothing_is_stated(caplog):
+def test_a_smooth_volume_has_a_narrow_profile_where_nothing_is_stated(caplog):
     stated = AxisProfile("gaussian", 1.0, "DICOM")
     guess = Prediction(0.41, 0.01, smooth=True)
     geometry = VolumeGeometry((8, 8, 8), ISOTROPIC)
@@ -143,10 +143,10 @@ def test_the_voxels_of_a_smooth_volume_count_as_points_where_nothing_is_stated(c
         decision = decide(volume, UpsamplingOptions(), (2, 2, 1), estimate=lambda *_: (guess,) * 3)
         decision.log(geometry.spacing)
 
-    assert decision.profile == SliceProfile((stated, POINTS, None))
-    assert "its voxels count as point samples; state the slice thickness if it is a scan" in caplog.text
+    assert decision.profile == SliceProfile((stated, NARROW, None))
+    assert "The slice profile is estimated from the volume: j: Gaussian of" in caplog.text
 
 
-def test_a_smooth_volume_counts_as_points_although_its_contrast_cannot_be_predicted():
-    assert profile_of(Prediction(0.1, math.inf, smooth=True)) == POINTS
+def test_a_smooth_volume_has_a_narrow_profile_although_its_contrast_cannot_be_predicted():
+    assert profile_of(Prediction(0.1, math.inf, smooth=True)) == NARROW
     assert profile_of(Prediction(0.1, math.inf)) is None

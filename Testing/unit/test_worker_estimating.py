@@ -53,7 +53,7 @@ def test_a_smooth_volume_is_told_to_the_panel_in_numbers_that_json_has(slices, m
     told = json.loads(json.dumps(estimate_profile(job(*slices)), allow_nan=False))["predictions"]
 
     assert told == [[0.1, min(error, 1.0), True, False, None], None, [0.1, min(error, 1.0), True, False, None]]
-    assert profile_of(Prediction(*told[0])) == AxisProfile("point", source="estimated")
+    assert profile_of(Prediction(*told[0])) == AxisProfile("gaussian", 0.7, "estimated")
 
 
 def test_a_volume_without_contrast_has_no_estimate(tmp_path):
