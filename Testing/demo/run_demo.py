@@ -27,10 +27,11 @@ SCALE = 2
 OUTPUT = Path("demo_output")
 
 
-def sharpen(source: Path, target: Path, *, model: str | Path = DEFAULT_MODEL) -> None:
+def sharpen(source: Path, target: Path, *, model: str | Path = DEFAULT_MODEL, consistency: str = "auto") -> None:
     """Upsample from file to file: read, upsample, write. The slices are as thick as the voxels are long."""
     volume = read_volume(source)
-    options = UpsamplingOptions(slice_thickness="x".join(f"{length:g}" for length in volume.geometry.spacing))
+    thickness = "x".join(f"{length:g}" for length in volume.geometry.spacing)
+    options = UpsamplingOptions(slice_thickness=thickness, consistency=consistency)
     with tqdm(total=1.0, desc="Upsampling", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}") as bar:
         network, report = load_model(model), lambda fraction: bar.update(fraction - bar.n)
         result = upsample(volume, network, SCALE, options, progress=report)
@@ -87,7 +88,9 @@ def table(truth: Volume, results: dict[str, Volume]) -> str:
     return "\n".join(lines)
 
 
-def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = DEFAULT_MODEL) -> None:
+def demonstrate(
+    name: str, volume: Volume, folder: Path, *, model: str | Path = DEFAULT_MODEL, consistency: str = "auto"
+) -> None:
     """Coarsen a volume, upsample it, and write files, a figure and a table."""
     files = {part: folder / f"{part}.nii.gz" for part in ("truth", "input", "arssr", "cubic")}
     truth = cropped(volume)
@@ -98,7 +101,7 @@ def demonstrate(name: str, volume: Volume, folder: Path, *, model: str | Path = 
     print("of one coarse voxel (full width at half maximum) along every axis, sampled at the coarse voxels' centers.")
 
     started = time.monotonic()
-    sharpen(files["input"], files["arssr"], model=model)
+    sharpen(files["input"], files["arssr"], model=model, consistency=consistency)
     seconds = time.monotonic() - started
 
     after = read_volume(files["arssr"])
