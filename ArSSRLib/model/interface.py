@@ -83,6 +83,7 @@ class SuperResolutionModel(nn.Module, ABC):
         sha256: Checksum of the weights file.
         slabs_independent: Whether a block may be predicted in slabs; False if the network convolves fine voxels, so
             that slabs would depend on each other's margins.
+        uses_profile: Whether the slice profile changes its result.
         answers_locally: Whether `query` gives the same result for a part of a volume with its halo as for the whole;
             False if the network uses positions in the volume, or convolves fine voxels.
         encoding_cost: Cost of encoding a coarse voxel relative to predicting a fine voxel, for progress and planning:
