@@ -15,6 +15,7 @@ from ArSSRLib.acquisition.estimate import (
     LARGEST_ERROR,
     LEAST_KEPT,
     MOST_KEPT,
+    WIDTH_OF_SMOOTH,
     Prediction,
     fitted,
     gaussian_width,
@@ -93,7 +94,7 @@ def test_the_profile_of_noise_is_unknown():
 def test_a_smooth_volume_is_not_mistaken_for_thick_slices():
     smooth = ndimage.gaussian_filter(texture(64), 3)
 
-    assert {axis and axis.kind for axis in estimated_axes(smooth, (1.0, 1.0, 1.0))} <= {None, "point"}
+    assert {axis and axis.width for axis in estimated_axes(smooth, (1.0, 1.0, 1.0))} <= {None, WIDTH_OF_SMOOTH}
 
 
 def test_the_profile_of_identical_slices_is_unknown(fine):
