@@ -48,19 +48,18 @@ def cubic(volume: Volume, _: Sequence[Sequence[int]]) -> Volume:
     return Volume(array.numpy(), fine, volume.header)
 
 
-def network(volume: Volume, region: Sequence[Sequence[int]], *, quality: str, even_slices: str = "auto") -> Volume:
-    """Return a region of the result of the network for a quality."""
-    options = UpsamplingOptions(device="cpu", quality=quality, even_slices=even_slices)
-    model = load_model(DEFAULT_MODELS[quality])
-    return upsample(volume, model, scale_for_isotropic(volume.geometry), options, region=region)
+def network(volume: Volume, region: Sequence[Sequence[int]], *, model: str, quality: str = "standard") -> Volume:
+    """Return a region of the result of a bundled model."""
+    options = UpsamplingOptions(device="cpu", quality=quality)
+    return upsample(volume, load_model(model), scale_for_isotropic(volume.geometry), options, region=region)
 
 
 WAYS: dict[str, Callable[[Volume, Sequence[Sequence[int]]], Volume]] = {
     "scan": plain,
     "cubic": cubic,
-    f"{DEFAULT_MODEL}, slices as they are": partial(network, quality="standard", even_slices="off"),
-    DEFAULT_MODEL: partial(network, quality="standard"),
-    "best": partial(network, quality="best"),
+    "arssr2": partial(network, model="arssr2"),
+    DEFAULT_MODEL: partial(network, model=DEFAULT_MODEL),
+    "best": partial(network, model=DEFAULT_MODELS["best"], quality="best"),
 }
 
 
