@@ -8,7 +8,7 @@ removed with it, and are never saved with the scene.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,11 +127,15 @@ class Comparison:
         self.helpers = []
 
     def flip(self) -> None:
-        """Switch between before and after in the view that shows the result."""
+        """Switch between before and after in the view that shows the result, or between the sides of a divider."""
         if self._flip is None:
             return
         name, shown = self._flip
         shown.reverse()
+        if self._swipe is not None:
+            self._swipe.exchange()
+            self._captions[name].write(_sidesLabel(shown))
+            return
         volume, label = shown[-1]
         views.compositeOf(slicer.app.layoutManager().sliceWidget(name)).SetBackgroundVolumeID(volume.GetID())
         self._captions[name].write(label)
@@ -209,7 +213,12 @@ class Comparison:
         self._shortcut = _shortcut(self.flip)
         if mode == CompareMode.SWIPE:
             self._swipe = Swipe(widget, *(volume for volume, _label in shown[:2]))
-            self._captions[after].write("  |  ".join(label for _volume, label in shown[:2]))
+            self._captions[after].write(_sidesLabel(shown[:2]))
+
+
+def _sidesLabel(shown: Sequence[tuple[slicer.vtkMRMLScalarVolumeNode, str]]) -> str:
+    """Return the label of a view with a divider: what is on its left, and on its right."""
+    return "  |  ".join(label for _volume, label in shown)
 
 
 def layoutDescription(count: int) -> str:

@@ -34,10 +34,11 @@ class Swipe:
     ) -> None:
         """Start with the divider at the center."""
         self._widget = widget
-        self._after = after
+        self._before, self._after = before, after
         self.position = 0.5
         self._drawn: tuple[object, ...] = ()
         views.compositeOf(widget).SetBackgroundVolumeID(before.GetID())
+        # Both volumes have the same window and colors.
         self._layer = PlaneLayer(widget, "ArSSR", after)
         self._crosshair = crosshairNode()
         moved = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
@@ -55,6 +56,13 @@ class Swipe:
     def moveTo(self, position: float) -> None:
         """Move the divider to a fraction of the width of the view, 0 to 1."""
         self.position = min(max(position, 0.0), 1.0)
+        self._draw()
+
+    def exchange(self) -> None:
+        """Show the volume of the right side on the left, and vice versa."""
+        self._before, self._after = self._after, self._before
+        views.compositeOf(self._widget).SetBackgroundVolumeID(self._before.GetID())
+        self._drawn = ()
         self._draw()
 
     def _onPointer(self) -> None:

@@ -274,6 +274,26 @@ def test_right_of_the_divider_is_what_the_view_of_the_result_shows(pair, compari
     assert whole[:, 205:].std() > 10
 
 
+def test_the_key_exchanges_the_sides_of_a_divider(pair, comparison, slicerHost):
+    comparison.start(*pair, mode=CompareMode.SWIPE)
+    cubic = comparison.helpers[0]
+    assert (shown("Red"), label("Red")) == (cubic, "Cubic spline, 0.7 x 1.2 mm  |  ArSSR, 0.7 x 1.2 mm")
+    before = slicerHost.view_image("Red", size=(400, 400), fit=False)
+
+    comparison._shortcut.activated.emit()
+    assert (shown("Red"), label("Red")) == (pair[1], "ArSSR, 0.7 x 1.2 mm  |  Cubic spline, 0.7 x 1.2 mm")
+    exchanged = slicerHost.view_image("Red", size=(400, 400), fit=False)
+    comparison._swipe.moveTo(0.0)
+    whole = slicerHost.view_image("Red", size=(400, 400), fit=False)
+    assert np.abs(exchanged[:, 205:].astype(int) - before[:, 205:]).max() > 2
+    assert np.abs(exchanged[:, 205:].astype(int) - whole[:, 205:]).max() <= 2
+    first = int(leftEdge(pair[1], widget("Red").mrmlSliceNode())) + 5  # right of the line of the divider
+    assert np.abs(before[:, first:195].astype(int) - whole[:, first:195]).max() <= 2
+
+    comparison.flip()
+    assert (shown("Red"), label("Red").startswith("Cubic")) == (cubic, True)
+
+
 def test_a_swipe_leaves_nothing_behind(pair, comparison):
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     comparison.start(*pair, mode=CompareMode.SWIPE)
