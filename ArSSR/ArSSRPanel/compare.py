@@ -166,7 +166,8 @@ class Comparison:
         # Zero is middle gray; the window includes all but the largest differences.
         largest = float(np.percentile(np.abs(residual[::2, ::2, ::2]), 99.5)) or float(np.finfo(np.float32).tiny)
         setWindow(node, 2 * largest, 0.0)
-        return node, _("ArSSR minus cubic: black -{largest}, gray 0, white +{largest}").format(largest=f"{largest:.3g}")
+        scale = _("black -{largest}, gray 0, white +{largest}").format(largest=f"{largest:.3g}")
+        return node, f"{_('ArSSR minus cubic')}\n{scale}"
 
     def _arrange(
         self,
@@ -207,7 +208,7 @@ class Comparison:
         uncertainty = uncertaintyOf(resultVolume) if mode == CompareMode.SIDE_BY_SIDE else None
         if uncertainty is not None:
             self._overlay = UncertaintyOverlay(widget, uncertainty)
-            shown[1] = (resultVolume, f"{shown[1][1]}; {self._overlay.label}")
+            shown[1] = (resultVolume, f"{shown[1][1]}\n{self._overlay.label}")
             self._captions[after].write(shown[1][1])
         self._flip = (after, shown[:2])
         self._shortcut = _shortcut(self.flip)

@@ -80,7 +80,7 @@ class Lens:
         Args:
             plane: Intensities, shape (rows, columns); NaN is shown black.
             ijkToRAS: From (column, row, 0, 1) to the world in RAS mm, shape (4, 4).
-            label: A line for the edge of the view.
+            label: Lines for the edge of the view.
         """
         if self._layer is None:
             self._layer = PlaneLayer(self._widgets[self.view], "ArSSR preview", self._like)

@@ -204,13 +204,13 @@ class LivePreview:
 
 
 def labelOf(scale: Sequence[float], *, exact: bool, uncorrected: bool, options: UpsamplingOptions) -> str:
-    """Return the label of the lens: the scale, the accuracy, and further steps of Apply."""
-    parts = [_("exact") if exact else _("quick")]
-    if uncorrected:
-        parts.append(_("before agreement with the scan"))
-    if options.mirrored:
-        parts.append(_("without averaging"))
-    return _("ArSSR {scale}, {state}").format(scale=times_label(scale), state=", ".join(parts))
+    """Return the label of the lens: the scale and the accuracy, and in a second line the further steps of Apply."""
+    state = _("exact") if exact else _("quick")
+    lines = [_("ArSSR {scale}, {state}").format(scale=times_label(scale), state=state)]
+    steps = [_("agreement with the scan")] * uncorrected + [_("averaging")] * options.mirrored
+    if steps:
+        lines.append(_("before {steps}").format(steps=", ".join(steps)))
+    return "\n".join(lines)
 
 
 def _requestOf(parameters: Any) -> Request:

@@ -39,18 +39,18 @@ def setLayout(number: int) -> None:
 
 
 def setLabel(widget: Any, text: str) -> None:
-    """Write a line at the upper edge of a slice view; "" removes it."""
+    """Write lines at the upper edge of a slice view; "" removes them. Lines that are too long are cut by the view."""
     view = widget.sliceView()
     view.cornerAnnotation().SetText(_UPPER_EDGE, text)
     view.scheduleRender()
 
 
 class Caption:
-    """A line at the upper edge of a slice view, with the spacing of a volume along the axes of the view.
+    """Lines at the upper edge of a slice view, with the spacing of a volume along the axes of the view.
 
     Args:
         widget: The slice view.
-        volume: The volume; the line follows when the view is turned.
+        volume: The volume; the spacing follows when the view is rotated.
     """
 
     def __init__(self, widget: Any, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -61,12 +61,12 @@ class Caption:
         self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._write())
 
     def write(self, text: str) -> None:
-        """Show a line, in which "{spacing}" is replaced."""
+        """Show lines, in which "{spacing}" is replaced."""
         self._text = text
         self._write()
 
     def remove(self) -> None:
-        """Remove the line, and stop following the view."""
+        """Remove the lines, and stop following the view."""
         self._widget.mrmlSliceNode().RemoveObserver(self._tag)
         setLabel(self._widget, "")
 

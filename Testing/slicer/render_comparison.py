@@ -133,8 +133,8 @@ def picture(session: Any, name: str, size: tuple[int, int], *, fit: bool = True)
     text = annotation.GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
     font = ImageFont.load_default(size=max(size[1] // 26, LEAST_LETTERS))
     draw = ImageDraw.Draw(image)
-    place = ((size[0] - draw.textlength(text, font=font)) / 2, 6)
-    draw.text(place, text, fill=(255, 255, 160), font=font, stroke_width=2, stroke_fill=(0, 0, 0))
+    look = {"fill": (255, 255, 160), "stroke_width": 2, "stroke_fill": (0, 0, 0), "align": "center"}
+    draw.multiline_text((size[0] / 2, 6), text, font=font, anchor="ma", **look)
     return image
 
 

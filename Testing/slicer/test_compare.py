@@ -58,7 +58,7 @@ def test_the_difference_states_its_scale(pair, comparison):
 
     display = shown("Green").GetDisplayNode()
     half = f"{display.GetWindow() / 2:.3g}"
-    assert label("Green") == f"ArSSR minus cubic: black -{half}, gray 0, white +{half}"
+    assert label("Green") == f"ArSSR minus cubic\nblack -{half}, gray 0, white +{half}"
     assert display.GetLevel() == 0
 
 
@@ -76,9 +76,16 @@ def test_the_uncertainty_is_overlaid_on_the_result_with_its_scale(pair, uncertai
     composite, display = views.compositeOf(widget("Yellow")), uncertain.GetDisplayNode()
     assert (composite.GetForegroundVolumeID(), shown("Yellow")) == (uncertain.GetID(), pair[1])
     assert composite.GetForegroundOpacity() > 0
-    assert label("Yellow") == "ArSSR, 0.7 x 1.2 mm; colored: uncertainty 9.95 to 19.9"
+    assert label("Yellow") == "ArSSR, 0.7 x 1.2 mm\ncolored: uncertainty 9.95 to 19.9"
     assert (display.GetApplyThreshold(), round(display.GetLowerThreshold(), 2)) == (1, 9.95)
     assert {views.compositeOf(widget(name)).GetForegroundVolumeID() for name in ("Red", "Green")} == {None}
+
+
+def test_the_labels_fit_the_views_of_a_small_screen(pair, uncertain, comparison):
+    comparison.start(*pair)
+
+    # Slicer's letters are about 7 pixels wide, and each of three views beside the panel about 290.
+    assert max(len(line) for name in VIEWS for line in label(name).split("\n")) <= 40
 
 
 def test_a_flipped_view_has_no_overlay_while_it_shows_the_input(pair, uncertain, comparison):

@@ -15,6 +15,7 @@ from ArSSRPanel.acquisition import keyOf, remember
 from ArSSRPanel.choosers import ScaleMode, ThicknessSource
 from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import volumeFromNode
+from ArSSRPanel.preview import labelOf
 from phantoms import texture_in_slices
 from slice_views import helpers
 from slicer_runs import temporary_folder, worker_processes
@@ -103,6 +104,21 @@ def test_a_lens_at_rest_shows_the_voxels_of_the_result(previewing, tiny_weights)
     assert label() == "ArSSR 2x, exact"
     np.testing.assert_allclose(index[..., :2], np.rint(index[..., :2]), atol=1e-6)
     np.testing.assert_allclose(plane[rows, columns], whole.array[k, j, i], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("exact", "uncorrected", "quality", "expected"),
+    [
+        (False, False, "standard", "ArSSR 1x1x4, quick"),
+        (True, True, "standard", "ArSSR 1x1x4, exact\nbefore agreement with the scan"),
+        (True, False, "best", "ArSSR 1x1x4, exact\nbefore averaging"),
+        (True, True, "best", "ArSSR 1x1x4, exact\nbefore agreement with the scan, averaging"),
+    ],
+)
+def test_the_label_of_the_lens_names_the_further_steps_of_a_run(scene, exact, uncorrected, quality, expected):
+    options = UpsamplingOptions(quality=quality)
+
+    assert labelOf((1, 1, 4), exact=exact, uncorrected=uncorrected, options=options) == expected
 
 
 def test_the_lens_follows_scrolling_the_slider_and_the_mouse(previewing, slicerHost):
