@@ -144,7 +144,7 @@ class RunController:
 
 
 class LogSection:
-    """Shows the log since the module was opened; it contains no patient data, so users can attach it to questions.
+    """Shows the log since the module was opened. It names volumes and files, but contains nothing else of patients.
 
     Args:
         ui: The widgets of the panel.

@@ -192,6 +192,14 @@ def test_every_step_is_in_the_log(ready, finish):
     assert "Done: T1 ArSSR 2x" in log
 
 
+def test_the_log_names_volumes_and_its_button_says_so(ready, volume, finish):
+    volume.SetName("Doe_John")
+    finish(ready)
+
+    assert "Doe_John" in ready.ui.logTextEdit.plainText
+    assert "names of volumes" in ready.ui.copyLogButton.toolTip
+
+
 def test_the_log_can_be_copied_and_emptied(ready, finish, slicerHost):
     finish(ready)
 
