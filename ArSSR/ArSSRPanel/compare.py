@@ -23,6 +23,7 @@ from ArSSRPanel.cubic import cubicArray
 from ArSSRPanel.kept_state import forget, keep, restore
 from ArSSRPanel.nodes import addHelperVolume
 from ArSSRPanel.plane_layer import removeHelper
+from ArSSRPanel.sharpened import turnToSharpened
 from ArSSRPanel.swipe import Swipe
 from ArSSRPanel.uncertainty_overlay import UncertaintyOverlay, uncertaintyOf
 from ArSSRPanel.windowing import LinkedWindows, anatomyWindow, setWindow
@@ -194,7 +195,7 @@ class Comparison:
         views.setLayout(number)
         for name, (volume, label) in zip(VIEWS, each, strict=False):
             widget = layoutManager.sliceWidget(name)
-            _turn(widget.mrmlSliceNode(), inputVolume, resultVolume)
+            turnToSharpened(widget.mrmlSliceNode(), inputVolume, resultVolume)
             composite = views.compositeOf(widget)
             composite.SetLinkedControl(1)
             composite.SetHotLinkedControl(1)
@@ -231,31 +232,6 @@ def layoutDescription(count: int) -> str:
         for name in VIEWS[:count]
     )
     return f'<layout type="horizontal">{items}</layout>'
-
-
-def sharpenedOrientation(
-    inputVolume: slicer.vtkMRMLScalarVolumeNode, resultVolume: slicer.vtkMRMLScalarVolumeNode
-) -> str:
-    """Return the orientation that shows the improvement: a plane that contains the axis with the largest factor."""
-    before, after = inputVolume.GetSpacing(), resultVolume.GetSpacing()
-    factors = [coarse / fine for coarse, fine in zip(before, after, strict=True)]
-    if max(factors) < 1.05 * min(factors):
-        return "Axial"
-    matrix = vtk.vtkMatrix4x4()
-    inputVolume.GetIJKToRASDirectionMatrix(matrix)
-    thick = slicer.util.arrayFromVTKMatrix(matrix)[:3, int(np.argmax(factors))]
-    # Sagittal planes contain both other directions; thick sagittal slices are shown in axial planes.
-    return "Axial" if np.argmax(np.abs(thick)) == 0 else "Sagittal"
-
-
-def _turn(
-    node: slicer.vtkMRMLSliceNode,
-    inputVolume: slicer.vtkMRMLScalarVolumeNode,
-    resultVolume: slicer.vtkMRMLScalarVolumeNode,
-) -> None:
-    """Rotate a view to the orientation that shows the improvement, along the axes of an oblique volume."""
-    node.SetOrientation(sharpenedOrientation(inputVolume, resultVolume))
-    node.RotateToVolumePlane(resultVolume)
 
 
 def _shortcut(slot: Callable[[], None]) -> Any:

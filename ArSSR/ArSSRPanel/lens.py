@@ -11,6 +11,7 @@ import vtk
 
 from ArSSRPanel import views
 from ArSSRPanel.plane_layer import PlaneLayer
+from ArSSRPanel.sharpened import bestView
 
 # Edge of the lens as a fraction of the shorter side of its view, and its smallest and largest length in pixels.
 PART_OF_VIEW, LEAST_EDGE, LARGEST_EDGE = 0.5, 64, 400
@@ -26,15 +27,23 @@ class Lens:
     Args:
         like: The volume whose window, level and colors are used.
         onMoved: Called when the lens, or the slice under it, has moved.
+        along: Direction in RAS along which the result differs most, shape (3,); None if there is none.
 
     Attributes:
         view: Name of the slice view of the lens; "" if there is none.
     """
 
-    def __init__(self, like: slicer.vtkMRMLScalarVolumeNode, onMoved: Callable[[], object]) -> None:
-        """Place the lens at the center of the first visible view."""
+    def __init__(
+        self,
+        like: slicer.vtkMRMLScalarVolumeNode,
+        onMoved: Callable[[], object],
+        *,
+        along: np.ndarray | None = None,
+    ) -> None:
+        """Place the lens at the center of a visible view in which the result differs most."""
         self._like = like
         self._onMoved = onMoved
+        self._along = along
         self._widgets: dict[str, Any] = {}
         self.view = ""
         self._position = (0.5, 0.5)
@@ -63,7 +72,7 @@ class Lens:
         visible = [name for name, widget in self._widgets.items() if widget.mrmlSliceNode().IsMappedInLayout()]
         if self.view not in (visible or self._widgets):
             self.clear()
-            self.view = next(iter(visible or self._widgets), "")
+            self.view = bestView(visible or self._widgets, self._widgets, self._along)
 
     def moveTo(self, name: str, x: float, y: float) -> None:
         """Move the center of the lens to a pixel of a slice view."""

@@ -25,6 +25,7 @@ from ArSSRPanel.nodes import bentTransform, geometryOf
 from ArSSRPanel.preview_state import PreviewState, Question
 from ArSSRPanel.preview_worker import PreviewWorker
 from ArSSRPanel.request import Request
+from ArSSRPanel.sharpened import sharpenedAxis
 from ArSSRPanel.watching import singleShotTimer
 
 # Delay between a movement and its request, until a view counts as at rest, and from a change that needs another worker
@@ -112,7 +113,7 @@ class LivePreview:
         if self._lens is None or self._request is None or self._request.inputVolume is not request.inputVolume:
             if self._lens is not None:
                 self._lens.remove()
-            self._lens = Lens(request.inputVolume, self._onMoved)
+            self._lens = Lens(request.inputVolume, self._onMoved, along=_sharpened(request))
         self._lens.clear()
         self._request, self._started = request, _identity(request)
         self.state.start()
@@ -228,6 +229,13 @@ def _identity(request: Request) -> tuple[object, ...]:
     examined = keyOf(estimatedFrom(request), request.model)
     shown = (volume.GetID(), geometryOf(volume), volume.GetImageData().GetMTime())
     return (*shown, examined, request.model, request.options)
+
+
+def _sharpened(request: Request) -> np.ndarray | None:
+    """Return the direction in RAS along which the result differs most, shape (3,), or None."""
+    geometry = geometryOf(request.inputVolume)
+    axis = sharpenedAxis(geometry.spacing, request.scale)
+    return None if axis is None else _toWorld(request.inputVolume)[:3, :3] @ geometry.ras_affine[:3, axis]
 
 
 def _toWorld(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:

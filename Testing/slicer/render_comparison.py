@@ -89,11 +89,11 @@ def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
     import slicer
     import slicer.util
     from ArSSRPanel import views
-    from ArSSRPanel.compare import _turn
     from ArSSRPanel.lens import Lens
     from ArSSRPanel.lens_plane import targetOf
     from ArSSRPanel.nodes import geometryOf
     from ArSSRPanel.preview import labelOf
+    from ArSSRPanel.sharpened import turnToSharpened
 
     from ArSSRLib.checkpoint import DEFAULT_MODEL, load_model
     from ArSSRLib.io import read_volume
@@ -106,7 +106,7 @@ def lens_frames(session: Any, path: Path, before: Any, after: Any) -> list[Any]:
     scale = tuple(a / b for a, b in zip(before.GetSpacing(), after.GetSpacing(), strict=True))
     views.showInViews(before)
     widget = slicer.app.layoutManager().sliceWidget("Red")
-    _turn(widget.mrmlSliceNode(), before, after)
+    turnToSharpened(widget.mrmlSliceNode(), before, after)
     picture(session, "Red", MOVING)
     shown, frames = Lens(before, lambda: None), []
     for (x, y), rests in zip(LENS_PLACES, [*[False] * (len(LENS_PLACES) - 1), True], strict=True):

@@ -8,9 +8,10 @@ import pytest
 import slicer
 import slicer.util
 from ArSSRPanel import views
-from ArSSRPanel.compare import VIEWS, CompareMode, Comparison, sharpenedOrientation
+from ArSSRPanel.compare import VIEWS, CompareMode, Comparison
 from ArSSRPanel.nodes import geometryOf
 from ArSSRPanel.outputs import showUncertainty
+from ArSSRPanel.sharpened import sharpenedOrientation
 from ArSSRPanel.swipe import crosshairNode
 from ArSSRPanel.windowing import anatomyWindow
 from slice_views import label, shown, widget
@@ -128,6 +129,17 @@ def test_thick_axial_slices_are_shown_from_the_side(pair, comparison):
 def test_the_plane_contains_the_axis_that_was_sharpened(scene, scale, expected):
     coarse = VolumeGeometry((8, 8, 8), (2.0, 2.0, 2.0))
     volumes = [mrml_volumes.add_volume(grid, np.zeros(grid.shape)) for grid in (coarse, coarse.upsampled(scale))]
+
+    assert sharpenedOrientation(*volumes) == expected
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [((1, 1, 5), "Sagittal"), ((1, 5, 1), "Sagittal"), ((5, 1, 1), "Axial"), ((1, 1, 1.02), "Axial")],
+)
+def test_the_plane_cuts_through_thick_slices_if_all_axes_were_sharpened_alike(scene, spacing, expected):
+    coarse = VolumeGeometry((8, 8, 8), spacing)
+    volumes = [mrml_volumes.add_volume(grid, np.zeros(grid.shape)) for grid in (coarse, coarse.upsampled(2))]
 
     assert sharpenedOrientation(*volumes) == expected
 

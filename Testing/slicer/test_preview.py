@@ -17,7 +17,8 @@ from ArSSRPanel.lens_plane import targetOf
 from ArSSRPanel.nodes import volumeFromNode
 from ArSSRPanel.preview import labelOf
 from phantoms import texture_in_slices
-from slice_views import helpers
+from slice_views import helpers, widget
+from slice_views import label as labelOfView
 from slicer_runs import temporary_folder, worker_processes
 
 from ArSSRLib.acquisition.decision import predicted_contrast
@@ -104,6 +105,21 @@ def test_a_lens_at_rest_shows_the_voxels_of_the_result(previewing, tiny_weights)
     assert label() == "ArSSR 2x, exact"
     np.testing.assert_allclose(index[..., :2], np.rint(index[..., :2]), atol=1e-6)
     np.testing.assert_allclose(plane[rows, columns], whole.array[k, j, i], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"), [((1, 1, 4), {"Yellow", "Green"}), ((4, 1, 1), {"Red", "Green"}), ((1, 1, 1), {"Red"})]
+)
+def test_the_lens_appears_in_a_view_that_shows_what_becomes_sharper(opened, monkeypatch, slicerHost, spacing, expected):
+    monkeypatch.setattr(preview_worker.PreviewWorker, "start", lambda self: None)
+    grid = VolumeGeometry((8, 9, 10), spacing)
+    parameters = opened._parameterNode
+    parameters.inputVolume = mrml_volumes.add_volume(grid, mrml_volumes.blob(grid))
+    parameters.mode = ScaleMode.FACTOR if expected == {"Red"} else ScaleMode.ISOTROPIC
+
+    slicerHost.click(opened.ui.previewButton)
+
+    assert opened.preview._lens.view in expected
 
 
 @pytest.mark.parametrize(
@@ -226,7 +242,8 @@ def test_the_preview_of_a_frame_uses_the_profile_that_the_panel_shows(opened, sl
     parameters = opened._parameterNode
     parameters.inputVolume, parameters.mode, parameters.scaleK = proxy, ScaleMode.AXES, 4.0
     views.showInViews(proxy)
-    red().sliceLogic().FitSliceToBackground()
+    for name in ("Red", "Yellow", "Green"):
+        widget(name).sliceLogic().FitSliceToBackground()
     slicerHost.click(opened.ui.previewButton)
 
     told = []
@@ -235,7 +252,7 @@ def test_the_preview_of_a_frame_uses_the_profile_that_the_panel_shows(opened, sl
         slicerHost.process_events(0.1)
         rest(opened, slicerHost)
         agrees = "The result is made to agree" in opened.ui.profileLabel.text
-        assert ("before agreement with the scan" in label()) == agrees
+        assert ("before agreement with the scan" in labelOfView(opened.preview._lens.view)) == agrees
         told.append(agrees)
 
     assert told == [second.kind == "gaussian", first.kind == "gaussian"]
