@@ -83,8 +83,6 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
         InputError: If it has another type.
     """
     inner = typing.get_args(hint)
-    if hint is Path and isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
     if isinstance(hint, types.UnionType):
         nothing = value is None or (hint == Path | None and value == "")
         return None if nothing else converted(name, value, inner[0], kind=kind)
@@ -94,10 +92,8 @@ def converted(name: str, value: Any, hint: Any, *, kind: str) -> Any:  # noqa: A
             return tuple(converted(name, part, wanted, kind=kind) for part, wanted in zip(value, hints, strict=True))
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return dataclass_from(hint, value, kind=kind)
-    if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
+    if _is_single(hint, value):
+        return hint(value)
     msg = f"The {kind}'s {name} = {shown(value)} must be {_named(hint)}."
     raise InputError(msg)
 
@@ -156,6 +152,15 @@ def dataclass_from(
         msg = f"{origin} lacks {', '.join(missing)}; it must have the keys {', '.join(needed)}."
         raise InputError(msg)
     return make(**{name: converted(name, value, hints[name], kind=kind) for name, value in table.items()})
+
+
+def _is_single(hint: Any, value: Any) -> bool:  # noqa: ANN401 - whatever TOML or JSON holds
+    """Return whether the type is one of `_NAMES`, and a value of a file is valid for it; true is not a number."""
+    if hint is Path:
+        return isinstance(value, str) and value != "" and "\0" not in value
+    if hint is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return hint in _NAMES and type(value) is hint
 
 
 def _named(hint: Any, *, several: bool = False) -> str:  # noqa: ANN401 - a type, or what typing makes of several
