@@ -136,29 +136,38 @@ def find_scans(root: Path, selection: Selection) -> Found:
         DependencyError: If bids2table is not installed.
     """
     require_package("bids2table", "Reading a BIDS data set")
-    from bids2table import index_dataset  # noqa: PLC0415 - an optional package
-
     read_description(root)
-    subjects = [entry for entry in root.iterdir() if entry.name.startswith("sub-")]
-    folders = [entry.name for entry in subjects if entry.is_dir()]
-    there = {entry.name.removeprefix("sub-") for entry in subjects if entry.is_dir() or entry.is_symlink()}
-    _require(selection.participants, there, ("participant", "sub-"), root)
-    wanted = [f"sub-{label}" for label in selection.participants] or None
-    asked = [entry for entry in subjects if wanted is None or entry.name in wanted]
+    subjects = _subject_folders(root)
+    _require(selection.participants, set(subjects), ("participant", "sub-"), root)
+    asked = [subjects[label] for label in selection.participants or subjects]
     unfetched, empty = _absent(root, asked, selection.sessions)
-    rows = index_dataset(root, include_subjects=wanted).to_pylist() if folders else []
-    images = [row for row in rows if row["ext"] in EXTENSIONS and row["datatype"] == "anat"]
-    _require(selection.sessions, {row["ses"] for row in images}, ("session", "ses-"), root)
-    images = [row for row in images if _is_wanted(row, selection)]
-    scans = [Scan(row["path"], row["sub"], row["ses"] or "", row["suffix"]) for row in images]
-    if not scans:
+    images = _anatomical_images(root, selection.participants) if any(map(Path.is_dir, subjects.values())) else []
+    _require(selection.sessions, {image["ses"] for image in images}, ("session", "ses-"), root)
+    wanted = [image for image in images if _is_wanted(image, selection)]
+    if not wanted:
         why = next((f"; {path} {reason}" for path, reason in unfetched.items()), "; check --suffix and the filters")
         msg = f"{root}: has no scan to upsample with the suffix {' or '.join(selection.suffixes)}{why}."
         raise InputError(msg)
-    left = {row["path"]: f"is the {row['part']} of a complex image" for row in images if row["part"] in _PARTS}
+    scans = [Scan(image["path"], image["sub"], image["ses"] or "", image["suffix"]) for image in wanted]
+    left = {image["path"]: f"is the {image['part']} of a complex image" for image in wanted if image["part"] in _PARTS}
     left |= _twice(scans)
     kept = sorted((scan for scan in scans if scan.path not in left), key=lambda scan: scan.path)
     return Found(tuple(kept), left, unfetched, empty)
+
+
+def _subject_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of subjects by label, including links to folders that do not exist."""
+    entries = (entry for entry in root.iterdir() if entry.is_dir() or entry.is_symlink())
+    return {entry.name.removeprefix("sub-"): entry for entry in entries if entry.name.startswith("sub-")}
+
+
+def _anatomical_images(root: Path, participants: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the entities of the anatomical NIfTI files of some subjects, or of all if none is named."""
+    from bids2table import index_dataset  # noqa: PLC0415 - an optional package
+
+    subjects = [f"sub-{label}" for label in participants] or None
+    rows = index_dataset(root, include_subjects=subjects).to_pylist()
+    return [row for row in rows if row["ext"] in EXTENSIONS and row["datatype"] == "anat"]
 
 
 def _absent(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
