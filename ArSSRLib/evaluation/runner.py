@@ -25,7 +25,6 @@ from ArSSRLib.evaluation.scoring import METRICS, Scored, Value
 from ArSSRLib.geometry import scale_label
 from ArSSRLib.io import write_volume
 from ArSSRLib.io.sources import Source
-from ArSSRLib.metrics import Mask
 from ArSSRLib.volume import Volume, hash_of
 
 logger = logging.getLogger(__name__)
@@ -177,35 +176,45 @@ def _case_events(
 def _cell(
     task: Task, store: CellStore, decided: tuple[Case, Method, Facts], *, truth: GroundTruth | None, place: Place
 ) -> Cell:
+    """Return a cell, after computing what its file lacks; ``facts`` are those that all methods of a case share."""
     case, method, facts = decided
     facts = {**facts, "method": method.kind, "identity": identity_of(method, case), **choices_of(method)}
     key = key_of(facts)
-    compared = truth is not None and method.kind != "truth"
-    metrics = [name for name in task.protocol.metrics if compared or not METRICS[name].needs_truth]
-    kept_as = {name: _kept_as(name) for name in metrics}
+    kept_as = {name: _kept_as(name) for name in _metrics_of(task.protocol, method, truth)}
     finished = store.read(key)
-    needed = [name for name in metrics if lacking(finished, [kept_as[name]])]
-    kept = task.pictured and method.kind != "truth"  # every figure already has the truth
-    picture = store.picture(_file_name(place, method.name), key) if kept else None
-    computed = bool(needed) or (picture is not None and not picture.exists()) or finished is None
+    needed = [name for name, entry in kept_as.items() if lacking(finished, [entry])]
+    picture = store.picture(_file_name(place, method.name), key)
+    pictured = task.pictured and method.kind != "truth"  # every figure already has the truth
+    undrawn = pictured and not picture.exists()
+    computed = bool(needed) or undrawn or finished is None
     if computed:
-        started = time.monotonic()
-        if truth is not None and method.kind == "truth":
-            answer = Answer(truth.volume.array, 0.0)
-        else:
-            answer = apply_method(method, case, device=task.device, precision=task.protocol.precision)
-        seconds = time.monotonic() - started
-        if picture is not None and not picture.exists():
+        answer, seconds = _timed_answer(task, case, method, truth)
+        if undrawn:
             write_volume(Volume(answer.array, case.fine), picture)
-        mask = truth.mask if truth is not None and task.protocol.mask else None
-        values = _measured(case, answer, needed, truth=truth, mask=mask)
+        values = _measured(case, answer, needed, truth=truth, masked=task.protocol.mask)
         store.write(key, facts, Finished({kept_as[name]: told for name, told in values.items()}, seconds))
         finished = store.read(key)
     if finished is None:
         msg = f"The cell {key[:12]} was written but cannot be read back; check the disk of the output folder."
         raise OSError(msg)
-    told = tuple(value for name in metrics for value in finished.values.get(kept_as[name], []))
-    return Cell(place, told, finished.seconds, computed, picture)
+    told = tuple(value for entry in kept_as.values() for value in finished.values.get(entry, []))
+    return Cell(place, told, finished.seconds, computed, picture if pictured else None)
+
+
+def _metrics_of(protocol: Protocol, method: Method, truth: GroundTruth | None) -> list[str]:
+    """Return the metrics that apply to a method; the truth is not compared with itself."""
+    compared = truth is not None and method.kind != "truth"
+    return [name for name in protocol.metrics if compared or not METRICS[name].needs_truth]
+
+
+def _timed_answer(task: Task, case: Case, method: Method, truth: GroundTruth | None) -> tuple[Answer, float]:
+    """Return the result of a method, or the truth, and the elapsed seconds."""
+    started = time.monotonic()
+    if truth is not None and method.kind == "truth":
+        answer = Answer(truth.volume.array, 0.0)
+    else:
+        answer = apply_method(method, case, device=task.device, precision=task.protocol.precision)
+    return answer, time.monotonic() - started
 
 
 def _kept_as(metric: str) -> str:
@@ -218,7 +227,7 @@ def _kept_as(metric: str) -> str:
 
 
 def _measured(
-    case: Case, answer: Answer, metrics: list[str], *, truth: GroundTruth | None, mask: Mask | None
+    case: Case, answer: Answer, metrics: list[str], *, truth: GroundTruth | None, masked: bool
 ) -> dict[str, list[Value]]:
     scored = Scored(
         answer.array,
@@ -226,12 +235,12 @@ def _measured(
         case.acquisition,
         case.factors,
         case.fine.spacing,
-        truth=None if truth is None else truth.volume.array,
-        mask=mask,
-        lesions=None if truth is None else truth.lesions,
         seconds=answer.seconds,
         uncertainty=answer.uncertainty,
     )
+    if truth is not None:
+        mask = truth.mask if masked else None
+        scored = replace(scored, truth=truth.volume.array, mask=mask, lesions=truth.lesions)
     values = {}
     for name in metrics:
         try:
