@@ -96,21 +96,14 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
             )
         return np.array(image.affine, dtype=np.float64), {}
     codes = {name: 0 if raw is None else int(raw[f"{name}_code"]) for name in ("sform", "qform")}
-    try:
-        unit = header.get_xyzt_units()[0]
-    except KeyError:
-        LOGGER.warning(
-            "%s: states lengths in a unit that NIfTI does not define; mm is assumed, so check the size of the result.",
-            path,
-        )
-        unit = "unknown"
+    unit = _unit(header, path)
     # Only an sform does not need the spacing.
     needed = not codes["sform"] or _sound(header.get_sform) is None
     if raw is not None and needed and not all(raw["pixdim"][1:4]):
         text = "%s: states no voxel spacing along an axis; %g mm is assumed, so check the size of the result."
-        LOGGER.warning(text, path, _MILLIMETERS[unit])
-    affine, codes = _affine(header, codes, path, unit=_MILLIMETERS[unit])
-    affine[:3] *= _MILLIMETERS[unit]
+        LOGGER.warning(text, path, unit)
+    affine, codes = _affine(header, codes, path, unit=unit)
+    affine[:3] *= unit
     window = {name: float(header[name]) for name in ("cal_min", "cal_max")}
     return affine, {
         "description": " ".join(header["descrip"].item().split(b"\0")[0].decode("utf-8", "replace").split()),
@@ -121,37 +114,54 @@ def place(image: Nifti1Pair | MGHImage, raw: Nifti1Header | None, path: Path) ->
     }
 
 
+def _unit(header: Nifti1Header, path: Path) -> float:
+    """Return the unit of lengths in mm."""
+    try:
+        return _MILLIMETERS[header.get_xyzt_units()[0]]
+    except KeyError:
+        LOGGER.warning(
+            "%s: states lengths in a unit that NIfTI does not define; mm is assumed, so check the size of the result.",
+            path,
+        )
+        return 1.0
+
+
 def _affine(header: Nifti1Header, codes: dict[str, int], path: Path, *, unit: float) -> tuple[Affine, dict[str, int]]:
     """Return the affine in a unit of this length in mm, from sform, qform or spacing, and the codes used."""
-    forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
     # ITK, and therefore Slicer, treats a form with a negative code as not set; other forms have priority.
     given = sorted((name for name, code in codes.items() if code), key=lambda name: codes[name] < 0)
-    for name in given:
-        if codes[name] not in _KNOWN_CODES:
-            more = ", although other programs may ignore it" if codes[name] < 0 else ""
-            text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s."
-            LOGGER.warning(text, path, name, codes[name], more)
+    if not given:
+        return _spacing_alone(header, path), codes
+    written = {name: _written_code(name, codes[name], path) for name in given}
+    forms = {"sform": _sound(header.get_sform), "qform": _sound(header.get_qform)}
     usable = {name: form for name in given if (form := forms[name]) is not None}
-    if given and not usable:
+    if not usable:
         # Refused when the grid is created, with a message about the matrix.
         return np.asarray(header.get_sform() if "sform" in given else np.zeros((4, 4)), dtype=np.float64), codes
-    if not given:
-        return _spacing_alone(header, path), {"sform": 0, "qform": 0}
-    first, *others = usable
-    for name in [name for name in given if name not in usable]:
-        LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead.", path, name, first)
-    used = usable[first]
+    used, affine = next(iter(usable.items()))
+    for name in given:
+        if name not in usable:
+            LOGGER.warning("%s: its %s is singular or not finite; the %s is used instead.", path, name, used)
+            written[name] = 0
+        elif np.abs(affine - usable[name]).max() * unit > _FORMS_AGREE_MM:
+            LOGGER.warning(
+                "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation.",
+                path,
+                used,
+            )
+            written[name] = written[used]
+    return np.array(affine, dtype=np.float64), {"sform": 0, "qform": 0, **written}
+
+
+def _written_code(name: str, code: int, path: Path) -> int:
+    """Return the code for the result; a code that NIfTI does not define causes a warning."""
+    if code in _KNOWN_CODES:
+        return code
+    more = ", although other programs may ignore it" if code < 0 else ""
+    text = "%s: its %s_code, %d, is not defined by NIfTI; its matrix is used nevertheless%s."
+    LOGGER.warning(text, path, name, code, more)
     # A negative code is kept, so that programs that ignore the matrix of the source also ignore that of the result.
-    written = {name: code if code < 0 or code in _KNOWN_CODES else _ALIGNED for name, code in codes.items()}
-    kept = {name: code if name in usable else 0 for name, code in written.items()}
-    for other in [name for name in others if np.abs(used - usable[name]).max() * unit > _FORMS_AGREE_MM]:
-        LOGGER.warning(
-            "%s: its sform and its qform place the voxels differently; the %s is used, so check the orientation.",
-            path,
-            first,
-        )
-        kept[other] = kept[first]
-    return np.array(used, dtype=np.float64), kept
+    return code if code < 0 else _ALIGNED
 
 
 def _spacing_alone(header: Nifti1Header, path: Path) -> Affine:
