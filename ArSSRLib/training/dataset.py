@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from ArSSRLib.kernels.transfer import to_device
 from ArSSRLib.training.blocks import Block, draw_blocks
 from ArSSRLib.training.cache import default_folder, prepared_volume
 from ArSSRLib.training.config import TrainingConfig
-from ArSSRLib.training.drawing import Grids, check_thick_slices, cut_fixed_patches, draw_item
+from ArSSRLib.training.drawing import Grids, Item, check_thick_slices, cut_fixed_patches, draw_item
 from ArSSRLib.training.preparation import Preparation, TrainingVolume, prepare
 from ArSSRLib.training.simulation import as_told, draw_certainty, draw_noise, draw_profiles, draw_slice_gains, inputs_of
 from ArSSRLib.volume import Volume
@@ -122,6 +123,17 @@ def _refuse_mixed_orientations(volumes: Sequence[TrainingVolume]) -> None:
             raise InputError(msg)
 
 
+class _Drawn(NamedTuple):
+    """The random choices for one item, on the CPU."""
+
+    seed: int
+    item: Item
+    profiles: tuple[Tensor, Tensor, Tensor, Tensor]  # kinds, widths, stated widths and certainty, each (1, 3)
+    noise: float
+    gains: Tensor | None
+    blocks: tuple[Block, ...]  # one, or none for points
+
+
 class BatchSampler:
     """Draws batches; the same seed and step give the same batch.
 
@@ -147,53 +159,62 @@ class BatchSampler:
     def draw(self, step: int) -> Batch:
         """Return the batch of a step."""
         config = self._config
-        items, profiles, noise, gains, seeds = [], [], [], [], []
-        blocks: list[Block] = []
-        for number in range(self._first, self._first + config.batch_items):
-            seed = seed_of(config.seed, step, number)
-            self._host.manual_seed(seed)
-            item, certainty = draw_item(self._grids, config, self._host), draw_certainty(config, 1, self._host)
-            kinds, widths = draw_profiles(config, certainty, self._host)
-            told = as_told(widths, certainty, self._host)
-            items.append(item)
-            profiles.append((kinds, widths, told, certainty))
-            noise.append(float(draw_noise(config, 1, self._host)) if config.degradation == "mixture" else 0.0)
-            gains.append(draw_slice_gains(config, item.scale, 1, self._host))
-            if config.block_voxels:
-                agrees = [bool(certainty.amin() > NOTHING)]
-                blocks += draw_blocks(item.scale, item.margins, (kinds, told), agrees, config, self._host)
-            seeds.append(seed)
+        numbers = range(self._first, self._first + config.batch_items)
+        drawn = [self._drawn(seed_of(config.seed, step, number)) for number in numbers]
+        items = [one.item for one in drawn]
         patches = [to_device(item.patch, self.device) for item in items]
         scale = self._sent([item.scale for item in items])
         first_face = self._sent([item.margins for item in items])
-        parts = (torch.cat(part) for part in zip(*profiles, strict=True))
+        coarse, acquisition = self._simulated(drawn, patches, scale, first_face)
+        blocks = tuple(block.to(self.device) for one in drawn for block in one.blocks)
+        if blocks:
+            pairs = zip(patches, blocks, strict=True)
+            inner = tuple(patch[block.fine][block.inner].flatten() for patch, block in pairs)
+            nowhere = torch.empty((len(items), 0, 3), device=self.device)
+            return Batch(coarse[:, None], scale, nowhere, nowhere, acquisition, inner, blocks)
+        index = self._draw_index(scale, [one.seed for one in drawn])
+        coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
+        placed = self._in_volumes(index, items) if config.coordinates == "volume" else coordinates
+        where = (index + first_face[:, None]).long().unbind(-1)
+        truth = [patch[where[0][n], where[1][n], where[2][n]] for n, patch in enumerate(patches)]
+        return Batch(coarse[:, None], scale, coordinates, placed, acquisition, torch.stack(truth))
+
+    def _drawn(self, seed: int) -> _Drawn:
+        """Draw one item; the order of the draws determines their values."""
+        config, host = self._config, self._host
+        host.manual_seed(seed)
+        item, certainty = draw_item(self._grids, config, host), draw_certainty(config, 1, host)
+        kinds, widths = draw_profiles(config, certainty, host)
+        told = as_told(widths, certainty, host)
+        noise = float(draw_noise(config, 1, host)) if config.degradation == "mixture" else 0.0
+        gains = draw_slice_gains(config, item.scale, 1, host)
+        blocks: tuple[Block, ...] = ()
+        if config.block_voxels:
+            agrees = [bool(certainty.amin() > NOTHING)]
+            blocks = draw_blocks(item.scale, item.margins, (kinds, told), agrees, config, host)
+        return _Drawn(seed, item, (kinds, widths, told, certainty), noise, gains, blocks)
+
+    def _simulated(
+        self, drawn: Sequence[_Drawn], patches: Sequence[Tensor], scale: Tensor, first_face: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the coarse patches, shape (N, n, n, n), and their slice profiles as inputs of the network."""
+        parts = (torch.cat(part) for part in zip(*(one.profiles for one in drawn), strict=True))
         kinds, widths, told, certainty = (to_device(part, self.device) for part in parts)
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (kinds, widths), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
-        for number, (sigma, gain, seed) in enumerate(zip(noise, gains, seeds, strict=True)):
-            one = coarse[number : number + 1]
-            if gain is not None:
-                one *= to_device(gain, self.device)
-            if sigma > 0:
-                self._points.manual_seed(seed ^ 2)
-                one.copy_(add_rician_noise(one, torch.full((1,), sigma, device=self.device), self._points))
-        acquisition = inputs_of(kinds, told, certainty)
-        if blocks:
-            pairs = zip(patches, blocks, strict=True)
-            inner = tuple(patch[block.fine][block.inner].flatten() for patch, block in pairs)
-            moved = tuple(block.to(self.device) for block in blocks)
-            nowhere = torch.empty((len(items), 0, 3), device=self.device)
-            return Batch(coarse[:, None], scale, nowhere, nowhere, acquisition, inner, moved)
-        index = self._draw_index(scale, seeds)
-        coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
-        placed = coordinates
-        if config.coordinates == "volume":
-            starts, lengths = (self._sent([getattr(i, name) for i in items]) for name in ("starts", "lengths"))
-            placed = 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
-        where = (index + first_face[:, None]).long().unbind(-1)
-        truth = [patch[where[0][n], where[1][n], where[2][n]] for n, patch in enumerate(patches)]
-        return Batch(coarse[:, None], scale, coordinates, placed, acquisition, torch.stack(truth))
+        for number, one in enumerate(drawn):
+            self._disturb(coarse[number : number + 1], one)
+        return coarse, inputs_of(kinds, told, certainty)
+
+    def _disturb(self, coarse: Tensor, drawn: _Drawn) -> None:
+        """Apply the slice gains and the noise of one item to its coarse patch, in place."""
+        if drawn.gains is not None:
+            coarse *= to_device(drawn.gains, self.device)
+        if drawn.noise > 0:
+            self._points.manual_seed(drawn.seed ^ 2)
+            sigma = torch.full((1,), drawn.noise, device=self.device)
+            coarse.copy_(add_rician_noise(coarse, sigma, self._points))
 
     def of_rank(self, rank: int) -> BatchSampler:
         """Return the sampler of another process."""
@@ -218,6 +239,11 @@ class BatchSampler:
             for axis in range(3)
         )
         return k, j, i
+
+    def _in_volumes(self, index: Tensor, items: Sequence[Item]) -> Tensor:
+        """Return the coordinates of fine voxels of the patches in the volumes, shape (N, K, 3)."""
+        starts, lengths = (self._sent([getattr(item, name) for item in items]) for name in ("starts", "lengths"))
+        return 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
 
     def _draw_index(self, scale: Tensor, seeds: list[int]) -> Tensor:
         """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (N, K, 3)."""
