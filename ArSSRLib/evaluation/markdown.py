@@ -93,21 +93,19 @@ def _feet(rows: Sequence[Row], protocol: Protocol) -> list[str]:
 
 
 def _means(rows: Sequence[Row], protocol: Protocol) -> str:
-    scales = [scale_label(scale) for scale in protocol.scales]
+    scales = list(map(scale_label, protocol.scales))
     metric, region = rows[0].metric, rows[0].region
     marks = marks_of(protocol)
-    # The paper's numbers are for whole volumes.
-    known = scales if region == WHOLE else []
+    printed = _published(protocol, metric) if region == WHOLE else {}  # the paper's numbers are for whole volumes
+    paper = [scale for scale in scales if scale in {printed_scale for _, printed_scale in printed}]
     # Methods that could not run here appear in the table with the paper's numbers only.
-    printed_too = [row.method for row in protocol.published if row.metric == metric]
-    names = dict.fromkeys([*(method.name for method in protocol.methods), *printed_too])
-    paper = [scale for scale in known if any(_published(protocol, name, metric, scale) for name in names)]
+    names = dict.fromkeys([*(method.name for method in protocol.methods), *(name for name, _ in printed)])
     lines = []
     for name in names:
-        numbers = [[row.value for row in rows if (row.method, row.scale) == (name, scale)] for scale in scales]
-        printed = [_published(protocol, name, metric, scale) or NOTHING for scale in paper]
-        if any(numbers) or any(text != NOTHING for text in printed):
-            lines.append([marks.get(name, name), *(_mean(metric, values) for values in numbers), *printed])
+        numbers = [[row.value for row in _rows_of(rows, name, scale)] for scale in scales]
+        cited = [printed.get((name, scale), NOTHING) for scale in paper]
+        if any(numbers) or set(cited) - {NOTHING}:
+            lines.append([marks.get(name, name), *(_mean(metric, values) for values in numbers), *cited])
     head = [f"method, {region}", *map(times_of, scales)]
     return markdown_table([*head, *(f"paper, {times_of(scale)} (not comparable)" for scale in paper)], lines)
 
@@ -117,10 +115,18 @@ def times_of(scale: str) -> str:
     return scale if "x" in scale else f"{scale}x"
 
 
-def _published(protocol: Protocol, method: str, metric: str, scale: str) -> str:
-    rows = (row for row in protocol.published if (row.method, row.metric) == (method, metric))
-    pairs = (pair for row in rows for pair in zip(row.scales, row.values, strict=True))
-    return next((_number(metric, value) for factor, value in pairs if scale_label((factor,)) == scale), "")
+def _rows_of(rows: Sequence[Row], method: str, scale: str) -> list[Row]:
+    return [row for row in rows if (row.method, row.scale) == (method, scale)]
+
+
+def _published(protocol: Protocol, metric: str) -> dict[tuple[str, str], str]:
+    """Return the paper's numbers by method and scale; the first one counts."""
+    numbers: dict[tuple[str, str], str] = {}
+    for row in protocol.published:
+        for factor, value in zip(row.scales, row.values, strict=True):
+            if row.metric == metric:
+                numbers.setdefault((row.method, scale_label((factor,))), _number(metric, value))
+    return numbers
 
 
 def _mean(metric: str, values: Sequence[float]) -> str:
@@ -134,7 +140,7 @@ def _mean(metric: str, values: Sequence[float]) -> str:
 def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     reference, metric = protocol.reference_name, rows[0].metric
     marks = marks_of(protocol)
-    scales = [scale_label(scale) for scale in protocol.scales]
+    scales = list(map(scale_label, protocol.scales))
     if not any(row.method == reference for row in rows):
         return [f"There are no results of {reference} for paired differences."]
     lines, fewest = [], math.inf
@@ -142,8 +148,7 @@ def _differences(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         cells = []
         for scale in scales:
             one, two = (
-                {row.subject: row.value for row in rows if (row.method, row.scale) == (name, scale)}
-                for name in (method.name, reference)
+                {row.subject: row.value for row in _rows_of(rows, name, scale)} for name in (method.name, reference)
             )
             found = paired_difference(one, two)
             fewest = min(fewest, found.count or math.inf)
