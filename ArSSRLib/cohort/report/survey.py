@@ -19,19 +19,17 @@ def survey(output: Path, root: Path, found: Found | None, *, chosen: bool = Fals
 
     With ``found`` None, no scan counts as missing; with ``chosen``, the results of other scans are left out.
     """
-    known = {scan.path for scan in found.scans} if found else set()
-    failures = {path: why for path, why in reasons_of(output).items() if not found or path in known}
+    reasons = reasons_of(output)
+    known = {scan.path for scan in found.scans} if found else set(reasons)
+    failures = {path: why for path, why in reasons.items() if path in known}
     items = list(_results(output, root, failures))
+    if found and chosen:
+        # Results with unreadable sidecars are always shown.
+        items = [item for item in items if not item.scan or item.scan in known]
     there = {item.scan for item in items}
     items += [_without_result(path, failure=why) for path, why in failures.items() if path not in there]
-    if found is not None:
-        if chosen:
-            # Results with unreadable sidecars are always shown.
-            items = [item for item in items if not item.scan or item.scan in known]
-        there = {item.scan for item in items}
-        missing = [scan.path for scan in found.scans if scan.path not in there]
-        items += [_without_result(path, problem="It has no result yet.") for path in missing]
-        items += [_without_result(path, left=f"It {reason}.") for path, reason in found.left.items()]
+    if found:
+        items += _untried(found, there | set(failures))
     return sorted(items, key=lambda item: (item.subject, item.scan, item.title))
 
 
@@ -49,6 +47,15 @@ def _results(output: Path, root: Path, failures: Mapping[str, str]) -> Iterator[
             warnings=warnings,
             problem=problem or failure,
         )
+
+
+def _untried(found: Found, tried: set[str]) -> Iterator[Item]:
+    """Yield the scans that have neither a result nor a failure, and those that are left out."""
+    for scan in found.scans:
+        if scan.path not in tried:
+            yield _without_result(scan.path, problem="It has no result yet.")
+    for path, reason in found.left.items():
+        yield _without_result(path, left=f"It {reason}.")
 
 
 def _without_result(scan: str, *, problem: str = "", failure: str = "", left: str = "") -> Item:
