@@ -65,13 +65,15 @@ def _acquired(groups: Sequence[Dataset], path: Path) -> tuple[int | None, int | 
     if frequency and phase and direction in ("ROW", "COL", "COLUMN"):
         pair = (int(frequency), int(phase))
         return pair if direction.startswith("COL") else pair[::-1]
-    matrix = _find(groups, "AcquisitionMatrix")
     try:
-        numbers = [int(n) for n in matrix] if matrix is not None else []
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != 4:
+        numbers = [int(n) for n in _find(groups, "AcquisitionMatrix")]
+    except (TypeError, ValueError):  # it is absent, or malformed
         return None, None
+    return _of_matrix(numbers, direction, path) if len(numbers) == 4 else (None, None)
+
+
+def _of_matrix(numbers: Sequence[int], direction: str, path: Path) -> tuple[int | None, int | None]:
+    """Return the samples along a row and along a column by an acquisition matrix; None if it is contradictory."""
     # Frequency along a row, along a column, phase along a row, along a column: one of each pair is 0.
     row, column = numbers[0] or numbers[2], numbers[1] or numbers[3]
     stated = {"ROW": numbers[2], "COL": numbers[3]}.get(direction, row)
