@@ -102,16 +102,10 @@ class TextHeader:
     def millimeters(self) -> tuple[list[float], str]:
         """Return the units of the three axes in mm, and what is wrong with one of them.
 
-        NRRD has units of space for the axes of the patient, or units for each array axis; MetaImage has a single unit.
         An axis without a unit has the unit of the others if they agree.
         """
-        text = self.fields.get("space units", self.fields.get("units", self.fields.get("distanceunits", "")))
-        words = [word.strip().lower() for word in re.findall(r'"([^"]*)"', text) or text.split()]
-        if "space units" not in self.fields:
-            kinds = self.fields.get("kinds", "").lower().split()
-            words = [word for n, word in enumerate(words) if kinds[n : n + 1] in _SPATIAL_KINDS]
-        words = ["" if word in _NO_UNIT else word for word in (words * 3 if len(words) == 1 else words)[:3]]
-        stated = {word for word in words if word}
+        words = self._units()
+        stated = set(words) - {""}
         if len(stated) == 1:
             words = list(stated) * 3
         wrong = "a unit of length for some axes only" if stated and "" in words else ""
@@ -120,6 +114,19 @@ class TextHeader:
             wrong = f'lengths in "{unknown}", which is not a known unit'
         factors = [_MILLIMETERS.get(word, 1.0) for word in words]
         return factors + [1.0] * (3 - len(factors)), wrong
+
+    def _units(self) -> list[str]:
+        """Return the units of up to three axes, "" for an axis without one.
+
+        NRRD has units of space for the axes of the patient, or units for each array axis; MetaImage has a single unit.
+        """
+        text = self.fields.get("space units", self.fields.get("units", self.fields.get("distanceunits", "")))
+        words = [word.strip().lower() for word in re.findall(r'"([^"]*)"', text) or text.split()]
+        if "space units" not in self.fields:
+            kinds = self.fields.get("kinds", "").lower().split()
+            words = [word for n, word in enumerate(words) if kinds[n : n + 1] in _SPATIAL_KINDS]
+        axes = words * 3 if len(words) == 1 else words[:3]
+        return ["" if word in _NO_UNIT else word for word in axes]
 
 
 def read_text_header(path: Path) -> TextHeader:
