@@ -112,18 +112,7 @@ def find_padding(array: npt.NDArray[Any], declared: tuple[float, float] | None =
     if declared is not None and _is_far(*declared, _outside(sample, *declared), FAR_IF_DECLARED):
         ranges.append(declared)
         sample = _outside(sample, *declared)
-    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
-    for _ in range(_ROUNDS):
-        # The evenly distributed sample may miss a face.
-        values = np.concatenate([sample, faces])
-        lows, highs = (_on_faces(values, faces, extreme) for extreme in (np.min, np.max))
-        # With fewer extremes than two, several of these are the same.
-        distinct = dict.fromkeys(tuple(lows[:low] + highs[:high]) for low, high in _EXTREMES)
-        found = next((ends for ends in distinct if _are_padding(ends, sample, faces, array)), ())
-        ranges.extend((value, value) for value in found)
-        sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))
-        if not found or not faces.size:
-            break
+    ranges += [(value, value) for value in _undeclared(sample, array)]
     if not ranges:
         return None
     mask = np.zeros(array.shape, dtype=bool)
@@ -164,6 +153,24 @@ def _mean_of_neighbors(
             count += known[there]
     mean = total / count
     return np.rint(mean).astype(filled.dtype) if filled.dtype.kind in "iu" else mean.astype(filled.dtype)
+
+
+def _undeclared(sample: npt.NDArray[Any], array: npt.NDArray[Any]) -> list[Any]:
+    """Return the values of undeclared padding; ``sample`` are evenly distributed voxels, without declared padding."""
+    padding: list[Any] = []
+    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    for _ in range(_ROUNDS):
+        # The evenly distributed sample may miss a face.
+        values = np.concatenate([sample, faces])
+        lows, highs = (_on_faces(values, faces, extreme) for extreme in (np.min, np.max))
+        # With fewer extremes than two, several of these are the same.
+        distinct = dict.fromkeys(tuple(lows[:low] + highs[:high]) for low, high in _EXTREMES)
+        found = next((ends for ends in distinct if _are_padding(ends, sample, faces, array)), ())
+        padding += found
+        sample, faces = (values[~np.isin(values, found)] for values in (sample, faces))
+        if not found or not faces.size:
+            break
+    return padding
 
 
 def _on_faces(
