@@ -105,8 +105,7 @@ def _sources_of(protocol: Protocol) -> tuple[list[Source], list[Source]]:
 
 def _what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
     """Return the protocol without the methods and metrics that cannot run here, and a sentence about each of them."""
-    left_out: list[str] = []
-    methods = []
+    methods, left_out = [], []
     for method in protocol.methods:
         scales = _scales_of(protocol) if method.kind == "model" else ()
         lacking = [scale for scale in scales if not has_weights(method, scale)]
@@ -114,14 +113,17 @@ def _what_can_run(protocol: Protocol) -> tuple[Protocol, list[str]]:
             left_out.append(why_missing(method, lacking))
         if not lacking or len(lacking) < len(scales):
             methods.append(method)
-    reasons = {name: why_unavailable(name) for name in protocol.metrics}
-    left_out += [f"Metric {name}: {reason}" for name, reason in reasons.items() if reason]
-    metrics = tuple(name for name, reason in reasons.items() if not reason)
+    metrics = []
+    for name in protocol.metrics:
+        if reason := why_unavailable(name):
+            left_out.append(f"Metric {name}: {reason}")
+        else:
+            metrics.append(name)
     if not methods or not metrics:
         raise InputError(" ".join(["No part of the protocol can run on this computer.", *left_out]))
     names = [method.name for method in methods]
     reference = protocol.reference_name if protocol.reference_name in names else names[0]
-    return dataclasses.replace(protocol, methods=tuple(methods), metrics=metrics, reference=reference), left_out
+    return dataclasses.replace(protocol, methods=tuple(methods), metrics=tuple(metrics), reference=reference), left_out
 
 
 def weights_by_scale(protocol: Protocol) -> dict[str, dict[str, str]]:
