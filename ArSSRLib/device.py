@@ -61,22 +61,25 @@ def resolve_device(name: str = "auto") -> torch.device:
         msg = f'There is no device "{name}"; choose auto, cpu, cuda, cuda:N or mps.'
         raise DeviceError(msg)
     if kind == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if count == 0:
-            msg = (
-                f'Device "{name}" was requested, but PyTorch {torch.__version__} finds no CUDA GPU; choose cpu or auto.'
-            )
-            raise DeviceError(msg)
-        if int(number or 0) >= count:
-            msg = (
-                f'Device "{name}" was requested, but this computer has only '
-                f"{', '.join(f'cuda:{n}' for n in range(count))}; choose one of them."
-            )
-            raise DeviceError(msg)
+        _require_gpu(name, int(number or 0))
     if kind == "mps" and not torch.backends.mps.is_available():
         msg = 'Device "mps" was requested, but this computer has no Apple GPU that PyTorch can use; choose cpu or auto.'
         raise DeviceError(msg)
     return torch.device(name)
+
+
+def _require_gpu(name: str, number: int) -> None:
+    """Refuse a CUDA GPU that this computer lacks; ``number`` is counted from 0."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        msg = f'Device "{name}" was requested, but PyTorch {torch.__version__} finds no CUDA GPU; choose cpu or auto.'
+        raise DeviceError(msg)
+    if number >= count:
+        msg = (
+            f'Device "{name}" was requested, but this computer has only '
+            f"{', '.join(f'cuda:{n}' for n in range(count))}; choose one of them."
+        )
+        raise DeviceError(msg)
 
 
 def require_backend(name: str, device: torch.device) -> None:
