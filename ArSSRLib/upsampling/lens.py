@@ -193,9 +193,7 @@ class Lens:
         Raises:
             MemoryLimitError: If even the smallest parts do not fit.
         """
-        room = DEFAULT_SHARE * free_memory(self._device)
-        if self._options.memory_limit is not None:
-            room = min(room, self._options.memory_limit * 1e9)
+        room = self._room()
         needed, best, least = math.inf, None, math.inf
         for counts in sorted(itertools.product(DIVISIONS, DIVISIONS), key=math.prod):
             parts = plane.parts(counts)
@@ -216,6 +214,12 @@ class Lens:
             raise MemoryLimitError(msg)
         located = ((where, PlanePoints.of(part, self._volume.geometry)) for where, part in best)
         return [(where, part) for where, part in located if part.inside.any()]
+
+    def _room(self) -> float:
+        """Return the memory for one part of a plane, in bytes."""
+        room = DEFAULT_SHARE * free_memory(self._device)
+        limit = self._options.memory_limit
+        return room if limit is None else min(room, limit * 1e9)
 
     def _work(self, block: Box, *, exact: bool) -> float:
         """Return the approximate number of coarse voxels of all layers for the features of a block."""
