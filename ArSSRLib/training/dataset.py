@@ -174,7 +174,10 @@ class BatchSampler:
             return Batch(coarse[:, None], scale, nowhere, nowhere, acquisition, inner, blocks)
         index = self._draw_index(scale, [one.seed for one in drawn])
         coordinates = 2 * (index + 0.5) / (config.patch_size * scale)[:, None] - 1
-        placed = self._in_volumes(index, items) if config.coordinates == "volume" else coordinates
+        placed = coordinates
+        if config.coordinates == "volume":
+            starts, lengths = (self._sent([getattr(i, name) for i in items]) for name in ("starts", "lengths"))
+            placed = 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
         where = (index + first_face[:, None]).long().unbind(-1)
         truth = [patch[where[0][n], where[1][n], where[2][n]] for n, patch in enumerate(patches)]
         return Batch(coarse[:, None], scale, coordinates, placed, acquisition, torch.stack(truth))
@@ -203,18 +206,14 @@ class BatchSampler:
         longest = [max(lengths) for lengths in zip(*(patch.shape for patch in patches), strict=True)]
         matrices = self._acquisitions(longest, scale, (kinds, widths), first_face)
         coarse = torch.cat([_degraded(patch, matrices, number) for number, patch in enumerate(patches)])
-        for number, one in enumerate(drawn):
-            self._disturb(coarse[number : number + 1], one)
+        for one, patch in zip(drawn, torch.split(coarse, 1), strict=True):
+            if one.gains is not None:
+                patch.mul_(to_device(one.gains, self.device))
+            if one.noise > 0:
+                self._points.manual_seed(one.seed ^ 2)
+                sigma = torch.full((1,), one.noise, device=self.device)
+                patch.copy_(add_rician_noise(patch, sigma, self._points))
         return coarse, inputs_of(kinds, told, certainty)
-
-    def _disturb(self, coarse: Tensor, drawn: _Drawn) -> None:
-        """Apply the slice gains and the noise of one item to its coarse patch, in place."""
-        if drawn.gains is not None:
-            coarse *= to_device(drawn.gains, self.device)
-        if drawn.noise > 0:
-            self._points.manual_seed(drawn.seed ^ 2)
-            sigma = torch.full((1,), drawn.noise, device=self.device)
-            coarse.copy_(add_rician_noise(coarse, sigma, self._points))
 
     def of_rank(self, rank: int) -> BatchSampler:
         """Return the sampler of another process."""
@@ -239,11 +238,6 @@ class BatchSampler:
             for axis in range(3)
         )
         return k, j, i
-
-    def _in_volumes(self, index: Tensor, items: Sequence[Item]) -> Tensor:
-        """Return the coordinates of fine voxels of the patches in the volumes, shape (N, K, 3)."""
-        starts, lengths = (self._sent([getattr(item, name) for item in items]) for name in ("starts", "lengths"))
-        return 2 * (index + starts[:, None] + 0.5) / lengths[:, None] - 1
 
     def _draw_index(self, scale: Tensor, seeds: list[int]) -> Tensor:
         """Draw fine voxels of the patch inside the margin, as indices from its first voxel, shape (N, K, 3)."""
