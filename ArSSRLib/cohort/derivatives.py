@@ -192,7 +192,7 @@ def is_finished(
             return False
         msg = f"{target}: already exists and has no record of ArSSR; remove it, or add --overwrite."
         raise OutputError(msg) from error
-    different = _difference(record, {**asked, **_binding(options)}, input_sha256)
+    different = _difference(record, asked, options, input_sha256)
     if different and not overwrite:
         msg = f"{target}: was made with a different {different}; choose another folder, or add --overwrite."
         raise OutputError(msg)
@@ -205,14 +205,13 @@ def is_finished(
         return False
 
 
-def _binding(options: UpsamplingOptions) -> dict[str, Any]:
-    """Return the options that a result must have; an uncertainty that was not requested does no harm."""
-    chosen = {option.name: getattr(options, option.name) for option in OPTIONS if option.name not in _INDIFFERENT}
-    return {name: value for name, value in chosen.items() if value not in (None, "auto", False)}
-
-
-def _difference(record: Mapping[str, Any], asked: Mapping[str, Any], input_sha256: str) -> str:
+def _difference(
+    record: Mapping[str, Any], asked: Mapping[str, Any], options: UpsamplingOptions, input_sha256: str
+) -> str:
     """Return the name of an entry of a record that differs from the request, or "" if there is none."""
+    chosen = {option.name: getattr(options, option.name) for option in OPTIONS if option.name not in _INDIFFERENT}
+    # An uncertainty that was not requested does no harm.
+    asked = {**asked, **{name: value for name, value in chosen.items() if value not in (None, "auto", False)}}
     different = next((key for key, value in asked.items() if record.get(key) != value), "")
     return different or ("input" if record["input_sha256"] != input_sha256 else "")
 
