@@ -178,8 +178,9 @@ class Work:
         computed = self._computed(region)
         voxels = math.prod(stop - first for first, stop in computed)
         result = voxels * (dtype.itemsize + (UNCERTAINTY_BYTES if self.options.uncertainty else 0))
-        host = math.prod(self.geometry.size) * 4 * self._coarse_volumes + (0 if on_disk else result)
-        writing = 0 if on_disk else self.destination.copies * result
+        in_memory = 0 if on_disk else result
+        host = math.prod(self.geometry.size) * 4 * self._coarse_volumes + in_memory
+        writing = self.destination.copies * in_memory
         slab = SLAB_VOXELS * SLAB_BYTES
         _require_room(target, host + writing, self.available_memory if self.host_memory is None else self.host_memory)
         if self.host_memory is not None:  # this memory is not on the device
@@ -187,7 +188,9 @@ class Work:
         else:
             slab += AT_WORK + (DISK_WINDOW if on_disk else 0)
         base = self.base_memory + host
-        limit = self._limit(base, self.available_memory - host)
+        limit = base + int(DEFAULT_SHARE * (self.available_memory - host))
+        if self.options.memory_limit is not None:
+            limit = int(min(self.options.memory_limit, 1e9) * 1e9)
         tiles = self._tiles(limit, base, slab, writing=writing, region=computed)
         encoding = max(tile.crop_voxels for tile in tiles) * self._bytes_per_coarse_voxel
         cost = sum(self.encoding_cost * tile.crop_voxels + tile.block_voxels for tile in tiles)
@@ -212,12 +215,6 @@ class Work:
         agreement = AGREEMENT_VOLUMES if must_agree(self.options, self.profile, self._factors) else 0
         evened = self.options.even_slices == "auto" and slice_axis(self.geometry.spacing, self.profile) is not None
         return 1 + agreement + evened
-
-    def _limit(self, used: int, free: int) -> int:
-        """Return the memory limit of the process in bytes, given the memory in use and the free memory in bytes."""
-        if self.options.memory_limit is not None:
-            return int(min(self.options.memory_limit, 1e9) * 1e9)
-        return used + int(DEFAULT_SHARE * free)
 
     @property
     def _bytes_per_coarse_voxel(self) -> int:
