@@ -145,11 +145,10 @@ def decide(
     open_axes = [s and (axis is None or axis.kind != "kspace") for axis, s in zip(known.axes, finer, strict=True)]
     if text in {POINT_SAMPLES, AS_FILED} or not any(open_axes):
         return Decision(known, idle=idle, overruled=overruled)
-    found = estimate(volume, _need_estimate(known, finer))
+    found = estimate(volume, [axis is None and s for axis, s in zip(known.axes, finer, strict=True)])
     refuted = _refuted(known, found, finer)
     known = _selected(known, [axis is None for axis in refuted.axes])
-    pairs = zip(found, _need_estimate(known, finer), strict=True)
-    i, j, k = (profile_of(guess) if guess and needed else None for guess, needed in pairs)
+    i, j, k = (profile_of(guess) if guess and s else None for guess, s in zip(found, finer, strict=True))
     return Decision(known.completed_by(SliceProfile((i, j, k))), refuted, idle, overruled)
 
 
@@ -169,11 +168,6 @@ def _stated(
     pairs = zip(known.axes, filed.axes, strict=True)
     overruled = _selected(filed, [bool(used and theirs and used.width != theirs.width) for used, theirs in pairs])
     return known, idle, overruled
-
-
-def _need_estimate(known: SliceProfile, finer: Sequence[bool]) -> list[bool]:
-    """Return which axes need an estimate: those that become finer and whose profile is unknown."""
-    return [axis is None and wanted for axis, wanted in zip(known.axes, finer, strict=True)]
 
 
 def _refuted(stated: SliceProfile, found: Predictions, finer: Sequence[bool]) -> SliceProfile:
