@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         ArSSRError: If the request as a whole cannot be fulfilled.
     """
     root, output = Path(args.bids_dir), Path(args.output_dir)
-    if args.level == "participant" and not (args.scale or args.spacing or args.size or args.isotropic):
+    if args.level == "participant" and not any((args.scale, args.spacing, args.size, args.isotropic)):
         msg = "The participant level needs a target resolution; add one of --isotropic, --scale, --spacing and --size."
         raise InputError(msg)
     place = Place(args.jobs, args.scheduler, args.cluster, dict(args.cluster_option))
