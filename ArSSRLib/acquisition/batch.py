@@ -35,9 +35,9 @@ def batch_matrices(
         profile: POINT, GAUSSIAN, BOX or KSPACE, shape (N,).
         thickness: Slice thickness as a fraction of the coarse spacing: full width at half maximum of the Gaussian,
             width of the box, 1 / cut-off of the truncation; shape (N,). Below 1 there is a gap between slices.
-        first_face: Position of the outer face of the first coarse voxel among the fine ones (0 is a face), shape (N,).
-        endpoints: Put the first and the last coarse center on the first and the last fine one of the patch, as the
-            published training does, instead of dividing one field of view into cells.
+        first_face: Distance of the first coarse voxel's outer face from the first fine one's, in fine voxels, (N,).
+        endpoints: Place the first and the last coarse center at the first and the last fine center of the patch, as in
+            the published training, instead of dividing the same field of view into cells.
 
     Returns:
         Matrices, shape (N, coarse, count), float32; the rows of each sum to 1 away from the ends.

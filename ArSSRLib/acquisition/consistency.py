@@ -1,9 +1,9 @@
 """Agreement with the measurement: a simulated acquisition of the result reproduces the scan.
 
-With the acquisition D (fine to coarse) and spline interpolation U (coarse to fine), a step adds U(y - D x) to a result
-x of the measurement y. Each step multiplies the difference by (1 - D U), and D U is one small matrix per axis. All
-steps are therefore computed together on the coarse grid, and the fine volume is read and changed only once. Both passes
-are sums over fine voxels, so tiles can be processed in any order.
+Let y be the measurement, x the result, D the acquisition (fine to coarse) and U spline interpolation (coarse to fine).
+A step adds U(y - D x) to x, which multiplies the difference y - D x by (1 - D U). As D U is one small matrix per axis,
+all steps are computed together on the coarse grid, and the fine volume is read and changed only once. Both passes are
+sums over fine voxels, so tiles can be processed in any order.
 
 Source:
     Iterative back-projection: Irani and Peleg 1991, https://doi.org/10.1016/1049-9652(91)90045-L
@@ -24,7 +24,7 @@ from ArSSRLib.coordinates import Box
 from ArSSRLib.interpolation import FloatArray, apply_matrices, centered_positions, spline_matrix
 
 STEPS = 3
-# A coarse voxel is compared if at most this fraction of its slice profile is outside the available voxels.
+# A coarse voxel is compared if at most this fraction of its slice profile is outside the computed fine voxels.
 BEYOND = 1e-6
 
 

@@ -1,6 +1,6 @@
 """The slice profile of a volume: the only place that decides between user, file, estimate, and none.
 
-The worker and the panel decide alike, so nothing here needs PyTorch.
+The worker and the panel share this code, so nothing here needs PyTorch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # a volume knows its profile, so its file imports this room
 logger = logging.getLogger(__name__)
 
 Predictions = tuple[Prediction | None, ...]
-# Predicts the contrast along i, j, k of a volume; None where it cannot. The second argument tells for each axis whether
-# a width is of use, because nobody states its profile.
+# Predicts the contrast along i, j, k of a volume; None where that is impossible. The second argument states for each
+# axis whether its profile is unknown, so that an estimated width would be used.
 Estimate: TypeAlias = "Callable[[Volume, Sequence[bool]], Predictions]"
 
 
@@ -43,9 +43,9 @@ def predicted_contrast(volume: Volume, unknown: Sequence[bool] = ()) -> Predicti
 
 
 class EstimatedOnce:
-    """An estimate from the first volume on each grid, reused for later ones, because frames were acquired alike.
+    """An estimate from the first volume on each grid, reused for later volumes on that grid.
 
-    Different profiles would make frames flicker.
+    The frames of a sequence were acquired in the same way; different profiles would make them flicker.
 
     Args:
         estimate: The estimate.

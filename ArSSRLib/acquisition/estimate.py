@@ -35,8 +35,7 @@ CAUTION = 0.05
 # be distinguished from narrow slices: with points, an estimate gains nothing; with other slices, it costs up to 0.11 dB
 # at 3x.
 LEAST_KEPT, MOST_KEPT = 0.2, 0.95
-# Width assumed for volumes that are smooth by nature, in voxels; see docs/field.md. Larger ones would add edges that
-# are not there.
+# Width assumed for volumes that are smooth by nature, in voxels; see docs/field.md. A larger one would add false edges.
 WIDTH_OF_SMOOTH = 0.7
 # Difference in contrast, beyond the expected error, by which a volume contradicts a stated thickness; see
 # Resources/Evaluation/stated_profile.md. A wrong profile costs up to several dB, a missing one 0.1 to 0.4 dB.
@@ -50,8 +49,8 @@ class Prediction(NamedTuple):
         kept: Contrast that the axis preserves at Nyquist, unitless.
         error: Expected absolute error of the contrast; infinite if the volume differs from those used for the fit.
         smooth: Whether the volume is smooth by nature, so that its profile cannot be predicted.
-        tried: Whether a network was tried for the profile, too; see `ArSSRLib.upsampling.blind`.
-        width: Full width at half maximum in voxels that the network indicates; None if it indicates none.
+        tried: Whether the result of a super-resolution network was examined, too; see `ArSSRLib.upsampling.blind`.
+        width: Full width at half maximum in voxels that this result indicates; None if it indicates none.
     """
 
     kept: float
@@ -65,7 +64,7 @@ class Prediction(NamedTuple):
         return abs(self.kept - stated.transfer()[FREQUENCIES.index(0.5)]) - self.error
 
     def contradicts(self, stated: AxisProfile) -> bool:
-        """Tell whether a stated thickness is wrong; the truncated k-space of a 3D acquisition is not questioned."""
+        """Return whether a stated thickness must be wrong; the truncated k-space of a 3D acquisition is accepted."""
         return stated.kind != "kspace" and self.excess(stated) > EXCESS
 
 
@@ -107,7 +106,7 @@ def fitted() -> Regression:
 
 
 def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[Prediction | None, ...]:
-    """Return what is predicted along each of k, j, i; None if one of the axes is too short, or without contrast.
+    """Return the predictions along k, j, i; all None if an axis is too short or the volume has no contrast.
 
     ``array`` holds finite intensities without padding, shape (k, j, i); ``spacing`` is along k, j, i, in mm.
     """
@@ -127,7 +126,7 @@ def profile_of(prediction: Prediction) -> AxisProfile | None:
         # Two digits, which is more than the accuracy, so that all machines compute the same profile.
         width = round(gaussian_width(prediction.kept - CAUTION), 2)
     if prediction.tried:
-        # A network does not recognize profiles that are much wider than usual.
+        # That result does not reveal profiles that are much wider than usual.
         width = prediction.width and max(prediction.width, width or 0.0)
     return None if width is None else AxisProfile("gaussian", width, "estimated")
 

@@ -1,4 +1,4 @@
-"""Small networks that tell how a volume was acquired, fitted by the scripts in `Testing/benchmarks`."""
+"""Small networks that infer from features how a volume was acquired; the scripts in `Testing/benchmarks` fit them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FittedNetworks:
-    """Networks for the same task, whose answers are averaged; F features.
+    """An ensemble of networks whose predictions are averaged; F is the number of features.
 
     Attributes:
         mean: Mean of each feature in the fit, shape (F,).
@@ -27,7 +27,7 @@ class FittedNetworks:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the networks with the coefficients of a JSON file, an array for each attribute."""
+        """Return the networks from a JSON file, which has one array per attribute."""
         table = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{field.name: np.array(table[field.name], dtype=np.float64) for field in fields(cls)})
 

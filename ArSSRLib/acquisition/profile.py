@@ -114,7 +114,7 @@ UNKNOWN = SliceProfile()
 
 
 def told_of(profile: SliceProfile) -> list[list[float]]:
-    """Return the input of a network about a profile: for k, j, i the contrast at `FREQUENCIES`, and the certainty."""
+    """Return a profile as input of a network: for k, j, i, the contrast at `FREQUENCIES`, and the certainty."""
     nothing = [0.0] * len(FREQUENCIES) + [NOTHING]
     return [nothing if axis is None else [*axis.transfer(), axis.certainty] for axis in reversed(profile.axes)]
 

@@ -21,9 +21,9 @@ def slice_ripple(array: npt.NDArray[np.floating], axis: int, period: float) -> f
         period: Slice distance, in voxels of the array along that axis.
 
     Returns:
-        Amplitude divided by mean of the magnitude of the second derivative: 0 without a trace of the slices, 2 if all
-        of it is at the slices, as in linear interpolation by an integer factor from the voxel centers; NaN for fewer
-        than four slices or a volume without a second derivative.
+        Amplitude of the oscillation, relative to the mean magnitude: 0 if the slices leave no trace, 2 if the second
+        derivative is 0 between the slices, as after linear interpolation by an integer factor from the voxel centers;
+        NaN for fewer than four slices or a volume without a second derivative.
 
     Source:
         Gallagher 2005, https://doi.org/10.1109/CRV.2005.33, where it detects interpolated images.

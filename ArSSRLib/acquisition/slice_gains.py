@@ -1,4 +1,4 @@
-"""One gain per slice: two-dimensional acquisitions have brightness differences between slices that are not anatomy.
+"""One gain per slice: in two-dimensional acquisitions, the brightness differs between slices for technical reasons.
 
 A slice that is excited separately is brighter or darker as a whole; often, odd slices differ from even slices. The gain
 is visible in the curvature: the logarithm of a voxel minus the mean of its two neighbors along the slice axis. Slopes
@@ -11,7 +11,7 @@ between the parts of a slice; unless gains explain the data clearly better, noth
 
 A gain multiplies the intensity above the background, which is the floor of the intensity range. An offset of the whole
 volume therefore has no effect. If a volume has no background and the true zero is below the floor, gains are
-overestimated in proportion: tissue still becomes even, and darker voxels are corrected in part. Files and networks are
+overestimated in proportion: the correction is right for tissue, and too small for darker voxels. Files and networks are
 handled elsewhere.
 """
 
@@ -32,7 +32,7 @@ from ArSSRLib.normalization import IntensityRange, needs_double
 THICK = 1.5
 # Tissue exceeds this fraction of the range in three slices. Darker voxels are noise, air, or fluid at its edge.
 TISSUE = 0.2
-# Homogeneous tissue: its more homogeneous half, with changes of at most this fraction between neighboring voxels.
+# Homogeneous tissue: the half with the smallest changes between neighboring voxels, and at most this fraction.
 HALF, LARGEST_CHANGE = 0.5, 0.2
 # Parts of a slice along each in-plane axis; voxels that a part needs; parts that a slice needs; and voxels that a slice
 # needs, as a fraction of the fullest slice.
@@ -116,7 +116,7 @@ def estimate_slice_gains(
 ) -> SliceGains | None:
     """Return the gains of the slices along an axis (0 to 2) of a volume, or None if none differ from anatomy.
 
-    ``array`` holds finite intensities, shape (k, j, i); voxels that are ``ignored`` are no measurement.
+    ``array`` holds finite intensities, shape (k, j, i); voxels in the mask ``ignored`` were not measured.
     """
     if array.shape[axis] < LEAST_SLICES:
         return None

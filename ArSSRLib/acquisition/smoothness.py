@@ -1,8 +1,8 @@
 """Whether a volume is smooth by nature: an average of many brains, a statistical map, or smoothed data.
 
-A network that does not know the slice profile takes such a volume for one with thick slices, and adds edges that are
-not there. Small networks recognize it by its spectra, its noise and its edges. A narrow profile is then
-assumed, with which the result gains instead of losing; see docs/field.md.
+Without a known slice profile, a super-resolution network mistakes such a volume for one with thick slices, and adds
+false edges. The small networks here recognize it by its spectra, noise and edges; a narrow profile is then assumed,
+which improves the result; see docs/field.md.
 
 The coefficients are in `smoothness.json`, written by `Testing/benchmarks/smoothness_fit.py`.
 """
@@ -20,8 +20,8 @@ from ArSSRLib.acquisition.networks import FittedNetworks, FloatArray, affine
 from ArSSRLib.acquisition.spectra import OWN_FEATURES, Features
 
 COEFFICIENTS = Path(__file__).with_name("smoothness.json")
-# Features are clipped at this number of standard deviations of the fit. Beyond the second number, a volume is unlike
-# all those of the fit, such as one with repeated slices, and does not count as smooth.
+# Features are clipped at the first number of standard deviations of the fit. Beyond the second, a volume is unlike all
+# those of the fit, as with repeated slices, and does not count as smooth.
 CLIPPED, OUTSIDE = 4.0, 10.0
 # Log odds above which a volume counts as smooth. A sharp volume that counts as smooth keeps the blur of its slices.
 LEAST_ODDS = 1.8
@@ -40,10 +40,7 @@ class Classifier(FittedNetworks):
     last: FloatArray
 
     def log_odds(self, features: FloatArray) -> float:
-        """Return the log odds that a volume with these features, shape (F,), is smooth, averaged over the networks.
-
-        They are minus infinity for a volume unlike those of the fit.
-        """
+        """Return the mean log odds that a volume with these features, shape (F,), is smooth; -inf if unlike the fit."""
         values = self.standardized(features)
         if np.abs(values).max() > OUTSIDE:
             return -math.inf
@@ -58,7 +55,7 @@ def fitted() -> Classifier:
 
 
 def is_smooth(features: Features) -> bool:
-    """Tell whether a volume with these features is smooth by nature."""
+    """Return whether a volume with these features is smooth by nature."""
     return fitted().log_odds(as_vector(features)) > LEAST_ODDS
 
 

@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 # Bands of equal width between 0 and Nyquist.
 BANDS = 8
 FEATURES = 3 * (BANDS - 1) + 4
-# Number of the first features of an axis, which depend on this axis alone: its spectrum, its spacing and the noise.
+# The first features of an axis, which depend on this axis alone: its spectrum, its spacing and the noise.
 OWN_FEATURES = BANDS + 1
 # Smallest length of an axis; shorter axes have too few frequencies.
 SHORTEST = 12
@@ -27,7 +27,7 @@ SHORTEST = 12
 LINES, SAMPLED = 4096, 500_000
 # Largest edge of the block for measuring the noise, in voxels.
 NOISE_BLOCK = 80
-# Quantile of the differences of neighboring voxels that counts as an edge.
+# Quantile of the differences between neighboring voxels that represents edges.
 EDGES = 0.99
 # Fraction of the range above which a voxel is anatomy.
 ANATOMY = 0.1
@@ -55,11 +55,11 @@ class Features(NamedTuple):
 
     Attributes:
         axes: The spectrum of the axis in bands, relative to the lowest band; its spacing; the noise; and for the two
-            other axes, the finer one first, the spectrum at the same frequencies in mm and the ratio of the spacings.
+            other axes, the finer one first, the spectrum at the same frequencies per mm and the ratio of the spacings.
             Shape (3, `FEATURES`).
-        edges: The robust standard deviation of second differences; that of second differences over twice the distance,
-            relative to it; the standard deviation that is not robust, relative to it; the 99th percentile of first
-            differences; that of second differences, relative to it. Shape (3, 5).
+        edges: The robust standard deviation of second differences; relative to it, that over twice the distance, and
+            the ordinary one; the 99th percentile of first differences; relative to it, that of second differences.
+            Shape (3, 5).
     """
 
     axes: FloatArray
@@ -146,7 +146,7 @@ def _deviation(values: FloatArray) -> float:
 
 
 def _edge_features(center: FloatArray, axis: int) -> FloatArray:
-    """Return how steep and how curved the edges along an axis are, shape (5,)."""
+    """Return the steepness and the curvature of the edges along an axis, shape (5,); see `Features`."""
     lines = np.moveaxis(center, axis, -1)
     steep, curved = np.abs(np.diff(lines)), np.diff(lines, n=2)
     far = lines[..., 4:] - 2 * lines[..., 2:-2] + lines[..., :-4]
