@@ -1,6 +1,6 @@
-"""Upsampling: the path of a volume through all rooms of the engine.
+"""Upsampling: plan the work, prepare the volume, compute the result, and correct it.
 
-Every crop is encoded once and queried as often as needed; nothing else calls the model.
+`assembly` computes the result tile by tile: the model encodes a tile once, and is then queried for its fine voxels.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def upsample(
         options: The options, see `UpsamplingOptions`.
         region: Box of voxels of the finer grid, (first, stop) along i, j, k; equal to that part of the whole result.
         destination: Destination of the result, from `ArSSRLib.io.destination_of`: the memory of its writer is planned,
-            and a result larger than the memory is kept on disk if its format allows. By default, it has to fit.
+            and a result larger than the memory is kept on disk if its format allows. By default, it must fit.
         progress: Called with the finished fraction, from 0 to 1; an exception stops the work.
 
     Returns:
@@ -156,10 +156,9 @@ class Outcome:
         uncertainty: Standard deviation over the mirror images, float32, in the units and on the grid of ``volume``;
             None if it was not requested.
         disagreement: Difference between a simulated acquisition of the result and the scan: root mean square over the
-            anatomy, in percent of the intensity range. If ``gains`` were removed, the scan with even slices is meant.
-            None if the result was not made to agree.
-        gains: Brightness differences between the slices of the scan, which are not in the result; None if none were
-            removed.
+            anatomy, in percent of the intensity range; if ``gains`` were removed, to the scan without them. None if the
+            result was not made to agree.
+        gains: Brightness differences between the slices of the scan that were removed; None if there are none.
     """
 
     volume: Volume

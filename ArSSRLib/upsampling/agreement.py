@@ -1,4 +1,4 @@
-"""Correction of a finished result to agree with the scan, in little memory; see `acquisition.consistency`."""
+"""Correct a finished result in place, so that it agrees with the scan; see `acquisition.consistency`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_agree(
 
 
 def _slabs(shape: Sequence[int]) -> Iterator[Slices]:
-    """Yield places of planes of about `SLAB_VOXELS` voxels."""
+    """Yield the positions of slabs of about `SLAB_VOXELS` voxels."""
     depth = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for first in range(0, shape[0], depth):
         yield slice(first, min(first + depth, shape[0])), slice(None), slice(None)

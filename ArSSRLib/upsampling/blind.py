@@ -1,8 +1,8 @@
 """The slice profile, estimated from the network's own result.
 
-A network that does not know the profile assumes the usual ones. Its result, acquired again with profiles of several
-widths, reproduces the volume best with the width that it has assumed; the true width is slightly larger. A central part
-of the volume is sufficient.
+A network that does not know the profile assumes a typical one. Acquisitions of its result are simulated with profiles
+of several widths: the simulation that reproduces the volume best has the width that the network assumed; the true width
+is slightly larger. A central part of the volume is sufficient.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ VOXELS, SHORTEST, BORDER = 64_000, 12, 2
 
 @dataclass(frozen=True)
 class BlindEstimate:
-    """Estimates slice profiles from the spectra and, where they are inconclusive, with a network.
+    """Estimates slice profiles from the spectra and, for axes without a stated profile, from the result of a network.
 
     Attributes:
         model: From `load_model`; networks that do not use the profile are not tried.
@@ -60,7 +60,7 @@ class BlindEstimate:
     device: torch.device
 
     def __call__(self, volume: Volume, unknown: Sequence[bool]) -> Predictions:
-        """Return the predictions along i, j, k; ``unknown`` tells for which axes a width is of use."""
+        """Return the predictions along i, j, k; ``unknown`` states for which axes a width would be used."""
         found, scale = predicted_contrast(volume), tried_scale(volume.geometry.spacing)
         axes = zip(unknown, scale, found, strict=True)
         wanted = [bool(u and s > 1 and one and not one.smooth) for u, s, one in axes]
@@ -102,7 +102,7 @@ class BlindEstimate:
 
 
 def tried_scale(spacing: Sequence[float]) -> tuple[float, ...]:
-    """Return the factors at which a volume is tried: that of its thick axis to cubic voxels, or the same along all."""
+    """Return the factors for the test: along a thick axis, up to cubic voxels; otherwise, the same along all axes."""
     ratios = [s / min(spacing) for s in spacing]
     low, high = THICK
     if max(ratios) < low:
@@ -111,14 +111,14 @@ def tried_scale(spacing: Sequence[float]) -> tuple[float, ...]:
 
 
 def central_part(array: npt.NDArray[Any], scale: Sequence[float]) -> npt.NDArray[Any]:
-    """Return the part at the center of a volume whose upsampled edges are alike."""
+    """Return the part at the center of a volume whose edges have similar lengths after upsampling."""
     edge = (VOXELS * math.prod(scale)) ** (1 / 3)
     lengths = [min(n, max(SHORTEST + 4, round(edge / s))) for n, s in zip(array.shape, scale, strict=True)]
     return array[tuple(slice((n - m) // 2, (n + m) // 2) for n, m in zip(array.shape, lengths, strict=True))]
 
 
 def _difference(part: Tensor, fine: Tensor, width: float | None) -> float:
-    """Return the mean squared difference between a part and its acquired result."""
+    """Return the mean squared difference between a part and a simulated acquisition of its result."""
     axis = AxisProfile("point") if width is None else AxisProfile("gaussian", width)
     agreement = Agreement.of(fine.shape, part.shape, SliceProfile((axis,) * 3))
     left = part - agreement.simulated(fine, [slice(None)] * 3)

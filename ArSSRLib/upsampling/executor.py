@@ -1,4 +1,4 @@
-"""The selection of the implementation of a network: the network itself, kernels for a GPU, or OpenVINO."""
+"""Selects the implementation of a network: the network itself, kernels for a GPU, or OpenVINO."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from ArSSRLib.upsampling.plane import Vector
 
 # Voxels of a box.
 Mask = npt.NDArray[np.bool_]
-# The axis of a box that is shorter than the first one by this factor becomes the first one.
+# An axis of a box becomes the first one if the first one is longer by this factor.
 THIN = 2
 
 

@@ -118,10 +118,10 @@ class Lens:
         self._array, self._padding = prepared.array, prepared.padding
         self._shape = volume.geometry.shape
         self._intensities = IntensityRange.of(self._array)
-        # Once, not for each plane: they depend on all voxels.
+        # Computed once, not for each plane, because they depend on all voxels.
         self._lowest, self._highest = self._array.min(), self._array.max()
         self._type = result_type(volume.array)
-        # Whether convolutions skip voxels that are not needed.
+        # Whether convolutions skip voxels that no plane needs.
         self._skips = self._device.type == "cpu" and options.precision != "bf16"
         self._cache = FeatureCache(most_bytes)
         self._conditions: tuple[Vector, Conditioning, bool] | None = None
@@ -226,8 +226,8 @@ class Lens:
         whole = self._model.halo
         halo = whole if exact else min(QUICK_HALO, whole)
         last, middle, first = (voxels_of(grown(block, margin, self._shape)) for margin in (0, halo // 2, halo))
-        # Each layer computes less than the previous one, Simpson's rule from the last to the first, except for those
-        # at the limit of the halo.
+        # Each layer computes a smaller box than the previous one; Simpson's rule approximates their sum. Layers beyond
+        # the halo all compute the largest box.
         return halo * (last + 4 * middle + first) / 6 + (whole - halo) * first
 
     def _margin(self, *, exact: bool) -> int:
@@ -249,7 +249,7 @@ class Lens:
     ) -> tuple[FeatureMap, int]:
         """Return a feature map for points, cached or new, and the number of coarse voxels encoded for it.
 
-        With ``beside``, it also covers the planes beside them; so does a new, quick one if the user has scrolled.
+        With ``beside``, it also covers the planes beside them, as does a new one for a quick answer after scrolling.
         """
         block, encoded_voxels = points.block(self._shape, TAPS), 0
         wanted, needed = self._wanted(block, points, beside=beside)
@@ -269,7 +269,7 @@ class Lens:
         return found, encoded_voxels
 
     def _wanted(self, block: Box, points: PlanePoints, *, beside: bool) -> tuple[Box, Mask | None]:
-        """Return the box to encode for a block, and its voxels around oblique points if others are skipped."""
+        """Return the box to encode for a block, and a mask of its voxels near oblique points if others are skipped."""
         wanted = self._slab(block, points) if beside else block
         skips = self._skips and points.axes is None
         return wanted, points.voxels(wanted, BESIDE if beside else 0) if skips else None

@@ -13,7 +13,7 @@ from ArSSRLib.coordinates import Box
 from ArSSRLib.errors import InputError
 from ArSSRLib.geometry import VolumeGeometry
 
-# Larger planes are not views on a screen.
+# No view on a screen has more pixels.
 MAXIMUM_PIXELS = 2**24
 # Tolerance for rounding, in voxels.
 ROUNDING = 1e-6
@@ -100,7 +100,7 @@ class PlanePoints:
     Attributes:
         index: Indices along k, j, i, shape (rows, columns, 3); 0 is the center of the first voxel.
         inside: Mask of the pixels in the field of view, shape (rows, columns).
-        axes: The pixels inside, in order; None for an oblique plane, or if none is inside.
+        axes: The pixels inside as one vector per axis; None for an oblique plane, or if no pixel is inside.
     """
 
     index: FloatArray
