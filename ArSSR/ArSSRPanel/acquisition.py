@@ -18,12 +18,12 @@ from ArSSRPanel.dicom_source import INSTANCES, isFromDicom, sourceInstanceFiles
 from ArSSRPanel.nodes import geometryOf, volumeFromNode
 from ArSSRPanel.request import Request
 
-# Number of headers read per series: its slices state the same, and reading hundreds of files would block the window.
+# Number of headers read per series: all slices state the same, and reading hundreds of files would block the window.
 _HEADERS = 16
 _NIFTI = (".nii", ".nii.gz")
 # Cached profiles of nodes, by file and grid.
 _known: dict[tuple[object, ...], SliceProfile] = {}
-# What was predicted from the voxels of nodes; a limit, because a sequence has many frames.
+# Predictions from the voxels of nodes, by key; their number is limited, because a sequence has many frames.
 KEPT_PREDICTIONS = 200
 _predicted: dict[tuple[object, ...], Predictions] = {}
 
@@ -81,7 +81,7 @@ def plannedDecision(request: Request) -> tuple[Decision, bool]:
 
 
 def keyOf(node: slicer.vtkMRMLScalarVolumeNode, model: str) -> tuple[object, ...]:
-    """Return what identifies the voxels of a node, their positions, and a model by name or file."""
+    """Return a key for the voxels of a node, their positions, and a model by name or file."""
     # The browser of a sequence makes a new copy of a frame whenever it shows it, so the frame itself counts.
     frame = sequences.shownFrameOf(node)
     image = (frame and frame.GetImageData()) or node.GetImageData()
@@ -89,7 +89,7 @@ def keyOf(node: slicer.vtkMRMLScalarVolumeNode, model: str) -> tuple[object, ...
 
 
 def remember(key: tuple[object, ...], found: Predictions) -> None:
-    """Keep what was predicted along i, j, k from the voxels with a key."""
+    """Keep the predictions along i, j, k for the voxels with a key."""
     _predicted[key] = found
     while len(_predicted) > KEPT_PREDICTIONS:
         del _predicted[next(iter(_predicted))]

@@ -70,7 +70,7 @@ class ThicknessSource(enum.Enum):
         }[self]
 
     def option(self, millimeters: float) -> str | None:
-        """Return the slice thickness as the option of the engine; one of 0 mm is not stated."""
+        """Return the slice thickness as the option of the engine; 0 mm means that it is not stated."""
         if self is ThicknessSource.STATED:
             return f"{millimeters:.6g}" if millimeters else None
         return None if self is ThicknessSource.AUTOMATIC else self.value

@@ -29,7 +29,7 @@ from ArSSRPanel.uncertainty_overlay import UncertaintyOverlay, uncertaintyOf
 from ArSSRPanel.windowing import LinkedWindows, anatomyWindow, setWindow
 
 VIEWS = ("Red", "Yellow", "Green")
-# Above the numbers of Slicer's own layouts; one for each number of views.
+# Numbers of ArSSR's layouts, above those of Slicer's; one for each number of views.
 LAYOUT_IDS = {1: 6120, 2: 6121, 3: 6122}
 FLIP_KEY = "F"
 
@@ -81,8 +81,8 @@ class Comparison:
     ) -> None:
         """Show the interpolated input beside the result, and optionally, side by side only, their difference.
 
-        ``onProgress`` is called with the finished fraction of the interpolation; if it stops the comparison, or starts
-        another one, that counts.
+        ``onProgress`` is called with the finished fraction of the interpolation; it may stop the comparison or start
+        another one.
         """
         self.stop()
         self.pair = pair = (inputVolume, resultVolume)

@@ -41,7 +41,7 @@ class RunController:
         ui.cancelButton.clicked.connect(self.cancel)
 
     def showEstimate(self, parameters: Any, facts: Mapping[str, Any] | None, *, installed: bool) -> None:
-        """Show the expected result of Apply, and whether it is possible; otherwise, its tool tip states the reason."""
+        """Show the expected result of Apply; if it is impossible, the tool tip of the button states the reason."""
         estimate = self._estimate = _estimate(parameters, facts)
         ui, self._facts = self._ui, facts
         ui.resultLabel.text = estimate.text or _("Nothing yet.")
@@ -144,7 +144,7 @@ class RunController:
 
 
 class LogSection:
-    """Shows the log since the module was opened. It names volumes and files, but contains nothing else of patients.
+    """Shows the log since the module was opened. It names volumes and files, but contains no other patient data.
 
     Args:
         ui: The widgets of the panel.

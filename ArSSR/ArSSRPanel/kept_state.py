@@ -43,7 +43,7 @@ def keep(node: slicer.vtkMRMLNode, *names: str) -> bool:
 
 
 def forget(node: slicer.vtkMRMLNode) -> None:
-    """Keep nothing of a node any more."""
+    """Discard what is kept of a node."""
     node.RemoveAttribute(ATTRIBUTE)
     for name in VOLUMES:
         node.RemoveNodeReferenceIDs(f"{ATTRIBUTE}.{name}")
@@ -52,7 +52,7 @@ def forget(node: slicer.vtkMRMLNode) -> None:
 def restore(node: slicer.vtkMRMLNode, *, loaded: bool = False) -> None:
     """Restore what is kept of a node, if anything; the size of a view only if it was ``loaded`` from a file."""
     kept = _keptOf(node)
-    # Unlinked first: a linked view would change the volumes of the others.
+    # Unlinked first: a linked view would change the volumes of other views.
     for name in LINKS:
         if name in kept:
             _set(node, name, 0)

@@ -17,7 +17,7 @@ from ArSSRPanel.sharpened import bestView
 PART_OF_VIEW, LEAST_EDGE, LARGEST_EDGE = 0.5, 64, 400
 # A smaller plane has no space for a frame, in pixels of the plane.
 LEAST_FRAMED = 12
-# Above that of Slicer's own handlers, so that dragging the lens has no other effect.
+# Priority above that of Slicer's own handlers, so that dragging the lens has no other effect.
 PRIORITY = 10.0
 
 

@@ -86,7 +86,7 @@ def _straight(
         size.append(high - low + 1)
     nearest, shown = first.copy(), first.copy()
     nearest[third] = np.clip(np.rint(center[third]), 0, fine.size[third] - 1)
-    shown[third] = center[third]  # displayed in the plane of the view, which shows nothing beside it
+    shown[third] = center[third]  # displayed in the plane of the view, because the view shows nothing outside of it
     through = np.zeros(3)
     through[third] = 1
     columns = np.column_stack([*steps, through])

@@ -64,7 +64,7 @@ class LivePreview:
             self._follow()
 
     def stop(self, message: str = "") -> None:
-        """Stop the preview; only a message with the reason, if any, remains."""
+        """Stop the preview; if there is a reason, it remains displayed."""
         for timer in (self._moved, self._rested, self._settled):
             timer.stop()
         self.state.stop()
@@ -94,7 +94,7 @@ class LivePreview:
             self.stop()
 
     def _follow(self) -> None:
-        """Send a new request if only the scale has changed; otherwise, restart once nothing changes any more."""
+        """Send a new request if only the scale has changed; otherwise, restart once the changes have ended."""
         try:
             request = _requestOf(self._parameters)
         except ArSSRError as error:

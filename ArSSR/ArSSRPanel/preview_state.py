@@ -1,4 +1,4 @@
-"""The requests of the live preview: sent, displayed and next. It is independent of Qt, nodes and the time.
+"""The requests of the live preview: sent, displayed and next; independent of Qt, nodes and time.
 
 While the user scrolls, every new target is requested immediately with a quick answer. When the view is at rest, an
 exact answer is requested for the target on display. Answers may be missing, because the worker discards all but the
@@ -70,7 +70,7 @@ class PreviewState:
         self._number = 0
 
     def start(self) -> None:
-        """Wait for a new worker; requests to another one are void."""
+        """Wait for a new worker; requests to an earlier one are void."""
         self.stop()
         self.phase = Phase.STARTING
 

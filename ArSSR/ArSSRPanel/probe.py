@@ -1,4 +1,4 @@
-"""What the worker finds out about this computer, its devices and models, and whether the load has changed since.
+"""Tests of this computer, its devices and models by the worker, and observation of the load since then.
 
 The load counts if other programs use much more, or much less, of the computer than when its speed was measured.
 """
@@ -91,7 +91,7 @@ class LoadWatch:
         self._timer.start()
 
     def stop(self) -> None:
-        """Stop observing; there is no call."""
+        """Stop observing; there are no further calls."""
         self._timer.stop()
 
     def _compare(self) -> None:

@@ -74,7 +74,7 @@ class WorkerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process was started and its end was not yet reported."""
+        """Whether the process was started and its end is not yet reported."""
         return self._process is not None and not self._ended
 
     def start(self, job: Mapping[str, Any]) -> None:
@@ -103,7 +103,7 @@ class WorkerProcess:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
 
     def wait(self) -> None:
-        """Process messages until the end of the process was reported; needs no event loop.
+        """Process messages until the end of the process is reported; needs no event loop.
 
         Exceptions of callbacks and Ctrl+C are raised here; then call `abandon`.
         """

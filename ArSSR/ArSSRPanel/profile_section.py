@@ -134,7 +134,7 @@ class VoxelEstimate:
         self._timer.start()
 
     def cancel(self) -> None:
-        """Stop; there is no call."""
+        """Stop, without calling `onEnd`."""
         self._timer.stop()
         if self._file is not None:
             self._file.close()

@@ -93,7 +93,7 @@ def makeRequest(
     """Return a valid request; specify exactly one of scale, spacing and isotropic.
 
     Args:
-        inputVolume: A scalar volume, or a sequence of them, which stands for all its frames.
+        inputVolume: A scalar volume, or a sequence of them, of which all frames are upsampled.
         outputVolume: Node for the result; None creates a new one.
         scale: Factor of at least 1, or one along each of i, j, k; unitless.
         spacing: Target voxel spacing in mm, or one along each of i, j, k.

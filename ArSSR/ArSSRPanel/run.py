@@ -40,7 +40,7 @@ class Run:
 
     Args:
         request: From `makeRequest`.
-        onProgress: Called with the finished fraction, 0 to 1, and the seconds left or None.
+        onProgress: Called with the finished fraction, 0 to 1, and the remaining seconds, None while unknown.
         onStage: Called with "start", "load", "read", "upsample", "write" or "show", the number of the volume, from 1,
             and the number of volumes.
         onLog: Called with "info" or "warning" and a line.

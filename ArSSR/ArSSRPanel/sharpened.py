@@ -39,7 +39,7 @@ def sharpenedOrientation(
     matrix = vtk.vtkMatrix4x4()
     inputVolume.GetIJKToRASDirectionMatrix(matrix)
     thick = slicer.util.arrayFromVTKMatrix(matrix)[:3, axis]
-    # Sagittal planes contain both other directions; thick sagittal slices are shown in axial planes.
+    # Sagittal planes contain every thick axis except the left-right one, which axial planes contain.
     return "Axial" if np.argmax(np.abs(thick)) == 0 else "Sagittal"
 
 
@@ -54,7 +54,7 @@ def turnToSharpened(
 
 
 def bestView(names: Iterable[str], widgets: dict[str, Any], axis: np.ndarray | None) -> str:
-    """Return the name of the first slice view whose plane contains an axis best; "" if there are no views.
+    """Return the name of the slice view whose plane is most parallel to an axis; "" if there are no views.
 
     The axis is a direction in RAS, shape (3,); without one, it is the first view.
     """

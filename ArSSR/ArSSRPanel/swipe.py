@@ -101,7 +101,7 @@ def _extentIn(
 ) -> tuple[int, int, int, int]:
     """Return the first and last pixel across and up that a volume may cover in a view of a size.
 
-    A plane beyond the volume would be fitted to the view together with it.
+    A larger plane would change how Slicer fits the volume to the view.
     """
     bounds = [0.0] * 6
     volume.GetSliceBounds(bounds, slicer.util.vtkMatrixFromArray(np.linalg.inv(xyToRAS)))

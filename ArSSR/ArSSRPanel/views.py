@@ -39,7 +39,7 @@ def setLayout(number: int) -> None:
 
 
 def setLabel(widget: Any, text: str) -> None:
-    """Write lines at the upper edge of a slice view; "" removes them. Lines that are too long are cut by the view."""
+    """Write lines at the upper edge of a slice view; "" removes them. The view cuts off lines that are too long."""
     view = widget.sliceView()
     view.cornerAnnotation().SetText(_UPPER_EDGE, text)
     view.scheduleRender()

@@ -1,7 +1,7 @@
 """Window and level: from the anatomy, and the same for all compared volumes.
 
-Subcutaneous fat is the brightest tissue of a T1-weighted head, but not of interest: levels from all voxels make the
-brain dark and flat.
+Subcutaneous fat is the brightest tissue of a T1-weighted head, but not of interest: with levels from all voxels, the
+brain is dark and has little contrast.
 """
 
 from __future__ import annotations
