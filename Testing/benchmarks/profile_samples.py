@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,10 +91,31 @@ class Acquired:
     truth: Array
     coarse: Array
 
-    @property
-    def label(self) -> str:
-        """Factors along i, j, k, such as "2x2x2"."""
-        return "x".join(str(s) for s in reversed(self.scale))
+    def named(self, subject: str) -> dict[str, Any]:
+        """Return the fields of a `NamedAcquisition`."""
+        scale = "x".join(map(str, reversed(self.scale)))
+        return asdict(NamedAcquisition(subject, scale, self.profile.kind, self.profile.width, self.smooth, self.noise))
+
+
+@dataclass(frozen=True)
+class NamedAcquisition:
+    """A simulated acquisition as it is named in a row of a table.
+
+    Attributes:
+        subject: Name of the volume.
+        scale: Factors along i, j, k, such as "2x2x2".
+        kind: Kind of the true profile.
+        width: Its full width at half maximum in coarse voxels.
+        smooth: Whether the truth was blurred before.
+        noise: Standard deviation as a fraction of the range.
+    """
+
+    subject: str
+    scale: str
+    kind: str
+    width: float
+    smooth: bool
+    noise: float
 
 
 def acquisitions(path: Path) -> Iterator[Acquired]:

@@ -26,6 +26,7 @@ from profile_samples import (
     PROFILES,
     SMOOTH_WIDTH,
     SPACING,
+    NamedAcquisition,
     acquisitions,
     along,
 )
@@ -65,16 +66,10 @@ AnyRow = TypeVar("AnyRow", bound=SubjectRow)
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(NamedAcquisition):
     """One simulated acquisition.
 
     Attributes:
-        subject: Name of the volume.
-        scale: Factors along i, j, k, such as "2x2x2".
-        kind: Kind of the true profile.
-        width: Its full width at half maximum in coarse voxels.
-        smooth: Whether the truth was blurred before.
-        noise: Standard deviation as a fraction of the range.
         kept: Contrast that the true profile preserves at Nyquist.
         estimated: The same for the estimates along the coarsened axes, on average; NaN if one of them is unknown.
         tried: Width with which the network's own result reproduces the acquisition, in coarse voxels; 0 for points.
@@ -83,12 +78,6 @@ class Row:
         gain_told: PSNR with the true profile over that, in dB.
     """
 
-    subject: str
-    scale: str
-    kind: str
-    width: float
-    smooth: bool
-    noise: float
     kept: float
     estimated: float
     tried: float
@@ -128,12 +117,7 @@ def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
         covered = estimate.covers(factors)
         guesses = [_kept(axis) for axis, s in zip(estimate.axes, factors, strict=True) if s > 1]
         yield Row(
-            subject=path.name,
-            scale=acquired.label,
-            kind=acquired.profile.kind,
-            width=acquired.profile.width,
-            smooth=acquired.smooth,
-            noise=acquired.noise,
+            **acquired.named(path.name),
             kept=_kept(acquired.profile),
             estimated=float(np.mean(guesses)) if covered else float("nan"),
             tried=blind.tried_width(acquired.scan, tried_scale(grid.spacing)[::-1]) or 0.0,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from profile_samples import PROFILES, SMOOTH_WIDTH, SPACING, Acquired, acquisitions, along
+from profile_samples import PROFILES, SMOOTH_WIDTH, SPACING, Acquired, NamedAcquisition, acquisitions, along
 from profile_table import tables
 
 from ArSSRLib.acquisition.consistency import Agreement
@@ -38,28 +38,16 @@ HARM = -0.5
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(NamedAcquisition):
     """One simulated acquisition and one stated thickness.
 
     Attributes:
-        subject: Name of the volume.
-        scale: Factors along i, j, k, as "2x2x2".
-        kind: Kind of the true profile.
-        width: Its full width at half maximum in coarse voxels.
-        smooth: Whether the truth was blurred before.
-        noise: Standard deviation as a part of the range.
         stated: Full width at half maximum of the stated Gaussian in coarse voxels.
         excess: Difference of the predicted contrast at Nyquist to that of the stated profile, minus the expected error;
             the largest of the coarsened axes.
         gain: PSNR with the stated profile over that without one, in dB, in the brain mask of the crop.
     """
 
-    subject: str
-    scale: str
-    kind: str
-    width: float
-    smooth: bool
-    noise: float
     stated: float
     excess: float
     gain: float
@@ -76,12 +64,7 @@ def rows_of(path: Path, model: SuperResolutionModel) -> Iterator[Row]:
         found = [prediction for prediction, s in zip(predicted, acquired.scale, strict=True) if prediction and s > 1]
         for stated, gain in zip(STATED, gains_of(acquired, model), strict=True):
             yield Row(
-                subject=path.name,
-                scale=acquired.label,
-                kind=acquired.profile.kind,
-                width=acquired.profile.width,
-                smooth=acquired.smooth,
-                noise=acquired.noise,
+                **acquired.named(path.name),
                 stated=stated.width,
                 excess=max((prediction.excess(stated) for prediction in found), default=-1.0),
                 gain=gain,
