@@ -57,17 +57,17 @@ def _troubles(items: Items) -> Iterator[str]:
 
 def _job(words: str, target: float | None, items: Items) -> Iterator[str]:
     start = f"benchmark/{words}/"
-    rows = {name.removeprefix(start): result["values"] for name, result in items.items() if name.startswith(start)}
-    rows = {way: values for way, values in rows.items() if values}
+    named = {name.removeprefix(start): result["values"] for name, result in items.items() if name.startswith(start)}
+    rows = {way: values for way, values in named.items() if values}
     if not rows:
         return
+    on_device = {way: values for way, values in rows.items() if "device ms" in values}
     yield f"## {words}"
     yield ""
-    if any("device ms" in values for values in rows.values()):
+    if on_device:
         yield from HEAD
-    for way, values in rows.items():
-        if "device ms" in values:
-            yield _row(way, values, items.get(f"benchmark/peak in {way.split()[-1]}", {}).get("values", {}))
+    for way, values in on_device.items():
+        yield _row(way, values, items.get(f"benchmark/peak in {way.split()[-1]}", {}).get("values", {}))
     yield ""
     for way, values in rows.items():
         if "ms" in values:
@@ -75,9 +75,9 @@ def _job(words: str, target: float | None, items: Items) -> Iterator[str]:
                 f"- {way}, {values['number format']}: {values['ms']:.1f} ms, the first time {values['first s']:.1f} s, "
                 f"peak {values['peak GB']:.2f} GB"
             )
-    times = [values["device ms"] for values in rows.values() if "device ms" in values]
-    if target is not None and times:
-        yield f"- target {target:g} ms: {'met' if min(times) <= target else 'missed'} with {min(times):.1f} ms"
+    if target is not None and on_device:
+        best = min(values["device ms"] for values in on_device.values())
+        yield f"- target {target:g} ms: {'met' if best <= target else 'missed'} with {best:.1f} ms"
     yield ""
 
 
