@@ -221,14 +221,11 @@ def _refuse_format(path: Path) -> None:
         found = f"{suffix} stores the header and the voxels in two files, which can become separated"
         advice = f"use {single_file_suffix(path)}"
     elif suffix in DICOM_SUFFIXES:
-        found, advice = (
-            "DICOM is written as a series, with one file per slice",
-            "specify a folder, or use .nii.gz or .nrrd",
-        )
+        found = "DICOM is written as a series, with one file per slice"
+        advice = "specify a folder, or use .nii.gz or .nrrd"
     else:
-        found = (
-            f"{suffix} is not a supported output format" if suffix else "has no extension that identifies the format"
-        )
+        unknown = f"{suffix} is not a supported output format"
+        found = unknown if suffix else "has no extension that identifies the format"
         advice = f"use one of {', '.join(WRITABLE_SUFFIXES)}"
     msg = f"{path}: {found}; {advice}."
     raise OutputError(msg)
