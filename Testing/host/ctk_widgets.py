@@ -11,6 +11,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 
 HEADER_HEIGHT = 24
+# Qt's QWIDGETSIZE_MAX, which PySide lacks.
+UNLIMITED = 16_777_215
 
 
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
@@ -41,6 +43,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
                 child.show()
         if not collapsed:
             self._hidden_children.clear()
+        # As in CTK; otherwise, widgets that a .ui file adds to a collapsed section would count for its height.
+        self.setMaximumHeight(HEADER_HEIGHT if collapsed else UNLIMITED)
         self.updateGeometry()
         self.contentsCollapsed.emit(collapsed)
 

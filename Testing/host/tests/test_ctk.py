@@ -41,6 +41,21 @@ def test_dragging_a_slider_moves_in_steps():
     assert slider.value == pytest.approx(2.0)  # 1 + 0.123 * 7 = 1.861, to the next half
 
 
+def test_a_collapsed_section_takes_no_more_room_than_its_header():
+    panel = qt.QWidget()
+    column = qt.QVBoxLayout(panel)
+    section = ctk.ctkCollapsibleButton("Advanced", panel)
+    section.collapsed = True
+    label = qt.QLabel("a text that is wrapped in a narrow dock " * 20, section)
+    label.wordWrap = True
+    qt.QFormLayout(section).addRow(label)
+    column.addWidget(section)
+
+    assert panel.heightForWidth(200) < 60
+    section.collapsed = False
+    assert panel.heightForWidth(200) > 200
+
+
 def test_unfolding_a_section_keeps_hidden_widgets_hidden():
     panel = qt.QWidget()
     section = ctk.ctkCollapsibleButton("Advanced", panel)
