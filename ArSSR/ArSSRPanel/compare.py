@@ -147,7 +147,7 @@ class Comparison:
         self, name: str, array: np.ndarray, like: slicer.vtkMRMLScalarVolumeNode, of: str
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """Add a volume on the grid of another one, for the comparison only."""
-        spacing = _("{spacing} mm").format(spacing=" x ".join(f"{length:.3g}" for length in like.GetSpacing()))
+        spacing = _("{spacing} mm").format(spacing=" x ".join(map(views.lengthText, like.GetSpacing())))
         node = addHelperVolume(name.format(spacing=spacing, name=of))
         self.helpers.append(node)
         matrix = vtk.vtkMatrix4x4()

@@ -86,8 +86,13 @@ def spacingInView(node: slicer.vtkMRMLSliceNode, volume: slicer.vtkMRMLScalarVol
     axes = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, :2]
     # Voxels per mm along the axes of the view; in an oblique view, the axis of the volume that changes fastest counts.
     steps = np.abs(np.linalg.solve(toWorld[:3, :3], axes / np.linalg.norm(axes, axis=0)))
-    across, down = (f"{length:.3g}" for length in 1 / steps.max(axis=0))
+    across, down = map(lengthText, 1 / steps.max(axis=0))
     return _("{across} x {down} mm").format(across=across, down=down)
+
+
+def lengthText(millimeters: float) -> str:
+    """Return a voxel spacing as text, with two digits below 1 mm, and three above."""
+    return f"{millimeters:.{2 if millimeters < 1 else 3}g}"
 
 
 def showInViews(volume: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -43,6 +43,16 @@ def test_the_spacing_is_along_the_axes_of_the_view_even_after_rotating_it(pair, 
     assert not label("Yellow")
 
 
+def test_a_label_does_not_show_that_an_isotropic_spacing_was_rounded(scene, comparison):
+    coarse = VolumeGeometry((12, 11, 9), (0.71875, 0.71875, 4.0))
+    fine = coarse.resized((12, 11, 50))
+
+    comparison.start(*(mrml_volumes.add_volume(grid, mrml_volumes.blob(grid)) for grid in (coarse, fine)))
+
+    assert label("Yellow") == "ArSSR, 0.72 x 0.72 mm"
+    assert comparison.helpers[0].GetName() == "Cubic 0.72 x 0.72 x 0.72 mm: T1"
+
+
 @pytest.mark.parametrize("kind", ["axial", "oblique"])
 def test_an_oblique_volume_is_labeled_with_its_own_spacing(scene, kind):
     volume = mrml_volumes.add_volume(mrml_volumes.grid(kind), mrml_volumes.blob(mrml_volumes.grid(kind)))
