@@ -25,6 +25,10 @@ COEFFICIENTS = Path(__file__).with_name("smoothness.json")
 CLIPPED, OUTSIDE = 4.0, 10.0
 # Log odds above which a volume counts as smooth. A sharp volume that counts as smooth keeps the blur of its slices.
 LEAST_ODDS = 1.8
+# Smallest number of voxels of a volume that can count as smooth. Without noise, sharp crops from the middle of brains,
+# with Gaussian slices, looked smooth in 92 % of cases with 16 x 16 x 16 voxels, in 22 % with 28 x 28 x 28, and in 8 %
+# with 32 x 32 x 32.
+LEAST_VOXELS = 30**3
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ def fitted() -> Classifier:
 
 
 def is_smooth(features: Features) -> bool:
-    """Return whether a volume with these features is smooth by nature."""
-    return fitted().log_odds(as_vector(features)) > LEAST_ODDS
+    """Return whether a volume with these features is smooth by nature; few voxels cannot show it."""
+    return features.voxels >= LEAST_VOXELS and fitted().log_odds(as_vector(features)) > LEAST_ODDS
 
 
 def as_vector(features: Features) -> FloatArray:

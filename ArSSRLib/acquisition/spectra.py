@@ -60,10 +60,12 @@ class Features(NamedTuple):
         edges: The robust standard deviation of second differences; relative to it, that over twice the distance, and
             the ordinary one; the 99th percentile of first differences; relative to it, that of second differences.
             Shape (3, 5).
+        voxels: Number of voxels of the box around the anatomy.
     """
 
     axes: FloatArray
     edges: FloatArray
+    voxels: int
 
 
 def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features | None:
@@ -79,7 +81,8 @@ def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features |
     spectra, center = [_spectrum(anatomy, axis) for axis in range(3)], _center(anatomy)
     noise = math.log(_noise(center) + _LEAST_NOISE)
     axes = [_axis_features(axis, spectra, spacing, noise) for axis in range(3)]
-    return Features(np.array(axes), np.array([_edge_features(center, axis) for axis in range(3)]))
+    edges = [_edge_features(center, axis) for axis in range(3)]
+    return Features(np.array(axes), np.array(edges), anatomy.voxels.size)
 
 
 def _axis_features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> list[float]:

@@ -128,6 +128,11 @@ def test_values_outside_the_fit_change_no_more_than_those_at_its_limit_and_far_o
     assert classifier.log_odds(far) == -math.inf
 
 
+def test_a_volume_of_few_voxels_is_not(smooth):
+    assert counts_as_smooth(smooth[30:62, 30:62, 30:62]) == [True] * 3
+    assert counts_as_smooth(smooth[30:58, 30:58, 30:58]) == [False] * 3
+
+
 def test_repeated_slices_are_not(smooth):
     assert counts_as_smooth(np.repeat(smooth[48:49], 24, axis=0), (4.8, 1.2, 1.2)) == [False] * 3
 
