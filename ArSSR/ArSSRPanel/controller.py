@@ -13,10 +13,10 @@ from slicer.i18n import tr as _
 from ArSSRLib.errors import ArSSRError
 from ArSSRPanel.attributes import disagreementOf
 from ArSSRPanel.estimate import Estimate, describeTime, estimateRun, learnSpeed
+from ArSSRPanel.notices import ERROR, WARNING, colorText
 
 # Maximum of the progress bar, as in the .ui file.
 BAR_STEPS = 1000
-ERROR_STYLE = "color: #b00020;"
 
 
 class RunController:
@@ -47,6 +47,7 @@ class RunController:
         ui.resultLabel.text = estimate.text or _("Nothing yet.")
         notes = [note for note in (estimate.problem, estimate.warning) if note]
         ui.warningLabel.text = "\n".join(notes)
+        colorText(ui.warningLabel, WARNING)
         ui.warningLabel.visible = bool(notes)
         reason = estimate.problem
         if not reason and not installed:
@@ -58,7 +59,7 @@ class RunController:
     def start(self, logic: Any, parameters: Any) -> None:
         """Start a run; problems are shown, never raised."""
         self._stage, self._expected = _("Starting"), self._estimate
-        self._ui.statusLabel.styleSheet = ""
+        colorText(self._ui.statusLabel, None)
         self._show(0.0, None)
         try:
             self._run = logic.processAsync(
@@ -127,7 +128,7 @@ class RunController:
 
     def _onError(self, error: Exception) -> None:
         self._end(_("Failed: {reason}").format(reason=error))
-        self._ui.statusLabel.styleSheet = ERROR_STYLE
+        colorText(self._ui.statusLabel, ERROR)
         slicer.util.errorDisplay(str(error), windowTitle="ArSSR")
 
     def _end(self, message: str) -> None:
