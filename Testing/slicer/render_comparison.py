@@ -19,7 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ArSSR"), str(ROOT / "Testing")]
 
-STILL, MOVING = (420, 300), (600, 420)
+STILL, MOVING = (480, 400), (600, 420)
 FRAME_MS = 120
 # Height of legible letters, in pixels.
 LEAST_LETTERS = 15
