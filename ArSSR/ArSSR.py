@@ -49,7 +49,7 @@ from ArSSRPanel.kept_state import restoreWhenLoaded
 from ArSSRPanel.nodes import grayVolumes
 from ArSSRPanel.preview import LivePreview
 from ArSSRPanel.profile_section import ProfileSection
-from ArSSRPanel.reader import ArSSRFileReader  # noqa: F401 - Slicer looks for this name here
+from ArSSRPanel.reader import ArSSRFileReader, linkedSource  # noqa: F401 - Slicer looks for the reader here
 from ArSSRPanel.request import Request, finest, makeRequest
 from ArSSRPanel.sample_data import registerSampleData
 from ArSSRPanel.selftest import resultLiesOverItsInput
@@ -328,7 +328,7 @@ class ArSSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.engine.show(parameters)
         self.controller.showEstimate(parameters, self.engine.facts, installed=self.engine.installed)
         self.preview.update(parameters)
-        source = None if parameters.result is None else sourceOf(parameters.result)
+        source = linkedSource(parameters.result)
         if source is None:
             self.ui.compareButton.checked = False
         elif self.ui.compareButton.checked and self.comparison.pair != (source, parameters.result):

@@ -6,6 +6,7 @@ those of ``arssr bids``, and their uncertainties. All other volumes are left to 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from ArSSRLib.errors import ArSSRError, DependencyError, InputError
 from ArSSRLib.io import read_volume
 from ArSSRLib.io.formats import suffix_of
 from ArSSRLib.record import read_record, sidecar_of, voxels_sha256
-from ArSSRPanel.attributes import isResult, linkInput, writeRecord
+from ArSSRPanel.attributes import isResult, linkInput, sourceOf, writeRecord
 from ArSSRPanel.nodes import geometryOf, grayVolumes, volumeFromNode
 from ArSSRPanel.outputs import UNCERTAINTY_ROLE, colorUncertainty, linkUncertainty
 
@@ -29,6 +30,9 @@ from ArSSRPanel.outputs import UNCERTAINTY_ROLE, colorUncertainty, linkUncertain
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 # The confidence of Slicer's own volume reader is at most 0.57.
 CONFIDENCE = 0.8
+# Checksums of the voxels of volumes, by node and time of the last change; a limit, because frames change often.
+KEPT_DIGESTS = 100
+_digests: dict[tuple[str, int], str | None] = {}
 
 
 class ArSSRFileReader:
@@ -93,10 +97,8 @@ def loadResult(path: Path, *, name: str | None = None) -> tuple[slicer.vtkMRMLSc
             "The volume was loaded without its record."
         ).format(path=path)
     writeRecord(node, record)
-    source = inputOf(record)
-    if source is not None:
-        linkInput(node, source)
-        slicer.util.getModuleLogic("ArSSR").getParameterNode().result = node
+    linkedSource(node)
+    slicer.util.getModuleLogic("ArSSR").getParameterNode().result = node
     warnings = []
     if fits is None:
         warnings.append(_("{path}: its voxels could not be compared with those of its record.").format(path=path))
@@ -175,9 +177,30 @@ def _fits(node: slicer.vtkMRMLScalarVolumeNode, path: Path, record: Mapping[str,
         return None
 
 
-def inputOf(record: Mapping[str, Any]) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """Return the source of a result in the scene, identified by its voxels, or None if it is missing."""
-    candidates = (node for node in grayVolumes() if node.GetImageData() is not None)
-    return next(
-        (node for node in candidates if voxels_sha256(volumeFromNode(node).array) == record["input_sha256"]), None
-    )
+def linkedSource(result: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the source of a result, or None if there is none; one that was loaded after the result is linked first."""
+    source = None if result is None else sourceOf(result)
+    if result is None or source is not None or not isResult(result):
+        return source
+    record = json.loads(result.GetAttribute("ArSSR.Record") or "null") or {}
+    for candidate in grayVolumes():
+        if candidate is not result and _digestOf(candidate) == record.get("input_sha256", ""):
+            linkInput(result, candidate)
+            return candidate
+    return None
+
+
+def _digestOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """Return the checksum of the voxels of a volume, computed once; None unless it has one value per voxel."""
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfScalarComponents() != 1:
+        return None
+    key = (node.GetID(), image.GetMTime())
+    if key not in _digests:
+        while len(_digests) >= KEPT_DIGESTS:
+            del _digests[next(iter(_digests))]
+        try:
+            _digests[key] = voxels_sha256(volumeFromNode(node).array)
+        except ArSSRError:  # its matrix is singular, for example
+            _digests[key] = None
+    return _digests[key]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fnmatch
 import json
 import shutil
+import sys
 from pathlib import Path
 
+import mrml_volumes
 import numpy as np
 import phantoms
 import pytest
 import slicer
+import vtk
 from ArSSRPanel.attributes import factsOf, sourceOf
 from ArSSRPanel.uncertainty_overlay import uncertaintyOf
 
@@ -109,6 +112,43 @@ def test_a_result_is_linked_to_its_scan_regardless_of_its_name_and_can_be_compar
 def test_without_its_scan_a_result_opens_alone(reader, folder, panel):
     assert sourceOf(load(reader, folder / NAME)) is None
     assert not panel.ui.compareButton.enabled
+
+
+def test_a_scan_that_is_loaded_after_its_result_is_linked_once_it_is_chosen(reader, folder, panel):
+    node = load(reader, folder / NAME)
+    logic = slicer.modules.volumes.logic()
+    scan = logic.AddArchetypeVolume(str(folder / "scan.nii.gz"), "scan", 0)
+
+    panel._parameterNode.inputVolume = scan
+
+    assert panel._parameterNode.result is node
+    assert sourceOf(node) is scan
+    assert panel.ui.compareButton.enabled
+
+
+def test_the_voxels_of_a_volume_are_compared_with_a_record_only_once(reader, folder, panel, monkeypatch):
+    load(reader, folder / NAME)
+    grid = VolumeGeometry((4, 4, 4), (1.0, 1.0, 1.0))
+    mrml_volumes.add_volume(grid, np.ones(grid.shape), name="Another volume")
+    hashed = []
+    module = sys.modules["ArSSRPanel.reader"]
+    original = module.voxels_sha256
+    monkeypatch.setattr(module, "voxels_sha256", lambda array: hashed.append(array.shape) or original(array))
+
+    for _ in range(3):
+        panel.updatePanel()
+
+    assert hashed == [grid.shape]
+
+
+def test_a_color_picture_in_the_scene_is_no_source(reader, folder, panel):
+    picture = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Colors")
+    image = vtk.vtkImageData()
+    image.SetDimensions(4, 4, 4)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+    picture.SetAndObserveImageData(image)
+
+    assert sourceOf(load(reader, folder / NAME)) is None
 
 
 def test_a_changed_volume_opens_without_the_record(reader, folder):
