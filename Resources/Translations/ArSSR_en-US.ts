@@ -404,7 +404,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Copy the log to the clipboard, to send with a question. It contains no patient name.</source>
+        <source>Copy the log to the clipboard, to send with a question. It contains names of volumes and folders: remove those that identify a patient.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -583,7 +583,11 @@ SHA-256 `{checksum}`</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>ArSSR minus cubic: black -{largest}, gray 0, white +{largest}</source>
+        <source>black -{largest}, gray 0, white +{largest}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>ArSSR minus cubic</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -827,10 +831,6 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made from?
 <context>
     <name>ArSSRPanel.preview</name>
     <message>
-        <source>Loading the preview...</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>exact</source>
         <translation type="unfinished"></translation>
     </message>
@@ -839,11 +839,7 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made from?
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>before agreement with the scan</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>without averaging</source>
+        <source>Loading the preview...</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -851,7 +847,19 @@ Add it to Slicer&apos;s DICOM database, beside the series that it was made from?
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>agreement with the scan</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>averaging</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>The preview has ended: {reason}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>before {steps}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

@@ -14,10 +14,8 @@ import slicer.util
 import vtk
 from ArSSRPanel.choosers import ThicknessSource
 from ArSSRPanel.estimate import Estimate, estimateRun, learnSpeed
-from PySide6 import QtGui, QtWidgets
 
 from ArSSRLib.checkpoint import DEFAULT_MODEL, DEFAULT_MODELS, find_entry
-from ArSSRLib.errors import ArSSRError
 from ArSSRLib.options import UpsamplingOptions
 
 
@@ -133,36 +131,6 @@ def test_a_factor_beyond_the_training_causes_a_warning(parameters, panel):
 
     assert "beyond what the model was trained for" in panel.ui.warningLabel.text
     assert panel.ui.warningLabel.isVisibleTo(panel.parent)
-
-
-def contrast(label, background: str) -> float:
-    """Return the ratio of the luminances of the text of a label and a background, as defined by WCAG 2."""
-
-    def luminance(color: QtGui.QColor) -> float:
-        parts = np.array(color.getRgbF()[:3])
-        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    text = QtGui.QColor(label.styleSheet.removeprefix("color: ").rstrip(";"))
-    both = sorted(luminance(color) + 0.05 for color in (text, QtGui.QColor(background)))
-    return both[1] / both[0]
-
-
-@pytest.mark.parametrize("background", ["#efefef", "#353535"])
-def test_warnings_and_errors_are_legible_in_a_light_and_a_dark_style(parameters, panel, messages, background):
-    before = QtWidgets.QApplication.palette()
-    palette = QtGui.QPalette(before)
-    palette.setColor(QtGui.QPalette.ColorRole.Window, QtGui.QColor(background))
-    QtWidgets.QApplication.setPalette(palette)
-    try:
-        slicer.app.processEvents()
-        parameters.scale = 5.0
-        panel.controller._onError(ArSSRError("It failed."))
-
-        contrasts = [contrast(label, background) for label in (panel.ui.warningLabel, panel.ui.statusLabel)]
-    finally:
-        QtWidgets.QApplication.setPalette(before)
-    assert [ratio >= 4.5 for ratio in contrasts] == [True, True]
 
 
 def test_a_factor_inside_the_training_causes_no_warning(parameters, panel):
