@@ -69,7 +69,7 @@ class Agreement:
             ValueError: If the profile of a coarsened axis is unknown.
         """
         matrices = [spline_matrix(old, centered_positions(old, new)) for new, old in zip(fine, coarse, strict=True)]
-        down, up = _tensors(profile_matrices(fine, coarse, profile)), _tensors(matrices)
+        down, up = _tensors(profile_matrices(fine, coarse, profile.followed())), _tensors(matrices)
         return cls(down, up, tuple(d @ u for d, u in zip(down, up, strict=True)))
 
     def of_box(self, computed: Box) -> tuple[Box, Agreement]:

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ArSSRLib.acquisition.networks import FittedNetworks, FloatArray, affine
-from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, AxisProfile
+from ArSSRLib.acquisition.profile import FREQUENCIES, FWHM_TO_SIGMA, NARROW, AxisProfile
 from ArSSRLib.acquisition.smoothness import is_smooth
-from ArSSRLib.acquisition.spectra import features_of
+from ArSSRLib.acquisition.spectra import Features, features_of
 
 COEFFICIENTS = Path(__file__).with_name("estimate.json")
 # Features are clipped at this number of standard deviations of the fit, and may exceed its range by this number.
@@ -37,6 +37,10 @@ CAUTION = 0.05
 LEAST_KEPT, MOST_KEPT = 0.2, 0.95
 # Width assumed for volumes that are smooth by nature, in voxels; see docs/field.md. A larger one would add false edges.
 WIDTH_OF_SMOOTH = 0.7
+# Fall of the spectrum, in dB, along every axis as fine as the finest, that indicates a cut-off of k-space. Measured:
+# 9.8 or more with the filters or the interpolation of scanners; 9.2 or less with Gaussians and boxes up to 1.5 voxels
+# wide. Wider ones without noise also fall as steeply. Axes that are coarser by the second number are not encoded.
+LEAST_FALL, SLICES = 9.5, 1.5
 # Difference in contrast, beyond the expected error, by which a volume contradicts a stated thickness; see
 # Resources/Evaluation/stated_profile.md. A wrong profile costs up to several dB, a missing one 0.1 to 0.4 dB.
 EXCESS = 0.1
@@ -51,6 +55,7 @@ class Prediction(NamedTuple):
         smooth: Whether the volume is smooth by nature, so that its profile cannot be predicted.
         tried: Whether the result of a super-resolution network was examined, too; see `ArSSRLib.upsampling.blind`.
         width: Full width at half maximum in voxels that this result indicates; None if it indicates none.
+        cut_off: Whether the spectrum ends below or at Nyquist, because the scanner filtered or interpolated it.
     """
 
     kept: float
@@ -58,6 +63,7 @@ class Prediction(NamedTuple):
     smooth: bool = False
     tried: bool = False
     width: float | None = None
+    cut_off: bool = False
 
     def excess(self, stated: AxisProfile) -> float:
         """Return the difference to the contrast that a stated profile preserves, minus the expected error."""
@@ -113,14 +119,25 @@ def predicted_axes(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[P
     features = features_of(array, spacing)
     if features is None:
         return (None,) * 3
-    smooth = is_smooth(features)
-    return tuple(fitted().predicted(axis)._replace(smooth=smooth) for axis in features.axes)
+    smooth, cut_off = is_smooth(features), _cut_off(features, spacing)
+    predictions = (fitted().predicted(axis)._replace(smooth=smooth) for axis in features.axes)
+    return tuple(one._replace(cut_off=cut) for one, cut in zip(predictions, cut_off, strict=True))
+
+
+def _cut_off(features: Features, spacing: Sequence[float]) -> list[bool]:
+    """Tell for each of k, j, i whether its spectrum ends at a cut-off, like those of all axes that are as fine."""
+    encoded = [s < SLICES * min(spacing) for s in spacing]
+    # Along a single axis, the detail of the anatomy itself may end.
+    found = sum(encoded) > 1 and features.falls[encoded].min() > LEAST_FALL
+    return [bool(found and one) for one in encoded]
 
 
 def profile_of(prediction: Prediction) -> AxisProfile | None:
     """Return the predicted profile, or None if its expected error is too large."""
     if prediction.smooth:
         return AxisProfile("gaussian", WIDTH_OF_SMOOTH, "estimated")
+    if prediction.cut_off:
+        return NARROW
     width = None
     if prediction.error <= LARGEST_ERROR and LEAST_KEPT <= prediction.kept <= MOST_KEPT:
         # Two digits, which is more than the accuracy, so that all machines compute the same profile.

@@ -27,6 +27,8 @@ SHORTEST = 12
 LINES, SAMPLED = 4096, 500_000
 # Largest edge of the block for measuring the noise, in voxels.
 NOISE_BLOCK = 80
+# Range of a steep fall of a spectrum, as fractions of Nyquist, and the smallest number of frequencies for finding one.
+FALL_FROM, FALL_WITHIN, LEAST_BINS = 0.3, 0.2, 13
 # Quantile of the differences between neighboring voxels that represents edges.
 EDGES = 0.99
 # Fraction of the range above which a voxel is anatomy.
@@ -61,11 +63,14 @@ class Features(NamedTuple):
             the ordinary one; the 99th percentile of first differences; relative to it, that of second differences.
             Shape (3, 5).
         voxels: Number of voxels of the box around the anatomy.
+        falls: The steepest fall of the spectrum within `FALL_WITHIN` of Nyquist, in dB; 0 for an axis with too few
+            frequencies. Shape (3,).
     """
 
     axes: FloatArray
     edges: FloatArray
     voxels: int
+    falls: FloatArray
 
 
 def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features | None:
@@ -82,7 +87,8 @@ def features_of(array: npt.NDArray[Any], spacing: Sequence[float]) -> Features |
     noise = math.log(_noise(center) + _LEAST_NOISE)
     axes = [_axis_features(axis, spectra, spacing, noise) for axis in range(3)]
     edges = [_edge_features(center, axis) for axis in range(3)]
-    return Features(np.array(axes), np.array(edges), anatomy.voxels.size)
+    falls = [_steepest_fall(spectrum) for spectrum in spectra]
+    return Features(np.array(axes), np.array(edges), anatomy.voxels.size, np.array(falls))
 
 
 def _axis_features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[float], noise: float) -> list[float]:
@@ -92,6 +98,17 @@ def _axis_features(axis: int, spectra: Sequence[FloatArray], spacing: Sequence[f
         ratio = spacing[other] / spacing[axis]
         values += [*_in_bands(spectra[other], np.minimum(frequency * ratio, 0.5)), -math.log(ratio)]
     return values
+
+
+def _steepest_fall(spectrum: FloatArray) -> float:
+    """Return the largest fall of a logarithmic spectrum within `FALL_WITHIN` of Nyquist, in dB."""
+    if len(spectrum) < LEAST_BINS:
+        return 0.0
+    side = len(spectrum) // 40
+    even = np.convolve(np.pad(spectrum, side, mode="edge"), np.full(2 * side + 1, 1 / (2 * side + 1)), "valid")
+    at, start = np.linspace(0, 1, len(spectrum)), np.linspace(FALL_FROM, 1 - FALL_WITHIN, 11)
+    falls = np.interp(start, at, even) - np.interp(start + FALL_WITHIN, at, even)
+    return float(falls.max()) * 10 / math.log(10)
 
 
 def _in_bands(spectrum: FloatArray, frequency: FloatArray) -> FloatArray:

@@ -63,7 +63,7 @@ class BlindEstimate:
         """Return the predictions along i, j, k; ``unknown`` states for which axes a width would be used."""
         found, scale = predicted_contrast(volume), tried_scale(volume.geometry.spacing)
         axes = zip(unknown, scale, found, strict=True)
-        wanted = [bool(u and s > 1 and one and not one.smooth) for u, s, one in axes]
+        wanted = [bool(u and s > 1 and one and not (one.smooth or one.cut_off)) for u, s, one in axes]
         if not any(wanted) or not self.model.uses_profile:
             return found
         array, _ = replace_non_finite(volume.array)

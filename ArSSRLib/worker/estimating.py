@@ -47,7 +47,7 @@ def _as_list(one: Prediction) -> list[float | None] | None:
     if math.isfinite(one.kept + one.error):
         return [*one]
     # With the largest possible error of a contrast, it contradicts nothing that is stated, as with an infinite one.
-    decides = (one.smooth or one.width is not None) and math.isfinite(one.kept)
+    decides = (one.smooth or one.cut_off or one.width is not None) and math.isfinite(one.kept)
     return [*one._replace(error=1.0)] if decides else None
 
 

@@ -52,8 +52,18 @@ def test_a_smooth_volume_is_told_to_the_panel_in_numbers_that_json_has(slices, m
 
     told = json.loads(json.dumps(estimate_profile(job(*slices)), allow_nan=False))["predictions"]
 
-    assert told == [[0.1, min(error, 1.0), True, False, None], None, [0.1, min(error, 1.0), True, False, None]]
+    smooth = [0.1, min(error, 1.0), True, False, None, False]
+    assert told == [smooth, None, smooth]
     assert profile_of(Prediction(*told[0])) == AxisProfile("gaussian", 0.7, "estimated")
+
+
+def test_a_cut_off_is_told_to_the_panel_although_the_error_of_the_contrast_is_infinite(slices, monkeypatch):
+    found = Prediction(0.1, math.inf, cut_off=True)
+    monkeypatch.setattr("ArSSRLib.worker.estimating.predicted_contrast", lambda _: (found, None, None))
+
+    told = estimate_profile(job(*slices))["predictions"]
+
+    assert profile_of(Prediction(*told[0])) == AxisProfile("gaussian", 0.5, "estimated")
 
 
 def test_a_volume_without_contrast_has_no_estimate(tmp_path):
