@@ -233,7 +233,10 @@ def test_a_lens_answers_until_its_input_ends(start, brain, folder, tiny_weights,
     assert [event["number"] for event in told[2:]] == [1, 2]
     assert [Path(event["file"]).stat().st_size for event in told[2:]] == [4 * 40 * 36] * 2
     assert (code, process.stderr.read()) == (130, b"")
-    assert events_in(process.stdout.read()) == [{"event": "cancelled"}]
+    # Encoding the neighboring planes may have ended before the input did.
+    *meanwhile, last = events_in(process.stdout.read())
+    assert last == {"event": "cancelled"}
+    assert meanwhile in ([], [{"event": "prepared", "number": 2}])
 
 
 def test_a_job_that_cannot_be_done_is_refused_without_loading_anything(start, folder):
